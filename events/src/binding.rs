@@ -1,0 +1,239 @@
+//! `CloudEvents`' Kafka protocol binding, binary mode: attributes are `ce_*` headers, the value is the data as JSON.
+
+use chrono::{DateTime, SecondsFormat, SubsecRound as _, Utc};
+
+use crate::envelope::{Envelope, Event};
+use crate::registry::EventType;
+use crate::topic::Topic;
+use crate::upcast;
+
+/// Attributes' header names begin with this.
+pub const HEADER_PREFIX: &str = "ce_";
+
+const SPEC_VERSION: &str = "1.0";
+const CONTENT_TYPE: &str = "application/json";
+const SCHEMA_PREFIX: &str = "urn:jangbogo:schema:";
+const MAX_ATTRIBUTE_BYTES: usize = 128;
+
+/// An event as Kafka carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// Where it goes.
+    pub topic: Topic,
+    /// What orders and partitions it.
+    pub key: String,
+    /// Header names and values, in a fixed order.
+    pub headers: Vec<(&'static str, String)>,
+    /// The data as JSON.
+    pub value: Vec<u8>,
+}
+
+/// A Kafka record's parts that make an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Where it was read.
+    pub topic: Topic,
+    /// Header names and values.
+    pub headers: &'a [(&'a str, &'a [u8])],
+    /// The value, empty for none.
+    pub value: &'a [u8],
+}
+
+/// Why a record is not an event.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// A required attribute is not there.
+    #[error("the header {HEADER_PREFIX}{0} is missing")]
+    MissingAttribute(&'static str),
+    /// An attribute is there but breaks its rule.
+    #[error("the header {HEADER_PREFIX}{attribute} is invalid: {reason}")]
+    InvalidAttribute {
+        /// Its name, without prefix.
+        attribute: &'static str,
+        /// The rule it breaks.
+        reason: String,
+    },
+    /// No event of this name exists.
+    #[error("the event type {0:?} is unknown")]
+    UnknownType(String),
+    /// The event belongs on another topic.
+    #[error("the event type {event_type} belongs on {expected}, not on {found}")]
+    WrongTopic {
+        /// The event's type.
+        event_type: &'static str,
+        /// Its topic.
+        expected: Topic,
+        /// Where it was found.
+        found: Topic,
+    },
+    /// The version is newer than this program, or never existed.
+    #[error("version {version} of {event_type} is unknown: this program reads 1 to {newest}")]
+    UnknownVersion {
+        /// The event's type.
+        event_type: &'static str,
+        /// The version found.
+        version: u32,
+        /// The newest version known.
+        newest: u32,
+    },
+    /// The value does not fit the schema.
+    #[error("the value does not fit schema {event_type} v{version}")]
+    Data {
+        /// The event's type.
+        event_type: &'static str,
+        /// The version it claims to be.
+        version: u32,
+        /// What was wrong, and where.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Event {
+    /// Writes the event as a Kafka record.
+    ///
+    /// # Errors
+    /// When the data cannot be written as JSON (a non-finite number).
+    pub fn encode(&self) -> Result<Encoded, serde_json::Error> {
+        let event_type = self.data.event_type();
+        let mut headers = vec![
+            ("ce_specversion", SPEC_VERSION.to_owned()),
+            ("ce_id", self.envelope.id.clone()),
+            ("ce_source", self.envelope.source.clone()),
+            ("ce_type", event_type.name().to_owned()),
+            ("ce_time", self.envelope.time.to_rfc3339_opts(SecondsFormat::Micros, true)),
+            ("ce_dataschema", schema_urn(event_type, event_type.version())),
+            ("content-type", CONTENT_TYPE.to_owned()),
+        ];
+        let optional = [
+            ("ce_causationid", &self.envelope.causation_id),
+            ("ce_correlationid", &self.envelope.correlation_id),
+            ("ce_traceparent", &self.envelope.traceparent),
+            ("ce_subjectkeyid", &self.envelope.subject_key_id),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                headers.push((name, value.clone()));
+            }
+        }
+        Ok(Encoded {
+            topic: event_type.topic(),
+            key: self.data.key().into_owned(),
+            headers,
+            value: self.data.to_json()?,
+        })
+    }
+
+    /// Reads a Kafka record, lifting older versions to the newest.
+    ///
+    /// # Errors
+    /// When the record is not an event of this topic that this program knows: see [`DecodeError`].
+    pub fn decode(record: Record<'_>) -> Result<Event, DecodeError> {
+        let specversion = required(&record, "specversion")?;
+        if specversion != SPEC_VERSION {
+            return Err(invalid("specversion", format!("expected {SPEC_VERSION}, found {specversion:?}")));
+        }
+        let type_name = required(&record, "type")?;
+        let event_type =
+            EventType::from_name(type_name).ok_or_else(|| DecodeError::UnknownType(shortened(type_name)))?;
+        if event_type.topic() != record.topic {
+            return Err(DecodeError::WrongTopic {
+                event_type: event_type.name(),
+                expected: event_type.topic(),
+                found: record.topic,
+            });
+        }
+        let version = schema_version(event_type, required(&record, "dataschema")?)?;
+        let mut envelope = Envelope::new(bounded(&record, "id")?, bounded(&record, "source")?, event_time(&record)?);
+        envelope.causation_id = optional(&record, "causationid")?;
+        envelope.correlation_id = optional(&record, "correlationid")?;
+        envelope.traceparent = optional(&record, "traceparent")?;
+        envelope.subject_key_id = optional(&record, "subjectkeyid")?;
+        let data = upcast::read(event_type, version, record.value).map_err(|source| DecodeError::Data {
+            event_type: event_type.name(),
+            version,
+            source,
+        })?;
+        Ok(Event { envelope, data })
+    }
+}
+
+/// The `dataschema` of a version of an event.
+#[must_use]
+pub(crate) fn schema_urn(event_type: EventType, version: u32) -> String {
+    format!("{SCHEMA_PREFIX}{}:v{version}", event_type.name())
+}
+
+fn schema_version(event_type: EventType, urn: &str) -> Result<u32, DecodeError> {
+    let version = urn
+        .strip_prefix(SCHEMA_PREFIX)
+        .and_then(|rest| rest.strip_prefix(event_type.name()))
+        .and_then(|rest| rest.strip_prefix(":v"))
+        .and_then(|version| version.parse::<u32>().ok());
+    match version {
+        Some(version) if (1..=event_type.version()).contains(&version) => Ok(version),
+        Some(version) => {
+            Err(DecodeError::UnknownVersion { event_type: event_type.name(), version, newest: event_type.version() })
+        }
+        None => Err(invalid(
+            "dataschema",
+            format!("expected {}, found {:?}", schema_urn(event_type, event_type.version()), shortened(urn)),
+        )),
+    }
+}
+
+fn event_time(record: &Record<'_>) -> Result<DateTime<Utc>, DecodeError> {
+    let text = required(record, "time")?;
+    let time = DateTime::parse_from_rfc3339(text)
+        .map_err(|error| invalid("time", format!("{:?} is not an RFC 3339 time: {error}", shortened(text))))?
+        .with_timezone(&Utc)
+        .trunc_subsecs(6);
+    // Beyond these years a time is a mistake, and Postgres' and Elasticsearch's ranges differ.
+    let year = chrono::Datelike::year(&time);
+    if !(1900..=2999).contains(&year) {
+        return Err(invalid("time", format!("the year must be 1900 to 2999, not {year}")));
+    }
+    Ok(time)
+}
+
+fn header<'a>(record: &Record<'a>, attribute: &'static str) -> Result<Option<&'a str>, DecodeError> {
+    let found =
+        record.headers.iter().find(|(name, _)| name.strip_prefix(HEADER_PREFIX).is_some_and(|name| name == attribute));
+    let Some((_, value)) = found else { return Ok(None) };
+    let text = std::str::from_utf8(value).map_err(|error| invalid(attribute, error.to_string()))?;
+    if text.contains('\0') {
+        return Err(invalid(attribute, "it holds the character NUL".to_owned()));
+    }
+    Ok(Some(text))
+}
+
+fn required<'a>(record: &Record<'a>, attribute: &'static str) -> Result<&'a str, DecodeError> {
+    header(record, attribute)?.ok_or(DecodeError::MissingAttribute(attribute))
+}
+
+fn bounded<'a>(record: &Record<'a>, attribute: &'static str) -> Result<&'a str, DecodeError> {
+    let text = required(record, attribute)?;
+    check_length(attribute, text)?;
+    Ok(text)
+}
+
+fn optional(record: &Record<'_>, attribute: &'static str) -> Result<Option<String>, DecodeError> {
+    let Some(text) = header(record, attribute)? else { return Ok(None) };
+    check_length(attribute, text)?;
+    Ok(Some(text.to_owned()))
+}
+
+fn check_length(attribute: &'static str, text: &str) -> Result<(), DecodeError> {
+    if (1..=MAX_ATTRIBUTE_BYTES).contains(&text.len()) {
+        return Ok(());
+    }
+    Err(invalid(attribute, format!("it must be 1 to {MAX_ATTRIBUTE_BYTES} bytes long, not {}", text.len())))
+}
+
+fn invalid(attribute: &'static str, reason: String) -> DecodeError {
+    DecodeError::InvalidAttribute { attribute, reason }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(80).collect()
+}

@@ -1,0 +1,182 @@
+//! What shoppers do besides buying and talking.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::example_value;
+use crate::primitives::{MemberId, ProductId, Quantity, Text};
+use crate::registry::{EventType, Payload};
+
+/// A product's page was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProductViewed {
+    /// Who saw it; none for an anonymous shopper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_id: Option<MemberId>,
+    /// What was seen.
+    pub product_id: ProductId,
+}
+
+impl Payload for ProductViewed {
+    const TYPE: EventType = EventType::ProductViewed;
+
+    fn key(&self) -> Cow<'_, str> {
+        self.member_id.as_deref().unwrap_or(&self.product_id).into()
+    }
+
+    fn example() -> Self {
+        Self {
+            member_id: Some(example_value!(MemberId::new("13085"))),
+            product_id: example_value!(ProductId::new("20725")),
+        }
+    }
+}
+
+/// A member searched the shop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProductSearched {
+    /// Who searched.
+    pub member_id: MemberId,
+    /// What was typed.
+    pub query: Text<512>,
+    /// How many products were found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_count: Option<u32>,
+}
+
+impl Payload for ProductSearched {
+    const TYPE: EventType = EventType::ProductSearched;
+
+    fn key(&self) -> Cow<'_, str> {
+        self.member_id.as_str().into()
+    }
+
+    fn example() -> Self {
+        Self {
+            member_id: example_value!(MemberId::new("13085")),
+            query: example_value!(Text::new("빨간 도시락 가방")),
+            result_count: Some(12),
+        }
+    }
+}
+
+macro_rules! item_behavior {
+    ($($(#[$doc:meta])* $name:ident $(with $quantity:ident)?,)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            /// Whose.
+            pub member_id: MemberId,
+            /// Which product.
+            pub product_id: ProductId,
+            $(
+                /// How many units.
+                pub $quantity: Quantity,
+            )?
+        }
+
+        impl Payload for $name {
+            const TYPE: EventType = EventType::$name;
+
+            fn key(&self) -> Cow<'_, str> {
+                self.member_id.as_str().into()
+            }
+
+            fn example() -> Self {
+                Self {
+                    member_id: example_value!(MemberId::new("13085")),
+                    product_id: example_value!(ProductId::new("20725")),
+                    $($quantity: example_value!(Quantity::new(2)),)?
+                }
+            }
+        }
+    )+};
+}
+
+item_behavior! {
+    /// A product was put into a member's cart.
+    CartItemAdded with quantity,
+    /// A product was taken out of a member's cart.
+    CartItemRemoved with quantity,
+    /// A product was put on a member's wish list.
+    WishlistItemAdded,
+    /// A product was taken off a member's wish list.
+    WishlistItemRemoved,
+}
+
+/// Products were recommended to a member and seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecommendationShown {
+    /// To whom.
+    pub member_id: MemberId,
+    /// The `recommendation-generated` they came from, when there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recommendation_id: Option<Uuid>,
+    /// In the order shown.
+    #[schemars(length(min = 1, max = 200))]
+    #[serde(deserialize_with = "shown_products")]
+    pub product_ids: Vec<ProductId>,
+}
+
+/// The most products one list shows.
+const MAX_SHOWN: usize = 200;
+
+fn shown_products<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<ProductId>, D::Error> {
+    let products = Vec::<ProductId>::deserialize(deserializer)?;
+    if (1..=MAX_SHOWN).contains(&products.len()) {
+        return Ok(products);
+    }
+    Err(serde::de::Error::custom(format!("1 to {MAX_SHOWN} products can be shown, not {}", products.len())))
+}
+
+impl Payload for RecommendationShown {
+    const TYPE: EventType = EventType::RecommendationShown;
+
+    fn key(&self) -> Cow<'_, str> {
+        self.member_id.as_str().into()
+    }
+
+    fn example() -> Self {
+        Self {
+            member_id: example_value!(MemberId::new("13085")),
+            recommendation_id: None,
+            product_ids: vec![example_value!(ProductId::new("20725")), example_value!(ProductId::new("22386"))],
+        }
+    }
+}
+
+/// A member followed a recommendation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecommendationClicked {
+    /// Who.
+    pub member_id: MemberId,
+    /// Which product of it.
+    pub product_id: ProductId,
+    /// The `recommendation-generated` it came from, when there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recommendation_id: Option<Uuid>,
+}
+
+impl Payload for RecommendationClicked {
+    const TYPE: EventType = EventType::RecommendationClicked;
+
+    fn key(&self) -> Cow<'_, str> {
+        self.member_id.as_str().into()
+    }
+
+    fn example() -> Self {
+        Self {
+            member_id: example_value!(MemberId::new("13085")),
+            product_id: example_value!(ProductId::new("20725")),
+            recommendation_id: None,
+        }
+    }
+}

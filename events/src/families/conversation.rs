@@ -1,0 +1,147 @@
+//! Conversations and what is said in them.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::example_value;
+use crate::primitives::{MemberId, ProductId, Text};
+use crate::registry::{EventType, Payload};
+
+pub(super) const EXAMPLE_CONVERSATION: Uuid = Uuid::from_u128(0x0193_9d2e_6c00_7a10_8000_0000_0000_0001);
+pub(super) const EXAMPLE_MESSAGE: Uuid = Uuid::from_u128(0x0193_9d2e_7000_7a10_8000_0000_0000_0002);
+
+pub(super) fn uuid_key(id: Uuid) -> Cow<'static, str> {
+    id.to_string().into()
+}
+
+/// A member opened a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConversationCreated {
+    /// The conversation.
+    pub conversation_id: Uuid,
+    /// Whose it is.
+    pub member_id: MemberId,
+    /// What it is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<Text<256>>,
+}
+
+impl Payload for ConversationCreated {
+    const TYPE: EventType = EventType::ConversationCreated;
+
+    fn key(&self) -> Cow<'_, str> {
+        uuid_key(self.conversation_id)
+    }
+
+    fn example() -> Self {
+        Self {
+            conversation_id: EXAMPLE_CONVERSATION,
+            member_id: example_value!(MemberId::new("13085")),
+            title: Some(example_value!(Text::new("도시락 가방"))),
+        }
+    }
+}
+
+/// A conversation was given another title.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConversationRenamed {
+    /// The conversation.
+    pub conversation_id: Uuid,
+    /// What it is called now.
+    pub title: Text<256>,
+}
+
+impl Payload for ConversationRenamed {
+    const TYPE: EventType = EventType::ConversationRenamed;
+
+    fn key(&self) -> Cow<'_, str> {
+        uuid_key(self.conversation_id)
+    }
+
+    fn example() -> Self {
+        Self { conversation_id: EXAMPLE_CONVERSATION, title: example_value!(Text::new("Lunch bags")) }
+    }
+}
+
+/// A conversation was closed; nothing more is said in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConversationClosed {
+    /// The conversation.
+    pub conversation_id: Uuid,
+}
+
+impl Payload for ConversationClosed {
+    const TYPE: EventType = EventType::ConversationClosed;
+
+    fn key(&self) -> Cow<'_, str> {
+        uuid_key(self.conversation_id)
+    }
+
+    fn example() -> Self {
+        Self { conversation_id: EXAMPLE_CONVERSATION }
+    }
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The shopper.
+    User,
+    /// The shop's assistant.
+    Ai,
+    /// The shop itself, such as a notice.
+    System,
+}
+
+/// Something was said in a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MessageCreated {
+    /// The message.
+    pub message_id: Uuid,
+    /// Where it was said.
+    pub conversation_id: Uuid,
+    /// Whose conversation it is.
+    pub member_id: MemberId,
+    /// Who said it. Only a user's messages are answered.
+    pub role: Role,
+    /// What was said.
+    pub content: Text<16384>,
+    /// The message this one answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_reply_to: Option<Uuid>,
+    /// The products it names, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub product_ids: Vec<ProductId>,
+    /// Who wrote it, when a model or an analyser did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_by: Option<super::ModelRun>,
+}
+
+impl Payload for MessageCreated {
+    const TYPE: EventType = EventType::MessageCreated;
+
+    fn key(&self) -> Cow<'_, str> {
+        uuid_key(self.conversation_id)
+    }
+
+    fn example() -> Self {
+        Self {
+            message_id: EXAMPLE_MESSAGE,
+            conversation_id: EXAMPLE_CONVERSATION,
+            member_id: example_value!(MemberId::new("13085")),
+            role: Role::User,
+            content: example_value!(Text::new("빨간색 도시락 가방 추천해줘, 3파운드 이하로, 플라스틱 말고")),
+            in_reply_to: None,
+            product_ids: Vec::new(),
+            written_by: None,
+        }
+    }
+}

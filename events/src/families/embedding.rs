@@ -1,0 +1,82 @@
+//! Vectors of texts, recorded so that a replay calls no model.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::conversation::{EXAMPLE_CONVERSATION, EXAMPLE_MESSAGE, uuid_key};
+use super::example_value;
+use crate::primitives::{MemberId, ProductId, Text, Vector};
+use crate::registry::{EventType, Payload};
+
+/// A product's text was embedded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProductEmbedded {
+    /// The product.
+    pub product_id: ProductId,
+    /// The model's id; vectors of two models are never compared.
+    pub model: Text<128>,
+    /// SHA-256 of the text that was embedded, in hexadecimal.
+    pub text_hash: Text<64>,
+    /// Of length 1.
+    pub vector: Vector,
+}
+
+impl Payload for ProductEmbedded {
+    const TYPE: EventType = EventType::ProductEmbedded;
+
+    fn key(&self) -> Cow<'_, str> {
+        self.product_id.as_str().into()
+    }
+
+    fn example() -> Self {
+        Self {
+            product_id: example_value!(ProductId::new("20725")),
+            model: example_value!(Text::new("all-MiniLM-L6-v2")),
+            text_hash: example_value!(Text::new(EXAMPLE_HASH)),
+            vector: Vector(vec![0.6, 0.8]),
+        }
+    }
+}
+
+/// A message's text was embedded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MessageEmbedded {
+    /// The message.
+    pub message_id: Uuid,
+    /// Where it was said.
+    pub conversation_id: Uuid,
+    /// Whose conversation it is.
+    pub member_id: MemberId,
+    /// The model's id.
+    pub model: Text<128>,
+    /// SHA-256 of the text that was embedded, in hexadecimal.
+    pub text_hash: Text<64>,
+    /// Of length 1.
+    pub vector: Vector,
+}
+
+impl Payload for MessageEmbedded {
+    const TYPE: EventType = EventType::MessageEmbedded;
+
+    fn key(&self) -> Cow<'_, str> {
+        uuid_key(self.conversation_id)
+    }
+
+    fn example() -> Self {
+        Self {
+            message_id: EXAMPLE_MESSAGE,
+            conversation_id: EXAMPLE_CONVERSATION,
+            member_id: example_value!(MemberId::new("13085")),
+            model: example_value!(Text::new("all-MiniLM-L6-v2")),
+            text_hash: example_value!(Text::new(EXAMPLE_HASH)),
+            vector: Vector(vec![0.6, 0.8]),
+        }
+    }
+}
+
+const EXAMPLE_HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";

@@ -1,0 +1,56 @@
+//! What operators decided about the log itself.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::example_value;
+use crate::primitives::Text;
+use crate::registry::{EventType, Payload};
+
+macro_rules! dead_letter_decision {
+    ($($(#[$doc:meta])* $name:ident,)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            /// The group whose dead letter it is.
+            pub group: Text<128>,
+            /// The topic the record stood on, without namespace.
+            pub topic: Text<128>,
+            /// Its partition.
+            pub partition: i32,
+            /// Its offset.
+            pub offset: i64,
+            /// Why, in the operator's words.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub reason: Option<Text<512>>,
+        }
+
+        impl Payload for $name {
+            const TYPE: EventType = EventType::$name;
+
+            fn key(&self) -> Cow<'_, str> {
+                format!("{}/{}/{}", &*self.topic, self.partition, self.offset).into()
+            }
+
+            fn example() -> Self {
+                Self {
+                    group: example_value!(Text::new("recommendation")),
+                    topic: example_value!(Text::new("order-completed")),
+                    partition: 3,
+                    offset: 1042,
+                    reason: Some(example_value!(Text::new("the shop's till sent a test order"))),
+                }
+            }
+        }
+    )+};
+}
+
+dead_letter_decision! {
+    /// A dead letter was sent through the front door again.
+    DeadLetterRequeued,
+    /// A dead letter was given up.
+    DeadLetterDiscarded,
+}

@@ -1,0 +1,134 @@
+//! What was bought, and what of it was taken back.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::example_value;
+use crate::primitives::{Currency, MemberId, OrderId, ProductId, Quantity};
+use crate::registry::{EventType, Payload};
+
+/// One line of an order or a cancellation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrderItem {
+    /// What was bought.
+    pub product_id: ProductId,
+    /// How many units.
+    pub quantity: Quantity,
+    /// What all units cost together, in the order's currency's minor unit; rounded once, half to even.
+    #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
+    #[serde(deserialize_with = "line_total")]
+    pub total_minor: i64,
+}
+
+/// The largest line total in minor units: a thousand such lines still sum far within 64 bits.
+const MAX_LINE_TOTAL_MINOR: i64 = 1_000_000_000_000;
+
+fn line_total<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let total = i64::deserialize(deserializer)?;
+    if (0..=MAX_LINE_TOTAL_MINOR).contains(&total) {
+        return Ok(total);
+    }
+    Err(serde::de::Error::custom(format!("a line total must be 0 to {MAX_LINE_TOTAL_MINOR} minor units, not {total}")))
+}
+
+/// The shop completed an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrderCompleted {
+    /// The order.
+    pub order_id: OrderId,
+    /// Who bought; none for an anonymous buyer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_id: Option<MemberId>,
+    /// Of every line.
+    pub currency: Currency,
+    /// At least one line; a product may stand on several.
+    #[schemars(length(min = 1, max = 10_000))]
+    #[serde(deserialize_with = "lines")]
+    pub items: Vec<OrderItem>,
+}
+
+impl Payload for OrderCompleted {
+    const TYPE: EventType = EventType::OrderCompleted;
+
+    fn key(&self) -> Cow<'_, str> {
+        self.member_id.as_deref().unwrap_or(&self.order_id).into()
+    }
+
+    fn example() -> Self {
+        Self {
+            order_id: example_value!(OrderId::new("489434")),
+            member_id: Some(example_value!(MemberId::new("13085"))),
+            currency: example_value!(Currency::new("GBP")),
+            items: vec![
+                OrderItem {
+                    product_id: example_value!(ProductId::new("20725")),
+                    quantity: example_value!(Quantity::new(10)),
+                    total_minor: 1650,
+                },
+                OrderItem {
+                    product_id: example_value!(ProductId::new("22386")),
+                    quantity: example_value!(Quantity::new(2)),
+                    total_minor: 390,
+                },
+            ],
+        }
+    }
+}
+
+/// Units of an order were taken back. Changes units and revenue, never what was bought together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OrderCancelled {
+    /// The shop's number of this cancellation.
+    pub cancellation_id: OrderId,
+    /// The order, when the shop knows which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<OrderId>,
+    /// Who had bought; none for an anonymous buyer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_id: Option<MemberId>,
+    /// Of every line.
+    pub currency: Currency,
+    /// What is taken back: positive quantities and totals.
+    #[schemars(length(min = 1, max = 10_000))]
+    #[serde(deserialize_with = "lines")]
+    pub items: Vec<OrderItem>,
+}
+
+impl Payload for OrderCancelled {
+    const TYPE: EventType = EventType::OrderCancelled;
+
+    fn key(&self) -> Cow<'_, str> {
+        let order = self.order_id.as_ref().unwrap_or(&self.cancellation_id);
+        self.member_id.as_deref().unwrap_or(order).into()
+    }
+
+    fn example() -> Self {
+        Self {
+            cancellation_id: example_value!(OrderId::new("C489449")),
+            order_id: Some(example_value!(OrderId::new("489434"))),
+            member_id: Some(example_value!(MemberId::new("13085"))),
+            currency: example_value!(Currency::new("GBP")),
+            items: vec![OrderItem {
+                product_id: example_value!(ProductId::new("20725")),
+                quantity: example_value!(Quantity::new(1)),
+                total_minor: 165,
+            }],
+        }
+    }
+}
+
+/// The most lines of one order.
+const MAX_LINES: usize = 10_000;
+
+fn lines<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<OrderItem>, D::Error> {
+    let items = Vec::<OrderItem>::deserialize(deserializer)?;
+    if (1..=MAX_LINES).contains(&items.len()) {
+        return Ok(items);
+    }
+    Err(serde::de::Error::custom(format!("an order must have 1 to {MAX_LINES} items, not {}", items.len())))
+}

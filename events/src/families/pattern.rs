@@ -1,0 +1,51 @@
+//! How a member buys.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::example_value;
+use crate::primitives::{CategoryId, Currency, MemberId, Money};
+use crate::registry::{EventType, Payload};
+
+/// A member's purchase pattern changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PurchasePatternAnalyzed {
+    /// The member.
+    pub member_id: MemberId,
+    /// Orders so far.
+    pub orders: u32,
+    /// The median number of days between two orders; none before the second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub median_days_between_orders: Option<f64>,
+    /// Units of an order, on average.
+    pub mean_units_per_order: f64,
+    /// Value of an order, on average.
+    pub mean_order_value: Money,
+    /// Hours of the day (0 to 23, the shop's time zone), most frequent first.
+    pub favourite_hours: Vec<u8>,
+    /// Most bought first.
+    pub favourite_categories: Vec<CategoryId>,
+}
+
+impl Payload for PurchasePatternAnalyzed {
+    const TYPE: EventType = EventType::PurchasePatternAnalyzed;
+
+    fn key(&self) -> Cow<'_, str> {
+        self.member_id.as_str().into()
+    }
+
+    fn example() -> Self {
+        Self {
+            member_id: example_value!(MemberId::new("13085")),
+            orders: 12,
+            median_days_between_orders: Some(21.5),
+            mean_units_per_order: 96.0,
+            mean_order_value: Money { amount_minor: 21_340, currency: example_value!(Currency::new("GBP")) },
+            favourite_hours: vec![10, 12],
+            favourite_categories: vec![example_value!(CategoryId::new("bags"))],
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Recommendations as they were given: reproducible, with the reasons.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::conversation::{EXAMPLE_CONVERSATION, EXAMPLE_MESSAGE, uuid_key};
+use super::example_value;
+use crate::primitives::{CategoryId, Currency, MemberId, Money, ProductId, Text};
+use crate::registry::{EventType, Payload};
+
+/// The parts of a hybrid score, each 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubScores {
+    /// Likeness of the product's text.
+    pub content: f64,
+    /// Bought together with what the member bought.
+    pub collaborative: f64,
+    /// Fit with what was asked for.
+    pub intent: f64,
+}
+
+/// One product of a recommendation, as the catalogue had it then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecommendedProduct {
+    /// Which product.
+    pub product_id: ProductId,
+    /// Its title then.
+    pub title: Text<512>,
+    /// Its category then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<CategoryId>,
+    /// Its price then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Money>,
+    /// Its stock then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stock: Option<u32>,
+    /// The weighted sum of the sub-scores.
+    pub score: f64,
+    /// What it is made of.
+    pub sub_scores: SubScores,
+    /// Why, for a shopper to read.
+    pub reason: Text<512>,
+    /// The events the sub-scores come from.
+    #[serde(default)]
+    pub caused_by: Vec<Text<128>>,
+}
+
+/// How far a topic's partition had been folded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FoldedOffset {
+    /// The topic, without namespace.
+    pub topic: Text<128>,
+    /// The partition.
+    pub partition: i32,
+    /// The next offset to fold.
+    pub next_offset: i64,
+}
+
+/// Products were ranked for a message. Possibly none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecommendationGenerated {
+    /// The recommendation.
+    pub recommendation_id: Uuid,
+    /// For which message.
+    pub message_id: Uuid,
+    /// Where it was said.
+    pub conversation_id: Uuid,
+    /// For whom.
+    pub member_id: MemberId,
+    /// The `intent-analyzed` event it answers.
+    pub intent_event_id: Text<128>,
+    /// Best first.
+    pub items: Vec<RecommendedProduct>,
+    /// The weights used.
+    pub weights: SubScores,
+    /// The generation of the projections it was computed from.
+    pub generation: Uuid,
+    /// How far that generation had been folded.
+    pub folded_offsets: Vec<FoldedOffset>,
+}
+
+impl Payload for RecommendationGenerated {
+    const TYPE: EventType = EventType::RecommendationGenerated;
+
+    fn key(&self) -> Cow<'_, str> {
+        uuid_key(self.conversation_id)
+    }
+
+    fn example() -> Self {
+        Self {
+            recommendation_id: Uuid::from_u128(0x0193_9d2e_7400_7a10_8000_0000_0000_0003),
+            message_id: EXAMPLE_MESSAGE,
+            conversation_id: EXAMPLE_CONVERSATION,
+            member_id: example_value!(MemberId::new("13085")),
+            intent_event_id: example_value!(Text::new("0f5d6f2e-0b0e-5a52-9a55-1c5a3a2f0b11")),
+            items: vec![RecommendedProduct {
+                product_id: example_value!(ProductId::new("20725")),
+                title: example_value!(Text::new("LUNCH BAG RED RETROSPOT")),
+                category: Some(example_value!(CategoryId::new("bags"))),
+                price: Some(Money { amount_minor: 165, currency: example_value!(Currency::new("GBP")) }),
+                stock: None,
+                score: 0.86,
+                sub_scores: SubScores { content: 0.8, collaborative: 0.7, intent: 1.0 },
+                reason: example_value!(Text::new("red, under 3 pounds, often bought with your lunch box")),
+                caused_by: Vec::new(),
+            }],
+            weights: SubScores { content: 0.3, collaborative: 0.3, intent: 0.4 },
+            generation: Uuid::from_u128(0x0193_9d2e_0000_7a10_8000_0000_0000_0004),
+            folded_offsets: vec![FoldedOffset {
+                topic: example_value!(Text::new("order-completed")),
+                partition: 0,
+                next_offset: 8141,
+            }],
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The contract of the pipeline: every event that may stand in a topic, and how it is written to and read from Kafka.
+//!
+//! An [`Event`] is an [`Envelope`] (`CloudEvents` 1.0) around one [`Data`] variant. Names are past-tense facts. The
+//! types here are the source of the JSON Schemas under `schemas/`; this crate does no I/O.
+
+mod binding;
+mod envelope;
+pub mod families;
+mod primitives;
+mod registry;
+mod topic;
+mod upcast;
+
+pub use binding::{DecodeError, Encoded, HEADER_PREFIX, Record};
+pub use envelope::{Envelope, Event, EventHash, derived_id, event_hash};
+pub use families::*;
+pub use primitives::{CategoryId, Currency, InvalidValue, MemberId, Money, OrderId, ProductId, Quantity, Text, Vector};
+pub use registry::{Data, EventType, Payload};
+pub use topic::Topic;

@@ -1,0 +1,147 @@
+//! Every event type in one list: name, version and topic.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::families::*;
+use crate::topic::Topic;
+
+/// The data of one event type.
+pub trait Payload: Serialize + DeserializeOwned + JsonSchema + Into<Data> {
+    /// Which type this is.
+    const TYPE: EventType;
+
+    /// What orders and partitions the event: events that must stay in order share a key.
+    fn key(&self) -> Cow<'_, str>;
+
+    /// One realistic example, written to `schemas/`.
+    fn example() -> Self;
+}
+
+macro_rules! registry {
+    ($($payload:ident => $name:literal v $version:literal on $topic:ident,)+) => {
+        /// The name of an event, without its data.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum EventType {
+            $(
+                #[doc = concat!("`", $name, "`: [`", stringify!($payload), "`](crate::", stringify!($payload), ").")]
+                $payload,
+            )+
+        }
+
+        impl EventType {
+            /// Every event type.
+            pub const ALL: &'static [EventType] = &[$(EventType::$payload,)+];
+
+            /// The `ce_type`: a past-tense fact.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(EventType::$payload => $name,)+ }
+            }
+
+            /// The type of that name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<EventType> {
+                match name { $($name => Some(EventType::$payload),)+ _ => None }
+            }
+
+            /// The newest version of the data, which is the one written.
+            #[must_use]
+            pub const fn version(self) -> u32 {
+                match self { $(EventType::$payload => $version,)+ }
+            }
+
+            /// The one topic it stands on.
+            #[must_use]
+            pub const fn topic(self) -> Topic {
+                match self { $(EventType::$payload => Topic::$topic,)+ }
+            }
+
+            /// Reads the newest version's data.
+            pub(crate) fn read(self, value: &[u8]) -> Result<Data, serde_json::Error> {
+                match self { $(EventType::$payload => serde_json::from_slice(value).map(Data::$payload),)+ }
+            }
+
+            /// The newest version's JSON Schema.
+            #[must_use]
+            pub fn schema(self, generator: SchemaGenerator) -> Schema {
+                match self { $(EventType::$payload => generator.into_root_schema_for::<$payload>(),)+ }
+            }
+
+            /// The newest version's example.
+            #[must_use]
+            pub fn example(self) -> Data {
+                match self { $(EventType::$payload => Data::$payload($payload::example()),)+ }
+            }
+        }
+
+        /// What happened: one variant for each event type.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Data {
+            $(
+                #[doc = concat!("`", $name, "`")]
+                $payload($payload),
+            )+
+        }
+
+        impl Data {
+            /// Which type this is.
+            #[must_use]
+            pub const fn event_type(&self) -> EventType {
+                match self { $(Data::$payload(_) => EventType::$payload,)+ }
+            }
+
+            /// What orders and partitions the event.
+            #[must_use]
+            pub fn key(&self) -> Cow<'_, str> {
+                match self { $(Data::$payload(data) => data.key(),)+ }
+            }
+
+            /// The data as JSON.
+            ///
+            /// # Errors
+            /// When a number is not finite.
+            pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+                match self { $(Data::$payload(data) => serde_json::to_vec(data),)+ }
+            }
+        }
+
+        $(
+            impl From<$payload> for Data {
+                fn from(data: $payload) -> Self {
+                    Data::$payload(data)
+                }
+            }
+        )+
+    };
+}
+
+registry! {
+    ProductUpserted => "product-upserted" v 2 on CatalogEvents,
+    ProductRetired => "product-retired" v 1 on CatalogEvents,
+    OrderCompleted => "order-completed" v 1 on OrderCompleted,
+    ProductViewed => "product-viewed" v 1 on ProductViewed,
+    OrderCancelled => "order-cancelled" v 1 on UserBehavior,
+    ProductSearched => "product-searched" v 1 on UserBehavior,
+    CartItemAdded => "cart-item-added" v 1 on UserBehavior,
+    CartItemRemoved => "cart-item-removed" v 1 on UserBehavior,
+    WishlistItemAdded => "wishlist-item-added" v 1 on UserBehavior,
+    WishlistItemRemoved => "wishlist-item-removed" v 1 on UserBehavior,
+    RecommendationShown => "recommendation-shown" v 1 on UserBehavior,
+    RecommendationClicked => "recommendation-clicked" v 1 on UserBehavior,
+    ConversationCreated => "conversation-created" v 1 on ConversationEvents,
+    ConversationRenamed => "conversation-renamed" v 1 on ConversationEvents,
+    ConversationClosed => "conversation-closed" v 1 on ConversationEvents,
+    MessageCreated => "message-created" v 1 on ConversationMessageCreated,
+    IntentAnalyzed => "intent-analyzed" v 1 on PreferenceEvents,
+    PreferenceRetracted => "preference-retracted" v 1 on PreferenceEvents,
+    RecommendationGenerated => "recommendation-generated" v 1 on RecommendationEvents,
+    ProductEmbedded => "product-embedded" v 1 on EmbeddingEvents,
+    MessageEmbedded => "message-embedded" v 1 on EmbeddingEvents,
+    DeadLetterRequeued => "dead-letter-requeued" v 1 on AnalyticsEvents,
+    DeadLetterDiscarded => "dead-letter-discarded" v 1 on AnalyticsEvents,
+    PurchasePatternAnalyzed => "purchase-pattern-analyzed" v 1 on PurchasePatternAnalyzed,
+}

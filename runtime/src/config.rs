@@ -1,0 +1,74 @@
+//! The settings every program of the pipeline shares. Each is a flag and an environment variable.
+
+use chrono_tz::Tz;
+use clap::Args;
+use rdkafka::ClientConfig;
+
+use crate::namespace::Namespace;
+
+/// Where the servers are, and whose data it is.
+#[derive(Args, Clone, Debug)]
+pub struct Connections {
+    /// Kafka's bootstrap servers
+    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS", default_value = "127.0.0.1:9092", global = true)]
+    pub kafka: String,
+    /// Postgres, without a database: postgres://user@host:port
+    #[arg(
+        long,
+        env = "POSTGRES_URL",
+        default_value = "postgres://jangbogo@127.0.0.1:5432",
+        hide_env_values = true,
+        global = true
+    )]
+    pub postgres: String,
+    /// Redis: redis://host:port
+    #[arg(long, env = "REDIS_URL", default_value = "redis://127.0.0.1:6379", hide_env_values = true, global = true)]
+    pub redis: String,
+    /// Elasticsearch: http://host:port
+    #[arg(
+        long,
+        env = "ELASTICSEARCH_URL",
+        default_value = "http://127.0.0.1:9200",
+        hide_env_values = true,
+        global = true
+    )]
+    pub elasticsearch: String,
+    /// The shop: a prefix of everything it owns in the servers
+    #[arg(long, env = "JANGBOGO_NAMESPACE", default_value = "", global = true)]
+    pub namespace: Namespace,
+    /// The shop's time zone: days and hours are counted in it. A fold setting: changing it needs a rebuild
+    #[arg(long, env = "JANGBOGO_TIME_ZONE", default_value = "UTC", global = true)]
+    pub time_zone: Tz,
+}
+
+impl Connections {
+    /// A Kafka client's configuration with what every client shares.
+    #[must_use]
+    pub fn kafka_client(&self, client_id: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.kafka)
+            .set("client.id", client_id)
+            .set("allow.auto.create.topics", "false")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("topic.metadata.refresh.interval.ms", "30000");
+        config
+    }
+
+    /// A producer's configuration: idempotent, acknowledged by all, partitioned as Java's producers do.
+    #[must_use]
+    pub fn kafka_producer(&self, client_id: &str) -> ClientConfig {
+        let mut config = self.kafka_client(client_id);
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("partitioner", "murmur2_random")
+            .set("compression.type", "lz4")
+            .set("linger.ms", "2")
+            .set("message.max.bytes", MAX_RECORD_BYTES);
+        config
+    }
+}
+
+/// Values are at most 4 MiB and dead letters 8 MiB; headers and batch framing come on top.
+pub const MAX_RECORD_BYTES: &str = "9437184";

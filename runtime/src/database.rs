@@ -1,0 +1,73 @@
+//! A shop's Postgres database.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+
+use crate::config::Connections;
+
+static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// The database of the connections' namespace.
+///
+/// # Errors
+/// When the URL cannot be read.
+pub fn options(connections: &Connections, application: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    Ok(PgConnectOptions::from_str(&connections.postgres)?
+        .database(&connections.namespace.database())
+        .application_name(application)
+        // A stopped process must not hold rows that others wait for.
+        .options([("idle_in_transaction_session_timeout", "5s"), ("timezone", "UTC")])
+        .log_statements(tracing::log::LevelFilter::Trace))
+}
+
+/// A pool that connects when it is first used: a server that is away is met where it is needed.
+///
+/// # Errors
+/// When the URL cannot be read.
+pub fn pool(connections: &Connections, application: &str, max_connections: u32) -> Result<PgPool, sqlx::Error> {
+    Ok(PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_lazy_with(options(connections, application)?))
+}
+
+/// Creates the database if need be and brings it to the newest migration.
+///
+/// # Errors
+/// When the server is away, refuses, or a migration fails.
+pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
+    let database = connections.namespace.database();
+    let options = options(connections, "migrate")?;
+    let mut maintenance = PgConnection::connect_with(&options.clone().database("postgres")).await?;
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+        .bind(&database)
+        .fetch_one(&mut maintenance)
+        .await?;
+    if !exists {
+        // The name holds a-z, 0-9 and _ only (see Namespace), so it needs no quoting.
+        let created = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "CREATE DATABASE {database} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
+        )))
+        .execute(&mut maintenance)
+        .await;
+        if let Err(error) = created
+            && !lost_race(&error)
+        {
+            return Err(error);
+        }
+    }
+    maintenance.close().await?;
+    let mut connection = PgConnection::connect_with(&options).await?;
+    MIGRATOR.run(&mut connection).await.map_err(|error| sqlx::Error::Migrate(Box::new(error)))?;
+    connection.close().await
+}
+
+/// Whether another process created the database at the same moment.
+fn lost_race(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("42P04" | "23505"))
+}

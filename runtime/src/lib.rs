@@ -1,0 +1,6 @@
+//! What every processor and service of the pipeline stands on: configuration, the fold, checkpoints, publishing,
+//! dead letters, shutdown and telemetry. A projection's author meets only [`fold`].
+
+pub mod config;
+pub mod database;
+pub mod namespace;
