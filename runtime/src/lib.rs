@@ -4,3 +4,5 @@
 pub mod config;
 pub mod database;
 pub mod namespace;
+pub mod shutdown;
+pub mod telemetry;
