@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, SubsecRound as _, Utc};
 
 use crate::envelope::{Envelope, Event};
-use crate::registry::EventType;
+use crate::registry::{DataError, EventType};
 use crate::topic::Topic;
 use crate::upcast;
 
@@ -13,7 +13,7 @@ pub const HEADER_PREFIX: &str = "ce_";
 const SPEC_VERSION: &str = "1.0";
 const CONTENT_TYPE: &str = "application/json";
 const SCHEMA_PREFIX: &str = "urn:jangbogo:schema:";
-const MAX_ATTRIBUTE_BYTES: usize = 128;
+pub(crate) const MAX_ATTRIBUTE_BYTES: usize = 128;
 
 /// An event as Kafka carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub enum DecodeError {
         newest: u32,
     },
     /// The value does not fit the schema.
-    #[error("the value does not fit schema {event_type} v{version}")]
+    #[error("the value breaks schema {event_type} v{version}")]
     Data {
         /// The event's type.
         event_type: &'static str,
@@ -85,7 +85,7 @@ pub enum DecodeError {
         version: u32,
         /// What was wrong, and where.
         #[source]
-        source: serde_json::Error,
+        source: DataError,
     },
 }
 
@@ -160,7 +160,7 @@ impl Event {
 
 /// The `dataschema` of a version of an event.
 #[must_use]
-pub(crate) fn schema_urn(event_type: EventType, version: u32) -> String {
+pub fn schema_urn(event_type: EventType, version: u32) -> String {
     format!("{SCHEMA_PREFIX}{}:v{version}", event_type.name())
 }
 

@@ -6,14 +6,16 @@
 mod binding;
 mod envelope;
 pub mod families;
+mod fields;
 mod primitives;
 mod registry;
+pub mod schemas;
 mod topic;
 mod upcast;
 
-pub use binding::{DecodeError, Encoded, HEADER_PREFIX, Record};
+pub use binding::{DecodeError, Encoded, HEADER_PREFIX, Record, schema_urn};
 pub use envelope::{Envelope, Event, EventHash, derived_id, event_hash};
 pub use families::*;
 pub use primitives::{CategoryId, Currency, InvalidValue, MemberId, Money, OrderId, ProductId, Quantity, Text, Vector};
-pub use registry::{Data, EventType, Payload};
+pub use registry::{Data, DataError, EventType, Payload};
 pub use topic::Topic;

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 /// A value that breaks its type's rule. The message names the rule and what was found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -260,6 +260,9 @@ pub struct Vector(pub Vec<f32>);
 
 impl Serialize for Vector {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.iter().any(|value| !value.is_finite()) {
+            return Err(ser::Error::custom("a vector must hold finite numbers only"));
+        }
         let bytes: Vec<u8> = self.0.iter().flat_map(|value| value.to_le_bytes()).collect();
         serializer.serialize_str(&STANDARD.encode(bytes))
     }

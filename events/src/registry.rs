@@ -4,10 +4,21 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 
 use crate::families::*;
 use crate::topic::Topic;
+
+/// A JSON value that is not the data of its event type.
+#[derive(Debug, thiserror::Error)]
+#[error("{place} does not fit")]
+pub struct DataError {
+    /// Where: a path such as `items[3].quantity`, or `the value` when it is all of it.
+    pub place: String,
+    /// What was wrong.
+    #[source]
+    pub source: serde_json::Error,
+}
 
 /// The data of one event type.
 pub trait Payload: Serialize + DeserializeOwned + JsonSchema + Into<Data> {
@@ -19,6 +30,29 @@ pub trait Payload: Serialize + DeserializeOwned + JsonSchema + Into<Data> {
 
     /// One realistic example, written to `schemas/`.
     fn example() -> Self;
+}
+
+/// serde would also read a struct from an array of its fields, which no schema allows.
+fn is_object(value: &[u8]) -> bool {
+    value.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+}
+
+/// Reads fast; only a value that does not fit is read again, to learn where it does not.
+fn read<P: Payload>(value: &[u8]) -> Result<Data, DataError> {
+    if !is_object(value) {
+        let source = serde_json::Error::custom("it must be a JSON object");
+        return Err(DataError { place: "the value".to_owned(), source });
+    }
+    let source = match serde_json::from_slice::<P>(value) {
+        Ok(payload) => return Ok(payload.into()),
+        Err(source) => source,
+    };
+    let mut deserializer = serde_json::Deserializer::from_slice(value);
+    let place = match serde_path_to_error::deserialize::<_, P>(&mut deserializer) {
+        Err(error) if error.path().iter().len() > 0 => error.path().to_string(),
+        _ => "the value".to_owned(),
+    };
+    Err(DataError { place, source })
 }
 
 macro_rules! registry {
@@ -60,11 +94,6 @@ macro_rules! registry {
                 match self { $(EventType::$payload => Topic::$topic,)+ }
             }
 
-            /// Reads the newest version's data.
-            pub(crate) fn read(self, value: &[u8]) -> Result<Data, serde_json::Error> {
-                match self { $(EventType::$payload => serde_json::from_slice(value).map(Data::$payload),)+ }
-            }
-
             /// The newest version's JSON Schema.
             #[must_use]
             pub fn schema(self, generator: SchemaGenerator) -> Schema {
@@ -98,6 +127,14 @@ macro_rules! registry {
             #[must_use]
             pub fn key(&self) -> Cow<'_, str> {
                 match self { $(Data::$payload(data) => data.key(),)+ }
+            }
+
+            /// Reads the newest version's data.
+            ///
+            /// # Errors
+            /// When the value is not JSON, or does not fit the type's schema.
+            pub fn from_json(event_type: EventType, value: &[u8]) -> Result<Data, DataError> {
+                match event_type { $(EventType::$payload => read::<$payload>(value),)+ }
             }
 
             /// The data as JSON.

@@ -5,11 +5,15 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 macro_rules! topics {
-    ($($(#[$doc:meta])* $variant:ident => $name:literal,)+) => {
+    ($($variant:ident => $name:literal keyed by $key:literal: $description:literal,)+) => {
         /// A topic of the log. Its name in Kafka is prefixed with the shop's namespace.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Topic {
-            $($(#[$doc])* #[serde(rename = $name)] $variant,)+
+            $(
+                #[doc = concat!($description, " Key: ", $key, ".")]
+                #[serde(rename = $name)]
+                $variant,
+            )+
         }
 
         impl Topic {
@@ -22,6 +26,18 @@ macro_rules! topics {
                 match self { $(Topic::$variant => $name,)+ }
             }
 
+            /// What stands on it, for people.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self { $(Topic::$variant => $description,)+ }
+            }
+
+            /// What its records are keyed by, for people.
+            #[must_use]
+            pub const fn key(self) -> &'static str {
+                match self { $(Topic::$variant => $key,)+ }
+            }
+
             /// The topic of that name (without a namespace).
             #[must_use]
             pub fn from_name(name: &str) -> Option<Topic> {
@@ -32,28 +48,28 @@ macro_rules! topics {
 }
 
 topics! {
-    /// What is for sale: products upserted and retired. Key: `product_id`.
-    CatalogEvents => "catalog-events",
-    /// Orders the shop completed. Key: `member_id`, or `order_id` for an anonymous order.
-    OrderCompleted => "order-completed",
-    /// Product pages seen. Key: `member_id`, or `product_id` for an anonymous view.
-    ProductViewed => "product-viewed",
-    /// What members did besides: searches, carts, wish lists, recommendations shown and clicked, cancellations.
-    UserBehavior => "user-behavior",
-    /// Conversations opened, renamed, closed. Key: `conversation_id`.
-    ConversationEvents => "conversation-events",
-    /// What was said in them, by shopper and assistant. Key: `conversation_id`.
-    ConversationMessageCreated => "conv-msg-created",
-    /// What a message was understood to want, and preferences retracted.
-    PreferenceEvents => "preference-events",
-    /// Ranked recommendations as they were given.
-    RecommendationEvents => "recommendation-events",
-    /// Vectors of texts, as an embedding model gave them.
-    EmbeddingEvents => "embedding-events",
-    /// What operators decided about the log itself: dead letters requeued and discarded.
-    AnalyticsEvents => "analytics-events",
-    /// A member's purchase pattern, when it changed.
-    PurchasePatternAnalyzed => "purchase-pattern-analyzed",
+    CatalogEvents => "catalog-events" keyed by "`product_id`":
+        "What is for sale: products upserted and retired.",
+    OrderCompleted => "order-completed" keyed by "`member_id`, or `order_id` for an anonymous order":
+        "Orders the shop completed.",
+    ProductViewed => "product-viewed" keyed by "`member_id`, or `product_id` for an anonymous view":
+        "Product pages seen.",
+    UserBehavior => "user-behavior" keyed by "`member_id`, or an anonymous cancellation's `order_id` or `cancellation_id`":
+        "What shoppers did besides: searches, carts, wish lists, recommendations shown and clicked, cancellations.",
+    ConversationEvents => "conversation-events" keyed by "`conversation_id`":
+        "Conversations opened, renamed, closed.",
+    ConversationMessageCreated => "conv-msg-created" keyed by "`conversation_id`":
+        "What was said in conversations, by shopper and assistant.",
+    PreferenceEvents => "preference-events" keyed by "`conversation_id` of an analysed message, `member_id` of a retraction":
+        "What a message was understood to want, and preferences retracted.",
+    RecommendationEvents => "recommendation-events" keyed by "`conversation_id`":
+        "Ranked recommendations as they were given.",
+    EmbeddingEvents => "embedding-events" keyed by "`product_id` or `conversation_id`, whose text it is":
+        "Vectors of texts, as an embedding model gave them.",
+    AnalyticsEvents => "analytics-events" keyed by "the dead letter's topic/partition/offset":
+        "What operators decided about the log itself: dead letters requeued and discarded.",
+    PurchasePatternAnalyzed => "purchase-pattern-analyzed" keyed by "`member_id`":
+        "A member's purchase pattern, when it changed.",
 }
 
 impl fmt::Display for Topic {

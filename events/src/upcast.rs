@@ -3,7 +3,7 @@
 use serde::de::Error as _;
 use serde_json::{Value, json};
 
-use crate::registry::{Data, EventType};
+use crate::registry::{Data, DataError, EventType};
 
 /// Lifts one version of an event's JSON to the next.
 type Step = fn(Value) -> Result<Value, serde_json::Error>;
@@ -17,18 +17,24 @@ fn step(event_type: EventType, version: u32) -> Option<Step> {
 }
 
 /// Reads a value of any released version.
-pub(crate) fn read(event_type: EventType, version: u32, value: &[u8]) -> Result<Data, serde_json::Error> {
+pub(crate) fn read(event_type: EventType, version: u32, value: &[u8]) -> Result<Data, DataError> {
     if version == event_type.version() {
-        return event_type.read(value);
+        return Data::from_json(event_type, value);
     }
+    let lifted =
+        lift(event_type, version, value).map_err(|source| DataError { place: "the value".to_owned(), source })?;
+    Data::from_json(event_type, &lifted)
+}
+
+fn lift(event_type: EventType, version: u32, value: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let mut data: Value = serde_json::from_slice(value)?;
     for from in version..event_type.version() {
-        let Some(lift) = step(event_type, from) else {
+        let Some(step) = step(event_type, from) else {
             return Err(serde_json::Error::custom(format!("no upcaster reads version {from}")));
         };
-        data = lift(data)?;
+        data = step(data)?;
     }
-    event_type.read(&serde_json::to_vec(&data)?)
+    serde_json::to_vec(&data)
 }
 
 /// `"price": "2.55", "currency": "GBP"` becomes `"price": {"amount_minor": 255, "currency": "GBP"}`.
@@ -38,6 +44,9 @@ fn product_price_to_money(mut data: Value) -> Result<Value, serde_json::Error> {
     };
     let currency = product.remove("currency");
     let Some(price) = product.remove("price") else { return Ok(data) };
+    let Some(currency) = currency else {
+        return Err(serde_json::Error::custom("a price needs its currency"));
+    };
     let amount_minor = price
         .as_str()
         .and_then(minor_units)

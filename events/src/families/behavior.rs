@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::example_value;
+use crate::fields::list;
 use crate::primitives::{MemberId, ProductId, Quantity, Text};
 use crate::registry::{EventType, Payload};
 
@@ -121,19 +122,8 @@ pub struct RecommendationShown {
     pub recommendation_id: Option<Uuid>,
     /// In the order shown.
     #[schemars(length(min = 1, max = 200))]
-    #[serde(deserialize_with = "shown_products")]
+    #[serde(deserialize_with = "list::<_, _, 1, 200>")]
     pub product_ids: Vec<ProductId>,
-}
-
-/// The most products one list shows.
-const MAX_SHOWN: usize = 200;
-
-fn shown_products<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<ProductId>, D::Error> {
-    let products = Vec::<ProductId>::deserialize(deserializer)?;
-    if (1..=MAX_SHOWN).contains(&products.len()) {
-        return Ok(products);
-    }
-    Err(serde::de::Error::custom(format!("1 to {MAX_SHOWN} products can be shown, not {}", products.len())))
 }
 
 impl Payload for RecommendationShown {

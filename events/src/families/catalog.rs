@@ -7,12 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::example_value;
+use crate::fields::map;
 use crate::primitives::{CategoryId, Currency, Money, ProductId, Text};
 use crate::registry::{EventType, Payload};
 
 /// A product was put on sale or its description changed. Holds all of the product: the newest replaces what was known.
 ///
-/// Version 1 wrote the price as a decimal text in the major unit (`"2.55"`); version 2 as [`Money`].
+/// Version 1 wrote the price as a decimal text in the major unit (`"2.55"`); version 2 as minor units and currency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductUpserted {
@@ -36,7 +37,8 @@ pub struct ProductUpserted {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stock: Option<u32>,
     /// Further attributes, such as colour or material.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 256))]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "map::<_, _, _, 256>")]
     pub attributes: BTreeMap<Text<64>, Text<512>>,
 }
 

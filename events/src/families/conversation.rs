@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::example_value;
+use crate::fields::list;
 use crate::primitives::{MemberId, ProductId, Text};
 use crate::registry::{EventType, Payload};
 
@@ -118,7 +119,8 @@ pub struct MessageCreated {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_reply_to: Option<Uuid>,
     /// The products it names, in their order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "list::<_, _, 0, 200>")]
     pub product_ids: Vec<ProductId>,
     /// Who wrote it, when a model or an analyser did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

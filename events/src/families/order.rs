@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::example_value;
+use crate::fields::list;
 use crate::primitives::{Currency, MemberId, OrderId, ProductId, Quantity};
 use crate::registry::{EventType, Payload};
 
@@ -47,7 +48,7 @@ pub struct OrderCompleted {
     pub currency: Currency,
     /// At least one line; a product may stand on several.
     #[schemars(length(min = 1, max = 10_000))]
-    #[serde(deserialize_with = "lines")]
+    #[serde(deserialize_with = "list::<_, _, 1, 10_000>")]
     pub items: Vec<OrderItem>,
 }
 
@@ -95,7 +96,7 @@ pub struct OrderCancelled {
     pub currency: Currency,
     /// What is taken back: positive quantities and totals.
     #[schemars(length(min = 1, max = 10_000))]
-    #[serde(deserialize_with = "lines")]
+    #[serde(deserialize_with = "list::<_, _, 1, 10_000>")]
     pub items: Vec<OrderItem>,
 }
 
@@ -120,15 +121,4 @@ impl Payload for OrderCancelled {
             }],
         }
     }
-}
-
-/// The most lines of one order.
-const MAX_LINES: usize = 10_000;
-
-fn lines<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<OrderItem>, D::Error> {
-    let items = Vec::<OrderItem>::deserialize(deserializer)?;
-    if (1..=MAX_LINES).contains(&items.len()) {
-        return Ok(items);
-    }
-    Err(serde::de::Error::custom(format!("an order must have 1 to {MAX_LINES} items, not {}", items.len())))
 }

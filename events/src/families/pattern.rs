@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::example_value;
+use crate::fields::{finite, finite_option, list};
 use crate::primitives::{CategoryId, Currency, MemberId, Money};
 use crate::registry::{EventType, Payload};
 
@@ -18,15 +19,20 @@ pub struct PurchasePatternAnalyzed {
     /// Orders so far.
     pub orders: u32,
     /// The median number of days between two orders; none before the second.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "finite_option")]
     pub median_days_between_orders: Option<f64>,
     /// Units of an order, on average.
+    #[serde(serialize_with = "finite")]
     pub mean_units_per_order: f64,
     /// Value of an order, on average.
     pub mean_order_value: Money,
     /// Hours of the day (0 to 23, the shop's time zone), most frequent first.
+    #[schemars(length(max = 24))]
+    #[serde(deserialize_with = "list::<_, _, 0, 24>")]
     pub favourite_hours: Vec<u8>,
     /// Most bought first.
+    #[schemars(length(max = 100))]
+    #[serde(deserialize_with = "list::<_, _, 0, 100>")]
     pub favourite_categories: Vec<CategoryId>,
 }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::conversation::{EXAMPLE_CONVERSATION, EXAMPLE_MESSAGE, uuid_key};
 use super::example_value;
+use crate::fields::{list, map};
 use crate::primitives::{Currency, MemberId, ProductId, Text};
 use crate::registry::{EventType, Payload};
 
@@ -22,7 +23,8 @@ pub struct ModelRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_hash: Option<Text<64>>,
     /// What else it was given, such as the temperature.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "map::<_, _, _, 32>")]
     pub parameters: BTreeMap<Text<64>, Text<256>>,
 }
 
@@ -91,7 +93,8 @@ pub struct IntentAnalyzed {
     /// What it is for.
     pub intent: Intent,
     /// Wanted and unwanted values.
-    #[serde(default)]
+    #[schemars(length(max = 100))]
+    #[serde(default, deserialize_with = "list::<_, _, 0, 100>")]
     pub wishes: Vec<Wish>,
     /// The price wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,7 +106,8 @@ pub struct IntentAnalyzed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occasion: Option<Text<128>>,
     /// Products shown earlier that the message speaks of.
-    #[serde(default)]
+    #[schemars(length(max = 200))]
+    #[serde(default, deserialize_with = "list::<_, _, 0, 200>")]
     pub referenced_products: Vec<ProductId>,
     /// -1000 (angry) to 1000 (delighted).
     pub sentiment_permille: i16,

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::conversation::{EXAMPLE_CONVERSATION, EXAMPLE_MESSAGE, uuid_key};
 use super::example_value;
+use crate::fields::{finite, list};
 use crate::primitives::{CategoryId, Currency, MemberId, Money, ProductId, Text};
 use crate::registry::{EventType, Payload};
 
@@ -16,10 +17,13 @@ use crate::registry::{EventType, Payload};
 #[serde(deny_unknown_fields)]
 pub struct SubScores {
     /// Likeness of the product's text.
+    #[serde(serialize_with = "finite")]
     pub content: f64,
     /// Bought together with what the member bought.
+    #[serde(serialize_with = "finite")]
     pub collaborative: f64,
     /// Fit with what was asked for.
+    #[serde(serialize_with = "finite")]
     pub intent: f64,
 }
 
@@ -41,13 +45,15 @@ pub struct RecommendedProduct {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stock: Option<u32>,
     /// The weighted sum of the sub-scores.
+    #[serde(serialize_with = "finite")]
     pub score: f64,
     /// What it is made of.
     pub sub_scores: SubScores,
     /// Why, for a shopper to read.
     pub reason: Text<512>,
     /// The events the sub-scores come from.
-    #[serde(default)]
+    #[schemars(length(max = 100))]
+    #[serde(default, deserialize_with = "list::<_, _, 0, 100>")]
     pub caused_by: Vec<Text<128>>,
 }
 
@@ -78,12 +84,16 @@ pub struct RecommendationGenerated {
     /// The `intent-analyzed` event it answers.
     pub intent_event_id: Text<128>,
     /// Best first.
+    #[schemars(length(max = 200))]
+    #[serde(deserialize_with = "list::<_, _, 0, 200>")]
     pub items: Vec<RecommendedProduct>,
     /// The weights used.
     pub weights: SubScores,
     /// The generation of the projections it was computed from.
     pub generation: Uuid,
     /// How far that generation had been folded.
+    #[schemars(length(max = 10_000))]
+    #[serde(deserialize_with = "list::<_, _, 0, 10_000>")]
     pub folded_offsets: Vec<FoldedOffset>,
 }
 
