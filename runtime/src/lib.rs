@@ -6,3 +6,4 @@ pub mod database;
 pub mod namespace;
 pub mod shutdown;
 pub mod telemetry;
+pub mod topology;

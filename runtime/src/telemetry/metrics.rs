@@ -115,7 +115,7 @@ metrics! {
         /// Events folded, counted once each
         events_folded_total: IntCounterVec, labels ["topic"];
         /// Events skipped because one of the same id was folded before
-        duplicates_skipped_total: IntCounterVec, labels ["topic"];
+        duplicates_skipped_total: IntCounter;
         /// Records sent to the dead-letter topic
         dead_letters_total: IntCounterVec, labels ["topic"];
         /// Time to fold and commit a batch, in seconds
