@@ -1,0 +1,138 @@
+//! Small helpers around files, each of whose errors names the path.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use crate::error::StackError;
+
+/// Turns the operating system's answer into one that names the path.
+pub(crate) trait FileErrors<T> {
+    fn or_file_error(self, action: &'static str, path: &Path) -> Result<T, StackError>;
+}
+
+impl<T> FileErrors<T> for io::Result<T> {
+    fn or_file_error(self, action: &'static str, path: &Path) -> Result<T, StackError> {
+        self.map_err(|source| StackError::File { action, path: path.to_owned(), source })
+    }
+}
+
+/// Creates `path` and what is missing above it.
+pub(crate) fn create_directory(path: &Path) -> Result<(), StackError> {
+    fs::create_dir_all(path).or_file_error("create", path)
+}
+
+/// Writes `contents` with the permission bits `mode`, so that a reader sees all of it or what was there before.
+pub(crate) fn write_atomically(path: &Path, contents: &str, mode: u32) -> Result<(), StackError> {
+    let temporary = path.with_added_extension("new");
+    // A leftover of an interrupted run would keep its own mode.
+    let _ = fs::remove_file(&temporary);
+    let write = || {
+        let mut file = File::options().write(true).create_new(true).mode(mode).open(&temporary)?;
+        // The mode above passes through the umask.
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(contents.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().or_file_error("write", path)
+}
+
+/// Makes everything below `directory` readable by every user of the machine, as its owner can read it.
+pub(crate) fn make_readable(directory: &Path) -> Result<(), StackError> {
+    let mode = fs::metadata(directory).or_file_error("read", directory)?.permissions().mode();
+    fs::set_permissions(directory, fs::Permissions::from_mode(mode | 0o755))
+        .or_file_error("change the permissions of", directory)?;
+    for entry in fs::read_dir(directory).or_file_error("list", directory)? {
+        let path = entry.or_file_error("list", directory)?.path();
+        let metadata = fs::symlink_metadata(&path).or_file_error("read", &path)?;
+        if metadata.is_dir() {
+            make_readable(&path)?;
+        } else if metadata.is_file() {
+            let mode = metadata.permissions().mode();
+            let readable = if mode & 0o100 == 0 { 0o644 } else { 0o755 };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode | readable))
+                .or_file_error("change the permissions of", &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes `directory` and everything in it, if it is there.
+pub(crate) fn remove_directory(directory: &Path) -> Result<(), StackError> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.or_file_error("delete", directory),
+    }
+}
+
+/// Makes `link` a symbolic link to `target`, whatever it was before.
+pub(crate) fn link(target: &Path, link: &Path) -> Result<(), StackError> {
+    let _ = fs::remove_file(link);
+    std::os::unix::fs::symlink(target, link).or_file_error("create", link)
+}
+
+/// The last `count` lines of a text file, or why they cannot be shown.
+pub(crate) fn last_lines(path: &Path, count: usize) -> String {
+    const READ_AT_MOST: u64 = 32 * 1024;
+    let read = || {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(READ_AT_MOST)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        io::Result::Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) => last_lines_of(&String::from_utf8_lossy(&bytes), count),
+        Err(error) => format!("(it cannot be read: {error})"),
+    }
+}
+
+/// The last `count` lines of `text`, indented.
+pub(crate) fn last_lines_of(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let from = lines.len().saturating_sub(count);
+    let shown: Vec<String> = lines[from..].iter().map(|line| format!("  {line}")).collect();
+    shown.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_of_a_log_are_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let text: Vec<String> = (1..=10_000).map(|number| format!("line {number}")).collect();
+        fs::write(&log, text.join("\n")).unwrap();
+        assert_eq!(last_lines(&log, 2), "  line 9999\n  line 10000");
+        assert!(last_lines(&directory.path().join("none"), 2).starts_with("(it cannot be read"));
+    }
+
+    #[test]
+    fn a_file_is_replaced_with_the_mode_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        fs::write(&path, "old").unwrap();
+        write_atomically(&path, "new", 0o600).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_private_tree_becomes_readable() {
+        let directory = tempfile::tempdir().unwrap();
+        let inner = directory.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        let file = inner.join("program");
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o700)).unwrap();
+        make_readable(directory.path()).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o755);
+        assert_eq!(fs::metadata(&inner).unwrap().permissions().mode() & 0o777, 0o755);
+    }
+}

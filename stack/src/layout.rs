@@ -1,0 +1,71 @@
+//! Where everything of a stack is.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::StackError;
+use crate::files;
+use crate::server::Server;
+use crate::user::User;
+use crate::versions::hexadecimal;
+
+/// The directories of a native installation.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    base: PathBuf,
+}
+
+impl Layout {
+    /// The layout of the stack directory `directory`; below `elsewhere` if that is given.
+    pub(crate) fn new(directory: &Path, elsewhere: Option<&Path>) -> Self {
+        Self { base: elsewhere.unwrap_or(directory).to_owned() }
+    }
+
+    /// Where the servers' files go when `user`, who runs them, cannot reach `directory`.
+    pub(crate) fn elsewhere(directory: &Path, user: Option<&User>) -> Option<PathBuf> {
+        if user.is_none_or(|user| user.reaches(directory)) {
+            return None;
+        }
+        let digest = hexadecimal(&Sha256::digest(directory.as_os_str().as_encoded_bytes()));
+        Some(Path::new("/var/lib/jangbogo").join(&digest[..12]))
+    }
+
+    /// Creates the directories that all servers share, and those of `server`, for `user` to write to.
+    pub(crate) fn create(&self, server: Server, user: Option<&User>) -> Result<(), StackError> {
+        files::create_directory(&self.software())?;
+        let of_server = [self.configuration(server), self.data(server), self.temporary(server)];
+        for directory in of_server.iter().chain([&self.logs()]) {
+            files::create_directory(directory)?;
+            if let Some(user) = user {
+                user.own_directory(directory)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Installed programs, a directory for each name and version.
+    pub(crate) fn software(&self) -> PathBuf {
+        self.base.join("software")
+    }
+
+    pub(crate) fn configuration(&self, server: Server) -> PathBuf {
+        self.base.join("config").join(server.name())
+    }
+
+    pub(crate) fn data(&self, server: Server) -> PathBuf {
+        self.base.join("data").join(server.name())
+    }
+
+    pub(crate) fn temporary(&self, server: Server) -> PathBuf {
+        self.base.join("tmp").join(server.name())
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.base.join("logs")
+    }
+
+    pub(crate) fn log(&self, server: Server) -> PathBuf {
+        self.logs().join(format!("{}.log", server.name()))
+    }
+}

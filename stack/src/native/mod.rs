@@ -1,0 +1,252 @@
+//! Servers run as processes of this machine, from software below the stack directory.
+
+mod elasticsearch;
+mod kafka;
+mod postgres;
+mod redis;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ::redis::RedisError;
+use rustix::process::Signal;
+use tokio::process::Child;
+
+use crate::error::{ProbeError, StackError};
+use crate::files;
+use crate::install;
+use crate::layout::Layout;
+use crate::ports::Listener;
+use crate::probe;
+use crate::process::{Fingerprint, Process};
+use crate::progress::ServerProgress;
+use crate::server::Server;
+use crate::tools;
+use crate::user::User;
+use crate::versions::VERSIONS;
+
+/// The settings that containers have, too.
+#[cfg(test)]
+pub(crate) mod settings {
+    pub(crate) use super::elasticsearch::SETTINGS as ELASTICSEARCH;
+    pub(crate) use super::kafka::SETTINGS as KAFKA;
+    pub(crate) use super::postgres::SETTINGS as POSTGRES;
+    pub(crate) use super::redis::SETTINGS as REDIS;
+}
+
+const START_LIMIT: Duration = Duration::from_secs(120);
+/// Below the 8 s in which everything must have stopped.
+const STOP_GRACE: Duration = Duration::from_secs(6);
+const LOG_LINES_SHOWN: usize = 20;
+
+/// What a native server is installed, configured and started from.
+#[derive(Debug)]
+pub(crate) struct Native {
+    pub layout: Layout,
+    /// Set when the caller is root.
+    pub user: Option<User>,
+    pub ports: BTreeMap<String, u16>,
+    pub postgres_password: String,
+}
+
+impl Native {
+    fn port(&self, server: Server) -> u16 {
+        Listener::Clients(server).port(&self.ports)
+    }
+
+    /// The address of `server`.
+    pub(crate) fn address(&self, server: Server) -> String {
+        address(server, &self.ports, &self.postgres_password)
+    }
+
+    /// The running process of `server`.
+    pub(crate) fn process(&self, server: Server) -> Option<Process> {
+        let (program, argument) = match server {
+            Server::Kafka => ("java", property_naming(&self.layout.data(server))),
+            Server::Elasticsearch => ("java", property_naming(&self.layout.data(server))),
+            Server::Postgres => ("postgres", self.layout.data(server).display().to_string()),
+            Server::Redis => ("redis-server", redis::configuration_file(self).display().to_string()),
+        };
+        Process::find(&Fingerprint { program, argument })
+    }
+
+    /// Where the software of `server` is, or will be.
+    fn software(&self, server: Server) -> PathBuf {
+        let name = match server {
+            Server::Kafka => format!("kafka-{}", VERSIONS.kafka.version),
+            Server::Postgres => format!("postgres-{}", VERSIONS.postgres.version),
+            Server::Redis => "redis".to_owned(),
+            Server::Elasticsearch => format!("elasticsearch-{}", VERSIONS.elasticsearch.version),
+        };
+        self.layout.software().join(name)
+    }
+
+    pub(crate) fn is_installed(&self, server: Server) -> bool {
+        match server {
+            Server::Redis => redis::program(self).is_some(),
+            _ => self.software(server).is_dir(),
+        }
+    }
+
+    /// Installs `server` if it is not, starts it if it does not run, and waits until it answers.
+    pub(crate) async fn bring_up(&self, server: Server, progress: &ServerProgress) -> Result<(), StackError> {
+        let began = Instant::now();
+        let child = if self.process(server).is_some() {
+            None
+        } else {
+            self.layout.create(server, self.user.as_ref())?;
+            self.install(server, progress).await?;
+            Some(self.start(server, progress).await?)
+        };
+        progress.step("waiting for its answer");
+        self.wait_until_it_answers(server, child).await?;
+        let seconds = began.elapsed().as_secs_f32();
+        progress.finish(&format!("up on port {} after {seconds:.1} s", self.port(server)));
+        Ok(())
+    }
+
+    async fn install(&self, server: Server, progress: &ServerProgress) -> Result<(), StackError> {
+        if self.is_installed(server) {
+            return Ok(());
+        }
+        progress.step("installing");
+        match server {
+            Server::Kafka => kafka::install(self, progress).await,
+            Server::Postgres => postgres::install(self, progress).await,
+            Server::Redis => redis::install(self, progress).await,
+            Server::Elasticsearch => elasticsearch::install(self, progress).await,
+        }
+    }
+
+    /// Configures and starts `server`, which is installed and does not run.
+    async fn start(&self, server: Server, progress: &ServerProgress) -> Result<Child, StackError> {
+        progress.step("starting");
+        let launch = match server {
+            Server::Kafka => kafka::prepare(self).await?,
+            Server::Postgres => postgres::prepare(self).await?,
+            Server::Redis => redis::prepare(self)?,
+            Server::Elasticsearch => elasticsearch::prepare(self)?,
+        };
+        let mut child = launch.spawn(self.user.as_ref(), &self.layout.log(server))?;
+        if launch.ends_when_started {
+            self.wait_for_launcher(server, &mut child).await?;
+        }
+        Ok(child)
+    }
+
+    async fn wait_for_launcher(&self, server: Server, child: &mut Child) -> Result<(), StackError> {
+        match tokio::time::timeout(START_LIMIT, child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(self.did_not_start(server, format!("it ended ({status})"))),
+            Ok(Err(error)) => Err(self.did_not_start(server, error.to_string())),
+            Err(_) => Err(self.did_not_start(server, format!("nothing within {START_LIMIT:?}"))),
+        }
+    }
+
+    async fn wait_until_it_answers(&self, server: Server, mut child: Option<Child>) -> Result<(), StackError> {
+        let began = Instant::now();
+        let address = self.address(server);
+        loop {
+            let refusal = match probe::ask(server, &address).await {
+                Ok(_) => return Ok(()),
+                Err(refusal) => refusal,
+            };
+            let exit = child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            // A child that has not ended may not have become the server yet.
+            let has_ended = exit.is_some() || child.is_none();
+            if has_ended && self.process(server).is_none() {
+                let how = exit.map_or_else(|| "gone".to_owned(), |status| status.to_string());
+                return Err(self.did_not_start(server, format!("its process ended ({how})")));
+            }
+            if began.elapsed() > START_LIMIT || is_wrong_password(&refusal) {
+                let reason = with_causes(&refusal);
+                return Err(self.did_not_start(server, reason));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn did_not_start(&self, server: Server, reason: String) -> StackError {
+        let log = self.layout.log(server);
+        StackError::DidNotStart { server, reason, last_lines: files::last_lines(&log, LOG_LINES_SHOWN), log }
+    }
+
+    /// Stops `server`, keeping its data; false when it did not run.
+    pub(crate) async fn stop(&self, server: Server) -> Result<bool, StackError> {
+        let Some(process) = self.process(server) else {
+            return Ok(false);
+        };
+        let signal = match server {
+            // Postgres's "fast" shutdown: SIGTERM would wait for every client to leave.
+            Server::Postgres => Signal::INT,
+            Server::Kafka | Server::Redis | Server::Elasticsearch => Signal::TERM,
+        };
+        process.stop(server, signal, STOP_GRACE).await?;
+        Ok(true)
+    }
+
+    /// What has to be on this machine to bring `server` up, if anything has to be done.
+    pub(crate) fn need(&self, server: Server) -> Option<tools::Need> {
+        if self.process(server).is_some() {
+            return None;
+        }
+        if self.is_installed(server) {
+            return Some(tools::Need::Start);
+        }
+        Some(tools::Need::Install)
+    }
+
+    /// A command for `program` as the user that runs the servers.
+    fn command(&self, program: impl AsRef<Path>) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(program.as_ref());
+        command.current_dir("/");
+        if let Some(user) = &self.user {
+            user.apply_to(&mut command);
+        }
+        command
+    }
+
+    fn verify(&self, file: &Path, expected: &'static str) -> impl Future<Output = Result<(), StackError>> {
+        let file = file.to_owned();
+        async move {
+            let checked = file.clone();
+            install::blocking(&file, move || crate::versions::verify_file(&checked, expected)).await
+        }
+    }
+}
+
+/// The address of `server` on this machine.
+pub(crate) fn address(server: Server, ports: &BTreeMap<String, u16>, postgres_password: &str) -> String {
+    let port = Listener::Clients(server).port(ports);
+    match server {
+        Server::Kafka => format!("127.0.0.1:{port}"),
+        Server::Postgres => format!("postgres://jangbogo:{postgres_password}@127.0.0.1:{port}"),
+        Server::Redis => format!("redis://127.0.0.1:{port}"),
+        Server::Elasticsearch => format!("http://127.0.0.1:{port}"),
+    }
+}
+
+/// A property that only marks a Java server's command line, for [`Native::process`].
+fn property_naming(data: &Path) -> String {
+    format!("-Djangbogo.data={}", data.display())
+}
+
+fn is_wrong_password(error: &ProbeError) -> bool {
+    match error {
+        ProbeError::Postgres(sqlx::Error::Database(error)) => error.code().as_deref() == Some("28P01"),
+        ProbeError::Redis(error) => RedisError::kind(error) == ::redis::ErrorKind::AuthenticationFailed,
+        _ => false,
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

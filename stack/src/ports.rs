@@ -1,0 +1,147 @@
+//! Which ports the servers listen on: the well-known ones when they are free, and the same ones from then on.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener};
+
+use crate::error::StackError;
+use crate::server::Server;
+
+/// A port that a server listens on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listener {
+    /// Where clients connect.
+    Clients(Server),
+    /// Kafka's controller.
+    KafkaController,
+    /// Elasticsearch's transport.
+    ElasticsearchTransport,
+}
+
+impl Listener {
+    /// The listeners of `server`, its clients' first.
+    pub(crate) fn of(server: Server) -> impl Iterator<Item = Self> {
+        let second = match server {
+            Server::Kafka => Some(Self::KafkaController),
+            Server::Elasticsearch => Some(Self::ElasticsearchTransport),
+            Server::Postgres | Server::Redis => None,
+        };
+        std::iter::once(Self::Clients(server)).chain(second)
+    }
+
+    /// Its name in the state file.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Clients(server) => server.name(),
+            Self::KafkaController => "kafka-controller",
+            Self::ElasticsearchTransport => "elasticsearch-transport",
+        }
+    }
+
+    const fn well_known_port(self) -> u16 {
+        match self {
+            Self::Clients(server) => server.well_known_port(),
+            Self::KafkaController => 9093,
+            Self::ElasticsearchTransport => 9300,
+        }
+    }
+
+    /// Its port among those that were chosen; the well-known one when none was.
+    pub(crate) fn port(self, chosen: &BTreeMap<String, u16>) -> u16 {
+        chosen.get(self.name()).copied().unwrap_or(self.well_known_port())
+    }
+}
+
+/// Chooses the ports of a server that is about to start, and remembers them in `chosen`.
+///
+/// `fixed` is what the caller asked for; else the port of last time, else the well-known one, else any, whichever is free first.
+///
+/// # Errors
+/// When a port that was asked for, or all ports, are taken.
+pub(crate) fn choose(server: Server, fixed: Option<u16>, chosen: &mut BTreeMap<String, u16>) -> Result<(), StackError> {
+    for listener in Listener::of(server) {
+        let port = match (listener, fixed) {
+            (Listener::Clients(_), Some(port)) => {
+                if !is_free(port) {
+                    return Err(StackError::PortTaken { server, port });
+                }
+                port
+            }
+            _ => choose_one(listener, chosen)
+                .ok_or(StackError::PortTaken { server, port: listener.well_known_port() })?,
+        };
+        chosen.insert(listener.name().to_owned(), port);
+    }
+    Ok(())
+}
+
+fn choose_one(listener: Listener, chosen: &BTreeMap<String, u16>) -> Option<u16> {
+    let belongs_to_another = |port: u16| chosen.iter().any(|(name, taken)| *taken == port && name != listener.name());
+    let remembered = chosen.get(listener.name()).copied();
+    let wanted = remembered.into_iter().chain([listener.well_known_port()]);
+    for port in wanted {
+        if is_free(port) && !belongs_to_another(port) {
+            return Some(port);
+        }
+    }
+    const TRIES: usize = 100;
+    (0..TRIES).filter_map(|_| any_free()).find(|port| !belongs_to_another(*port))
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+fn any_free() -> Option<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+    Some(listener.local_addr().ok()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn occupied() -> (TcpListener, u16) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        (listener, port)
+    }
+
+    #[test]
+    fn the_port_of_last_time_is_kept_while_it_is_free() {
+        let (occupant, port) = occupied();
+        drop(occupant);
+        let mut chosen = BTreeMap::from([("redis".to_owned(), port)]);
+        choose(Server::Redis, None, &mut chosen).unwrap();
+        assert_eq!(Listener::Clients(Server::Redis).port(&chosen), port);
+    }
+
+    #[test]
+    fn a_taken_port_is_replaced_by_a_free_one() {
+        let (_occupant, port) = occupied();
+        let mut chosen = BTreeMap::from([("redis".to_owned(), port)]);
+        choose(Server::Redis, None, &mut chosen).unwrap();
+        let replacement = Listener::Clients(Server::Redis).port(&chosen);
+        assert_ne!(replacement, port);
+    }
+
+    #[test]
+    fn a_port_asked_for_is_taken_or_refused_by_number() {
+        let (occupant, port) = occupied();
+        let mut chosen = BTreeMap::new();
+        let error = choose(Server::Redis, Some(port), &mut chosen).unwrap_err();
+        assert!(error.to_string().contains(&port.to_string()), "{error}");
+        drop(occupant);
+        choose(Server::Redis, Some(port), &mut chosen).unwrap();
+        assert_eq!(Listener::Clients(Server::Redis).port(&chosen), port);
+    }
+
+    #[test]
+    fn every_listener_of_a_server_gets_a_port_of_its_own() {
+        let mut chosen = BTreeMap::new();
+        for server in Server::ALL {
+            choose(server, None, &mut chosen).unwrap();
+        }
+        let ports: std::collections::BTreeSet<u16> = chosen.values().copied().collect();
+        assert_eq!(ports.len(), 6);
+    }
+}

@@ -1,0 +1,353 @@
+//! Brings the servers up, tells how they are, and stops them.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+
+use crate::docker::Docker;
+use crate::error::StackError;
+use crate::files::FileErrors;
+use crate::install;
+use crate::layout::Layout;
+use crate::native::{self, Native};
+use crate::options::Options;
+use crate::ports;
+use crate::probe;
+use crate::progress::Progress;
+use crate::server::{Addresses, Server, without_password};
+use crate::state::{Lock, Source, State};
+use crate::status::ServerStatus;
+use crate::tools;
+use crate::user::User;
+use crate::versions::VERSIONS;
+
+/// The four servers, each of which has answered a request.
+#[derive(Debug)]
+pub struct Stack {
+    directory: PathBuf,
+    addresses: Addresses,
+    sources: BTreeMap<Server, Source>,
+    native: Option<Native>,
+}
+
+/// What a test can do to a native server's processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerSignal {
+    /// Ends it properly, keeping its data.
+    Stop,
+    /// Ends it and its children at once (SIGKILL).
+    Kill,
+    /// Keeps it from running (SIGSTOP).
+    Pause,
+    /// Lets it run again (SIGCONT).
+    Resume,
+}
+
+impl Stack {
+    /// Brings every server up and waits until each answers a real request. Those already up are used as they are; what is
+    /// missing is installed; what has died is started again. Processes that call this at once take turns.
+    ///
+    /// # Errors
+    /// When a program that is needed is missing, a download fails or is not the one that was pinned, a given server does not
+    /// answer, or a server does not come up; the message names it, its log and what to do.
+    pub async fn up(options: &Options, progress: &Progress) -> Result<Self, StackError> {
+        check_given(&options.given).await?;
+        let ours: Vec<Server> = servers_of_ours(options);
+        if ours.is_empty() {
+            return Self::new(options, None, &State::default());
+        }
+        let lock = Lock::acquire(&options.directory, || {
+            progress.note("another process is bringing the servers up or down; waiting for it");
+        });
+        let _lock = lock.await?;
+        let mut state = load_or_begin(options).await?;
+        if state.source == Some(Source::Docker) {
+            bring_up_containers(options, &ours, &mut state, progress).await?;
+            return Self::new(options, None, &state);
+        }
+        let native = prepare_native(options, &ours, &mut state, progress).await?;
+        bring_up_processes(&native, &ours, progress).await?;
+        Self::new(options, Some(native), &state)
+    }
+
+    fn new(options: &Options, native: Option<Native>, state: &State) -> Result<Self, StackError> {
+        let (mut addresses, mut sources) = (BTreeMap::new(), BTreeMap::new());
+        for server in Server::ALL {
+            let (address, source) = locate(options, state, server)?;
+            addresses.insert(server, address);
+            sources.insert(server, source);
+        }
+        let mut take = |server| addresses.remove(&server).unwrap_or_default();
+        let addresses = Addresses {
+            kafka: take(Server::Kafka),
+            postgres: take(Server::Postgres),
+            redis: take(Server::Redis),
+            elasticsearch: take(Server::Elasticsearch),
+        };
+        Ok(Self { directory: options.directory.clone(), addresses, sources, native })
+    }
+
+    /// Where the servers answer.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Where `server` comes from.
+    #[must_use]
+    pub fn source(&self, server: Server) -> Source {
+        self.sources.get(&server).copied().unwrap_or(Source::Environment)
+    }
+
+    /// How each server is, without changing anything.
+    ///
+    /// # Errors
+    /// When nothing was provisioned yet, or the state or the containers cannot be read.
+    pub async fn status(options: &Options) -> Result<Vec<ServerStatus>, StackError> {
+        let state = match State::load(&options.directory)? {
+            Some(state) => state,
+            None if servers_of_ours(options).is_empty() => State::default(),
+            None => return Err(StackError::NotProvisioned(options.directory.clone())),
+        };
+        let native = native_of(options, &state).await?;
+        let containers = match state.source {
+            Some(Source::Docker) => Docker::new(&options.directory).running().await?,
+            _ => Vec::new(),
+        };
+        let status_of = async |server| {
+            let (address, source) = locate(options, &state, server)?;
+            let process = native.process(server);
+            let runs = match source {
+                Source::Environment => None,
+                Source::Docker => Some(containers.contains(&server)),
+                Source::Native => Some(process.is_some()),
+            };
+            let mut status = ServerStatus::ask(server, &address, source, runs).await;
+            if source == Source::Native {
+                status.pid = process.as_ref().map(|process| process.pid);
+                status.resident_bytes = process.map(|process| process.resident_bytes());
+                status.log = Some(native.layout.log(server));
+                if server == Server::Kafka {
+                    status.version = Some(VERSIONS.kafka.version.clone());
+                }
+            }
+            Ok(status)
+        };
+        let (kafka, postgres, redis, elasticsearch) = tokio::join!(
+            status_of(Server::Kafka),
+            status_of(Server::Postgres),
+            status_of(Server::Redis),
+            status_of(Server::Elasticsearch),
+        );
+        Ok(vec![kafka?, postgres?, redis?, elasticsearch?])
+    }
+
+    /// Stops the servers that this directory's stack runs, keeping their data, and gives those that ran. Servers that the
+    /// environment names are left alone.
+    ///
+    /// # Errors
+    /// When one cannot be stopped; the others are, nevertheless.
+    pub async fn down(options: &Options, progress: &Progress) -> Result<Vec<Server>, StackError> {
+        if State::load(&options.directory)?.is_none() {
+            return Ok(Vec::new());
+        }
+        let lock = Lock::acquire(&options.directory, || {
+            progress.note("another process is bringing the servers up or down; waiting for it");
+        });
+        let _lock = lock.await?;
+        let Some(state) = State::load(&options.directory)? else {
+            return Ok(Vec::new());
+        };
+        if state.source == Some(Source::Docker) {
+            let docker = Docker::new(&options.directory);
+            let running = docker.running().await?;
+            docker.stop().await?;
+            return Ok(running);
+        }
+        let native = native_of(options, &state).await?;
+        let (kafka, postgres, redis, elasticsearch) = tokio::join!(
+            native.stop(Server::Kafka),
+            native.stop(Server::Postgres),
+            native.stop(Server::Redis),
+            native.stop(Server::Elasticsearch),
+        );
+        let mut stopped = Vec::new();
+        for (server, ran) in Server::ALL.into_iter().zip([kafka, postgres, redis, elasticsearch]) {
+            if ran? {
+                stopped.push(server);
+            }
+        }
+        Ok(stopped)
+    }
+
+    /// Does to a native server what `signal` says; after `Stop` and `Kill` it is gone when this returns.
+    ///
+    /// # Errors
+    /// When the server is not native, or does not end.
+    pub async fn signal_server(&self, server: Server, signal: ServerSignal) -> Result<(), StackError> {
+        let native = self.native_server(server)?;
+        let Some(process) = native.process(server) else {
+            return Ok(());
+        };
+        match signal {
+            ServerSignal::Stop => native.stop(server).await.map(drop),
+            ServerSignal::Pause => Ok(process.signal_family(Signal::STOP)),
+            ServerSignal::Resume => Ok(process.signal_family(Signal::CONT)),
+            ServerSignal::Kill => process.kill(server).await,
+        }
+    }
+
+    /// Starts a native server again, on the port it had, and waits until it answers.
+    ///
+    /// # Errors
+    /// When the server is not native, its port is taken, or it does not come up.
+    pub async fn start_server(&self, server: Server) -> Result<(), StackError> {
+        let native = self.native_server(server)?;
+        let _lock = Lock::acquire(&self.directory, || {}).await?;
+        native.bring_up(server, &Progress::silent().of(server)).await
+    }
+
+    fn native_server(&self, server: Server) -> Result<&Native, StackError> {
+        let source = self.source(server);
+        match &self.native {
+            Some(native) if source == Source::Native => Ok(native),
+            _ => Err(StackError::NotNative { server, source_name: source.name() }),
+        }
+    }
+}
+
+fn servers_of_ours(options: &Options) -> Vec<Server> {
+    let is_ours = |server: &Server| !options.given.contains_key(server);
+    Server::ALL.into_iter().filter(is_ours).collect()
+}
+
+/// The address and source of `server`.
+fn locate(options: &Options, state: &State, server: Server) -> Result<(String, Source), StackError> {
+    if let Some(address) = options.given.get(&server) {
+        return Ok((address.clone(), Source::Environment));
+    }
+    let source = state.source.ok_or_else(|| StackError::NotProvisioned(options.directory.clone()))?;
+    Ok((native::address(server, &state.ports, &state.postgres_password), source))
+}
+
+async fn check_given(given: &BTreeMap<Server, String>) -> Result<(), StackError> {
+    for (server, address) in given {
+        let answer = probe::ask(*server, address).await;
+        answer.map_err(|source| StackError::NotAnswering {
+            server: *server,
+            address: without_password(address),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// The remembered state; the first time, decides for Docker or native servers and draws a password.
+async fn load_or_begin(options: &Options) -> Result<State, StackError> {
+    if let Some(state) = State::load(&options.directory)? {
+        return Ok(state);
+    }
+    let source = if Docker::is_available().await {
+        Source::Docker
+    } else if VERSIONS.postgres.wheels.contains_key(std::env::consts::ARCH) && cfg!(target_os = "linux") {
+        Source::Native
+    } else {
+        return Err(StackError::UnsupportedPlatform);
+    };
+    Ok(State { source: Some(source), postgres_password: random_password()?, ..State::default() })
+}
+
+fn random_password() -> Result<String, StackError> {
+    let path = Path::new("/dev/urandom");
+    let mut bytes = [0; 18];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut bytes));
+    read.or_file_error("read", path)?;
+    Ok(crate::versions::hexadecimal(&bytes))
+}
+
+async fn bring_up_containers(
+    options: &Options,
+    ours: &[Server],
+    state: &mut State,
+    progress: &Progress,
+) -> Result<(), StackError> {
+    let docker = Docker::new(&options.directory);
+    let running = docker.running().await?;
+    let is_running = |server: &Server| running.contains(server);
+    if !ours.iter().all(is_running) {
+        for server in ours.iter().filter(|server| !is_running(server)) {
+            ports::choose(*server, options.ports.get(server).copied(), &mut state.ports)?;
+        }
+        state.save(&options.directory)?;
+        docker.up(ours, &state.ports, &state.postgres_password, progress).await?;
+    }
+    let addresses =
+        ours.iter().map(|server| (*server, native::address(*server, &state.ports, &state.postgres_password)));
+    check_given(&addresses.collect()).await
+}
+
+/// The native servers of a remembered state.
+async fn native_of(options: &Options, state: &State) -> Result<Native, StackError> {
+    Ok(Native {
+        layout: Layout::new(&options.directory, state.elsewhere.as_deref()),
+        user: User::for_servers().await?,
+        ports: state.ports.clone(),
+        postgres_password: state.postgres_password.clone(),
+    })
+}
+
+/// Checks what the native servers need, and chooses the ports of those that have to be started.
+async fn prepare_native(
+    options: &Options,
+    ours: &[Server],
+    state: &mut State,
+    progress: &Progress,
+) -> Result<Native, StackError> {
+    if state.elsewhere.is_none() {
+        let user = User::for_servers().await?;
+        state.elsewhere = Layout::elsewhere(&options.directory, user.as_ref());
+        if let Some(elsewhere) = &state.elsewhere {
+            progress.note(&format!(
+                "{} is out of reach for the user that runs the servers; their files go to {}",
+                options.directory.display(),
+                elsewhere.display()
+            ));
+        }
+    }
+    let mut native = native_of(options, state).await?;
+    let needs: Vec<(Server, tools::Need)> =
+        ours.iter().filter_map(|server| Some((*server, native.need(*server)?))).collect();
+    if needs.is_empty() {
+        return Ok(native);
+    }
+    tools::check(&needs)?;
+    for (server, _) in &needs {
+        ports::choose(*server, options.ports.get(server).copied(), &mut state.ports)?;
+    }
+    native.ports.clone_from(&state.ports);
+    state.save(&options.directory)?;
+    let software = native.layout.software();
+    if software.is_dir() {
+        install::remove_incomplete(&software)?;
+    }
+    Ok(native)
+}
+
+/// Brings all of them up at once; the first failure is told when the others have come up or failed, too.
+async fn bring_up_processes(native: &Native, ours: &[Server], progress: &Progress) -> Result<(), StackError> {
+    let bring_up = async |server| {
+        if !ours.contains(&server) {
+            return Ok(());
+        }
+        native.bring_up(server, &progress.of(server)).await
+    };
+    let (kafka, postgres, redis, elasticsearch) = tokio::join!(
+        bring_up(Server::Kafka),
+        bring_up(Server::Postgres),
+        bring_up(Server::Redis),
+        bring_up(Server::Elasticsearch),
+    );
+    kafka.and(postgres).and(redis).and(elasticsearch)
+}
