@@ -3,7 +3,16 @@
 
 pub mod config;
 pub mod database;
+mod dead_letter;
+pub mod fold;
 pub mod namespace;
+pub mod problem;
+pub mod process;
+pub mod publisher;
+mod retry;
 pub mod shutdown;
+mod source;
+pub mod store;
 pub mod telemetry;
 pub mod topology;
+mod worker;

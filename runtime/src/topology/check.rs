@@ -5,6 +5,8 @@ use std::fmt;
 
 use events::Topic;
 
+use crate::fold::{Processor, Target};
+
 use super::{Store, Topology};
 
 /// A processor as the code declares it.
@@ -18,6 +20,22 @@ pub struct DeclaredProcessor {
     pub projections: Vec<&'static str>,
     /// Its views, and where they are served from.
     pub views: Vec<(Store, &'static str)>,
+}
+
+impl From<&Processor> for DeclaredProcessor {
+    fn from(processor: &Processor) -> Self {
+        let store = |target: Target| match target {
+            Target::Postgres => Store::Postgres,
+            Target::RedisHash | Target::RedisRanking | Target::RedisEviction => Store::Redis,
+            Target::Elasticsearch { .. } => Store::Elasticsearch,
+        };
+        Self {
+            name: processor.name,
+            reads: processor.topics(),
+            projections: processor.projections.iter().map(|projection| projection.name).collect(),
+            views: processor.views().map(|view| (store(view.target), view.name)).collect(),
+        }
+    }
 }
 
 /// Something `topology.toml` and the code, or Kafka, disagree about.

@@ -1,0 +1,83 @@
+//! What is bought and looked at lately: by category, and in the whole shop.
+
+use std::collections::BTreeSet;
+
+use chrono::NaiveDate;
+use events::{Data, Event, Topic};
+use runtime::fold::{Deltas, Projection, Shop, TableMarker as _, Target, View, ViewKeys, Watch};
+
+use crate::catalogue::Products;
+
+/// The name of the view of popular products by category.
+pub const POPULAR_VIEW: &str = "rec:popular:category";
+/// The name of the view of trending products.
+pub const TRENDING_VIEW: &str = "rec:trending";
+/// The one key of the view of trending products.
+pub const TRENDING_KEY: &str = "all";
+
+runtime::table! {
+    /// What happened to a product on a day
+    pub ProductDays "product_day" index [day] {
+        key ProductDay<'a> { product_id: &'a str, day: NaiveDate }
+        add Bought "bought" { orders: i64, units: i64 }
+        add Interest "interest" { views: i64, carts: i64, wishes: i64, clicks: i64 }
+    }
+}
+
+/// Buckets by day: decay is the views' affair, since it depends on when one looks.
+pub static PROJECTION: Projection = Projection {
+    name: "popularity",
+    reads: &[Topic::OrderCompleted, Topic::ProductViewed, Topic::UserBehavior],
+    tables: &[ProductDays::TABLE],
+    fold,
+    views: &[
+        View {
+            name: POPULAR_VIEW,
+            description: "the fifty most bought products of a category; an order counts half after 30 days",
+            watches: &[
+                Watch { table: ProductDays::TABLE, column: "product_id" },
+                Watch { table: Products::TABLE, column: "product_id" },
+            ],
+            keys: ViewKeys::Mapped(
+                "SELECT DISTINCT category FROM product WHERE product_id = ANY ($1) AND category IS NOT NULL",
+            ),
+            query: include_str!("popularity.popular.sql"),
+            all_keys: "SELECT DISTINCT category FROM product WHERE category > $1 ORDER BY category LIMIT $2",
+            swept: true,
+            target: Target::RedisHash,
+        },
+        View {
+            name: TRENDING_VIEW,
+            description: "the hundred products with most attention; it counts half after 3 days",
+            watches: &[Watch { table: ProductDays::TABLE, column: "product_id" }],
+            keys: ViewKeys::Only(TRENDING_KEY),
+            query: include_str!("popularity.trending.sql"),
+            all_keys: "SELECT 'all' WHERE 'all' > $1 LIMIT $2",
+            swept: true,
+            target: Target::RedisRanking,
+        },
+    ],
+};
+
+fn fold(event: &Event, shop: &Shop, deltas: &mut Deltas) {
+    let day = shop.day(event.envelope.time);
+    let none = Interest { views: 0, carts: 0, wishes: 0, clicks: 0 };
+    let (product_id, interest) = match &event.data {
+        Data::OrderCompleted(order) => {
+            let mut products = BTreeSet::new();
+            for item in &order.items {
+                // A product on two lines of an order was ordered once.
+                let orders = i64::from(products.insert(&item.product_id));
+                let bought = Bought { orders, units: item.quantity.units() };
+                deltas.put(ProductDay { product_id: &item.product_id, day }, bought);
+            }
+            return;
+        }
+        Data::ProductViewed(seen) => (&seen.product_id, Interest { views: 1, ..none }),
+        Data::CartItemAdded(cart) => (&cart.product_id, Interest { carts: 1, ..none }),
+        Data::WishlistItemAdded(wish) => (&wish.product_id, Interest { wishes: 1, ..none }),
+        Data::RecommendationClicked(click) => (&click.product_id, Interest { clicks: 1, ..none }),
+        _ => return,
+    };
+    deltas.put(ProductDay { product_id, day }, interest);
+}

@@ -1,0 +1,7 @@
+//! The catalogue in Elasticsearch.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    processors::main(&projections::ES_SYNC)
+}

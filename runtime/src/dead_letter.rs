@@ -1,0 +1,73 @@
+//! Dead letters: records that are no events, kept unchanged with their cause and position.
+
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::error::KafkaResult;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use tracing::warn;
+
+use crate::config::Connections;
+use crate::retry::Backoff;
+use crate::source::{Record, Refused};
+use crate::telemetry::{CheckHandle, causes};
+
+/// Where a group's dead letters go.
+#[derive(Clone)]
+pub struct DeadLetters {
+    producer: FutureProducer<Quiet>,
+    topic: String,
+    group: String,
+    check: CheckHandle,
+}
+
+/// Delivery reports say what matters; the client's own log repeats it.
+struct Quiet;
+impl ClientContext for Quiet {}
+
+impl DeadLetters {
+    /// For the group of that processor.
+    ///
+    /// # Errors
+    /// When the producer's configuration is refused.
+    pub fn new(connections: &Connections, processor: &str, check: CheckHandle) -> KafkaResult<Self> {
+        let producer = connections.kafka_producer(&format!("{processor}-dead-letters")).create_with_context(Quiet)?;
+        let topic = connections.namespace.dead_letter_topic(processor);
+        check.ok();
+        Ok(Self { producer, topic, group: processor.to_owned(), check })
+    }
+
+    /// Keeps a record, trying until the broker has acknowledged it.
+    pub async fn keep(&self, record: &Record, refused: &Refused) {
+        let position = [
+            ("deadletter-cause", refused.cause.clone()),
+            ("deadletter-group", self.group.clone()),
+            ("deadletter-topic", record.partition.topic.name().to_owned()),
+            ("deadletter-partition", record.partition.number.to_string()),
+            ("deadletter-offset", record.offset.to_string()),
+            ("deadletter-appended-at", record.appended_at.to_rfc3339()),
+        ];
+        let mut headers = OwnedHeaders::new_with_capacity(refused.headers.len() + position.len());
+        for (key, value) in &refused.headers {
+            headers = headers.insert(Header { key, value: value.as_deref() });
+        }
+        for (key, value) in &position {
+            headers = headers.insert(Header { key, value: Some(value.as_bytes()) });
+        }
+        let mut backoff = Backoff::default();
+        loop {
+            let mut message: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&self.topic).headers(headers.clone());
+            message.key = refused.key.as_deref();
+            message.payload = refused.value.as_deref();
+            match self.producer.send(message, Duration::from_secs(5)).await {
+                Ok(_) => return self.check.ok(),
+                Err((error, _)) => {
+                    warn!(topic = self.topic, error = %causes(&error), "a dead letter was not accepted, trying again");
+                    self.check.failing(&error);
+                }
+            }
+            backoff.wait().await;
+        }
+    }
+}

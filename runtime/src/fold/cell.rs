@@ -1,0 +1,236 @@
+//! One value of one column, and how key columns become bytes.
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use uuid::Uuid;
+
+/// The type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnType {
+    /// `text`
+    Text,
+    /// `bigint`
+    Integer,
+    /// `boolean`
+    Boolean,
+    /// `date`, in the shop's time zone
+    Day,
+    /// `timestamptz`, microseconds
+    Time,
+    /// `uuid`
+    Id,
+}
+
+impl ColumnType {
+    /// The Postgres type.
+    #[must_use]
+    pub const fn sql(self) -> &'static str {
+        match self {
+            ColumnType::Text => "text",
+            ColumnType::Integer => "bigint",
+            ColumnType::Boolean => "boolean",
+            ColumnType::Day => "date",
+            ColumnType::Time => "timestamptz",
+            ColumnType::Id => "uuid",
+        }
+    }
+}
+
+/// A value of a row. `Null` in a group that no event has touched yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cell {
+    /// Nothing yet, or a value that is absent.
+    #[default]
+    Null,
+    /// Text without NUL.
+    Text(Box<str>),
+    /// A number.
+    Integer(i64),
+    /// Yes or no.
+    Boolean(bool),
+    /// A day.
+    Day(NaiveDate),
+    /// A moment.
+    Time(DateTime<Utc>),
+    /// An id, or the hash of an event.
+    Id(u128),
+}
+
+/// A Rust type that a column holds.
+pub trait ColumnValue {
+    /// Its column type.
+    const TYPE: ColumnType;
+
+    /// The value as a cell.
+    fn into_cell(self) -> Cell;
+}
+
+/// A Rust type that a key column holds: its bytes sort as its values do.
+pub trait KeyColumn: ColumnValue {
+    /// Appends the bytes.
+    fn encode(&self, bytes: &mut Vec<u8>);
+}
+
+macro_rules! column_values {
+    ($($rust:ty => $type:ident, |$value:ident| $cell:expr;)+) => {$(
+        impl ColumnValue for $rust {
+            const TYPE: ColumnType = ColumnType::$type;
+            fn into_cell(self) -> Cell {
+                let $value = self;
+                $cell
+            }
+        }
+    )+};
+}
+
+column_values! {
+    &str => Text, |text| Cell::Text(text.into());
+    String => Text, |text| Cell::Text(text.into_boxed_str());
+    i64 => Integer, |number| Cell::Integer(number);
+    bool => Boolean, |flag| Cell::Boolean(flag);
+    NaiveDate => Day, |day| Cell::Day(day);
+    DateTime<Utc> => Time, |time| Cell::Time(time);
+    u128 => Id, |id| Cell::Id(id);
+    Uuid => Id, |id| Cell::Id(id.as_u128());
+}
+
+impl<T: ColumnValue> ColumnValue for Option<T> {
+    const TYPE: ColumnType = T::TYPE;
+
+    fn into_cell(self) -> Cell {
+        self.map_or(Cell::Null, T::into_cell)
+    }
+}
+
+const EPOCH: NaiveDate = NaiveDate::from_epoch_days(0).expect("the epoch is a date");
+
+impl KeyColumn for &str {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(self.as_bytes());
+        bytes.push(0);
+    }
+}
+
+impl KeyColumn for i64 {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&(self.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+    }
+}
+
+impl KeyColumn for NaiveDate {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        self.signed_duration_since(EPOCH).num_days().encode(bytes);
+    }
+}
+
+impl KeyColumn for DateTime<Utc> {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        self.timestamp_micros().encode(bytes);
+    }
+}
+
+impl KeyColumn for u128 {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.to_be_bytes());
+    }
+}
+
+impl KeyColumn for Uuid {
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(self.as_bytes());
+    }
+}
+
+/// A key column's value, borrowed from the key's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyValue<'a> {
+    /// `text`
+    Text(&'a str),
+    /// `bigint`
+    Integer(i64),
+    /// `date`
+    Day(NaiveDate),
+    /// `timestamptz`
+    Time(DateTime<Utc>),
+    /// `uuid`
+    Id(u128),
+}
+
+/// Reads the values back out of a key's bytes. Bytes that were not encoded by [`KeyColumn`] give fewer values.
+pub fn decode_key<'a>(types: impl IntoIterator<Item = ColumnType>, mut bytes: &'a [u8]) -> Vec<KeyValue<'a>> {
+    let mut values = Vec::new();
+    for column_type in types {
+        let Some((value, rest)) = decode_value(column_type, bytes) else { break };
+        values.push(value);
+        bytes = rest;
+    }
+    values
+}
+
+fn decode_value(column_type: ColumnType, bytes: &[u8]) -> Option<(KeyValue<'_>, &[u8])> {
+    match column_type {
+        ColumnType::Text => {
+            let end = bytes.iter().position(|byte| *byte == 0)?;
+            Some((KeyValue::Text(std::str::from_utf8(&bytes[..end]).ok()?), &bytes[end + 1..]))
+        }
+        ColumnType::Id => {
+            let (id, rest) = bytes.split_first_chunk::<16>()?;
+            Some((KeyValue::Id(u128::from_be_bytes(*id)), rest))
+        }
+        ColumnType::Integer | ColumnType::Boolean => {
+            let (number, rest) = decode_integer(bytes)?;
+            Some((KeyValue::Integer(number), rest))
+        }
+        ColumnType::Day => {
+            let (days, rest) = decode_integer(bytes)?;
+            let day = match u64::try_from(days) {
+                Ok(days) => EPOCH.checked_add_days(Days::new(days))?,
+                Err(_) => EPOCH.checked_sub_days(Days::new(days.unsigned_abs()))?,
+            };
+            Some((KeyValue::Day(day), rest))
+        }
+        ColumnType::Time => {
+            let (micros, rest) = decode_integer(bytes)?;
+            Some((KeyValue::Time(DateTime::from_timestamp_micros(micros)?), rest))
+        }
+    }
+}
+
+fn decode_integer(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<8>()?;
+    Some(((u64::from_be_bytes(*number) ^ (1 << 63)).cast_signed(), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_keys_sort_as_their_values() {
+        let mut encoded: Vec<Vec<u8>> = [("a", -2_i64), ("a", 7), ("ab", -9), ("b", 0)]
+            .iter()
+            .map(|(text, number)| {
+                let mut bytes = Vec::new();
+                text.encode(&mut bytes);
+                number.encode(&mut bytes);
+                bytes
+            })
+            .collect();
+        let in_value_order = encoded.clone();
+        encoded.sort();
+        assert_eq!(encoded, in_value_order);
+    }
+
+    #[test]
+    fn keys_read_back() {
+        let day = NaiveDate::from_ymd_opt(1969, 7, 20).unwrap();
+        let time = DateTime::from_timestamp_micros(1_260_000_000_123_456).unwrap();
+        let mut bytes = Vec::new();
+        "가방".encode(&mut bytes);
+        day.encode(&mut bytes);
+        time.encode(&mut bytes);
+        9_u128.encode(&mut bytes);
+        let types = [ColumnType::Text, ColumnType::Day, ColumnType::Time, ColumnType::Id];
+        let expected = [KeyValue::Text("가방"), KeyValue::Day(day), KeyValue::Time(time), KeyValue::Id(9)];
+        assert_eq!(decode_key(types, &bytes), expected);
+    }
+}

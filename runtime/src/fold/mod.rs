@@ -1,0 +1,16 @@
+//! The fold: three pure things make a projection, its [tables](Table), its [fold](Projection::fold) and its
+//! [views](View). No offsets, no batches, no stores and no clock appear here.
+//!
+//! The merge operators commute and associate, so rows depend only on the *set* of events that were folded.
+
+mod cell;
+mod deltas;
+mod projection;
+mod table;
+mod view;
+
+pub use cell::{Cell, ColumnType, ColumnValue, KeyColumn, KeyValue, decode_key};
+pub use deltas::{Deltas, TableDeltas};
+pub use projection::{Processor, Projection, Shop};
+pub use table::{Column, Group, GroupOf, Key, Merge, Table, TableMarker};
+pub use view::{Target, View, ViewKeys, Watch};

@@ -1,0 +1,133 @@
+//! A processor as a process: its workers, its publisher and its admin server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tracing::info;
+
+use crate::config::Connections;
+use crate::database;
+use crate::dead_letter::DeadLetters;
+use crate::fold::{Processor, Shop};
+use crate::publisher::{self, PublisherContext};
+use crate::retry::Backoff;
+use crate::shutdown::{Shutdown, ShutdownError};
+use crate::source::{Source, SourceOptions};
+use crate::store::{GenerationError, Live, Statements, open_live};
+use crate::telemetry::{AdminServer, BindError, MetricsError, Telemetry};
+use crate::worker::{self, Worker};
+
+/// How a processor runs.
+#[derive(Args, Clone, Debug)]
+pub struct ProcessorArgs {
+    /// Workers in this process: consumers of the processor's group, each folding partitions of its own
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub instances: u16,
+    /// A name for static group membership: a restart under the same name takes its partitions up again without a
+    /// rebalance. Unique among the group's processes; without it a member leaves when it stops
+    #[arg(long)]
+    pub instance: Option<String>,
+    /// Where /healthz, /readyz and /metrics answer, on the loopback address; 0 is any free port
+    #[arg(long, default_value_t = 0)]
+    pub admin_port: u16,
+}
+
+/// Why a processor could not begin, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The admin port.
+    #[error("the admin server did not start")]
+    Admin(#[from] BindError),
+    /// The generation.
+    #[error("the projections cannot be opened")]
+    Generation(#[from] GenerationError),
+    /// A setting of Postgres' client.
+    #[error("the Postgres URL is refused")]
+    Postgres(#[from] sqlx::Error),
+    /// A setting of Kafka's client.
+    #[error("the Kafka settings are refused")]
+    Kafka(#[from] rdkafka::error::KafkaError),
+    /// A metric's name, which is a mistake in the code.
+    #[error("metrics cannot be registered")]
+    Metrics(#[from] MetricsError),
+    /// A task failed, or did not end in time.
+    #[error("the processor did not end well")]
+    Shutdown(#[from] ShutdownError),
+}
+
+/// Runs a processor until it is asked to stop.
+///
+/// # Errors
+/// When it cannot begin, or a task of it fails. Servers that are away are waited for.
+pub async fn run(
+    processor: &'static Processor,
+    connections: Connections,
+    args: ProcessorArgs,
+    shutdown: Shutdown,
+) -> Result<(), ProcessError> {
+    let telemetry = Telemetry::new()?;
+    let admin = AdminServer::bind(args.admin_port).await?;
+    info!(processor = processor.name, admin = %admin.address(), "starting");
+    let stop = shutdown.token();
+    shutdown.spawn("admin", admin.serve(telemetry.clone(), stop.clone()));
+
+    let shop = Shop { time_zone: connections.time_zone };
+    let check = |server: &str| telemetry.readiness.check(server);
+    let kafka_check = check("kafka");
+    let pool = database::pool(&connections, processor.name, u32::from(args.instances) + 2)?;
+    let metrics = telemetry.metrics.processor(processor.name)?;
+    let opening = async {
+        let mut backoff = Backoff::default();
+        loop {
+            match open_live(&pool, processor, &shop).await {
+                Err(GenerationError::Database { source, .. }) => check("postgres").failing(source),
+                outcome => return outcome,
+            }
+            backoff.wait().await;
+        }
+    };
+    let live: Live = tokio::select! {
+        () = stop.cancelled() => return Ok(shutdown.drain().await?),
+        live = opening => live?,
+    };
+    info!(processor = processor.name, generation = live.generation.schema, "folding into");
+
+    let context = worker::Context {
+        processor,
+        shop,
+        live: live.clone(),
+        pool: pool.clone(),
+        statements: Arc::new(Statements::new(processor.tables())),
+        dead_letters: DeadLetters::new(&connections, processor.name, check("dead-letters"))?,
+        metrics: metrics.clone(),
+        check: check("postgres"),
+    };
+    for number in 0..args.instances {
+        let options = SourceOptions {
+            instance: args.instance.as_ref().map(|name| format!("{name}-{number}")),
+            metrics: metrics.clone(),
+            check: kafka_check.clone(),
+        };
+        let source = Source::open(&connections, processor, options)?;
+        let worker = Worker::new(context.clone(), source, stop.clone());
+        shutdown.spawn(format!("worker {number}"), worker.run());
+    }
+    let publishing = PublisherContext {
+        connections,
+        processor,
+        live,
+        pool: pool.clone(),
+        metrics,
+        redis_check: check("redis"),
+        search_check: check("elasticsearch"),
+    };
+    shutdown.spawn("publisher", async move {
+        publisher::run(publishing, stop).await;
+        Ok::<(), std::convert::Infallible>(())
+    });
+    shutdown.drain().await?;
+    // A pool that waits for a server which is away must not hold up the end.
+    let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Views in Elasticsearch: an index for each generation, a document for each key.
+
+use elasticsearch::http::StatusCode;
+use elasticsearch::http::transport::Transport;
+use elasticsearch::indices::{IndicesCreateParts, IndicesGetSettingsParts};
+use elasticsearch::params::VersionType;
+use elasticsearch::{BulkOperation, BulkParts, Elasticsearch};
+use serde_json::{Value, json};
+use tracing::error;
+
+use super::{Entry, PublishError, PublisherContext, Version};
+use crate::config::Connections;
+use crate::fold::{Target, View};
+use crate::store::Generation;
+
+/// Its name in the publisher's table.
+pub(super) const STORE: &str = "elasticsearch";
+
+/// Writes one view to Elasticsearch.
+pub(crate) struct SearchSink {
+    client: Elasticsearch,
+    index: String,
+    definition: &'static str,
+    incarnation: Option<String>,
+}
+
+/// The index of a view in a generation.
+#[must_use]
+pub fn index_name(connections: &Connections, view: &str, generation: &Generation) -> String {
+    connections.namespace.index(&format!("{view}-{}", generation.id.simple()))
+}
+
+/// A client that connects when it is first used.
+///
+/// # Errors
+/// When the URL cannot be read.
+pub(crate) fn client(connections: &Connections) -> Result<Elasticsearch, elasticsearch::Error> {
+    Ok(Elasticsearch::new(Transport::single_node(&connections.elasticsearch)?))
+}
+
+impl SearchSink {
+    pub(super) fn new(
+        context: &PublisherContext,
+        view: &'static View,
+        incarnation: Option<String>,
+    ) -> Result<Self, PublishError> {
+        let Target::Elasticsearch { index: definition } = view.target else {
+            return Err(PublishError::Answer(format!("view {} is not published there", view.name)));
+        };
+        let index = index_name(&context.connections, view.name, &context.live.generation);
+        Ok(Self { client: client(&context.connections)?, index, definition, incarnation })
+    }
+
+    /// Creates the index if it is not there. Gives its incarnation when it is another one than before.
+    pub(super) async fn look(&mut self) -> Result<Option<String>, PublishError> {
+        let found = match self.index_uuid().await? {
+            Some(uuid) => uuid,
+            None => {
+                self.create().await?;
+                self.index_uuid().await?.ok_or(PublishError::OtherIncarnation(STORE))?
+            }
+        };
+        if self.incarnation.as_ref() == Some(&found) {
+            return Ok(None);
+        }
+        self.incarnation = Some(found.clone());
+        Ok(Some(found))
+    }
+
+    async fn index_uuid(&self) -> Result<Option<String>, PublishError> {
+        let parts = IndicesGetSettingsParts::Index(&[self.index.as_str()]);
+        let response = self.client.indices().get_settings(parts).send().await?;
+        if response.status_code() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let answer: Value = response.error_for_status_code()?.json().await?;
+        let uuid = answer[&self.index]["settings"]["index"]["uuid"].as_str();
+        Ok(Some(uuid.ok_or_else(|| PublishError::Answer(answer.to_string()))?.to_owned()))
+    }
+
+    async fn create(&self) -> Result<(), PublishError> {
+        let definition: Value = serde_json::from_str(self.definition)
+            .map_err(|error| PublishError::Answer(format!("nothing: the index's definition is no JSON: {error}")))?;
+        let parts = IndicesCreateParts::Index(&self.index);
+        let response = self.client.indices().create(parts).body(definition).send().await?;
+        if response.status_code().is_success() {
+            return Ok(());
+        }
+        let answer = response.text().await?;
+        if answer.contains("resource_already_exists_exception") {
+            return Ok(());
+        }
+        Err(PublishError::Answer(answer))
+    }
+
+    /// Writes documents; a key without rows becomes a document that says so, so that no older one comes back.
+    pub(super) async fn write(&self, version: Version, entries: &[Entry]) -> Result<(), PublishError> {
+        let number = (version.epoch << 32) | version.number;
+        let mut operations: Vec<BulkOperation<Value>> = Vec::new();
+        for Entry { key, value } in entries {
+            let document = value.clone().unwrap_or_else(|| json!({ "tombstone": true }));
+            let operation = BulkOperation::index(document).id(key).version(number).version_type(VersionType::External);
+            operations.push(operation.into());
+        }
+        let parts = BulkParts::Index(&self.index);
+        let response = self.client.bulk(parts).body(operations).send().await?;
+        let answer: Value = response.error_for_status_code()?.json().await?;
+        for item in answer["items"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            let item = &item["index"];
+            match item["status"].as_u64() {
+                // 409: something newer is there.
+                Some(200 | 201 | 409) => {}
+                Some(404) => return Err(PublishError::OtherIncarnation(STORE)),
+                // The document itself is refused: trying again is in vain, and the others must go on.
+                Some(400) => error!(index = self.index, item = %item, "a document was refused"),
+                _ => return Err(PublishError::Answer(item.to_string())),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,293 @@
+//! The publisher: copies views of committed rows to Redis and Elasticsearch, and again when they have lost them.
+
+mod elasticsearch;
+mod redis;
+mod round;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
+use sqlx::postgres::{PgConnection, PgListener, PgPool};
+use sqlx::{ConnectOptions as _, Row as _};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use self::elasticsearch::SearchSink;
+use self::redis::RedisSink;
+use crate::config::Connections;
+use crate::database;
+use crate::fold::{Processor, Target, View};
+use crate::retry::Backoff;
+use crate::store::{Live, watermark};
+use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
+
+pub use self::elasticsearch::index_name;
+pub use self::redis::{FIELD_PROMOTION, FIELD_VALUE};
+
+/// What wakes the publisher when no notification comes; also how often the stores' incarnations are looked at.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Global views' "now" moves in steps of this.
+const TICK: TimeDelta = TimeDelta::hours(1);
+/// Of the time, rounds that follow each other under load leave this share to the fold: as long as they took.
+const REST_LIMIT: Duration = Duration::from_secs(2);
+
+/// Orders two values of one key: the later promotion, then the later publisher, then its later write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Version {
+    pub promotion: Uuid,
+    pub epoch: i64,
+    pub number: i64,
+}
+
+/// A key of a view and its value; none for a key without rows, which is published as a tombstone.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub key: String,
+    pub value: Option<serde_json::Value>,
+}
+
+/// Why a round did not end.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// Postgres is away or refuses.
+    #[error("postgres")]
+    Postgres(#[from] sqlx::Error),
+    /// Redis is away or refuses.
+    #[error("redis")]
+    Redis(#[from] ::redis::RedisError),
+    /// No connection to Redis.
+    #[error("redis")]
+    RedisPool(#[from] deadpool_redis::PoolError),
+    /// Elasticsearch is away or refuses.
+    #[error("elasticsearch")]
+    Elasticsearch(#[from] ::elasticsearch::Error),
+    /// Elasticsearch answers something else than was expected.
+    #[error("elasticsearch answered {0}")]
+    Answer(String),
+    /// A store was emptied or replaced since the round began; all is published again.
+    #[error("{0} is not the one that was published to before")]
+    OtherIncarnation(&'static str),
+}
+
+/// Where publishers stand on: shared by every processor of a process.
+#[derive(Clone)]
+pub struct PublisherContext {
+    /// Where the servers are.
+    pub connections: Connections,
+    /// Whose views.
+    pub processor: &'static Processor,
+    /// Of which rows.
+    pub live: Live,
+    /// For notifications.
+    pub pool: PgPool,
+    /// What is counted.
+    pub metrics: ProcessorMetrics,
+    /// Redis' readiness.
+    pub redis_check: CheckHandle,
+    /// Elasticsearch's readiness.
+    pub search_check: CheckHandle,
+}
+
+/// The one publisher of a generation.
+pub struct Publisher {
+    context: PublisherContext,
+    connection: PgConnection,
+    redis: Option<RedisSink>,
+    search: Option<SearchSink>,
+    version: Version,
+    sweeps: BTreeMap<&'static str, Sweep>,
+    tick: Option<DateTime<Utc>>,
+}
+
+/// How far a view's sweep is.
+#[derive(Clone, Debug, Default)]
+struct Sweep {
+    /// A change came after the running sweep began, or none has begun.
+    wanted: bool,
+    /// The last key that was swept; none when no sweep is running.
+    after: Option<String>,
+}
+
+impl Sweep {
+    fn is_pending(&self) -> bool {
+        self.wanted || self.after.is_some()
+    }
+}
+
+/// Publishes until it is asked to stop: waits for its turn, and begins anew whenever a server was away.
+pub async fn run(context: PublisherContext, stop: CancellationToken) {
+    let mut backoff = Backoff::default();
+    loop {
+        let turn = async {
+            let mut publisher = Publisher::take_turn(&context).await?;
+            backoff = Backoff::default();
+            publisher.publish().await
+        };
+        let outcome = tokio::select! {
+            () = stop.cancelled() => return,
+            outcome = turn => outcome,
+        };
+        if let Err(error) = outcome {
+            warn!(processor = context.processor.name, error = %causes(&error), "publishing was interrupted");
+            report(&context, &error);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = backoff.wait() => {}
+        }
+    }
+}
+
+fn report(context: &PublisherContext, error: &PublishError) {
+    let server = match error {
+        PublishError::Postgres(_) => "postgres",
+        PublishError::Redis(_) | PublishError::RedisPool(_) | PublishError::OtherIncarnation(redis::STORE) => {
+            context.redis_check.failing(causes(error));
+            "redis"
+        }
+        PublishError::Elasticsearch(_) | PublishError::Answer(_) | PublishError::OtherIncarnation(_) => {
+            context.search_check.failing(causes(error));
+            "elasticsearch"
+        }
+    };
+    context.metrics.retries_total.with_label_values(&[server]).inc();
+}
+
+impl Publisher {
+    /// Waits until no other process publishes this generation, then takes a larger epoch than any before.
+    async fn take_turn(context: &PublisherContext) -> Result<Self, PublishError> {
+        let mut connection = database::options(&context.connections, "publisher")?
+            // A round holds its snapshot while the stores acknowledge.
+            .options([("idle_in_transaction_session_timeout", "60s")])
+            .connect()
+            .await?;
+        let schema = &context.live.generation.schema;
+        while !sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock(hashtextextended($1, 0))")
+            .bind(format!("publisher {schema} 0"))
+            .fetch_one(&mut connection)
+            .await?
+        {
+            context.redis_check.ok();
+            context.search_check.ok();
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        set_session_schema(&mut connection, schema).await?;
+        let row = sqlx::query(
+            "UPDATE publisher SET epoch = epoch + 1 WHERE shard = 0
+             RETURNING epoch, pending_sweeps, redis_incarnation, elasticsearch_incarnation",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        let version = Version { promotion: context.live.promotion, epoch: row.get("epoch"), number: 0 };
+        let views = || context.processor.views();
+        let in_redis =
+            |view: &View| matches!(view.target, Target::RedisHash | Target::RedisRanking | Target::RedisEviction);
+        let in_search = |view: &View| matches!(view.target, Target::Elasticsearch { .. });
+        let redis = views().any(in_redis).then(|| RedisSink::new(context, row.get("redis_incarnation"))).transpose()?;
+        let search = match views().find(|view| in_search(view)) {
+            Some(view) => Some(SearchSink::new(context, view, row.get("elasticsearch_incarnation"))?),
+            None => None,
+        };
+        let wanted = row.get::<i32, _>("pending_sweeps") > 0;
+        let sweeps = views().map(|view| (view.name, Sweep { wanted: wanted && view.swept, after: None })).collect();
+        info!(processor = context.processor.name, epoch = version.epoch, "publishing");
+        context.redis_check.ok();
+        context.search_check.ok();
+        Ok(Self { context: context.clone(), connection, redis, search, version, sweeps, tick: None })
+    }
+
+    async fn publish(&mut self) -> Result<(), PublishError> {
+        let mut listener = PgListener::connect_with(&self.context.pool).await?;
+        listener.listen("dirty").await?;
+        let mut looked_at = None::<Instant>;
+        loop {
+            if looked_at.is_none_or(|at| at.elapsed() >= POLL_INTERVAL) {
+                self.look_at_stores().await?;
+                self.look_at_tick().await?;
+                looked_at = Some(Instant::now());
+            }
+            let started = Instant::now();
+            let published = self.round().await? + self.sweep().await?;
+            if published > 0 {
+                self.context.metrics.publish_round_seconds.observe(started.elapsed().as_secs_f64());
+                // Leaves the processor to the fold for as long as this took; a lone change took next to nothing.
+                tokio::time::sleep(started.elapsed().min(REST_LIMIT)).await;
+                continue;
+            }
+            self.context.metrics.publish_backlog.set(0);
+            match tokio::time::timeout(POLL_INTERVAL, listener.recv()).await {
+                Ok(Err(error)) => return Err(error.into()),
+                Ok(Ok(_)) | Err(_) => while listener.next_buffered().is_some() {},
+            }
+        }
+    }
+
+    /// A store with another incarnation has lost what was published: every view in it is swept.
+    async fn look_at_stores(&mut self) -> Result<(), PublishError> {
+        if let Some(redis) = &mut self.redis {
+            if let Some(incarnation) = redis.look().await? {
+                want(&mut self.sweeps, self.context.processor, |target| {
+                    matches!(target, Target::RedisHash | Target::RedisRanking)
+                });
+                self.remember(redis::STORE, &incarnation).await?;
+            }
+            self.context.redis_check.ok();
+        }
+        if let Some(search) = &mut self.search {
+            if let Some(incarnation) = search.look().await? {
+                want(&mut self.sweeps, self.context.processor, |target| matches!(target, Target::Elasticsearch { .. }));
+                self.remember(elasticsearch::STORE, &incarnation).await?;
+            }
+            self.context.search_check.ok();
+        }
+        Ok(())
+    }
+
+    /// Remembers a store's incarnation, and that sweeps are due, before anything is written to it.
+    async fn remember(&mut self, store: &str, incarnation: &str) -> Result<(), PublishError> {
+        info!(processor = self.context.processor.name, store, "the store is empty or new: publishing all again");
+        let sql = format!("UPDATE publisher SET {store}_incarnation = $1, pending_sweeps = $2 WHERE shard = 0");
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(incarnation)
+            .bind(pending(&self.sweeps))
+            .execute(&mut self.connection)
+            .await?;
+        Ok(())
+    }
+
+    /// When the watermark enters another tick, values that depend on it are stale.
+    async fn look_at_tick(&mut self) -> Result<(), PublishError> {
+        let tick = watermark(&mut self.connection, &self.context.live.generation).await?.map(floored);
+        if self.tick.is_some() && tick != self.tick {
+            for view in self.context.processor.views().filter(|view| view.swept) {
+                self.sweeps.entry(view.name).or_default().wanted = true;
+            }
+        }
+        self.tick = tick;
+        Ok(())
+    }
+}
+
+fn pending(sweeps: &BTreeMap<&'static str, Sweep>) -> i32 {
+    i32::try_from(sweeps.values().filter(|sweep| sweep.is_pending()).count()).unwrap_or(i32::MAX)
+}
+
+fn want(sweeps: &mut BTreeMap<&'static str, Sweep>, processor: &Processor, is_lost: impl Fn(Target) -> bool) {
+    for view in processor.views().filter(|view| is_lost(view.target)) {
+        sweeps.insert(view.name, Sweep { wanted: true, after: None });
+    }
+}
+
+/// The watermark as global views see it.
+fn floored(watermark: DateTime<Utc>) -> DateTime<Utc> {
+    watermark.duration_trunc(TICK).unwrap_or(watermark)
+}
+
+/// Every statement of this connection means one generation's tables.
+async fn set_session_schema(connection: &mut PgConnection, schema: &str) -> Result<(), sqlx::Error> {
+    let sql = format!("SET search_path = {schema}, public");
+    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(connection).await?;
+    Ok(())
+}

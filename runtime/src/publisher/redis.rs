@@ -1,0 +1,148 @@
+//! Views in Redis.
+
+use deadpool_redis::{Config, Pool, Runtime};
+use redis::{RedisError, Script};
+use uuid::Uuid;
+
+use super::{Entry, PublishError, PublisherContext, Version};
+use crate::config::Connections;
+use crate::fold::{Target, View};
+use crate::namespace::Namespace;
+
+/// Its name in the publisher's table.
+pub(super) const STORE: &str = "redis";
+/// The key whose loss means that everything is lost.
+const INCARNATION: &str = "jangbogo:incarnation";
+/// The field of a published hash that holds the promotion it belongs to.
+pub const FIELD_PROMOTION: &str = "promotion";
+/// The field of a published hash that holds the value, as JSON; `null` for a key without rows.
+pub const FIELD_VALUE: &str = "value";
+
+/// `KEYS`: the incarnation, then the hashes. `ARGV`: incarnation, promotion, epoch, number, then one value a hash.
+/// Gives -1 when Redis is another one than expected. A value that is older than what is there is not written.
+const WRITE_HASHES: &str = "
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+local written = 0
+for i = 2, #KEYS do
+    local old = redis.call('HMGET', KEYS[i], 'promotion', 'epoch', 'number')
+    local newer = not old[1] or old[1] < ARGV[2] or (old[1] == ARGV[2] and
+        (tonumber(old[2]) < tonumber(ARGV[3]) or
+        (tonumber(old[2]) == tonumber(ARGV[3]) and tonumber(old[3]) < tonumber(ARGV[4]))))
+    if newer then
+        redis.call('HSET', KEYS[i], 'promotion', ARGV[2], 'epoch', ARGV[3], 'number', ARGV[4], 'value', ARGV[i + 3])
+        written = written + 1
+    end
+end
+return written";
+
+/// `KEYS`: the incarnation, the sorted set, its stamp. `ARGV`: as above, then score and member by turns.
+const WRITE_RANKING: &str = "
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
+local old = redis.call('HMGET', KEYS[3], 'promotion', 'epoch', 'number')
+local newer = not old[1] or old[1] < ARGV[2] or (old[1] == ARGV[2] and
+    (tonumber(old[2]) < tonumber(ARGV[3]) or
+    (tonumber(old[2]) == tonumber(ARGV[3]) and tonumber(old[3]) < tonumber(ARGV[4]))))
+if not newer then return 0 end
+redis.call('DEL', KEYS[2])
+for i = 5, #ARGV, 2 do redis.call('ZADD', KEYS[2], ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', KEYS[3], 'promotion', ARGV[2], 'epoch', ARGV[3], 'number', ARGV[4])
+return 1";
+
+/// Writes views to Redis.
+pub(crate) struct RedisSink {
+    pool: Pool,
+    namespace: Namespace,
+    incarnation: Option<String>,
+    write_hashes: Script,
+    write_ranking: Script,
+}
+
+/// A pool of connections to Redis that connects when it is first used.
+///
+/// # Errors
+/// When the URL cannot be read.
+pub(crate) fn pool(connections: &Connections) -> Result<Pool, RedisError> {
+    Config::from_url(&connections.redis).create_pool(Some(Runtime::Tokio1)).map_err(|error| {
+        RedisError::from((redis::ErrorKind::InvalidClientConfig, "the Redis URL is refused", error.to_string()))
+    })
+}
+
+impl RedisSink {
+    pub(super) fn new(context: &PublisherContext, incarnation: Option<String>) -> Result<Self, PublishError> {
+        Ok(Self {
+            pool: pool(&context.connections)?,
+            namespace: context.connections.namespace.clone(),
+            incarnation,
+            write_hashes: Script::new(WRITE_HASHES),
+            write_ranking: Script::new(WRITE_RANKING),
+        })
+    }
+
+    /// Gives the store's incarnation when it is another one than before.
+    pub(super) async fn look(&mut self) -> Result<Option<String>, PublishError> {
+        let mut connection = self.pool.get().await?;
+        let key = self.namespace.redis_key(INCARNATION);
+        // Whoever comes first to an empty store names it.
+        let name = Uuid::now_v7().to_string();
+        let _: Option<String> = redis::cmd("SET").arg(&key).arg(name).arg("NX").query_async(&mut connection).await?;
+        let found: String = redis::cmd("GET").arg(&key).query_async(&mut connection).await?;
+        if self.incarnation.as_ref() == Some(&found) {
+            return Ok(None);
+        }
+        self.incarnation = Some(found.clone());
+        Ok(Some(found))
+    }
+
+    pub(super) async fn write(&self, view: &View, version: Version, entries: &[Entry]) -> Result<(), PublishError> {
+        let mut connection = self.pool.get().await?;
+        let key = |entry: &Entry| self.namespace.redis_key(&format!("{}:{}", view.name, entry.key));
+        let written: i64 = match view.target {
+            Target::RedisEviction => {
+                let mut unlink = redis::cmd("UNLINK");
+                for entry in entries {
+                    unlink.arg(key(entry));
+                }
+                unlink.query_async(&mut connection).await?
+            }
+            Target::RedisRanking => {
+                let set = self.namespace.redis_key(view.name);
+                let mut call = self.write_ranking.key(self.namespace.redis_key(INCARNATION));
+                call.key(&set).key(format!("{set}:stamp"));
+                stamp(&mut call, self.incarnation.as_deref(), version);
+                for (score, product) in entries.iter().flat_map(ranked) {
+                    call.arg(score).arg(product);
+                }
+                call.invoke_async(&mut connection).await?
+            }
+            _ => {
+                let mut call = self.write_hashes.key(self.namespace.redis_key(INCARNATION));
+                for entry in entries {
+                    call.key(key(entry));
+                }
+                stamp(&mut call, self.incarnation.as_deref(), version);
+                for entry in entries {
+                    call.arg(entry.value.as_ref().map_or_else(|| "null".to_owned(), ToString::to_string));
+                }
+                call.invoke_async(&mut connection).await?
+            }
+        };
+        if written < 0 {
+            return Err(PublishError::OtherIncarnation(STORE));
+        }
+        Ok(())
+    }
+}
+
+fn stamp(call: &mut redis::ScriptInvocation<'_>, incarnation: Option<&str>, version: Version) {
+    call.arg(incarnation.unwrap_or_default());
+    call.arg(version.promotion.to_string()).arg(version.epoch).arg(version.number);
+}
+
+/// Scores and products of a ranking's value.
+fn ranked(entry: &Entry) -> Vec<(f64, String)> {
+    let items = entry.value.as_ref().and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
+    items
+        .iter()
+        .filter_map(|item| Some((item.get("score")?.as_f64()?, item.get("product_id")?.as_str()?.to_owned())))
+        .collect()
+}

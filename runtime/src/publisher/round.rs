@@ -1,0 +1,154 @@
+//! One round: what is stale, its values in one snapshot, and the write that the stores acknowledge before it counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+
+use super::{Entry, PublishError, Publisher, Sweep, floored};
+use crate::fold::{Target, View, ViewKeys};
+use crate::store::{Generation, watermark};
+
+/// At most this many marks are worked off in a round: its snapshot must not grow old.
+const MARKS: i64 = 20_000;
+/// Keys evaluated and written together.
+const KEYS: usize = 200;
+
+impl Publisher {
+    /// Works off dirty marks. Gives how many keys were published.
+    pub(super) async fn round(&mut self) -> Result<usize, PublishError> {
+        let generation = self.context.live.generation.clone();
+        let processor = self.context.processor;
+        let mut transaction = self.connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+        let marks = sqlx::query(
+            "DELETE FROM dirty WHERE ctid = ANY (ARRAY(SELECT ctid FROM dirty LIMIT $1)) RETURNING view, key",
+        )
+        .bind(MARKS)
+        .fetch_all(&mut *transaction)
+        .await?;
+        if marks.is_empty() {
+            return Ok(0);
+        }
+        let mut stale: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for mark in &marks {
+            stale.entry(mark.get("view")).or_default().insert(mark.get("key"));
+        }
+        let now = now(&mut transaction, &generation).await?;
+        let mut published = 0;
+        for (name, marked) in stale {
+            let Some(view) = processor.view(&name) else { continue };
+            let keys = view_keys(&mut transaction, view, marked.into_iter().collect()).await?;
+            for keys in keys.chunks(KEYS) {
+                let entries = evaluate(&mut transaction, view, keys, now).await?;
+                self.version.number += 1;
+                write(&self.redis, &self.search, view, self.version, &entries).await?;
+            }
+            published += keys.len();
+            self.context.metrics.published_entries_total.with_label_values(&[view.name]).inc_by(keys.len() as u64);
+            if view.swept {
+                self.sweeps.entry(view.name).or_default().wanted = true;
+            }
+        }
+        set_pending_sweeps(&mut transaction, &self.sweeps).await?;
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM dirty").fetch_one(&mut *transaction).await?;
+        self.context.metrics.publish_backlog.set(left);
+        transaction.commit().await?;
+        Ok(published)
+    }
+
+    /// Goes on with one chunk of one sweep that is wanted or running. Gives how many keys were published.
+    pub(super) async fn sweep(&mut self) -> Result<usize, PublishError> {
+        let pending = self.sweeps.iter().find(|(_, sweep)| sweep.is_pending());
+        let Some((name, Sweep { after, .. })) = pending else { return Ok(0) };
+        let (name, after) = (*name, after.clone());
+        let Some(view) = self.context.processor.view(name) else { return Ok(0) };
+        let generation = self.context.live.generation.clone();
+        let mut transaction = self.connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+        let keys: Vec<String> = sqlx::query_scalar(view.all_keys)
+            .bind(after.as_deref().unwrap_or_default())
+            .bind(i64::try_from(KEYS).unwrap_or(i64::MAX))
+            .fetch_all(&mut *transaction)
+            .await?;
+        let now = now(&mut transaction, &generation).await?;
+        let entries = evaluate(&mut transaction, view, &keys, now).await?;
+        self.version.number += 1;
+        write(&self.redis, &self.search, view, self.version, &entries).await?;
+        let sweep = self.sweeps.entry(name).or_default();
+        if after.is_none() {
+            // What changes from here on is swept next time.
+            sweep.wanted = false;
+        }
+        sweep.after = if keys.len() < KEYS { None } else { keys.last().cloned() };
+        set_pending_sweeps(&mut transaction, &self.sweeps).await?;
+        transaction.commit().await?;
+        self.context.metrics.published_entries_total.with_label_values(&[view.name]).inc_by(keys.len() as u64);
+        Ok(keys.len().max(1))
+    }
+}
+
+async fn now(connection: &mut PgConnection, generation: &Generation) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    Ok(watermark(connection, generation).await?.map(floored))
+}
+
+/// In the transaction that takes the marks away, so that nobody ever sees neither marks nor the sweep they ask for.
+async fn set_pending_sweeps(
+    connection: &mut PgConnection,
+    sweeps: &BTreeMap<&'static str, Sweep>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE publisher SET pending_sweeps = $1 WHERE shard = 0 AND pending_sweeps <> $1")
+        .bind(super::pending(sweeps))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The view's keys that the marked values of watched columns stand for.
+async fn view_keys(
+    connection: &mut PgConnection,
+    view: &View,
+    marked: Vec<String>,
+) -> Result<Vec<String>, sqlx::Error> {
+    match view.keys {
+        ViewKeys::Same | ViewKeys::Only(_) => Ok(marked),
+        ViewKeys::Mapped(sql) => sqlx::query_scalar(sql).bind(marked).fetch_all(connection).await,
+    }
+}
+
+/// The values of a view's keys at a watermark, in the order of the keys.
+///
+/// # Errors
+/// When Postgres is away or the view's SQL is refused.
+pub(crate) async fn evaluate(
+    connection: &mut PgConnection,
+    view: &View,
+    keys: &[String],
+    now: Option<DateTime<Utc>>,
+) -> Result<Vec<Entry>, sqlx::Error> {
+    if view.target == Target::RedisEviction {
+        return Ok(keys.iter().map(|key| Entry { key: key.clone(), value: None }).collect());
+    }
+    let rows =
+        sqlx::query(AssertSqlSafe(view.query)).bind(keys).bind(now.unwrap_or_default()).fetch_all(connection).await?;
+    let mut values: BTreeMap<String, serde_json::Value> =
+        rows.iter().map(|row| (row.get("key"), row.get("value"))).collect();
+    Ok(keys.iter().map(|key| Entry { key: key.clone(), value: values.remove(key) }).collect())
+}
+
+async fn write(
+    redis: &Option<super::RedisSink>,
+    search: &Option<super::SearchSink>,
+    view: &View,
+    version: super::Version,
+    entries: &[Entry],
+) -> Result<(), PublishError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    match (view.target, redis, search) {
+        (Target::RedisHash | Target::RedisRanking | Target::RedisEviction, Some(redis), _) => {
+            redis.write(view, version, entries).await
+        }
+        (Target::Elasticsearch { .. }, _, Some(search)) => search.write(version, entries).await,
+        _ => Ok(()),
+    }
+}

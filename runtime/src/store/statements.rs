@@ -1,0 +1,180 @@
+//! SQL that is derived from tables: their creation, and the upsert that merges a batch's rows.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Postgres};
+use uuid::Uuid;
+
+use crate::fold::{Cell, Column, ColumnType, Group, KeyValue, Merge, Table, TableDeltas, decode_key};
+
+/// `CREATE TABLE` and `CREATE INDEX` for a projection's table, in the current schema.
+#[must_use]
+pub fn create_table(table: &Table) -> String {
+    let mut columns: Vec<String> =
+        table.key.iter().map(|column| format!("{} {} NOT NULL", column.name, column.column_type.sql())).collect();
+    for group in table.groups {
+        columns.extend(value_columns(group).map(|(name, column_type)| format!("{name} {}", column_type.sql())));
+    }
+    let key: Vec<&str> = table.key.iter().map(|column| column.name).collect();
+    // Rows that are summed are updated for ever: room on the page keeps the new version beside the old.
+    let fill = if table.groups.iter().any(|group| group.merge != Merge::Once) { 80 } else { 100 };
+    let mut sql = format!(
+        "CREATE TABLE {} ({}, PRIMARY KEY ({})) WITH (fillfactor = {fill});",
+        table.name,
+        columns.join(", "),
+        key.join(", ")
+    );
+    for column in table.indexes {
+        let _ = write!(sql, "CREATE INDEX {0}_{1} ON {0} ({1});", table.name, column);
+    }
+    let _ = write!(sql, "COMMENT ON TABLE {} IS '{}';", table.name, table.description.trim().replace('\'', "''"));
+    sql
+}
+
+/// The stored columns of a group: the stamp's, then its own.
+fn value_columns(group: &Group) -> impl Iterator<Item = (String, ColumnType)> {
+    let stamp = if group.merge.is_stamped() {
+        vec![(format!("{}_at", group.name), ColumnType::Time), (format!("{}_by", group.name), ColumnType::Id)]
+    } else {
+        Vec::new()
+    };
+    let own = group.columns.iter().map(|Column { name, column_type }| ((*name).to_owned(), *column_type));
+    stamp.into_iter().chain(own)
+}
+
+/// The statement that merges rows into each table of a processor, built once.
+#[derive(Clone, Debug)]
+pub struct Statements(Vec<(&'static Table, String)>);
+
+impl Statements {
+    /// For the tables, in their order.
+    pub fn new(tables: impl Iterator<Item = &'static Table>) -> Self {
+        Self(tables.map(|table| (table, upsert(table))).collect())
+    }
+
+    /// The statement of the table at a position.
+    #[must_use]
+    pub fn upsert(&self, position: usize) -> &str {
+        &self.0[position].1
+    }
+}
+
+fn upsert(table: &Table) -> String {
+    let columns: Vec<(String, ColumnType)> = table
+        .key
+        .iter()
+        .map(|column| (column.name.to_owned(), column.column_type))
+        .chain(table.groups.iter().flat_map(value_columns))
+        .collect();
+    let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    let arrays: Vec<String> = columns
+        .iter()
+        .enumerate()
+        .map(|(position, (_, column_type))| format!("${}::{}[]", position + 1, column_type.sql()))
+        .collect();
+    let key: Vec<&str> = table.key.iter().map(|column| column.name).collect();
+    let assignments: Vec<String> = table.groups.iter().flat_map(assignments).collect();
+    let action =
+        if assignments.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", assignments.join(", ")) };
+    format!(
+        "INSERT INTO {} AS old ({}) SELECT * FROM unnest({}) ON CONFLICT ({}) DO {action}",
+        table.name,
+        names.join(", "),
+        arrays.join(", "),
+        key.join(", "),
+    )
+}
+
+/// What a conflict does to a group's columns. Nulls mean that no event has touched the group.
+fn assignments(group: &Group) -> Vec<String> {
+    let columns = value_columns(group).map(|(name, _)| name);
+    let stamp = |row: &str| format!("({row}.{0}_at, {row}.{0}_by)", group.name);
+    let stamped = |wins: &str| {
+        let old_at = format!("old.{}_at", group.name);
+        let new_at = format!("excluded.{}_at", group.name);
+        format!("{new_at} IS NOT NULL AND ({old_at} IS NULL OR {} {wins} {})", stamp("excluded"), stamp("old"))
+    };
+    let rule: Box<dyn Fn(String) -> String> = match group.merge {
+        Merge::Once => return Vec::new(),
+        Merge::Add => Box::new(|name| {
+            format!(
+                "{name} = CASE WHEN excluded.{name} IS NULL THEN old.{name} ELSE coalesce(old.{name}, 0) + excluded.{name} END"
+            )
+        }),
+        Merge::Max => Box::new(|name| format!("{name} = greatest(old.{name}, excluded.{name})")),
+        Merge::Min => Box::new(|name| format!("{name} = least(old.{name}, excluded.{name})")),
+        Merge::First | Merge::Last => {
+            let wins = stamped(if group.merge == Merge::Last { ">" } else { "<" });
+            Box::new(move |name| format!("{name} = CASE WHEN {wins} THEN excluded.{name} ELSE old.{name} END"))
+        }
+    };
+    columns.map(rule).collect()
+}
+
+/// Binds a table's changed rows, in key order, one array a column.
+pub fn bind_table<'q>(sql: &'q str, deltas: &'q TableDeltas, rows: &[usize]) -> Query<'q, Postgres, PgArguments> {
+    let table = deltas.table();
+    let mut query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+    let types: Vec<ColumnType> = table.key.iter().map(|column| column.column_type).collect();
+    let keys: Vec<Vec<KeyValue<'q>>> =
+        rows.iter().map(|row| decode_key(types.iter().copied(), deltas.key(*row))).collect();
+    for (position, column_type) in types.iter().enumerate() {
+        query = bind_keys(query, *column_type, &keys, position);
+    }
+    let mut position = 0;
+    for (_, column_type) in table.groups.iter().flat_map(value_columns) {
+        query = bind_cells(query, column_type, deltas, rows, position);
+        position += 1;
+    }
+    query
+}
+
+macro_rules! bind_column {
+    ($query:expr, $values:expr, $variant:pat => $value:expr, $type:ty) => {{
+        let column: Vec<Option<$type>> = $values
+            .map(|value| match value {
+                $variant => Some($value),
+                _ => None,
+            })
+            .collect();
+        $query.bind(column)
+    }};
+}
+
+fn bind_keys<'q>(
+    query: Query<'q, Postgres, PgArguments>,
+    column_type: ColumnType,
+    keys: &[Vec<KeyValue<'q>>],
+    position: usize,
+) -> Query<'q, Postgres, PgArguments> {
+    let values = keys.iter().map(|key| key.get(position).copied());
+    match column_type {
+        ColumnType::Text => bind_column!(query, values, Some(KeyValue::Text(text)) => text, &'q str),
+        ColumnType::Integer => bind_column!(query, values, Some(KeyValue::Integer(number)) => number, i64),
+        ColumnType::Boolean => bind_column!(query, values, Some(KeyValue::Integer(number)) => number != 0, bool),
+        ColumnType::Day => bind_column!(query, values, Some(KeyValue::Day(day)) => day, NaiveDate),
+        ColumnType::Time => bind_column!(query, values, Some(KeyValue::Time(time)) => time, DateTime<Utc>),
+        ColumnType::Id => bind_column!(query, values, Some(KeyValue::Id(id)) => Uuid::from_u128(id), Uuid),
+    }
+}
+
+fn bind_cells<'q>(
+    query: Query<'q, Postgres, PgArguments>,
+    column_type: ColumnType,
+    deltas: &'q TableDeltas,
+    rows: &[usize],
+    position: usize,
+) -> Query<'q, Postgres, PgArguments> {
+    let values = rows.iter().map(|row| &deltas.cells(*row)[position]);
+    match column_type {
+        ColumnType::Text => bind_column!(query, values, Cell::Text(text) => &**text, &'q str),
+        ColumnType::Integer => bind_column!(query, values, Cell::Integer(number) => *number, i64),
+        ColumnType::Boolean => bind_column!(query, values, Cell::Boolean(flag) => *flag, bool),
+        ColumnType::Day => bind_column!(query, values, Cell::Day(day) => *day, NaiveDate),
+        ColumnType::Time => bind_column!(query, values, Cell::Time(time) => *time, DateTime<Utc>),
+        ColumnType::Id => bind_column!(query, values, Cell::Id(id) => Uuid::from_u128(*id), Uuid),
+    }
+}
