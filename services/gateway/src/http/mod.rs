@@ -1,0 +1,150 @@
+//! The gateway's HTTP server.
+
+mod items;
+mod openapi;
+mod request;
+mod routes;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use clap::Args;
+use runtime::config::Connections;
+use runtime::database;
+use runtime::problem::{Problem, answer_with_problems, method_not_allowed, unknown_path};
+use runtime::telemetry::{CheckHandle, SECONDS_BUCKETS, Telemetry, causes};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::store;
+
+/// How often Postgres is asked whether it is there.
+const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+/// How often expired idempotency keys are deleted.
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
+
+/// The gateway's settings.
+#[derive(Args, Clone, Debug)]
+pub struct GatewayArgs {
+    /// Where the gateway listens
+    #[arg(long, env = "GATEWAY_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Connections to Postgres
+    #[arg(long, env = "GATEWAY_POSTGRES_CONNECTIONS", default_value_t = 16)]
+    pub postgres_connections: u32,
+    /// Seconds a command may take, its body included
+    #[arg(long, env = "GATEWAY_REQUEST_TIMEOUT", default_value_t = 15)]
+    pub request_timeout: u64,
+}
+
+runtime::metrics! {
+    /// What the gateway counts.
+    pub struct GatewayMetrics {
+        /// Events accepted into the outbox
+        gateway_events_accepted_total: prometheus::IntCounterVec, labels ["route"];
+        /// Commands answered, by status
+        gateway_commands_total: prometheus::IntCounterVec, labels ["route", "status"];
+        /// Time to answer a command, in seconds
+        gateway_command_seconds: prometheus::Histogram, buckets SECONDS_BUCKETS;
+    }
+}
+
+/// What every handler has.
+#[derive(Clone)]
+struct Gateway {
+    pool: PgPool,
+    metrics: GatewayMetrics,
+    request_timeout: Duration,
+}
+
+/// Serves commands until `stop` is cancelled, then ends the requests it has begun.
+///
+/// # Errors
+/// When the address is taken, or a setting cannot be used.
+pub async fn run(args: GatewayArgs, connections: Connections, stop: CancellationToken) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}; choose another --listen", args.listen))?;
+    serve(listener, &args, &connections, stop).await
+}
+
+/// As [`run`], on a listener that is open already.
+///
+/// # Errors
+/// When a setting cannot be used.
+pub async fn serve(
+    listener: TcpListener,
+    args: &GatewayArgs,
+    connections: &Connections,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let telemetry = Telemetry::new()?;
+    let pool = database::pool(connections, "gateway", args.postgres_connections)
+        .context("the address of postgres cannot be read")?;
+    let gateway = Gateway {
+        pool: pool.clone(),
+        metrics: GatewayMetrics::register(&telemetry.metrics, &[])?,
+        request_timeout: Duration::from_secs(args.request_timeout),
+    };
+    let postgres = telemetry.readiness.check("postgres");
+    let background = tokio::spawn(watch_postgres(pool.clone(), postgres, stop.clone()));
+    let router = router(gateway).merge(runtime::telemetry::routes(telemetry));
+    info!(address = %listener.local_addr()?, "gateway: /v1 /openapi.json /healthz /readyz /metrics");
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    background.await?;
+    pool.close().await;
+    Ok(())
+}
+
+fn router(gateway: Gateway) -> Router {
+    let (commands, openapi) = routes::commands().split_for_parts();
+    commands
+        .route_layer(from_fn_with_state(gateway.clone(), observed))
+        .merge(openapi::route(&openapi))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(answer_with_problems))
+        .with_state(gateway)
+}
+
+/// Bounds the time of a command, and counts and times it.
+async fn observed(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<axum::extract::MatchedPath>().cloned();
+    let route = route.as_ref().map_or("", axum::extract::MatchedPath::as_str);
+    let timer = gateway.metrics.gateway_command_seconds.start_timer();
+    let answer = tokio::time::timeout(gateway.request_timeout, next.run(request)).await;
+    let response = answer.unwrap_or_else(|_| {
+        let detail = "the command took too long; it may have been accepted: send it again, with its Idempotency-Key";
+        Problem::unavailable(detail).into_response()
+    });
+    timer.observe_duration();
+    gateway.metrics.gateway_commands_total.with_label_values(&[route, response.status().as_str()]).inc();
+    response
+}
+
+/// Keeps readiness up to date, and the table of idempotency keys small.
+async fn watch_postgres(pool: PgPool, check: CheckHandle, stop: CancellationToken) {
+    let mut probe = tokio::time::interval(PROBE_INTERVAL);
+    let mut cleanup = tokio::time::interval(CLEANUP_INTERVAL);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = probe.tick() => match sqlx::query("SELECT FROM outbox LIMIT 0").execute(&pool).await {
+                Ok(_) => check.ok(),
+                Err(error) => check.failing(causes(&error)),
+            },
+            _ = cleanup.tick() => match store::delete_expired_keys(&pool).await {
+                Ok(0) => {}
+                Ok(keys) => info!(keys, "deleted expired idempotency keys"),
+                Err(error) => warn!(error = %causes(&error), "expired idempotency keys were not deleted"),
+            },
+        }
+    }
+}
