@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use runtime::config::Connections;
 use runtime::fold::Processor;
 use runtime::process::{self, ProcessorArgs};
@@ -10,7 +10,7 @@ use runtime::shutdown::Shutdown;
 use runtime::telemetry::{LogFormat, causes, init_logging};
 
 /// What a processor's binary is told.
-#[derive(Args, Parser, Clone, Debug)]
+#[derive(Parser, Clone, Debug)]
 #[command(version)]
 struct Arguments {
     #[command(flatten)]
