@@ -8,8 +8,8 @@ use axum::http::header;
 use axum::routing::get;
 use events::EventType;
 use runtime::problem::Problem;
-use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::Schema;
+use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 

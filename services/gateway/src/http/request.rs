@@ -79,7 +79,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     match value.to_str() {
         Ok(key) if (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&key.len()) => Ok(Some(key.to_owned())),
         _ => {
-            let detail = format!("an Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters");
+            let detail =
+                format!("an Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters");
             Err(Problem::new(StatusCode::BAD_REQUEST, "invalid-header", "Invalid header", detail))
         }
     }
@@ -94,7 +95,8 @@ fn traceparent(headers: &HeaderMap) -> Option<&str> {
         field.len() == length && field.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
     let is_id = |field: &str, length: usize| is_hex(field, length) && field.bytes().any(|byte| byte != b'0');
-    let valid = is_hex(version, 2) && version != "ff" && is_id(trace_id, 32) && is_id(parent_id, 16) && is_hex(flags, 2);
+    let valid =
+        is_hex(version, 2) && version != "ff" && is_id(trace_id, 32) && is_id(parent_id, 16) && is_hex(flags, 2);
     valid.then_some(text)
 }
 

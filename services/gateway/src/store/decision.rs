@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
-use events::{Data, MemberId, OrderCancelled, OrderCompleted, OrderId, OrderItem, Currency, derived_id};
+use events::{Currency, Data, MemberId, OrderCancelled, OrderCompleted, OrderId, OrderItem, derived_id};
 use runtime::problem::{Problem, ProblemPart};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
@@ -147,10 +147,11 @@ async fn insert_cancellation(
     if inserted.rows_affected() == 1 {
         return Ok(Decided { event_ids: vec![event_id], events: vec![(event_id, data)] });
     }
-    let known: Vec<u8> = sqlx::query_scalar("SELECT event_sha256 FROM decision_cancellation WHERE cancellation_id = $1")
-        .bind(cancelled.cancellation_id.as_str())
-        .fetch_one(transaction)
-        .await?;
+    let known: Vec<u8> =
+        sqlx::query_scalar("SELECT event_sha256 FROM decision_cancellation WHERE cancellation_id = $1")
+            .bind(cancelled.cancellation_id.as_str())
+            .fetch_one(transaction)
+            .await?;
     same_or_conflict("cancellation", &cancelled.cancellation_id, event_id, known == hash)
 }
 
@@ -247,11 +248,7 @@ mod tests {
     use super::*;
 
     fn item(product: &str, units: i64, total_minor: i64) -> OrderItem {
-        OrderItem {
-            product_id: ProductId::new(product).unwrap(),
-            quantity: Quantity::new(units).unwrap(),
-            total_minor,
-        }
+        OrderItem { product_id: ProductId::new(product).unwrap(), quantity: Quantity::new(units).unwrap(), total_minor }
     }
 
     #[test]

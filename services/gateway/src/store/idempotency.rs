@@ -57,11 +57,7 @@ pub(super) async fn claim(
 }
 
 /// Keeps the answer under the key.
-pub(super) async fn complete(
-    transaction: &mut PgConnection,
-    key: &str,
-    answer: &Answer,
-) -> Result<(), CommandError> {
+pub(super) async fn complete(transaction: &mut PgConnection, key: &str, answer: &Answer) -> Result<(), CommandError> {
     sqlx::query("UPDATE idempotency_key SET response_status = $2, response_body = $3 WHERE key = $1")
         .bind(key)
         .bind(i32::from(answer.status.as_u16()))

@@ -138,14 +138,13 @@ async fn try_accept(
     let decided = match command {
         Command::Record(events) => record(events),
         Command::CompleteOrder(order) => decision::complete_order(&mut transaction, order).await?,
-        Command::CancelOrder(order_id, cancel) => {
-            decision::cancel_order(&mut transaction, order_id, cancel).await?
-        }
+        Command::CancelOrder(order_id, cancel) => decision::cancel_order(&mut transaction, order_id, cancel).await?,
         Command::RecordCancellation(cancelled) => decision::record_cancellation(&mut transaction, cancelled).await?,
     };
     outbox::insert(&mut transaction, context, &decided.events).await?;
     let body = serde_json::to_string(&Accepted { event_ids: decided.event_ids })?;
-    let answer = Answer { status: StatusCode::ACCEPTED, body, replayed: false, new_events: decided.events.len() as u64 };
+    let answer =
+        Answer { status: StatusCode::ACCEPTED, body, replayed: false, new_events: decided.events.len() as u64 };
     if let Some(key) = &context.idempotency_key {
         idempotency::complete(&mut transaction, key, &answer).await?;
     }

@@ -1,0 +1,149 @@
+//! A row of the outbox, and the Kafka record it becomes.
+
+use events::{Encoded, Event, EventType, Record, Topic, schema_urn};
+use runtime::telemetry::causes;
+
+/// The largest value of a topic, in bytes.
+const MAX_VALUE_BYTES: usize = 4 * 1024 * 1024;
+
+/// A row as the relay selects it. Everything is text: whatever a shop inserted can be read here, and is judged below.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(super) struct OutboxRow {
+    pub(super) sequence: i64,
+    topic: String,
+    key: String,
+    #[sqlx(rename = "type")]
+    event_type: String,
+    schema_version: Option<i32>,
+    data: String,
+    event_id: String,
+    source: String,
+    /// RFC 3339; none if it is infinite.
+    event_time: Option<String>,
+    /// Whether the event time is more than an hour ahead of Postgres' clock.
+    ahead: bool,
+    causation_id: Option<String>,
+    correlation_id: Option<String>,
+    traceparent: Option<String>,
+    subject_key_id: Option<String>,
+}
+
+impl OutboxRow {
+    /// The record, written by the same code that writes every event; or why the row is no event.
+    pub(super) fn encode(&self) -> Result<Encoded, String> {
+        let Some(topic) = Topic::from_name(&self.topic) else {
+            return Err(format!("the topic {:?} is unknown", self.topic));
+        };
+        let Some(event_time) = &self.event_time else {
+            return Err("the event time is infinite".to_owned());
+        };
+        if self.ahead {
+            return Err(format!("the event time {event_time} is more than an hour ahead"));
+        }
+        let dataschema = match (EventType::from_name(&self.event_type), self.schema_version.map(u32::try_from)) {
+            (Some(event_type), None) => schema_urn(event_type, event_type.version()),
+            (Some(event_type), Some(Ok(version))) => schema_urn(event_type, version),
+            (_, Some(Err(_))) => return Err("the schema version is negative".to_owned()),
+            (None, _) => return Err(format!("the event type {:?} is unknown", self.event_type)),
+        };
+        let required = [
+            ("ce_specversion", "1.0"),
+            ("ce_id", self.event_id.as_str()),
+            ("ce_source", self.source.as_str()),
+            ("ce_type", self.event_type.as_str()),
+            ("ce_time", event_time.as_str()),
+            ("ce_dataschema", dataschema.as_str()),
+        ];
+        let optional = [
+            ("ce_causationid", &self.causation_id),
+            ("ce_correlationid", &self.correlation_id),
+            ("ce_traceparent", &self.traceparent),
+            ("ce_subjectkeyid", &self.subject_key_id),
+        ];
+        let mut headers: Vec<(&str, &[u8])> = required.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        for (name, value) in optional {
+            if let Some(value) = value {
+                headers.push((name, value.as_bytes()));
+            }
+        }
+        let record = Record { topic, headers: &headers, value: self.data.as_bytes() };
+        let event = Event::decode(record).map_err(|error| causes(&error).to_string())?;
+        if event.data.key() != self.key {
+            return Err(format!("the key is {:?}, but this event's is {:?}", self.key, event.data.key()));
+        }
+        let encoded = event.encode().map_err(|error| causes(&error).to_string())?;
+        if encoded.value.len() > MAX_VALUE_BYTES {
+            return Err(format!("the data has {} bytes, more than {MAX_VALUE_BYTES}", encoded.value.len()));
+        }
+        Ok(encoded)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> OutboxRow {
+        OutboxRow {
+            sequence: 1,
+            topic: "catalog-events".to_owned(),
+            key: "20725".to_owned(),
+            event_type: "product-upserted".to_owned(),
+            schema_version: None,
+            data: r#"{"title": "LUNCH BAG", "product_id": "20725"}"#.to_owned(),
+            event_id: "1".to_owned(),
+            source: "shop".to_owned(),
+            event_time: Some("2026-01-02T03:04:05.000006Z".to_owned()),
+            ahead: false,
+            causation_id: None,
+            correlation_id: Some("request-1".to_owned()),
+            traceparent: None,
+            subject_key_id: None,
+        }
+    }
+
+    #[test]
+    fn a_row_becomes_the_record_of_its_event() {
+        let encoded = row().encode().unwrap();
+        assert_eq!((encoded.topic, encoded.key.as_str()), (Topic::CatalogEvents, "20725"));
+        assert_eq!(encoded.value, br#"{"product_id":"20725","title":"LUNCH BAG"}"#);
+        let header =
+            |name: &str| encoded.headers.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str());
+        assert_eq!(header("ce_id"), Some("1"));
+        assert_eq!(header("ce_time"), Some("2026-01-02T03:04:05.000006Z"));
+        assert_eq!(header("ce_correlationid"), Some("request-1"));
+        assert_eq!(header("ce_causationid"), None);
+        assert_eq!(header("ce_dataschema"), Some("urn:jangbogo:schema:product-upserted:v2"));
+    }
+
+    #[test]
+    fn an_older_version_is_lifted() {
+        let mut old = row();
+        old.schema_version = Some(1);
+        old.data = r#"{"product_id": "20725", "title": "LUNCH BAG", "price": "2.55", "currency": "GBP"}"#.to_owned();
+        let encoded = old.encode().unwrap();
+        assert!(String::from_utf8(encoded.value).unwrap().contains(r#""amount_minor":255"#));
+    }
+
+    #[test]
+    fn a_row_that_is_no_event_says_why() {
+        let cases: [(fn(&mut OutboxRow), &str); 10] = [
+            (|row| row.topic = "orders".to_owned(), r#"the topic "orders" is unknown"#),
+            (|row| row.topic = "order-completed".to_owned(), "belongs on catalog-events, not on order-completed"),
+            (|row| row.key = "1".to_owned(), r#"the key is "1", but this event's is "20725""#),
+            (|row| row.event_type = "product-sold".to_owned(), r#"the event type "product-sold" is unknown"#),
+            (|row| row.schema_version = Some(9), "version 9 of product-upserted is unknown"),
+            (|row| row.schema_version = Some(-1), "the schema version is negative"),
+            (|row| row.data = r#"{"product_id": "20725"}"#.to_owned(), "missing field `title`"),
+            (|row| row.event_time = None, "the event time is infinite"),
+            (|row| row.ahead = true, "more than an hour ahead"),
+            (|row| row.source = String::new(), "ce_source is invalid"),
+        ];
+        for (change, expected) in cases {
+            let mut row = row();
+            change(&mut row);
+            let reason = row.encode().unwrap_err();
+            assert!(reason.contains(expected), "{reason:?} does not hold {expected:?}");
+        }
+    }
+}
