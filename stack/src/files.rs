@@ -18,9 +18,19 @@ impl<T> FileErrors<T> for io::Result<T> {
     }
 }
 
-/// Creates `path` and what is missing above it.
+/// Creates `path` and what is missing above it, for other users to pass through whatever the umask: the servers may run as one.
 pub(crate) fn create_directory(path: &Path) -> Result<(), StackError> {
-    fs::create_dir_all(path).or_file_error("create", path)
+    let missing: Vec<&Path> = path.ancestors().take_while(|directory| !directory.exists()).collect();
+    fs::create_dir_all(path).or_file_error("create", path)?;
+    for directory in missing {
+        set_mode(directory, 0o755)?;
+    }
+    Ok(())
+}
+
+/// Sets the permission bits of `path`.
+pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), StackError> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).or_file_error("change the permissions of", path)
 }
 
 /// Writes `contents` with the permission bits `mode`, so that a reader sees all of it or what was there before.
@@ -42,8 +52,7 @@ pub(crate) fn write_atomically(path: &Path, contents: &str, mode: u32) -> Result
 /// Makes everything below `directory` readable by every user of the machine, as its owner can read it.
 pub(crate) fn make_readable(directory: &Path) -> Result<(), StackError> {
     let mode = fs::metadata(directory).or_file_error("read", directory)?.permissions().mode();
-    fs::set_permissions(directory, fs::Permissions::from_mode(mode | 0o755))
-        .or_file_error("change the permissions of", directory)?;
+    set_mode(directory, mode | 0o755)?;
     for entry in fs::read_dir(directory).or_file_error("list", directory)? {
         let path = entry.or_file_error("list", directory)?.path();
         let metadata = fs::symlink_metadata(&path).or_file_error("read", &path)?;
@@ -52,8 +61,7 @@ pub(crate) fn make_readable(directory: &Path) -> Result<(), StackError> {
         } else if metadata.is_file() {
             let mode = metadata.permissions().mode();
             let readable = if mode & 0o100 == 0 { 0o644 } else { 0o755 };
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode | readable))
-                .or_file_error("change the permissions of", &path)?;
+            set_mode(&path, mode | readable)?;
         }
     }
     Ok(())
@@ -120,6 +128,17 @@ mod tests {
         write_atomically(&path, "new", 0o600).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_new_directory_can_be_passed_through_and_an_old_one_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let (old, new) = (directory.path().join("old"), directory.path().join("old/new/newer"));
+        fs::create_dir(&old).unwrap();
+        set_mode(&old, 0o700).unwrap();
+        create_directory(&new).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&old), mode(&new)), (0o700, 0o755));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::command;
 use crate::error::StackError;
 use crate::files::{self, FileErrors};
 use crate::progress::{ServerProgress, megabytes};
-use crate::versions::VERSIONS;
+use crate::versions::{self, VERSIONS};
 
 const INCOMPLETE_PREFIX: &str = ".incomplete-";
 
@@ -163,6 +163,11 @@ fn unzip_now(file: File, directory: &Path, select: fn(&Path) -> Option<PathBuf>)
         }
     }
     Ok(())
+}
+
+/// Checks that `file` is the one that was pinned.
+pub(crate) async fn verify_file(file: PathBuf, sha256: &'static str) -> Result<(), StackError> {
+    blocking(&file.clone(), move || versions::verify_file(&file, sha256)).await
 }
 
 /// Runs work that would hold up other tasks on a thread of its own.

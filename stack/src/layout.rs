@@ -41,7 +41,7 @@ impl Layout {
                 user.own_directory(directory)?;
             }
         }
-        Ok(())
+        files::set_mode(&self.data(server), 0o700)
     }
 
     /// Installed programs, a directory for each name and version.

@@ -74,6 +74,8 @@ pub(crate) fn choose(server: Server, fixed: Option<u16>, chosen: &mut BTreeMap<S
     Ok(())
 }
 
+const TRIES: usize = 100;
+
 fn choose_one(listener: Listener, chosen: &BTreeMap<String, u16>) -> Option<u16> {
     let belongs_to_another = |port: u16| chosen.iter().any(|(name, taken)| *taken == port && name != listener.name());
     let remembered = chosen.get(listener.name()).copied();
@@ -83,7 +85,6 @@ fn choose_one(listener: Listener, chosen: &BTreeMap<String, u16>) -> Option<u16>
             return Some(port);
         }
     }
-    const TRIES: usize = 100;
     (0..TRIES).filter_map(|_| any_free()).find(|port| !belongs_to_another(*port))
 }
 

@@ -89,14 +89,14 @@ impl Process {
         }
     }
 
-    /// Waits until the process is gone; false when it is still there after `limit`.
+    /// Waits until the process has ended; false when it has not after `limit`.
     pub(crate) async fn wait_until_gone(&self, limit: Duration) -> bool {
         let start = Instant::now();
         while self.is_alive() {
             if start.elapsed() > limit {
                 return false;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         true
     }
@@ -125,6 +125,11 @@ impl Process {
         }
         Ok(())
     }
+}
+
+/// Whether a process works in `directory`.
+pub(crate) fn any_works_in(directory: &Path) -> bool {
+    all_pids().any(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|it| it == directory))
 }
 
 fn send(pid: u32, signal: Signal) {

@@ -142,7 +142,7 @@ pub(crate) fn parse_address(server: Server, value: &str) -> Result<String, Stack
         Server::Redis => check_url(value, &["redis"])
             .ok_or_else(|| invalid("redis://[:password@]host[:port] without a database number, without TLS"))?,
         Server::Elasticsearch => {
-            check_url(value, &["http"]).ok_or_else(|| invalid("http://host:port without a path, without TLS"))?
+            check_url(value, &["http"]).ok_or_else(|| invalid("http://host:port without a path, without TLS"))?;
         }
     }
     Ok(value.to_owned())

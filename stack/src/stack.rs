@@ -101,6 +101,18 @@ impl Stack {
         self.sources.get(&server).copied().unwrap_or(Source::Environment)
     }
 
+    /// Where the servers answer that are given or were brought up before; `None` if some are neither. Asks no server.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn known_addresses(options: &Options) -> Result<Option<Addresses>, StackError> {
+        let state = State::load(&options.directory)?.unwrap_or_default();
+        if state.source.is_none() && !servers_of_ours(options).is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self::new(options, None, &state)?.addresses))
+    }
+
     /// How each server is, without changing anything.
     ///
     /// # Errors
@@ -192,11 +204,12 @@ impl Stack {
             return Ok(());
         };
         match signal {
-            ServerSignal::Stop => native.stop(server).await.map(drop),
-            ServerSignal::Pause => Ok(process.signal_family(Signal::STOP)),
-            ServerSignal::Resume => Ok(process.signal_family(Signal::CONT)),
-            ServerSignal::Kill => process.kill(server).await,
+            ServerSignal::Stop => native.stop(server).await.map(drop)?,
+            ServerSignal::Pause => process.signal_family(Signal::STOP),
+            ServerSignal::Resume => process.signal_family(Signal::CONT),
+            ServerSignal::Kill => process.kill(server).await?,
         }
+        Ok(())
     }
 
     /// Starts a native server again, on the port it had, and waits until it answers.

@@ -14,8 +14,8 @@ use stack::{Addresses, Options, Progress, ServerState, Stack};
 #[tokio::test]
 async fn every_server_comes_up_and_answers() -> anyhow::Result<()> {
     let options = Options::from_environment()?;
-    let (stack, same) =
-        tokio::join!(Stack::up(&options, &Progress::on_standard_error()), Stack::up(&options, &Progress::silent()),);
+    let (progress, silence) = (Progress::on_standard_error(), Progress::silent());
+    let (stack, same) = tokio::join!(Stack::up(&options, &progress), Stack::up(&options, &silence));
     let (stack, same) = (stack?, same?);
     assert_eq!(stack.addresses(), same.addresses(), "two callers at once");
     let addresses = stack.addresses();
@@ -26,7 +26,7 @@ async fn every_server_comes_up_and_answers() -> anyhow::Result<()> {
     elasticsearch_understands_korean(addresses).await?;
 
     let began = Instant::now();
-    let warm = Stack::up(&options, &Progress::silent()).await?;
+    let warm = Stack::up(&options, &silence).await?;
     assert_eq!(warm.addresses(), addresses);
     let elapsed = began.elapsed();
     assert!(elapsed < Duration::from_secs(1), "a warm start took {elapsed:?}");
@@ -55,14 +55,12 @@ async fn postgres_has_pgvector(addresses: &Addresses) -> anyhow::Result<()> {
     let scratch = format!("stack_test_{}", std::process::id());
     server.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {scratch}"))).await?;
     let mut connection = options.database(&scratch).connect().await?;
-    let distance = async {
-        connection.execute("CREATE EXTENSION vector").await?;
-        sqlx::query_scalar("SELECT '[0,3]'::vector <-> '[4,0]'::vector").fetch_one(&mut connection).await
-    };
-    let distance: Result<f64, sqlx::Error> = distance.await;
+    connection.execute("CREATE EXTENSION vector").await?;
+    let query = sqlx::query_scalar("SELECT '[0,3]'::vector <-> '[4,0]'::vector");
+    let distance: f64 = query.fetch_one(&mut connection).await?;
     connection.close().await?;
     server.execute(sqlx::AssertSqlSafe(format!("DROP DATABASE {scratch}"))).await?;
-    assert!((distance? - 5.0).abs() < f64::EPSILON);
+    assert!((distance - 5.0).abs() < f64::EPSILON);
     Ok(())
 }
 

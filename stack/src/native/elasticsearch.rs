@@ -66,8 +66,8 @@ pub(super) async fn install(native: &Native, progress: &ServerProgress) -> Resul
     install::copy_artifact(&nori, download, progress).await?;
     let archive = download.join(format!("elasticsearch-{version}.zip"));
     let nori = download.join(format!("lucene-analysis-nori-{lucene}.jar"));
-    native.verify(&archive, &pinned.archive_sha256).await?;
-    native.verify(&nori, &pinned.nori_sha256).await?;
+    install::verify_file(archive.clone(), &pinned.archive_sha256).await?;
+    install::verify_file(nori.clone(), &pinned.nori_sha256).await?;
     progress.step("unpacking");
     install::unzip(archive, installation.content(), without_first_directory).await?;
     progress.step("adding Korean analysis");

@@ -32,6 +32,9 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("transaction.state.log.num.partitions", "8"),
     ("group.initial.rebalance.delay.ms", "0"),
     ("group.min.session.timeout.ms", "3000"),
+    // After a kill the node waits out its own former session (9 s by default) before it serves again.
+    ("broker.session.timeout.ms", "5000"),
+    ("broker.heartbeat.interval.ms", "1000"),
     // 9 MiB: a dead letter of 8 MiB and its headers.
     ("message.max.bytes", "9437184"),
     ("replica.fetch.max.bytes", "9437184"),

