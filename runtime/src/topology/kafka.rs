@@ -19,6 +19,8 @@ use super::{Mismatch, Topology};
 
 /// How long one request to Kafka may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(20);
+/// How long the first answer may take: a server that is away is told soon.
+const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
 type Admin = AdminClient<DefaultClientContext>;
 
@@ -53,7 +55,10 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// Kafka did not answer, or refused a request as a whole.
-    #[error("kafka at {servers} cannot {request}; is it up, and is the address right (KAFKA_BOOTSTRAP_SERVERS)?")]
+    #[error(
+        "kafka at {servers} did not {request}; see that it is up (`jangbogo stack status`) and that the address is right \
+         (--kafka or KAFKA_BOOTSTRAP_SERVERS)"
+    )]
     Request {
         /// Its addresses.
         servers: String,
@@ -161,7 +166,7 @@ impl Kafka {
         let servers = connections.kafka.clone();
         match connections.kafka_client("topology").create::<Admin>() {
             Ok(admin) => Ok(Self { servers, admin: Arc::new(admin) }),
-            Err(source) => Err(ApplyError::Request { servers, request: "be asked", source }),
+            Err(source) => Err(ApplyError::Request { servers, request: "take a client", source }),
         }
     }
 
@@ -173,7 +178,7 @@ impl Kafka {
     /// Those of the topics that exist.
     async fn live_topics(&self, topics: &[KafkaTopic]) -> Result<HashMap<String, LiveTopic>, ApplyError> {
         let admin = Arc::clone(&self.admin);
-        let listing = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, REQUEST_LIMIT)).await;
+        let listing = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, ANSWER_LIMIT)).await;
         let metadata = listing.unwrap_or(Err(KafkaError::Canceled)).map_err(self.failed("list its topics"))?;
         let mut live: HashMap<String, LiveTopic> = HashMap::new();
         for found in metadata.topics() {
