@@ -16,7 +16,7 @@ Examples:
   jangbogo events schemas --check    exit 1 and name the files that differ, writing nothing
 
 Older versions' files are kept as they are: their examples must still be read.")]
-pub struct SchemasArgs {
+pub struct SchemasArguments {
     /// Write nothing; fail if a file differs, is missing or belongs to no event
     #[arg(long)]
     check: bool,
@@ -29,12 +29,13 @@ pub struct SchemasArgs {
 ///
 /// # Errors
 /// When a file cannot be read or written, an old version's file is missing, or `--check` finds a difference.
-pub fn run(args: &SchemasArgs) -> anyhow::Result<()> {
+pub fn run(arguments: &SchemasArguments) -> anyhow::Result<()> {
     let generated = schemas::generated().context("an example cannot be written as JSON")?;
-    if !args.check {
-        fs::create_dir_all(&args.directory).with_context(|| format!("cannot create {}", args.directory.display()))?;
+    if !arguments.check {
+        fs::create_dir_all(&arguments.directory)
+            .with_context(|| format!("cannot create {}", arguments.directory.display()))?;
         for (name, content) in &generated {
-            let path = args.directory.join(name);
+            let path = arguments.directory.join(name);
             if read(&path)?.as_deref() != Some(content) {
                 fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
                 println!("wrote {name}");
@@ -43,7 +44,7 @@ pub fn run(args: &SchemasArgs) -> anyhow::Result<()> {
     }
     let mut wrong = Vec::new();
     for (name, content) in &generated {
-        match read(&args.directory.join(name))? {
+        match read(&arguments.directory.join(name))? {
             None => wrong.push(format!("{name}: missing")),
             Some(found) if found != *content => wrong.push(format!("{name}: differs from the event type")),
             Some(_) => {}
@@ -51,11 +52,11 @@ pub fn run(args: &SchemasArgs) -> anyhow::Result<()> {
     }
     let kept: Vec<String> = schemas::kept().collect();
     for name in &kept {
-        if read(&args.directory.join(name))?.is_none() {
+        if read(&arguments.directory.join(name))?.is_none() {
             wrong.push(format!("{name}: missing (an old version's file is never generated: restore it)"));
         }
     }
-    for name in json_files(&args.directory)? {
+    for name in json_files(&arguments.directory)? {
         if !generated.contains_key(&name) && !kept.contains(&name) {
             wrong.push(format!("{name}: belongs to no event type"));
         }
@@ -64,7 +65,7 @@ pub fn run(args: &SchemasArgs) -> anyhow::Result<()> {
         println!("{} files are as the event types say", generated.len() + kept.len());
         return Ok(());
     }
-    bail!("{} has drifted; run `jangbogo events schemas`:\n  {}", args.directory.display(), wrong.join("\n  "))
+    bail!("{} has drifted; run `jangbogo events schemas`:\n  {}", arguments.directory.display(), wrong.join("\n  "))
 }
 
 fn read(path: &Path) -> anyhow::Result<Option<String>> {

@@ -24,15 +24,18 @@ pub struct OrderItem {
     pub total_minor: i64,
 }
 
-/// The largest line total in minor units: a thousand such lines still sum far within 64 bits.
-const MAX_LINE_TOTAL_MINOR: i64 = 1_000_000_000_000;
+impl OrderItem {
+    /// The largest line total, in minor units: ten thousand such lines still sum far within 64 bits.
+    pub const MAX_TOTAL_MINOR: i64 = 1_000_000_000_000;
+}
 
 fn line_total<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let total = i64::deserialize(deserializer)?;
-    if (0..=MAX_LINE_TOTAL_MINOR).contains(&total) {
+    if (0..=OrderItem::MAX_TOTAL_MINOR).contains(&total) {
         return Ok(total);
     }
-    Err(serde::de::Error::custom(format!("a line total must be 0 to {MAX_LINE_TOTAL_MINOR} minor units, not {total}")))
+    let max = OrderItem::MAX_TOTAL_MINOR;
+    Err(serde::de::Error::custom(format!("a line total must be 0 to {max} minor units, not {total}")))
 }
 
 /// The shop completed an order.

@@ -1,0 +1,35 @@
+//! Files as they come: plain, gzip or zstd, told apart by their first bytes.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::StreamingDecoder;
+
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// Opens a file and unpacks it as it is read.
+///
+/// # Errors
+/// When the file cannot be opened, or begins like zstd but is not.
+pub fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
+    let mut file = BufReader::new(File::open(path)?);
+    let start = file.fill_buf()?;
+    if start.starts_with(GZIP_MAGIC) {
+        return Ok(Box::new(BufReader::new(MultiGzDecoder::new(file))));
+    }
+    if start.starts_with(ZSTD_MAGIC) {
+        let decoder = StreamingDecoder::new(file).map_err(io::Error::other)?;
+        return Ok(Box::new(BufReader::new(decoder)));
+    }
+    Ok(Box::new(file))
+}
+
+/// What names a file whatever folder it lies in and however it is packed: `orders` for `/data/orders.csv.gz`.
+#[must_use]
+pub fn name(path: &Path) -> String {
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+    file_name.split('.').next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,127 @@
+//! `jangbogo events import`: a shop's files into the log.
+
+mod category;
+mod input;
+mod line;
+mod online_retail;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use chrono::Utc;
+use clap::{Args, ValueEnum};
+use runtime::config::Connections;
+
+use self::online_retail::{Imported, Settings};
+pub use self::report::{Produced, Report};
+use super::producer::EventProducer;
+use super::progress::Progress;
+use crate::output;
+
+/// The demo shop: Online Retail II, first year (see `cli/data/README.md`).
+const DEMO_SHOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cli/data/online-retail-ii.csv.zst");
+
+/// What a file looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Online Retail II: CSV with a line for each invoice line
+    #[default]
+    OnlineRetail,
+}
+
+/// Imports a file of products and orders; without a file, the demo shop
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "\
+Examples:
+  jangbogo events import                        the demo shop, moved so that its newest order is of this week
+  jangbogo events import orders.csv.gz          another file; .csv, .csv.gz and .csv.zst can be read
+  jangbogo events import --dry-run --json       what would be produced, as JSON, without Kafka
+  jangbogo events import --no-shift             with the file's own times
+
+Products come first, then orders and cancellations by time. Ids are derived from the file's name and the invoice:
+importing a file again changes nothing, whatever it was moved by. Lines that cannot be read are reported with their
+number and reason on standard error, and the import goes on.")]
+pub struct ImportArguments {
+    /// The file; the demo shop if left out
+    #[arg(env = "JANGBOGO_DEMO_SHOP")]
+    file: Option<PathBuf>,
+    /// What the file looks like
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Keep the file's times; otherwise all are moved by whole weeks, so that the newest falls within the last seven days
+    #[arg(long)]
+    no_shift: bool,
+    /// What ids are derived from; the file's name up to its first dot if left out
+    #[arg(long)]
+    name: Option<String>,
+    /// Read and report, produce nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Imports, and prints what was done.
+///
+/// # Errors
+/// See [`import`].
+pub async fn run(arguments: &ImportArguments, connections: &Connections) -> anyhow::Result<()> {
+    let report = if arguments.dry_run {
+        read(arguments, connections).await?.report
+    } else {
+        import(arguments, connections).await?
+    };
+    for line in &report.unreadable {
+        eprintln!("line {}: {}", line.line, line.reason);
+    }
+    let text = if arguments.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text() };
+    output::print(&text)?;
+    Ok(())
+}
+
+/// Reads a file and produces its events. Progress is shown on standard error.
+///
+/// # Errors
+/// When the file cannot be read, Kafka cannot be reached, a topic is missing, or an event is not acknowledged.
+pub async fn import(arguments: &ImportArguments, connections: &Connections) -> anyhow::Result<Report> {
+    let Imported { events, mut report } = read(arguments, connections).await?;
+    let mut topics: Vec<_> = events.iter().map(|event| event.data.event_type().topic()).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    let mut producer = EventProducer::connect(connections, "jangbogo-import", &topics).await?;
+    let mut progress = Progress::new("producing", events.len() as u64);
+    for event in &events {
+        producer.send(event).await?;
+        progress.step();
+    }
+    let acknowledged = producer.finish().await?;
+    progress.finish();
+    for (event_type, events) in acknowledged {
+        report.produced.insert(event_type.name(), Produced { topic: event_type.topic(), events });
+    }
+    Ok(report)
+}
+
+async fn read(arguments: &ImportArguments, connections: &Connections) -> anyhow::Result<Imported> {
+    let path = arguments.file.clone().unwrap_or_else(|| PathBuf::from(DEMO_SHOP));
+    let name = arguments.name.clone().unwrap_or_else(|| input::name(&path));
+    let settings = Settings {
+        source: format!("import/{name}"),
+        time_zone: connections.time_zone,
+        shift_to: (!arguments.no_shift).then(Utc::now),
+    };
+    let format = arguments.format;
+    tokio::task::spawn_blocking(move || read_file(&path, format, &settings)).await?
+}
+
+fn read_file(path: &Path, format: Format, settings: &Settings) -> anyhow::Result<Imported> {
+    let read = || {
+        let mut input = input::open(path)?;
+        match format {
+            Format::OnlineRetail => online_retail::read(&mut input, settings),
+        }
+    };
+    read().with_context(|| format!("cannot import {}", path.display()))
+}

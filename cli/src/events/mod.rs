@@ -1,0 +1,43 @@
+//! `jangbogo events`: the log's contract, and events into and out of it by hand.
+
+pub mod import;
+mod produce;
+mod producer;
+mod progress;
+mod quiet;
+mod schemas;
+mod tail;
+
+use clap::Subcommand;
+use events::Topic;
+use runtime::config::Connections;
+
+/// Produces, imports and shows events, and writes their schemas
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Produce(produce::ProduceArguments),
+    Import(import::ImportArguments),
+    Tail(tail::TailArguments),
+    Schemas(schemas::SchemasArguments),
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// Says what the command could not do.
+pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<()> {
+    match command {
+        Command::Produce(arguments) => produce::run(arguments, connections).await,
+        Command::Import(arguments) => import::run(&arguments, connections).await,
+        Command::Tail(arguments) => tail::run(arguments, connections).await,
+        Command::Schemas(arguments) => schemas::run(&arguments),
+    }
+}
+
+/// A topic's name on the command line.
+fn parse_topic(name: &str) -> Result<Topic, String> {
+    Topic::from_name(name).ok_or_else(|| {
+        let names: Vec<&str> = Topic::ALL.iter().map(|topic| topic.name()).collect();
+        format!("there is no such topic; there are: {}", names.join(", "))
+    })
+}

@@ -1,0 +1,182 @@
+//! `jangbogo events tail`: what stands in the log, as it comes.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::Args;
+use events::{Event, Record, Topic};
+use rdkafka::Message as _;
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::message::{BorrowedMessage, Headers as _};
+use rdkafka::{Offset, TopicPartitionList};
+use runtime::config::Connections;
+use runtime::telemetry::causes;
+use serde_json::{Value, json};
+
+use super::parse_topic;
+use super::quiet::QuietContext;
+
+/// Shows events as they come, one line each, until Ctrl-C
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  jangbogo events tail                                        what comes from now on, on every topic
+  jangbogo events tail order-completed --from-beginning --max 10
+  jangbogo events tail user-behavior --from 2026-01-31T08:00:00Z --json | jq .data
+
+A line is: append time, topic[partition]@offset, type, key, data. A record that is no event is shown with its cause.
+The time of --from is when Kafka appended the record, not when the event happened.")]
+pub struct TailArguments {
+    /// Topics, without namespace; every one if none is given
+    #[arg(value_parser = parse_topic)]
+    topics: Vec<Topic>,
+    /// Begin with the oldest record
+    #[arg(long, conflicts_with = "from")]
+    from_beginning: bool,
+    /// Begin with the first record appended at or after this time (RFC 3339)
+    #[arg(long, value_name = "TIMESTAMP")]
+    from: Option<DateTime<Utc>>,
+    /// End after so many records
+    #[arg(long, value_name = "N")]
+    max: Option<u64>,
+    /// Print JSON objects, with the whole envelope
+    #[arg(long)]
+    json: bool,
+}
+
+/// How long Kafka may take to say which partitions and offsets there are.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Shows records until Ctrl-C, `--max`, or standard output is closed.
+///
+/// # Errors
+/// When Kafka cannot be reached or a topic does not exist.
+pub async fn run(arguments: TailArguments, connections: &Connections) -> anyhow::Result<()> {
+    let TailArguments { topics, from_beginning, from, max, json } = arguments;
+    let start = match from {
+        Some(time) => Start::At(time),
+        None if from_beginning => Start::Beginning,
+        None => Start::End,
+    };
+    let consumer = tokio::task::spawn_blocking({
+        let connections = connections.clone();
+        move || assigned(&connections, &topics, start)
+    })
+    .await??;
+    let mut shown = 0;
+    while max.is_none_or(|max| shown < max) {
+        let message = tokio::select! {
+            message = consumer.recv() => message.context("cannot read from Kafka")?,
+            stopped = tokio::signal::ctrl_c() => return stopped.context("cannot listen for Ctrl-C"),
+        };
+        let line = line(&message, connections, json);
+        match writeln!(io::stdout(), "{line}") {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written.context("cannot write to standard output")?,
+        }
+        shown += 1;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Start {
+    Beginning,
+    End,
+    At(DateTime<Utc>),
+}
+
+/// A consumer without a group: it reads every partition and leaves no trace in Kafka.
+fn assigned(connections: &Connections, topics: &[Topic], start: Start) -> anyhow::Result<StreamConsumer<QuietContext>> {
+    let mut config = connections.kafka_client("jangbogo-tail");
+    config.set("group.id", "jangbogo-tail").set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
+    let consumer: StreamConsumer<QuietContext> =
+        config.create_with_context(QuietContext).context("cannot create a Kafka consumer")?;
+    let metadata = consumer
+        .fetch_metadata(None, METADATA_TIMEOUT)
+        .with_context(|| format!("cannot reach Kafka at {}", connections.kafka))?;
+    let mut partitions = TopicPartitionList::new();
+    for &topic in if topics.is_empty() { Topic::ALL } else { topics } {
+        let name = connections.namespace.topic(topic);
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == name) else {
+            bail!("the topic {name} does not exist at {}; `jangbogo topology apply` creates it", connections.kafka);
+        };
+        for partition in found.partitions() {
+            let offset = match start {
+                Start::Beginning => Offset::Beginning,
+                Start::End => Offset::End,
+                Start::At(time) => Offset::Offset(time.timestamp_millis()),
+            };
+            partitions.add_partition_offset(&name, partition.id(), offset)?;
+        }
+    }
+    if matches!(start, Start::At(_)) {
+        partitions = consumer
+            .offsets_for_times(partitions, METADATA_TIMEOUT)
+            .context("cannot ask Kafka for the offsets of that time")?;
+    }
+    consumer.assign(&partitions).context("cannot assign the partitions")?;
+    Ok(consumer)
+}
+
+fn line(message: &BorrowedMessage<'_>, connections: &Connections, as_json: bool) -> String {
+    let headers: Vec<(&str, &[u8])> = message
+        .headers()
+        .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
+        .unwrap_or_default();
+    let value = message.payload().unwrap_or_default();
+    let event = match connections.namespace.topic_of(message.topic()) {
+        Some(topic) => {
+            Event::decode(Record { topic, headers: &headers, value }).map_err(|error| causes(&error).to_string())
+        }
+        None => Err("the topic is none of the log's".to_owned()),
+    };
+    let key = message.key().map(String::from_utf8_lossy).unwrap_or_default();
+    let appended = message.timestamp().to_millis().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
+    let appended = appended.to_rfc3339_opts(SecondsFormat::Millis, true);
+    if as_json {
+        let mut line = json!({
+            "topic": message.topic(),
+            "partition": message.partition(),
+            "offset": message.offset(),
+            "appended": appended,
+            "key": key,
+        });
+        let described = match &event {
+            Ok(event) => described(event),
+            Err(cause) => json!({ "error": cause, "value": String::from_utf8_lossy(value) }),
+        };
+        if let (Value::Object(line), Value::Object(described)) = (&mut line, described) {
+            line.extend(described);
+        }
+        return line.to_string();
+    }
+    let position = format!("{}[{}]@{}", message.topic(), message.partition(), message.offset());
+    match event {
+        Ok(event) => {
+            format!("{appended} {position} {} {key} {}", event.data.event_type().name(), String::from_utf8_lossy(value))
+        }
+        Err(cause) => format!("{appended} {position} NOT AN EVENT {key} {cause}: {}", shortened(value)),
+    }
+}
+
+fn described(event: &Event) -> Value {
+    let envelope = &event.envelope;
+    let data = event.data.to_json().and_then(|data| serde_json::from_slice::<Value>(&data)).unwrap_or_default();
+    json!({
+        "type": event.data.event_type().name(),
+        "id": envelope.id,
+        "source": envelope.source,
+        "time": envelope.time.to_rfc3339_opts(SecondsFormat::Micros, true),
+        "causation_id": envelope.causation_id,
+        "correlation_id": envelope.correlation_id,
+        "data": data,
+    })
+}
+
+/// The beginning of a value that is no event, as far as it is text.
+fn shortened(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).chars().take(200).collect::<String>().escape_debug().to_string()
+}
