@@ -66,6 +66,26 @@ pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
+/// Whether the server is away, starting, stopping or full, or has no such database yet, rather than the statement wrong.
+#[must_use]
+pub fn is_away(error: &sqlx::Error) -> bool {
+    if let sqlx::Error::Database(error) = error {
+        let code = error.code().unwrap_or_default();
+        // Connection exceptions, no resources, operator intervention, a cut-off transaction, no database, no migration.
+        let classes = ["08", "53", "57", "25P03", "3D000", "42P01"];
+        return classes.iter().any(|class| code.starts_with(class));
+    }
+    matches!(
+        error,
+        sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+    )
+}
+
 /// Whether another process created the database at the same moment.
 fn lost_race(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);

@@ -9,6 +9,7 @@ pub mod namespace;
 pub mod problem;
 pub mod process;
 pub mod publisher;
+pub mod read;
 mod retry;
 pub mod shutdown;
 mod source;

@@ -23,8 +23,11 @@ use crate::retry::Backoff;
 use crate::store::{Live, watermark};
 use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
 
+pub(crate) use self::elasticsearch::client as search_client;
 pub use self::elasticsearch::index_name;
+pub(crate) use self::redis::pool as redis_pool;
 pub use self::redis::{FIELD_PROMOTION, FIELD_VALUE};
+pub(crate) use self::round::{evaluate, now};
 
 /// What wakes the publisher when no notification comes; also how often the stores' incarnations are looked at.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

@@ -86,7 +86,11 @@ impl Publisher {
     }
 }
 
-async fn now(connection: &mut PgConnection, generation: &Generation) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+/// The watermark as views see it; none before the first event.
+pub(crate) async fn now(
+    connection: &mut PgConnection,
+    generation: &Generation,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
     Ok(watermark(connection, generation).await?.map(floored))
 }
 

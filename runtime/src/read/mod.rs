@@ -1,0 +1,241 @@
+//! Reading projections correctly: which generation is live, its rows, and the values published from it.
+//!
+//! A request takes the map of live generations once ([`Reader::snapshot`]) and reads nothing of any other generation.
+//! A published value counts only if it carries the map's promotion; otherwise the same view is evaluated over the rows.
+
+mod breaker;
+mod published;
+mod rows;
+
+use std::collections::BTreeMap;
+
+use elasticsearch::Elasticsearch;
+use serde_json::Value;
+use sqlx::postgres::PgPool;
+use sqlx::{AssertSqlSafe, Row as _};
+
+use self::published::{Found, PublishedViews};
+use crate::config::Connections;
+use crate::fold::View;
+use crate::store::{Generation, Live};
+use crate::{database, publisher};
+
+pub use self::rows::Rows;
+
+crate::metrics! {
+    /// What a reader counts.
+    pub struct ReadMetrics {
+        /// Values of published views by where they were read: redis, or postgres because redis was away, had none, or had one of another promotion
+        view_reads_total: prometheus::IntCounterVec, labels ["view", "source"];
+    }
+}
+
+/// The settings of a reader cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ReaderError {
+    /// Postgres' address.
+    #[error("the address of postgres cannot be read")]
+    Postgres(#[source] sqlx::Error),
+    /// Redis' address.
+    #[error("the address of redis cannot be read")]
+    Redis(#[source] redis::RedisError),
+    /// Elasticsearch's address.
+    #[error("the address of elasticsearch cannot be read")]
+    Elasticsearch(#[source] elasticsearch::Error),
+}
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Postgres is away or refuses.
+    #[error("postgres does not answer as it should")]
+    Postgres(#[from] sqlx::Error),
+    /// Nothing was ever folded by this processor.
+    #[error("there are no projections of {0} yet: start that processor")]
+    NotLive(&'static str),
+}
+
+impl ReadError {
+    /// Whether trying again later may help: a server is away, or nothing is folded yet.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Postgres(error) => database::is_away(error),
+            Self::NotLive(_) => true,
+        }
+    }
+}
+
+/// Which generation of each processor is served: taken once a request.
+#[derive(Clone, Debug, Default)]
+pub struct LiveMap(BTreeMap<String, Live>);
+
+impl LiveMap {
+    /// The generation of a processor.
+    ///
+    /// # Errors
+    /// When it has none yet.
+    pub fn of(&self, processor: &'static str) -> Result<&Live, ReadError> {
+        self.0.get(processor).ok_or(ReadError::NotLive(processor))
+    }
+}
+
+/// A value that is asked for: which view, and which of its keys.
+#[derive(Clone, Copy, Debug)]
+pub struct ViewKey<'a> {
+    /// One of the processor's views.
+    pub view: &'static View,
+    /// The key.
+    pub key: &'a str,
+}
+
+/// Reads what processors folded and published. Made once a process.
+#[derive(Debug)]
+pub struct Reader {
+    connections: Connections,
+    postgres: PgPool,
+    published: PublishedViews,
+    search: Elasticsearch,
+    metrics: ReadMetrics,
+}
+
+impl Reader {
+    /// A reader that connects when it is first used.
+    ///
+    /// # Errors
+    /// When an address cannot be read.
+    pub fn new(
+        connections: &Connections,
+        application: &str,
+        postgres_connections: u32,
+        metrics: ReadMetrics,
+    ) -> Result<Self, ReaderError> {
+        let redis = publisher::redis_pool(connections).map_err(ReaderError::Redis)?;
+        Ok(Self {
+            connections: connections.clone(),
+            postgres: database::pool(connections, application, postgres_connections).map_err(ReaderError::Postgres)?,
+            published: PublishedViews::new(redis, connections.namespace.clone()),
+            search: publisher::search_client(connections).map_err(ReaderError::Elasticsearch)?,
+            metrics,
+        })
+    }
+
+    /// Which generations are live, in one snapshot.
+    ///
+    /// # Errors
+    /// When Postgres is away.
+    pub async fn snapshot(&self) -> Result<LiveMap, ReadError> {
+        let rows = sqlx::query(
+            "SELECT processor, generation, schema_name, promotion
+             FROM live_generation JOIN generation USING (processor, generation)",
+        )
+        .fetch_all(&self.postgres)
+        .await?;
+        let live = rows.iter().map(|row| {
+            let processor: String = row.get("processor");
+            let generation =
+                Generation { processor: processor.clone(), id: row.get("generation"), schema: row.get("schema_name") };
+            (processor, Live { generation, promotion: row.get("promotion") })
+        });
+        Ok(LiveMap(live.collect()))
+    }
+
+    /// One snapshot of a generation's rows.
+    ///
+    /// # Errors
+    /// When Postgres is away.
+    pub async fn rows(&self, live: &Live) -> Result<Rows, ReadError> {
+        Ok(Rows::begin(&self.postgres, &live.generation).await?)
+    }
+
+    /// The value of one key of a view; none for a key without rows.
+    ///
+    /// # Errors
+    /// When Postgres is needed and away. Redis being away is no error.
+    pub async fn view(&self, live: &Live, view: &'static View, key: &str) -> Result<Option<Value>, ReadError> {
+        Ok(self.views(live, &[ViewKey { view, key }]).await?.pop().flatten())
+    }
+
+    /// The values of keys of a processor's views, in their order: from Redis in one round trip, what it lacks from
+    /// Postgres in one snapshot.
+    ///
+    /// # Errors
+    /// When Postgres is needed and away. Redis being away is no error.
+    pub async fn views(&self, live: &Live, wanted: &[ViewKey<'_>]) -> Result<Vec<Option<Value>>, ReadError> {
+        let found = self.published.read(live.promotion, wanted).await;
+        let mut values = Vec::with_capacity(wanted.len());
+        let mut missing: Vec<usize> = Vec::new();
+        for (position, (ViewKey { view, .. }, found)) in wanted.iter().zip(found).enumerate() {
+            if let Some(source) = found.source() {
+                self.metrics.view_reads_total.with_label_values(&[view.name, source]).inc();
+            }
+            match found {
+                Found::Value(value) => values.push(value),
+                Found::NotPublished | Found::Away | Found::Missing | Found::OtherPromotion => {
+                    missing.push(position);
+                    values.push(None);
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(values);
+        }
+        let mut rows = self.rows(live).await?;
+        let mut by_view: BTreeMap<&str, (&'static View, Vec<usize>)> = BTreeMap::new();
+        for position in missing {
+            let view = wanted[position].view;
+            by_view.entry(view.name).or_insert_with(|| (view, Vec::new())).1.push(position);
+        }
+        for (view, positions) in by_view.into_values() {
+            let keys: Vec<String> = positions.iter().map(|position| wanted[*position].key.to_owned()).collect();
+            for (position, value) in positions.into_iter().zip(rows.view(view, &keys).await?) {
+                values[position] = value;
+            }
+        }
+        Ok(values)
+    }
+
+    /// The search client.
+    #[must_use]
+    pub fn search(&self) -> &Elasticsearch {
+        &self.search
+    }
+
+    /// The index of a view in the live generation.
+    #[must_use]
+    pub fn index(&self, live: &Live, view: &View) -> String {
+        publisher::index_name(&self.connections, view.name, &live.generation)
+    }
+
+    /// The pool, for the permanent tables.
+    #[must_use]
+    pub fn postgres(&self) -> &PgPool {
+        &self.postgres
+    }
+
+    /// A cached text in Redis; none as well when Redis is away.
+    pub async fn cached(&self, key: &str) -> Option<String> {
+        self.published.get(key).await
+    }
+
+    /// Caches a text in Redis for so long; not at all when Redis is away.
+    pub async fn cache(&self, key: &str, text: &str, keep: std::time::Duration) {
+        self.published.put(key, text, keep).await;
+    }
+
+    /// Asks Redis whether it is there, whatever became of earlier requests.
+    ///
+    /// # Errors
+    /// What it, or the attempt to reach it, says.
+    pub async fn ping_redis(&self) -> Result<(), crate::publisher::PublishError> {
+        self.published.ping().await
+    }
+
+    /// Asks Postgres whether it is there and has this shop's tables.
+    ///
+    /// # Errors
+    /// What it, or the attempt to reach it, says.
+    pub async fn ping_postgres(&self) -> Result<(), sqlx::Error> {
+        sqlx::query(AssertSqlSafe("SELECT FROM live_generation LIMIT 0")).execute(&self.postgres).await.map(drop)
+    }
+}

@@ -1,0 +1,48 @@
+//! One snapshot of one generation's rows.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Postgres, Transaction};
+
+use crate::fold::View;
+use crate::publisher::{evaluate, now};
+use crate::store::Generation;
+
+/// A read-only transaction in which unqualified names mean a generation's tables.
+#[derive(Debug)]
+pub struct Rows {
+    transaction: Transaction<'static, Postgres>,
+    generation: Generation,
+    now: Option<Option<DateTime<Utc>>>,
+}
+
+impl Rows {
+    pub(super) async fn begin(pool: &PgPool, generation: &Generation) -> Result<Self, sqlx::Error> {
+        // One round trip. The name was made by this program: a processor's name and hexadecimal digits.
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = {}, public",
+            generation.schema
+        );
+        let transaction = pool.begin_with(AssertSqlSafe(begin)).await?;
+        Ok(Self { transaction, generation: generation.clone(), now: None })
+    }
+
+    /// For queries of one's own.
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+
+    /// The values of a view's keys, in their order, as the publisher would publish them.
+    ///
+    /// # Errors
+    /// When Postgres is away.
+    pub async fn view(&mut self, view: &View, keys: &[String]) -> Result<Vec<Option<Value>>, sqlx::Error> {
+        let now = match self.now {
+            Some(now) => now,
+            None => *self.now.insert(now(&mut self.transaction, &self.generation).await?),
+        };
+        let entries = evaluate(&mut self.transaction, view, keys, now).await?;
+        Ok(entries.into_iter().map(|entry| entry.value).collect())
+    }
+}
