@@ -15,7 +15,7 @@ struct Cli {
     #[command(flatten)]
     connections: Connections,
     /// How log lines look
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
+    #[arg(long, env = "JANGBOGO_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
 }
 

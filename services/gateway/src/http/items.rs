@@ -155,6 +155,10 @@ fn read_data(item: &Item<'_>, prefix: &str, event_type: EventType, json: &[u8]) 
 }
 
 fn read_value<'de, T: Deserialize<'de>>(item: &Item<'de>) -> Result<T, ProblemPart> {
+    // Serde would take an array of a struct's fields as well, names or not.
+    if !item.json.trim_ascii_start().starts_with(b"{") {
+        return Err(item.part("", "it must be a JSON object"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(item.json);
     let value = serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| item.part(&pointer(&error.path().to_string()), reason(error.inner())))?;
@@ -307,13 +311,14 @@ mod tests {
     fn behaviors_say_which_type_or_field_is_wrong() {
         let body = r#"[{"type":"order-cancelled","data":{}},
             {"type":"cart-item-added","data":{"member_id":"1","product_id":"2","quantity":0}},
-            {"type":"product-viewed"}]"#;
+            {"type":"product-viewed"}, ["product-viewed", {"product_id":"1"}]]"#;
         let problem = behaviors(Format::Json, body.as_bytes()).unwrap_err();
         let found = parts(&problem);
         assert_eq!(found[0].1, "/0/type");
         assert!(found[0].2.starts_with("\"order-cancelled\" is no behavior; expected one of product-viewed"));
         assert_eq!((found[1].1, found[1].2), ("/1/data/quantity", "a quantity must be 1 to 1000000, not 0"));
         assert_eq!((found[2].1, found[2].2), ("/2", "missing field `data`"));
+        assert_eq!((found[3].1, found[3].2), ("/3", "it must be a JSON object"));
     }
 
     #[test]
