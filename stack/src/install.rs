@@ -13,6 +13,7 @@ use crate::files::{self, FileErrors};
 use crate::progress::{ServerProgress, megabytes};
 use crate::versions::{self, VERSIONS};
 
+const SMALLEST_SIZE_SHOWN: u64 = 1_000_000;
 const INCOMPLETE_PREFIX: &str = ".incomplete-";
 
 /// Two Maven processes could meet while they fill the same local repository.
@@ -104,7 +105,9 @@ async fn run_maven(purpose: &str, mut maven: Command, progress: &ServerProgress)
     command::run(purpose, &mut maven, |line| {
         if let Some(bytes) = downloaded_bytes(line) {
             let total = downloaded.fetch_add(bytes, Ordering::Relaxed) + bytes;
-            progress.detail(&format!("downloaded {}", megabytes(total)));
+            if total >= SMALLEST_SIZE_SHOWN {
+                progress.detail(&format!("downloaded {}", megabytes(total)));
+            }
         }
     })
     .await?;

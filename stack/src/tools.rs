@@ -88,8 +88,10 @@ fn missing_for(server: Server, need: Need) -> Vec<MissingTool> {
             require(is_on_path("python3"), PYTHON);
         }
         Server::Redis if need == Need::Install => {
-            let installs_it = rustix::process::geteuid().is_root() && is_on_path("apt-get");
-            require(installs_it, REDIS);
+            // Debian's name for the same program, from redis-tools.
+            let is_there = is_on_path("redis-check-rdb");
+            let is_installable = rustix::process::geteuid().is_root() && is_on_path("apt-get");
+            require(is_there || is_installable, REDIS);
         }
         Server::Postgres | Server::Redis => {}
     }
