@@ -61,6 +61,8 @@ pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
         }
     }
     maintenance.close().await?;
+    // "Exists already" is what the migrator hopes to hear.
+    let options = options.options([("client_min_messages", "warning")]);
     let mut connection = PgConnection::connect_with(&options).await?;
     MIGRATOR.run(&mut connection).await.map_err(|error| sqlx::Error::Migrate(Box::new(error)))?;
     connection.close().await

@@ -4,6 +4,7 @@
 pub mod config;
 pub mod database;
 mod dead_letter;
+pub mod digest;
 pub mod fold;
 pub mod namespace;
 pub mod problem;

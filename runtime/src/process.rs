@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use sqlx::postgres::PgPool;
 use tracing::info;
 
 use crate::config::Connections;
@@ -15,7 +16,7 @@ use crate::retry::Backoff;
 use crate::shutdown::{Shutdown, ShutdownError};
 use crate::source::{Source, SourceOptions};
 use crate::store::{GenerationError, Live, Statements, open_live};
-use crate::telemetry::{AdminServer, BindError, MetricsError, Telemetry};
+use crate::telemetry::{AdminServer, BindError, CheckHandle, MetricsError, Telemetry, causes};
 use crate::worker::{self, Worker};
 
 /// How a processor runs.
@@ -77,19 +78,10 @@ pub async fn run(
     let kafka_check = check("kafka");
     let pool = database::pool(&connections, processor.name, u32::from(args.instances) + 2)?;
     let metrics = telemetry.metrics.processor(processor.name)?;
-    let opening = async {
-        let mut backoff = Backoff::default();
-        loop {
-            match open_live(&pool, processor, &shop).await {
-                Err(GenerationError::Database { source, .. }) => check("postgres").failing(source),
-                outcome => return outcome,
-            }
-            backoff.wait().await;
-        }
-    };
-    let live: Live = tokio::select! {
+    let postgres_check = check("postgres");
+    let live = tokio::select! {
         () = stop.cancelled() => return Ok(shutdown.drain().await?),
-        live = opening => live?,
+        live = open(&connections, &pool, processor, &shop, &postgres_check) => live?,
     };
     info!(processor = processor.name, generation = live.generation.schema, "folding into");
 
@@ -101,7 +93,7 @@ pub async fn run(
         statements: Arc::new(Statements::new(processor.tables())),
         dead_letters: DeadLetters::new(&connections, processor.name, check("dead-letters"))?,
         metrics: metrics.clone(),
-        check: check("postgres"),
+        check: postgres_check,
     };
     for number in 0..args.instances {
         let options = SourceOptions {
@@ -130,4 +122,26 @@ pub async fn run(
     // A pool that waits for a server which is away must not hold up the end.
     let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
     Ok(())
+}
+
+/// The live generation in a database of the newest migration. Waits for Postgres as long as it takes.
+async fn open(
+    connections: &Connections,
+    pool: &PgPool,
+    processor: &'static Processor,
+    shop: &Shop,
+    check: &CheckHandle,
+) -> Result<Live, GenerationError> {
+    let mut backoff = Backoff::default();
+    loop {
+        let opened = match database::migrate(connections).await {
+            Ok(()) => open_live(pool, processor, shop).await,
+            Err(source) => Err(GenerationError::Database { processor: processor.name.to_owned(), source }),
+        };
+        match opened {
+            Err(error @ GenerationError::Database { .. }) => check.failing(causes(&error)),
+            opened => return opened,
+        }
+        backoff.wait().await;
+    }
 }

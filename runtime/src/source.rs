@@ -24,7 +24,7 @@ use crate::store::{Checkpoint, Partition};
 use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
 
 /// Records waiting for the worker: above this many bytes partitions are paused, below a quarter they resume.
-const QUEUE_BYTES: usize = 8 << 20;
+const QUEUE_BYTES: usize = 4 << 20;
 /// The longest the thread sleeps before it looks at the worker's commands.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 /// How often offsets are committed to Kafka. They are for lag tools only: the checkpoint is in Postgres.

@@ -153,7 +153,7 @@ async fn create_live(
 ) -> Result<Live, sqlx::Error> {
     let id = Uuid::now_v7();
     let schema = format!("{}_{}", processor.name.replace('-', "_"), id.simple());
-    let mut sql = format!("CREATE SCHEMA {schema}; SET LOCAL search_path = {schema};{SYSTEM_TABLES}");
+    let mut sql = format!("CREATE SCHEMA {schema}; SET LOCAL search_path = {schema}, public;{SYSTEM_TABLES}");
     for table in processor.tables() {
         sql.push_str(&create_table(table));
     }

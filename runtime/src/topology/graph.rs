@@ -100,63 +100,61 @@ impl Chart {
 /// A page for a terminal: the same as [`mermaid`], and each topic's key and partitions.
 #[must_use]
 pub fn text(topology: &Topology) -> String {
-    let mut page = String::from("INGRESS\n");
+    let mut lines = vec!["INGRESS".to_owned()];
     for ingress in &topology.ingress {
-        page += &format!("  {:<16}{}\n", ingress.name, ingress.description);
-        page += &entry("writes", &names(&ingress.emits));
-        if let Some(relay) = &ingress.via {
-            page += &entry("relayed by", relay);
-        }
+        lines.push(heading(&ingress.name, &ingress.description));
+        lines.extend(entry("writes", &names(&ingress.emits)));
+        lines.extend(ingress.via.as_ref().and_then(|relay| entry("relayed by", relay)));
     }
 
-    page += "\nLOG: topics in Kafka, kept forever\n";
+    lines.extend([String::new(), "LOG: topics in Kafka, kept forever".to_owned()]);
     let mut rows = vec![["topic", "key", "partitions", "written by", "folded by"].map(str::to_owned)];
     for topic in &topology.topics {
         let writers = topology.writers(topic.name).join(", ");
         let readers = topology.readers(topic.name).join(", ");
         rows.push([topic.name.to_string(), topic.key.clone(), topic.partitions.to_string(), writers, readers]);
     }
-    page += &columns(&rows);
+    lines.extend(columns(&rows));
 
-    page += "\nPROCESSORS\n";
+    lines.extend([String::new(), "PROCESSORS".to_owned()]);
     for processor in &topology.processors {
-        page += &format!("  {:<16}{}\n", processor.name, processor.description);
-        page += &entry("folds", &names(&processor.reads));
-        page += &entry("hosts", &processor.projections.join(", "));
-        page += &entry("writes", &names(&processor.emits));
+        lines.push(heading(&processor.name, &processor.description));
+        lines.extend(entry("folds", &names(&processor.reads)));
+        lines.extend(entry("hosts", &processor.projections.join(", ")));
+        lines.extend(entry("writes", &names(&processor.emits)));
         for (store, contents) in stores(processor) {
-            page += &entry(&store.to_string(), &contents.join(", "));
+            lines.extend(entry(&store.to_string(), &contents.join(", ")));
         }
-        page += &entry("refused", &Namespace::default().dead_letter_topic(&processor.group));
+        lines.extend(entry("refused", &Namespace::default().dead_letter_topic(&processor.group)));
     }
 
-    page += "\nQUERIES\n";
+    lines.extend([String::new(), "QUERIES".to_owned()]);
     for query in &topology.queries {
-        page += &format!("  {:<16}{}\n", query.name, query.description);
-        page += &entry("reads", &query.reads.join(", "));
+        lines.push(heading(&query.name, &query.description));
+        lines.extend(entry("reads", &query.reads.join(", ")));
     }
-    page
+    lines.join("\n") + "\n"
+}
+
+fn heading(name: &str, description: &str) -> String {
+    format!("  {name:<19}{description}")
 }
 
 /// An indented line; none if there is nothing to say.
-fn entry(title: &str, content: &str) -> String {
-    if content.is_empty() { String::new() } else { format!("{:18}{title:<15}{content}\n", "") }
+fn entry(title: &str, content: &str) -> Option<String> {
+    if content.is_empty() { None } else { Some(format!("{:21}{title:<15}{content}", "")) }
 }
 
-/// Rows as columns that are as wide as they must be.
-fn columns(rows: &[[String; 5]]) -> String {
+/// Rows as lines whose columns are as wide as they must be.
+fn columns(rows: &[[String; 5]]) -> Vec<String> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: [usize; 5] = std::array::from_fn(width);
-    let mut page = String::new();
+    let mut lines = Vec::new();
     for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            line += &format!("  {cell:<width$}");
-        }
-        page += line.trim_end();
-        page.push('\n');
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        lines.push(format!("  {}", cells.join("  ").trim_end()));
     }
-    page
+    lines
 }
 
 /// What a processor has in each store. In Postgres, every processor keeps its rows and its place in the log.

@@ -94,8 +94,8 @@ pub async fn apply(topology: &Topology, connections: &Connections) -> Result<App
     let live = kafka.live_topics(&topics).await?;
 
     let mut differing_partitions = Vec::new();
-    let mut missing = Vec::new();
-    let mut changed = Vec::new();
+    let mut to_create = Vec::new();
+    let mut to_alter = Vec::new();
     let mut outcomes = Vec::new();
     for topic in &topics {
         let live = live.get(&topic.name);
@@ -105,11 +105,11 @@ pub async fn apply(topology: &Topology, connections: &Connections) -> Result<App
                 Outcome::Unchanged
             }
             Some(KafkaTopicDifference::Missing) => {
-                missing.push(topic);
+                to_create.push(topic);
                 Outcome::Created
             }
             Some(KafkaTopicDifference::Config(changes)) => {
-                changed.push((topic, live.map(|live| &live.overrides)));
+                to_alter.push((topic, live.map(|live| live.overrides.clone()).unwrap_or_default()));
                 Outcome::Changed(changes)
             }
             None => Outcome::Unchanged,
@@ -118,8 +118,8 @@ pub async fn apply(topology: &Topology, connections: &Connections) -> Result<App
     if !differing_partitions.is_empty() {
         return Err(ApplyError::Partitions(differing_partitions.join(", ")));
     }
-    kafka.create(&missing).await?;
-    kafka.alter(&changed).await?;
+    kafka.create(&to_create).await?;
+    kafka.alter(&to_alter).await?;
     let topics = topics.into_iter().zip(outcomes).map(|(topic, outcome)| AppliedTopic { topic, outcome }).collect();
     Ok(Applied { topics })
 }
@@ -225,14 +225,14 @@ impl Kafka {
     }
 
     /// Altering replaces all of a topic's overrides, so those that are not ours are sent along.
-    async fn alter(&self, topics: &[(&KafkaTopic, Option<&BTreeMap<String, String>>)]) -> Result<(), ApplyError> {
+    async fn alter(&self, topics: &[(&KafkaTopic, BTreeMap<String, String>)]) -> Result<(), ApplyError> {
         if topics.is_empty() {
             return Ok(());
         }
         let mut alterations = Vec::new();
         for (topic, overrides) in topics {
             let mut alteration = AlterConfig::new(ResourceSpecifier::Topic(&topic.name));
-            for (key, value) in overrides.into_iter().copied().flatten() {
+            for (key, value) in overrides {
                 alteration = alteration.set(key, value);
             }
             for (key, value) in &topic.config {

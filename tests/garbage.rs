@@ -1,0 +1,121 @@
+//! Garbage on every topic: it is kept with cause and position, and stops nothing.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use events::{Envelope, Event, EventType, Topic};
+use projections::PROCESSORS;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
+use runtime::fold::Processor;
+use runtime::store::watermark;
+use support::{Shop, headers_of};
+
+fn good_event(event_type: EventType, id: &str) -> Event {
+    let envelope = Envelope::new(id, "test", Utc::now() - TimeDelta::minutes(5));
+    Event { envelope, data: event_type.example() }
+}
+
+fn types_of(topic: Topic) -> impl Iterator<Item = &'static EventType> {
+    EventType::ALL.iter().filter(move |event_type| event_type.topic() == topic)
+}
+
+/// Header names and values of a good event, with some replaced.
+fn headers(event: &Event, replaced: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
+    let encoded = event.encode().unwrap();
+    let value = |name: &str, value: String| {
+        let replacement = replaced.iter().find(|(replaced, _)| *replaced == name);
+        replacement.map_or(value, |(_, replacement)| (*replacement).to_owned()).into_bytes()
+    };
+    encoded.headers.into_iter().map(|(name, found)| (name.to_owned(), value(name, found))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_goes_to_the_dead_letters_and_the_good_events_around_it_are_folded() {
+    let mut shop = Shop::open("garbage").await;
+    let read: BTreeSet<Topic> = PROCESSORS.iter().flat_map(|processor| processor.topics()).collect();
+    let mut garbage_per_topic = 0;
+    for topic in &read {
+        let event_type = *types_of(*topic).next().unwrap();
+        let good = good_event(event_type, &format!("{topic}-good"));
+        let future = Envelope::new("future", "test", Utc::now() + TimeDelta::hours(2));
+        let late = Event { envelope: future, data: event_type.example() };
+        let two_megabytes = vec![b'x'; 2 << 20];
+        let garbage: [(Vec<(String, Vec<u8>)>, Vec<u8>); 6] = [
+            (Vec::new(), b"\xff\xfe no headers, no text".to_vec()),
+            (headers(&good, &[]), b"{\"broken\": ".to_vec()),
+            (headers(&good, &[]), b"{\"surprise\": true}".to_vec()),
+            (headers(&good, &[("ce_type", "unheard-of")]), good.encode().unwrap().value),
+            (headers(&good, &[]), two_megabytes),
+            (headers(&late, &[]), late.encode().unwrap().value),
+        ];
+        garbage_per_topic = garbage.len();
+        for (number, (headers, value)) in garbage.into_iter().enumerate() {
+            let headers: Vec<(&str, &[u8])> =
+                headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+            shop.produce_raw(*topic, Some(format!("key {number}")), headers_of(&headers), value).await;
+            shop.produce(&[good_event(event_type, &format!("{topic}-{number}"))]).await;
+        }
+    }
+    shop.start_processors();
+    shop.settle().await;
+
+    for processor in PROCESSORS {
+        let expected = garbage_per_topic * processor.topics().len();
+        let letters = dead_letters(&shop, processor, expected);
+        assert_eq!(letters.len(), expected, "{}: {letters:#?}", processor.name);
+        for cause in ["missing", "EOF", "surprise", "unheard-of", "expected value", "ahead"] {
+            let topics = letters.iter().filter(|letter| letter.cause.contains(cause)).count();
+            assert!(topics >= processor.topics().len(), "{}: no cause {cause:?} in {letters:#?}", processor.name);
+        }
+        let live = shop.live(processor).await.unwrap();
+        let mut database = shop.database().await;
+        let sql = format!("SELECT count(*) FROM {}.seen", live.generation.schema);
+        let seen: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut database).await.unwrap();
+        assert_eq!(usize::try_from(seen).unwrap(), expected, "as many good events as garbage");
+        assert!(watermark(&mut database, &live.generation).await.unwrap().unwrap() <= Utc::now());
+    }
+    shop.close().await;
+}
+
+#[derive(Debug)]
+struct Letter {
+    cause: String,
+    bytes: usize,
+}
+
+fn dead_letters(shop: &Shop, processor: &Processor, expected: usize) -> Vec<Letter> {
+    let topic = shop.connections.namespace.dead_letter_topic(processor.name);
+    let consumer: BaseConsumer = shop
+        .connections
+        .kafka_client("test")
+        .set("group.id", "test")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
+    let mut assignment = TopicPartitionList::new();
+    for (partition, _) in (0..).zip(shop.end_offsets(&topic)) {
+        assignment.add_partition_offset(&topic, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&assignment).unwrap();
+    let mut letters = Vec::new();
+    while let Some(message) = consumer.poll(Duration::from_secs(if letters.len() < expected { 10 } else { 1 })) {
+        let message = message.unwrap();
+        let headers = message.headers().unwrap();
+        let text = |name: &str| {
+            let header = headers.iter().find(|header| header.key == name).unwrap_or_else(|| panic!("no {name}"));
+            String::from_utf8(header.value.unwrap().to_vec()).unwrap()
+        };
+        assert_eq!(text("deadletter-group"), processor.name);
+        assert!(Topic::from_name(&text("deadletter-topic")).is_some());
+        text("deadletter-partition").parse::<i32>().unwrap();
+        text("deadletter-offset").parse::<i64>().unwrap();
+        letters.push(Letter { cause: text("deadletter-cause"), bytes: message.payload_len() });
+    }
+    assert!(letters.iter().any(|letter| letter.bytes == 2 << 20), "values are kept whole");
+    letters
+}

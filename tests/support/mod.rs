@@ -1,0 +1,385 @@
+//! What end-to-end tests share: the real servers, and a shop of its own for each test.
+
+#![allow(dead_code, missing_docs, reason = "each test file uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use events::{Event, Topic};
+use projections::PROCESSORS;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use runtime::config::Connections;
+use runtime::digest::{TableDigest, tables};
+use runtime::fold::{Processor, Target};
+use runtime::publisher::index_name;
+use runtime::store::{Live, live};
+use runtime::topology::{Topology, apply};
+use ruzstd::decoding::StreamingDecoder;
+use serde_json::Value;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
+use stack::{Options, Progress, Stack};
+use uuid::Uuid;
+
+/// The command under test.
+pub const JANGBOGO: &str = env!("CARGO_BIN_EXE_jangbogo");
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    connections: Connections,
+}
+
+/// A namespace on the shared servers, with topics and database; gone when it is dropped.
+pub struct Shop {
+    pub connections: Connections,
+    producer: FutureProducer,
+    processes: BTreeMap<String, Child>,
+}
+
+impl Shop {
+    /// Brings the servers up if need be and opens an empty shop.
+    pub async fn open(name: &str) -> Shop {
+        Self::open_on(name, |connections| connections).await
+    }
+
+    /// The same, with other servers or settings than the shared ones.
+    pub async fn open_on(name: &str, change: impl FnOnce(Connections) -> Connections) -> Shop {
+        let stack = Stack::up(&Options::from_environment().unwrap(), &Progress::silent()).await.unwrap();
+        let addresses = stack.addresses();
+        let random = &Uuid::new_v4().simple().to_string()[..8];
+        let Arguments { connections } = Arguments::parse_from([
+            "test",
+            "--kafka",
+            &addresses.kafka,
+            "--postgres",
+            &addresses.postgres,
+            "--redis",
+            &addresses.redis,
+            "--elasticsearch",
+            &addresses.elasticsearch,
+            "--namespace",
+            &format!("t_{name}_{random}"),
+        ]);
+        let connections = change(connections);
+        runtime::database::migrate(&connections).await.unwrap();
+        apply(&Topology::embedded().unwrap(), &connections).await.unwrap();
+        let producer = connections.kafka_producer("test").create().unwrap();
+        Shop { connections, producer, processes: BTreeMap::new() }
+    }
+
+    /// A run of the `jangbogo` command for this shop.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(JANGBOGO);
+        command
+            .args(arguments)
+            .env("KAFKA_BOOTSTRAP_SERVERS", &self.connections.kafka)
+            .env("POSTGRES_URL", &self.connections.postgres)
+            .env("REDIS_URL", &self.connections.redis)
+            .env("ELASTICSEARCH_URL", &self.connections.elasticsearch)
+            .env("JANGBOGO_NAMESPACE", self.connections.namespace.to_string())
+            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()));
+        command
+    }
+
+    /// Starts a process of the shop: `run <name>` with the arguments.
+    pub fn start(&mut self, name: &str, arguments: &[&str]) {
+        let mut command = self.command(&["run", name]);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        self.processes.insert(name.to_owned(), command.spawn().unwrap());
+    }
+
+    /// Starts every processor, as one that takes its partitions up again after it was killed.
+    pub fn start_processors(&mut self) {
+        for processor in PROCESSORS {
+            self.start_processor(processor.name);
+        }
+    }
+
+    pub fn start_processor(&mut self, name: &str) {
+        self.start(name, &["--instance", "a"]);
+    }
+
+    /// Imports a file and waits until all of it is in Kafka.
+    pub fn import(&self, file: &str) {
+        assert!(self.command(&["events", "import", file]).stdout(Stdio::null()).status().unwrap().success());
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self, name: &str) {
+        let mut process = self.processes.remove(name).expect("it was started");
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    /// Whether a process has ended by itself.
+    pub fn has_ended(&mut self, name: &str) -> bool {
+        self.processes.get_mut(name).is_none_or(|process| process.try_wait().unwrap().is_some())
+    }
+
+    pub async fn produce(&self, events: &[Event]) {
+        let deliveries = events.iter().map(|event| {
+            let encoded = event.encode().unwrap();
+            let headers: Vec<(&str, &[u8])> =
+                encoded.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+            self.produce_raw(encoded.topic, Some(encoded.key.clone()), headers_of(&headers), encoded.value.clone())
+        });
+        futures::future::join_all(deliveries).await;
+    }
+
+    pub async fn produce_raw(&self, topic: Topic, key: Option<String>, headers: OwnedHeaders, value: Vec<u8>) {
+        let topic = self.connections.namespace.topic(topic);
+        let mut record = FutureRecord::<String, Vec<u8>>::to(&topic).headers(headers).payload(&value);
+        record.key = key.as_ref();
+        self.producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error).unwrap();
+    }
+
+    pub async fn database(&self) -> PgConnection {
+        PgConnection::connect_with(&runtime::database::options(&self.connections, "test").unwrap()).await.unwrap()
+    }
+
+    pub async fn live(&self, processor: &Processor) -> Option<Live> {
+        live(&mut self.database().await, processor.name).await.unwrap()
+    }
+
+    /// The end offset of each partition of a topic.
+    pub fn end_offsets(&self, kafka_topic: &str) -> Vec<i64> {
+        let consumer: BaseConsumer = self.connections.kafka_client("test").create().unwrap();
+        let timeout = Duration::from_secs(10);
+        let metadata = consumer.fetch_metadata(Some(kafka_topic), timeout).unwrap();
+        let partitions = metadata.topics()[0].partitions();
+        let end = |partition: i32| consumer.fetch_watermarks(kafka_topic, partition, timeout).unwrap().1;
+        partitions.iter().map(|partition| end(partition.id())).collect()
+    }
+
+    /// Waits until every processor has folded the log to its end and published what changed.
+    pub async fn settle(&self) {
+        self.settle_within(Duration::from_secs(240)).await;
+    }
+
+    pub async fn settle_within(&self, limit: Duration) {
+        let started = Instant::now();
+        loop {
+            let mut unsettled = Vec::new();
+            for processor in PROCESSORS {
+                unsettled.extend(self.why_unsettled(processor).await);
+            }
+            if unsettled.is_empty() {
+                return;
+            }
+            assert!(started.elapsed() < limit, "not settled after {limit:?}: {unsettled:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn why_unsettled(&self, processor: &Processor) -> Option<String> {
+        let Some(live) = self.live(processor).await else { return Some(format!("{}: no generation", processor.name)) };
+        let schema = &live.generation.schema;
+        let mut database = self.database().await;
+        for topic in processor.topics() {
+            let ends = self.end_offsets(&self.connections.namespace.topic(topic));
+            for (partition, end) in (0_i32..).zip(ends) {
+                let sql = format!("SELECT next_offset FROM {schema}.checkpoint WHERE topic = $1 AND partition = $2");
+                let folded: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+                    .bind(topic.name())
+                    .bind(partition)
+                    .fetch_optional(&mut database)
+                    .await
+                    .unwrap();
+                if folded.unwrap_or(0) < end {
+                    return Some(format!("{}: {topic}/{partition} at {folded:?} of {end}", processor.name));
+                }
+            }
+        }
+        let sql = format!(
+            "SELECT (SELECT count(*) FROM {schema}.dirty) + (SELECT sum(pending_sweeps) FROM {schema}.publisher)"
+        );
+        let backlog: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut database).await.unwrap();
+        (backlog > 0).then(|| format!("{}: {backlog} to publish", processor.name))
+    }
+
+    /// The digests of everything the shop's stores hold, tombstones and caches apart.
+    pub async fn digest(&self) -> Digest {
+        let mut digest = Digest::default();
+        for processor in PROCESSORS {
+            let live = self.live(processor).await.expect("it has run");
+            let mut database = self.database().await;
+            for (table, found) in tables(&mut database, processor, &live.generation).await.unwrap() {
+                digest.tables.insert(format!("{}.{table}", processor.name), found);
+            }
+            for view in processor.views() {
+                if let Target::Elasticsearch { .. } = view.target {
+                    let index = index_name(&self.connections, view.name, &live.generation);
+                    digest.documents.extend(self.documents(&index).await);
+                }
+            }
+        }
+        digest.redis = self.redis_values().await;
+        digest
+    }
+
+    /// Every document on sale, by id.
+    pub async fn documents(&self, index: &str) -> BTreeMap<String, Value> {
+        let client = reqwest::Client::new();
+        let base = format!("{}/{index}", self.connections.elasticsearch);
+        client.post(format!("{base}/_refresh")).send().await.unwrap();
+        let mut documents = BTreeMap::new();
+        let mut after = String::new();
+        loop {
+            let query = serde_json::json!({
+                "size": 5000,
+                "sort": ["product_id"],
+                "query": { "bool": { "must_not": { "term": { "tombstone": true } } } },
+                "search_after": [after],
+            });
+            let answer: Value =
+                client.post(format!("{base}/_search")).json(&query).send().await.unwrap().json().await.unwrap();
+            let hits = answer["hits"]["hits"].as_array().unwrap_or_else(|| panic!("{answer}"));
+            let Some(last) = hits.last() else { return documents };
+            after = last["sort"][0].as_str().unwrap().to_owned();
+            documents.extend(hits.iter().map(|hit| (hit["_id"].as_str().unwrap().to_owned(), hit["_source"].clone())));
+        }
+    }
+
+    /// Every published value in Redis, by key without the namespace.
+    pub async fn redis_values(&self) -> BTreeMap<String, String> {
+        let client = redis::Client::open(self.connections.redis.as_str()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let prefix = self.connections.namespace.redis_key("");
+        let mut values = BTreeMap::new();
+        for key in self.redis_keys().await {
+            let name = key.strip_prefix(&prefix).unwrap_or(&key).to_owned();
+            let kind: String = redis::cmd("TYPE").arg(&key).query_async(&mut connection).await.unwrap();
+            let value: Option<String> = match kind.as_str() {
+                "hash" if !name.ends_with(":stamp") => {
+                    redis::cmd("HGET").arg(&key).arg("value").query_async(&mut connection).await.unwrap()
+                }
+                "zset" => {
+                    let mut range = redis::cmd("ZRANGE");
+                    range.arg(&key).arg(0).arg(-1).arg("WITHSCORES");
+                    let members: Vec<(String, String)> = range.query_async(&mut connection).await.unwrap();
+                    Some(format!("{members:?}"))
+                }
+                _ => None,
+            };
+            if let Some(value) = value.filter(|value| value != "null" && !name.starts_with("rec:user:")) {
+                values.insert(name, value);
+            }
+        }
+        values
+    }
+
+    /// Every key of the shop in Redis.
+    pub async fn redis_keys(&self) -> Vec<String> {
+        let client = redis::Client::open(self.connections.redis.as_str()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let pattern = self.connections.namespace.redis_key("*");
+        let mut keys = Vec::new();
+        let mut cursor = 0_u64;
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(5000);
+            let (next, found): (u64, Vec<String>) = scan.query_async(&mut connection).await.unwrap();
+            keys.extend(found);
+            if next == 0 {
+                return keys;
+            }
+            cursor = next;
+        }
+    }
+
+    /// Stops the shop's processes and removes what it owns in the servers.
+    pub async fn close(mut self) {
+        for (_, mut process) in std::mem::take(&mut self.processes) {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+        for processor in PROCESSORS {
+            let Some(live) = self.live(processor).await else { continue };
+            for view in processor.views() {
+                if let Target::Elasticsearch { .. } = view.target {
+                    let index = index_name(&self.connections, view.name, &live.generation);
+                    let url = format!("{}/{index}", self.connections.elasticsearch);
+                    let _ = reqwest::Client::new().delete(url).send().await;
+                }
+            }
+        }
+        let client = redis::Client::open(self.connections.redis.as_str()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        for keys in self.redis_keys().await.chunks(1000) {
+            let _: i64 = redis::cmd("UNLINK").arg(keys).query_async(&mut connection).await.unwrap();
+        }
+        let topics: Vec<String> = Topology::embedded()
+            .unwrap()
+            .kafka_topics(&self.connections.namespace)
+            .into_iter()
+            .map(|topic| topic.name)
+            .collect();
+        let admin: rdkafka::admin::AdminClient<_> = self.connections.kafka_client("test").create().unwrap();
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        admin.delete_topics(&names, &rdkafka::admin::AdminOptions::new()).await.unwrap();
+        let options = runtime::database::options(&self.connections, "test").unwrap().database("postgres");
+        let mut database = PgConnection::connect_with(&options).await.unwrap();
+        let sql = format!("DROP DATABASE {} WITH (FORCE)", self.connections.namespace.database());
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut database).await.unwrap();
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        // A failed test leaves its data to be looked at, but no process.
+        for process in self.processes.values_mut() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// What all stores of a shop hold.
+#[derive(Debug, Default, PartialEq)]
+pub struct Digest {
+    pub tables: BTreeMap<String, TableDigest>,
+    pub redis: BTreeMap<String, String>,
+    pub documents: BTreeMap<String, Value>,
+}
+
+impl Digest {
+    /// Says what differs, not everything there is.
+    pub fn assert_equal(&self, other: &Digest) {
+        assert_eq!(self.tables, other.tables);
+        assert_same("Redis", &self.redis, &other.redis);
+        assert_same("Elasticsearch", &self.documents, &other.documents);
+    }
+}
+
+fn assert_same<V: PartialEq + std::fmt::Debug>(store: &str, left: &BTreeMap<String, V>, right: &BTreeMap<String, V>) {
+    let keys: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    let differing: Vec<_> = keys.into_iter().filter(|key| left.get(*key) != right.get(*key)).collect();
+    if let Some(key) = differing.first() {
+        let (left, right) = (left.get(*key), right.get(*key));
+        panic!("{store}: {} keys differ, such as {key}:\n{left:?}\n{right:?}", differing.len());
+    }
+}
+
+pub fn headers_of(headers: &[(&str, &[u8])]) -> OwnedHeaders {
+    headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(*value) }))
+}
+
+/// The first lines of the shipped demo shop, as a file to import.
+pub fn demo_lines(directory: &Path, lines: usize) -> PathBuf {
+    let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join("cli/data/online-retail-ii.csv.zst");
+    let decoder = StreamingDecoder::new(std::fs::File::open(shop).unwrap()).unwrap();
+    let file = directory.join("orders.csv");
+    let mut output = BufWriter::new(std::fs::File::create(&file).unwrap());
+    for line in BufReader::new(decoder).lines().take(lines + 1) {
+        writeln!(output, "{}", line.unwrap()).unwrap();
+    }
+    output.flush().unwrap();
+    file
+}
