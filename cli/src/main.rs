@@ -1,2 +1,136 @@
-//! .
-fn main() {}
+//! The `jangbogo` command: a thin hand on what the crates do.
+
+mod completions;
+mod connections;
+mod events;
+mod output;
+mod run;
+mod stack;
+mod topology;
+
+use std::process::ExitCode;
+
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use runtime::config::Connections;
+use runtime::telemetry::{LogFormat, causes, init_logging};
+
+/// The recommendation brain of an online shop: an event-sourced pipeline on Apache Kafka
+#[derive(Debug, Parser)]
+#[command(
+    name = "jangbogo",
+    version,
+    long_about = "\
+The recommendation brain of an online shop: an event-sourced pipeline on Apache Kafka.
+
+Every state change is an event in a Kafka topic; everything else is a fold of the log. Processors fold it into Postgres \
+and publish copies of views to Redis and Elasticsearch; a store that was wiped comes back by itself.",
+    after_long_help = "\
+Every option of servers and shop is also an environment variable, shown in brackets. Servers that are given \
+nowhere are those that `jangbogo stack up` runs, else those at the usual ports of this machine.
+
+Examples:
+  jangbogo stack up                        provision and run the servers
+  jangbogo topology graph --format text    the whole pipeline on one page
+  jangbogo topology apply                  create Kafka's topics
+  jangbogo run recommendation              fold the log into recommendations, until Ctrl-C
+  jangbogo events tail order-completed     watch orders arrive
+
+Several shops share the servers: each has a --namespace of its own.
+
+RUST_LOG sets the level of log lines, which go to stderr: RUST_LOG=debug, or RUST_LOG=info,runtime=debug."
+)]
+struct Cli {
+    #[command(flatten, next_help_heading = "Servers and shop")]
+    connections: Connections,
+    /// How log lines look
+    #[arg(
+        long,
+        env = "JANGBOGO_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        global = true,
+        help_heading = "Servers and shop"
+    )]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(subcommand)]
+    Stack(stack::Command),
+    #[command(subcommand)]
+    Topology(topology::Command),
+    #[command(subcommand)]
+    Events(events::Command),
+    #[command(subcommand)]
+    Run(run::Command),
+    Completions(completions::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match run(cli, &matches).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("jangbogo: {}", causes(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
+    let process_name = match &cli.command {
+        Command::Run(command) => command.process_name(),
+        _ => "jangbogo",
+    };
+    init_logging(process_name, cli.log_format)?;
+    let connections = connections::with_stack(matches, &cli.connections)?;
+    match cli.command {
+        Command::Stack(command) => stack::run(command, &connections::stack_options(matches, &cli.connections)?).await,
+        Command::Topology(command) => topology::run(command, &connections).await,
+        Command::Events(command) => events::run(command, &connections).await,
+        Command::Run(command) => run::run(command, connections).await,
+        Command::Completions(arguments) => completions::run(arguments, &mut Cli::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// Every command's `--help`, as it is 100 columns wide and with no environment variable set.
+    #[test]
+    fn help_texts() {
+        let mut cli = Cli::command().term_width(100);
+        cli.build();
+        let mut pages = vec![help_page(&cli)];
+        add_help_of_subcommands(&cli, &mut pages);
+        insta::assert_snapshot!(pages.join("\n"));
+    }
+
+    fn add_help_of_subcommands(command: &clap::Command, pages: &mut Vec<String>) {
+        for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
+            // What every command shares stands on the first page.
+            pages.push(help_page(&subcommand.clone().mut_args(|argument| {
+                let is_shared = argument.is_global_set();
+                argument.hide(is_shared)
+            })));
+            add_help_of_subcommands(subcommand, pages);
+        }
+    }
+
+    fn help_page(command: &clap::Command) -> String {
+        let mut command = command.clone().term_width(100).mut_args(|argument| argument.hide_env_values(true));
+        let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
+        format!("=== {name} --help ===\n{}", command.render_long_help())
+    }
+}

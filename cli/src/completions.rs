@@ -1,0 +1,28 @@
+//! `jangbogo completions`: what shells need to complete our commands.
+
+use std::io;
+
+use clap::Args;
+use clap_complete::Shell;
+
+/// Prints a shell's completion script
+#[derive(Args, Clone, Copy, Debug)]
+#[command(after_help = "\
+Examples:
+  source <(jangbogo completions bash)
+  jangbogo completions zsh > ~/.zfunc/_jangbogo
+  jangbogo completions fish > ~/.config/fish/completions/jangbogo.fish")]
+pub struct Arguments {
+    /// The shell
+    shell: Shell,
+}
+
+/// Prints the script.
+///
+/// # Errors
+/// When standard output cannot be written to.
+pub fn run(arguments: Arguments, command: &mut clap::Command) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, command, "jangbogo", &mut script);
+    Ok(crate::output::print(&String::from_utf8(script).map_err(io::Error::other)?)?)
+}

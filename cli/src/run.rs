@@ -1,0 +1,105 @@
+//! `jangbogo run`: one program of the pipeline in the foreground; the same code as in the binaries of their own.
+
+use clap::{ArgMatches, Args as _, FromArgMatches, Subcommand};
+use gateway::GatewayArgs;
+use gateway::dispatcher::DispatcherArgs;
+use runtime::config::Connections;
+use runtime::fold::Processor;
+use runtime::process::{self, ProcessorArgs};
+use runtime::shutdown::Shutdown;
+
+const EXAMPLES: &str = "\
+Examples:
+  jangbogo run recommendation --instances 3 --admin-port 9100
+  jangbogo run gateway
+  curl -s localhost:9100/readyz
+
+Each is also a binary of its own: `recommendation --help`. A server that is away is waited for and shows in /readyz. A \
+signal lets work in hand finish within 10 s; a second one ends the program at once.";
+
+/// A processor of the registry, or a service.
+#[derive(Debug)]
+pub enum Command {
+    /// A processor.
+    Processor(&'static Processor, ProcessorArgs),
+    /// A service.
+    Service(Service),
+}
+
+/// The programs that are no processors.
+#[derive(Debug, Subcommand)]
+pub enum Service {
+    /// Takes commands over HTTP and puts their events into the outbox
+    Gateway(GatewayArgs),
+    /// Relays the outbox to Kafka; of several, one at a time
+    OutboxDispatcher(DispatcherArgs),
+}
+
+impl Command {
+    /// The program's name, which its log lines carry.
+    #[must_use]
+    pub fn process_name(&self) -> &'static str {
+        match self {
+            Self::Processor(processor, _) => processor.name,
+            Self::Service(Service::Gateway(_)) => "gateway",
+            Self::Service(Service::OutboxDispatcher(_)) => "outbox-dispatcher",
+        }
+    }
+}
+
+impl FromArgMatches for Command {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        if let Some((name, arguments)) = matches.subcommand()
+            && let Some(processor) = projections::processor(name)
+        {
+            return Ok(Self::Processor(processor, ProcessorArgs::from_arg_matches(arguments)?));
+        }
+        Ok(Self::Service(Service::from_arg_matches(matches)?))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Subcommand for Command {
+    fn augment_subcommands(mut command: clap::Command) -> clap::Command {
+        for processor in projections::PROCESSORS {
+            // Afterwards, because augmenting says what the arguments are.
+            let subcommand = ProcessorArgs::augment_args(clap::Command::new(processor.name));
+            command = command.subcommand(subcommand.about(processors::about(processor)));
+        }
+        Service::augment_subcommands(command)
+            .about("Runs one program of the pipeline until Ctrl-C")
+            .after_help(EXAMPLES)
+    }
+
+    fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        projections::processor(name).is_some() || Service::has_subcommand(name)
+    }
+}
+
+/// Runs the program until SIGINT or SIGTERM.
+///
+/// # Errors
+/// When it cannot begin or a task of it fails. Servers that are away are waited for.
+pub async fn run(command: Command, connections: Connections) -> anyhow::Result<()> {
+    let shutdown = Shutdown::on_signals()?;
+    match command {
+        Command::Processor(processor, args) => {
+            return Ok(process::run(processor, connections, args, shutdown).await?);
+        }
+        Command::Service(Service::Gateway(args)) => {
+            shutdown.spawn("gateway", gateway::run(args, connections, shutdown.token()));
+        }
+        Command::Service(Service::OutboxDispatcher(args)) => {
+            shutdown.spawn("outbox-dispatcher", gateway::dispatcher::run(args, connections, shutdown.token()));
+        }
+    }
+    Ok(shutdown.drain().await?)
+}

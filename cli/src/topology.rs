@@ -1,0 +1,161 @@
+//! `jangbogo topology`: the whole pipeline on one page, compared with the code and Kafka, applied, drawn.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::{Args, Subcommand, ValueEnum};
+use runtime::config::Connections;
+use runtime::topology::{self, Applied, AppliedTopic, ConfigChange, DeclaredProcessor, Mismatch, Outcome, Topology};
+
+use crate::output::{print, table};
+
+/// Compares the pipeline on one page (topology.toml) with code and Kafka, applies it, draws it
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Check(CheckArguments),
+    Apply(ApplyArguments),
+    Graph(GraphArguments),
+}
+
+#[derive(Args, Debug)]
+struct File {
+    /// Another topology.toml than the one this program was built with
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
+}
+
+impl File {
+    fn read(&self) -> anyhow::Result<Topology> {
+        Ok(match &self.file {
+            Some(path) => Topology::read(path)?,
+            None => Topology::embedded()?,
+        })
+    }
+}
+
+/// Names every point in which topology.toml and the code disagree, and what to change
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  jangbogo topology check                    needs no server
+  jangbogo topology check --against-kafka    also compares the topics in Kafka; changes nothing
+
+Exits 1 if anything differs.")]
+pub struct CheckArguments {
+    #[command(flatten)]
+    file: File,
+    /// Compare the topics in Kafka, too
+    #[arg(long)]
+    against_kafka: bool,
+}
+
+/// Creates the topics that Kafka does not have and mends configurations that differ
+///
+/// It can be repeated at will. A topic's partition count is never changed: keys would move to other partitions and lose
+/// their order. If one differs, nothing at all is changed.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  jangbogo topology apply
+  jangbogo --namespace test topology apply
+  jangbogo --kafka broker-1:9092,broker-2:9092,broker-3:9092 topology apply --replication-factor 3")]
+pub struct ApplyArguments {
+    #[command(flatten)]
+    file: File,
+    /// Copies of each partition in topics that are created, instead of topology.toml's
+    #[arg(long, env = "JANGBOGO_REPLICATION_FACTOR", value_name = "COPIES", value_parser = clap::value_parser!(u16).range(1..))]
+    replication_factor: Option<u16>,
+}
+
+/// Draws the pipeline: who writes which topic, who folds it, where the result is served from
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  jangbogo topology graph                  a Mermaid flow chart, for Markdown
+  jangbogo topology graph --format text    a page for a terminal, with keys and partitions")]
+pub struct GraphArguments {
+    #[command(flatten)]
+    file: File,
+    /// How it is drawn
+    #[arg(long, value_enum, default_value_t)]
+    format: GraphFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum GraphFormat {
+    /// A flow chart for Markdown
+    #[default]
+    Mermaid,
+    /// A page for a terminal
+    Text,
+}
+
+/// Runs one of the commands.
+///
+/// # Errors
+/// When the topology cannot be read, differs from code or Kafka, or Kafka refuses it.
+pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<()> {
+    match command {
+        Command::Check(arguments) => check(&arguments, connections).await,
+        Command::Apply(arguments) => apply(&arguments, connections).await,
+        Command::Graph(arguments) => graph(&arguments),
+    }
+}
+
+async fn check(arguments: &CheckArguments, connections: &Connections) -> anyhow::Result<()> {
+    let topology = arguments.file.read()?;
+    let declared: Vec<DeclaredProcessor> = projections::PROCESSORS.iter().map(|&processor| processor.into()).collect();
+    let mut mismatches = topology::check(&topology, &declared);
+    if arguments.against_kafka {
+        mismatches.extend(topology::check_kafka(&topology, connections).await?);
+    }
+    if !mismatches.is_empty() {
+        let lines: Vec<String> = mismatches.iter().map(Mismatch::to_string).collect();
+        bail!("the topology does not hold in {} points:\n  {}", lines.len(), lines.join("\n  "));
+    }
+    let (topics, processors) = (topology.topics.len(), topology.processors.len());
+    let with = if arguments.against_kafka { "the code and Kafka agree" } else { "the code agrees" };
+    print(&format!("{with} with the topology: {topics} topics, {processors} processors\n"))?;
+    Ok(())
+}
+
+async fn apply(arguments: &ApplyArguments, connections: &Connections) -> anyhow::Result<()> {
+    let mut topology = arguments.file.read()?;
+    if let Some(copies) = arguments.replication_factor {
+        topology.kafka.replication_factor = copies;
+    }
+    let applied = topology::apply(&topology, connections).await?;
+    print(&applied_table(&applied))?;
+    Ok(())
+}
+
+fn applied_table(applied: &Applied) -> String {
+    let mut rows = table(["Topic", "Partitions", "Result"]);
+    let mut counts = [("created", 0), ("changed", 0), ("unchanged", 0)];
+    for AppliedTopic { topic, outcome } in &applied.topics {
+        let (index, detail) = match outcome {
+            Outcome::Created => (0, String::new()),
+            Outcome::Changed(changes) => (1, format!(": {}", listed(changes))),
+            Outcome::Unchanged => (2, String::new()),
+        };
+        let (result, count) = &mut counts[index];
+        *count += 1;
+        rows.add_row([topic.name.clone(), topic.partitions.to_string(), format!("{result}{detail}")]);
+    }
+    let summary: Vec<String> = counts.iter().map(|(result, count)| format!("{count} {result}")).collect();
+    format!("{rows}\n{}\n", summary.join(", "))
+}
+
+fn listed(changes: &[ConfigChange]) -> String {
+    let changes = changes.iter().map(|change| format!("{} {} → {}", change.key, change.from, change.to));
+    changes.collect::<Vec<_>>().join(", ")
+}
+
+fn graph(arguments: &GraphArguments) -> anyhow::Result<()> {
+    let topology = arguments.file.read()?;
+    print(&match arguments.format {
+        GraphFormat::Mermaid => topology::mermaid(&topology),
+        GraphFormat::Text => topology::text(&topology),
+    })?;
+    Ok(())
+}
