@@ -38,7 +38,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often Kafka is asked whether it is there while nothing is sent.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a batch that was begun may take once the process should end.
-const FINISH_LIMIT: Duration = Duration::from_secs(5);
+const FINISH_LIMIT: Duration = Duration::from_secs(3);
 /// The wait after a failure doubles from the first to the last of these.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 

@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use events::{Encoded, Topic};
 use futures::channel::oneshot::Canceled;
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 use runtime::config::Connections;
 use runtime::telemetry::CheckHandle;
+use tracing::debug;
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Readiness says so when Kafka has not acknowledged anything for this long.
@@ -33,7 +36,20 @@ pub(super) enum Delivery {
 
 /// One producer's life: until the first failure, a lost lease, or the end.
 pub(super) struct Producer {
-    kafka: FutureProducer,
+    kafka: FutureProducer<Quiet>,
+}
+
+/// While no broker answers, the client says so many times a second; readiness says it once.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        debug!(?level, facility, message, "kafka client");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        debug!(%error, reason, "kafka client");
+    }
 }
 
 impl Producer {
@@ -44,7 +60,7 @@ impl Producer {
             .set("message.timeout.ms", "0")
             // A topic that does not exist is reported sooner than after the usual 30 s.
             .set("topic.metadata.propagation.max.ms", "5000");
-        Ok(Self { kafka: config.create()? })
+        Ok(Self { kafka: config.create_with_context(Quiet)? })
     }
 
     /// Hands all records over in their order, then waits for each one's fate, however long Kafka is away.
