@@ -67,7 +67,7 @@ pub async fn run(arguments: ProduceArguments, connections: &Connections) -> anyh
     let mut producer = EventProducer::connect(connections, "jangbogo-produce", &[topic]).await?;
     let (sender, mut lines) = mpsc::channel(QUEUED_LINES);
     // A thread of its own, not the runtime's: a read of a terminal cannot be cancelled and would hold up the end.
-    std::thread::spawn(move || read_inputs(files, &sender));
+    std::thread::spawn(move || read_inputs(&files, &sender));
     let mut refused = 0_u64;
     while let Some(line) = lines.recv().await {
         let InputLine { place, bytes } = line?;
@@ -94,7 +94,7 @@ struct InputLine {
 }
 
 /// Sends the lines of every file; stops at a file that cannot be read, or when nobody listens.
-fn read_inputs(files: Vec<PathBuf>, lines: &mpsc::Sender<anyhow::Result<InputLine>>) {
+fn read_inputs(files: &[PathBuf], lines: &mpsc::Sender<anyhow::Result<InputLine>>) {
     let result = if files.is_empty() {
         read_input("standard input", io::stdin().lock(), lines)
     } else {

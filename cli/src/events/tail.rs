@@ -9,6 +9,7 @@ use clap::Args;
 use events::{Event, Record, Topic};
 use rdkafka::Message as _;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::{Offset, TopicPartitionList};
 use runtime::config::Connections;
@@ -66,11 +67,25 @@ pub async fn run(arguments: TailArguments, connections: &Connections) -> anyhow:
     })
     .await??;
     let mut shown = 0;
+    let mut waiting = false;
     while max.is_none_or(|max| shown < max) {
         let message = tokio::select! {
-            message = consumer.recv() => message.context("cannot read from Kafka")?,
+            message = consumer.recv() => message,
             stopped = tokio::signal::ctrl_c() => return stopped.context("cannot listen for Ctrl-C"),
         };
+        let message = match message {
+            Ok(message) => message,
+            // The client reconnects by itself and goes on where it was.
+            Err(KafkaError::MessageConsumption(cause)) => {
+                if !waiting {
+                    eprintln!("waiting for Kafka: {cause}");
+                }
+                waiting = true;
+                continue;
+            }
+            Err(error) => return Err(error).context("cannot read from Kafka"),
+        };
+        waiting = false;
         let line = line(&message, connections, json);
         match writeln!(io::stdout(), "{line}") {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
