@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use events::schemas;
 
-/// Writes the JSON Schemas, examples and `AsyncAPI` document that the event types stand for
+/// Writes the contract that the event types stand for: JSON Schemas, examples, one document of all topics
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

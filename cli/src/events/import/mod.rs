@@ -45,22 +45,22 @@ number and reason on standard error, and the import goes on.")]
 pub struct ImportArguments {
     /// The file; the demo shop if left out
     #[arg(env = "JANGBOGO_DEMO_SHOP")]
-    file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// What the file looks like
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    pub format: Format,
     /// Keep the file's times; otherwise all are moved by whole weeks, so that the newest falls within the last seven days
     #[arg(long)]
-    no_shift: bool,
+    pub no_shift: bool,
     /// What ids are derived from; the file's name up to its first dot if left out
     #[arg(long)]
-    name: Option<String>,
+    pub name: Option<String>,
     /// Read and report, produce nothing
     #[arg(long)]
-    dry_run: bool,
+    pub dry_run: bool,
     /// Print the report as JSON
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// Imports, and prints what was done.
