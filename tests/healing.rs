@@ -6,20 +6,12 @@ use std::time::Duration;
 
 use projections::ES_SYNC;
 use projections::catalogue::PRODUCTS_VIEW;
-use runtime::config::Connections;
 use runtime::publisher::index_name;
 use support::{Shop, demo_lines};
 
-/// A database of its own in Redis, so that emptying it whole disturbs no other test.
-const REDIS_DATABASE: u8 = 7;
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wiped_redis_and_a_deleted_index_come_back() {
-    let own_database = |connections: Connections| Connections {
-        redis: format!("{}/{REDIS_DATABASE}", connections.redis.trim_end_matches('/')),
-        ..connections
-    };
-    let mut shop = Shop::open_on("heals", own_database).await;
+    let mut shop = Shop::open("heals").await;
     let directory = tempfile::tempdir().unwrap();
     shop.import(demo_lines(directory.path(), 20_000).to_str().unwrap());
     shop.start_processors();
@@ -27,9 +19,11 @@ async fn a_wiped_redis_and_a_deleted_index_come_back() {
     let before = shop.digest().await;
     assert!(before.redis.len() > 1_000 && before.documents.len() > 1_000);
 
+    // What FLUSHALL does to this shop, without doing it to the other tests': every key goes at once.
     let client = redis::Client::open(shop.connections.redis.as_str()).unwrap();
     let mut redis = client.get_multiplexed_async_connection().await.unwrap();
-    let _: String = redis::cmd("FLUSHDB").query_async(&mut redis).await.unwrap();
+    let keys = shop.redis_keys().await;
+    let _: i64 = redis::cmd("UNLINK").arg(keys).query_async(&mut redis).await.unwrap();
     let live = shop.live(&ES_SYNC).await.unwrap();
     let index = index_name(&shop.connections, PRODUCTS_VIEW, &live.generation);
     let url = format!("{}/{index}", shop.connections.elasticsearch);

@@ -46,11 +46,6 @@ pub struct Shop {
 impl Shop {
     /// Brings the servers up if need be and opens an empty shop.
     pub async fn open(name: &str) -> Shop {
-        Self::open_on(name, |connections| connections).await
-    }
-
-    /// The same, with other servers or settings than the shared ones.
-    pub async fn open_on(name: &str, change: impl FnOnce(Connections) -> Connections) -> Shop {
         let stack = Stack::up(&Options::from_environment().unwrap(), &Progress::silent()).await.unwrap();
         let addresses = stack.addresses();
         let random = &Uuid::new_v4().simple().to_string()[..8];
@@ -67,7 +62,6 @@ impl Shop {
             "--namespace",
             &format!("t_{name}_{random}"),
         ]);
-        let connections = change(connections);
         runtime::database::migrate(&connections).await.unwrap();
         apply(&Topology::embedded().unwrap(), &connections).await.unwrap();
         let producer = connections.kafka_producer("test").create().unwrap();
