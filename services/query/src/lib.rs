@@ -1,1 +1,132 @@
-//! .
+//! Query: HTTP reads of what processors folded.
+//!
+//! It reads projections, and fills stamped caches; it produces nothing and changes no projection. Redis away costs
+//! speed only: the same views are then evaluated in Postgres.
+
+mod http;
+mod members;
+mod pipeline;
+mod products;
+mod rank;
+mod search;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use elasticsearch::cluster::ClusterHealthParts;
+use runtime::config::Connections;
+use runtime::read::{ReadMetrics, Reader};
+use runtime::telemetry::{CheckHandle, Telemetry, causes};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::http::{QueryMetrics, Service, router};
+use crate::members::MemberLists;
+use crate::pipeline::EndOffsets;
+
+/// How often the servers are asked whether they are there.
+const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The query service's settings.
+#[derive(Args, Clone, Debug)]
+pub struct QueryArgs {
+    /// Where the query service listens
+    #[arg(long, env = "QUERY_LISTEN", default_value = "127.0.0.1:8081")]
+    pub listen: SocketAddr,
+    /// Connections to Postgres
+    #[arg(long, env = "QUERY_POSTGRES_CONNECTIONS", default_value_t = 16)]
+    pub postgres_connections: u32,
+    /// Seconds an answer may take
+    #[arg(long, env = "QUERY_REQUEST_TIMEOUT", default_value_t = 15)]
+    pub request_timeout: u64,
+}
+
+/// Answers reads until `stop` is cancelled, then ends the requests it has begun.
+///
+/// # Errors
+/// When the address is taken, or a setting cannot be used.
+pub async fn run(args: QueryArgs, connections: Connections, stop: CancellationToken) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}; choose another --listen", args.listen))?;
+    serve(listener, &args, &connections, stop).await
+}
+
+/// As [`run`], on a listener that is open already.
+///
+/// # Errors
+/// When a setting cannot be used.
+pub async fn serve(
+    listener: TcpListener,
+    args: &QueryArgs,
+    connections: &Connections,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let telemetry = Telemetry::new()?;
+    let read_metrics = ReadMetrics::register(&telemetry.metrics, &[])?;
+    let reader = Arc::new(Reader::new(connections, "query", args.postgres_connections, read_metrics)?);
+    let service = Service {
+        lists: Arc::new(MemberLists::new(Arc::clone(&reader))),
+        offsets: EndOffsets::start(connections).context("the Kafka settings are refused")?,
+        metrics: QueryMetrics::register(&telemetry.metrics, &[])?,
+        request_timeout: Duration::from_secs(args.request_timeout),
+        reader: Arc::clone(&reader),
+    };
+    let checks = Checks {
+        postgres: telemetry.readiness.check("postgres"),
+        redis: telemetry.readiness.check("redis"),
+        elasticsearch: telemetry.readiness.check("elasticsearch"),
+        kafka: telemetry.readiness.check("kafka"),
+    };
+    let background = tokio::spawn(watch(Arc::clone(&reader), service.offsets.clone(), checks, stop.clone()));
+    let router = router(service).merge(runtime::telemetry::routes(telemetry));
+    info!(address = %listener.local_addr()?, "query: /v1 /openapi.json /healthz /readyz /metrics");
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    background.await?;
+    // A pool that waits for a server which is away must not hold up the end.
+    let _ = tokio::time::timeout(Duration::from_secs(1), reader.postgres().close()).await;
+    Ok(())
+}
+
+struct Checks {
+    postgres: CheckHandle,
+    redis: CheckHandle,
+    elasticsearch: CheckHandle,
+    kafka: CheckHandle,
+}
+
+/// Keeps readiness up to date.
+async fn watch(reader: Arc<Reader>, offsets: EndOffsets, checks: Checks, stop: CancellationToken) {
+    let mut probe = tokio::time::interval(PROBE_INTERVAL);
+    let health = || async {
+        let parts = ClusterHealthParts::None;
+        let answer = reader.search().cluster().health(parts).request_timeout(PROBE_INTERVAL).send().await?;
+        answer.error_for_status_code().map(drop)
+    };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = probe.tick() => {}
+        }
+        let probes = async { tokio::join!(reader.ping_postgres(), reader.ping_redis(), health(), offsets.now()) };
+        let (postgres, redis, elasticsearch, kafka) = tokio::select! {
+            () = stop.cancelled() => return,
+            answers = probes => answers,
+        };
+        report(&checks.postgres, postgres);
+        report(&checks.redis, redis);
+        report(&checks.elasticsearch, elasticsearch);
+        report(&checks.kafka, kafka.map(drop));
+    }
+}
+
+fn report<E: std::error::Error + 'static>(check: &CheckHandle, answer: Result<(), E>) {
+    match answer {
+        Ok(()) => check.ok(),
+        Err(error) => check.failing(causes(&error)),
+    }
+}

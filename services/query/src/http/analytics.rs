@@ -1,0 +1,165 @@
+//! Sales by day and category, and in all.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{NaiveDate, TimeDelta};
+use projections::ANALYTICS;
+use projections::sales::{DAILY_VIEW, TOTALS_VIEW};
+use runtime::problem::Problem;
+use runtime::read::{ReadError, ViewKey};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tracing::error;
+use utoipa::ToSchema;
+
+use super::Service;
+use super::failure::Answer;
+use super::parameters::{Parameters, Segment, invalid};
+
+/// The most days in one answer.
+const MAX_DAYS: i64 = 92;
+const DAY_RULE: &str = "a day such as 2026-03-31";
+
+/// Days with their sales.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Days {
+    /// Every day asked for, in order.
+    days: Vec<Day>,
+}
+
+/// A day of the shop's, in its time zone.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Day {
+    /// Which.
+    day: NaiveDate,
+    /// By category; without what nothing happened to. A product without a category counts as `unknown`.
+    categories: Vec<CategoryDay>,
+}
+
+/// A category's day.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct CategoryDay {
+    category: String,
+    /// Orders with a product of the category.
+    orders: i64,
+    /// Different members among them.
+    buyers: i64,
+    /// Units sold.
+    units: i64,
+    /// Cancellations with a product of the category.
+    cancellations: i64,
+    /// Units taken back.
+    cancelled_units: i64,
+    /// Product pages seen.
+    views: i64,
+    /// By currency, in minor units.
+    revenue: Vec<Revenue>,
+}
+
+/// Money in one currency, in minor units.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct Revenue {
+    /// ISO 4217.
+    currency: String,
+    /// Sold.
+    sold_minor: i64,
+    /// Taken back.
+    cancelled_minor: i64,
+}
+
+/// All sales.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Totals {
+    /// By currency.
+    totals: Vec<Total>,
+}
+
+/// All sales in one currency.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct Total {
+    /// ISO 4217.
+    currency: String,
+    /// Units sold.
+    sold_units: i64,
+    /// Sold, in minor units.
+    sold_minor: i64,
+    /// Units taken back.
+    cancelled_units: i64,
+    /// Taken back, in minor units.
+    cancelled_minor: i64,
+}
+
+/// Sales by category for each day of a span.
+#[utoipa::path(
+    get,
+    path = "/v1/analytics/days",
+    tag = "analytics",
+    params(
+        ("from" = NaiveDate, Query, description = "The first day, in the shop's time zone"),
+        ("to" = NaiveDate, Query, description = "The last day: at most 92 in all"),
+    ),
+    responses((status = 200, body = Days))
+)]
+pub(super) async fn days(State(service): State<Service>, mut parameters: Parameters) -> Answer<Json<Days>> {
+    let from: NaiveDate = parameters.required("from", DAY_RULE)?;
+    let to: NaiveDate = parameters.required("to", DAY_RULE)?;
+    parameters.finish()?;
+    let count = (to - from).num_days() + 1;
+    if !(1..=MAX_DAYS).contains(&count) {
+        let detail = format!("from {from} to {to} are {count} days; there must be 1 to {MAX_DAYS}");
+        return Err(invalid(detail).into());
+    }
+    let days = (0..count).map(|number| from + TimeDelta::days(number)).collect();
+    Ok(Json(Days { days: read(&service, days).await? }))
+}
+
+/// A day's sales by category.
+#[utoipa::path(
+    get,
+    path = "/v1/analytics/days/{day}",
+    tag = "analytics",
+    params(("day" = NaiveDate, Path, description = "The day, in the shop's time zone")),
+    responses((status = 200, body = Day))
+)]
+pub(super) async fn day(State(service): State<Service>, day: Segment, parameters: Parameters) -> Answer<Json<Day>> {
+    parameters.finish()?;
+    let text = day.map(|path| path.0).unwrap_or_default();
+    let day: NaiveDate = text.parse().map_err(|_| invalid(format!("{text:?} is not {DAY_RULE}")))?;
+    let day = read(&service, vec![day]).await?.pop();
+    Ok(Json(day.ok_or_else(Problem::internal)?))
+}
+
+/// All sales by currency.
+#[utoipa::path(get, path = "/v1/analytics/totals", tag = "analytics", responses((status = 200, body = Totals)))]
+pub(super) async fn totals(State(service): State<Service>, parameters: Parameters) -> Answer<Json<Totals>> {
+    parameters.finish()?;
+    let live = service.reader.snapshot().await?;
+    let view = ANALYTICS.view(TOTALS_VIEW).ok_or(ReadError::NotLive(ANALYTICS.name))?;
+    let value = service.reader.view(live.of(ANALYTICS.name)?, view, "all").await?;
+    Ok(Json(Totals { totals: value.map(decoded).transpose()?.unwrap_or_default() }))
+}
+
+async fn read(service: &Service, days: Vec<NaiveDate>) -> Answer<Vec<Day>> {
+    let live = service.reader.snapshot().await?;
+    let view = ANALYTICS.view(DAILY_VIEW).ok_or(ReadError::NotLive(ANALYTICS.name))?;
+    let keys: Vec<String> = days.iter().map(ToString::to_string).collect();
+    let wanted: Vec<ViewKey<'_>> = keys.iter().map(|key| ViewKey { view, key }).collect();
+    let values = service.reader.views(live.of(ANALYTICS.name)?, &wanted).await?;
+    let mut answer = Vec::with_capacity(days.len());
+    for (day, value) in days.into_iter().zip(values) {
+        answer.push(Day { day, categories: value.map(decoded).transpose()?.unwrap_or_default() });
+    }
+    Ok(answer)
+}
+
+/// A view's value as it is served.
+///
+/// # Errors
+/// When the view gives something else, which is a mistake in the code.
+pub(super) fn decoded<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
+    serde_json::from_value(value).map_err(|error| {
+        error!(%error, "a view's value is not what is served");
+        Problem::internal()
+    })
+}

@@ -1,0 +1,111 @@
+//! Whatever goes wrong in a handler becomes a problem.
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use runtime::problem::Problem;
+use runtime::read::ReadError;
+use runtime::telemetry::causes;
+use tracing::error;
+
+use crate::search::SearchError;
+
+/// A handler's error.
+#[derive(Debug)]
+pub(super) struct Failure(Problem);
+
+/// What handlers return.
+pub(super) type Answer<T> = Result<T, Failure>;
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl From<&ReadError> for Failure {
+    fn from(error: &ReadError) -> Self {
+        if !error.is_temporary() {
+            error!(error = %causes(error), "a read was refused");
+            return Self(Problem::internal());
+        }
+        Self(match error {
+            ReadError::NotLive(_) => Problem::unavailable(error.to_string()),
+            ReadError::Postgres(_) => Problem::unavailable("postgres does not answer; try again"),
+        })
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<Arc<ReadError>> for Failure {
+    fn from(error: Arc<ReadError>) -> Self {
+        Self::from(&*error)
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::from(ReadError::from(error))
+    }
+}
+
+impl From<SearchError> for Failure {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Read(error) => Self::from(error),
+            SearchError::Away(_) => Self(Problem::unavailable("elasticsearch does not answer; try again")),
+            SearchError::NoIndex => Self(Problem::unavailable("the search index is being built; try again")),
+            // 429: too busy; 5xx: starting, or a shard is missing.
+            SearchError::Refused { status: 429 | 500..=599, .. } => {
+                Self(Problem::unavailable("elasticsearch is not ready; try again"))
+            }
+            SearchError::Refused { .. } => {
+                error!(error = %causes(&error), "a search was refused");
+                Self(Problem::internal())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{StatusCode, header};
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_away_is_temporary() {
+        for failure in [
+            Failure::from(ReadError::NotLive("es-sync")),
+            Failure::from(sqlx::Error::PoolTimedOut),
+            Failure::from(SearchError::NoIndex),
+            Failure::from(SearchError::Refused { status: 503, body: String::new() }),
+        ] {
+            let response = failure.into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        }
+    }
+
+    #[test]
+    fn a_mistake_of_ours_tells_nothing() {
+        for failure in [
+            Failure::from(sqlx::Error::RowNotFound),
+            Failure::from(SearchError::Refused { status: 400, body: "secret".to_owned() }),
+        ] {
+            assert_eq!(failure.0.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert!(!failure.0.detail().contains("secret"));
+        }
+    }
+}

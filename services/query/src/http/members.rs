@@ -1,0 +1,224 @@
+//! What is recommended to a member, and how they buy.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode};
+use projections::purchases::PATTERN_VIEW;
+use projections::{ANALYTICS, RECOMMENDATION};
+use runtime::problem::Problem;
+use runtime::read::ReadError;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Service;
+use super::failure::Answer;
+use super::parameters::{Parameters, Segment, member_id};
+use crate::products::{self, ProductSummary, Products};
+use crate::rank::{Basis, Evidence};
+
+const CACHE: HeaderName = HeaderName::from_static("x-cache");
+
+/// What is recommended to a member.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Recommendations {
+    /// The member asked for.
+    member_id: String,
+    basis: Basis,
+    /// The best first.
+    items: Vec<Recommendation>,
+}
+
+/// A product, and why it is recommended.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+pub(super) struct Recommendation {
+    product: ProductSummary,
+    /// Above 0, at most 1; it orders this list. Above 0.5 for neighbours of the member's products, above 0.2 for
+    /// popular ones.
+    score: f64,
+    /// For shoppers.
+    #[schema(example = "often bought with LUNCH BAG RED RETROSPOT, which you bought")]
+    reason: String,
+    /// Every kind of evidence, the strongest first.
+    sources: Vec<Source>,
+}
+
+/// Why a product is recommended.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub(super) enum Source {
+    /// It is often bought together with a product of the member's history.
+    Neighbour {
+        /// The product of the history.
+        product_id: String,
+        /// Its title.
+        title: String,
+        /// Whether the member bought that, rather than looked at it.
+        bought: bool,
+        /// Its share in what all neighbours say for this item: above 0, at most 1. At most three are named.
+        contribution: f64,
+    },
+    /// It is popular in one of the member's favourite categories.
+    Popular {
+        /// The category.
+        category: String,
+    },
+    /// The whole shop looks at it.
+    Trending,
+}
+
+/// How a member buys.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PurchasePattern {
+    /// The member asked for.
+    member_id: String,
+    #[serde(flatten)]
+    pattern: Pattern,
+}
+
+/// The value of the view of patterns.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+struct Pattern {
+    /// How many orders.
+    orders: i64,
+    /// The median of the days from one order to the next; null with fewer than two.
+    median_days_between_orders: Option<f64>,
+    /// Units of an order on average.
+    mean_units_per_order: f64,
+    /// The average order by currency.
+    mean_order_value: Vec<products::Price>,
+    /// The hours of the shop's day with most orders: 0 to 23, at most three.
+    favourite_hours: Vec<i64>,
+    /// The categories bought most: at most five.
+    favourite_categories: Vec<String>,
+}
+
+/// What is recommended to a member. One nobody has heard of gets what is trending.
+#[utoipa::path(
+    get,
+    path = "/v1/members/{member_id}/recommendations",
+    tag = "members",
+    params(
+        ("member_id" = String, Path, description = "The member", min_length = 1, max_length = 64),
+        ("limit" = Option<u32>, Query, description = "The most items: 1 to 100, or 20"),
+    ),
+    responses((
+        status = 200,
+        body = Recommendations,
+        headers(("x-cache" = String, description = "hit, or miss when the list was ranked for this request"))
+    ))
+)]
+pub(super) async fn recommendations(
+    State(service): State<Service>,
+    member: Segment,
+    mut parameters: Parameters,
+) -> Answer<([(HeaderName, &'static str); 1], Json<Recommendations>)> {
+    let member_id = member_id(member)?;
+    let limit = parameters.limit()?;
+    parameters.finish()?;
+    let live = service.reader.snapshot().await?;
+    let live = live.of(RECOMMENDATION.name)?;
+    let list = service.lists.list(live, &member_id).await?;
+    let outcome = if list.cached { "hit" } else { "miss" };
+    service.metrics.query_list_cache_total.with_label_values(&[outcome]).inc();
+
+    let mut ids: Vec<&str> = Vec::new();
+    for item in &list.ranking.items {
+        ids.push(&item.product_id);
+        ids.extend(item.sources.iter().filter_map(|evidence| match evidence {
+            Evidence::Neighbour { product_id, .. } => Some(product_id.as_str()),
+            Evidence::Popular { .. } | Evidence::Trending => None,
+        }));
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    let products = products::by_id(&service.reader, live, &ids).await?;
+    let on_sale = list.ranking.items.iter().filter_map(|item| {
+        let product = products.on_sale(&item.product_id)?.clone();
+        let sources: Vec<Source> = item.sources.iter().map(|evidence| told(evidence, &products)).collect();
+        Some(Recommendation { product, score: item.score, reason: reason(&sources), sources })
+    });
+    let items = on_sale.take(limit).collect();
+    let answer = Recommendations { member_id: member_id.to_string(), basis: list.ranking.basis, items };
+    Ok(([(CACHE, outcome)], Json(answer)))
+}
+
+fn told(evidence: &Evidence, products: &Products) -> Source {
+    match evidence {
+        Evidence::Neighbour { product_id, bought, contribution } => Source::Neighbour {
+            product_id: product_id.clone(),
+            title: products.title(product_id).to_owned(),
+            bought: *bought,
+            contribution: *contribution,
+        },
+        Evidence::Popular { category } => Source::Popular { category: category.clone() },
+        Evidence::Trending => Source::Trending,
+    }
+}
+
+/// The strongest evidence in words.
+fn reason(sources: &[Source]) -> String {
+    match sources.first() {
+        Some(Source::Neighbour { title, bought: true, .. }) => format!("often bought with {title}, which you bought"),
+        Some(Source::Neighbour { title, .. }) => format!("often bought with {title}, which you looked at"),
+        Some(Source::Popular { category }) => format!("popular in {}", category.replace('-', " ")),
+        Some(Source::Trending) | None => "trending now".to_owned(),
+    }
+}
+
+/// How a member buys: rhythm, basket, favourite hours and categories.
+#[utoipa::path(
+    get,
+    path = "/v1/members/{member_id}/purchase-pattern",
+    tag = "members",
+    params(("member_id" = String, Path, description = "The member", min_length = 1, max_length = 64)),
+    responses(
+        (status = 200, body = PurchasePattern),
+        (status = 404, description = "The member has no order"),
+    )
+)]
+pub(super) async fn purchase_pattern(
+    State(service): State<Service>,
+    member: Segment,
+    parameters: Parameters,
+) -> Answer<Json<PurchasePattern>> {
+    let member_id = member_id(member)?;
+    parameters.finish()?;
+    let live = service.reader.snapshot().await?;
+    let view = ANALYTICS.view(PATTERN_VIEW).ok_or(ReadError::NotLive(ANALYTICS.name))?;
+    let Some(value) = service.reader.view(live.of(ANALYTICS.name)?, view, &member_id).await? else {
+        let detail = format!("no order of the member {member_id} is known");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "no-orders", "No orders", detail).into());
+    };
+    let pattern = super::analytics::decoded(value)?;
+    Ok(Json(PurchasePattern { member_id: member_id.to_string(), pattern }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn neighbour(bought: bool) -> Source {
+        let (product_id, title) = ("20725".to_owned(), "LUNCH BAG RED RETROSPOT".to_owned());
+        Source::Neighbour { product_id, title, bought, contribution: 1.0 }
+    }
+
+    #[test]
+    fn reasons_are_for_shoppers() {
+        let popular = || Source::Popular { category: "lunch-bags".to_owned() };
+        for (sources, words) in [
+            (vec![neighbour(true), popular()], "often bought with LUNCH BAG RED RETROSPOT, which you bought"),
+            (vec![neighbour(false)], "often bought with LUNCH BAG RED RETROSPOT, which you looked at"),
+            (vec![popular(), Source::Trending], "popular in lunch bags"),
+            (vec![Source::Trending], "trending now"),
+        ] {
+            assert_eq!(reason(&sources), words);
+        }
+    }
+
+    #[test]
+    fn a_source_says_its_type() {
+        let value = serde_json::to_value(Source::Trending).unwrap();
+        assert_eq!(value, serde_json::json!({ "type": "trending" }));
+        assert_eq!(serde_json::to_value(neighbour(true)).unwrap()["type"], "neighbour");
+    }
+}

@@ -1,0 +1,90 @@
+//! The HTTP server: routes, limits, and every error as a problem.
+
+mod analytics;
+mod failure;
+mod members;
+mod openapi;
+mod parameters;
+mod pipeline;
+mod products;
+mod search;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use runtime::problem::{Problem, answer_with_problems, method_not_allowed, unknown_path};
+use runtime::read::Reader;
+use runtime::telemetry::SECONDS_BUCKETS;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::members::MemberLists;
+use crate::pipeline::EndOffsets;
+
+runtime::metrics! {
+    /// What the query service counts.
+    pub struct QueryMetrics {
+        /// Requests answered, by route and status
+        query_requests_total: prometheus::IntCounterVec, labels ["route", "status"];
+        /// Time to answer a request, in seconds
+        query_request_seconds: prometheus::HistogramVec, labels ["route"], buckets SECONDS_BUCKETS;
+        /// Members' lists by whether a cache had them: hit or miss
+        query_list_cache_total: prometheus::IntCounterVec, labels ["outcome"];
+    }
+}
+
+/// What every handler has. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Service {
+    pub reader: Arc<Reader>,
+    pub lists: Arc<MemberLists>,
+    pub offsets: EndOffsets,
+    pub metrics: QueryMetrics,
+    pub request_timeout: Duration,
+}
+
+/// Every route but those of telemetry.
+pub(crate) fn router(service: Service) -> Router {
+    let (reads, openapi) = reads().split_for_parts();
+    reads
+        .route_layer(from_fn_with_state(service.clone(), observed))
+        .merge(openapi::route(&openapi))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(answer_with_problems))
+        .with_state(service)
+}
+
+fn reads() -> OpenApiRouter<Service> {
+    OpenApiRouter::new()
+        .routes(routes!(members::recommendations))
+        .routes(routes!(members::purchase_pattern))
+        .routes(routes!(products::product))
+        .routes(routes!(products::similar))
+        .routes(routes!(products::trending))
+        .routes(routes!(products::categories))
+        .routes(routes!(products::popular))
+        .routes(routes!(search::search))
+        .routes(routes!(analytics::days))
+        .routes(routes!(analytics::day))
+        .routes(routes!(analytics::totals))
+        .routes(routes!(pipeline::pipeline))
+        .routes(routes!(pipeline::processor))
+}
+
+/// Bounds the time of a request, and counts and times it.
+async fn observed(State(service): State<Service>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
+    let timer = service.metrics.query_request_seconds.with_label_values(&[route]).start_timer();
+    let answer = tokio::time::timeout(service.request_timeout, next.run(request)).await;
+    let response =
+        answer.unwrap_or_else(|_| Problem::unavailable("the answer took too long; try again").into_response());
+    timer.observe_duration();
+    service.metrics.query_requests_total.with_label_values(&[route, response.status().as_str()]).inc();
+    response
+}

@@ -1,0 +1,80 @@
+//! `/openapi.json`, as utoipa reads it off the handlers.
+
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
+use runtime::problem::{PROBLEM_JSON, Problem};
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+use utoipa::openapi::OpenApi;
+
+const DEFINITIONS: &str = "/components/schemas";
+
+/// The route that answers with the description.
+pub(super) fn route<S: Clone + Send + Sync + 'static>(routes: &OpenApi) -> Router<S> {
+    let body = describe(routes).to_string();
+    Router::new().route("/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], body)))
+}
+
+fn describe(routes: &OpenApi) -> Value {
+    let mut description = serde_json::to_value(routes).unwrap_or_default();
+    description["info"] = json!({
+        "title": "Jangbogo query",
+        "description": "Reads: what was folded out of the log, with the products' attributes as they are now.",
+        "version": env!("CARGO_PKG_VERSION"),
+        "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+    });
+    let mut problem =
+        SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = DEFINITIONS.into()).into_generator();
+    let reference = problem.subschema_for::<Problem>().to_value();
+    for (name, schema) in problem.take_definitions(true) {
+        description["components"]["schemas"][name] = schema;
+    }
+    description["components"]["responses"]["Problem"] = json!({
+        "description": "The request was not answered: RFC 9457 problem details",
+        "content": { PROBLEM_JSON: { "schema": reference } },
+    });
+    let paths = description["paths"].as_object_mut();
+    for path in paths.into_iter().flat_map(|paths| paths.values_mut()) {
+        let Some(responses) = path["get"]["responses"].as_object_mut() else { continue };
+        for (status, response) in responses.iter_mut() {
+            if status.as_str() >= "400" {
+                response["content"] = json!({ PROBLEM_JSON: { "schema": reference } });
+            }
+        }
+        responses.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Problem" }));
+    }
+    description
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                if let Some(target) = members.get("$ref").and_then(Value::as_str) {
+                    found.push(target.to_owned());
+                }
+                members.values().for_each(|member| references(member, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let description = describe(super::super::reads().get_openapi());
+        assert_eq!(description["openapi"], "3.1.0");
+        assert_eq!(description["paths"].as_object().unwrap().len(), 13);
+        let mut found = Vec::new();
+        references(&description, &mut found);
+        assert!(found.len() > 20);
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(description.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Query parameters and path segments, each refused with its name and its rule.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use events::{CategoryId, InvalidValue, MemberId};
+use runtime::problem::Problem;
+
+/// The most items a list may be asked for.
+pub(super) const MAX_LIMIT: usize = crate::members::MAX_ITEMS;
+/// How many items a list has if nobody says.
+pub(super) const DEFAULT_LIMIT: usize = 20;
+
+/// The query parameters of a request. A handler takes those it knows, then calls [`Parameters::finish`].
+#[derive(Debug, Default)]
+pub(super) struct Parameters {
+    given: BTreeMap<String, String>,
+    known: Vec<&'static str>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Parameters {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+            .map_err(|rejection| invalid(format!("the query cannot be read: {}", rejection.body_text())))?;
+        Self::of(pairs.0)
+    }
+}
+
+impl Parameters {
+    fn of(pairs: Vec<(String, String)>) -> Result<Self, Problem> {
+        let mut given = BTreeMap::new();
+        for (name, value) in pairs {
+            if given.contains_key(&name) {
+                return Err(invalid(format!("the parameter {name} is given twice")));
+            }
+            given.insert(name, value);
+        }
+        Ok(Self { given, known: Vec::new() })
+    }
+
+    /// A parameter as text without blanks around it; an empty one counts as none.
+    pub(super) fn text(&mut self, name: &'static str, max_bytes: usize) -> Result<Option<String>, Problem> {
+        let Some(text) = self.take(name) else { return Ok(None) };
+        let text = text.trim();
+        if text.len() > max_bytes || text.chars().any(char::is_control) {
+            return Err(broken(name, format_args!("at most {max_bytes} bytes without control characters"), text));
+        }
+        Ok((!text.is_empty()).then(|| text.to_owned()))
+    }
+
+    /// A parameter that is a number within bounds.
+    pub(super) fn number<T>(&mut self, name: &'static str, bounds: RangeInclusive<T>) -> Result<Option<T>, Problem>
+    where
+        T: FromStr + PartialOrd + Display,
+    {
+        let Some(text) = self.take(name) else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| bounds.contains(number));
+        let rule = format_args!("a whole number from {} to {}", bounds.start(), bounds.end());
+        number.map(Some).ok_or_else(|| broken(name, rule, &text))
+    }
+
+    /// How many items are asked for.
+    pub(super) fn limit(&mut self) -> Result<usize, Problem> {
+        Ok(self.number("limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT))
+    }
+
+    /// A parameter that is true or false.
+    pub(super) fn flag(&mut self, name: &'static str) -> Result<bool, Problem> {
+        let Some(text) = self.take(name) else { return Ok(false) };
+        text.parse().map_err(|_| broken(name, "true or false", &text))
+    }
+
+    /// A parameter that must be given.
+    pub(super) fn required<T: FromStr>(&mut self, name: &'static str, rule: &str) -> Result<T, Problem> {
+        let Some(text) = self.take(name) else {
+            return Err(invalid(format!("the parameter {name} is missing: {rule}")));
+        };
+        text.parse().map_err(|_| broken(name, rule, &text))
+    }
+
+    /// A parameter that is a category.
+    pub(super) fn category(&mut self) -> Result<Option<CategoryId>, Problem> {
+        let Some(text) = self.take("category") else { return Ok(None) };
+        CategoryId::new(text).map(Some).map_err(|error| invalid(format!("the parameter category: {error}")))
+    }
+
+    /// Refuses parameters that no one took.
+    pub(super) fn finish(self) -> Result<(), Problem> {
+        let Some(name) = self.given.keys().next() else { return Ok(()) };
+        let known = match self.known.as_slice() {
+            [] => "there are none here".to_owned(),
+            names => format!("there are {}", names.join(", ")),
+        };
+        let detail = format!("{name:?} is no parameter of this resource; {known}");
+        Err(Problem::new(StatusCode::BAD_REQUEST, "unknown-parameter", "Unknown parameter", detail))
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<String> {
+        self.known.push(name);
+        self.given.remove(name)
+    }
+}
+
+pub(super) fn invalid(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid-parameter", "Invalid parameter", detail)
+}
+
+fn broken(name: &str, rule: impl Display, found: &str) -> Problem {
+    let found: String = found.chars().take(64).collect();
+    invalid(format!("the parameter {name} must be {rule}; it is {found:?}"))
+}
+
+/// A path's one segment, as it was sent.
+pub(super) type Segment = Result<Path<String>, PathRejection>;
+
+/// The member a path names.
+pub(super) fn member_id(segment: Segment) -> Result<MemberId, Problem> {
+    shop_id(segment, "member_id", |text| MemberId::new(text))
+}
+
+/// A path segment that the shop's id of something must be.
+pub(super) fn shop_id<T>(
+    segment: Segment,
+    name: &str,
+    parse: impl FnOnce(String) -> Result<T, InvalidValue>,
+) -> Result<T, Problem> {
+    let Path(text) =
+        segment.map_err(|rejection| invalid(format!("{name} cannot be read: {}", rejection.body_text())))?;
+    parse(text).map_err(|error| invalid(format!("{name} is no id: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(query: &str) -> Parameters {
+        let uri = format!("/?{query}").parse().unwrap();
+        Parameters::of(Query::<Vec<(String, String)>>::try_from_uri(&uri).unwrap().0).unwrap()
+    }
+
+    #[test]
+    fn a_limit_has_bounds_and_a_default() {
+        assert_eq!(of("").limit().unwrap(), DEFAULT_LIMIT);
+        assert_eq!(of("limit=7").limit().unwrap(), 7);
+        for query in ["limit=0", "limit=101", "limit=many", "limit=-1", "limit="] {
+            let problem = of(query).limit().unwrap_err();
+            assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
+            let rule = "the parameter limit must be a whole number from 1 to 100; it is ";
+            assert!(problem.detail().starts_with(rule), "{}", problem.detail());
+        }
+    }
+
+    #[test]
+    fn unknown_and_repeated_parameters_are_refused() {
+        let mut parameters = of("limit=7&lmit=8");
+        parameters.limit().unwrap();
+        let problem = parameters.finish().unwrap_err();
+        assert_eq!(problem.detail(), r#""lmit" is no parameter of this resource; there are limit"#);
+        let pairs = ["1", "2"].map(|value| ("limit".to_owned(), value.to_owned())).to_vec();
+        assert_eq!(Parameters::of(pairs).unwrap_err().detail(), "the parameter limit is given twice");
+    }
+
+    #[test]
+    fn text_is_decoded_trimmed_and_bounded() {
+        assert_eq!(of("q=%20red+bag%20").text("q", 10).unwrap().as_deref(), Some("red bag"));
+        assert_eq!(of("q=+").text("q", 10).unwrap(), None);
+        assert!(of("q=12345678901").text("q", 10).is_err());
+        assert!(of("q=a%00b").text("q", 10).is_err());
+        assert!(of("category=").category().is_err());
+    }
+}

@@ -1,0 +1,44 @@
+//! The pipeline's own state.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use runtime::problem::Problem;
+
+use super::Service;
+use super::failure::Answer;
+use super::parameters::{Parameters, Segment};
+use crate::pipeline::{PipelineState, all, state};
+
+/// How far every processor is, and what is still on its way.
+#[utoipa::path(get, path = "/v1/pipeline", tag = "pipeline", responses((status = 200, body = PipelineState)))]
+pub(super) async fn pipeline(State(service): State<Service>, parameters: Parameters) -> Answer<Json<PipelineState>> {
+    parameters.finish()?;
+    Ok(Json(state(&service.reader, &service.offsets, all()).await?))
+}
+
+/// How far one processor is, and what is still on its way to it.
+#[utoipa::path(
+    get,
+    path = "/v1/pipeline/{processor}",
+    tag = "pipeline",
+    params(("processor" = String, Path, description = "The processor's name")),
+    responses(
+        (status = 200, body = PipelineState),
+        (status = 404, description = "There is no such processor"),
+    )
+)]
+pub(super) async fn processor(
+    State(service): State<Service>,
+    processor: Segment,
+    parameters: Parameters,
+) -> Answer<Json<PipelineState>> {
+    parameters.finish()?;
+    let name = processor.map(|path| path.0).unwrap_or_default();
+    let Some(processor) = projections::processor(&name) else {
+        let names: Vec<&str> = all().iter().map(|processor| processor.name).collect();
+        let detail = format!("there is no processor {name:?}; there are {}", names.join(", "));
+        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-processor", "Unknown processor", detail).into());
+    };
+    Ok(Json(state(&service.reader, &service.offsets, &[processor]).await?))
+}

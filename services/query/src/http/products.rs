@@ -1,0 +1,230 @@
+//! Products, what is similar to them, what is popular and trending.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use events::{CategoryId, ProductId};
+use projections::RECOMMENDATION;
+use projections::co_purchase::SIMILAR_VIEW;
+use projections::popularity::{POPULAR_VIEW, TRENDING_KEY, TRENDING_VIEW};
+use runtime::problem::Problem;
+use runtime::store::Live;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::AssertSqlSafe;
+use utoipa::ToSchema;
+
+use super::Service;
+use super::failure::Answer;
+use super::parameters::{Parameters, Segment, shop_id};
+use crate::members::{list_of, view};
+use crate::products::{self, Lookup, ProductDetail, ProductSummary};
+
+/// A product of a list.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+pub(super) struct ListItem {
+    product: ProductSummary,
+    /// It orders this list.
+    score: f64,
+    /// In how many orders: together with the product asked for, or at all; absent where that is not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orders: Option<i64>,
+}
+
+/// An item of a view's value that is a list.
+#[derive(Debug, Deserialize)]
+struct ViewItem {
+    product_id: String,
+    score: f64,
+    orders: Option<i64>,
+}
+
+/// What is often bought together with a product.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SimilarList {
+    /// The product asked for.
+    product_id: String,
+    /// The closest first.
+    items: Vec<ListItem>,
+}
+
+/// What the shop looks at.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TrendingList {
+    /// The most looked at first.
+    items: Vec<ListItem>,
+}
+
+/// What is bought of a category.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PopularList {
+    /// The category asked for.
+    category: String,
+    /// The most bought first.
+    items: Vec<ListItem>,
+}
+
+/// The shop's categories.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CategoryList {
+    /// By name.
+    categories: Vec<Category>,
+}
+
+/// A category.
+#[derive(Debug, Serialize, sqlx::FromRow, ToSchema)]
+pub(super) struct Category {
+    /// Its slug.
+    category: String,
+    /// Products on sale.
+    products: i64,
+}
+
+/// Everything known of a product.
+#[utoipa::path(
+    get,
+    path = "/v1/products/{product_id}",
+    tag = "products",
+    params(("product_id" = String, Path, description = "The product", min_length = 1, max_length = 64)),
+    responses(
+        (status = 200, body = ProductDetail),
+        (status = 404, description = "Nobody ever told of this product"),
+        (status = 410, description = "The product was taken off sale"),
+    )
+)]
+pub(super) async fn product(
+    State(service): State<Service>,
+    product_id: Segment,
+    parameters: Parameters,
+) -> Answer<Json<ProductDetail>> {
+    let product_id = shop_id(product_id, "product_id", |text| ProductId::new(text))?;
+    parameters.finish()?;
+    let live = service.reader.snapshot().await?;
+    match products::find(&service.reader, live.of(RECOMMENDATION.name)?, &product_id).await? {
+        Lookup::OnSale(product) => Ok(Json(*product)),
+        Lookup::Unknown => Err(unknown_product(&product_id).into()),
+        Lookup::Retired => {
+            let detail = format!("the product {product_id} was taken off sale; its similar products may do instead");
+            Err(Problem::new(StatusCode::GONE, "retired-product", "Retired product", detail).into())
+        }
+    }
+}
+
+/// What is often bought together with a product; also for one that was taken off sale.
+#[utoipa::path(
+    get,
+    path = "/v1/products/{product_id}/similar",
+    tag = "products",
+    params(
+        ("product_id" = String, Path, description = "The product", min_length = 1, max_length = 64),
+        ("limit" = Option<u32>, Query, description = "The most items: 1 to 100, or 20; at most 50 are kept"),
+    ),
+    responses(
+        (status = 200, body = SimilarList),
+        (status = 404, description = "Nobody ever told of this product"),
+    )
+)]
+pub(super) async fn similar(
+    State(service): State<Service>,
+    product_id: Segment,
+    mut parameters: Parameters,
+) -> Answer<Json<SimilarList>> {
+    let product_id = shop_id(product_id, "product_id", |text| ProductId::new(text))?;
+    let limit = parameters.limit()?;
+    parameters.finish()?;
+    let live = service.reader.snapshot().await?;
+    let live = live.of(RECOMMENDATION.name)?;
+    let value = service.reader.view(live, view(SIMILAR_VIEW)?, &product_id).await?;
+    if value.is_none() && products::find(&service.reader, live, &product_id).await? == Lookup::Unknown {
+        return Err(unknown_product(&product_id).into());
+    }
+    let items = joined(&service, live, value, limit).await?;
+    Ok(Json(SimilarList { product_id: product_id.to_string(), items }))
+}
+
+/// What the whole shop looks at lately.
+#[utoipa::path(
+    get,
+    path = "/v1/trending",
+    tag = "products",
+    params(("limit" = Option<u32>, Query, description = "The most items: 1 to 100, or 20")),
+    responses((status = 200, body = TrendingList))
+)]
+pub(super) async fn trending(State(service): State<Service>, mut parameters: Parameters) -> Answer<Json<TrendingList>> {
+    let limit = parameters.limit()?;
+    parameters.finish()?;
+    let live = service.reader.snapshot().await?;
+    let live = live.of(RECOMMENDATION.name)?;
+    let value = service.reader.view(live, view(TRENDING_VIEW)?, TRENDING_KEY).await?;
+    Ok(Json(TrendingList { items: joined(&service, live, value, limit).await? }))
+}
+
+/// The categories that have products on sale.
+#[utoipa::path(get, path = "/v1/categories", tag = "products", responses((status = 200, body = CategoryList)))]
+pub(super) async fn categories(State(service): State<Service>, parameters: Parameters) -> Answer<Json<CategoryList>> {
+    parameters.finish()?;
+    let live = service.reader.snapshot().await?;
+    let sql = format!(
+        "SELECT category, count(*) AS products FROM {}.product
+         WHERE category IS NOT NULL AND title IS NOT NULL AND NOT coalesce(retired, false)
+         GROUP BY category ORDER BY category",
+        live.of(RECOMMENDATION.name)?.generation.schema
+    );
+    let categories = sqlx::query_as(AssertSqlSafe(sql)).fetch_all(service.reader.postgres()).await?;
+    Ok(Json(CategoryList { categories }))
+}
+
+/// What is bought most of a category lately.
+#[utoipa::path(
+    get,
+    path = "/v1/categories/{category}/popular",
+    tag = "products",
+    params(
+        ("category" = String, Path, description = "The category's slug", min_length = 1, max_length = 64),
+        ("limit" = Option<u32>, Query, description = "The most items: 1 to 100, or 20; at most 50 are kept"),
+    ),
+    responses(
+        (status = 200, body = PopularList),
+        (status = 404, description = "No product ever had this category"),
+    )
+)]
+pub(super) async fn popular(
+    State(service): State<Service>,
+    category: Segment,
+    mut parameters: Parameters,
+) -> Answer<Json<PopularList>> {
+    let category = shop_id(category, "category", |text| CategoryId::new(text))?;
+    let limit = parameters.limit()?;
+    parameters.finish()?;
+    let live = service.reader.snapshot().await?;
+    let live = live.of(RECOMMENDATION.name)?;
+    let value = service.reader.view(live, view(POPULAR_VIEW)?, &category).await?;
+    if value.is_none() && !is_category(&service, live, &category).await? {
+        let detail = format!("no product has the category {category}; /v1/categories lists those there are");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-category", "Unknown category", detail).into());
+    }
+    let items = joined(&service, live, value, limit).await?;
+    Ok(Json(PopularList { category: category.to_string(), items }))
+}
+
+async fn is_category(service: &Service, live: &Live, category: &CategoryId) -> Result<bool, sqlx::Error> {
+    let sql = format!("SELECT EXISTS (SELECT FROM {}.product WHERE category = $1)", live.generation.schema);
+    sqlx::query_scalar(AssertSqlSafe(sql)).bind(category.as_str()).fetch_one(service.reader.postgres()).await
+}
+
+/// A view's list with the attributes of products, without those that are no longer on sale.
+async fn joined(service: &Service, live: &Live, value: Option<Value>, limit: usize) -> Answer<Vec<ListItem>> {
+    let items: Vec<ViewItem> = list_of(value);
+    let ids: Vec<&str> = items.iter().map(|item| item.product_id.as_str()).collect();
+    let products = products::by_id(&service.reader, live, &ids).await?;
+    let on_sale = items.iter().filter_map(|item| {
+        let product = products.on_sale(&item.product_id)?.clone();
+        Some(ListItem { product, score: item.score, orders: item.orders })
+    });
+    Ok(on_sale.take(limit).collect())
+}
+
+fn unknown_product(product_id: &ProductId) -> Problem {
+    let detail = format!("there is no product {product_id}");
+    Problem::new(StatusCode::NOT_FOUND, "unknown-product", "Unknown product", detail)
+}

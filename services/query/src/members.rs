@@ -1,0 +1,275 @@
+//! A member's list: loaded, ranked, and cached under a stamp.
+//!
+//! A cached list counts only under the stamp it was ranked under: the promotion of the rows and the member's version,
+//! read before ranking. Whoever still writes an older list changes nothing, since its stamp is an older one.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use events::MemberId;
+use moka::Expiry;
+use moka::future::Cache;
+use projections::RECOMMENDATION;
+use projections::co_purchase::SIMILAR_VIEW;
+use projections::history::{HISTORY_VIEW, MEMBER_LIST_VIEW};
+use projections::popularity::{POPULAR_VIEW, TRENDING_KEY, TRENDING_VIEW};
+use runtime::fold::View;
+use runtime::read::{ReadError, Reader, ViewKey};
+use runtime::store::Live;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use crate::products;
+use crate::rank::{self, HistoryProduct, PopularIn, Ranking, Request, Scored, Snapshot};
+
+/// The longest list; shorter ones are cut from it.
+pub const MAX_ITEMS: usize = 100;
+/// How long a list is kept in Redis, less up to a fifth, so that not all expire at once.
+const KEEP: Duration = Duration::from_mins(5);
+/// How long a list is kept that was ranked while changes were still being published.
+const KEEP_UNSETTLED: Duration = Duration::from_secs(2);
+/// How long a list is kept in this process.
+const KEEP_IN_PROCESS: Duration = Duration::from_secs(5);
+const MAX_IN_PROCESS: u64 = 10_000;
+
+/// What a list was ranked under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Which rows were live.
+    pub promotion: Uuid,
+    /// How many events of the member they held.
+    pub member_events: i64,
+}
+
+/// A list as Redis has it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stamped {
+    stamp: Stamp,
+    ranking: Ranking,
+}
+
+/// A list as this process has it.
+#[derive(Clone, Debug)]
+struct Kept {
+    ranking: Arc<Ranking>,
+    keep: Duration,
+}
+
+/// Lists by member and stamp.
+#[derive(Debug)]
+pub struct MemberLists {
+    reader: Arc<Reader>,
+    in_process: Cache<(MemberId, Stamp), Kept>,
+}
+
+/// A list, and whether it was ranked for this request.
+#[derive(Debug)]
+pub struct MemberList {
+    /// At most [`MAX_ITEMS`] items: ids, of which some may be retired by now.
+    pub ranking: Arc<Ranking>,
+    /// Whether it came from a cache.
+    pub cached: bool,
+}
+
+struct KeepEach;
+
+impl<K> Expiry<K, Kept> for KeepEach {
+    fn expire_after_create(&self, _: &K, kept: &Kept, _: Instant) -> Option<Duration> {
+        Some(kept.keep)
+    }
+}
+
+impl MemberLists {
+    /// Nothing is cached yet.
+    #[must_use]
+    pub fn new(reader: Arc<Reader>) -> Self {
+        let in_process = Cache::builder().max_capacity(MAX_IN_PROCESS).expire_after(KeepEach).build();
+        Self { reader, in_process }
+    }
+
+    /// The list of a member.
+    ///
+    /// # Errors
+    /// When Postgres is away.
+    pub async fn list(&self, live: &Live, member_id: &MemberId) -> Result<MemberList, Arc<ReadError>> {
+        let version = self.version(live, member_id).await.map_err(Arc::new)?;
+        let Some(member_events) = version else {
+            // Not cached: anybody may ask for any number of members that do not exist.
+            let ranking = self.cold_start(live).await.map_err(Arc::new)?;
+            return Ok(MemberList { ranking: Arc::new(ranking), cached: false });
+        };
+        let stamp = Stamp { promotion: live.promotion, member_events };
+        let ranked_now = AtomicBool::new(false);
+        let load = async {
+            if let Some(ranking) = self.in_redis(member_id, stamp).await {
+                return Ok(Kept { ranking: Arc::new(ranking), keep: KEEP_IN_PROCESS });
+            }
+            ranked_now.store(true, Ordering::Relaxed);
+            self.rank_and_cache(live, member_id).await
+        };
+        // Requests for one list at one time rank it once.
+        let entry = self.in_process.entry((member_id.clone(), stamp)).or_try_insert_with(load).await?;
+        Ok(MemberList { ranking: entry.into_value().ranking, cached: !ranked_now.into_inner() })
+    }
+
+    /// How many events of a member the rows hold; none for a member they do not know.
+    async fn version(&self, live: &Live, member_id: &MemberId) -> Result<Option<i64>, ReadError> {
+        let sql = format!("SELECT events FROM {}.member WHERE member_id = $1", live.generation.schema);
+        let found = sqlx::query_scalar::<_, Option<i64>>(AssertSqlSafe(sql))
+            .bind(member_id.as_str())
+            .fetch_optional(self.reader.postgres())
+            .await?;
+        Ok(found.flatten())
+    }
+
+    async fn in_redis(&self, member_id: &MemberId, stamp: Stamp) -> Option<Ranking> {
+        counts_under(&self.reader.cached(&redis_key(member_id)).await?, stamp)
+    }
+
+    async fn cold_start(&self, live: &Live) -> Result<Ranking, ReadError> {
+        let trending = self.reader.view(live, view(TRENDING_VIEW)?, TRENDING_KEY).await?;
+        let snapshot = Snapshot { trending: list_of(trending), ..Snapshot::default() };
+        Ok(rank::rank(&snapshot, Request { limit: MAX_ITEMS }))
+    }
+
+    async fn rank_and_cache(&self, live: &Live, member_id: &MemberId) -> Result<Kept, ReadError> {
+        let Loaded { snapshot, member_events, settled } = self.load(live, member_id).await?;
+        let ranking = rank::rank(&snapshot, Request { limit: MAX_ITEMS });
+        // As the rows say that were ranked: they may be newer than those that were asked for.
+        let stamped = Stamped { stamp: Stamp { promotion: live.promotion, member_events }, ranking };
+        let keep = if settled { with_jitter(KEEP, member_id) } else { KEEP_UNSETTLED };
+        if let Ok(text) = serde_json::to_string(&stamped) {
+            self.reader.cache(&redis_key(member_id), &text, keep).await;
+        }
+        Ok(Kept { ranking: Arc::new(stamped.ranking), keep: keep.min(KEEP_IN_PROCESS) })
+    }
+
+    /// Reads what the ranking needs.
+    async fn load(&self, live: &Live, member_id: &MemberId) -> Result<Loaded, ReadError> {
+        let mut rows = self.reader.rows(live).await?;
+        let history = rows.view(view(HISTORY_VIEW)?, &[member_id.as_str().to_owned()]).await?.pop().flatten();
+        let history: History = history.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
+        let bought: Vec<String> =
+            sqlx::query_scalar("SELECT product_id FROM member_product WHERE member_id = $1 AND orders > 0")
+                .bind(member_id.as_str())
+                .fetch_all(rows.connection())
+                .await?;
+        // Marks go only with what they mark published: without them, Redis has all that these rows say.
+        let settled: bool = sqlx::query_scalar(
+            "SELECT NOT EXISTS (SELECT FROM dirty)
+                AND NOT EXISTS (SELECT FROM publisher WHERE pending_sweeps > 0)",
+        )
+        .fetch_one(rows.connection())
+        .await?;
+        // What follows may need a connection of its own.
+        drop(rows);
+
+        let ids: Vec<&str> = history.products.iter().map(|product| product.product_id.as_str()).collect();
+        let products = products::by_id(&self.reader, live, &ids).await?;
+        let favourites = rank::favourite_categories(&history.products, |product_id| products.category(product_id));
+
+        let (similar, popular) = (view(SIMILAR_VIEW)?, view(POPULAR_VIEW)?);
+        let mut wanted: Vec<ViewKey<'_>> = ids.iter().map(|key| ViewKey { view: similar, key }).collect();
+        wanted.extend(favourites.iter().map(|(category, _)| ViewKey { view: popular, key: category }));
+        wanted.push(ViewKey { view: view(TRENDING_VIEW)?, key: TRENDING_KEY });
+        let mut values = self.reader.views(live, &wanted).await?.into_iter();
+
+        let neighbours: BTreeMap<String, Vec<Scored>> =
+            ids.iter().zip(values.by_ref()).map(|(id, value)| ((*id).to_owned(), list_of(value))).collect();
+        let popular = favourites
+            .into_iter()
+            .zip(values.by_ref())
+            .map(|((category, share), value)| PopularIn { category, share, products: list_of(value) })
+            .collect();
+        let trending = list_of(values.next().flatten());
+        let bought: BTreeSet<String> = bought.into_iter().collect();
+        let member_events = history.events;
+        let snapshot = Snapshot { history: history.products, bought, neighbours, popular, trending };
+        Ok(Loaded { snapshot, member_events, settled })
+    }
+}
+
+struct Loaded {
+    snapshot: Snapshot,
+    member_events: i64,
+    /// Whether everything that the rows say was published when they were read.
+    settled: bool,
+}
+
+/// The value of the view of histories.
+#[derive(Debug, Default, Deserialize)]
+struct History {
+    events: i64,
+    products: Vec<HistoryProduct>,
+}
+
+/// A view of recommendation's.
+///
+/// # Errors
+/// Never, unless the projections no longer have it.
+pub fn view(name: &'static str) -> Result<&'static View, ReadError> {
+    RECOMMENDATION.view(name).ok_or(ReadError::NotLive(RECOMMENDATION.name))
+}
+
+/// A view's value that is a list; empty for a key without rows.
+pub fn list_of<T: DeserializeOwned>(value: Option<Value>) -> Vec<T> {
+    value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
+}
+
+fn redis_key(member_id: &MemberId) -> String {
+    format!("{MEMBER_LIST_VIEW}:{member_id}")
+}
+
+/// The list in a cached text, if it was ranked under this stamp.
+fn counts_under(text: &str, stamp: Stamp) -> Option<Ranking> {
+    let found: Stamped = serde_json::from_str(text).ok()?;
+    (found.stamp == stamp).then_some(found.ranking)
+}
+
+/// Up to a fifth less: the same for one member, different among members.
+fn with_jitter(keep: Duration, member_id: &MemberId) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    member_id.as_str().hash(&mut hasher);
+    let less = u32::try_from(hasher.finish() % 200).unwrap_or_default();
+    keep - keep * less / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rank::Basis;
+
+    #[test]
+    fn a_cached_list_counts_only_under_its_own_stamp() {
+        let stamp = Stamp { promotion: Uuid::from_u128(7), member_events: 3 };
+        let ranking = Ranking { basis: Basis::History, items: Vec::new() };
+        let text = serde_json::to_string(&Stamped { stamp, ranking: ranking.clone() }).unwrap();
+        assert_eq!(counts_under(&text, stamp), Some(ranking));
+        for other in [Stamp { member_events: 4, ..stamp }, Stamp { promotion: Uuid::from_u128(8), ..stamp }] {
+            assert_eq!(counts_under(&text, other), None);
+        }
+        assert_eq!(counts_under("{}", stamp), None);
+    }
+
+    #[test]
+    fn jitter_takes_up_to_a_fifth() {
+        let kept: BTreeSet<Duration> =
+            (0..100).map(|number| with_jitter(KEEP, &MemberId::new(number.to_string()).unwrap())).collect();
+        assert!(kept.len() > 50);
+        assert!(kept.iter().all(|keep| (KEEP * 4 / 5..=KEEP).contains(keep)));
+    }
+
+    #[test]
+    fn every_view_is_there() {
+        for name in [SIMILAR_VIEW, POPULAR_VIEW, TRENDING_VIEW, HISTORY_VIEW, MEMBER_LIST_VIEW] {
+            assert!(view(name).is_ok(), "{name}");
+        }
+    }
+}

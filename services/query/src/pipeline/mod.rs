@@ -1,0 +1,357 @@
+//! The pipeline's own state: how far every processor is, and what is still on its way.
+//!
+//! Everything is read in the direction in which events flow, outbox first: if nothing is on its way at each station,
+//! all that was accepted before the request is folded and published.
+
+mod offsets;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use projections::PROCESSORS;
+use runtime::fold::Processor;
+use runtime::read::{ReadError, Reader};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+pub use offsets::{EndOffsets, Ends};
+
+/// Marks are counted up to this.
+const MAX_COUNTED_MARKS: i64 = 100_000;
+
+/// How far the whole pipeline is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PipelineState {
+    /// Whether everything accepted before this request is folded and published.
+    pub settled: bool,
+    /// Events accepted by the gateway, or inserted by the shop, that are not in Kafka yet.
+    pub outbox: OutboxState,
+    /// Why Kafka's ends, and so all lags, are not known; absent when they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka_error: Option<String>,
+    /// Every processor.
+    pub processors: Vec<ProcessorState>,
+}
+
+/// What waits in the outbox.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct OutboxState {
+    /// Rows not yet relayed.
+    pub waiting: i64,
+    /// How long the oldest has waited, in seconds.
+    pub oldest_age_seconds: Option<f64>,
+    /// Rows that were no events, in all: they are kept in `outbox_refused`.
+    pub refused: i64,
+}
+
+/// How far a processor is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ProcessorState {
+    /// Its name.
+    pub processor: String,
+    /// Whether it has folded all that was in Kafka at the request, and published that.
+    pub settled: bool,
+    /// Its live tables; absent before its first start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveState>,
+    /// Events not folded yet; absent when Kafka does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<i64>,
+    /// The newest event time it has folded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<DateTime<Utc>>,
+    /// Each partition it reads.
+    pub partitions: Vec<PartitionState>,
+    /// What is not published yet.
+    pub publishing: PublishingState,
+    /// Records that were no events.
+    pub dead_letters: DeadLetters,
+}
+
+/// A processor's live tables.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LiveState {
+    /// The generation's id.
+    pub generation: Uuid,
+    /// Names its going live; published values carry it.
+    pub promotion: Uuid,
+    /// When it went live.
+    pub promoted_at: DateTime<Utc>,
+    /// The fold's version and settings.
+    pub fold_version: String,
+    /// The Postgres schema.
+    pub schema: String,
+}
+
+/// How far a partition is folded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PartitionState {
+    /// The topic, without the shop's namespace.
+    pub topic: String,
+    /// Its number.
+    pub partition: i32,
+    /// The next offset to fold.
+    pub next_offset: i64,
+    /// The offset behind the newest record; absent when Kafka does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_offset: Option<i64>,
+    /// Records between the two; absent when Kafka does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<i64>,
+}
+
+/// What a processor has not published yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PublishingState {
+    /// Stale values, counted up to 100,000.
+    pub stale: i64,
+    /// Views whose every value is being published again.
+    pub pending_sweeps: i64,
+}
+
+/// The records a processor could not fold.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct DeadLetters {
+    /// How many, in the live generation.
+    pub count: i64,
+    /// The newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<LastDeadLetter>,
+}
+
+/// A record that could not be folded.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LastDeadLetter {
+    /// The topic, without the shop's namespace.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// When the broker appended it.
+    pub appended_at: DateTime<Utc>,
+    /// Why it was refused.
+    pub cause: String,
+}
+
+/// What one query gives of a generation.
+#[derive(Debug, Default, Deserialize)]
+struct Stored {
+    checkpoints: Option<Vec<StoredCheckpoint>>,
+    publishing: PublishingState,
+    dead_letters: DeadLetters,
+}
+
+#[derive(Debug, Deserialize)]
+struct StoredCheckpoint {
+    topic: String,
+    partition: i32,
+    next_offset: i64,
+    max_event_time: Option<DateTime<Utc>>,
+}
+
+/// Reads the state of these processors.
+///
+/// # Errors
+/// When Postgres is away. Kafka being away is part of the state.
+pub async fn state(
+    reader: &Reader,
+    offsets: &EndOffsets,
+    processors: &[&'static Processor],
+) -> Result<PipelineState, ReadError> {
+    let outbox = outbox(reader).await?;
+    let (ends, kafka_error) = match offsets.now().await {
+        Ok(ends) => (Some(ends), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    // Checkpoints are read after the ends: what they have passed is folded.
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    let mut transaction = reader.postgres().begin_with(begin).await?;
+    let live = live_states(&mut transaction).await?;
+    let mut states = Vec::with_capacity(processors.len());
+    for processor in processors {
+        let live = live.get(processor.name).cloned();
+        let stored = match &live {
+            Some(live) => stored(&mut transaction, &live.schema).await?,
+            None => Stored::default(),
+        };
+        states.push(processor_state(processor, live, stored, ends.as_ref()));
+    }
+    let settled = outbox.waiting == 0 && states.iter().all(|processor| processor.settled);
+    Ok(PipelineState { settled, outbox, kafka_error, processors: states })
+}
+
+/// The processors by name, as the pipeline shows them.
+#[must_use]
+pub fn all() -> &'static [&'static Processor] {
+    PROCESSORS
+}
+
+async fn outbox(reader: &Reader) -> Result<OutboxState, ReadError> {
+    let row = sqlx::query(
+        "SELECT count(*) AS waiting,
+                extract(epoch FROM clock_timestamp() - min(inserted_at))::float8 AS oldest_age_seconds,
+                (SELECT count(*) FROM outbox_refused) AS refused
+         FROM outbox",
+    )
+    .fetch_one(reader.postgres())
+    .await?;
+    Ok(OutboxState {
+        waiting: row.get("waiting"),
+        oldest_age_seconds: row.get("oldest_age_seconds"),
+        refused: row.get("refused"),
+    })
+}
+
+async fn live_states(connection: &mut PgConnection) -> Result<BTreeMap<String, LiveState>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT processor, generation, schema_name, promotion, promoted_at, fold_version
+         FROM live_generation JOIN generation USING (processor, generation)",
+    )
+    .fetch_all(connection)
+    .await?;
+    let state = |row: &sqlx::postgres::PgRow| LiveState {
+        generation: row.get("generation"),
+        promotion: row.get("promotion"),
+        promoted_at: row.get("promoted_at"),
+        fold_version: row.get("fold_version"),
+        schema: row.get("schema_name"),
+    };
+    Ok(rows.iter().map(|row| (row.get("processor"), state(row))).collect())
+}
+
+async fn stored(connection: &mut PgConnection, schema: &str) -> Result<Stored, sqlx::Error> {
+    let sql = format!(
+        "SELECT jsonb_build_object(
+             'checkpoints', (
+                 SELECT jsonb_agg(jsonb_build_object('topic', topic, 'partition', partition,
+                                                     'next_offset', next_offset, 'max_event_time', max_event_time))
+                 FROM {schema}.checkpoint
+             ),
+             'publishing', jsonb_build_object(
+                 'stale', (SELECT count(*) FROM (SELECT FROM {schema}.dirty LIMIT $1) AS counted),
+                 'pending_sweeps', (SELECT coalesce(sum(pending_sweeps), 0) FROM {schema}.publisher)
+             ),
+             'dead_letters', jsonb_build_object(
+                 'count', (SELECT count(*) FROM {schema}.dead_letter),
+                 'last', (
+                     SELECT jsonb_build_object('topic', topic, 'partition', partition, 'offset', record_offset,
+                                               'appended_at', appended_at, 'cause', cause)
+                     FROM {schema}.dead_letter
+                     ORDER BY appended_at DESC, topic, partition, record_offset DESC LIMIT 1
+                 )
+             )
+         )"
+    );
+    let value: Value = sqlx::query_scalar(AssertSqlSafe(sql)).bind(MAX_COUNTED_MARKS).fetch_one(connection).await?;
+    serde_json::from_value(value).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+fn processor_state(
+    processor: &Processor,
+    live: Option<LiveState>,
+    stored: Stored,
+    ends: Option<&Arc<Ends>>,
+) -> ProcessorState {
+    let checkpoints = stored.checkpoints.unwrap_or_default();
+    let watermark = checkpoints.iter().filter_map(|checkpoint| checkpoint.max_event_time).max();
+    // Partitions that nobody has begun to fold have an end, but no checkpoint yet.
+    let mut partitions: BTreeMap<(String, i32), PartitionState> = BTreeMap::new();
+    let topics = processor.topics();
+    let ends = ends.map(|ends| ends.iter().filter(|((topic, _), _)| topics.contains(topic)));
+    let is_known = ends.is_some();
+    for ((topic, partition), end) in ends.into_iter().flatten() {
+        let state = PartitionState {
+            topic: topic.name().to_owned(),
+            partition: *partition,
+            next_offset: 0,
+            end_offset: Some(*end),
+            lag: Some(*end),
+        };
+        partitions.insert((state.topic.clone(), *partition), state);
+    }
+    for checkpoint in checkpoints {
+        let StoredCheckpoint { topic, partition, next_offset, .. } = checkpoint;
+        let state = partitions.entry((topic.clone(), partition)).or_insert(PartitionState {
+            topic,
+            partition,
+            next_offset,
+            end_offset: None,
+            lag: None,
+        });
+        state.next_offset = next_offset;
+        state.lag = state.end_offset.map(|end| (end - next_offset).max(0));
+    }
+    let partitions: Vec<PartitionState> = partitions.into_values().collect();
+    let lag = is_known.then(|| partitions.iter().filter_map(|partition| partition.lag).sum());
+    let settled = live.is_some() && lag == Some(0) && stored.publishing == PublishingState::default();
+    ProcessorState {
+        processor: processor.name.to_owned(),
+        settled,
+        live,
+        lag,
+        watermark,
+        partitions,
+        publishing: stored.publishing,
+        dead_letters: stored.dead_letters,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::Topic;
+    use projections::ES_SYNC;
+
+    use super::*;
+
+    fn live() -> LiveState {
+        LiveState {
+            generation: Uuid::nil(),
+            promotion: Uuid::nil(),
+            promoted_at: DateTime::UNIX_EPOCH,
+            fold_version: "1/UTC".to_owned(),
+            schema: "es_sync_1".to_owned(),
+        }
+    }
+
+    fn folded_to(next_offset: i64) -> Stored {
+        let checkpoint = StoredCheckpoint {
+            topic: "catalog-events".to_owned(),
+            partition: 0,
+            next_offset,
+            max_event_time: Some(DateTime::UNIX_EPOCH),
+        };
+        Stored { checkpoints: Some(vec![checkpoint]), ..Stored::default() }
+    }
+
+    fn ends(ends: &[(i32, i64)]) -> Arc<Ends> {
+        let mut all: Ends = ends.iter().map(|(partition, end)| ((Topic::CatalogEvents, *partition), *end)).collect();
+        all.insert((Topic::OrderCompleted, 0), 99);
+        Arc::new(all)
+    }
+
+    #[test]
+    fn lag_is_what_lies_between_checkpoint_and_end_of_the_topics_it_reads() {
+        let state = processor_state(&ES_SYNC, Some(live()), folded_to(7), Some(&ends(&[(0, 10), (1, 5)])));
+        assert_eq!(state.lag, Some(8), "three of partition 0, all of partition 1, which nobody has begun");
+        assert!(!state.settled);
+        assert_eq!(state.partitions.len(), 2);
+        assert_eq!(state.watermark, Some(DateTime::UNIX_EPOCH));
+    }
+
+    #[test]
+    fn settled_means_folded_and_published() {
+        let settled =
+            |stored, ends: Option<Arc<Ends>>| processor_state(&ES_SYNC, Some(live()), stored, ends.as_ref()).settled;
+        assert!(settled(folded_to(10), Some(ends(&[(0, 10)]))));
+        assert!(settled(folded_to(12), Some(ends(&[(0, 10)]))), "folded on since Kafka was asked");
+        assert!(!settled(folded_to(10), None), "nobody knows");
+        let publishing = PublishingState { stale: 1, pending_sweeps: 0 };
+        assert!(!settled(Stored { publishing, ..folded_to(10) }, Some(ends(&[(0, 10)]))));
+        assert!(!processor_state(&ES_SYNC, None, Stored::default(), Some(&ends(&[]))).settled, "never started");
+    }
+}

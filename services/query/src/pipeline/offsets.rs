@@ -1,0 +1,147 @@
+//! Where Kafka's partitions end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use events::Topic;
+use projections::PROCESSORS;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::{ClientConfig, Offset};
+use runtime::config::Connections;
+use runtime::namespace::Namespace;
+use runtime::telemetry::causes;
+use tokio::sync::{mpsc, oneshot};
+
+const TIME_LIMIT: Duration = Duration::from_secs(2);
+/// Requests beyond these wait outside.
+const QUEUE: usize = 1024;
+
+/// The end of each partition that processors read.
+pub type Ends = BTreeMap<(Topic, i32), i64>;
+type Answer = Result<Arc<Ends>, OffsetsError>;
+
+/// Kafka did not say where its partitions end.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OffsetsError {
+    /// It is away, or refuses.
+    #[error("kafka does not answer: {0}")]
+    Kafka(String),
+    /// A topic is not there.
+    #[error("kafka has no topic {0}: apply the topology")]
+    NoTopic(String),
+    /// The thread that asks has ended.
+    #[error("the service is stopping")]
+    Stopping,
+}
+
+/// Asks Kafka where its partitions end, once for all who ask at one time.
+#[derive(Clone, Debug)]
+pub struct EndOffsets {
+    requests: mpsc::Sender<oneshot::Sender<Answer>>,
+}
+
+impl EndOffsets {
+    /// Starts the thread that asks; it ends with the last clone.
+    ///
+    /// # Errors
+    /// When a setting is refused.
+    pub fn start(connections: &Connections) -> Result<Self, KafkaError> {
+        let config = connections.kafka_client("query");
+        let consumer = consumer(config)?;
+        let (requests, queue) = mpsc::channel(QUEUE);
+        let asking = Asking { consumer, namespace: connections.namespace.clone(), partitions: BTreeMap::new() };
+        thread::spawn(move || asking.run(queue));
+        Ok(Self { requests })
+    }
+
+    /// The ends at some moment after this call, so that they include whatever was acknowledged before it.
+    ///
+    /// # Errors
+    /// When Kafka is away, or a topic is missing.
+    pub async fn now(&self) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(reply).await.map_err(|_| OffsetsError::Stopping)?;
+        answer.await.map_err(|_| OffsetsError::Stopping)?
+    }
+}
+
+fn consumer(mut config: ClientConfig) -> Result<BaseConsumer, KafkaError> {
+    // It joins no group and reads nothing: it only asks.
+    config.set("group.id", "query").set("enable.auto.commit", "false").create()
+}
+
+struct Asking {
+    consumer: BaseConsumer,
+    namespace: Namespace,
+    partitions: BTreeMap<Topic, i32>,
+}
+
+impl Asking {
+    fn run(mut self, mut queue: mpsc::Receiver<oneshot::Sender<Answer>>) {
+        while let Some(first) = queue.blocking_recv() {
+            let mut waiting = vec![first];
+            // Whoever comes from here on waits for the next answer.
+            while let Ok(reply) = queue.try_recv() {
+                waiting.push(reply);
+            }
+            let answer = self.ask();
+            if answer.is_err() {
+                // Topics may have been made anew.
+                self.partitions.clear();
+            }
+            for reply in waiting {
+                let _ = reply.send(answer.clone());
+            }
+        }
+    }
+
+    fn ask(&mut self) -> Answer {
+        let kafka = |error: KafkaError| OffsetsError::Kafka(causes(&error).to_string());
+        // Serves the client's own events, such as errors of connections.
+        while self.consumer.poll(Duration::ZERO).is_some() {}
+        if self.partitions.is_empty() {
+            self.partitions = self.find_partitions()?;
+        }
+        let mut list = TopicPartitionList::new();
+        for (topic, count) in &self.partitions {
+            let name = self.namespace.topic(*topic);
+            for number in 0..*count {
+                // In this request an offset is a timestamp, and this one stands for the end.
+                list.add_partition_offset(&name, number, Offset::End).map_err(kafka)?;
+            }
+        }
+        let found = self.consumer.offsets_for_times(list, TIME_LIMIT).map_err(kafka)?;
+        let mut ends = Ends::new();
+        for element in found.elements() {
+            element.error().map_err(kafka)?;
+            let Some(topic) = self.namespace.topic_of(element.topic()) else { continue };
+            if let Offset::Offset(end) = element.offset() {
+                ends.insert((topic, element.partition()), end);
+            }
+        }
+        Ok(Arc::new(ends))
+    }
+
+    fn find_partitions(&self) -> Result<BTreeMap<Topic, i32>, OffsetsError> {
+        let topics: BTreeSet<Topic> = PROCESSORS.iter().flat_map(|processor| processor.topics()).collect();
+        let mut partitions = BTreeMap::new();
+        for topic in topics {
+            let name = self.namespace.topic(topic);
+            let metadata = self
+                .consumer
+                .fetch_metadata(Some(&name), TIME_LIMIT)
+                .map_err(|error| OffsetsError::Kafka(causes(&error).to_string()))?;
+            let found = metadata.topics().iter().find(|found| found.name() == name && found.error().is_none());
+            let count = found.map_or(0, |found| found.partitions().len());
+            if count == 0 {
+                return Err(OffsetsError::NoTopic(name));
+            }
+            partitions.insert(topic, i32::try_from(count).unwrap_or(i32::MAX));
+        }
+        Ok(partitions)
+    }
+}
