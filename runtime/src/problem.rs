@@ -29,10 +29,16 @@ const MAX_FOREIGN_BYTES: usize = 4096;
 
 /// Why a request was not answered: RFC 9457 problem details.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct Problem {
+#[serde(transparent)]
+pub struct Problem(Box<Details>);
+
+/// Why a request was not answered: RFC 9457 problem details.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+struct Details {
     /// What kind of problem: a URN that stays the same.
     #[serde(rename = "type")]
-    problem_type: String,
+    kind: String,
     /// The kind, for people.
     title: String,
     /// The HTTP status.
@@ -65,15 +71,15 @@ impl Problem {
     /// A problem of the kind `urn:jangbogo:problem:<slug>`.
     #[must_use]
     pub fn new(status: StatusCode, slug: &str, title: &str, detail: impl Into<String>) -> Self {
-        Self {
-            problem_type: format!("{TYPE_PREFIX}{slug}"),
+        Self(Box::new(Details {
+            kind: format!("{TYPE_PREFIX}{slug}"),
             title: title.to_owned(),
             status: status.as_u16(),
             detail: detail.into(),
             instance: None,
             errors: Vec::new(),
             retry_after_seconds: None,
-        }
+        }))
     }
 
     /// Something unforeseen. The detail tells nothing: log the cause.
@@ -87,33 +93,33 @@ impl Problem {
     #[must_use]
     pub fn unavailable(detail: impl Into<String>) -> Self {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable", detail);
-        problem.retry_after_seconds = Some(1);
+        problem.0.retry_after_seconds = Some(1);
         problem
     }
 
     /// Adds the things that were wrong.
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<ProblemPart>) -> Self {
-        self.errors = errors;
+        self.0.errors = errors;
         self
     }
 
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// What was wrong.
     #[must_use]
     pub fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 
     /// Each thing that was wrong.
     #[must_use]
     pub fn errors(&self) -> &[ProblemPart] {
-        &self.errors
+        &self.0.errors
     }
 
     fn of_status(status: StatusCode, detail: String) -> Self {
@@ -128,7 +134,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (self.status(), [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
-        if let Some(seconds) = self.retry_after_seconds {
+        if let Some(seconds) = self.0.retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(self);
@@ -176,12 +182,14 @@ pub async fn answer_with_problems(mut request: Request, next: Next) -> Response 
 }
 
 /// The fallback for a path that no route has.
+#[expect(clippy::unused_async, reason = "axum takes async handlers")]
 pub async fn unknown_path(uri: Uri) -> Problem {
     let detail = format!("there is nothing at {}; /openapi.json lists what there is", uri.path());
     Problem::new(StatusCode::NOT_FOUND, "unknown-path", "Unknown path", detail)
 }
 
 /// The fallback for a path that exists with another method; axum adds the header `Allow`.
+#[expect(clippy::unused_async, reason = "axum takes async handlers")]
 pub async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let detail = format!("{} does not take {method}; the header Allow says what it takes", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
@@ -197,9 +205,9 @@ async fn as_problem(response: Response, id: &RequestId, method: &Method, path: &
         Some(problem) => problem,
         None => Problem::of_status(parts.status, text_of(body).await),
     };
-    problem.instance = Some(format!("{INSTANCE_PREFIX}{}", id.0));
+    problem.0.instance = Some(format!("{INSTANCE_PREFIX}{}", id.0));
     if parts.status.is_server_error() {
-        warn!(request_id = id.0, %method, path, status = problem.status, detail = problem.detail, "request failed");
+        warn!(request_id = id.0, %method, path, status = problem.0.status, detail = problem.0.detail, "request failed");
     }
     let mut answer = problem.into_response();
     // What the first answer said besides its body, such as Allow, still holds.

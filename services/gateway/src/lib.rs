@@ -4,6 +4,18 @@
 //! also holds the decision and the idempotency key. The **outbox dispatcher** relays that table to Kafka. A shop may as
 //! well insert into `outbox` in its own transaction: the contract is in `migrations/0001_outbox.sql`.
 //!
+//! | route | takes |
+//! |---|---|
+//! | `POST /v1/products`, `POST /v1/products/retirements` | up to 5,000 products: a JSON array, or NDJSON |
+//! | `POST /v1/orders` | an order, once per `order_id` |
+//! | `POST /v1/orders/{order_id}/cancellations` | units of an order of this gateway's, no more than are left |
+//! | `POST /v1/cancellations` | a cancellation as a fact, once per `cancellation_id` |
+//! | `POST /v1/behaviors` | up to 5,000 behaviours: a JSON array, or NDJSON |
+//! | `GET /openapi.json`, `/healthz`, `/readyz`, `/metrics` | |
+//!
+//! A command is validated as a whole and answered with 202 and the ids of its events, or with RFC 9457 problem details
+//! that list everything that was wrong. An `Idempotency-Key` makes repeating it harmless for 24 hours.
+//!
 //! With Kafka away commands are still accepted; with Postgres away they are refused with 503. Neither reads a
 //! projection.
 

@@ -1,4 +1,5 @@
 //! The gateway's commands over HTTP, on a real Postgres.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod shop;
 
@@ -53,6 +54,11 @@ async fn every_refusal_is_a_precise_problem() {
         }
         let response = Client::new().get(format!("{url}/v1/orders")).send().await.unwrap();
         assert_eq!(response.headers()["allow"], "POST");
+        let response = post(format!("{url}/healthz"), "").await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (405, &"application/problem+json".parse().unwrap())
+        );
         assert_eq!(shop.count("outbox").await, 0);
     })
     .await;

@@ -1,4 +1,5 @@
 //! The outbox's SQL contract, on a real Postgres.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod shop;
 
@@ -7,8 +8,8 @@ use std::time::Duration;
 use shop::{Shop, answer, post, with_shop};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-const INSERT: &str = r#"INSERT INTO outbox (topic, key, type, data, source)
-    VALUES ('catalog-events', $1, 'product-retired', json_build_object('product_id', $1), 'test') RETURNING sequence"#;
+const INSERT: &str = "INSERT INTO outbox (topic, key, type, data, source)
+    VALUES ('catalog-events', $1, 'product-retired', json_build_object('product_id', $1), 'test') RETURNING sequence";
 
 async fn connect(shop: &Shop) -> PgConnection {
     PgConnection::connect_with(&runtime::database::options(&shop.connections, "test").unwrap()).await.unwrap()

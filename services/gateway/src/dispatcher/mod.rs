@@ -14,6 +14,7 @@ mod row;
 mod signal;
 mod watch;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -29,7 +30,6 @@ use uuid::Uuid;
 
 use lease::Lease;
 use relay::Relay;
-use std::sync::Arc;
 
 /// How often a dispatcher that does not hold the lease asks for it.
 const STANDBY_INTERVAL: Duration = Duration::from_millis(500);

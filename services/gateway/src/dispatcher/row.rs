@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_row_that_is_no_event_says_why() {
-        let cases: [(fn(&mut OutboxRow), &str); 10] = [
+        type Change = fn(&mut OutboxRow);
+        let cases: [(Change, &str); 10] = [
             (|row| row.topic = "orders".to_owned(), r#"the topic "orders" is unknown"#),
             (|row| row.topic = "order-completed".to_owned(), "belongs on catalog-events, not on order-completed"),
             (|row| row.key = "1".to_owned(), r#"the key is "1", but this event's is "20725""#),

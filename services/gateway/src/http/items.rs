@@ -74,7 +74,7 @@ pub fn one_command<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Probl
 /// # Errors
 /// When it is not JSON, has no item or too many, or items do not fit: each of those is listed.
 pub fn many(event_type: EventType, format: Format, body: &[u8]) -> Result<Vec<Data>, Problem> {
-    read_each(split(format, body)?, |item| read_data(item, "", event_type, item.json))
+    read_each(&split(format, body)?, |item| read_data(item, "", event_type, item.json))
 }
 
 /// Reads a body of many behaviours: `{"type": …, "data": …}`.
@@ -82,7 +82,7 @@ pub fn many(event_type: EventType, format: Format, body: &[u8]) -> Result<Vec<Da
 /// # Errors
 /// As [`many`], and when a type is not one of [`behavior_types`].
 pub fn behaviors(format: Format, body: &[u8]) -> Result<Vec<Data>, Problem> {
-    read_each(split(format, body)?, |item| {
+    read_each(&split(format, body)?, |item| {
         let behavior: Behavior<'_> = read_value(item)?;
         let Some(event_type) = behavior_types().find(|known| known.name() == behavior.event_type) else {
             let known: Vec<&str> = behavior_types().map(EventType::name).collect();
@@ -134,13 +134,10 @@ fn split(format: Format, body: &[u8]) -> Result<Vec<Item<'_>>, Problem> {
     Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "item-count", "No items or too many", detail))
 }
 
-fn read_each(
-    items: Vec<Item<'_>>,
-    read: impl Fn(&Item<'_>) -> Result<Data, ProblemPart>,
-) -> Result<Vec<Data>, Problem> {
+fn read_each(items: &[Item<'_>], read: impl Fn(&Item<'_>) -> Result<Data, ProblemPart>) -> Result<Vec<Data>, Problem> {
     let mut data = Vec::with_capacity(items.len());
     let mut errors = Vec::new();
-    for item in &items {
+    for item in items {
         match read(item) {
             Ok(event) => data.push(event),
             Err(part) => errors.push(part),

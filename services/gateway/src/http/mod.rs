@@ -28,7 +28,7 @@ use crate::store;
 /// How often Postgres is asked whether it is there.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// How often expired idempotency keys are deleted.
-const CLEANUP_INTERVAL: Duration = Duration::from_secs(600);
+const CLEANUP_INTERVAL: Duration = Duration::from_mins(10);
 
 /// The gateway's settings.
 #[derive(Args, Clone, Debug)]
@@ -40,12 +40,13 @@ pub struct GatewayArgs {
     #[arg(long, env = "GATEWAY_POSTGRES_CONNECTIONS", default_value_t = 16)]
     pub postgres_connections: u32,
     /// Seconds a command may take, its body included
-    #[arg(long, env = "GATEWAY_REQUEST_TIMEOUT", default_value_t = 15)]
+    #[arg(long, env = "GATEWAY_REQUEST_TIMEOUT", default_value_t = 8)]
     pub request_timeout: u64,
 }
 
 runtime::metrics! {
     /// What the gateway counts.
+    #[expect(clippy::struct_field_names, reason = "a field's name is its metric's")]
     pub struct GatewayMetrics {
         /// Events accepted into the outbox
         gateway_events_accepted_total: prometheus::IntCounterVec, labels ["route"];
@@ -95,7 +96,8 @@ pub async fn serve(
     };
     let postgres = telemetry.readiness.check("postgres");
     let background = tokio::spawn(watch_postgres(pool.clone(), postgres, stop.clone()));
-    let router = router(gateway).merge(runtime::telemetry::routes(telemetry));
+    let admin = runtime::telemetry::routes(telemetry).method_not_allowed_fallback(method_not_allowed);
+    let router = router(gateway).merge(admin);
     info!(address = %listener.local_addr()?, "gateway: /v1 /openapi.json /healthz /readyz /metrics");
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
     background.await?;

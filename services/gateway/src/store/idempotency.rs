@@ -11,7 +11,7 @@ use sqlx::{PgConnection, PgPool, Row as _};
 use super::{Answer, CommandError};
 
 /// How long a key is remembered.
-const KEY_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+const KEY_LIFETIME: Duration = Duration::from_hours(24);
 
 /// Takes the key for this command, or gives the answer it had. Waits while another transaction holds the key.
 pub(super) async fn claim(

@@ -143,21 +143,7 @@ impl Shop {
 
     /// Starts a dispatcher as a process of its own.
     pub fn dispatcher(&self) -> Dispatcher {
-        self.dispatcher_of(&self.connections)
-    }
-
-    pub fn dispatcher_of(&self, connections: &Connections) -> Dispatcher {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(env!("CARGO_BIN_EXE_outbox-dispatcher"))
-            .env("KAFKA_BOOTSTRAP_SERVERS", &connections.kafka)
-            .env("POSTGRES_URL", &connections.postgres)
-            .env("REDIS_URL", &connections.redis)
-            .env("JANGBOGO_NAMESPACE", connections.namespace.to_string())
-            .args(["--admin-port", &port.to_string()])
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        Dispatcher { child, port }
+        Dispatcher::start(&self.connections)
     }
 
     pub async fn count(&self, table: &str) -> i64 {
@@ -242,6 +228,20 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
+    pub fn start(connections: &Connections) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new(env!("CARGO_BIN_EXE_outbox-dispatcher"))
+            .env("KAFKA_BOOTSTRAP_SERVERS", &connections.kafka)
+            .env("POSTGRES_URL", &connections.postgres)
+            .env("REDIS_URL", &connections.redis)
+            .env("JANGBOGO_NAMESPACE", connections.namespace.to_string())
+            .args(["--admin-port", &port.to_string()])
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        Self { child, port }
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -285,11 +285,11 @@ impl Dispatcher {
         }
     }
 
-    /// The value of a metric without labels.
-    pub async fn metric(&self, name: &str) -> f64 {
+    /// The value of a metric without labels, its fraction cut off.
+    pub async fn metric(&self, name: &str) -> i64 {
         let (_, text) = self.get("/metrics").await;
         let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap_or_default().to_owned();
-        line.rsplit(' ').next().unwrap().parse().unwrap_or(f64::NAN)
+        line.rsplit([' ']).next().unwrap().split('.').next().unwrap().parse().unwrap()
     }
 }
 
