@@ -142,10 +142,13 @@ pub fn favourite_categories<'a>(
 /// Ranks a list.
 #[must_use]
 pub fn rank(snapshot: &Snapshot, request: Request) -> Ranking {
-    let neighbours = by_neighbours(snapshot);
-    let popular = by_popularity(snapshot);
-    let trending: HashMap<&str, f64> =
+    let mut neighbours = by_neighbours(snapshot);
+    let mut popular = by_popularity(snapshot);
+    let mut trending: HashMap<&str, f64> =
         snapshot.trending.iter().map(|scored| (scored.product_id.as_str(), scored.score)).collect();
+    neighbours.retain(|product_id, _| !snapshot.bought.contains(*product_id));
+    popular.retain(|product_id, _| !snapshot.bought.contains(*product_id));
+    trending.retain(|product_id, _| !snapshot.bought.contains(*product_id));
     let candidates: BTreeSet<&str> = neighbours.keys().chain(popular.keys()).chain(trending.keys()).copied().collect();
     let best_neighbour = largest(neighbours.values().map(|evidence| evidence.score));
     let best_popular = largest(popular.values().map(|evidence| evidence.score));
@@ -153,7 +156,6 @@ pub fn rank(snapshot: &Snapshot, request: Request) -> Ranking {
 
     let mut items: Vec<RankedItem> = candidates
         .into_iter()
-        .filter(|product_id| !snapshot.bought.contains(*product_id))
         .map(|product_id| {
             let mut sources = Vec::new();
             // Each kind of evidence has a band of its own, so that the stronger kind comes first.
