@@ -63,11 +63,12 @@ impl Shutdown {
         let mut terminate = signal(SignalKind::terminate())?;
         let token = shutdown.token.clone();
         tokio::spawn(async move {
-            tokio::select! {
-                _ = interrupt.recv() => info!("SIGINT: shutting down; a second signal ends at once"),
-                _ = terminate.recv() => info!("SIGTERM: shutting down; a second signal ends at once"),
-            }
+            let signal = tokio::select! {
+                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => "SIGTERM",
+            };
             token.cancel();
+            info!("{signal}: shutting down; a second signal ends at once");
             // The exit status a shell reports for a process that the signal killed.
             let status = tokio::select! {
                 _ = interrupt.recv() => 128 + SignalKind::interrupt().as_raw_value(),

@@ -45,6 +45,8 @@ pub fn init_logging(process: &str, format: LogFormat) -> Result<(), LoggingError
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Whoever read standard error may be gone, and saying so there would panic in whatever task logs.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     let process = process.to_owned();
     match format {
