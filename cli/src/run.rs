@@ -3,6 +3,7 @@
 use clap::{ArgMatches, Args as _, FromArgMatches, Subcommand};
 use gateway::GatewayArgs;
 use gateway::dispatcher::DispatcherArgs;
+use query::QueryArgs;
 use runtime::config::Connections;
 use runtime::fold::Processor;
 use runtime::process::{self, ProcessorArgs};
@@ -33,6 +34,8 @@ pub enum Service {
     Gateway(GatewayArgs),
     /// Relays the outbox to Kafka; of several, one at a time
     OutboxDispatcher(DispatcherArgs),
+    /// Answers reads over HTTP: recommendations, search, analytics, and the pipeline's own state
+    Query(QueryArgs),
 }
 
 impl Command {
@@ -43,6 +46,7 @@ impl Command {
             Self::Processor(processor, _) => processor.name,
             Self::Service(Service::Gateway(_)) => "gateway",
             Self::Service(Service::OutboxDispatcher(_)) => "outbox-dispatcher",
+            Self::Service(Service::Query(_)) => "query",
         }
     }
 }
@@ -99,6 +103,9 @@ pub async fn run(command: Command, connections: Connections) -> anyhow::Result<(
         }
         Command::Service(Service::OutboxDispatcher(args)) => {
             shutdown.spawn("outbox-dispatcher", gateway::dispatcher::run(args, connections, shutdown.token()));
+        }
+        Command::Service(Service::Query(args)) => {
+            shutdown.spawn("query", query::run(args, connections, shutdown.token()));
         }
     }
     Ok(shutdown.drain().await?)
