@@ -14,7 +14,8 @@ use crate::store::Generation;
 pub struct Rows {
     transaction: Transaction<'static, Postgres>,
     generation: Generation,
-    now: Option<Option<DateTime<Utc>>>,
+    /// The watermark as views see it, once it was needed.
+    now: Option<DateTime<Utc>>,
 }
 
 impl Rows {
@@ -40,9 +41,9 @@ impl Rows {
     pub async fn view(&mut self, view: &View, keys: &[String]) -> Result<Vec<Option<Value>>, sqlx::Error> {
         let now = match self.now {
             Some(now) => now,
-            None => *self.now.insert(now(&mut self.transaction, &self.generation).await?),
+            None => *self.now.insert(now(&mut self.transaction, &self.generation).await?.unwrap_or_default()),
         };
-        let entries = evaluate(&mut self.transaction, view, keys, now).await?;
+        let entries = evaluate(&mut self.transaction, view, keys, Some(now)).await?;
         Ok(entries.into_iter().map(|entry| entry.value).collect())
     }
 }

@@ -115,7 +115,7 @@ impl MemberLists {
             self.rank_and_cache(live, member_id).await
         };
         // Requests for one list at one time rank it once.
-        let entry = self.in_process.entry((member_id.clone(), stamp)).or_try_insert_with(load).await?;
+        let entry = self.in_process.entry((member_id.clone(), stamp)).or_try_insert_with(Box::pin(load)).await?;
         Ok(MemberList { ranking: entry.into_value().ranking, cached: !ranked_now.into_inner() })
     }
 
@@ -237,8 +237,8 @@ fn counts_under(text: &str, stamp: Stamp) -> Option<Ranking> {
 fn with_jitter(keep: Duration, member_id: &MemberId) -> Duration {
     let mut hasher = DefaultHasher::new();
     member_id.as_str().hash(&mut hasher);
-    let less = u32::try_from(hasher.finish() % 200).unwrap_or_default();
-    keep - keep * less / 1000
+    let thousandths = u32::try_from(800 + hasher.finish() % 201).unwrap_or(1000);
+    keep * thousandths / 1000
 }
 
 #[cfg(test)]

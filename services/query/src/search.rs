@@ -111,8 +111,8 @@ pub async fn search(reader: &Reader, live: &Live, request: &SearchRequest) -> Re
     }
     let answer: Answer = response.json().await?;
     let hit = |hit: AnswerHit| Hit {
-        product_id: hit._id,
-        score: hit._score.unwrap_or_default(),
+        product_id: hit.id,
+        score: hit.score.unwrap_or_default(),
         highlight: hit.highlight.and_then(|highlight| highlight.title.into_iter().next()),
     };
     Ok(Found { total: answer.hits.total.value, hits: answer.hits.hits.into_iter().map(hit).collect() })
@@ -136,8 +136,10 @@ struct AnswerTotal {
 
 #[derive(Deserialize)]
 struct AnswerHit {
-    _id: String,
-    _score: Option<f64>,
+    #[serde(rename = "_id")]
+    id: String,
+    #[serde(rename = "_score")]
+    score: Option<f64>,
     highlight: Option<AnswerHighlight>,
 }
 
@@ -181,17 +183,18 @@ fn body(request: &SearchRequest) -> Value {
     body
 }
 
-/// One word, in any field: as it is or inflected; a misspelt one in the title counts less.
+/// One word: in any field, as it is or inflected, or as a product's id; a misspelt one in the title counts less.
 fn word(word: &str) -> Value {
-    let forms = [vec![word.to_owned()], other_numbers(word)].concat().join(" ");
-    let exact = json!({ "multi_match": { "query": forms, "fields": FIELDS, "tie_breaker": 0.2 } });
-    let may_be_misspelt = word.chars().count() >= 4 && word.chars().all(char::is_alphabetic);
-    if !may_be_misspelt {
-        return exact;
+    // What an analyser takes apart, such as "t-light", must be found in one field as a whole.
+    let whole = |form: &str| json!({ "multi_match": { "query": form, "fields": FIELDS, "operator": "and" } });
+    let mut queries = vec![whole(word)];
+    queries.extend(other_numbers(word).iter().map(|form| whole(form)));
+    queries.push(json!({ "term": { "product_id": { "value": word, "case_insensitive": true, "boost": 20 } } }));
+    if word.chars().count() >= 4 && word.chars().all(char::is_alphabetic) {
+        let misspelt = json!({ "query": word, "fuzziness": "AUTO", "prefix_length": 2, "boost": 0.3 });
+        queries.push(json!({ "match": { "title": misspelt } }));
     }
-    let fuzzy =
-        json!({ "match": { "title": { "query": word, "fuzziness": "AUTO", "prefix_length": 2, "boost": 0.3 } } });
-    json!({ "dis_max": { "queries": [exact, fuzzy] } })
+    json!({ "dis_max": { "queries": queries } })
 }
 
 /// An English noun's other number, as far as the common endings tell: not every server can stem.
@@ -258,7 +261,8 @@ mod tests {
         let body = body(&request);
         let query = &body["query"]["bool"];
         assert_eq!(query["should"].as_array().unwrap().len(), 2);
-        assert_eq!(query["should"][0]["multi_match"]["query"], "red reds");
+        let forms = &query["should"][1]["dis_max"]["queries"];
+        assert_eq!([0, 1].map(|number| &forms[number]["multi_match"]["query"]), ["bag", "bags"]);
         assert_eq!(query["filter"][0]["term"]["category"], "bags");
         assert_eq!(query["filter"][1]["range"]["price_minor"], json!({ "gte": 100, "lte": null }));
         assert_eq!(query["must_not"][0]["term"]["tombstone"], true);

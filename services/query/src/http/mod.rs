@@ -27,6 +27,7 @@ use crate::pipeline::EndOffsets;
 
 runtime::metrics! {
     /// What the query service counts.
+    #[expect(clippy::struct_field_names, reason = "a field's name is its metric's")]
     pub struct QueryMetrics {
         /// Requests answered, by route and status
         query_requests_total: prometheus::IntCounterVec, labels ["route", "status"];

@@ -123,7 +123,7 @@ pub(super) type Segment = Result<Path<String>, PathRejection>;
 
 /// The member a path names.
 pub(super) fn member_id(segment: Segment) -> Result<MemberId, Problem> {
-    shop_id(segment, "member_id", |text| MemberId::new(text))
+    shop_id(segment, "member_id", MemberId::new)
 }
 
 /// A path segment that the shop's id of something must be.

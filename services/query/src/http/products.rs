@@ -97,7 +97,7 @@ pub(super) async fn product(
     product_id: Segment,
     parameters: Parameters,
 ) -> Answer<Json<ProductDetail>> {
-    let product_id = shop_id(product_id, "product_id", |text| ProductId::new(text))?;
+    let product_id = shop_id(product_id, "product_id", ProductId::new)?;
     parameters.finish()?;
     let live = service.reader.snapshot().await?;
     match products::find(&service.reader, live.of(RECOMMENDATION.name)?, &product_id).await? {
@@ -129,7 +129,7 @@ pub(super) async fn similar(
     product_id: Segment,
     mut parameters: Parameters,
 ) -> Answer<Json<SimilarList>> {
-    let product_id = shop_id(product_id, "product_id", |text| ProductId::new(text))?;
+    let product_id = shop_id(product_id, "product_id", ProductId::new)?;
     let limit = parameters.limit()?;
     parameters.finish()?;
     let live = service.reader.snapshot().await?;
@@ -193,7 +193,7 @@ pub(super) async fn popular(
     category: Segment,
     mut parameters: Parameters,
 ) -> Answer<Json<PopularList>> {
-    let category = shop_id(category, "category", |text| CategoryId::new(text))?;
+    let category = shop_id(category, "category", CategoryId::new)?;
     let limit = parameters.limit()?;
     parameters.finish()?;
     let live = service.reader.snapshot().await?;
