@@ -202,35 +202,69 @@ fn decode_integer(bytes: &[u8]) -> Option<(i64, &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn bytes_of_keys_sort_as_their_values() {
-        let mut encoded: Vec<Vec<u8>> = [("a", -2_i64), ("a", 7), ("ab", -9), ("b", 0)]
-            .iter()
-            .map(|(text, number)| {
-                let mut bytes = Vec::new();
-                text.encode(&mut bytes);
-                number.encode(&mut bytes);
-                bytes
-            })
-            .collect();
-        let in_value_order = encoded.clone();
-        encoded.sort();
-        assert_eq!(encoded, in_value_order);
+    type Key = (String, i64, NaiveDate, DateTime<Utc>, u128);
+
+    const TYPES: [ColumnType; 5] =
+        [ColumnType::Text, ColumnType::Integer, ColumnType::Day, ColumnType::Time, ColumnType::Id];
+
+    fn encode((text, number, day, time, id): &Key) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        text.as_str().encode(&mut bytes);
+        number.encode(&mut bytes);
+        day.encode(&mut bytes);
+        time.encode(&mut bytes);
+        id.encode(&mut bytes);
+        bytes
+    }
+
+    /// Keys that often agree in their first columns, so that the later ones decide.
+    fn keys() -> impl Strategy<Value = Key> {
+        let text = prop_oneof![3 => "[ab가]{0,2}", 1 => "[^\u{0}]{0,8}"];
+        let number = prop_oneof![3 => -2_i64..2, 1 => any::<i64>()];
+        let day = prop_oneof![3 => -2_i32..2, 1 => -700_000_i32..1_000_000];
+        let micros = prop_oneof![3 => -2_i64..2, 1 => -60_000_000_000_000_000_i64..60_000_000_000_000_000];
+        let id = prop_oneof![3 => 0_u128..3, 1 => any::<u128>()];
+        (text, number, day, micros, id).prop_map(|(text, number, day, micros, id)| {
+            let day = NaiveDate::from_epoch_days(day).unwrap();
+            (text, number, day, DateTime::from_timestamp_micros(micros).unwrap(), id)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_of_keys_sort_as_their_values(left in keys(), right in keys()) {
+            prop_assert_eq!(encode(&left).cmp(&encode(&right)), left.cmp(&right));
+        }
+
+        #[test]
+        fn keys_read_back(key in keys()) {
+            let bytes = encode(&key);
+            let (text, number, day, time, id) = key;
+            let expected = [
+                KeyValue::Text(&text),
+                KeyValue::Integer(number),
+                KeyValue::Day(day),
+                KeyValue::Time(time),
+                KeyValue::Id(id),
+            ];
+            prop_assert_eq!(decode_key(TYPES, &bytes), expected);
+        }
+
+        #[test]
+        fn noise_is_never_read_as_more_than_it_holds(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            prop_assert!(decode_key(TYPES, &bytes).len() <= TYPES.len());
+        }
     }
 
     #[test]
-    fn keys_read_back() {
-        let day = NaiveDate::from_ymd_opt(1969, 7, 20).unwrap();
-        let time = DateTime::from_timestamp_micros(1_260_000_000_123_456).unwrap();
-        let mut bytes = Vec::new();
-        "가방".encode(&mut bytes);
-        day.encode(&mut bytes);
-        time.encode(&mut bytes);
-        9_u128.encode(&mut bytes);
-        let types = [ColumnType::Text, ColumnType::Day, ColumnType::Time, ColumnType::Id];
-        let expected = [KeyValue::Text("가방"), KeyValue::Day(day), KeyValue::Time(time), KeyValue::Id(9)];
-        assert_eq!(decode_key(types, &bytes), expected);
+    fn a_uuid_is_the_key_that_its_number_is() {
+        let (mut uuid, mut number) = (Vec::new(), Vec::new());
+        Uuid::from_u128(7 << 90).encode(&mut uuid);
+        (7_u128 << 90).encode(&mut number);
+        assert_eq!(uuid, number);
     }
 }

@@ -7,8 +7,9 @@ use events::{Event, EventHash};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::cell::Cell;
+use super::merge::merge_cells;
 use super::projection::{Processor, Shop};
-use super::table::{Group, GroupOf, Key, Merge, Table, TableMarker};
+use super::table::{GroupOf, Key, Table, TableMarker};
 
 /// The changes that folding a set of events makes, table by table.
 ///
@@ -75,10 +76,7 @@ impl Deltas {
             for row in theirs.rows_in_key_order() {
                 mine.row(theirs.key(row));
                 for group in 0..mine.table.groups.len() {
-                    let cells = theirs.group(row, group);
-                    if cells.iter().any(|cell| *cell != Cell::Null) {
-                        mine.merge(theirs.key(row), group, &mut cells.to_vec());
-                    }
+                    mine.merge(theirs.key(row), group, &mut theirs.group(row, group).to_vec());
                 }
             }
         }
@@ -190,48 +188,12 @@ impl TableDeltas {
     fn merge(&mut self, key: &[u8], group: usize, new: &mut [Cell]) {
         let row = self.row(key);
         let begin = row * self.width + self.table.offset(group);
-        let Group { merge, .. } = self.table.groups[group];
-        let width = self.table.groups[group].width();
-        merge_cells(merge, &mut self.cells[begin..begin + width], new);
+        let group = &self.table.groups[group];
+        merge_cells(group.merge, &mut self.cells[begin..begin + group.width()], new);
     }
 }
 
 fn key_of<'a>(bytes: &'a [u8], ends: &[usize], row: usize) -> &'a [u8] {
     let begin = if row == 0 { 0 } else { ends[row - 1] };
     &bytes[begin..ends[row]]
-}
-
-fn merge_cells(merge: Merge, old: &mut [Cell], new: &mut [Cell]) {
-    match merge {
-        Merge::Add => {
-            for (old, new) in old.iter_mut().zip(new) {
-                match (&mut *old, &*new) {
-                    (Cell::Integer(sum), Cell::Integer(more)) => *sum = sum.wrapping_add(*more),
-                    _ => *old = std::mem::take(new),
-                }
-            }
-        }
-        Merge::Max => keep_if(old, new, |old, new| new > old),
-        Merge::Min => keep_if(old, new, |old, new| new < old),
-        Merge::First => replace_if(old, new, |old, new| new < old),
-        Merge::Last => replace_if(old, new, |old, new| new > old),
-        Merge::Once => replace_if(old, new, |_, _| false),
-    }
-}
-
-/// Column by column, takes the new value where it wins or nothing was there.
-fn keep_if(old: &mut [Cell], new: &mut [Cell], wins: impl Fn(&Cell, &Cell) -> bool) {
-    for (old, new) in old.iter_mut().zip(new) {
-        if *old == Cell::Null || (*new != Cell::Null && wins(old, new)) {
-            *old = std::mem::take(new);
-        }
-    }
-}
-
-/// Takes all new values where their stamp (the first two cells) wins or nothing was there.
-fn replace_if(old: &mut [Cell], new: &mut [Cell], wins: impl Fn(&[Cell], &[Cell]) -> bool) {
-    let untouched = old.iter().all(|cell| *cell == Cell::Null);
-    if untouched || wins(&old[..2.min(old.len())], &new[..2.min(new.len())]) {
-        old.swap_with_slice(new);
-    }
 }

@@ -5,6 +5,7 @@
 
 mod cell;
 mod deltas;
+mod merge;
 mod projection;
 mod table;
 mod view;

@@ -178,3 +178,71 @@ fn bind_cells<'q>(
         ColumnType::Id => bind_column!(query, values, Cell::Id(id) => Uuid::from_u128(*id), Uuid),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fold::TableMarker as _;
+
+    crate::table! {
+        /// The sums of a product's days
+        pub Sums "sums" { key SumsKey<'a> { product_id: &'a str, day: NaiveDate } add Sum "sum" { units: i64, value: i64 } }
+    }
+    crate::table! {
+        /// The member's newest event
+        pub Largest "largest" { key LargestKey<'a> { member_id: &'a str } max Newest "newest" { newest: DateTime<Utc> } }
+    }
+    crate::table! {
+        /// The lowest price
+        pub Smallest "smallest" { key SmallestKey { id: u128 } min Lowest "lowest" { price: i64 } }
+    }
+    crate::table! {
+        /// Who came first
+        pub Earliest "earliest" index [member_id] {
+            key EarliestKey { number: i64 }
+            first Found "found" { member_id: Option<String>, gift: bool }
+        }
+    }
+    crate::table! {
+        /// The newest title
+        pub Latest "latest" { key LatestKey { at: DateTime<Utc> } last Title "title" { text: String } }
+    }
+    crate::table! {
+        /// Facts
+        pub Facts "facts" index [day, member_id] {
+            key Fact { event: u128 }
+            once Values "values" { member_id: Option<String>, day: NaiveDate }
+        }
+    }
+    crate::table! {
+        /// A set
+        pub Elements "elements" { key Element<'a> { member_id: &'a str, product_id: &'a str } }
+    }
+    crate::table! {
+        /// Groups that merge in different ways
+        pub Mixed "mixed" {
+            key MixedKey<'a> { member_id: &'a str }
+            add Count "count" { events: i64 }
+            max Presence "presence" { newest: DateTime<Utc> }
+            last Name "name" { name: String }
+        }
+    }
+
+    #[test]
+    fn statements_of_each_operator() {
+        let tables = [
+            Sums::TABLE,
+            Largest::TABLE,
+            Smallest::TABLE,
+            Earliest::TABLE,
+            Latest::TABLE,
+            Facts::TABLE,
+            Elements::TABLE,
+            Mixed::TABLE,
+        ];
+        for table in tables {
+            let sql = format!("{}\n\n{}", create_table(table).replace(';', ";\n").trim_end(), upsert(table));
+            insta::assert_snapshot!(table.name, sql);
+        }
+    }
+}
