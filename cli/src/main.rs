@@ -2,6 +2,7 @@
 
 mod completions;
 mod connections;
+mod demo;
 mod events;
 mod output;
 mod run;
@@ -66,6 +67,7 @@ enum Command {
     Events(events::Command),
     #[command(subcommand)]
     Run(run::Command),
+    Demo(demo::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -94,6 +96,9 @@ async fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
         Command::Topology(command) => topology::run(command, &connections).await,
         Command::Events(command) => events::run(command, &connections).await,
         Command::Run(command) => run::run(command, connections).await,
+        Command::Demo(arguments) => {
+            demo::run(arguments, &connections::stack_options(matches, &cli.connections)?, connections).await
+        }
         Command::Completions(arguments) => completions::run(arguments, &mut Cli::command()),
     }
 }

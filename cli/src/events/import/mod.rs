@@ -20,7 +20,7 @@ use super::progress::Progress;
 use crate::output;
 
 /// The demo shop: Online Retail II, first year (see `cli/data/README.md`).
-const DEMO_SHOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cli/data/online-retail-ii.csv.zst");
+pub const DEMO_SHOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cli/data/online-retail-ii.csv.zst");
 
 /// What a file looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -104,7 +104,11 @@ pub async fn import(arguments: &ImportArguments, connections: &Connections) -> a
     Ok(report)
 }
 
-async fn read(arguments: &ImportArguments, connections: &Connections) -> anyhow::Result<Imported> {
+/// Reads a file and derives its events.
+///
+/// # Errors
+/// When the file cannot be read.
+pub async fn read(arguments: &ImportArguments, connections: &Connections) -> anyhow::Result<Imported> {
     let path = arguments.file.clone().unwrap_or_else(|| PathBuf::from(DEMO_SHOP));
     let name = arguments.name.clone().unwrap_or_else(|| input::name(&path));
     let settings = Settings {

@@ -1,0 +1,263 @@
+//! What `demo --once` checks on the running system. Every count comes from the servers.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use events::Topic;
+use projections::ES_SYNC;
+use projections::catalogue::PRODUCTS_VIEW;
+use runtime::config::Connections;
+use runtime::publisher::index_name;
+use runtime::store::live;
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use super::census::{Census, Sums};
+use super::web::Web;
+use super::{SETTLE_LIMIT, shop, sums};
+use crate::events::import::{DEMO_SHOP, Report};
+use crate::output::table;
+
+/// How long a change may take to be seen before the check fails.
+const VISIBLE_LIMIT: Duration = Duration::from_secs(30);
+
+/// What was checked, and how it went.
+#[derive(Default)]
+pub struct Checks(Vec<(&'static str, anyhow::Result<String>)>);
+
+impl Checks {
+    fn add(&mut self, what: &'static str, outcome: anyhow::Result<String>) {
+        self.0.push((what, outcome));
+    }
+
+    /// A table of every check with what was found.
+    pub fn to_text(&self) -> String {
+        let mut rows = table(["", "check", "found"]);
+        for (what, outcome) in &self.0 {
+            match outcome {
+                Ok(found) => rows.add_row(["ok", what, found]),
+                Err(error) => rows.add_row(["FAILED", what, &format!("{error:#}")]),
+            };
+        }
+        format!("\n{rows}\n")
+    }
+
+    /// Nothing, or which checks failed.
+    ///
+    /// # Errors
+    /// When one failed.
+    pub fn outcome(&self) -> anyhow::Result<()> {
+        let failed: Vec<&str> = self.0.iter().filter(|(_, outcome)| outcome.is_err()).map(|(what, _)| *what).collect();
+        ensure!(failed.is_empty(), "{} of {} checks failed: {}", failed.len(), self.0.len(), failed.join(", "));
+        Ok(())
+    }
+}
+
+/// Checks everything, on a system that has folded its log.
+///
+/// # Errors
+/// When a server does not answer at all; a check that fails is an entry of the result.
+pub async fn run(connections: &Connections, web: &Web, expected: &Report) -> anyhow::Result<Checks> {
+    let mut checks = Checks::default();
+    let census = Census::take(connections).await?;
+    checks.add("Kafka holds what was produced", produced(&census, expected));
+    checks.add("units and revenue equal the file's", revenue(web, &census).await);
+    checks.add("Elasticsearch holds the catalogue", documents(connections, &census).await);
+    checks.add("three members are recommended products", recommendations(web, &census).await);
+    checks.add("three products have similar ones", similar(web, &census).await);
+    let trending_before = trending(web).await?;
+    checks.add("a product upserted over HTTP is found", upsert(web).await);
+    checks.add("an order placed over HTTP changes trending and its member's list", order(web, &trending_before).await);
+    checks.add("trending is still the shop's", still_trending(web, &trending_before).await);
+    checks.add("nothing lags and nothing is dead", settled(web).await);
+    Ok(checks)
+}
+
+fn produced(census: &Census, expected: &Report) -> anyhow::Result<String> {
+    let mut found = Vec::new();
+    for (topic, wanted) in [
+        (Topic::CatalogEvents, u64::from(expected.products)),
+        (Topic::OrderCompleted, expected.orders),
+        (Topic::UserBehavior, expected.cancellations),
+    ] {
+        let imported = census.events_of(topic, true);
+        let others = census.events_of(topic, false);
+        let records = census.records.get(&topic).copied().unwrap_or_default();
+        ensure!(imported == wanted, "{topic} holds {imported} imported events, the file makes {wanted}");
+        ensure!(
+            records == imported + others,
+            "{topic} ends at {records} records, but {imported} were imported and {others} came over HTTP"
+        );
+        found.push(format!("{topic} {imported} + {others}"));
+    }
+    Ok(found.join(", "))
+}
+
+async fn revenue(web: &Web, census: &Census) -> anyhow::Result<String> {
+    let from_file = tokio::task::spawn_blocking(|| sums::of_file(DEMO_SHOP.as_ref())).await??;
+    let Sums { sold_units, sold_minor, cancelled_units, cancelled_minor } = census.other_sums;
+    let wanted = json!({
+        "currency": "GBP",
+        "sold_units": from_file.sold_units + sold_units,
+        "sold_minor": from_file.sold_minor + sold_minor,
+        "cancelled_units": from_file.cancelled_units + cancelled_units,
+        "cancelled_minor": from_file.cancelled_minor + cancelled_minor,
+    });
+    let totals = web.get("/v1/analytics/totals").await?;
+    let found = totals["totals"].as_array().and_then(|totals| totals.first()).context("there are no totals")?;
+    for field in ["sold_units", "sold_minor", "cancelled_units", "cancelled_minor"] {
+        ensure!(
+            found[field] == wanted[field],
+            "{field} is {}, the file and the gateway say {}",
+            found[field],
+            wanted[field]
+        );
+    }
+    Ok(format!(
+        "{} units, {} pence sold; {} units, {} pence taken back",
+        found["sold_units"], found["sold_minor"], found["cancelled_units"], found["cancelled_minor"]
+    ))
+}
+
+async fn documents(connections: &Connections, census: &Census) -> anyhow::Result<String> {
+    let mut database = PgConnection::connect_with(&runtime::database::options(connections, "demo")?).await?;
+    let live = live(&mut database, ES_SYNC.name).await?.context("es-sync has no live generation")?;
+    let index = index_name(connections, PRODUCTS_VIEW, &live.generation);
+    let url = format!("{}/{index}/_count", connections.elasticsearch);
+    let on_sale = json!({ "query": { "bool": { "must_not": { "term": { "tombstone": true } } } } });
+    let answer: Value = reqwest::Client::new().post(url).json(&on_sale).send().await?.json().await?;
+    let wanted = census.products.len();
+    ensure!(answer["count"] == json!(wanted), "{} documents for {wanted} products", answer["count"]);
+    Ok(format!("{wanted} documents, {wanted} products"))
+}
+
+async fn recommendations(web: &Web, census: &Census) -> anyhow::Result<String> {
+    let mut found = Vec::new();
+    // Three who bought often.
+    for member in ["14911", "17841", "13089"] {
+        let list = web.get(&format!("/v1/members/{member}/recommendations?limit=20")).await?;
+        ensure!(list["basis"] == json!("history"), "member {member} bought often, but the list is a {}", list["basis"]);
+        let items = all_in_catalogue(&list, census)?;
+        ensure!(items == 20, "member {member} is recommended {items} products instead of 20");
+        let reason = list["items"][0]["reason"].as_str().context("an item has no reason")?;
+        found.push(format!("{member}: {reason}"));
+    }
+    Ok(found.join("; "))
+}
+
+async fn similar(web: &Web, census: &Census) -> anyhow::Result<String> {
+    let mut found = Vec::new();
+    for product in ["85123A", "20725", "22423"] {
+        let list = web.get(&format!("/v1/products/{product}/similar?limit=20")).await?;
+        let items = all_in_catalogue(&list, census)?;
+        ensure!(items == 20, "product {product} has {items} neighbours instead of 20");
+        found.push(format!("{product}: {}", list["items"][0]["product"]["title"].as_str().unwrap_or_default()));
+    }
+    Ok(found.join("; "))
+}
+
+/// The products of a list, each of which must be in the catalogue.
+fn all_in_catalogue(list: &Value, census: &Census) -> anyhow::Result<usize> {
+    let products = product_ids(list);
+    for product in &products {
+        ensure!(census.products.contains(product), "{product} is not in the catalogue");
+    }
+    Ok(products.len())
+}
+
+fn product_ids(list: &Value) -> Vec<String> {
+    let items = list["items"].as_array().into_iter().flatten();
+    items.filter_map(|item| item["product"]["product_id"].as_str().map(str::to_owned)).collect()
+}
+
+async fn trending(web: &Web) -> anyhow::Result<Value> {
+    web.get("/v1/trending?limit=100").await
+}
+
+async fn upsert(web: &Web) -> anyhow::Result<String> {
+    let name = format!("demo{}", &Uuid::new_v4().simple().to_string()[..12]);
+    let product = json!([{
+        "product_id": name,
+        "title": format!("{name} RED LUNCH BOX"),
+        "category": "bags",
+        "price": { "amount_minor": 295, "currency": "GBP" },
+    }]);
+    let started = Instant::now();
+    web.post("/v1/products", &product).await?;
+    let path = format!("/v1/search?q={name}");
+    let seen = |results: &Value| product_ids(results).contains(&name);
+    eventually(web, &path, seen).await.with_context(|| format!("{name} is not found"))?;
+    Ok(format!("in search after {} ms", started.elapsed().as_millis()))
+}
+
+async fn order(web: &Web, trending_before: &Value) -> anyhow::Result<String> {
+    // A product in the middle of the list: an order moves it, but not to the top.
+    let ordered = trending_before["items"][50]["product"].clone();
+    let product_id = ordered["product_id"].as_str().context("fewer than 50 products are trending")?;
+    let number = Uuid::new_v4().simple().to_string();
+    let member = format!("demo-{}", &number[..12]);
+    let list = format!("/v1/members/{member}/recommendations?limit=20");
+    let before = web.get(&list).await?;
+    ensure!(before["basis"] == json!("cold-start"), "a member unknown until now has a list by {}", before["basis"]);
+    let share_before = share_of_top(trending_before, product_id).context("the product is not trending")?;
+
+    let started = Instant::now();
+    let order = json!({
+        "order_id": format!("demo-{}", &number[..16]),
+        "member_id": member,
+        "currency": "GBP",
+        "items": [{ "product_id": product_id, "quantity": 2, "total_minor": 590 }],
+    });
+    web.post("/v1/orders", &order).await?;
+    let for_this = |list: &Value| list["basis"] == json!("history") && list.to_string().contains(product_id);
+    eventually(web, &list, for_this).await.context("the member's list stays as it was")?;
+    let in_list = started.elapsed();
+    // Scores decay all alike when the newest event moves on: what an order changes is the share of the top score.
+    let risen = |now: &Value| share_of_top(now, product_id).is_some_and(|share| share > share_before);
+    eventually(web, "/v1/trending?limit=100", risen).await.context("trending stays as it was")?;
+    let in_trending = started.elapsed();
+    Ok(format!("in the list after {} ms, in trending after {} ms", in_list.as_millis(), in_trending.as_millis()))
+}
+
+/// A product's trending score as a share of the highest.
+fn share_of_top(trending: &Value, product_id: &str) -> Option<f64> {
+    let top = trending["items"][0]["score"].as_f64()?;
+    let items = trending["items"].as_array()?;
+    let item = items.iter().find(|item| item["product"]["product_id"].as_str() == Some(product_id))?;
+    Some(item["score"].as_f64()? / top)
+}
+
+async fn still_trending(web: &Web, before: &Value) -> anyhow::Result<String> {
+    let top = |list: &Value| product_ids(list).into_iter().take(10).collect::<BTreeSet<_>>();
+    let kept = top(before).intersection(&top(&trending(web).await?)).count();
+    ensure!(kept >= 9, "only {kept} of the former top 10 are still there");
+    Ok(format!("{kept} of the former top 10 are still there"))
+}
+
+async fn settled(web: &Web) -> anyhow::Result<String> {
+    shop::wait_until_folded(web, SETTLE_LIMIT).await?;
+    let state = web.get("/v1/pipeline").await?;
+    let mut found = Vec::new();
+    for processor in state["processors"].as_array().context("the pipeline has no processors")? {
+        let (name, lag) = (&processor["processor"], &processor["lag"]);
+        let dead = &processor["dead_letters"]["count"];
+        ensure!(*lag == json!(0), "{name} lags by {lag}");
+        ensure!(*dead == json!(0), "{name} has {dead} dead letters, the last: {}", processor["dead_letters"]["last"]);
+        found.push(format!("{} 0/0", name.as_str().unwrap_or_default()));
+    }
+    Ok(found.join(", "))
+}
+
+/// Asks until the answer is as wanted.
+async fn eventually(web: &Web, path: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<()> {
+    let started = Instant::now();
+    while started.elapsed() < VISIBLE_LIMIT {
+        if wanted(&web.get(path).await?) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    bail!("not within {VISIBLE_LIMIT:?}")
+}

@@ -1,0 +1,160 @@
+//! `jangbogo demo`: the whole pipeline on real servers, with a real year of orders; and its check of itself.
+
+mod census;
+mod checks;
+mod processes;
+mod shop;
+mod sums;
+mod web;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use ::stack::{Options, Progress, Server, ServerState, Stack, without_password};
+use anyhow::{Context as _, bail};
+use clap::Args;
+use runtime::config::Connections;
+use runtime::shutdown::Shutdown;
+use runtime::topology::{Topology, apply};
+
+use self::processes::Processes;
+use self::web::Web;
+use crate::output::{print, table};
+
+/// How long the fold of the whole demo shop may take on a slow machine.
+const SETTLE_LIMIT: Duration = Duration::from_mins(20);
+
+/// Runs the whole pipeline with the demo shop: servers, processors, gateway and query service
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  jangbogo demo                     stays up until Ctrl-C, which stops everything and keeps the data
+  jangbogo demo --once              checks the running system, prints a summary, stops, and exits 0 if all was well
+  jangbogo --namespace try demo     a second demo shop on the same servers
+
+The first start installs the servers if need be and imports a real year of orders; later ones find both there.")]
+pub struct Arguments {
+    /// Check the running system, print a summary, and stop
+    #[arg(long)]
+    once: bool,
+    /// Where the gateway listens
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    gateway: SocketAddr,
+    /// Where the query service listens
+    #[arg(long, default_value = "127.0.0.1:8081")]
+    query: SocketAddr,
+}
+
+/// Runs the demo.
+///
+/// # Errors
+/// When a part of it does not start, or a check fails; the message names which.
+pub async fn run(arguments: Arguments, options: &Options, connections: Connections) -> anyhow::Result<()> {
+    let shutdown = Shutdown::on_signals()?;
+    let stop = shutdown.token();
+    let started = Instant::now();
+    let were_up = servers_that_run(options).await?;
+    let mut processes = Processes::default();
+    let demonstration = async {
+        let stack = Stack::up(options, &Progress::on_standard_error()).await?;
+        let connections = at_stack(connections, &stack);
+        demonstrate(&arguments, options, &stack, &connections, &mut processes, started).await
+    };
+    let outcome = tokio::select! {
+        outcome = demonstration => outcome,
+        () = stop.cancelled() => Ok(()),
+    };
+    eprintln!("stopping …");
+    let stopping = Instant::now();
+    processes.stop().await;
+    if were_up.is_empty() {
+        Stack::down(options, &Progress::silent()).await.context("the servers did not stop")?;
+        eprintln!("stopped everything in {:.1} s; the data is kept", stopping.elapsed().as_secs_f64());
+    } else {
+        eprintln!("stopped in {:.1} s; the servers ran before and go on", stopping.elapsed().as_secs_f64());
+    }
+    outcome
+}
+
+async fn demonstrate(
+    arguments: &Arguments,
+    options: &Options,
+    stack: &Stack,
+    connections: &Connections,
+    processes: &mut Processes,
+    started: Instant,
+) -> anyhow::Result<()> {
+    apply(&Topology::embedded()?, connections).await.context("the topics were not created")?;
+    runtime::database::migrate(connections).await.context("the migrations were not applied")?;
+    processes.start(&logs(options), connections, arguments).await?;
+    let web = Web::new(arguments.gateway, arguments.query)?;
+    let expected = shop::load(connections).await?;
+    let addresses = processes.addresses();
+    let folding = async {
+        web.ready(&addresses).await?;
+        shop::wait_until_folded(&web, SETTLE_LIMIT).await
+    };
+    let what_died = tokio::select! {
+        folded = folding => { folded?; None }
+        died = processes.first_to_end() => Some(died),
+    };
+    if let Some(died) = what_died {
+        bail!(died);
+    }
+    eprintln!("ready after {:.1} s", started.elapsed().as_secs_f64());
+    if arguments.once {
+        let checks = checks::run(connections, &web, &expected).await?;
+        print(&checks.to_text())?;
+        return checks.outcome();
+    }
+    print(&overview(stack, connections, processes, arguments))?;
+    bail!(processes.first_to_end().await)
+}
+
+/// The servers that run already: the demo stops only what it started.
+async fn servers_that_run(options: &Options) -> anyhow::Result<Vec<Server>> {
+    let servers = Stack::status(options).await?;
+    Ok(servers.into_iter().filter(|server| server.state == ServerState::Up).map(|server| server.server).collect())
+}
+
+fn at_stack(connections: Connections, stack: &Stack) -> Connections {
+    let addresses = stack.addresses().clone();
+    Connections {
+        kafka: addresses.kafka,
+        postgres: addresses.postgres,
+        redis: addresses.redis,
+        elasticsearch: addresses.elasticsearch,
+        ..connections
+    }
+}
+
+fn logs(options: &Options) -> PathBuf {
+    options.directory.join("logs")
+}
+
+fn overview(stack: &Stack, connections: &Connections, processes: &Processes, arguments: &Arguments) -> String {
+    let mut rows = table(["what", "where", "log"]);
+    let addresses = stack.addresses();
+    for (server, address) in [
+        ("kafka", &addresses.kafka),
+        ("postgres", &addresses.postgres),
+        ("redis", &addresses.redis),
+        ("elasticsearch", &addresses.elasticsearch),
+    ] {
+        rows.add_row([server, &without_password(address), ""]);
+    }
+    for process in processes.all() {
+        rows.add_row([process.name, &process.address, &process.log.display().to_string()]);
+    }
+    let namespace = match connections.namespace.to_string() {
+        name if name.is_empty() => String::new(),
+        name => format!("--namespace {name} "),
+    };
+    format!(
+        "\n{rows}\n\nTry:\n  curl -s http://{query}/v1/members/17841/recommendations\n  \
+         curl -s 'http://{query}/v1/search?q=red+lunch+bag'\n  \
+         jangbogo {namespace}events tail order-completed\n\nCtrl-C stops everything and keeps the data.\n",
+        query = arguments.query,
+    )
+}

@@ -1,0 +1,82 @@
+//! The demo shop: imported unless it is in the log already, then waited for until it is folded.
+
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use indicatif::{ProgressBar, ProgressStyle};
+use runtime::config::Connections;
+use serde_json::Value;
+
+use super::census::Census;
+use super::web::Web;
+use crate::events::import::{self, ImportArguments, Report};
+
+/// Imports the demo shop if the log does not hold all of it, and gives what the importer says is in it.
+///
+/// # Errors
+/// When the shipped file or Kafka cannot be read, or the import fails.
+pub async fn load(connections: &Connections) -> anyhow::Result<Report> {
+    let arguments = ImportArguments::default();
+    let report = import::read(&arguments, connections).await?.report;
+    let census = Census::take(connections).await?;
+    let wanted = u64::from(report.products) + report.orders + report.cancellations;
+    if census.imported_events() == wanted {
+        eprintln!("the demo shop is in the log: {wanted} events");
+        return Ok(report);
+    }
+    eprintln!("importing the demo shop: {wanted} events …");
+    import::import(&arguments, connections).await?;
+    Ok(report)
+}
+
+/// Waits until every processor has folded the log to its end and published what changed, with a progress bar.
+///
+/// # Errors
+/// When that takes longer than the limit, or the query service does not answer.
+pub async fn wait_until_folded(web: &Web, limit: Duration) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("folding {wide_bar} {human_pos}/{human_len} events · {msg}") {
+        bar.set_style(style);
+    }
+    let mut told = Instant::now();
+    loop {
+        let state = web.get("/v1/pipeline").await?;
+        if state["settled"].as_bool() == Some(true) {
+            bar.finish_and_clear();
+            return Ok(());
+        }
+        let Outstanding { folded, end, stale } = outstanding(&state);
+        bar.set_length(end);
+        bar.set_position(folded);
+        bar.set_message(format!("{stale} values to publish"));
+        if !io::stderr().is_terminal() && told.elapsed() > Duration::from_secs(5) {
+            told = Instant::now();
+            eprintln!("folding: {folded} of {end} events, {stale} values to publish");
+        }
+        if started.elapsed() > limit {
+            bail!("the log is not folded after {limit:?}: {state}");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// What is left to do, over all processors.
+struct Outstanding {
+    folded: u64,
+    end: u64,
+    stale: u64,
+}
+
+fn outstanding(state: &Value) -> Outstanding {
+    let mut all = Outstanding { folded: 0, end: 0, stale: 0 };
+    for processor in state["processors"].as_array().into_iter().flatten() {
+        all.stale += processor["publishing"]["stale"].as_u64().unwrap_or_default();
+        for partition in processor["partitions"].as_array().into_iter().flatten() {
+            all.folded += partition["next_offset"].as_u64().unwrap_or_default();
+            all.end += partition["end_offset"].as_u64().unwrap_or_default();
+        }
+    }
+    all
+}
