@@ -69,3 +69,64 @@ fn fold(event: &Event, _: &Shop, deltas: &mut Deltas) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use events::{CategoryId, Currency, Money, ProductRetired, ProductUpserted, Text};
+
+    use super::PROJECTION;
+    use crate::testing::{at, given, product};
+
+    fn named(title: &str) -> ProductUpserted {
+        ProductUpserted {
+            product_id: product("lamp"),
+            title: Text::new(title).unwrap(),
+            description: None,
+            category: None,
+            brand: None,
+            price: None,
+            stock: None,
+            attributes: [].into(),
+        }
+    }
+
+    fn retired() -> ProductRetired {
+        ProductRetired { product_id: product("lamp") }
+    }
+
+    #[test]
+    fn the_newest_description_replaces_all_of_the_older_one_whatever_comes_first() {
+        let older = ProductUpserted {
+            category: Some(CategoryId::new("light").unwrap()),
+            price: Some(Money { amount_minor: 9900, currency: Currency::new("KRW").unwrap() }),
+            stock: Some(3),
+            attributes: [(Text::new("color").unwrap(), Text::new("red").unwrap())].into(),
+            ..named("램프")
+        };
+        let alone = given(&PROJECTION, [older.clone().into()]);
+        let values = r#"category="light" price_minor=9900 currency="KRW" stock=3 further="{\"color\":\"red\"}""#;
+        assert_eq!(alone.rows("product"), [format!("lamp: title=\"램프\" {values} retired=false")]);
+
+        let newest = "2011-03-02T00:00:00Z";
+        for facts in [[older.clone().into(), at(newest, named("Lamp"))], [at(newest, named("Lamp")), older.into()]] {
+            let folded = given(&PROJECTION, facts);
+            assert_eq!(folded.rows("product"), [r#"lamp: title="Lamp" further="{}" retired=false"#]);
+        }
+    }
+
+    #[test]
+    fn a_retired_product_keeps_its_description_and_a_later_upsert_brings_it_back() {
+        let sold_out = at("2011-03-02T00:00:00Z", retired());
+        let folded = given(&PROJECTION, [sold_out, named("Lamp").into()]);
+        assert_eq!(folded.rows("product"), [r#"lamp: title="Lamp" further="{}" retired=true"#]);
+
+        let back = at("2011-03-03T00:00:00Z", named("Lamp"));
+        let folded = given(&PROJECTION, [back, at("2011-03-02T00:00:00Z", retired())]);
+        assert_eq!(folded.rows("product"), [r#"lamp: title="Lamp" further="{}" retired=false"#]);
+    }
+
+    #[test]
+    fn a_product_known_only_by_its_retirement_has_no_description() {
+        assert_eq!(given(&PROJECTION, [retired().into()]).rows("product"), ["lamp: retired=true"]);
+    }
+}

@@ -75,3 +75,61 @@ fn basket(items: &[OrderItem]) -> Vec<&ProductId> {
     }
     by_product.into_iter().map(|(product_id, _)| product_id).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{cancellation, given, order};
+
+    #[test]
+    fn every_two_products_of_an_order_are_a_pair_once() {
+        let lines = [("lamp", 1, 500), ("cup", 2, 300), ("bag", 1, 900), ("cup", 5, 750)];
+        let folded = given(&PROJECTION, [order(Some("kim"), &lines).into(), order(None, &lines[..2]).into()]);
+        assert_eq!(folded.rows("product_pair"), ["bag cup: orders=1", "bag lamp: orders=1", "cup lamp: orders=2"]);
+        assert_eq!(folded.rows("product_orders"), ["bag: orders=1", "cup: orders=2", "lamp: orders=2"]);
+    }
+
+    #[test]
+    fn a_cancellation_leaves_pairs_alone() {
+        let lines = [("lamp", 1, 500), ("cup", 2, 300)];
+        let folded = given(&PROJECTION, [order(None, &lines).into(), cancellation(None, &lines).into()]);
+        assert_eq!(folded.rows("product_pair"), ["cup lamp: orders=1"]);
+        assert_eq!(folded.rows("product_orders"), ["cup: orders=1", "lamp: orders=1"]);
+    }
+
+    /// Lines of products `p00`, `p01` …, each costing as much as the function says.
+    fn large_basket(count: usize, total: fn(usize) -> i64) -> Vec<(String, i64)> {
+        (0..count).map(|number| (format!("p{number:02}"), total(number))).collect()
+    }
+
+    fn products_kept(basket: &[(String, i64)]) -> Vec<String> {
+        let lines: Vec<_> = basket.iter().map(|(product_id, total)| (&**product_id, 1, *total)).collect();
+        let folded = given(&PROJECTION, [order(None, &lines).into()]);
+        assert_eq!(folded.rows("product_pair").len(), MAX_BASKET * (MAX_BASKET - 1) / 2);
+        folded.rows("product_orders").iter().map(|row| row.replace(": orders=1", "")).collect()
+    }
+
+    #[test]
+    fn of_a_large_basket_the_dearest_products_make_pairs() {
+        let mut basket = large_basket(35, |number| i64::try_from(number).unwrap() * 10);
+        let dearest: Vec<String> = (5..35).map(|number| format!("p{number:02}")).collect();
+        assert_eq!(products_kept(&basket), dearest);
+        basket.reverse();
+        assert_eq!(products_kept(&basket), dearest, "whatever the order of the lines");
+    }
+
+    #[test]
+    fn lines_of_one_product_count_together_and_ties_go_to_the_smaller_id() {
+        let mut basket = large_basket(32, |_| 100);
+        basket.extend([("p31".to_owned(), 1), ("p30".to_owned(), 1)]);
+        let kept: Vec<String> = (0..28).chain([30, 31]).map(|number| format!("p{number:02}")).collect();
+        assert_eq!(products_kept(&basket), kept);
+    }
+
+    #[test]
+    fn a_basket_at_the_limit_is_whole_however_many_lines_it_has() {
+        let mut basket = large_basket(MAX_BASKET, |_| 100);
+        basket.extend(basket.clone());
+        assert_eq!(products_kept(&basket).len(), MAX_BASKET);
+    }
+}

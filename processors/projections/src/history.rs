@@ -1,5 +1,7 @@
 //! What each member bought and looked at.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use events::{Data, Event, MemberId, ProductId, Topic};
 use runtime::fold::{Deltas, Projection, Shop, TableMarker as _, Target, View, ViewKeys, Watch};
@@ -69,8 +71,11 @@ fn fold(event: &Event, _: &Shop, deltas: &mut Deltas) {
     let member_id = match &event.data {
         Data::OrderCompleted(order) => {
             let Some(member_id) = &order.member_id else { return };
+            let mut products = BTreeSet::new();
             for item in &order.items {
-                act(member_id, &item.product_id, Acts { orders: 1, units: item.quantity.units(), ..NOTHING });
+                // A product on two lines of an order was ordered once.
+                let orders = i64::from(products.insert(&item.product_id));
+                act(member_id, &item.product_id, Acts { orders, units: item.quantity.units(), ..NOTHING });
             }
             member_id
         }
@@ -95,4 +100,61 @@ fn fold(event: &Event, _: &Shop, deltas: &mut Deltas) {
     };
     deltas.put(MemberKey { member_id }, Activity { events: 1 });
     deltas.put(MemberKey { member_id }, Presence { newest });
+}
+
+#[cfg(test)]
+mod tests {
+    use events::{CartItemAdded, ProductViewed, Quantity, RecommendationClicked, WishlistItemAdded};
+
+    use super::*;
+    use crate::testing::{at, cancellation, given, member, order, product};
+
+    #[test]
+    fn each_act_of_a_member_counts_by_product() {
+        let (member_id, product_id) = (member("kim"), product("lamp"));
+        let quantity = Quantity::new(7).unwrap();
+        let folded = given(
+            &PROJECTION,
+            [
+                order(Some("kim"), &[("lamp", 2, 500), ("cup", 1, 300)]).into(),
+                ProductViewed { member_id: Some(member_id.clone()), product_id: product_id.clone() }.into(),
+                CartItemAdded { member_id: member_id.clone(), product_id: product_id.clone(), quantity }.into(),
+                WishlistItemAdded { member_id: member_id.clone(), product_id: product_id.clone() }.into(),
+                RecommendationClicked { member_id, product_id, recommendation_id: None }.into(),
+            ],
+        );
+        let newest = "newest=2011-03-01T03:00:00+00:00";
+        assert_eq!(folded.rows("member"), [format!("kim: events=5 {newest}")]);
+        assert_eq!(
+            folded.rows("member_product"),
+            [
+                format!("kim cup: orders=1 units=1 views=0 carts=0 wishes=0 clicks=0 {newest}"),
+                format!("kim lamp: orders=1 units=2 views=1 carts=1 wishes=1 clicks=1 {newest}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_product_on_two_lines_was_ordered_once() {
+        let folded = given(&PROJECTION, [order(Some("kim"), &[("lamp", 2, 500), ("lamp", 3, 750)]).into()]);
+        let acts = "orders=1 units=5 views=0 carts=0 wishes=0 clicks=0";
+        assert_eq!(folded.rows("member_product"), [format!("kim lamp: {acts} newest=2011-03-01T03:00:00+00:00")]);
+    }
+
+    #[test]
+    fn the_newest_act_is_kept_whatever_comes_last() {
+        let order = order(Some("kim"), &[("lamp", 1, 250)]);
+        let folded = given(&PROJECTION, [at("2011-03-09T00:00:00Z", order.clone()), order.into()]);
+        assert_eq!(folded.rows("member"), ["kim: events=2 newest=2011-03-09T00:00:00+00:00"]);
+    }
+
+    #[test]
+    fn anonymous_shoppers_and_cancellations_leave_no_history() {
+        let lines = [("lamp", 1, 250)];
+        let seen = ProductViewed { member_id: None, product_id: product("lamp") };
+        let taken_back = cancellation(Some("kim"), &lines);
+        let folded = given(&PROJECTION, [order(None, &lines).into(), seen.into(), taken_back.into()]);
+        assert_eq!(folded.rows("member"), [""; 0]);
+        assert_eq!(folded.rows("member_product"), [""; 0]);
+    }
 }

@@ -6,6 +6,8 @@ pub mod history;
 pub mod popularity;
 pub mod purchases;
 pub mod sales;
+#[cfg(test)]
+mod testing;
 
 use runtime::fold::Processor;
 
@@ -40,4 +42,31 @@ pub static PROCESSORS: &[&Processor] = &[&RECOMMENDATION, &ANALYTICS, &ES_SYNC];
 #[must_use]
 pub fn processor(name: &str) -> Option<&'static Processor> {
     PROCESSORS.iter().copied().find(|processor| processor.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use events::{Envelope, Event, EventType};
+
+    use super::PROCESSORS;
+    use crate::testing::Folded;
+
+    /// One snapshot for each processor: the rows of every event type's example, each on its own.
+    #[test]
+    fn the_example_of_every_event_is_folded() {
+        let time = DateTime::parse_from_rfc3339("2010-12-01T08:26:00Z").unwrap().to_utc();
+        for processor in PROCESSORS {
+            let mut lines = Vec::new();
+            for event_type in EventType::ALL {
+                let envelope = Envelope::new("1", "example", time);
+                let folded = Folded::new(processor, &[Event { envelope, data: event_type.example() }]);
+                lines.push(event_type.name().to_owned());
+                for table in processor.tables() {
+                    lines.extend(folded.rows(table.name).iter().map(|row| format!("    {} {row}", table.name)));
+                }
+            }
+            insta::assert_snapshot!(processor.name, lines.join("\n"));
+        }
+    }
 }

@@ -81,3 +81,43 @@ fn fold(event: &Event, shop: &Shop, deltas: &mut Deltas) {
     };
     deltas.put(ProductDay { product_id, day }, interest);
 }
+
+#[cfg(test)]
+mod tests {
+    use events::{CartItemAdded, ProductViewed, Quantity, RecommendationClicked, WishlistItemAdded};
+
+    use super::PROJECTION;
+    use crate::testing::{at, cancellation, given, member, order, product};
+
+    #[test]
+    fn attention_of_members_and_strangers_counts_by_product() {
+        let (member_id, product_id) = (member("kim"), product("lamp"));
+        let quantity = Quantity::new(7).unwrap();
+        let folded = given(
+            &PROJECTION,
+            [
+                order(None, &[("lamp", 2, 500), ("cup", 1, 300), ("lamp", 1, 250)]).into(),
+                ProductViewed { member_id: None, product_id: product_id.clone() }.into(),
+                CartItemAdded { member_id: member_id.clone(), product_id: product_id.clone(), quantity }.into(),
+                WishlistItemAdded { member_id: member_id.clone(), product_id: product_id.clone() }.into(),
+                RecommendationClicked { member_id, product_id, recommendation_id: None }.into(),
+                cancellation(None, &[("lamp", 1, 250)]).into(),
+            ],
+        );
+        assert_eq!(
+            folded.rows("product_day"),
+            ["cup 2011-03-01: orders=1 units=1", "lamp 2011-03-01: orders=1 units=3 views=1 carts=1 wishes=1 clicks=1",]
+        );
+    }
+
+    #[test]
+    fn days_begin_at_midnight_in_the_shop() {
+        let order = order(None, &[("lamp", 1, 250)]);
+        let before = at("2011-03-01T14:59:59.999999Z", order.clone());
+        let folded = given(&PROJECTION, [before, at("2011-03-01T15:00:00Z", order)]);
+        assert_eq!(
+            folded.rows("product_day"),
+            ["lamp 2011-03-01: orders=1 units=1", "lamp 2011-03-02: orders=1 units=1"]
+        );
+    }
+}

@@ -53,3 +53,29 @@ fn fold(event: &Event, shop: &Shop, deltas: &mut Deltas) {
     };
     deltas.put(MemberOrder { event: event.envelope.hash() }, fact);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PROJECTION;
+    use crate::testing::{at, cancellation, given, order};
+
+    #[test]
+    fn an_order_of_a_member_is_one_fact() {
+        let lines = [("lamp", 2, 500), ("cup", 1, 300), ("lamp", 1, 250)];
+        let strangers = order(None, &lines);
+        let taken_back = cancellation(Some("kim"), &lines);
+        let folded = given(&PROJECTION, [order(Some("kim"), &lines).into(), strangers.into(), taken_back.into()]);
+        let fact = "ordered_at=2011-03-01T03:00:00+00:00 hour=12 units=4 value_minor=1050";
+        assert_eq!(folded.rows("member_order"), [format!(r#"#1: member_id="kim" {fact} currency="KRW""#)]);
+    }
+
+    #[test]
+    fn hours_are_those_of_the_shop() {
+        let order = order(Some("kim"), &[("lamp", 1, 250)]);
+        let before = at("2011-03-01T14:59:59.999999Z", order.clone());
+        let folded = given(&PROJECTION, [before, at("2011-03-01T15:00:00Z", order)]);
+        let rows = folded.rows("member_order").join("\n");
+        assert!(rows.contains("ordered_at=2011-03-01T14:59:59.999999+00:00 hour=23 "), "{rows}");
+        assert!(rows.contains("ordered_at=2011-03-01T15:00:00+00:00 hour=0 "), "{rows}");
+    }
+}

@@ -103,3 +103,57 @@ fn fold(event: &Event, shop: &Shop, deltas: &mut Deltas) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use events::ProductViewed;
+
+    use super::PROJECTION;
+    use crate::testing::{at, cancellation, given, order, product};
+
+    #[test]
+    fn every_line_is_a_fact_of_its_own() {
+        let ordered = order(Some("kim"), &[("lamp", 2, 500), ("lamp", 1, 250)]);
+        let folded = given(&PROJECTION, [ordered.into(), cancellation(None, &[("lamp", 1, 250)]).into()]);
+        let mut rows = folded.rows("order_line");
+        rows.sort();
+        let kim = r#"order_id="order" member_id="kim" product_id="lamp" day=2011-03-01 cancelled=false"#;
+        let nobody = r#"order_id="order" product_id="lamp" day=2011-03-01 cancelled=true"#;
+        assert_eq!(
+            rows,
+            [
+                format!(r#"#1 0: {kim} units=2 total_minor=500 currency="KRW""#),
+                format!(r#"#1 1: {kim} units=1 total_minor=250 currency="KRW""#),
+                format!(r#"#2 0: {nobody} units=1 total_minor=250 currency="KRW""#),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_taken_back_counts_apart_on_its_own_day() {
+        let taken_back = cancellation(None, &[("lamp", 1, 250)]);
+        let folded = given(
+            &PROJECTION,
+            [
+                order(None, &[("lamp", 2, 500), ("lamp", 1, 250)]).into(),
+                taken_back.clone().into(),
+                at("2011-03-01T15:00:00Z", taken_back),
+            ],
+        );
+        assert_eq!(
+            folded.rows("product_sales"),
+            [
+                "lamp 2011-03-01 KRW: sold_units=3 sold_minor=750 cancelled_units=1 cancelled_minor=250",
+                "lamp 2011-03-02 KRW: cancelled_units=1 cancelled_minor=250",
+            ]
+        );
+    }
+
+    #[test]
+    fn looks_count_by_product_and_day_of_the_shop() {
+        let seen = ProductViewed { member_id: None, product_id: product("lamp") };
+        let late = at("2011-03-01T14:59:59Z", seen.clone());
+        let folded = given(&PROJECTION, [seen.clone().into(), late, at("2011-03-02T00:00:00+09:00", seen)]);
+        assert_eq!(folded.rows("product_views"), ["lamp 2011-03-01: views=2", "lamp 2011-03-02: views=1"]);
+    }
+}
