@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const MIN_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(4);
 
-/// Says whether to try. While the server is away one attempt is let through after each pause.
+/// Says whether to ask. While the server is away nobody asks, but for one probe after each pause.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     state: Mutex<State>,
@@ -17,21 +17,31 @@ pub(super) struct Breaker {
 struct State {
     /// Failures since the last success.
     failures: u32,
-    /// When the next attempt may be made; none while all is well.
-    next_attempt: Option<Instant>,
+    /// When to probe next; none while all is well.
+    next_probe: Option<Instant>,
+}
+
+/// What to do about a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Advice {
+    /// It is well: ask it.
+    Ask,
+    /// It may be back: probe it, without waiting for that.
+    Probe,
+    /// It is away.
+    Avoid,
 }
 
 impl Breaker {
-    /// Whether an attempt may be made now.
-    pub(super) fn allows(&self, now: Instant) -> bool {
+    pub(super) fn advice(&self, now: Instant) -> Advice {
         let mut state = self.state();
-        match state.next_attempt {
-            None => true,
-            Some(at) if now < at => false,
+        match state.next_probe {
+            None => Advice::Ask,
+            Some(at) if now < at => Advice::Avoid,
             Some(_) => {
-                // Whoever comes while this attempt is under way does not wait for it.
-                state.next_attempt = Some(now + pause(state.failures));
-                true
+                // One probe at a time.
+                state.next_probe = Some(now + pause(state.failures));
+                Advice::Probe
             }
         }
     }
@@ -44,7 +54,7 @@ impl Breaker {
     /// Gives whether this is the outage's first failure.
     pub(super) fn failed(&self, now: Instant) -> bool {
         let mut state = self.state();
-        state.next_attempt = Some(now + pause(state.failures));
+        state.next_probe = Some(now + pause(state.failures));
         state.failures = state.failures.saturating_add(1);
         state.failures == 1
     }
@@ -63,22 +73,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outage_lets_one_attempt_through_after_each_pause() {
+    fn an_outage_is_probed_after_each_pause() {
         let breaker = Breaker::default();
         let start = Instant::now();
         let after = |milliseconds| start + Duration::from_millis(milliseconds);
-        assert!(breaker.allows(start) && breaker.allows(start));
+        assert_eq!(breaker.advice(start), Advice::Ask);
         assert!(breaker.failed(start));
-        assert!(!breaker.failed(start), "attempts that were under way are of the same outage");
-        assert!(!breaker.allows(after(400)));
-        assert!(breaker.allows(after(500)));
-        assert!(!breaker.allows(after(500)), "one attempt at a time");
+        assert!(!breaker.failed(start), "requests that were under way are of the same outage");
+        assert_eq!(breaker.advice(after(400)), Advice::Avoid);
+        assert_eq!(breaker.advice(after(500)), Advice::Probe);
+        assert_eq!(breaker.advice(after(500)), Advice::Avoid, "one probe at a time");
         assert!(!breaker.failed(after(600)));
-        assert!(!breaker.allows(after(1000)));
-        assert!(breaker.allows(after(1600)));
+        assert_eq!(breaker.advice(after(1000)), Advice::Avoid);
+        assert_eq!(breaker.advice(after(1600)), Advice::Probe);
         assert!(breaker.succeeded());
         assert!(!breaker.succeeded());
-        assert!(breaker.allows(after(1600)) && breaker.allows(after(1600)));
+        assert_eq!(breaker.advice(after(1600)), Advice::Ask);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Published values in Redis, and the texts that are cached there.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_redis::{Connection, Pool};
@@ -9,7 +10,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::ViewKey;
-use super::breaker::Breaker;
+use super::breaker::{Advice, Breaker};
 use crate::fold::Target;
 use crate::namespace::Namespace;
 use crate::publisher::{FIELD_PROMOTION, FIELD_VALUE, PublishError};
@@ -46,17 +47,17 @@ impl Found {
     }
 }
 
-/// Redis as a reader sees it: fast, or not there.
-#[derive(Debug)]
+/// Redis as a reader sees it: fast, or not there. Clones share its state.
+#[derive(Clone, Debug)]
 pub(super) struct PublishedViews {
     pool: Pool,
     namespace: Namespace,
-    breaker: Breaker,
+    breaker: Arc<Breaker>,
 }
 
 impl PublishedViews {
     pub(super) fn new(pool: Pool, namespace: Namespace) -> Self {
-        Self { pool, namespace, breaker: Breaker::default() }
+        Self { pool, namespace, breaker: Arc::default() }
     }
 
     /// Looks for values, all in one round trip.
@@ -125,8 +126,18 @@ impl PublishedViews {
 
     /// The answers; none while Redis is away.
     async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Option<T> {
-        if !self.breaker.allows(Instant::now()) {
-            return None;
+        match self.breaker.advice(Instant::now()) {
+            Advice::Ask => {}
+            Advice::Avoid => return None,
+            Advice::Probe => {
+                let probing = self.clone();
+                tokio::spawn(async move {
+                    if probing.ping().await.is_err() {
+                        probing.breaker.failed(Instant::now());
+                    }
+                });
+                return None;
+            }
         }
         match self.attempt(pipeline).await {
             Ok(answers) => Some(answers),
