@@ -1,5 +1,7 @@
 //! Garbage on every topic: it is kept with cause and position, and stops nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::collections::BTreeSet;
@@ -24,8 +26,11 @@ fn types_of(topic: Topic) -> impl Iterator<Item = &'static EventType> {
     EventType::ALL.iter().filter(move |event_type| event_type.topic() == topic)
 }
 
-/// Header names and values of a good event, with some replaced.
-fn headers(event: &Event, replaced: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
+/// Header names and values.
+type RawHeaders = Vec<(String, Vec<u8>)>;
+
+/// Those of a good event, with some replaced.
+fn headers(event: &Event, replaced: &[(&str, &str)]) -> RawHeaders {
     let encoded = event.encode().unwrap();
     let value = |name: &str, value: String| {
         let replacement = replaced.iter().find(|(replaced, _)| *replaced == name);
@@ -45,7 +50,7 @@ async fn garbage_goes_to_the_dead_letters_and_the_good_events_around_it_are_fold
         let future = Envelope::new("future", "test", Utc::now() + TimeDelta::hours(2));
         let late = Event { envelope: future, data: event_type.example() };
         let two_megabytes = vec![b'x'; 2 << 20];
-        let garbage: [(Vec<(String, Vec<u8>)>, Vec<u8>); 6] = [
+        let garbage: [(RawHeaders, Vec<u8>); 6] = [
             (Vec::new(), b"\xff\xfe no headers, no text".to_vec()),
             (headers(&good, &[]), b"{".to_vec()),
             (headers(&good, &[]), b"{\"surprise\": true}".to_vec()),

@@ -1,6 +1,7 @@
 //! What end-to-end tests share: the real servers, and a shop of its own for each test.
 
 #![allow(dead_code, missing_docs, reason = "each test file uses a part of it")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
@@ -154,7 +155,7 @@ impl Shop {
 
     /// Waits until every processor has folded the log to its end and published what changed.
     pub async fn settle(&self) {
-        self.settle_within(Duration::from_secs(240)).await;
+        self.settle_within(Duration::from_mins(4)).await;
     }
 
     pub async fn settle_within(&self, limit: Duration) {
@@ -236,7 +237,7 @@ impl Shop {
                 client.post(format!("{base}/_search")).json(&query).send().await.unwrap().json().await.unwrap();
             let hits = answer["hits"]["hits"].as_array().unwrap_or_else(|| panic!("{answer}"));
             let Some(last) = hits.last() else { return documents };
-            after = last["sort"][0].as_str().unwrap().to_owned();
+            last["sort"][0].as_str().unwrap().clone_into(&mut after);
             documents.extend(hits.iter().map(|hit| (hit["_id"].as_str().unwrap().to_owned(), hit["_source"].clone())));
         }
     }

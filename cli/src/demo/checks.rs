@@ -78,7 +78,7 @@ pub async fn run(connections: &Connections, web: &Web, expected: &Report) -> any
 fn produced(census: &Census, expected: &Report) -> anyhow::Result<String> {
     let mut found = Vec::new();
     for (topic, wanted) in [
-        (Topic::CatalogEvents, u64::from(expected.products)),
+        (Topic::CatalogEvents, expected.products),
         (Topic::OrderCompleted, expected.orders),
         (Topic::UserBehavior, expected.cancellations),
     ] {

@@ -20,7 +20,7 @@ pub async fn load(connections: &Connections) -> anyhow::Result<Report> {
     let arguments = ImportArguments::default();
     let report = import::read(&arguments, connections).await?.report;
     let census = Census::take(connections).await?;
-    let wanted = u64::from(report.products) + report.orders + report.cancellations;
+    let wanted = report.products + report.orders + report.cancellations;
     if census.imported_events() == wanted {
         eprintln!("the demo shop is in the log: {wanted} events");
         return Ok(report);
