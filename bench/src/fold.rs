@@ -1,0 +1,208 @@
+//! Orders from Kafka into Postgres: how fast, and with how much memory.
+
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use events::Topic;
+use runtime::store::{Live, live};
+use rustix::process::{Pid, Signal, kill_process};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+use tokio::process::Child;
+
+use super::FoldArguments;
+use super::case::{CASES, Case};
+use super::limits::{copy_rows, count_lines, drain_topics, end_offsets};
+use super::report::{CaseReport, Report, median};
+use super::shop::{Shop, build_programs, sibling};
+
+/// The topics that orders and cancellations are in.
+const ORDER_TOPICS: &[Topic] = &[Topic::OrderCompleted, Topic::UserBehavior];
+/// How often the checkpoints are read. Each time costs Postgres next to nothing.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// How long a processor may stand still.
+const STANDSTILL_LIMIT: Duration = Duration::from_secs(120);
+/// How long it may take to publish what was folded.
+const PUBLISH_LIMIT: Duration = Duration::from_secs(600);
+/// How long it may take to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+
+/// What one round measured of a case.
+struct Measured {
+    folding: Duration,
+    publishing: Option<Duration>,
+    peak_kib: u64,
+    copying: Duration,
+    rows: u64,
+}
+
+/// Measures everything and removes what that left behind.
+///
+/// # Errors
+/// When a server is away, or a process under test fails or stands still.
+pub async fn run(arguments: &FoldArguments) -> anyhow::Result<Report> {
+    build_programs().await?;
+    let shop = Shop::open().await?;
+    let report = measure(&shop, arguments).await;
+    let closed = shop.close().await;
+    let report = report?;
+    closed?;
+    Ok(report)
+}
+
+async fn measure(shop: &Shop, arguments: &FoldArguments) -> anyhow::Result<Report> {
+    shop.import().await?;
+    let orders = end_offsets(&shop.connections, ORDER_TOPICS)?.iter().map(|(_, _, end)| *end).sum();
+    let cases: Vec<&'static Case> =
+        if arguments.cases.is_empty() { CASES.iter().collect() } else { arguments.cases.clone() };
+    let lines = count_lines(&shop.connections, ORDER_TOPICS)?;
+    let mut drained = Vec::new();
+    let mut measured: Vec<Vec<Measured>> = cases.iter().map(|_| Vec::new()).collect();
+    for round in 1..=arguments.rounds {
+        let draining = drain_topics(&shop.connections, ORDER_TOPICS)?;
+        eprintln!("round {round}: a bare consumer took {:.2} s", draining.as_secs_f64());
+        drained.push(draining);
+        for (case, measured) in cases.iter().zip(&mut measured) {
+            let one = measure_case(shop, case, !arguments.no_publishing).await.context(case.name)?;
+            eprintln!(
+                "round {round}: {} took {:.2} s, COPY of its rows {:.2} s",
+                case.name,
+                one.folding.as_secs_f64(),
+                one.copying.as_secs_f64()
+            );
+            measured.push(one);
+        }
+    }
+    let drain_seconds = median(drained.iter().map(Duration::as_secs_f64));
+    let reports = cases.iter().zip(&measured).map(|(case, rounds)| case_report(case, rounds, lines, drain_seconds));
+    Ok(Report {
+        rounds: arguments.rounds,
+        orders,
+        lines,
+        drain_seconds,
+        drain_lines_per_second: lines as f64 / drain_seconds,
+        cases: reports.collect(),
+    })
+}
+
+async fn measure_case(shop: &Shop, case: &Case, with_publishing: bool) -> anyhow::Result<Measured> {
+    shop.empty_database().await?;
+    let mut database = shop.database().await?;
+    let mut process = start(shop, case)?;
+    let live = wait_for_generation(&mut database, &mut process, case).await?;
+    let schema = &live.generation.schema;
+    let end = end_offsets(&shop.connections, &case.processor.topics())?.iter().map(|(_, _, end)| *end).sum();
+    let started = wait_for_offset(&mut database, &mut process, schema, None).await?;
+    let folded = wait_for_offset(&mut database, &mut process, schema, Some(end)).await?;
+    let publishing = if with_publishing {
+        let published = wait_for_publisher(&mut database, &mut process, schema);
+        tokio::time::timeout(PUBLISH_LIMIT, published).await.context("it does not publish all")??;
+        Some(started.elapsed())
+    } else {
+        None
+    };
+    let peak_kib = peak_memory_kib(&process)?;
+    let status = stop(process).await?;
+    ensure!(status.success(), "{} ended with {status}", case.name);
+    let (copying, rows) = copy_rows(&mut database, case.processor, &live.generation).await?;
+    Ok(Measured { folding: folded - started, publishing, peak_kib, copying, rows })
+}
+
+fn start(shop: &Shop, case: &Case) -> anyhow::Result<Child> {
+    let mut command = if case.is_program {
+        shop.command(sibling(case.processor.name)?)
+    } else {
+        let mut command = shop.command(std::env::current_exe().context("cannot find this program")?);
+        command.args(["processor", case.name]);
+        command
+    };
+    command.spawn().with_context(|| format!("cannot start {}", case.name))
+}
+
+fn ensure_running(process: &mut Child) -> anyhow::Result<()> {
+    match process.try_wait()? {
+        Some(status) => bail!("it ended with {status}; its log is above"),
+        None => Ok(()),
+    }
+}
+
+async fn wait_for_generation(database: &mut PgConnection, process: &mut Child, case: &Case) -> anyhow::Result<Live> {
+    loop {
+        if let Some(live) = live(database, case.processor.name).await? {
+            return Ok(live);
+        }
+        ensure_running(process)?;
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// When the checkpoints' offsets summed up to this or, without one, were taken over.
+async fn wait_for_offset(
+    database: &mut PgConnection,
+    process: &mut Child,
+    schema: &str,
+    target: Option<i64>,
+) -> anyhow::Result<Instant> {
+    let sql = format!("SELECT sum(next_offset)::bigint FROM {schema}.checkpoint");
+    let (mut last, mut moved) = (None, Instant::now());
+    loop {
+        let reached: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql.clone())).fetch_one(&mut *database).await?;
+        if reached.is_some() && reached >= target {
+            return Ok(Instant::now());
+        }
+        if reached != last {
+            (last, moved) = (reached, Instant::now());
+        }
+        ensure!(moved.elapsed() < STANDSTILL_LIMIT, "it stands still at {reached:?} of {target:?} records");
+        ensure_running(process)?;
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+async fn wait_for_publisher(database: &mut PgConnection, process: &mut Child, schema: &str) -> anyhow::Result<()> {
+    let sql = format!(
+        "SELECT NOT EXISTS (SELECT FROM {schema}.dirty)
+                AND NOT EXISTS (SELECT FROM {schema}.publisher WHERE pending_sweeps > 0)"
+    );
+    while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(sql.clone())).fetch_one(&mut *database).await? {
+        ensure_running(process)?;
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    Ok(())
+}
+
+/// The most memory that a process has had resident, as the kernel counts it.
+fn peak_memory_kib(process: &Child) -> anyhow::Result<u64> {
+    let id = process.id().context("it has ended")?;
+    let path = format!("/proc/{id}/status");
+    let status = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).with_context(|| format!("no VmHWM in {path}"))?;
+    Ok(kib.trim().parse()?)
+}
+
+async fn stop(mut process: Child) -> anyhow::Result<ExitStatus> {
+    let id = process.id().context("it has ended")?;
+    let pid = Pid::from_raw(i32::try_from(id)?).context("it has ended")?;
+    kill_process(pid, Signal::TERM)?;
+    tokio::time::timeout(STOP_LIMIT, process.wait()).await.context("it does not stop")?.context("cannot wait for it")
+}
+
+fn case_report(case: &Case, rounds: &[Measured], lines: u64, drain_seconds: f64) -> CaseReport {
+    let fold_seconds = median(rounds.iter().map(|one| one.folding.as_secs_f64()));
+    let copy_seconds = median(rounds.iter().map(|one| one.copying.as_secs_f64()));
+    let published: Option<Vec<f64>> = rounds.iter().map(|one| Some(one.publishing?.as_secs_f64())).collect();
+    CaseReport {
+        name: case.name,
+        description: case.description,
+        fold_seconds,
+        lines_per_second: lines as f64 / fold_seconds,
+        copy_seconds,
+        copy_lines_per_second: lines as f64 / copy_seconds,
+        rows: rounds.iter().map(|one| one.rows).max().unwrap_or_default(),
+        ratio_to_slower_limit: drain_seconds.max(copy_seconds) / fold_seconds,
+        publish_seconds: published.map(median),
+        peak_memory_mb: rounds.iter().map(|one| one.peak_kib).max().unwrap_or_default() as f64 * 1024.0 / 1e6,
+    }
+}

@@ -1,0 +1,118 @@
+//! The machine's raw limits: the same log read, and the same rows written, by nothing but the client libraries.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use events::Topic;
+use futures::TryStreamExt as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::{Offset, TopicPartitionList};
+use runtime::config::Connections;
+use runtime::fold::Processor;
+use runtime::store::{Generation, create_table};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+
+/// How long one answer of Kafka may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// Pieces that COPY is fed with.
+const COPY_BYTES: usize = 1 << 20;
+/// The schema of the tables that COPY fills.
+const SCHEMA: &str = "bench_copy";
+
+/// The partitions of topics, each with its end offset.
+pub fn end_offsets(connections: &Connections, topics: &[Topic]) -> anyhow::Result<Vec<(Topic, i32, i64)>> {
+    let consumer: BaseConsumer = connections.kafka_client("bench").create()?;
+    let mut ends = Vec::new();
+    for topic in topics {
+        let name = connections.namespace.topic(*topic);
+        let metadata = consumer.fetch_metadata(Some(&name), ANSWER_LIMIT).context("kafka does not answer")?;
+        let partitions = metadata.topics().first().map(|topic| topic.partitions()).unwrap_or_default();
+        for partition in partitions {
+            let (_, end) = consumer.fetch_watermarks(&name, partition.id(), ANSWER_LIMIT)?;
+            ends.push((*topic, partition.id(), end));
+        }
+    }
+    Ok(ends)
+}
+
+/// How long a bare consumer takes from the beginnings of topics to their ends. Values are touched, not decoded.
+pub fn drain_topics(connections: &Connections, topics: &[Topic]) -> anyhow::Result<Duration> {
+    let mut bytes = 0;
+    let took = consume(connections, topics, |message| {
+        bytes += message.payload_len();
+        Ok(())
+    })?;
+    ensure!(bytes > 0, "the topics hold no values");
+    Ok(took)
+}
+
+/// How many lines orders and cancellations in the topics have.
+pub fn count_lines(connections: &Connections, topics: &[Topic]) -> anyhow::Result<u64> {
+    let mut lines = 0;
+    consume(connections, topics, |message| {
+        let value: serde_json::Value = serde_json::from_slice(message.payload().unwrap_or_default())?;
+        lines += value["items"].as_array().map_or(0, Vec::len) as u64;
+        Ok(())
+    })?;
+    Ok(lines)
+}
+
+fn consume(
+    connections: &Connections,
+    topics: &[Topic],
+    mut see: impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<Duration> {
+    let ends = end_offsets(connections, topics)?;
+    let expected = ends.iter().map(|(_, _, end)| *end).sum::<i64>();
+    let mut config = connections.kafka_client("bench");
+    config.set("group.id", "bench").set("enable.auto.commit", "false");
+    let consumer: BaseConsumer = config.create()?;
+    let mut assignment = TopicPartitionList::new();
+    for (topic, partition, _) in ends {
+        assignment.add_partition_offset(&connections.namespace.topic(topic), partition, Offset::Beginning)?;
+    }
+    let started = Instant::now();
+    consumer.assign(&assignment)?;
+    for _ in 0..expected {
+        see(&consumer.poll(ANSWER_LIMIT).context("kafka sends no more records")??)?;
+    }
+    Ok(started.elapsed())
+}
+
+/// How long COPY takes for all rows of a generation into equal empty tables with the same keys and indexes, in one
+/// transaction; and how many rows those are.
+pub async fn copy_rows(
+    database: &mut PgConnection,
+    processor: &Processor,
+    generation: &Generation,
+) -> anyhow::Result<(Duration, u64)> {
+    let mut sql = format!("CREATE SCHEMA {SCHEMA}; SET search_path = {SCHEMA};");
+    for table in processor.tables() {
+        sql.push_str(&create_table(table));
+    }
+    database.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.context("cannot create tables")?;
+    let mut tables = Vec::new();
+    for table in processor.tables() {
+        let sql = format!("COPY {}.{} TO STDOUT (FORMAT binary)", generation.schema, table.name);
+        let mut bytes = Vec::new();
+        let mut stream = database.copy_out_raw(&sql).await?;
+        while let Some(piece) = stream.try_next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        tables.push((table.name, bytes));
+    }
+    sqlx::query("CHECKPOINT").execute(&mut *database).await?;
+    let started = Instant::now();
+    let mut rows = 0;
+    database.execute("BEGIN").await?;
+    for (name, bytes) in &tables {
+        let mut copy = database.copy_in_raw(&format!("COPY {name} FROM STDIN (FORMAT binary)")).await?;
+        for piece in bytes.chunks(COPY_BYTES) {
+            copy.send(piece).await?;
+        }
+        rows += copy.finish().await?;
+    }
+    database.execute("COMMIT").await?;
+    Ok((started.elapsed(), rows))
+}

@@ -1,0 +1,88 @@
+//! Jangbogo's benchmarks, each beside the raw limits of the machine it runs on.
+
+mod case;
+mod fold;
+mod limits;
+mod report;
+mod shop;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use runtime::config::Connections;
+use runtime::process::{self, ProcessorArgs};
+use runtime::shutdown::Shutdown;
+use runtime::telemetry::{LogFormat, init_logging};
+
+use self::case::{CASES, Case};
+
+/// Jangbogo's benchmarks, each beside the raw limits of the machine it runs on
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Cli {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Debug, Subcommand)]
+enum Benchmark {
+    /// Folds the demo shop's orders from Kafka into Postgres, beside a bare consumer and a bare COPY
+    Fold(FoldArguments),
+    /// The process under test of a case that is no processor of the pipeline
+    #[command(hide = true)]
+    Processor(ProcessArguments),
+}
+
+/// What is measured, and how it is shown.
+#[derive(Args, Clone, Debug)]
+struct FoldArguments {
+    /// How often everything is measured; the medians are shown
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: u16,
+    /// Only these cases; all if left out
+    #[arg(long = "case", value_parser = case_named)]
+    cases: Vec<&'static Case>,
+    /// Stop at the last checkpoint, and do not wait until all of it is published
+    #[arg(long)]
+    no_publishing: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+struct ProcessArguments {
+    /// Which case
+    #[arg(value_parser = case_named)]
+    case: &'static Case,
+    #[command(flatten)]
+    processor: ProcessorArgs,
+    #[command(flatten)]
+    connections: Connections,
+}
+
+fn case_named(name: &str) -> Result<&'static Case, String> {
+    let names = || CASES.iter().map(|case| case.name).collect::<Vec<_>>().join(", ");
+    CASES.iter().find(|case| case.name == name).ok_or_else(|| format!("the cases are {}", names()))
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().benchmark {
+        Benchmark::Fold(arguments) => {
+            let report = tokio::select! {
+                report = fold::run(&arguments) => report?,
+                interrupt = tokio::signal::ctrl_c() => {
+                    interrupt.context("cannot wait for Ctrl-C")?;
+                    anyhow::bail!("interrupted");
+                }
+            };
+            println!("{}", if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
+        }
+        Benchmark::Processor(arguments) => {
+            init_logging(arguments.case.name, LogFormat::Text)?;
+            let shutdown = Shutdown::on_signals()?;
+            process::run(arguments.case.processor, arguments.connections, arguments.processor, shutdown).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! What was measured, for people and programs.
+
+use std::fmt::Write as _;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+
+/// Medians over the rounds.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// How often everything was measured.
+    pub rounds: u16,
+    /// Records in the order topics.
+    pub orders: i64,
+    /// Lines in them.
+    pub lines: u64,
+    /// A bare consumer from the beginnings of the order topics to their ends.
+    pub drain_seconds: f64,
+    /// The same consumer by lines.
+    pub drain_lines_per_second: f64,
+    /// What was folded.
+    pub cases: Vec<CaseReport>,
+}
+
+/// One case. Lines are those of the order topics, however many rows a case makes of them.
+#[derive(Debug, Serialize)]
+pub struct CaseReport {
+    /// As on the command line.
+    pub name: &'static str,
+    /// What it folds into.
+    pub description: &'static str,
+    /// From the take-over of the checkpoints to the commit of the last.
+    pub fold_seconds: f64,
+    /// The same by lines.
+    pub lines_per_second: f64,
+    /// COPY of the same rows into equal empty tables.
+    pub copy_seconds: f64,
+    /// The same by lines.
+    pub copy_lines_per_second: f64,
+    /// How many rows those are.
+    pub rows: u64,
+    /// The fold's speed as a part of the consumer's or of COPY's, whichever is slower.
+    pub ratio_to_slower_limit: f64,
+    /// From the take-over of the checkpoints until everything is published; none if that was not waited for.
+    pub publish_seconds: Option<f64>,
+    /// The most memory resident in any round, in MB of 1,000,000 bytes.
+    pub peak_memory_mb: f64,
+}
+
+impl Report {
+    /// As tables.
+    pub fn to_text(&self) -> String {
+        let Self { rounds, orders, lines, drain_seconds, drain_lines_per_second, .. } = self;
+        let mut text = format!(
+            "{lines} lines in {orders} records; medians of {rounds} rounds\n\
+             bare consumer: {drain_seconds:.2} s, {drain_lines_per_second:.0} lines/s\n\n"
+        );
+        let mut table = Table::new();
+        table.load_preset(NOTHING).set_header([
+            "folded into",
+            "lines/s",
+            "seconds",
+            "COPY lines/s",
+            "COPY seconds",
+            "rows",
+            "of the slower limit",
+            "published after",
+            "peak memory",
+        ]);
+        for case in &self.cases {
+            table.add_row([
+                case.description.to_owned(),
+                format!("{:.0}", case.lines_per_second),
+                format!("{:.2}", case.fold_seconds),
+                format!("{:.0}", case.copy_lines_per_second),
+                format!("{:.2}", case.copy_seconds),
+                case.rows.to_string(),
+                format!("{:.0} %", case.ratio_to_slower_limit * 100.0),
+                case.publish_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2} s")),
+                format!("{:.0} MB", case.peak_memory_mb),
+            ]);
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{table}");
+        text
+    }
+}
+
+/// The middle of the values; of two in the middle, their mean. Zero without any.
+pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let upper = values.len() / 2;
+    match values.get(upper) {
+        None => 0.0,
+        Some(value) if values.len() % 2 == 1 => *value,
+        Some(value) => f64::midpoint(values[upper - 1], *value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median([4.0, 1.0, 3.0, 2.0]), 2.5);
+        assert_eq!(median([]), 0.0);
+    }
+}

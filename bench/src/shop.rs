@@ -1,0 +1,138 @@
+//! A namespace of its own on the real servers, with the demo shop in its topics.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context as _, ensure};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use runtime::config::Connections;
+use runtime::topology::{Topology, apply};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
+use stack::{Options, Progress, Stack};
+use tokio::process::Command;
+use uuid::Uuid;
+
+/// Keys of Redis that are removed at once.
+const REDIS_KEYS: usize = 5_000;
+
+/// A shop nobody else knows.
+pub struct Shop {
+    /// Its servers and namespace.
+    pub connections: Connections,
+}
+
+impl Shop {
+    /// Brings the servers up if need be and creates the topics.
+    pub async fn open() -> anyhow::Result<Self> {
+        let stack = Stack::up(&Options::from_environment()?, &Progress::on_standard_error()).await?;
+        let addresses = stack.addresses().clone();
+        let random = &Uuid::now_v7().simple().to_string()[24..];
+        let connections = Connections {
+            kafka: addresses.kafka,
+            postgres: addresses.postgres,
+            redis: addresses.redis,
+            elasticsearch: addresses.elasticsearch,
+            namespace: format!("bench_{random}").parse()?,
+            time_zone: chrono_tz::UTC,
+        };
+        apply(&Topology::embedded()?, &connections).await?;
+        Ok(Self { connections })
+    }
+
+    /// A program with this shop's connections in its environment.
+    pub fn command(&self, program: PathBuf) -> Command {
+        let Connections { kafka, postgres, redis, elasticsearch, namespace, time_zone } = &self.connections;
+        let mut command = Command::new(program);
+        command
+            .env("KAFKA_BOOTSTRAP_SERVERS", kafka)
+            .env("POSTGRES_URL", postgres)
+            .env("REDIS_URL", redis)
+            .env("ELASTICSEARCH_URL", elasticsearch)
+            .env("JANGBOGO_NAMESPACE", namespace.to_string())
+            .env("JANGBOGO_TIME_ZONE", time_zone.name())
+            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Fills the topics with the shipped demo shop.
+    pub async fn import(&self) -> anyhow::Result<()> {
+        let mut command = self.command(sibling("jangbogo")?);
+        let status = command.args(["events", "import"]).status().await.context("cannot run jangbogo")?;
+        ensure!(status.success(), "jangbogo events import ended with {status}");
+        Ok(())
+    }
+
+    /// Replaces the database by an empty one of the newest migration.
+    pub async fn empty_database(&self) -> anyhow::Result<()> {
+        self.drop_database().await?;
+        runtime::database::migrate(&self.connections).await.context("cannot create the database")?;
+        Ok(())
+    }
+
+    /// A connection to the database.
+    pub async fn database(&self) -> anyhow::Result<PgConnection> {
+        let options = runtime::database::options(&self.connections, "bench")?;
+        PgConnection::connect_with(&options).await.context("cannot connect to Postgres")
+    }
+
+    async fn drop_database(&self) -> anyhow::Result<()> {
+        let options = runtime::database::options(&self.connections, "bench")?.database("postgres");
+        let mut maintenance = PgConnection::connect_with(&options).await.context("cannot connect to Postgres")?;
+        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.connections.namespace.database());
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut maintenance).await.context("cannot drop the database")?;
+        // What an earlier measurement left to be written is not this one's to wait for.
+        sqlx::query("CHECKPOINT").execute(&mut maintenance).await.context("cannot flush Postgres")?;
+        Ok(())
+    }
+
+    /// Removes everything the shop owns in the servers.
+    pub async fn close(self) -> anyhow::Result<()> {
+        self.drop_database().await?;
+        let client = redis::Client::open(self.connections.redis.as_str())?;
+        let mut connection = client.get_multiplexed_async_connection().await.context("cannot connect to Redis")?;
+        let pattern = self.connections.namespace.redis_key("*");
+        let mut cursor = 0_u64;
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(REDIS_KEYS);
+            let (next, keys): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
+            if !keys.is_empty() {
+                redis::cmd("UNLINK").arg(keys).query_async::<i64>(&mut connection).await?;
+            }
+            if next == 0 {
+                break;
+            }
+            cursor = next;
+        }
+        let admin: AdminClient<DefaultClientContext> = self.connections.kafka_client("bench").create()?;
+        let topics = Topology::embedded()?.kafka_topics(&self.connections.namespace);
+        let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+        admin.delete_topics(&names, &AdminOptions::new()).await.context("cannot delete the topics")?;
+        Ok(())
+    }
+}
+
+/// Builds the programs under test by the profile of this one. No package is named, so that cargo chooses the features
+/// of dependencies as for `cargo run --bin bench`, and builds them once.
+pub async fn build_programs() -> anyhow::Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--bin", "jangbogo", "--bin", "analytics", "--bin", "recommendation"]);
+    command.args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let status = command.stdout(Stdio::null()).status().await.context("cannot run cargo")?;
+    ensure!(status.success(), "the programs under test do not build: cargo ended with {status}");
+    Ok(())
+}
+
+/// Another program of the same build.
+pub fn sibling(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(std::env::current_exe().context("cannot find this program")?.with_file_name(name))
+}
