@@ -9,8 +9,8 @@ use super::{Entry, PublishError, Publisher, Sweep, floored};
 use crate::fold::{Target, View, ViewKeys};
 use crate::store::{Generation, watermark};
 
-/// At most this many marks are worked off in a round: its snapshot must not grow old.
-const MARKS: i64 = 20_000;
+/// At most this many marks are taken in a round. Under load most repeat a key that is evaluated once.
+const MARKS: i64 = 200_000;
 /// Keys evaluated and written together.
 const KEYS: usize = 200;
 
@@ -21,7 +21,10 @@ impl Publisher {
         let processor = self.context.processor;
         let mut transaction = self.connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
         let marks = sqlx::query(
-            "DELETE FROM dirty WHERE ctid = ANY (ARRAY(SELECT ctid FROM dirty LIMIT $1)) RETURNING view, key",
+            "WITH taken AS (
+                 DELETE FROM dirty WHERE ctid = ANY (ARRAY(SELECT ctid FROM dirty LIMIT $1)) RETURNING view, key
+             )
+             SELECT DISTINCT view, key FROM taken",
         )
         .bind(MARKS)
         .fetch_all(&mut *transaction)
