@@ -79,17 +79,17 @@ fn fold_operators(event: &Event, settings: &Settings, deltas: &mut Deltas) {
         bits >>= 4;
         drawn
     };
-    let mut optional = |count: i64| (draw(4) > 0).then(|| draw(count));
     let words = ["", "B", "a", "가", "a'b"];
     let word = |number: i64| words[usize::try_from(number).unwrap()];
+    let key = MergedKey { name: word(draw(5)), number: draw(3) - 1, day: settings.day(at) };
 
+    let mut optional = |count: i64| (draw(4) > 0).then(|| draw(count));
     let (number, line) = (optional(3), optional(5));
     let (text, flag) = (optional(5).map(word), optional(2).map(|flag| flag == 1));
     let day = optional(3).map(|days| settings.day(at) + Days::new(days.unsigned_abs()));
     let time = optional(3).map(|seconds| at + TimeDelta::seconds(seconds));
     let (id, groups) = (optional(3).map(i64::unsigned_abs).map(u128::from), hash >> 96);
 
-    let key = MergedKey { name: word(line.unwrap_or(0)), number: number.unwrap_or(-1), day: settings.day(at) };
     if groups & 1 == 0 {
         deltas.put(key, Sum { units: line.unwrap_or(-3), further_units: number });
     }
