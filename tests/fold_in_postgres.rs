@@ -1,5 +1,7 @@
 //! The merge operators in SQL are those in memory: rows folded in many batches equal those folded in one.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 #[path = "../processors/projections/tests/folds/histories.rs"]

@@ -103,7 +103,13 @@ impl Shop {
 
     /// Imports a file and waits until all of it is in Kafka.
     pub fn import(&self, file: &str) {
-        assert!(self.command(&["events", "import", file]).stdout(Stdio::null()).status().unwrap().success());
+        assert!(self.start_import(file).wait().unwrap().success());
+    }
+
+    /// Begins to import a file.
+    pub fn start_import(&self, file: &str) -> Child {
+        let mut command = self.command(&["events", "import", file]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// SIGKILL.
@@ -173,7 +179,8 @@ impl Shop {
         }
     }
 
-    async fn why_unsettled(&self, processor: &Processor) -> Option<String> {
+    /// What a processor has still to do, if anything.
+    pub async fn why_unsettled(&self, processor: &Processor) -> Option<String> {
         let Some(live) = self.live(processor).await else { return Some(format!("{}: no generation", processor.name)) };
         let schema = &live.generation.schema;
         let mut database = self.database().await;
