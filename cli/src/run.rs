@@ -18,6 +18,9 @@ Examples:
 Each is also a binary of its own: `recommendation --help`. A server that is away is waited for and shows in /readyz. A \
 signal lets work in hand finish within 10 s; a second one ends the program at once.";
 
+/// Set by whoever starts a program as a part of itself: it ends when its parent does, even if that was killed.
+pub const ENDS_WITH_PARENT: &str = "JANGBOGO_ENDS_WITH_PARENT";
+
 /// A processor of the registry, or a service.
 #[derive(Debug)]
 pub enum Command {
@@ -93,6 +96,9 @@ impl Subcommand for Command {
 /// # Errors
 /// When it cannot begin or a task of it fails. Servers that are away are waited for.
 pub async fn run(command: Command, connections: Connections) -> anyhow::Result<()> {
+    if std::env::var_os(ENDS_WITH_PARENT).is_some() {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    }
     let shutdown = Shutdown::on_signals()?;
     match command {
         Command::Processor(processor, args) => {

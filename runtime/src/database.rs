@@ -21,7 +21,7 @@ pub fn options(connections: &Connections, application: &str) -> Result<PgConnect
         .application_name(application)
         // A stopped process must not hold rows that others wait for.
         .options([("idle_in_transaction_session_timeout", "5s"), ("timezone", "UTC")])
-        .log_statements(tracing::log::LevelFilter::Trace))
+        .disable_statement_logging())
 }
 
 /// A pool that connects when it is first used: a server that is away is met where it is needed.

@@ -79,6 +79,7 @@ impl Shop {
             .env("REDIS_URL", &self.connections.redis)
             .env("ELASTICSEARCH_URL", &self.connections.elasticsearch)
             .env("JANGBOGO_NAMESPACE", self.connections.namespace.to_string())
+            .env("JANGBOGO_ENDS_WITH_PARENT", "1")
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()));
         command
     }

@@ -13,6 +13,7 @@ use runtime::config::Connections;
 use tokio::process::{Child, Command};
 
 use super::Arguments;
+use crate::run::ENDS_WITH_PARENT;
 
 /// How long a process may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
@@ -77,6 +78,7 @@ impl Processes {
             .env("ELASTICSEARCH_URL", &connections.elasticsearch)
             .env("JANGBOGO_NAMESPACE", connections.namespace.to_string())
             .env("JANGBOGO_TIME_ZONE", connections.time_zone.name())
+            .env(ENDS_WITH_PARENT, "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)
