@@ -107,7 +107,7 @@ impl Folded {
             for (column, cell) in group.columns.iter().zip(&deltas.group(row, position)[stamps..]) {
                 if *cell != Cell::Null {
                     assert_eq!(Some(column.column_type), type_of(cell), "{}.{}", table.name, column.name);
-                    text.push_str(&format!(" {}={}", column.name, self.cell(cell)));
+                    text.extend([" ", column.name, "=", &self.cell(cell)]);
                 }
             }
         }

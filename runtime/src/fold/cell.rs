@@ -156,7 +156,7 @@ pub enum KeyValue<'a> {
 }
 
 /// Reads the values back out of a key's bytes. Bytes that were not encoded by [`KeyColumn`] give fewer values.
-pub fn decode_key<'a>(types: impl IntoIterator<Item = ColumnType>, mut bytes: &'a [u8]) -> Vec<KeyValue<'a>> {
+pub fn decode_key(types: impl IntoIterator<Item = ColumnType>, mut bytes: &[u8]) -> Vec<KeyValue<'_>> {
     let mut values = Vec::new();
     for column_type in types {
         let Some((value, rest)) = decode_value(column_type, bytes) else { break };

@@ -9,7 +9,7 @@ use super::table::Table;
 use super::view::View;
 
 /// Settings of the fold: rows depend on them, so changing one means a new generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shop {
     /// Days and hours are counted in it.
     pub time_zone: Tz,

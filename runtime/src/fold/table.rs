@@ -91,7 +91,7 @@ pub trait TableMarker {
 }
 
 /// A key of a table.
-pub trait Key {
+pub trait Key: Copy {
     /// Whose.
     type Table: TableMarker;
     /// What it is made of.

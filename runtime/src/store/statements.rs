@@ -124,10 +124,8 @@ pub fn bind_table<'q>(sql: &'q str, deltas: &'q TableDeltas, rows: &[usize]) -> 
     for (position, column_type) in types.iter().enumerate() {
         query = bind_keys(query, *column_type, &keys, position);
     }
-    let mut position = 0;
-    for (_, column_type) in table.groups.iter().flat_map(value_columns) {
+    for (position, (_, column_type)) in table.groups.iter().flat_map(value_columns).enumerate() {
         query = bind_cells(query, column_type, deltas, rows, position);
-        position += 1;
     }
     query
 }
