@@ -68,7 +68,7 @@ pub async fn run(connections: &Connections, web: &Web, expected: &Report) -> any
     checks.add("three members are recommended products", recommendations(web, &census).await);
     checks.add("three products have similar ones", similar(web, &census).await);
     let trending_before = trending(web).await?;
-    checks.add("a product upserted over HTTP is found", upsert(web).await);
+    checks.add("a product upserted over HTTP is found, a retired one is not", upsert(web).await);
     checks.add("an order placed over HTTP changes trending and its member's list", order(web, &trending_before).await);
     checks.add("trending is still the shop's", still_trending(web, &trending_before).await);
     checks.add("nothing lags and nothing is dead", settled(web).await);
@@ -189,7 +189,14 @@ async fn upsert(web: &Web) -> anyhow::Result<String> {
     let path = format!("/v1/search?q={name}");
     let seen = |results: &Value| product_ids(results).contains(&name);
     eventually(web, &path, seen).await.with_context(|| format!("{name} is not found"))?;
-    Ok(format!("in search after {} ms", started.elapsed().as_millis()))
+    let found = started.elapsed();
+    // The shop keeps its own catalogue.
+    let started = Instant::now();
+    web.post("/v1/products/retirements", &json!([{ "product_id": name }])).await?;
+    let gone = |results: &Value| !product_ids(results).contains(&name);
+    eventually(web, &path, gone).await.with_context(|| format!("{name} was retired, but is still found"))?;
+    let (found, gone) = (found.as_millis(), started.elapsed().as_millis());
+    Ok(format!("in search after {found} ms; retired, out of it after {gone} ms"))
 }
 
 async fn order(web: &Web, trending_before: &Value) -> anyhow::Result<String> {
