@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
-#[expect(clippy::wildcard_imports, reason = "the registry below names every one of them")]
+#[allow(clippy::wildcard_imports, reason = "the registry below names every one of them")]
 use crate::families::*;
 use crate::topic::Topic;
 

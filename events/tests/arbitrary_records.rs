@@ -1,5 +1,7 @@
 //! Whatever bytes stand in a topic, reading them gives an event or a cause, never a panic.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use events::{Event, EventType, Record, Topic};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -17,7 +19,10 @@ const ATTRIBUTES: &[&str] = &[
 ];
 
 /// Headers of a good record of some type, with that type's topic and the example's bytes.
-fn good_record(event_type: EventType, version: u32) -> (Topic, Vec<(String, Vec<u8>)>, Vec<u8>) {
+/// Topic, headers and value.
+type RawRecord = (Topic, Vec<(String, Vec<u8>)>, Vec<u8>);
+
+fn good_record(event_type: EventType, version: u32) -> RawRecord {
     let dataschema = format!("urn:jangbogo:schema:{}:v{version}", event_type.name());
     let headers = [
         ("ce_specversion", "1.0"),

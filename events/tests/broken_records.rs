@@ -74,6 +74,7 @@ impl Broken {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is one table")]
 fn causes_are_precise() {
     let line = |item: &str| Broken::new().value(format!(r#"{{"order_id":"1","currency":"GBP","items":[{item}]}}"#));
     let long_id = "x".repeat(65);

@@ -182,14 +182,14 @@ pub async fn answer_with_problems(mut request: Request, next: Next) -> Response 
 }
 
 /// The fallback for a path that no route has.
-#[expect(clippy::unused_async, reason = "axum takes async handlers")]
+#[allow(clippy::unused_async, reason = "axum takes async handlers")]
 pub async fn unknown_path(uri: Uri) -> Problem {
     let detail = format!("there is nothing at {}; /openapi.json lists what there is", uri.path());
     Problem::new(StatusCode::NOT_FOUND, "unknown-path", "Unknown path", detail)
 }
 
 /// The fallback for a path that exists with another method; axum adds the header `Allow`.
-#[expect(clippy::unused_async, reason = "axum takes async handlers")]
+#[allow(clippy::unused_async, reason = "axum takes async handlers")]
 pub async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let detail = format!("{} does not take {method}; the header Allow says what it takes", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)

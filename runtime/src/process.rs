@@ -70,8 +70,8 @@ pub async fn run(
     let telemetry = Telemetry::new()?;
     let admin = AdminServer::bind(args.admin_port).await?;
     info!(processor = processor.name, admin = %admin.address(), "starting");
-    let stop = shutdown.token();
-    shutdown.spawn("admin", admin.serve(telemetry.clone(), stop.clone()));
+    let stopping = shutdown.token();
+    shutdown.spawn("admin", admin.serve(telemetry.clone(), stopping.clone()));
 
     let shop = Shop { time_zone: connections.time_zone };
     let check = |server: &str| telemetry.readiness.check(server);
@@ -80,7 +80,7 @@ pub async fn run(
     let metrics = telemetry.metrics.processor(processor.name)?;
     let postgres_check = check("postgres");
     let live = tokio::select! {
-        () = stop.cancelled() => return Ok(shutdown.drain().await?),
+        () = stopping.cancelled() => return Ok(shutdown.drain().await?),
         live = open(&connections, &pool, processor, &shop, &postgres_check) => live?,
     };
     info!(processor = processor.name, generation = live.generation.schema, "folding into");
@@ -102,7 +102,7 @@ pub async fn run(
             check: kafka_check.clone(),
         };
         let source = Source::open(&connections, processor, options)?;
-        let worker = Worker::new(context.clone(), source, stop.clone());
+        let worker = Worker::new(context.clone(), source, stopping.clone());
         shutdown.spawn(format!("worker {number}"), worker.run());
     }
     let publishing = PublisherContext {
@@ -115,7 +115,7 @@ pub async fn run(
         search_check: check("elasticsearch"),
     };
     shutdown.spawn("publisher", async move {
-        publisher::run(publishing, stop).await;
+        publisher::run(publishing, stopping).await;
         Ok::<(), std::convert::Infallible>(())
     });
     shutdown.drain().await?;

@@ -207,6 +207,7 @@ mod tests {
         Answer::BulkString(text.as_bytes().to_vec())
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "what a pipeline gives for a key")]
     fn fields(promotion: &str, value: &str) -> Option<Answer> {
         Some(Answer::Array(vec![text(promotion), text(value)]))
     }
