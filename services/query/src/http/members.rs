@@ -99,7 +99,7 @@ struct Pattern {
     tag = "members",
     params(
         ("member_id" = String, Path, description = "The member", min_length = 1, max_length = 64),
-        ("limit" = Option<u32>, Query, description = "The most items: 1 to 100, or 20"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20"),
     ),
     responses((
         status = 200,

@@ -117,7 +117,7 @@ pub(super) async fn product(
     tag = "products",
     params(
         ("product_id" = String, Path, description = "The product", min_length = 1, max_length = 64),
-        ("limit" = Option<u32>, Query, description = "The most items: 1 to 100, or 20; at most 50 are kept"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20; at most 50 are kept"),
     ),
     responses(
         (status = 200, body = SimilarList),
@@ -147,7 +147,7 @@ pub(super) async fn similar(
     get,
     path = "/v1/trending",
     tag = "products",
-    params(("limit" = Option<u32>, Query, description = "The most items: 1 to 100, or 20")),
+    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20")),
     responses((status = 200, body = TrendingList))
 )]
 pub(super) async fn trending(State(service): State<Service>, mut parameters: Parameters) -> Answer<Json<TrendingList>> {
@@ -181,7 +181,7 @@ pub(super) async fn categories(State(service): State<Service>, parameters: Param
     tag = "products",
     params(
         ("category" = String, Path, description = "The category's slug", min_length = 1, max_length = 64),
-        ("limit" = Option<u32>, Query, description = "The most items: 1 to 100, or 20; at most 50 are kept"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20; at most 50 are kept"),
     ),
     responses(
         (status = 200, body = PopularList),

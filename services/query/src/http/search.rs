@@ -49,8 +49,8 @@ pub(super) struct SearchItem {
         ("min_price_minor" = Option<u64>, Query, description = "Only at this price or above, in minor units"),
         ("max_price_minor" = Option<u64>, Query, description = "Only at this price or below, in minor units"),
         ("highlight" = Option<bool>, Query, description = "Marks what was found in titles"),
-        ("limit" = Option<u32>, Query, description = "The most items: 1 to 100, or 20"),
-        ("offset" = Option<u32>, Query, description = "Items to pass over: up to 10,000 with the limit"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20"),
+        ("offset" = Option<u32>, Query, maximum = 9999, description = "Items to pass over: up to 10,000 with the limit"),
     ),
     responses(
         (status = 200, body = SearchResults),

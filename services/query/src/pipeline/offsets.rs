@@ -12,6 +12,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::{ClientConfig, Offset};
 use runtime::config::Connections;
+use runtime::kafka::QuietContext;
 use runtime::namespace::Namespace;
 use runtime::telemetry::causes;
 use tokio::sync::{mpsc, oneshot};
@@ -69,13 +70,13 @@ impl EndOffsets {
     }
 }
 
-fn consumer(mut config: ClientConfig) -> Result<BaseConsumer, KafkaError> {
+fn consumer(mut config: ClientConfig) -> Result<BaseConsumer<QuietContext>, KafkaError> {
     // It joins no group and reads nothing: it only asks.
-    config.set("group.id", "query").set("enable.auto.commit", "false").create()
+    config.set("group.id", "query").set("enable.auto.commit", "false").create_with_context(QuietContext)
 }
 
 struct Asking {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<QuietContext>,
     namespace: Namespace,
     partitions: BTreeMap<Topic, i32>,
 }
