@@ -23,8 +23,14 @@ use crate::namespace::Namespace;
 use crate::store::{Checkpoint, Partition};
 use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
 
-/// Records waiting for the worker: above this many bytes partitions are paused, below a quarter they resume.
+/// Records waiting for the worker: above this many bytes no more are taken, and below half paused partitions resume,
+/// early enough for new ones to come while a batch is folded.
 const QUEUE_BYTES: usize = 4 << 20;
+/// How long the queue may be full before partitions are paused. A pause drops what the client has fetched ahead and takes
+/// half a second to recover from, so it is for a worker that stands still, not for one that is busy.
+const PAUSE_AFTER: Duration = Duration::from_secs(1);
+/// How long the thread sleeps while the queue is full.
+const FULL_SLEEP: Duration = Duration::from_millis(5);
 /// The longest the thread sleeps before it looks at the worker's commands.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 /// How often offsets are committed to Kafka. They are for lag tools only: the checkpoint is in Postgres.
@@ -130,6 +136,8 @@ impl Source {
             .set("max.poll.interval.ms", "60000")
             .set("fetch.wait.max.ms", "50")
             .set("fetch.error.backoff.ms", "50")
+            // By default a partition whose queue is full is not asked for more within a second, in which it runs dry.
+            .set("fetch.queue.backoff.ms", "10")
             .set("queued.min.messages", "1000")
             .set("queued.max.messages.kbytes", "4096")
             .set("fetch.message.max.bytes", "1048576")
@@ -159,6 +167,7 @@ impl Source {
             commands: from_worker,
             queued_bytes: Arc::clone(&queued_bytes),
             assigned: BTreeSet::new(),
+            full_since: None,
             paused: false,
             uncommitted: BTreeMap::new(),
             committed_at: Instant::now(),
@@ -289,6 +298,7 @@ struct Poller {
     commands: thread_channel::Receiver<Command>,
     queued_bytes: Arc<AtomicUsize>,
     assigned: BTreeSet<Partition>,
+    full_since: Option<Instant>,
     paused: bool,
     uncommitted: BTreeMap<Partition, i64>,
     committed_at: Instant,
@@ -318,6 +328,10 @@ impl Poller {
         self.press_back()?;
         if self.committed_at.elapsed() >= COMMIT_INTERVAL {
             self.commit_offsets(CommitMode::Async);
+        }
+        if self.full_since.is_some() && !self.paused {
+            std::thread::sleep(FULL_SLEEP);
+            return Ok(());
         }
         let polled = self.poll();
         let rebalances =
@@ -437,10 +451,11 @@ impl Poller {
 
     fn press_back(&mut self) -> KafkaResult<()> {
         let queued = self.queued_bytes.load(Ordering::Relaxed);
-        if !self.paused && queued > QUEUE_BYTES {
+        self.full_since = (queued > QUEUE_BYTES).then(|| self.full_since.unwrap_or_else(Instant::now));
+        if !self.paused && self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER) {
             self.consumer.pause(&self.consumer.assignment()?)?;
             self.paused = true;
-        } else if self.paused && queued < QUEUE_BYTES / 4 {
+        } else if self.paused && queued < QUEUE_BYTES / 2 {
             self.consumer.resume(&self.consumer.assignment()?)?;
             self.paused = false;
         }
