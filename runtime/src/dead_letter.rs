@@ -2,29 +2,25 @@
 
 use std::time::Duration;
 
-use rdkafka::ClientContext;
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tracing::warn;
 
 use crate::config::Connections;
+use crate::kafka::QuietContext;
 use crate::retry::Backoff;
-use crate::source::{Record, Refused};
+use crate::source::Record;
 use crate::telemetry::{CheckHandle, causes};
 
 /// Where a group's dead letters go.
 #[derive(Clone)]
 pub struct DeadLetters {
-    producer: FutureProducer<Quiet>,
+    producer: FutureProducer<QuietContext>,
     topic: String,
     group: String,
     check: CheckHandle,
 }
-
-/// Delivery reports say what matters; the client's own log repeats it.
-struct Quiet;
-impl ClientContext for Quiet {}
 
 impl DeadLetters {
     /// For the group of that processor.
@@ -32,14 +28,16 @@ impl DeadLetters {
     /// # Errors
     /// When the producer's configuration is refused.
     pub fn new(connections: &Connections, processor: &str, check: CheckHandle) -> KafkaResult<Self> {
-        let producer = connections.kafka_producer(&format!("{processor}-dead-letters")).create_with_context(Quiet)?;
+        let config = connections.kafka_producer(&format!("{processor}-dead-letters"));
+        let producer = config.create_with_context(QuietContext)?;
         let topic = connections.namespace.dead_letter_topic(processor);
         check.ok();
         Ok(Self { producer, topic, group: processor.to_owned(), check })
     }
 
-    /// Keeps a record, trying until the broker has acknowledged it.
-    pub async fn keep(&self, record: &Record, refused: &Refused) {
+    /// Keeps a refused record, trying until the broker has acknowledged it.
+    pub async fn keep(&self, record: &Record) {
+        let Err(refused) = &record.outcome else { return };
         let position = [
             ("deadletter-cause", refused.cause.clone()),
             ("deadletter-group", self.group.clone()),

@@ -6,6 +6,7 @@ pub mod database;
 mod dead_letter;
 pub mod digest;
 pub mod fold;
+pub mod kafka;
 pub mod namespace;
 pub mod problem;
 pub mod process;

@@ -8,24 +8,26 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use events::Event;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use tokio::sync::mpsc;
-use tracing::{debug, error, warn};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, warn};
 
 use crate::config::Connections;
 use crate::fold::Processor;
+use crate::kafka::QuietContext;
 use crate::namespace::Namespace;
 use crate::store::{Checkpoint, Partition};
 use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
 
 /// Records waiting for the worker: above this many bytes no more are taken, and below half paused partitions resume,
 /// early enough for new ones to come while a batch is folded.
-const QUEUE_BYTES: usize = 4 << 20;
+const QUEUE_BYTES: usize = 2 << 20;
 /// How long the queue may be full before partitions are paused. A pause drops what the client has fetched ahead and takes
 /// half a second to recover from, so it is for a worker that stands still, not for one that is busy.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
@@ -35,6 +37,8 @@ const FULL_SLEEP: Duration = Duration::from_millis(5);
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 /// How often offsets are committed to Kafka. They are for lag tools only: the checkpoint is in Postgres.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
+/// How long leaving the group may take.
+const LEAVE_LIMIT: Duration = Duration::from_secs(4);
 /// The furthest an event's time may be ahead of the moment the broker appended it.
 const MAX_TIME_AHEAD: TimeDelta = TimeDelta::hours(1);
 
@@ -58,14 +62,16 @@ pub enum Input {
 /// What the worker tells the source.
 #[derive(Debug)]
 pub enum Command {
-    /// Read these partitions from their checkpoints.
+    /// Read these assigned partitions from their checkpoints.
     Start(Vec<Checkpoint>),
+    /// Read these retained partitions from their checkpoints.
+    Reread(Vec<Checkpoint>),
     /// These partitions may go to others.
     Release(Vec<Partition>),
     /// Everything before these offsets is folded.
     Folded(Vec<(Partition, i64)>),
     /// Another worker has taken these over: ask the group whether they are still ours.
-    Verify(Vec<Checkpoint>),
+    Verify(Vec<(Partition, i64)>),
 }
 
 /// A record and what it decoded to.
@@ -94,6 +100,8 @@ pub struct Refused {
     pub value: Option<Vec<u8>>,
     /// Its headers.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// Whether it is in the dead-letter topic.
+    pub kept: bool,
 }
 
 /// The worker's end of a source.
@@ -103,7 +111,8 @@ pub struct Source {
     commands: thread_channel::Sender<Command>,
     queued_bytes: Arc<AtomicUsize>,
     stopping: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    /// Closed when the thread ends.
+    ended: oneshot::Receiver<()>,
 }
 
 /// What a source reads as.
@@ -169,14 +178,20 @@ impl Source {
             assigned: BTreeSet::new(),
             full_since: None,
             paused: false,
+            unanswered: None,
+            unverified: BTreeMap::new(),
             uncommitted: BTreeMap::new(),
             committed_at: Instant::now(),
         };
-        let thread = std::thread::Builder::new()
+        let (until_ended, ended) = oneshot::channel();
+        std::thread::Builder::new()
             .name("kafka-source".to_owned())
-            .spawn(move || poller.run())
+            .spawn(move || {
+                let _until_ended: oneshot::Sender<()> = until_ended;
+                poller.run();
+            })
             .map_err(|error| KafkaError::ClientCreation(format!("cannot start a thread: {error}")))?;
-        Ok(Source { inputs, commands, queued_bytes, stopping, thread: Some(thread) })
+        Ok(Source { inputs, commands, queued_bytes, stopping, ended })
     }
 
     /// The next input; none when the source has ended.
@@ -201,12 +216,11 @@ impl Source {
         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Leaves the group and waits for the thread.
+    /// Leaves the group, as far as Kafka answers.
     pub async fn close(mut self) {
         self.stopping.store(true, Ordering::Release);
-        let Some(thread) = self.thread.take() else { return };
-        if tokio::task::spawn_blocking(move || thread.join()).await.is_err() {
-            error!("the kafka source's thread panicked");
+        if tokio::time::timeout(LEAVE_LIMIT, &mut self.ended).await.is_err() {
+            warn!("kafka does not answer: this member leaves the group when its session ends");
         }
     }
 }
@@ -217,10 +231,17 @@ impl Drop for Source {
     }
 }
 
-/// A rebalance that the poller has not answered yet.
-enum Rebalance {
-    Assign(TopicPartitionList),
-    Revoke(TopicPartitionList),
+/// A rebalance, for whose answer the group waits.
+struct Rebalance {
+    /// Whether these partitions are given, or taken back.
+    assign: bool,
+    list: TopicPartitionList,
+}
+
+impl Rebalance {
+    fn answer(&self, consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
+        if self.assign { consumer.incremental_assign(&self.list) } else { consumer.incremental_unassign(&self.list) }
+    }
 }
 
 struct Context {
@@ -269,8 +290,12 @@ impl ClientContext for Context {
         }
     }
 
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        QuietContext.log(level, facility, message);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
-        debug!(%error, reason, "kafka client");
+        QuietContext.error(error, reason);
     }
 }
 
@@ -278,16 +303,15 @@ impl ConsumerContext for Context {
     /// Only takes note: the group waits for the answer, which the poller gives once the worker is ready for it.
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let assign = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        if self.stopping.load(Ordering::Acquire) {
-            // While the consumer closes nobody polls any more: answer at once.
-            let answer = if assign { consumer.incremental_assign(list) } else { consumer.incremental_unassign(list) };
-            if let Err(error) = answer {
-                debug!(%error, "rebalance while closing");
-            }
+        let rebalance = Rebalance { assign, list: list.clone() };
+        if !self.stopping.load(Ordering::Acquire) {
+            self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).push(rebalance);
             return;
         }
-        let mut rebalances = self.rebalances.lock().unwrap_or_else(PoisonError::into_inner);
-        rebalances.push(if assign { Rebalance::Assign(list.clone()) } else { Rebalance::Revoke(list.clone()) });
+        // While the consumer closes there is no worker to ask any more.
+        if let Err(error) = rebalance.answer(consumer) {
+            debug!(%error, "rebalance while closing");
+        }
     }
 }
 
@@ -300,6 +324,10 @@ struct Poller {
     assigned: BTreeSet<Partition>,
     full_since: Option<Instant>,
     paused: bool,
+    /// What the worker has been told of and has not answered.
+    unanswered: Option<Rebalance>,
+    /// Partitions that another worker took over, until the group says whose they are.
+    unverified: BTreeMap<Partition, i64>,
     uncommitted: BTreeMap<Partition, i64>,
     committed_at: Instant,
 }
@@ -315,7 +343,11 @@ impl Poller {
                 }
             }
         }
-        self.commit_offsets(CommitMode::Async);
+        self.commit_offsets();
+        // A consumer does not close while the group waits for an answer.
+        if let Some(Err(error)) = self.unanswered.take().map(|rebalance| rebalance.answer(&self.consumer)) {
+            debug!(%error, "rebalance while closing");
+        }
     }
 
     fn turn(&mut self) -> KafkaResult<()> {
@@ -327,7 +359,8 @@ impl Poller {
         }
         self.press_back()?;
         if self.committed_at.elapsed() >= COMMIT_INTERVAL {
-            self.commit_offsets(CommitMode::Async);
+            self.commit_offsets();
+            self.verify();
         }
         if self.full_since.is_some() && !self.paused {
             std::thread::sleep(FULL_SLEEP);
@@ -337,7 +370,9 @@ impl Poller {
         let rebalances =
             std::mem::take(&mut *self.consumer.context().rebalances.lock().unwrap_or_else(PoisonError::into_inner));
         for rebalance in rebalances {
-            self.announce(rebalance)?;
+            if let Err(error) = self.announce(rebalance) {
+                self.send(Input::Failed(error));
+            }
         }
         polled
     }
@@ -370,82 +405,95 @@ impl Poller {
     }
 
     fn announce(&mut self, rebalance: Rebalance) -> KafkaResult<()> {
-        match rebalance {
-            Rebalance::Assign(list) if list.count() == 0 => self.consumer.incremental_assign(&list),
-            Rebalance::Revoke(list) if list.count() == 0 => self.consumer.incremental_unassign(&list),
-            Rebalance::Assign(list) => {
-                self.send(Input::Assigned(self.consumer.context().partitions(&list)));
-                Ok(())
-            }
-            Rebalance::Revoke(list) => {
-                self.send(Input::Revoked(self.consumer.context().partitions(&list)));
-                Ok(())
-            }
+        if rebalance.list.count() == 0 {
+            return rebalance.answer(&self.consumer);
         }
+        let partitions = self.consumer.context().partitions(&rebalance.list);
+        self.send(if rebalance.assign { Input::Assigned(partitions) } else { Input::Revoked(partitions) });
+        self.unanswered = Some(rebalance);
+        Ok(())
     }
 
     fn obey(&mut self, command: Command) -> KafkaResult<()> {
         match command {
             Command::Start(checkpoints) => self.start(&checkpoints),
+            Command::Reread(checkpoints) => self.reread(&checkpoints),
             Command::Release(partitions) => self.release(&partitions),
             Command::Folded(offsets) => {
                 self.consumer.context().folded().extend(offsets.iter().copied());
                 self.uncommitted.extend(offsets);
                 Ok(())
             }
-            Command::Verify(checkpoints) => {
-                self.verify(&checkpoints);
+            Command::Verify(offsets) => {
+                self.unverified.extend(offsets);
                 Ok(())
             }
         }
     }
 
+    /// Answers an assignment. A partition that is frozen has no checkpoint and is not read.
     fn start(&mut self, checkpoints: &[Checkpoint]) -> KafkaResult<()> {
-        let (held, new): (Vec<&Checkpoint>, Vec<&Checkpoint>) =
-            checkpoints.iter().partition(|checkpoint| self.assigned.contains(&checkpoint.partition));
-        if !new.is_empty() {
-            self.consumer.incremental_assign(&self.list(new.iter().map(|one| (one.partition, one.next_offset)))?)?;
-            self.assigned.extend(new.iter().map(|checkpoint| checkpoint.partition));
-            if self.paused {
-                self.consumer.pause(&self.list(new.iter().map(|one| (one.partition, one.next_offset)))?)?;
-            }
+        self.unanswered = None;
+        let list = self.list(checkpoints.iter().map(|one| (one.partition, one.next_offset)))?;
+        self.consumer.incremental_assign(&list)?;
+        self.assigned.extend(checkpoints.iter().map(|one| one.partition));
+        if self.paused {
+            self.consumer.pause(&list)?;
         }
-        if !held.is_empty() {
-            let list = self.list(held.iter().map(|one| (one.partition, one.next_offset)))?;
-            let sought = self.consumer.seek_partitions(list, Duration::from_secs(5))?;
-            for element in sought.elements() {
-                element.error()?;
-            }
-        }
-        let mut folded = self.consumer.context().folded();
-        folded.extend(checkpoints.iter().map(|checkpoint| (checkpoint.partition, checkpoint.next_offset)));
-        drop(folded);
-        self.send(Input::Started(checkpoints.iter().map(|checkpoint| checkpoint.partition).collect()));
+        self.started(checkpoints);
         Ok(())
     }
 
+    fn reread(&mut self, checkpoints: &[Checkpoint]) -> KafkaResult<()> {
+        let list = self.list(checkpoints.iter().map(|one| (one.partition, one.next_offset)))?;
+        let sought = self
+            .consumer
+            .seek_partitions(list, Duration::from_secs(5))
+            .and_then(|sought| sought.elements().iter().try_for_each(|element| element.error()));
+        if let Err(error) = sought {
+            warn!(error = %causes(&error), "cannot go back to the checkpoints, trying again");
+            self.unverified.extend(checkpoints.iter().map(|one| (one.partition, one.next_offset)));
+            return Ok(());
+        }
+        self.started(checkpoints);
+        Ok(())
+    }
+
+    fn started(&self, checkpoints: &[Checkpoint]) {
+        self.consumer.context().folded().extend(checkpoints.iter().map(|one| (one.partition, one.next_offset)));
+        self.send(Input::Started(checkpoints.iter().map(|one| one.partition).collect()));
+    }
+
+    /// Answers a revocation.
     fn release(&mut self, partitions: &[Partition]) -> KafkaResult<()> {
-        self.commit_offsets(CommitMode::Async);
-        let mut folded = self.consumer.context().folded();
+        self.unanswered = None;
+        self.commit_offsets();
+        let mut held = Vec::new();
         for partition in partitions {
-            folded.remove(partition);
-            self.assigned.remove(partition);
+            self.consumer.context().folded().remove(partition);
+            self.unverified.remove(partition);
+            if self.assigned.remove(partition) {
+                held.push((*partition, -1));
+            }
             let labels = [partition.topic.name(), &partition.number.to_string()];
             // A lag that somebody else works off is not this process's to report.
             let _ = self.consumer.context().metrics.lag_events.remove_label_values(&labels);
         }
-        drop(folded);
-        self.consumer.incremental_unassign(&self.list(partitions.iter().map(|partition| (*partition, -1)))?)
+        self.consumer.incremental_unassign(&self.list(held)?)
     }
 
-    /// A group refuses the offset commit of a member that is no longer the owner.
-    fn verify(&self, checkpoints: &[Checkpoint]) {
-        let retained = self
-            .list(checkpoints.iter().map(|one| (one.partition, one.next_offset)))
-            .and_then(|list| self.consumer.commit(&list, CommitMode::Sync));
-        match retained {
-            Ok(()) => self.send(Input::Retained(checkpoints.iter().map(|checkpoint| checkpoint.partition).collect())),
-            Err(error) => warn!(error = %causes(&error), "the group has given fenced partitions to another worker"),
+    /// A group refuses the offset commit of a member that has lost its place; one that it keeps waiting is asked again.
+    fn verify(&mut self) {
+        if self.unverified.is_empty() {
+            return;
+        }
+        let offsets = self.unverified.clone();
+        match self.list(offsets).and_then(|list| self.consumer.commit(&list, CommitMode::Sync)) {
+            Ok(()) => {
+                let retained = std::mem::take(&mut self.unverified);
+                self.send(Input::Retained(retained.into_keys().collect()));
+            }
+            Err(error) => debug!(error = %causes(&error), "the group does not say that fenced partitions are ours"),
         }
     }
 
@@ -462,13 +510,13 @@ impl Poller {
         Ok(())
     }
 
-    fn commit_offsets(&mut self, mode: CommitMode) {
+    fn commit_offsets(&mut self) {
         self.committed_at = Instant::now();
         let offsets = std::mem::take(&mut self.uncommitted);
         if offsets.is_empty() {
             return;
         }
-        let committed = self.list(offsets).and_then(|list| self.consumer.commit(&list, mode));
+        let committed = self.list(offsets).and_then(|list| self.consumer.commit(&list, CommitMode::Async));
         if let Err(error) = committed {
             debug!(error = %causes(&error), "offsets for lag tools were not committed");
         }
@@ -530,6 +578,7 @@ fn decode(context: &Context, message: &rdkafka::message::BorrowedMessage<'_>) ->
                     headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
                 })
                 .unwrap_or_default(),
+            kept: false,
         })
     });
     Some(Record { partition, offset: message.offset(), appended_at, bytes: value.len() + 200, outcome })

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use rdkafka::error::KafkaError;
 use sqlx::postgres::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,9 @@ use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
 const MAX_BATCH_EVENTS: usize = 5_000;
 /// A batch's records take at most this much, so that its rows fit in memory whatever they hold.
 const MAX_BATCH_BYTES: usize = 1 << 20;
+
+/// How long a worker that should stop may still take over its last commit.
+const STOP_GRACE: Duration = Duration::from_secs(3);
 
 /// What every worker of a processor shares.
 #[derive(Clone)]
@@ -47,7 +51,8 @@ pub struct Context {
 struct Owned {
     epoch: i64,
     next_offset: i64,
-    /// False until the source reads from the checkpoint: records before that belong to an earlier assignment.
+    /// False until the source reads from the checkpoint: records before that belong to an earlier assignment. False
+    /// again once fenced.
     started: bool,
 }
 
@@ -72,7 +77,12 @@ impl Worker {
     /// # Errors
     /// When the consumer cannot go on, such as when another process has taken its place in the group.
     pub async fn run(mut self) -> Result<(), KafkaError> {
-        let outcome = self.fold_until_stopped().await;
+        let stop = self.stop.clone();
+        let outcome = tokio::select! {
+            outcome = self.fold_until_stopped() => outcome,
+            // Waiting for a server that is away is given up: whoever comes next begins at the checkpoint.
+            () = async { stop.cancelled().await; tokio::time::sleep(STOP_GRACE).await } => Ok(()),
+        };
         self.source.close().await;
         outcome
     }
@@ -85,7 +95,8 @@ impl Worker {
                 () = stop.cancelled() => return Ok(()),
                 input = self.source.next() => input,
             };
-            let Some(input) = input else { return Ok(()) };
+            // The source ends only after its worker.
+            let Some(input) = input else { return Err(KafkaError::Canceled) };
             let mut next = Some(input);
             while let Some(input) = next {
                 self.take(input).await?;
@@ -106,8 +117,28 @@ impl Worker {
 
     async fn take(&mut self, input: Input) -> Result<(), KafkaError> {
         match input {
-            Input::Records(records) => self.queue.extend(records),
-            Input::Assigned(partitions) | Input::Retained(partitions) => self.acquire(&partitions).await,
+            Input::Records(records) => {
+                for record in records {
+                    if self.is_mine(&record) {
+                        self.queue.push_back(record);
+                    } else {
+                        self.source.consumed(record.bytes);
+                    }
+                }
+            }
+            Input::Assigned(partitions) => {
+                if let Some(checkpoints) = self.acquire(&partitions).await {
+                    self.source.tell(Command::Start(checkpoints));
+                }
+            }
+            Input::Retained(mut partitions) => {
+                partitions.retain(|partition| self.owned.contains_key(partition));
+                if !partitions.is_empty()
+                    && let Some(checkpoints) = self.acquire(&partitions).await
+                {
+                    self.source.tell(Command::Reread(checkpoints));
+                }
+            }
             Input::Started(partitions) => {
                 for partition in partitions {
                     if let Some(owned) = self.owned.get_mut(&partition) {
@@ -130,8 +161,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes the checkpoints over and has the source begin there. Waits for Postgres as long as it takes.
-    async fn acquire(&mut self, partitions: &[Partition]) {
+    /// Takes the checkpoints over. Waits for Postgres as long as it takes; none when it should stop instead.
+    async fn acquire(&mut self, partitions: &[Partition]) -> Option<Vec<Checkpoint>> {
         let mut backoff = Backoff::default();
         let checkpoints = loop {
             match self.try_acquire(partitions).await {
@@ -139,7 +170,7 @@ impl Worker {
                 Err(error) => self.away(&error, "cannot acquire partitions"),
             }
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.stop.cancelled() => return None,
                 () = backoff.wait() => {}
             }
         };
@@ -149,7 +180,7 @@ impl Worker {
             self.owned.insert(*partition, owned);
         }
         info!(partitions = %listed(partitions), "acquired");
-        self.source.tell(Command::Start(checkpoints));
+        Some(checkpoints)
     }
 
     async fn try_acquire(&self, partitions: &[Partition]) -> Result<Vec<Checkpoint>, sqlx::Error> {
@@ -170,7 +201,8 @@ impl Worker {
         }
         self.fold_records(records).await;
         self.source.consumed(bytes);
-        let offsets = self.owned.iter().map(|(partition, owned)| (*partition, owned.next_offset)).collect();
+        let started = self.owned.iter().filter(|(_, owned)| owned.started);
+        let offsets = started.map(|(partition, owned)| (*partition, owned.next_offset)).collect();
         self.source.tell(Command::Folded(offsets));
         let metrics = &self.context.metrics;
         let idle = self.context.pool.num_idle();
@@ -191,6 +223,7 @@ impl Worker {
                 if records.is_empty() || self.stop.is_cancelled() {
                     break;
                 }
+                self.keep_refused(&mut records).await;
                 match self.try_fold(&records).await {
                     Ok(Committed::Folded { new_events, .. }) => {
                         self.context.check.ok();
@@ -210,6 +243,18 @@ impl Worker {
                         backoff.wait().await;
                     }
                 }
+            }
+        }
+    }
+
+    /// Puts into the dead-letter topic what is not there yet.
+    async fn keep_refused(&self, records: &mut [Record]) {
+        let not_kept = |record: &Record| record.outcome.as_ref().is_err_and(|refused| !refused.kept);
+        let keep = |record| self.context.dead_letters.keep(record);
+        join_all(records.iter().filter(|record| not_kept(record)).map(keep)).await;
+        for record in records {
+            if let Err(refused) = &mut record.outcome {
+                refused.kept = true;
             }
         }
     }
@@ -238,15 +283,12 @@ impl Worker {
                     advance.max_event_time = advance.max_event_time.max(Some(event.envelope.time));
                     events.push(event);
                 }
-                Err(refused) => {
-                    self.context.dead_letters.keep(record, refused).await;
-                    batch.dead_letters.push(DeadLetter {
-                        partition: record.partition,
-                        offset: record.offset,
-                        appended_at: record.appended_at,
-                        cause: refused.cause.clone(),
-                    });
-                }
+                Err(refused) => batch.dead_letters.push(DeadLetter {
+                    partition: record.partition,
+                    offset: record.offset,
+                    appended_at: record.appended_at,
+                    cause: refused.cause.clone(),
+                }),
             }
         }
         batch.events = events;
@@ -275,15 +317,26 @@ impl Worker {
         metrics.batch_seconds.observe(started.elapsed().as_secs_f64());
     }
 
-    /// Another worker owns these now, or so Postgres says. What was read of them is dropped; the group is asked.
+    /// Another worker owns these now, or so Postgres says. What was read of them is dropped, or it would be folded
+    /// past a gap if they are acquired again; the group is asked.
     fn fenced(&mut self, partitions: &[Partition]) {
         warn!(partitions = %listed(partitions), "fenced: another worker has taken over");
         self.context.metrics.fenced_total.inc();
-        let verify = |partition: &Partition| {
-            let Owned { epoch, next_offset, .. } = self.owned.remove(partition)?;
-            Some(Checkpoint { partition: *partition, next_offset, epoch })
-        };
-        self.source.tell(Command::Verify(partitions.iter().filter_map(verify).collect()));
+        let mut offsets = Vec::new();
+        for partition in partitions {
+            if let Some(owned) = self.owned.get_mut(partition) {
+                owned.started = false;
+                offsets.push((*partition, owned.next_offset));
+            }
+        }
+        self.queue.retain(|record| {
+            let is_dropped = partitions.contains(&record.partition);
+            if is_dropped {
+                self.source.consumed(record.bytes);
+            }
+            !is_dropped
+        });
+        self.source.tell(Command::Verify(offsets));
     }
 
     fn away(&self, error: &sqlx::Error, what: &str) {
@@ -293,10 +346,11 @@ impl Worker {
     }
 }
 
-/// Whether Postgres refuses the values themselves (a data exception or a broken constraint): trying again is in vain.
+/// Whether Postgres refuses the values themselves (a data exception, a broken constraint, an index entry that is too
+/// large): trying again is in vain.
 fn is_refusal(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+    code.is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
 }
 
 /// Makes the only record of a batch a dead letter.
@@ -314,6 +368,7 @@ fn refuse(records: &mut [Record], error: &sqlx::Error) {
                         encoded.headers.into_iter().map(header).collect()
                     })
                     .unwrap_or_default(),
+                kept: false,
             }));
         }
     }

@@ -9,6 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use runtime::config::Connections;
+use runtime::kafka::QuietContext;
 
 /// How long Kafka may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -68,12 +69,12 @@ fn is_import(source: &str) -> bool {
 }
 
 fn count(connections: &Connections) -> anyhow::Result<Census> {
-    let consumer: BaseConsumer = connections
+    let consumer: BaseConsumer<QuietContext> = connections
         .kafka_client("demo-census")
         .set("group.id", connections.namespace.group("demo-census"))
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "false")
-        .create()?;
+        .create_with_context(QuietContext)?;
     let mut assignment = TopicPartitionList::new();
     let mut left = 0;
     for topic in TOPICS {

@@ -4,7 +4,6 @@ pub mod import;
 mod produce;
 mod producer;
 mod progress;
-mod quiet;
 mod schemas;
 mod tail;
 

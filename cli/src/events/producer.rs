@@ -9,9 +9,9 @@ use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use runtime::config::Connections;
+use runtime::kafka::QuietContext;
 use runtime::namespace::Namespace;
 
-use super::quiet::QuietContext;
 
 /// Sent and not yet acknowledged. Bounds the memory used; deep enough for full batches.
 const MAX_IN_FLIGHT: usize = 5_000;

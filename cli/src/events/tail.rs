@@ -13,11 +13,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::{Offset, TopicPartitionList};
 use runtime::config::Connections;
+use runtime::kafka::QuietContext;
 use runtime::telemetry::causes;
 use serde_json::{Value, json};
 
 use super::parse_topic;
-use super::quiet::QuietContext;
 
 /// Shows events as they come, one line each, until Ctrl-C
 #[derive(Args, Debug)]

@@ -11,10 +11,14 @@ use tracing::error;
 use super::{Entry, PublishError, PublisherContext, Version};
 use crate::config::Connections;
 use crate::fold::{Target, View};
+use crate::retry::Backoff;
 use crate::store::Generation;
 
 /// Its name in the publisher's table.
 pub(super) const STORE: &str = "elasticsearch";
+
+/// How often a bulk is tried while the store is too busy for some of it: some seconds, in which a snapshot is held.
+const ATTEMPTS: usize = 6;
 
 /// Writes one view to Elasticsearch.
 pub(crate) struct SearchSink {
@@ -93,8 +97,23 @@ impl SearchSink {
         Err(PublishError::Answer(answer))
     }
 
-    /// Writes documents; a key without rows becomes a document that says so, so that no older one comes back.
+    /// Writes documents; a key without rows becomes a document that says so, so that no older one comes back. What the
+    /// store is too busy for is tried again, a few times.
     pub(super) async fn write(&self, version: Version, entries: &[Entry]) -> Result<(), PublishError> {
+        let mut left: Vec<&Entry> = entries.iter().collect();
+        let mut backoff = Backoff::default();
+        for _ in 0..ATTEMPTS {
+            left = self.write_once(version, &left).await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            backoff.wait().await;
+        }
+        Err(PublishError::Answer(format!("to {ATTEMPTS} attempts that it is too busy")))
+    }
+
+    /// Gives the entries that it was too busy for.
+    async fn write_once<'a>(&self, version: Version, entries: &[&'a Entry]) -> Result<Vec<&'a Entry>, PublishError> {
         let number = (version.epoch << 32) | version.number;
         let mut operations: Vec<BulkOperation<Value>> = Vec::new();
         for Entry { key, value } in entries {
@@ -105,7 +124,10 @@ impl SearchSink {
         let parts = BulkParts::Index(&self.index);
         let response = self.client.bulk(parts).body(operations).send().await?;
         let answer: Value = response.error_for_status_code()?.json().await?;
-        for item in answer["items"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let items = answer["items"].as_array().filter(|items| items.len() == entries.len());
+        let items = items.ok_or_else(|| PublishError::Answer(answer.to_string()))?;
+        let mut left = Vec::new();
+        for (entry, item) in entries.iter().zip(items) {
             let item = &item["index"];
             match item["status"].as_u64() {
                 // 409: something newer is there.
@@ -113,9 +135,10 @@ impl SearchSink {
                 Some(404) => return Err(PublishError::OtherIncarnation(STORE)),
                 // The document itself is refused: trying again is in vain, and the others must go on.
                 Some(400) => error!(index = self.index, item = %item, "a document was refused"),
+                Some(429 | 503) => left.push(*entry),
                 _ => return Err(PublishError::Answer(item.to_string())),
             }
         }
-        Ok(())
+        Ok(left)
     }
 }

@@ -3,8 +3,8 @@
 mod elasticsearch;
 mod redis;
 mod round;
+mod sweeps;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
@@ -16,11 +16,12 @@ use uuid::Uuid;
 
 use self::elasticsearch::SearchSink;
 use self::redis::RedisSink;
+use self::sweeps::Sweeps;
 use crate::config::Connections;
 use crate::database;
 use crate::fold::{Processor, Target, View};
 use crate::retry::Backoff;
-use crate::store::{Live, watermark};
+use crate::store::Live;
 use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
 
 pub(crate) use self::elasticsearch::client as search_client;
@@ -100,34 +101,14 @@ pub struct Publisher {
     redis: Option<RedisSink>,
     search: Option<SearchSink>,
     version: Version,
-    sweeps: BTreeMap<&'static str, Sweep>,
-    tick: Option<DateTime<Utc>>,
-}
-
-/// How far a view's sweep is.
-#[derive(Clone, Debug, Default)]
-struct Sweep {
-    /// A change came after the running sweep began, or none has begun.
-    wanted: bool,
-    /// The last key that was swept; none when no sweep is running.
-    after: Option<String>,
-}
-
-impl Sweep {
-    fn is_pending(&self) -> bool {
-        self.wanted || self.after.is_some()
-    }
+    sweeps: Sweeps,
 }
 
 /// Publishes until it is asked to stop: waits for its turn, and begins anew whenever a server was away.
 pub async fn run(context: PublisherContext, stop: CancellationToken) {
     let mut backoff = Backoff::default();
     loop {
-        let turn = async {
-            let mut publisher = Publisher::take_turn(&context).await?;
-            backoff = Backoff::default();
-            publisher.publish().await
-        };
+        let turn = async { Publisher::take_turn(&context).await?.publish(&mut backoff).await };
         let outcome = tokio::select! {
             () = stop.cancelled() => return,
             outcome = turn => outcome,
@@ -162,8 +143,9 @@ impl Publisher {
     /// Waits until no other process publishes this generation, then takes a larger epoch than any before.
     async fn take_turn(context: &PublisherContext) -> Result<Self, PublishError> {
         let mut connection = database::options(&context.connections, "publisher")?
-            // A round holds its snapshot while the stores acknowledge.
-            .options([("idle_in_transaction_session_timeout", "60s")])
+            // A round holds its snapshot while the stores acknowledge. The session of a process that was stopped ends,
+            // so that another may publish.
+            .options([("idle_in_transaction_session_timeout", "60s"), ("idle_session_timeout", "15s")])
             .connect()
             .await?;
         let schema = &context.live.generation.schema;
@@ -193,17 +175,22 @@ impl Publisher {
             Some(view) => Some(SearchSink::new(context, view, row.get("elasticsearch_incarnation"))?),
             None => None,
         };
-        let wanted = row.get::<i32, _>("pending_sweeps") > 0;
-        let sweeps = views().map(|view| (view.name, Sweep { wanted: wanted && view.swept, after: None })).collect();
+        let sweeps = Sweeps::new(context.processor, row.get::<i32, _>("pending_sweeps") > 0);
+        sweeps.remember(&mut connection).await?;
         info!(processor = context.processor.name, epoch = version.epoch, "publishing");
-        context.redis_check.ok();
-        context.search_check.ok();
-        Ok(Self { context: context.clone(), connection, redis, search, version, sweeps, tick: None })
+        if redis.is_none() {
+            context.redis_check.ok();
+        }
+        if search.is_none() {
+            context.search_check.ok();
+        }
+        let context = context.clone();
+        Ok(Self { context, connection, redis, search, version, sweeps })
     }
 
-    async fn publish(&mut self) -> Result<(), PublishError> {
+    async fn publish(&mut self, backoff: &mut Backoff) -> Result<(), PublishError> {
         let mut listener = PgListener::connect_with(&self.context.pool).await?;
-        listener.listen("dirty").await?;
+        listener.listen(&self.context.live.generation.schema).await?;
         let mut looked_at = None::<Instant>;
         loop {
             if looked_at.is_none_or(|at| at.elapsed() >= POLL_INTERVAL) {
@@ -212,8 +199,9 @@ impl Publisher {
                 looked_at = Some(Instant::now());
             }
             let started = Instant::now();
-            let published = self.round().await? + self.sweep().await?;
-            if published > 0 {
+            let done = self.round().await? + self.sweep().await?;
+            *backoff = Backoff::default();
+            if done > 0 {
                 self.context.metrics.publish_round_seconds.observe(started.elapsed().as_secs_f64());
                 // Leaves the processor to the fold for as long as this took; a lone change took next to nothing.
                 tokio::time::sleep(started.elapsed().min(REST_LIMIT)).await;
@@ -231,16 +219,14 @@ impl Publisher {
     async fn look_at_stores(&mut self) -> Result<(), PublishError> {
         if let Some(redis) = &mut self.redis {
             if let Some(incarnation) = redis.look().await? {
-                want(&mut self.sweeps, self.context.processor, |target| {
-                    matches!(target, Target::RedisHash | Target::RedisRanking)
-                });
+                self.sweeps.begin_anew(|target| matches!(target, Target::RedisHash | Target::RedisRanking));
                 self.remember(redis::STORE, &incarnation).await?;
             }
             self.context.redis_check.ok();
         }
         if let Some(search) = &mut self.search {
             if let Some(incarnation) = search.look().await? {
-                want(&mut self.sweeps, self.context.processor, |target| matches!(target, Target::Elasticsearch { .. }));
+                self.sweeps.begin_anew(|target| matches!(target, Target::Elasticsearch { .. }));
                 self.remember(elasticsearch::STORE, &incarnation).await?;
             }
             self.context.search_check.ok();
@@ -254,7 +240,7 @@ impl Publisher {
         let sql = format!("UPDATE publisher SET {store}_incarnation = $1, pending_sweeps = $2 WHERE shard = 0");
         sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(incarnation)
-            .bind(pending(&self.sweeps))
+            .bind(self.sweeps.pending())
             .execute(&mut self.connection)
             .await?;
         Ok(())
@@ -262,24 +248,11 @@ impl Publisher {
 
     /// When the watermark enters another tick, values that depend on it are stale.
     async fn look_at_tick(&mut self) -> Result<(), PublishError> {
-        let tick = watermark(&mut self.connection, &self.context.live.generation).await?.map(floored);
-        if self.tick.is_some() && tick != self.tick {
-            for view in self.context.processor.views().filter(|view| view.swept) {
-                self.sweeps.entry(view.name).or_default().wanted = true;
-            }
+        let tick = now(&mut self.connection, &self.context.live.generation).await?;
+        if self.sweeps.enter(tick) {
+            self.sweeps.remember(&mut self.connection).await?;
         }
-        self.tick = tick;
         Ok(())
-    }
-}
-
-fn pending(sweeps: &BTreeMap<&'static str, Sweep>) -> i32 {
-    i32::try_from(sweeps.values().filter(|sweep| sweep.is_pending()).count()).unwrap_or(i32::MAX)
-}
-
-fn want(sweeps: &mut BTreeMap<&'static str, Sweep>, processor: &Processor, is_lost: impl Fn(Target) -> bool) {
-    for view in processor.views().filter(|view| is_lost(view.target)) {
-        sweeps.insert(view.name, Sweep { wanted: true, after: None });
     }
 }
 

@@ -18,6 +18,14 @@ pub const FIELD_PROMOTION: &str = "promotion";
 /// The field of a published hash that holds the value, as JSON; `null` for a key without rows.
 pub const FIELD_VALUE: &str = "value";
 
+/// `KEYS`: the incarnation. `ARGV`: this run of the server, and a new name. Whoever comes first to an empty store names
+/// it, and so does whoever comes first after a restart: the server may have loaded an older dump.
+const NAME: &str = "
+local found = redis.call('GET', KEYS[1])
+if found and string.find(found, ARGV[1], 1, true) then return found end
+redis.call('SET', KEYS[1], ARGV[2])
+return ARGV[2]";
+
 /// `KEYS`: the incarnation, then the hashes. `ARGV`: incarnation, promotion, epoch, number, then one value a hash.
 /// Gives -1 when Redis is another one than expected. A value that is older than what is there is not written.
 const WRITE_HASHES: &str = "
@@ -53,6 +61,7 @@ pub(crate) struct RedisSink {
     pool: Pool,
     namespace: Namespace,
     incarnation: Option<String>,
+    name: Script,
     write_hashes: Script,
     write_ranking: Script,
 }
@@ -73,6 +82,7 @@ impl RedisSink {
             pool: pool(&context.connections)?,
             namespace: context.connections.namespace.clone(),
             incarnation,
+            name: Script::new(NAME),
             write_hashes: Script::new(WRITE_HASHES),
             write_ranking: Script::new(WRITE_RANKING),
         })
@@ -81,11 +91,11 @@ impl RedisSink {
     /// Gives the store's incarnation when it is another one than before.
     pub(super) async fn look(&mut self) -> Result<Option<String>, PublishError> {
         let mut connection = self.pool.get().await?;
-        let key = self.namespace.redis_key(INCARNATION);
-        // Whoever comes first to an empty store names it.
-        let name = Uuid::now_v7().to_string();
-        let _: Option<String> = redis::cmd("SET").arg(&key).arg(name).arg("NX").query_async(&mut connection).await?;
-        let found: String = redis::cmd("GET").arg(&key).query_async(&mut connection).await?;
+        let about: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
+        let run = about.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().trim();
+        let mut call = self.name.key(self.namespace.redis_key(INCARNATION));
+        let found: String =
+            call.arg(run).arg(format!("{run} {}", Uuid::now_v7())).invoke_async(&mut connection).await?;
         if self.incarnation.as_ref() == Some(&found) {
             return Ok(None);
         }

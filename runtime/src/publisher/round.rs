@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
-use super::{Entry, PublishError, Publisher, Sweep, floored};
+use super::{Entry, PublishError, Publisher, floored};
 use crate::fold::{Target, View, ViewKeys};
 use crate::store::{Generation, watermark};
 
@@ -15,7 +15,7 @@ const MARKS: i64 = 200_000;
 const KEYS: usize = 200;
 
 impl Publisher {
-    /// Works off dirty marks. Gives how many keys were published.
+    /// Works off dirty marks. Gives how many.
     pub(super) async fn round(&mut self) -> Result<usize, PublishError> {
         let generation = self.context.live.generation.clone();
         let processor = self.context.processor;
@@ -37,7 +37,7 @@ impl Publisher {
             stale.entry(mark.get("view")).or_default().insert(mark.get("key"));
         }
         let now = now(&mut transaction, &generation).await?;
-        let mut published = 0;
+        self.sweeps.enter(now);
         for (name, marked) in stale {
             let Some(view) = processor.view(&name) else { continue };
             let keys = view_keys(&mut transaction, view, marked.into_iter().collect()).await?;
@@ -46,25 +46,19 @@ impl Publisher {
                 self.version.number += 1;
                 write(&self.redis, &self.search, view, self.version, &entries).await?;
             }
-            published += keys.len();
             self.context.metrics.published_entries_total.with_label_values(&[view.name]).inc_by(keys.len() as u64);
-            if view.swept {
-                self.sweeps.entry(view.name).or_default().wanted = true;
-            }
+            self.sweeps.want(view);
         }
-        set_pending_sweeps(&mut transaction, &self.sweeps).await?;
+        self.sweeps.remember(&mut transaction).await?;
         let left: i64 = sqlx::query_scalar("SELECT count(*) FROM dirty").fetch_one(&mut *transaction).await?;
         self.context.metrics.publish_backlog.set(left);
         transaction.commit().await?;
-        Ok(published)
+        Ok(marks.len())
     }
 
     /// Goes on with one chunk of one sweep that is wanted or running. Gives how many keys were published.
     pub(super) async fn sweep(&mut self) -> Result<usize, PublishError> {
-        let pending = self.sweeps.iter().find(|(_, sweep)| sweep.is_pending());
-        let Some((name, Sweep { after, .. })) = pending else { return Ok(0) };
-        let (name, after) = (*name, after.clone());
-        let Some(view) = self.context.processor.view(name) else { return Ok(0) };
+        let Some((view, after)) = self.sweeps.next() else { return Ok(0) };
         let generation = self.context.live.generation.clone();
         let mut transaction = self.connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
         let keys: Vec<String> = sqlx::query_scalar(view.all_keys)
@@ -76,13 +70,9 @@ impl Publisher {
         let entries = evaluate(&mut transaction, view, &keys, now).await?;
         self.version.number += 1;
         write(&self.redis, &self.search, view, self.version, &entries).await?;
-        let sweep = self.sweeps.entry(name).or_default();
-        if after.is_none() {
-            // What changes from here on is swept next time.
-            sweep.wanted = false;
-        }
-        sweep.after = if keys.len() < KEYS { None } else { keys.last().cloned() };
-        set_pending_sweeps(&mut transaction, &self.sweeps).await?;
+        let to = if keys.len() < KEYS { None } else { keys.last().cloned() };
+        self.sweeps.went_on(view, after.as_ref(), to);
+        self.sweeps.remember(&mut transaction).await?;
         transaction.commit().await?;
         self.context.metrics.published_entries_total.with_label_values(&[view.name]).inc_by(keys.len() as u64);
         Ok(keys.len().max(1))
@@ -95,18 +85,6 @@ pub(crate) async fn now(
     generation: &Generation,
 ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
     Ok(watermark(connection, generation).await?.map(floored))
-}
-
-/// In the transaction that takes the marks away, so that nobody ever sees neither marks nor the sweep they ask for.
-async fn set_pending_sweeps(
-    connection: &mut PgConnection,
-    sweeps: &BTreeMap<&'static str, Sweep>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE publisher SET pending_sweeps = $1 WHERE shard = 0 AND pending_sweeps <> $1")
-        .bind(super::pending(sweeps))
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 /// The view's keys that the marked values of watched columns stand for.

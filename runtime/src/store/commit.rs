@@ -100,7 +100,7 @@ pub async fn commit(
         return Ok(Committed::Fenced(fenced));
     }
     if marked {
-        sqlx::query("SELECT pg_notify('dirty', $1)").bind(&generation.schema).execute(&mut *transaction).await?;
+        sqlx::query("SELECT pg_notify($1, '')").bind(&generation.schema).execute(&mut *transaction).await?;
     }
     transaction.commit().await?;
     Ok(Committed::Folded { new_events: new_events.len(), rows: deltas.row_count() })

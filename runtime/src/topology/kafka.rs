@@ -8,11 +8,11 @@ use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic, OwnedResourceSpecifier,
     ResourceSpecifier, TopicReplication,
 };
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::config::Connections;
+use crate::kafka::QuietContext;
 
 use super::live::{ConfigChange, KafkaTopic, KafkaTopicDifference, LiveTopic, compare};
 use super::{Mismatch, Topology};
@@ -22,7 +22,7 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(20);
 /// How long the first answer may take: a server that is away is told soon.
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
-type Admin = AdminClient<DefaultClientContext>;
+type Admin = AdminClient<QuietContext>;
 
 /// What [`apply`] did to each topic, in the topology's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +164,7 @@ struct Kafka {
 impl Kafka {
     fn connect(connections: &Connections) -> Result<Self, ApplyError> {
         let servers = connections.kafka.clone();
-        match connections.kafka_client("topology").create::<Admin>() {
+        match connections.kafka_client("topology").create_with_context::<_, Admin>(QuietContext) {
             Ok(admin) => Ok(Self { servers, admin: Arc::new(admin) }),
             Err(source) => Err(ApplyError::Request { servers, request: "take a client", source }),
         }

@@ -9,15 +9,13 @@ use std::time::Duration;
 
 use events::{Encoded, Topic};
 use futures::channel::oneshot::Canceled;
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 use runtime::config::Connections;
+use runtime::kafka::QuietContext;
 use runtime::telemetry::CheckHandle;
-use tracing::debug;
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Readiness says so when Kafka has not acknowledged anything for this long.
@@ -36,20 +34,7 @@ pub(super) enum Delivery {
 
 /// One producer's life: until the first failure, a lost lease, or the end.
 pub(super) struct Producer {
-    kafka: FutureProducer<Quiet>,
-}
-
-/// While no broker answers, the client says so many times a second; readiness says it once.
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        debug!(?level, facility, message, "kafka client");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        debug!(%error, reason, "kafka client");
-    }
+    kafka: FutureProducer<QuietContext>,
 }
 
 impl Producer {
@@ -60,7 +45,7 @@ impl Producer {
             .set("message.timeout.ms", "0")
             // A topic that does not exist is reported sooner than after the usual 30 s.
             .set("topic.metadata.propagation.max.ms", "5000");
-        Ok(Self { kafka: config.create_with_context(Quiet)? })
+        Ok(Self { kafka: config.create_with_context(QuietContext)? })
     }
 
     /// Hands all records over in their order, then waits for each one's fate, however long Kafka is away.

@@ -1,20 +1,22 @@
-//! What librdkafka says while it retries goes to the debug log: a command ends with one error, not with hundreds.
+//! What Kafka's client library says while it retries: many lines a second in an outage, which readiness reports once.
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use tracing::debug;
 
-/// Clients of commands.
+/// Sends what the library says to the debug log. What matters comes back as a result or a delivery report.
+#[derive(Clone, Copy, Debug)]
 pub struct QuietContext;
 
 impl ClientContext for QuietContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(?level, facility, "{message}");
+        debug!(?level, facility, "{message}");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, "{reason}");
+        debug!(%error, "{reason}");
     }
 }
 
