@@ -81,7 +81,7 @@ async fn measure(shop: &Shop, arguments: &FoldArguments) -> anyhow::Result<Repor
         orders,
         lines,
         drain_seconds,
-        drain_lines_per_second: lines as f64 / drain_seconds,
+        drain_lines_per_second: as_float(lines) / drain_seconds,
         cases: reports.collect(),
     })
 }
@@ -197,12 +197,17 @@ fn case_report(case: &Case, rounds: &[Measured], lines: u64, drain_seconds: f64)
         name: case.name,
         description: case.description,
         fold_seconds,
-        lines_per_second: lines as f64 / fold_seconds,
+        lines_per_second: as_float(lines) / fold_seconds,
         copy_seconds,
-        copy_lines_per_second: lines as f64 / copy_seconds,
+        copy_lines_per_second: as_float(lines) / copy_seconds,
         rows: rounds.iter().map(|one| one.rows).max().unwrap_or_default(),
         ratio_to_slower_limit: drain_seconds.max(copy_seconds) / fold_seconds,
         publish_seconds: published.map(median),
-        peak_memory_mb: rounds.iter().map(|one| one.peak_kib).max().unwrap_or_default() as f64 * 1024.0 / 1e6,
+        peak_memory_mb: as_float(rounds.iter().map(|one| one.peak_kib).max().unwrap_or_default()) * 1024.0 / 1e6,
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of lines and kibibytes are far below 2^52")]
+fn as_float(count: u64) -> f64 {
+    count as f64
 }

@@ -27,7 +27,8 @@ pub fn end_offsets(connections: &Connections, topics: &[Topic]) -> anyhow::Resul
     for topic in topics {
         let name = connections.namespace.topic(*topic);
         let metadata = consumer.fetch_metadata(Some(&name), ANSWER_LIMIT).context("kafka does not answer")?;
-        let partitions = metadata.topics().first().map(|topic| topic.partitions()).unwrap_or_default();
+        let partitions =
+            metadata.topics().first().map(rdkafka::metadata::MetadataTopic::partitions).unwrap_or_default();
         for partition in partitions {
             let (_, end) = consumer.fetch_watermarks(&name, partition.id(), ANSWER_LIMIT)?;
             ends.push((*topic, partition.id(), end));

@@ -73,14 +73,14 @@ fn upsert(table: &Table) -> String {
     let arrays: Vec<String> = columns
         .iter()
         .enumerate()
-        .map(|(position, (_, column_type))| format!("${}::{}[]", position + 1, column_type.sql()))
+        .map(|(position, (_, column_type))| format!("unnest(${}::{}[])", position + 1, column_type.sql()))
         .collect();
     let key: Vec<&str> = table.key.iter().map(|column| column.name).collect();
     let assignments: Vec<String> = table.groups.iter().flat_map(assignments).collect();
     let action =
         if assignments.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", assignments.join(", ")) };
     format!(
-        "INSERT INTO {} AS old ({}) SELECT * FROM unnest({}) ON CONFLICT ({}) DO {action}",
+        "INSERT INTO {} AS old ({}) SELECT {} ON CONFLICT ({}) DO {action}",
         table.name,
         names.join(", "),
         arrays.join(", "),
