@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use tracing::warn;
+use tracing::debug;
 
 use crate::config::Connections;
 use crate::kafka::QuietContext;
@@ -61,7 +61,7 @@ impl DeadLetters {
             match self.producer.send(message, Duration::from_secs(5)).await {
                 Ok(_) => return self.check.ok(),
                 Err((error, _)) => {
-                    warn!(topic = self.topic, error = %causes(&error), "a dead letter was not accepted, trying again");
+                    debug!(topic = self.topic, error = %causes(&error), "a dead letter was not accepted, trying again");
                     self.check.failing(&error);
                 }
             }

@@ -336,10 +336,15 @@ impl Poller {
     fn run(mut self) {
         while !self.consumer.context().stopping.load(Ordering::Acquire) {
             if let Err(error) = self.turn() {
-                warn!(error = %causes(&error), "kafka source");
                 if is_fatal(&error) {
                     self.send(Input::Failed(error));
                     return;
+                }
+                if is_outage(&error) {
+                    // Readiness says so, once.
+                    debug!(error = %causes(&error), "kafka source");
+                } else {
+                    warn!(error = %causes(&error), "kafka source");
                 }
             }
         }
@@ -548,6 +553,12 @@ fn is_fatal(error: &KafkaError) -> bool {
         RDKafkaErrorCode::OffsetOutOfRange,
     ];
     error.rdkafka_error_code().is_some_and(|code| fatal.contains(&code))
+}
+
+fn is_outage(error: &KafkaError) -> bool {
+    let outage =
+        [RDKafkaErrorCode::AllBrokersDown, RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::Resolve];
+    error.rdkafka_error_code().is_some_and(|code| outage.contains(&code))
 }
 
 fn decode(context: &Context, message: &rdkafka::message::BorrowedMessage<'_>) -> Option<Record> {

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use rdkafka::error::KafkaError;
 use sqlx::postgres::PgPool;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::dead_letter::DeadLetters;
 use crate::fold::{Processor, Shop};
@@ -340,7 +340,7 @@ impl Worker {
     }
 
     fn away(&self, error: &sqlx::Error, what: &str) {
-        warn!(error = %causes(error), "{what}, trying again");
+        debug!(error = %causes(error), "{what}, trying again");
         self.context.check.failing(error);
         self.context.metrics.retries_total.with_label_values(&["postgres"]).inc();
     }

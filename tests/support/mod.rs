@@ -86,9 +86,14 @@ impl Shop {
 
     /// Starts a process of the shop: `run <name>` with the arguments.
     pub fn start(&mut self, name: &str, arguments: &[&str]) {
-        let mut command = self.command(&["run", name]);
+        self.start_member(name, name, arguments);
+    }
+
+    /// Starts one of several processes of a processor, under a name of its own.
+    pub fn start_member(&mut self, member: &str, processor: &str, arguments: &[&str]) {
+        let mut command = self.command(&["run", processor]);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
-        self.processes.insert(name.to_owned(), command.spawn().unwrap());
+        self.processes.insert(member.to_owned(), command.spawn().unwrap());
     }
 
     /// Starts every processor, as one that takes its partitions up again after it was killed.
@@ -118,6 +123,24 @@ impl Shop {
         let mut process = self.processes.remove(name).expect("it was started");
         process.kill().unwrap();
         process.wait().unwrap();
+    }
+
+    /// Any other signal: `STOP`, `CONT`, `TERM`.
+    pub fn signal(&self, name: &str, signal: &str) {
+        let process = self.processes[name].id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &process]).status().unwrap().success());
+    }
+
+    /// SIGTERM. The process has as long as it may take to end well.
+    pub fn terminate(&mut self, name: &str) {
+        self.signal(name, "TERM");
+        let asked = Instant::now();
+        while !self.has_ended(name) {
+            assert!(asked.elapsed() < Duration::from_secs(10), "{name} does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut process = self.processes.remove(name).expect("it was started");
+        assert!(process.wait().unwrap().success(), "{name} failed");
     }
 
     /// Whether a process has ended by itself.
