@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ::stack::{Options, Progress, Server, ServerState, Stack, without_password};
+use ::stack::{Options, Progress, ServerState, Source, Stack, StackError, without_password};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use runtime::config::Connections;
@@ -54,7 +54,7 @@ pub async fn run(arguments: Arguments, options: &Options, connections: Connectio
     let shutdown = Shutdown::on_signals()?;
     let stop = shutdown.token();
     let started = Instant::now();
-    let were_up = servers_that_run(options).await?;
+    let servers_ran_before = servers_run(options).await?;
     let mut processes = Processes::default();
     let demonstration = async {
         let stack = Stack::up(options, &Progress::on_standard_error()).await?;
@@ -68,7 +68,7 @@ pub async fn run(arguments: Arguments, options: &Options, connections: Connectio
     eprintln!("stopping …");
     let stopping = Instant::now();
     processes.stop().await;
-    if were_up.is_empty() {
+    if !servers_ran_before {
         Stack::down(options, &Progress::silent()).await.context("the servers did not stop")?;
         eprintln!("stopped everything in {:.1} s; the data is kept", stopping.elapsed().as_secs_f64());
     } else {
@@ -112,10 +112,13 @@ async fn demonstrate(
     bail!(processes.first_to_end().await)
 }
 
-/// The servers that run already: the demo stops only what it started.
-async fn servers_that_run(options: &Options) -> anyhow::Result<Vec<Server>> {
-    let servers = Stack::status(options).await?;
-    Ok(servers.into_iter().filter(|server| server.state == ServerState::Up).map(|server| server.server).collect())
+/// Whether servers of the stack run already: the demo stops only what it started.
+async fn servers_run(options: &Options) -> anyhow::Result<bool> {
+    let servers = match Stack::status(options).await {
+        Err(StackError::NotProvisioned(_)) => Vec::new(),
+        servers => servers?,
+    };
+    Ok(servers.iter().any(|server| server.state == ServerState::Up && server.source != Source::Environment))
 }
 
 fn at_stack(connections: Connections, stack: &Stack) -> Connections {
@@ -154,7 +157,15 @@ fn overview(stack: &Stack, connections: &Connections, processes: &Processes, arg
     format!(
         "\n{rows}\n\nTry:\n  curl -s http://{query}/v1/members/17841/recommendations\n  \
          curl -s 'http://{query}/v1/search?q=red+lunch+bag'\n  \
-         jangbogo {namespace}events tail order-completed\n\nCtrl-C stops everything and keeps the data.\n",
+         {program} {namespace}events tail order-completed\n\nCtrl-C stops everything and keeps the data.\n",
         query = arguments.query,
+        program = program(),
     )
+}
+
+/// How this program is called from here.
+fn program() -> String {
+    let Ok(path) = std::env::current_exe() else { return "jangbogo".to_owned() };
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(&path).display().to_string()
 }

@@ -12,7 +12,6 @@ use runtime::config::Connections;
 use runtime::kafka::QuietContext;
 use runtime::namespace::Namespace;
 
-
 /// Sent and not yet acknowledged. Bounds the memory used; deep enough for full batches.
 const MAX_IN_FLIGHT: usize = 5_000;
 
