@@ -185,8 +185,8 @@ fn stale_keys(processor: &Processor, deltas: &Deltas) -> BTreeSet<(&'static str,
             let position = watch.table.key.iter().position(|column| column.name == watch.column).unwrap_or(0);
             for row in 0..table.len() {
                 let types = watch.table.key.iter().map(|column| column.column_type);
-                if let Some(value) = decode_key(types, table.key(row)).get(position) {
-                    marks.insert((view.name, key_text(*value)));
+                if let Some(value) = decode_key(types, table.key(row)).nth(position) {
+                    marks.insert((view.name, key_text(value)));
                 }
             }
         }

@@ -118,11 +118,8 @@ fn assignments(group: &Group) -> Vec<String> {
 pub fn bind_table<'q>(sql: &'q str, deltas: &'q TableDeltas, rows: &[usize]) -> Query<'q, Postgres, PgArguments> {
     let table = deltas.table();
     let mut query = sqlx::query(AssertSqlSafe(sql.to_owned()));
-    let types: Vec<ColumnType> = table.key.iter().map(|column| column.column_type).collect();
-    let keys: Vec<Vec<KeyValue<'q>>> =
-        rows.iter().map(|row| decode_key(types.iter().copied(), deltas.key(*row))).collect();
-    for (position, column_type) in types.iter().enumerate() {
-        query = bind_keys(query, *column_type, &keys, position);
+    for position in 0..table.key.len() {
+        query = bind_keys(query, deltas, rows, position);
     }
     for (position, (_, column_type)) in table.groups.iter().flat_map(value_columns).enumerate() {
         query = bind_cells(query, column_type, deltas, rows, position);
@@ -144,12 +141,14 @@ macro_rules! bind_column {
 
 fn bind_keys<'q>(
     query: Query<'q, Postgres, PgArguments>,
-    column_type: ColumnType,
-    keys: &[Vec<KeyValue<'q>>],
+    deltas: &'q TableDeltas,
+    rows: &[usize],
     position: usize,
 ) -> Query<'q, Postgres, PgArguments> {
-    let values = keys.iter().map(|key| key.get(position).copied());
-    match column_type {
+    let key = deltas.table().key;
+    let types = || key.iter().map(|column| column.column_type);
+    let values = rows.iter().map(|row| decode_key(types(), deltas.key(*row)).nth(position));
+    match key[position].column_type {
         ColumnType::Text => bind_column!(query, values, Some(KeyValue::Text(text)) => text, &'q str),
         ColumnType::Integer => bind_column!(query, values, Some(KeyValue::Integer(number)) => number, i64),
         ColumnType::Boolean => bind_column!(query, values, Some(KeyValue::Integer(number)) => number != 0, bool),
