@@ -13,6 +13,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
@@ -272,7 +273,7 @@ impl ClientContext for Context {
         if statistics.brokers.values().any(|broker| broker.state == "UP") {
             self.check.ok();
         } else {
-            self.check.failing(&"no broker of the cluster answers");
+            self.check.failing("no broker of the cluster answers");
         }
         let folded = self.folded();
         for (partition, next_offset) in folded.iter() {
@@ -454,7 +455,7 @@ impl Poller {
         let sought = self
             .consumer
             .seek_partitions(list, Duration::from_secs(5))
-            .and_then(|sought| sought.elements().iter().try_for_each(|element| element.error()));
+            .and_then(|sought| sought.elements().iter().try_for_each(TopicPartitionListElem::error));
         if let Err(error) = sought {
             warn!(error = %causes(&error), "cannot go back to the checkpoints, trying again");
             self.unverified.extend(checkpoints.iter().map(|one| (one.partition, one.next_offset)));

@@ -268,7 +268,7 @@ impl Worker {
         let mut batch = Batch::default();
         let mut progress: BTreeMap<Partition, Progress> = BTreeMap::new();
         let mut events = Vec::new();
-        for record in records.iter() {
+        for record in records {
             let owned = self.owned[&record.partition];
             let advance = progress.entry(record.partition).or_insert(Progress {
                 partition: record.partition,

@@ -57,12 +57,11 @@ impl SearchSink {
 
     /// Creates the index if it is not there. Gives its incarnation when it is another one than before.
     pub(super) async fn look(&mut self) -> Result<Option<String>, PublishError> {
-        let found = match self.index_uuid().await? {
-            Some(uuid) => uuid,
-            None => {
-                self.create().await?;
-                self.index_uuid().await?.ok_or(PublishError::OtherIncarnation(STORE))?
-            }
+        let found = if let Some(uuid) = self.index_uuid().await? {
+            uuid
+        } else {
+            self.create().await?;
+            self.index_uuid().await?.ok_or(PublishError::OtherIncarnation(STORE))?
         };
         if self.incarnation.as_ref() == Some(&found) {
             return Ok(None);

@@ -44,7 +44,7 @@ impl Publisher {
             for keys in keys.chunks(KEYS) {
                 let entries = evaluate(&mut transaction, view, keys, now).await?;
                 self.version.number += 1;
-                write(&self.redis, &self.search, view, self.version, &entries).await?;
+                write(self.redis.as_ref(), self.search.as_ref(), view, self.version, &entries).await?;
             }
             self.context.metrics.published_entries_total.with_label_values(&[view.name]).inc_by(keys.len() as u64);
             self.sweeps.want(view);
@@ -69,7 +69,7 @@ impl Publisher {
         let now = now(&mut transaction, &generation).await?;
         let entries = evaluate(&mut transaction, view, &keys, now).await?;
         self.version.number += 1;
-        write(&self.redis, &self.search, view, self.version, &entries).await?;
+        write(self.redis.as_ref(), self.search.as_ref(), view, self.version, &entries).await?;
         let to = if keys.len() < KEYS { None } else { keys.last().cloned() };
         self.sweeps.went_on(view, after.as_ref(), to);
         self.sweeps.remember(&mut transaction).await?;
@@ -120,8 +120,8 @@ pub(crate) async fn evaluate(
 }
 
 async fn write(
-    redis: &Option<super::RedisSink>,
-    search: &Option<super::SearchSink>,
+    redis: Option<&super::RedisSink>,
+    search: Option<&super::SearchSink>,
     view: &View,
     version: super::Version,
     entries: &[Entry],
