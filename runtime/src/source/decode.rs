@@ -1,0 +1,47 @@
+//! A Kafka message as an event, or as what it is with the cause why it is none.
+
+use chrono::{DateTime, TimeDelta};
+use events::Event;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+
+use super::context::Context;
+use super::{Record, Refused};
+use crate::telemetry::causes;
+
+/// The furthest an event's time may be ahead of the moment the broker appended it.
+const MAX_TIME_AHEAD: TimeDelta = TimeDelta::hours(1);
+
+/// Reads a message of a topic that is this shop's.
+pub(super) fn decode(context: &Context, message: &BorrowedMessage<'_>) -> Option<Record> {
+    let partition = context.partition(message.topic(), message.partition())?;
+    let appended_at = message.timestamp().to_millis().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
+    let headers: Vec<(&str, &[u8])> = message
+        .headers()
+        .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
+        .unwrap_or_default();
+    let value = message.payload().unwrap_or_default();
+    let decoded = Event::decode(events::Record { topic: partition.topic, headers: &headers, value });
+    let outcome = match decoded {
+        Ok(event) if event.envelope.time > appended_at + MAX_TIME_AHEAD => Err(format!(
+            "the event's time {} is more than an hour ahead of {appended_at}, when it was appended",
+            event.envelope.time
+        )),
+        Ok(event) => Ok(event),
+        Err(error) => Err(causes(&error).to_string()),
+    };
+    let outcome = outcome.map_err(|cause| {
+        Box::new(Refused {
+            cause,
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: message
+                .headers()
+                .map(|headers| {
+                    headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
+                })
+                .unwrap_or_default(),
+            kept: false,
+        })
+    });
+    Some(Record { partition, offset: message.offset(), appended_at, bytes: value.len() + 200, outcome })
+}
