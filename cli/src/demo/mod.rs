@@ -68,11 +68,11 @@ pub async fn run(arguments: Arguments, options: &Options, connections: Connectio
     eprintln!("stopping …");
     let stopping = Instant::now();
     processes.stop().await;
-    if !servers_ran_before {
+    if servers_ran_before {
+        eprintln!("stopped in {:.1} s; the servers ran before and go on", stopping.elapsed().as_secs_f64());
+    } else {
         Stack::down(options, &Progress::silent()).await.context("the servers did not stop")?;
         eprintln!("stopped everything in {:.1} s; the data is kept", stopping.elapsed().as_secs_f64());
-    } else {
-        eprintln!("stopped in {:.1} s; the servers ran before and go on", stopping.elapsed().as_secs_f64());
     }
     outcome
 }

@@ -123,7 +123,7 @@ proptest! {
             for table in fold(processor, &events).tables() {
                 let types = || table.table().key.iter().map(|column| column.column_type);
                 for row in 0..table.len() {
-                    prop_assert_eq!(decode_key(types(), table.key(row)).len(), types().count());
+                    prop_assert_eq!(decode_key(types(), table.key(row)).count(), types().count());
                     let is_storable = |cell: &Cell| !matches!(cell, Cell::Text(text) if text.contains('\0'));
                     prop_assert!(table.cells(row).iter().all(is_storable), "{}", table.table().name);
                 }
