@@ -1,5 +1,7 @@
 //! Members that come, go and stand still: partitions change hands, and every event counts once.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::net::TcpListener;
