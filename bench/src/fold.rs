@@ -22,9 +22,9 @@ const ORDER_TOPICS: &[Topic] = &[Topic::OrderCompleted, Topic::UserBehavior];
 /// How often the checkpoints are read. Each time costs Postgres next to nothing.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a processor may stand still.
-const STANDSTILL_LIMIT: Duration = Duration::from_secs(120);
+const STANDSTILL_LIMIT: Duration = Duration::from_mins(2);
 /// How long it may take to publish what was folded.
-const PUBLISH_LIMIT: Duration = Duration::from_secs(600);
+const PUBLISH_LIMIT: Duration = Duration::from_mins(10);
 /// How long it may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 

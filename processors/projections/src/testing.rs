@@ -100,7 +100,7 @@ impl Folded {
     fn row(&self, deltas: &TableDeltas, row: usize) -> String {
         let table = deltas.table();
         let types = table.key.iter().map(|column| column.column_type);
-        let key: Vec<String> = decode_key(types, deltas.key(row)).into_iter().map(|value| self.key(value)).collect();
+        let key: Vec<String> = decode_key(types, deltas.key(row)).map(|value| self.key(value)).collect();
         let mut text = format!("{}:", key.join(" "));
         for (position, group) in table.groups.iter().enumerate() {
             let stamps = if group.merge.is_stamped() { 2 } else { 0 };
