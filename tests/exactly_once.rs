@@ -7,7 +7,10 @@ use std::time::Duration;
 use projections::PROCESSORS;
 use support::{Shop, demo_lines};
 
-const KILLS: usize = 24;
+/// Kills of a processor that had work in hand; one that waits has nothing to lose.
+const KILLS_AT_WORK: usize = 20;
+/// On a machine so fast that it mostly waits, the test ends all the same.
+const MAX_KILLS: usize = 200;
 
 /// An import while processors are killed at random moments, part of it sent twice, ends as an undisturbed one does.
 #[tokio::test(flavor = "multi_thread")]
@@ -31,11 +34,13 @@ async fn killed_processors_and_repeated_events_change_nothing() {
     let mut shop = Shop::open("wild").await;
     shop.start_processors();
     let mut importing = shop.start_import(file);
+    let mut kills = 0;
     let mut killed_at_work = 0;
-    for kill in 0..KILLS {
-        let processor = PROCESSORS[kill % PROCESSORS.len()];
+    while killed_at_work < KILLS_AT_WORK {
+        assert!(kills < MAX_KILLS, "only {killed_at_work} of {kills} kills met a processor at work");
+        let processor = PROCESSORS[kills % PROCESSORS.len()];
         // Between 100 and 700 ms, differently each time: no moment of a batch is spared.
-        tokio::time::sleep(Duration::from_millis(100 + (kill as u64 * 7919) % 600)).await;
+        tokio::time::sleep(Duration::from_millis(100 + (kills as u64 * 7919) % 600)).await;
         if let Some(status) = importing.try_wait().unwrap() {
             assert!(status.success());
             // All of it once more: what was folded is skipped, and the next kills find work.
@@ -44,9 +49,9 @@ async fn killed_processors_and_repeated_events_change_nothing() {
         killed_at_work += usize::from(shop.why_unsettled(processor).await.is_some());
         shop.kill(processor.name);
         shop.start_processor(processor.name);
+        kills += 1;
     }
     assert!(importing.wait().unwrap().success());
-    assert!(killed_at_work > KILLS / 2, "only {killed_at_work} of {KILLS} kills met a processor at work");
     shop.settle().await;
     shop.digest().await.assert_equal(&undisturbed);
     shop.close().await;
