@@ -1,7 +1,6 @@
 //! The `jangbogo` command: a thin hand on what the crates do.
 
 mod completions;
-mod connections;
 mod demo;
 mod events;
 mod output;
@@ -12,6 +11,7 @@ mod topology;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use ::stack::connections;
 use runtime::config::Connections;
 use runtime::telemetry::{LogFormat, causes, init_logging};
 
@@ -67,6 +67,8 @@ enum Command {
     Events(events::Command),
     #[command(subcommand)]
     Run(run::Command),
+    #[command(subcommand)]
+    Replay(replay::Command),
     Demo(demo::Arguments),
     Completions(completions::Arguments),
 }
@@ -96,6 +98,7 @@ async fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
         Command::Topology(command) => topology::run(command, &connections).await,
         Command::Events(command) => events::run(command, &connections).await,
         Command::Run(command) => run::run(command, connections).await,
+        Command::Replay(command) => replay::run(command, connections).await,
         Command::Demo(arguments) => {
             demo::run(arguments, &connections::stack_options(matches, &cli.connections)?, connections).await
         }

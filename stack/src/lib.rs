@@ -6,6 +6,7 @@
 //! Everything listens on the loopback interface only, keeps its data when it is stopped, and is found again by the next call.
 
 mod command;
+pub mod connections;
 mod docker;
 mod error;
 mod files;

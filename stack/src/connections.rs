@@ -1,10 +1,11 @@
 //! Which servers a command talks to: those given by flag or environment, else those that `jangbogo stack up` runs, else
 //! the usual ports of this machine.
 
-use ::stack::{Options, Server, Stack, StackError};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use runtime::config::Connections;
+
+use crate::{Options, Server, Stack, StackError};
 
 /// What the flags and the environment say about the servers that the stack may run.
 ///
