@@ -1,6 +1,7 @@
 //! What every processor and service of the pipeline stands on: configuration, the fold, checkpoints, publishing,
 //! dead letters, shutdown and telemetry. A projection's author meets only [`fold`].
 
+pub mod append_time;
 pub mod config;
 pub mod database;
 mod dead_letter;

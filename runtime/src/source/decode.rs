@@ -1,11 +1,12 @@
 //! A Kafka message as an event, or as what it is with the cause why it is none.
 
-use chrono::{DateTime, TimeDelta};
+use chrono::TimeDelta;
 use events::Event;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
 use super::context::Context;
 use super::{Record, Refused};
+use crate::append_time::append_time;
 use crate::telemetry::causes;
 
 /// The furthest an event's time may be ahead of the moment the broker appended it.
@@ -14,7 +15,7 @@ const MAX_TIME_AHEAD: TimeDelta = TimeDelta::hours(1);
 /// Reads a message of a topic that is this shop's.
 pub(super) fn decode(context: &Context, message: &BorrowedMessage<'_>) -> Option<Record> {
     let partition = context.partition(message.topic(), message.partition())?;
-    let appended_at = message.timestamp().to_millis().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
+    let appended_at = append_time(message);
     let headers: Vec<(&str, &[u8])> = message
         .headers()
         .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())

@@ -66,7 +66,7 @@ pub struct Record {
     pub partition: Partition,
     /// There.
     pub offset: i64,
-    /// When the broker appended it.
+    /// When it was first appended: see [`crate::append_time`].
     pub appended_at: DateTime<Utc>,
     /// How much of the queue it takes.
     pub bytes: usize,

@@ -1,0 +1,69 @@
+//! When a record was first appended to a log: the broker's stamp, unless the record was carried here from another log.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use rdkafka::message::{Headers as _, Message};
+
+/// The header in which an imported record carries the time of its first append, as RFC 3339 with milliseconds.
+pub const APPEND_TIME_HEADER: &str = "appendtime";
+
+/// The earliest of the broker's stamp and what the record's headers say. A header that cannot be read counts for
+/// nothing, and neither does one that is later than the stamp: a record is first appended before it is carried on.
+#[must_use]
+pub fn append_time(message: &impl Message) -> DateTime<Utc> {
+    let stamped = message.timestamp().to_millis().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
+    let Some(headers) = message.headers() else { return stamped };
+    let carried = headers.iter().filter(|header| header.key == APPEND_TIME_HEADER);
+    carried.filter_map(|header| parse(header.value?)).fold(stamped, DateTime::min)
+}
+
+/// What the header's value is for that time.
+#[must_use]
+pub fn append_time_value(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn parse(value: &[u8]) -> Option<DateTime<Utc>> {
+    let text = std::str::from_utf8(value).ok()?;
+    Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::Timestamp;
+    use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
+
+    use super::*;
+
+    const STAMP: &str = "2026-03-01T12:00:00.250Z";
+
+    fn appended(values: &[Option<&[u8]>]) -> String {
+        let mut headers = OwnedHeaders::new().insert(Header { key: "ce_time", value: Some("2020-01-01T00:00:00Z") });
+        for value in values {
+            headers = headers.insert(Header { key: APPEND_TIME_HEADER, value: *value });
+        }
+        let stamp = Timestamp::LogAppendTime(STAMP.parse::<DateTime<Utc>>().unwrap().timestamp_millis());
+        let message = OwnedMessage::new(None, None, "topic".to_owned(), stamp, 0, 0, Some(headers));
+        append_time_value(append_time(&message))
+    }
+
+    #[test]
+    fn a_header_wins_over_the_brokers_stamp() {
+        assert_eq!(appended(&[Some(b"2025-12-31T23:59:59.999Z")]), "2025-12-31T23:59:59.999Z");
+        assert_eq!(appended(&[Some(b"2026-01-01T08:59:59.999+09:00")]), "2025-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn without_a_readable_header_the_stamp_counts() {
+        assert_eq!(appended(&[]), STAMP);
+        for value in [None, Some(b"yesterday".as_slice()), Some(b"\xff\xfe"), Some(b""), Some(b"1767225599999")] {
+            assert_eq!(appended(&[value]), STAMP);
+        }
+    }
+
+    #[test]
+    fn the_earliest_counts() {
+        assert_eq!(appended(&[Some(b"2026-03-01T13:00:00Z")]), STAMP);
+        let several: [Option<&[u8]>; 3] = [Some(b"2026-02-02T00:00:00Z"), Some(b"2026-02-01T00:00:00Z"), Some(b"?")];
+        assert_eq!(appended(&several), "2026-02-01T00:00:00.000Z");
+    }
+}
