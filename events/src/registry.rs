@@ -179,7 +179,7 @@ registry! {
     RecommendationGenerated => "recommendation-generated" v 1 on RecommendationEvents,
     ProductEmbedded => "product-embedded" v 1 on EmbeddingEvents,
     MessageEmbedded => "message-embedded" v 1 on EmbeddingEvents,
-    DeadLetterRequeued => "dead-letter-requeued" v 1 on AnalyticsEvents,
-    DeadLetterDiscarded => "dead-letter-discarded" v 1 on AnalyticsEvents,
+    DeadLetterRequeued => "dead-letter-requeued" v 1 on DeadLetterEvents,
+    DeadLetterDiscarded => "dead-letter-discarded" v 1 on DeadLetterEvents,
     PurchasePatternAnalyzed => "purchase-pattern-analyzed" v 1 on PurchasePatternAnalyzed,
 }

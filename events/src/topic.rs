@@ -66,10 +66,12 @@ topics! {
         "Ranked recommendations as they were given.",
     EmbeddingEvents => "embedding-events" keyed by "`product_id` or `conversation_id`, whose text it is":
         "Vectors of texts, as an embedding model gave them.",
-    AnalyticsEvents => "analytics-events" keyed by "the dead letter's topic/partition/offset":
-        "What operators decided about the log itself: dead letters requeued and discarded.",
+    AnalyticsEvents => "analytics-events" keyed by "what it is about":
+        "What analytics finds and others react to; no event type yet.",
     PurchasePatternAnalyzed => "purchase-pattern-analyzed" keyed by "`member_id`":
         "A member's purchase pattern, when it changed.",
+    DeadLetterEvents => "dead-letter-events" keyed by "the dead letter's group/topic/partition/offset":
+        "What operators decided about dead letters: requeued and discarded.",
 }
 
 impl fmt::Display for Topic {

@@ -32,7 +32,7 @@ macro_rules! dead_letter_decision {
             const TYPE: EventType = EventType::$name;
 
             fn key(&self) -> Cow<'_, str> {
-                format!("{}/{}/{}", &*self.topic, self.partition, self.offset).into()
+                format!("{}/{}/{}/{}", &*self.group, &*self.topic, self.partition, self.offset).into()
             }
 
             fn example() -> Self {
@@ -49,8 +49,8 @@ macro_rules! dead_letter_decision {
 }
 
 dead_letter_decision! {
-    /// A dead letter was sent through the front door again.
+    /// A dead letter was sent through the front door again: its record stands on its topic once more, at the end.
     DeadLetterRequeued,
-    /// A dead letter was given up.
+    /// A dead letter was given up: its group skips the record in every replay, even if it could read it by then.
     DeadLetterDiscarded,
 }
