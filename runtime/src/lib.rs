@@ -6,6 +6,7 @@ pub mod config;
 pub mod database;
 mod dead_letter;
 pub mod digest;
+mod fail_point;
 pub mod fold;
 pub mod kafka;
 pub mod namespace;

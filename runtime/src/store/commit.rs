@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::checkpoint::Partition;
 use super::generation::Generation;
 use super::statements::{Statements, bind_table};
+use crate::fail_point::fail_point;
 use crate::fold::{Deltas, KeyValue, Processor, Shop, ViewKeys, decode_key};
 
 /// How far one partition goes in a batch.
@@ -81,6 +82,7 @@ pub async fn commit(
     let mut transaction = pool.begin().await?;
     set_schema(&mut transaction, generation).await?;
     let new_events = insert_seen(&mut transaction, &batch.events).await?;
+    fail_point("commit-before-rows");
     let mut deltas = Deltas::new(processor);
     for event in new_events.iter().copied() {
         deltas.fold(processor, shop, event);
@@ -94,6 +96,7 @@ pub async fn commit(
     }
     insert_dead_letters(&mut transaction, &batch.dead_letters).await?;
     let marked = mark_dirty(&mut transaction, processor, &deltas).await?;
+    fail_point("commit-after-rows");
     let fenced = advance(&mut transaction, &batch.progress).await?;
     if !fenced.is_empty() {
         transaction.rollback().await?;
@@ -102,7 +105,9 @@ pub async fn commit(
     if marked {
         sqlx::query("SELECT pg_notify($1, '')").bind(&generation.schema).execute(&mut *transaction).await?;
     }
+    fail_point("commit-after-checkpoint");
     transaction.commit().await?;
+    fail_point("commit-after-commit");
     Ok(Committed::Folded { new_events: new_events.len(), rows: deltas.row_count() })
 }
 
