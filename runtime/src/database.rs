@@ -64,7 +64,7 @@ pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
     // "Exists already" is what the migrator hopes to hear.
     let options = options.options([("client_min_messages", "warning")]);
     let mut connection = PgConnection::connect_with(&options).await?;
-    MIGRATOR.run(&mut connection).await.map_err(|error| sqlx::Error::Migrate(Box::new(error)))?;
+    MIGRATOR.run_direct(None, &mut connection, false).await.map_err(|error| sqlx::Error::Migrate(Box::new(error)))?;
     connection.close().await
 }
 
@@ -86,6 +86,13 @@ pub fn is_away(error: &sqlx::Error) -> bool {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
     )
+}
+
+/// Whether the database, or the tables of its migrations, are not there: it was wiped.
+#[must_use]
+pub fn is_missing(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("3D000" | "42P01"))
 }
 
 /// Whether another process created the database at the same moment.

@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use clap::Args;
 use sqlx::postgres::PgPool;
-use tracing::info;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use crate::config::Connections;
 use crate::database;
 use crate::dead_letter::DeadLetters;
 use crate::fold::{Processor, Shop};
-use crate::publisher::{self, PublisherContext};
+use crate::publisher::{self, PublisherContext, Stores};
 use crate::retry::Backoff;
 use crate::shutdown::{Shutdown, ShutdownError};
 use crate::source::{Source, SourceOptions};
-use crate::store::{GenerationError, Live, Statements, open_live};
+use crate::store::{GenerationError, Live, Statements, live, open_live};
 use crate::telemetry::{AdminServer, BindError, CheckHandle, MetricsError, Telemetry, causes};
 use crate::worker::{self, Worker};
 
@@ -76,14 +78,17 @@ pub async fn run(
     let shop = Shop { time_zone: connections.time_zone };
     let check = |server: &str| telemetry.readiness.check(server);
     let kafka_check = check("kafka");
-    let pool = database::pool(&connections, processor.name, u32::from(args.instances) + 2)?;
+    let pool = database::pool(&connections, processor.name, u32::from(args.instances) + 3)?;
     let metrics = telemetry.metrics.processor(processor.name)?;
     let postgres_check = check("postgres");
+    let opening = Opening { connections: connections.clone(), pool: pool.clone(), processor, shop: shop.clone() };
     let live = tokio::select! {
         () = stopping.cancelled() => return Ok(shutdown.drain().await?),
-        live = open(&connections, &pool, processor, &shop, &postgres_check) => live?,
+        live = opening.open(&postgres_check) => live?,
     };
     info!(processor = processor.name, generation = live.generation.schema, "folding into");
+    let (announce, live) = watch::channel(live);
+    shutdown.spawn("generation", opening.watch(announce, postgres_check.clone(), stopping.clone()));
 
     let context = worker::Context {
         processor,
@@ -109,6 +114,7 @@ pub async fn run(
         connections,
         processor,
         live,
+        stores: Stores::All,
         pool: pool.clone(),
         metrics,
         redis_check: check("redis"),
@@ -124,24 +130,62 @@ pub async fn run(
     Ok(())
 }
 
-/// The live generation in a database of the newest migration. Waits for Postgres as long as it takes.
-async fn open(
-    connections: &Connections,
-    pool: &PgPool,
+/// How often a process looks which generation is live.
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+
+/// What it takes to find the live generation.
+struct Opening {
+    connections: Connections,
+    pool: PgPool,
     processor: &'static Processor,
-    shop: &Shop,
-    check: &CheckHandle,
-) -> Result<Live, GenerationError> {
-    let mut backoff = Backoff::default();
-    loop {
-        let opened = match database::migrate(connections).await {
-            Ok(()) => open_live(pool, processor, shop).await,
-            Err(source) => Err(GenerationError::Database { processor: processor.name.to_owned(), source }),
-        };
-        match opened {
-            Err(error @ GenerationError::Database { .. }) => check.failing(causes(&error)),
-            opened => return opened,
+    shop: Shop,
+}
+
+impl Opening {
+    /// The live generation in a database of the newest migration. Waits for Postgres as long as it takes.
+    async fn open(&self, check: &CheckHandle) -> Result<Live, GenerationError> {
+        let mut backoff = Backoff::default();
+        loop {
+            let opened = match database::migrate(&self.connections).await {
+                Ok(()) => open_live(&self.pool, self.processor, &self.shop).await,
+                Err(source) => Err(GenerationError::Database { processor: self.processor.name.to_owned(), source }),
+            };
+            match opened {
+                Err(error @ GenerationError::Database { .. }) => check.failing(causes(&error)),
+                opened => return opened,
+            }
+            backoff.wait().await;
         }
-        backoff.wait().await;
+    }
+
+    /// Announces another generation when it goes live, and an empty one when the database was wiped.
+    async fn watch(
+        self,
+        announce: watch::Sender<Live>,
+        check: CheckHandle,
+        stop: CancellationToken,
+    ) -> Result<(), GenerationError> {
+        let mine = self.processor.fold_version(&self.shop);
+        while stop.run_until_cancelled(tokio::time::sleep(WATCH_INTERVAL)).await.is_some() {
+            let found = match self.pool.acquire().await {
+                Ok(mut connection) => live(&mut connection, self.processor.name).await,
+                Err(error) => Err(error),
+            };
+            let found = match found {
+                Ok(Some(live)) => live.folded_by(&mine)?,
+                Err(error) if !database::is_missing(&error) => continue,
+                Ok(None) | Err(_) => {
+                    warn!(processor = self.processor.name, "the database was emptied: folding the log anew");
+                    let Some(opened) = stop.run_until_cancelled(self.open(&check)).await else { break };
+                    opened?
+                }
+            };
+            announce.send_if_modified(|live| {
+                let is_another = *live != found;
+                *live = found;
+                is_another
+            });
+        }
+        Ok(())
     }
 }

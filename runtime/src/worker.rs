@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use rdkafka::error::KafkaError;
 use sqlx::postgres::PgPool;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -14,7 +15,9 @@ use crate::dead_letter::DeadLetters;
 use crate::fold::{Processor, Shop};
 use crate::retry::Backoff;
 use crate::source::{Command, Input, Record, Refused, Source};
-use crate::store::{Batch, Checkpoint, Committed, DeadLetter, Live, Partition, Progress, Statements, acquire, commit};
+use crate::store::{
+    Batch, Checkpoint, Committed, DeadLetter, Generation, Live, Partition, Progress, Statements, acquire, commit,
+};
 use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
 
 /// Batches grow only under load, and to no more than this.
@@ -32,8 +35,8 @@ pub struct Context {
     pub processor: &'static Processor,
     /// By which settings.
     pub shop: Shop,
-    /// Into which tables.
-    pub live: Live,
+    /// Into which tables; into others once these are no longer live.
+    pub live: watch::Receiver<Live>,
     /// Where those are.
     pub pool: PgPool,
     /// Their statements.
@@ -59,6 +62,7 @@ struct Owned {
 /// One consumer of the processor's group and the loop that folds what it reads.
 pub struct Worker {
     context: Context,
+    generation: Generation,
     source: Source,
     owned: BTreeMap<Partition, Owned>,
     queue: VecDeque<Record>,
@@ -68,8 +72,9 @@ pub struct Worker {
 impl Worker {
     /// A worker that owns nothing yet.
     #[must_use]
-    pub fn new(context: Context, source: Source, stop: CancellationToken) -> Self {
-        Self { context, source, owned: BTreeMap::new(), queue: VecDeque::new(), stop }
+    pub fn new(mut context: Context, source: Source, stop: CancellationToken) -> Self {
+        let generation = context.live.borrow_and_update().generation.clone();
+        Self { context, generation, source, owned: BTreeMap::new(), queue: VecDeque::new(), stop }
     }
 
     /// Folds until it is asked to stop.
@@ -93,6 +98,10 @@ impl Worker {
             let input = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
+                Ok(()) = self.context.live.changed() => {
+                    self.change_generation();
+                    continue;
+                }
                 input = self.source.next() => input,
             };
             // The source ends only after its worker.
@@ -161,16 +170,19 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes the checkpoints over. Waits for Postgres as long as it takes; none when it should stop instead.
+    /// Takes the checkpoints over. Waits for Postgres as long as it takes, and while the generation is frozen for the one
+    /// that takes its place; none when it should stop instead.
     async fn acquire(&mut self, partitions: &[Partition]) -> Option<Vec<Checkpoint>> {
         let mut backoff = Backoff::default();
         let checkpoints = loop {
             match self.try_acquire(partitions).await {
-                Ok(checkpoints) => break checkpoints,
+                Ok(checkpoints) if checkpoints.len() == partitions.len() => break checkpoints,
+                Ok(_) => debug!(schema = self.generation.schema, "frozen: waiting for the next generation"),
                 Err(error) => self.away(&error, "cannot acquire partitions"),
             }
             tokio::select! {
                 () = self.stop.cancelled() => return None,
+                Ok(()) = self.context.live.changed() => self.change_generation(),
                 () = backoff.wait() => {}
             }
         };
@@ -185,7 +197,7 @@ impl Worker {
 
     async fn try_acquire(&self, partitions: &[Partition]) -> Result<Vec<Checkpoint>, sqlx::Error> {
         let mut connection = self.context.pool.acquire().await?;
-        acquire(&mut connection, &self.context.live.generation, partitions).await
+        acquire(&mut connection, &self.generation, partitions).await
     }
 
     /// Commits the front of the queue, however often it takes.
@@ -240,7 +252,10 @@ impl Worker {
                     Err(error) if is_refusal(&error) => refuse(&mut records, &error),
                     Err(error) => {
                         self.away(&error, "a batch was not committed");
-                        backoff.wait().await;
+                        tokio::select! {
+                            Ok(()) = self.context.live.changed() => self.change_generation(),
+                            () = backoff.wait() => {}
+                        }
                     }
                 }
             }
@@ -293,8 +308,8 @@ impl Worker {
         }
         batch.events = events;
         batch.progress = progress.into_values().collect();
-        let Context { pool, processor, shop, live, statements, .. } = &self.context;
-        commit(pool, processor, shop, &live.generation, statements, &batch).await
+        let Context { pool, processor, shop, statements, .. } = &self.context;
+        commit(pool, processor, shop, &self.generation, statements, &batch).await
     }
 
     fn advance(&mut self, records: &[Record], new_events: usize, started: Instant) {
@@ -317,11 +332,24 @@ impl Worker {
         metrics.batch_seconds.observe(started.elapsed().as_secs_f64());
     }
 
-    /// Another worker owns these now, or so Postgres says. What was read of them is dropped, or it would be folded
-    /// past a gap if they are acquired again; the group is asked.
+    /// Another generation is live: its checkpoints are to be acquired, and what was read goes into it from there.
+    fn change_generation(&mut self) {
+        self.generation = self.context.live.borrow_and_update().generation.clone();
+        info!(schema = self.generation.schema, "another generation is live: folding into it");
+        let owned: Vec<Partition> = self.owned.keys().copied().collect();
+        self.let_go(&owned);
+    }
+
+    /// Another worker owns these now, or so Postgres says.
     fn fenced(&mut self, partitions: &[Partition]) {
         warn!(partitions = %listed(partitions), "fenced: another worker has taken over");
         self.context.metrics.fenced_total.inc();
+        self.let_go(partitions);
+    }
+
+    /// What was read of these is dropped, or it would be folded past a gap if they are acquired again; the group is
+    /// asked whose they are.
+    fn let_go(&mut self, partitions: &[Partition]) {
         let mut offsets = Vec::new();
         for partition in partitions {
             if let Some(owned) = self.owned.get_mut(partition) {

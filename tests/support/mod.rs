@@ -224,7 +224,7 @@ impl Shop {
             }
         }
         let sql = format!(
-            "SELECT (SELECT count(*) FROM {schema}.dirty) + (SELECT sum(pending_sweeps) FROM {schema}.publisher)"
+            "SELECT (SELECT count(*) FROM {schema}.dirty) + (SELECT sum(cardinality(pending_sweeps)) FROM {schema}.publisher)"
         );
         let backlog: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut database).await.unwrap();
         (backlog > 0).then(|| format!("{}: {backlog} to publish", processor.name))

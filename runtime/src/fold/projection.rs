@@ -44,6 +44,9 @@ pub struct Projection {
     pub views: &'static [View],
 }
 
+/// Raised when the tables that the runtime keeps in every generation change.
+const SYSTEM_VERSION: u32 = 2;
+
 /// A program that folds topics into one set of tables, with one consumer group and one checkpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Processor {
@@ -84,6 +87,12 @@ impl Processor {
     /// What its rows depend on besides the log: written beside each generation.
     #[must_use]
     pub fn fold_version(&self, shop: &Shop) -> String {
-        format!("{}/{}", self.fold_version, shop.time_zone.name())
+        format!("{}/{}", self.code_version(), shop.time_zone.name())
+    }
+
+    /// The part of [`Self::fold_version`] that says what the tables look like, whatever the settings of the fold.
+    #[must_use]
+    pub fn code_version(&self) -> String {
+        format!("{}.{SYSTEM_VERSION}", self.fold_version)
     }
 }

@@ -45,13 +45,14 @@ pub(crate) fn client(connections: &Connections) -> Result<Elasticsearch, elastic
 impl SearchSink {
     pub(super) fn new(
         context: &PublisherContext,
+        generation: &Generation,
         view: &'static View,
         incarnation: Option<String>,
     ) -> Result<Self, PublishError> {
         let Target::Elasticsearch { index: definition } = view.target else {
             return Err(PublishError::Answer(format!("view {} is not published there", view.name)));
         };
-        let index = index_name(&context.connections, view.name, &context.live.generation);
+        let index = index_name(&context.connections, view.name, generation);
         Ok(Self { client: client(&context.connections)?, index, definition, incarnation })
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use sqlx::postgres::{PgConnection, PgListener, PgPool};
 use sqlx::{ConnectOptions as _, Row as _};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -75,6 +76,25 @@ pub enum PublishError {
     OtherIncarnation(&'static str),
 }
 
+/// Which stores a generation is published to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stores {
+    /// Every one: the generation is live.
+    All,
+    /// Those that hold several generations beside each other: it is not live yet.
+    Search,
+}
+
+impl Stores {
+    fn has(self, target: Target) -> bool {
+        match target {
+            Target::Postgres => false,
+            Target::RedisHash | Target::RedisRanking | Target::RedisEviction => self == Stores::All,
+            Target::Elasticsearch { .. } => true,
+        }
+    }
+}
+
 /// Where publishers stand on: shared by every processor of a process.
 #[derive(Clone)]
 pub struct PublisherContext {
@@ -82,8 +102,10 @@ pub struct PublisherContext {
     pub connections: Connections,
     /// Whose views.
     pub processor: &'static Processor,
-    /// Of which rows.
-    pub live: Live,
+    /// Of which rows; of others once these are no longer live.
+    pub live: watch::Receiver<Live>,
+    /// To which stores.
+    pub stores: Stores,
     /// For notifications.
     pub pool: PgPool,
     /// What is counted.
@@ -97,6 +119,7 @@ pub struct PublisherContext {
 /// The one publisher of a generation.
 pub struct Publisher {
     context: PublisherContext,
+    live: Live,
     connection: PgConnection,
     redis: Option<RedisSink>,
     search: Option<SearchSink>,
@@ -104,13 +127,17 @@ pub struct Publisher {
     sweeps: Sweeps,
 }
 
-/// Publishes until it is asked to stop: waits for its turn, and begins anew whenever a server was away.
-pub async fn run(context: PublisherContext, stop: CancellationToken) {
+/// Publishes until it is asked to stop: waits for its turn, and begins anew whenever a server was away or another
+/// generation is live.
+pub async fn run(mut context: PublisherContext, stop: CancellationToken) {
     let mut backoff = Backoff::default();
     loop {
-        let turn = async { Publisher::take_turn(&context).await?.publish(&mut backoff).await };
+        let live = context.live.borrow_and_update().clone();
+        let mut live_changes = context.live.clone();
+        let turn = async { Publisher::take_turn(&context, live).await?.publish(&mut backoff).await };
         let outcome = tokio::select! {
             () = stop.cancelled() => return,
+            Ok(()) = live_changes.changed() => continue,
             outcome = turn => outcome,
         };
         if let Err(error) = outcome {
@@ -141,14 +168,14 @@ fn report(context: &PublisherContext, error: &PublishError) {
 
 impl Publisher {
     /// Waits until no other process publishes this generation, then takes a larger epoch than any before.
-    async fn take_turn(context: &PublisherContext) -> Result<Self, PublishError> {
+    async fn take_turn(context: &PublisherContext, live: Live) -> Result<Self, PublishError> {
         let mut connection = database::options(&context.connections, "publisher")?
             // A round holds its snapshot while the stores acknowledge. The session of a process that was stopped ends,
             // so that another may publish.
             .options([("idle_in_transaction_session_timeout", "60s"), ("idle_session_timeout", "15s")])
             .connect()
             .await?;
-        let schema = &context.live.generation.schema;
+        let schema = &live.generation.schema;
         while !sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock(hashtextextended($1, 0))")
             .bind(format!("publisher {schema} 0"))
             .fetch_one(&mut connection)
@@ -165,17 +192,21 @@ impl Publisher {
         )
         .fetch_one(&mut connection)
         .await?;
-        let version = Version { promotion: context.live.promotion, epoch: row.get("epoch"), number: 0 };
-        let views = || context.processor.views();
-        let in_redis =
-            |view: &View| matches!(view.target, Target::RedisHash | Target::RedisRanking | Target::RedisEviction);
-        let in_search = |view: &View| matches!(view.target, Target::Elasticsearch { .. });
-        let redis = views().any(in_redis).then(|| RedisSink::new(context, row.get("redis_incarnation"))).transpose()?;
-        let search = match views().find(|view| in_search(view)) {
-            Some(view) => Some(SearchSink::new(context, view, row.get("elasticsearch_incarnation"))?),
+        let version = Version { promotion: live.promotion, epoch: row.get("epoch"), number: 0 };
+        let published = || context.processor.views().filter(|view| context.stores.has(view.target));
+        let in_search = |view: &&View| matches!(view.target, Target::Elasticsearch { .. });
+        let redis = if published().any(|view| !in_search(&view)) {
+            Some(RedisSink::new(context, row.get("redis_incarnation"))?)
+        } else {
+            None
+        };
+        let search = match published().find(in_search) {
+            Some(view) => Some(SearchSink::new(context, &live.generation, view, row.get("elasticsearch_incarnation"))?),
             None => None,
         };
-        let sweeps = Sweeps::new(context.processor, row.get::<i32, _>("pending_sweeps") > 0);
+        let pending: Vec<String> = row.get("pending_sweeps");
+        let kept = published().filter(|view| view.target != Target::RedisEviction);
+        let sweeps = Sweeps::new(kept, &pending);
         sweeps.remember(&mut connection).await?;
         info!(processor = context.processor.name, epoch = version.epoch, "publishing");
         if redis.is_none() {
@@ -185,12 +216,12 @@ impl Publisher {
             context.search_check.ok();
         }
         let context = context.clone();
-        Ok(Self { context, connection, redis, search, version, sweeps })
+        Ok(Self { context, live, connection, redis, search, version, sweeps })
     }
 
     async fn publish(&mut self, backoff: &mut Backoff) -> Result<(), PublishError> {
         let mut listener = PgListener::connect_with(&self.context.pool).await?;
-        listener.listen(&self.context.live.generation.schema).await?;
+        listener.listen(&self.live.generation.schema).await?;
         let mut looked_at = None::<Instant>;
         loop {
             if looked_at.is_none_or(|at| at.elapsed() >= POLL_INTERVAL) {
@@ -248,7 +279,7 @@ impl Publisher {
 
     /// When the watermark enters another tick, values that depend on it are stale.
     async fn look_at_tick(&mut self) -> Result<(), PublishError> {
-        let tick = now(&mut self.connection, &self.context.live.generation).await?;
+        let tick = now(&mut self.connection, &self.live.generation).await?;
         if self.sweeps.enter(tick) {
             self.sweeps.remember(&mut self.connection).await?;
         }

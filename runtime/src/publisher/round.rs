@@ -17,7 +17,7 @@ const KEYS: usize = 200;
 impl Publisher {
     /// Works off dirty marks. Gives how many.
     pub(super) async fn round(&mut self) -> Result<usize, PublishError> {
-        let generation = self.context.live.generation.clone();
+        let generation = self.live.generation.clone();
         let processor = self.context.processor;
         let mut transaction = self.connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
         let marks = sqlx::query(
@@ -39,7 +39,9 @@ impl Publisher {
         let now = now(&mut transaction, &generation).await?;
         self.sweeps.enter(now);
         for (name, marked) in stale {
-            let Some(view) = processor.view(&name) else { continue };
+            let Some(view) = processor.view(&name).filter(|view| self.context.stores.has(view.target)) else {
+                continue;
+            };
             let keys = view_keys(&mut transaction, view, marked.into_iter().collect()).await?;
             for keys in keys.chunks(KEYS) {
                 let entries = evaluate(&mut transaction, view, keys, now).await?;
@@ -59,7 +61,7 @@ impl Publisher {
     /// Goes on with one chunk of one sweep that is wanted or running. Gives how many keys were published.
     pub(super) async fn sweep(&mut self) -> Result<usize, PublishError> {
         let Some((view, after)) = self.sweeps.next() else { return Ok(0) };
-        let generation = self.context.live.generation.clone();
+        let generation = self.live.generation.clone();
         let mut transaction = self.connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
         let keys: Vec<String> = sqlx::query_scalar(view.all_keys)
             .bind(after.as_deref().unwrap_or_default())

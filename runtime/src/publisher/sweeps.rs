@@ -7,11 +7,10 @@ use std::ops::Bound;
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
 
-use crate::fold::{Processor, Target, View};
+use crate::fold::{Target, View};
 
 pub(super) struct Sweeps {
-    processor: &'static Processor,
-    views: BTreeMap<&'static str, Sweep>,
+    views: BTreeMap<&'static str, (&'static View, Sweep)>,
     /// The view whose sweep went on last: the others come first.
     last: &'static str,
     tick: Option<DateTime<Utc>>,
@@ -33,23 +32,26 @@ impl Sweep {
 }
 
 impl Sweeps {
-    /// Of a new turn. Which sweeps the last one had under way is not known any more, nor at which tick they were.
-    pub(super) fn new(processor: &'static Processor, interrupted: bool) -> Self {
-        let is_kept = |view: &View| !matches!(view.target, Target::Postgres | Target::RedisEviction);
-        let sweep = |view: &View| Sweep { wanted: view.swept || (interrupted && is_kept(view)), after: None };
-        let views = processor.views().map(|view| (view.name, sweep(view))).collect();
-        Self { processor, views, last: "", tick: None }
+    /// Of a new turn, for views that are published: how far the last turn's sweeps were is not known any more, nor at
+    /// which tick.
+    pub(super) fn new(views: impl Iterator<Item = &'static View>, pending: &[String]) -> Self {
+        let sweep =
+            |view: &View| Sweep { wanted: view.swept || pending.iter().any(|name| name == view.name), after: None };
+        let views = views.map(|view| (view.name, (view, sweep(view)))).collect();
+        Self { views, last: "", tick: None }
     }
 
     /// A view was changed: what depends on other keys' rows is stale.
     pub(super) fn want(&mut self, view: &View) {
-        self.views.entry(view.name).or_default().wanted |= view.swept;
+        if let Some((_, sweep)) = self.views.get_mut(view.name) {
+            sweep.wanted |= view.swept;
+        }
     }
 
     /// A store has lost these views.
     pub(super) fn begin_anew(&mut self, is_lost: impl Fn(Target) -> bool) {
-        for view in self.processor.views().filter(|view| is_lost(view.target)) {
-            self.views.insert(view.name, Sweep { wanted: true, after: None });
+        for (_, sweep) in self.views.values_mut().filter(|(view, _)| is_lost(view.target)) {
+            *sweep = Sweep { wanted: true, after: None };
         }
     }
 
@@ -59,23 +61,22 @@ impl Sweeps {
             return false;
         }
         self.tick = tick;
-        self.processor.views().for_each(|view| self.views.entry(view.name).or_default().wanted |= view.swept);
+        self.views.values_mut().for_each(|(view, sweep)| sweep.wanted |= view.swept);
         true
     }
 
     /// What to sweep next, and after which key: each pending view in its turn.
     pub(super) fn next(&mut self) -> Option<(&'static View, Option<String>)> {
-        let is_pending = |(_, sweep): &(&&'static str, &Sweep)| sweep.is_pending();
         let after_last = (Bound::Excluded(self.last), Bound::Unbounded);
-        let others = self.views.range::<&str, _>(after_last).find(is_pending);
-        let (name, sweep) = others.or_else(|| self.views.iter().find(is_pending))?;
-        self.last = name;
-        Some((self.processor.view(name)?, sweep.after.clone()))
+        let others = self.views.range::<&str, _>(after_last).chain(&self.views);
+        let (view, sweep) = others.map(|(_, of_view)| of_view).find(|(_, sweep)| sweep.is_pending())?;
+        self.last = view.name;
+        Some((view, sweep.after.clone()))
     }
 
     /// A chunk was swept that began after one key and ended with another; none when that was the last chunk.
     pub(super) fn went_on(&mut self, view: &View, from: Option<&String>, to: Option<String>) {
-        let sweep = self.views.entry(view.name).or_default();
+        let Some((_, sweep)) = self.views.get_mut(view.name) else { return };
         if from.is_none() {
             // What changes from here on is swept next time.
             sweep.wanted = false;
@@ -92,7 +93,8 @@ impl Sweeps {
         Ok(())
     }
 
-    pub(super) fn pending(&self) -> i32 {
-        i32::try_from(self.views.values().filter(|sweep| sweep.is_pending()).count()).unwrap_or(i32::MAX)
+    /// The views whose sweeps are wanted or under way.
+    pub(super) fn pending(&self) -> Vec<&'static str> {
+        self.views.values().filter(|(_, sweep)| sweep.is_pending()).map(|(view, _)| view.name).collect()
     }
 }

@@ -169,6 +169,7 @@ impl Poller {
             }
             Command::Verify(offsets) => {
                 self.unverified.extend(offsets);
+                self.verify();
                 Ok(())
             }
         }

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use events::Topic;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::generation::Generation;
+use super::generation::{Generation, Offsets};
 
 /// A partition of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,6 +14,15 @@ pub struct Partition {
     pub topic: Topic,
     /// Its number.
     pub number: i32,
+}
+
+impl Partition {
+    /// What [`Partition`] displays as: `order-completed/3`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (topic, number) = text.rsplit_once('/')?;
+        Some(Self { topic: Topic::from_name(topic)?, number: number.parse().ok()? })
+    }
 }
 
 impl std::fmt::Display for Partition {
@@ -61,6 +70,24 @@ pub async fn acquire(
             Some(Checkpoint { partition, next_offset: row.get("next_offset"), epoch: row.get("epoch") })
         })
         .collect())
+}
+
+/// How far a generation is in each partition that anybody has acquired.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn positions(connection: &mut PgConnection, generation: &Generation) -> Result<Offsets, sqlx::Error> {
+    let sql = format!("SELECT topic, partition, next_offset FROM {}.checkpoint", generation.schema);
+    Ok(offsets(&sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?))
+}
+
+/// Of rows with `topic`, `partition` and `next_offset`.
+pub(super) fn offsets(rows: &[PgRow]) -> Offsets {
+    let offset = |row: &PgRow| {
+        let partition = Partition { topic: Topic::from_name(row.get("topic"))?, number: row.get("partition") };
+        Some((partition, row.get("next_offset")))
+    };
+    rows.iter().filter_map(offset).collect()
 }
 
 /// The newest event time that a generation has folded; none before the first event.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::checkpoint::Partition;
 use super::generation::Generation;
-use super::statements::{Statements, bind_table};
+use super::statements::Statements;
 use crate::fail_point::fail_point;
 use crate::fold::{Deltas, KeyValue, Processor, Shop, ViewKeys, decode_key};
 
@@ -91,11 +91,10 @@ pub async fn commit(
         if table.is_empty() {
             continue;
         }
-        let rows = table.rows_in_key_order();
-        bind_table(statements.upsert(position), table, &rows).execute(&mut *transaction).await?;
+        statements.write(&mut transaction, position, table).await?;
     }
     insert_dead_letters(&mut transaction, &batch.dead_letters).await?;
-    let marked = mark_dirty(&mut transaction, processor, &deltas).await?;
+    let marked = !statements.are_in_bulk() && mark_dirty(&mut transaction, processor, &deltas).await?;
     fail_point("commit-after-rows");
     let fenced = advance(&mut transaction, &batch.progress).await?;
     if !fenced.is_empty() {

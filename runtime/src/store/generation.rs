@@ -1,9 +1,15 @@
 //! Generations: one complete set of a processor's tables, folded from the start of the log, in a Postgres schema.
 
-use sqlx::postgres::PgPool;
-use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Row as _};
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::{PgPool, PgRow};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 use uuid::Uuid;
 
+use super::bulk;
+use super::checkpoint::Partition;
 use super::statements::create_table;
 use crate::fold::{Processor, Shop};
 
@@ -16,6 +22,102 @@ pub struct Generation {
     pub id: Uuid,
     /// Where its tables are.
     pub schema: String,
+    /// By which code and settings it is folded.
+    pub fold_version: String,
+}
+
+impl Generation {
+    /// Of a row with `processor`, `generation`, `schema_name` and `fold_version`.
+    pub(crate) fn of(row: &PgRow) -> Self {
+        Self {
+            processor: row.get("processor"),
+            id: row.get("generation"),
+            schema: row.get("schema_name"),
+            fold_version: row.get("fold_version"),
+        }
+    }
+
+    /// The end of its id, which is how people name it.
+    #[must_use]
+    pub fn short_id(&self) -> String {
+        let id = self.id.simple().to_string();
+        id[id.len() - 8..].to_owned()
+    }
+}
+
+/// What becomes of a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is folded in bulk, up to the offsets captured when that began.
+    Hydrating,
+    /// It follows the log's tail.
+    CatchingUp,
+    /// It is complete, and not served.
+    Ready,
+    /// It is served.
+    Live,
+    /// It was served, and is kept as it was then.
+    Frozen,
+}
+
+impl State {
+    /// Every state.
+    const ALL: [State; 5] = [State::Hydrating, State::CatchingUp, State::Ready, State::Live, State::Frozen];
+
+    /// As in Postgres.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            State::Hydrating => "hydrating",
+            State::CatchingUp => "catching up",
+            State::Ready => "ready",
+            State::Live => "live",
+            State::Frozen => "frozen",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// A place in each partition: the next offset.
+pub type Offsets = BTreeMap<Partition, i64>;
+
+/// A generation and everything the store says of it.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Which.
+    pub generation: Generation,
+    /// How far it is.
+    pub state: State,
+    /// The event time up to which it was folded; none for the whole log.
+    pub as_of: Option<DateTime<Utc>>,
+    /// The log's end when its fold began; none where it was folded live.
+    pub captured: Option<Offsets>,
+    /// When its fold began.
+    pub created_at: DateTime<Utc>,
+}
+
+impl Stored {
+    fn of(row: &PgRow) -> Self {
+        let state: String = row.get("state");
+        let captured: Option<serde_json::Value> = row.get("captured");
+        Self {
+            generation: Generation::of(row),
+            state: State::ALL.into_iter().find(|known| known.name() == state).unwrap_or(State::Frozen),
+            as_of: row.get("as_of"),
+            captured: captured.as_ref().map(offsets_of),
+            created_at: row.get("created_at"),
+        }
+    }
+}
+
+fn offsets_of(captured: &serde_json::Value) -> Offsets {
+    let entries = captured.as_object().into_iter().flatten();
+    entries.filter_map(|(partition, offset)| Some((Partition::parse(partition)?, offset.as_i64()?))).collect()
 }
 
 /// The generation that is served, and since which promotion.
@@ -42,7 +144,7 @@ pub enum GenerationError {
     /// Its rows were folded by other code or settings.
     #[error(
         "the live generation of {processor} was folded by version {found}, this program folds version {mine}: \
-         rows of two versions must not mix; run the program that wrote it, or rebuild the projection"
+         rows of two versions must not mix; run the program that wrote it, or this program's `replay rebuild {processor}`"
     )]
     OtherFold {
         /// Whose.
@@ -82,7 +184,7 @@ COMMENT ON TABLE dead_letter IS 'Records that are no events; the record itself i
 CREATE TABLE publisher (
     shard                integer PRIMARY KEY,
     epoch                bigint  NOT NULL DEFAULT 0,
-    pending_sweeps       integer NOT NULL DEFAULT 0,
+    pending_sweeps       text[]  NOT NULL DEFAULT '{}',
     redis_incarnation    text,
     elasticsearch_incarnation text
 );
@@ -103,26 +205,27 @@ pub async fn open_live(pool: &PgPool, processor: &Processor, shop: &Shop) -> Res
         .execute(&mut *transaction)
         .await
         .map_err(database)?;
-    let found = sqlx::query(
-        "SELECT fold_version, generation, schema_name, promotion
-         FROM live_generation JOIN generation USING (processor, generation) WHERE processor = $1",
-    )
-    .bind(processor.name)
-    .fetch_optional(&mut *transaction)
-    .await
-    .map_err(database)?;
-    let live = match found {
-        Some(row) => {
-            let found: String = row.get("fold_version");
-            if found != mine {
-                return Err(GenerationError::OtherFold { processor: processor.name.to_owned(), found, mine });
-            }
-            live_of(processor.name, &row)
-        }
+    let live = match live(&mut transaction, processor.name).await.map_err(database)? {
+        Some(live) => live.folded_by(&mine)?,
         None => create_live(&mut transaction, processor, &mine).await.map_err(database)?,
     };
     transaction.commit().await.map_err(database)?;
     Ok(live)
+}
+
+impl Live {
+    /// Itself, if it is of that fold version.
+    ///
+    /// # Errors
+    /// When it was folded by another one.
+    pub fn folded_by(self, mine: &str) -> Result<Self, GenerationError> {
+        let Generation { processor, fold_version, .. } = &self.generation;
+        if fold_version != mine {
+            let (processor, found) = (processor.clone(), fold_version.clone());
+            return Err(GenerationError::OtherFold { processor, found, mine: mine.to_owned() });
+        }
+        Ok(self)
+    }
 }
 
 /// The live generation, if the processor has one.
@@ -131,19 +234,28 @@ pub async fn open_live(pool: &PgPool, processor: &Processor, shop: &Shop) -> Res
 /// When Postgres is away.
 pub async fn live(connection: &mut PgConnection, processor: &str) -> Result<Option<Live>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT generation, schema_name, promotion
+        "SELECT processor, generation, schema_name, fold_version, promotion
          FROM live_generation JOIN generation USING (processor, generation) WHERE processor = $1",
     )
     .bind(processor)
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| live_of(processor, &row)))
+    Ok(row.map(|row| Live { generation: Generation::of(&row), promotion: row.get("promotion") }))
 }
 
-fn live_of(processor: &str, row: &sqlx::postgres::PgRow) -> Live {
-    let generation =
-        Generation { processor: processor.to_owned(), id: row.get("generation"), schema: row.get("schema_name") };
-    Live { generation, promotion: row.get("promotion") }
+/// Every generation, of one processor or of all, the oldest first.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn generations(connection: &mut PgConnection, processor: Option<&str>) -> Result<Vec<Stored>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT processor, generation, schema_name, fold_version, state, as_of, captured, created_at
+         FROM generation WHERE $1::text IS NULL OR processor = $1 ORDER BY processor, generation",
+    )
+    .bind(processor)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.iter().map(Stored::of).collect())
 }
 
 async fn create_live(
@@ -151,26 +263,114 @@ async fn create_live(
     processor: &Processor,
     fold_version: &str,
 ) -> Result<Live, sqlx::Error> {
+    let generation = new_generation(processor, fold_version);
+    let tables: String = processor.tables().map(create_table).collect();
+    create_schema(connection, &generation, &tables).await?;
+    insert(connection, &generation, State::Live, None, None).await?;
+    sqlx::query("INSERT INTO public.live_generation (processor, generation, promotion) VALUES ($1, $2, $3)")
+        .bind(processor.name)
+        .bind(generation.id)
+        .bind(Uuid::now_v7())
+        .execute(&mut *connection)
+        .await?;
+    live(connection, processor.name).await?.ok_or(sqlx::Error::RowNotFound)
+}
+
+/// Creates a generation that is to be folded in bulk up to the captured offsets, with the right to advance each of their
+/// partitions from the start.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn create_in_bulk(
+    connection: &mut PgConnection,
+    processor: &Processor,
+    shop: &Shop,
+    captured: &Offsets,
+    as_of: Option<DateTime<Utc>>,
+) -> Result<Generation, sqlx::Error> {
+    let generation = new_generation(processor, &processor.fold_version(shop));
+    let mut transaction = connection.begin().await?;
+    create_schema(&mut transaction, &generation, &bulk::create_tables(processor)).await?;
+    insert(&mut transaction, &generation, State::Hydrating, Some(captured), as_of).await?;
+    transaction.commit().await?;
+    Ok(generation)
+}
+
+fn new_generation(processor: &Processor, fold_version: &str) -> Generation {
     let id = Uuid::now_v7();
     let schema = format!("{}_{}", processor.name.replace('-', "_"), id.simple());
-    let mut sql = format!("CREATE SCHEMA {schema}; SET LOCAL search_path = {schema}, public;{SYSTEM_TABLES}");
-    for table in processor.tables() {
-        sql.push_str(&create_table(table));
-    }
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
+    Generation { processor: processor.name.to_owned(), id, schema, fold_version: fold_version.to_owned() }
+}
+
+async fn create_schema(
+    connection: &mut PgConnection,
+    Generation { schema, .. }: &Generation,
+    tables: &str,
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "CREATE SCHEMA {schema}; SET LOCAL search_path = {schema}, public;{SYSTEM_TABLES}{tables}
+         INSERT INTO publisher (shard) VALUES (0);"
+    );
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    generation: &Generation,
+    state: State,
+    captured: Option<&Offsets>,
+    as_of: Option<DateTime<Utc>>,
+) -> Result<(), sqlx::Error> {
+    let captured = captured.map(|offsets| {
+        let entry = |(partition, offset): (&Partition, &i64)| (partition.to_string(), serde_json::Value::from(*offset));
+        serde_json::Value::Object(offsets.iter().map(entry).collect())
+    });
     sqlx::query(
-        "WITH created AS (
-             INSERT INTO public.generation (processor, generation, schema_name, fold_version) VALUES ($1, $2, $3, $4)
-         )
-         INSERT INTO public.live_generation (processor, generation, promotion) VALUES ($1, $2, $5)",
+        "INSERT INTO public.generation (processor, generation, schema_name, fold_version, state, captured, as_of)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
-    .bind(processor.name)
-    .bind(id)
-    .bind(&schema)
-    .bind(fold_version)
-    .bind(Uuid::now_v7())
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query("INSERT INTO publisher (shard) VALUES (0)").execute(&mut *connection).await?;
-    live(connection, processor.name).await?.ok_or(sqlx::Error::RowNotFound)
+    .bind(&generation.processor)
+    .bind(generation.id)
+    .bind(&generation.schema)
+    .bind(&generation.fold_version)
+    .bind(state.name())
+    .bind(captured)
+    .bind(as_of)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Writes down how far a generation is.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn set_state(
+    connection: &mut PgConnection,
+    generation: &Generation,
+    state: State,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE generation SET state = $2 WHERE generation = $1")
+        .bind(generation.id)
+        .bind(state.name())
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Removes a generation that is not live. Gives whether it was there.
+///
+/// # Errors
+/// When Postgres is away, or the generation is live.
+pub async fn drop_generation(connection: &mut PgConnection, generation: &Generation) -> Result<bool, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    // The reference from the map of live generations refuses a live one.
+    let removed = sqlx::query("DELETE FROM generation WHERE generation = $1")
+        .bind(generation.id)
+        .execute(&mut *transaction)
+        .await?;
+    let sql = format!("DROP SCHEMA IF EXISTS {} CASCADE", generation.schema);
+    transaction.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
+    transaction.commit().await?;
+    Ok(removed.rows_affected() > 0)
 }

@@ -1,11 +1,15 @@
 //! Rows, checkpoints and generations in Postgres.
 
+mod bulk;
 mod checkpoint;
 mod commit;
 mod generation;
 mod statements;
 
-pub use checkpoint::{Checkpoint, Partition, acquire, watermark};
+pub use checkpoint::{Checkpoint, Partition, acquire, positions, watermark};
 pub use commit::{Batch, Committed, DeadLetter, Progress, commit};
-pub use generation::{Generation, GenerationError, Live, live, open_live};
-pub use statements::{Statements, bind_table, create_table};
+pub use generation::{
+    Generation, GenerationError, Live, Offsets, State, Stored, create_in_bulk, drop_generation, generations, live,
+    open_live, set_state,
+};
+pub use statements::{Statements, create_table};

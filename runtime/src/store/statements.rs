@@ -1,41 +1,50 @@
 //! SQL that is derived from tables: their creation, and the upsert that merges a batch's rows.
 
-use std::fmt::Write as _;
-
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Postgres};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres};
 use uuid::Uuid;
 
+use super::bulk;
 use crate::fold::{Cell, Column, ColumnType, Group, KeyValue, Merge, Table, TableDeltas, decode_key};
 
 /// `CREATE TABLE` and `CREATE INDEX` for a projection's table, in the current schema.
 #[must_use]
 pub fn create_table(table: &Table) -> String {
-    let mut columns: Vec<String> =
-        table.key.iter().map(|column| format!("{} {} NOT NULL", column.name, column.column_type.sql())).collect();
-    for group in table.groups {
-        columns.extend(value_columns(group).map(|(name, column_type)| format!("{name} {}", column_type.sql())));
-    }
-    let key: Vec<&str> = table.key.iter().map(|column| column.name).collect();
+    column_definitions(table, "", table.name) + &keys(table).iter().map(|sql| format!("{sql};")).collect::<String>()
+}
+
+/// `CREATE TABLE` without keys: what is filled in bulk gets them last.
+pub(super) fn column_definitions(table: &Table, persistence: &str, name: &str) -> String {
+    let key = table.key.iter().map(|column| format!("{} {} NOT NULL", column.name, column.column_type.sql()));
+    let values = table.groups.iter().flat_map(value_columns);
+    let values = values.map(|(name, column_type)| format!("{name} {}", column_type.sql()));
     // Rows that are summed are updated for ever: room on the page keeps the new version beside the old.
     let fill = if table.groups.iter().any(|group| group.merge != Merge::Once) { 80 } else { 100 };
-    let mut sql = format!(
-        "CREATE TABLE {} ({}, PRIMARY KEY ({})) WITH (fillfactor = {fill});",
-        table.name,
-        columns.join(", "),
-        key.join(", ")
-    );
-    for column in table.indexes {
-        let _ = write!(sql, "CREATE INDEX {0}_{1} ON {0} ({1});", table.name, column);
-    }
-    let _ = write!(sql, "COMMENT ON TABLE {} IS '{}';", table.name, table.description.trim().replace('\'', "''"));
-    sql
+    format!(
+        "CREATE {persistence} TABLE {name} ({}) WITH (fillfactor = {fill});COMMENT ON TABLE {name} IS '{}';",
+        key.chain(values).collect::<Vec<_>>().join(", "),
+        table.description.trim().replace('\'', "''")
+    )
+}
+
+/// A table's primary key and indexes.
+pub(super) fn keys(table: &Table) -> Vec<String> {
+    let key: Vec<&str> = table.key.iter().map(|column| column.name).collect();
+    let primary = format!("ALTER TABLE {} ADD PRIMARY KEY ({})", table.name, key.join(", "));
+    let indexes = table.indexes.iter().map(|column| format!("CREATE INDEX {0}_{column} ON {0} ({column})", table.name));
+    std::iter::once(primary).chain(indexes).collect()
+}
+
+/// A table's stored columns: its key's, then each group's.
+pub(super) fn columns(table: &Table) -> Vec<(String, ColumnType)> {
+    let key = table.key.iter().map(|column| (column.name.to_owned(), column.column_type));
+    key.chain(table.groups.iter().flat_map(value_columns)).collect()
 }
 
 /// The stored columns of a group: the stamp's, then its own.
-fn value_columns(group: &Group) -> impl Iterator<Item = (String, ColumnType)> {
+pub(super) fn value_columns(group: &Group) -> impl Iterator<Item = (String, ColumnType)> {
     let stamp = if group.merge.is_stamped() {
         vec![(format!("{}_at", group.name), ColumnType::Time), (format!("{}_by", group.name), ColumnType::Id)]
     } else {
@@ -45,30 +54,47 @@ fn value_columns(group: &Group) -> impl Iterator<Item = (String, ColumnType)> {
     stamp.into_iter().chain(own)
 }
 
-/// The statement that merges rows into each table of a processor, built once.
+/// The statement that takes a batch's rows into each table of a processor, built once.
 #[derive(Clone, Debug)]
-pub struct Statements(Vec<(&'static Table, String)>);
+pub struct Statements {
+    /// Of each table, in their order.
+    statements: Vec<String>,
+    in_bulk: bool,
+}
 
 impl Statements {
-    /// For the tables, in their order.
+    /// Upserts: rows are merged with what is there.
     pub fn new(tables: impl Iterator<Item = &'static Table>) -> Self {
-        Self(tables.map(|table| (table, upsert(table))).collect())
+        Self { statements: tables.map(upsert).collect(), in_bulk: false }
     }
 
-    /// The statement of the table at a position.
-    #[must_use]
-    pub fn upsert(&self, position: usize) -> &str {
-        &self.0[position].1
+    /// Copies, for a generation that is being folded from the start: rows are merged later.
+    pub fn in_bulk(tables: impl Iterator<Item = &'static Table>) -> Self {
+        Self { statements: tables.map(bulk::copy_statement).collect(), in_bulk: true }
+    }
+
+    /// Whether nobody reads the rows yet, so that no view becomes stale.
+    pub(super) fn are_in_bulk(&self) -> bool {
+        self.in_bulk
+    }
+
+    /// Writes the changed rows of the table at a position.
+    pub(super) async fn write(
+        &self,
+        connection: &mut PgConnection,
+        position: usize,
+        deltas: &TableDeltas,
+    ) -> Result<(), sqlx::Error> {
+        let statement = &self.statements[position];
+        if self.in_bulk {
+            return bulk::copy(connection, statement, deltas).await;
+        }
+        bind_table(statement, deltas, &deltas.rows_in_key_order()).execute(connection).await.map(drop)
     }
 }
 
-fn upsert(table: &Table) -> String {
-    let columns: Vec<(String, ColumnType)> = table
-        .key
-        .iter()
-        .map(|column| (column.name.to_owned(), column.column_type))
-        .chain(table.groups.iter().flat_map(value_columns))
-        .collect();
+fn upsert(table: &'static Table) -> String {
+    let columns = columns(table);
     let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
     let arrays: Vec<String> = columns
         .iter()
@@ -115,7 +141,7 @@ fn assignments(group: &Group) -> Vec<String> {
 }
 
 /// Binds a table's changed rows, in key order, one array a column.
-pub fn bind_table<'q>(sql: &'q str, deltas: &'q TableDeltas, rows: &[usize]) -> Query<'q, Postgres, PgArguments> {
+fn bind_table<'q>(sql: &'q str, deltas: &'q TableDeltas, rows: &[usize]) -> Query<'q, Postgres, PgArguments> {
     let table = deltas.table();
     let mut query = sqlx::query(AssertSqlSafe(sql.to_owned()));
     for position in 0..table.key.len() {

@@ -1,0 +1,188 @@
+//! Folding in bulk: facts go by `COPY` into their tables, everything that merges into unlogged staging tables, which are
+//! merged by one `GROUP BY` each; keys and indexes come last.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+
+use super::generation::Generation;
+use super::statements::{column_definitions, columns, keys, value_columns};
+use crate::fold::{Cell, ColumnType, Group, KeyValue, Merge, Processor, Table, TableDeltas, decode_key};
+
+/// What a binary `COPY` begins with: its signature, no flags, no extension.
+const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// What it ends with.
+const COPY_TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
+/// Postgres counts days and microseconds from here.
+const POSTGRES_EPOCH: NaiveDate = NaiveDate::from_ymd_opt(2000, 1, 1).expect("the date exists");
+
+/// A table's rows as they are folded: one fact an event, never merged, so that a copy of them is the table.
+fn is_facts(table: &Table) -> bool {
+    let names_event = table.key.iter().any(|column| column.column_type == ColumnType::Id);
+    names_event && !table.groups.is_empty() && table.groups.iter().all(|group| group.merge == Merge::Once)
+}
+
+/// Tables without keys and the staging beside them. A crash of Postgres empties what is unlogged: `staging_intact` says
+/// whether that has happened.
+pub(super) fn create_tables(processor: &Processor) -> String {
+    let mut sql = "CREATE UNLOGGED TABLE staging_intact AS SELECT true AS intact;".to_owned();
+    for table in processor.tables() {
+        sql.push_str(&column_definitions(table, "", table.name));
+        if !is_facts(table) {
+            sql.push_str(&column_definitions(table, "UNLOGGED", &staging(table)));
+        }
+    }
+    sql
+}
+
+fn staging(table: &Table) -> String {
+    format!("staging_{}", table.name)
+}
+
+/// Whether what was staged is still there.
+pub(super) async fn is_intact(connection: &mut PgConnection, generation: &Generation) -> Result<bool, sqlx::Error> {
+    let sql = format!("SELECT EXISTS (SELECT FROM {}.staging_intact)", generation.schema);
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await
+}
+
+/// The statement that takes a table's rows.
+pub(super) fn copy_statement(table: &Table) -> String {
+    let target = if is_facts(table) { table.name.to_owned() } else { staging(table) };
+    format!("COPY {target} ({}) FROM STDIN (FORMAT binary)", names(table).join(", "))
+}
+
+fn names(table: &Table) -> Vec<String> {
+    columns(table).into_iter().map(|(name, _)| name).collect()
+}
+
+/// Copies all rows of a table's deltas.
+pub(super) async fn copy(
+    connection: &mut PgConnection,
+    statement: &str,
+    deltas: &TableDeltas,
+) -> Result<(), sqlx::Error> {
+    let rows = encode(deltas);
+    let mut copy = connection.copy_in_raw(statement).await?;
+    copy.send(rows).await?;
+    copy.finish().await?;
+    Ok(())
+}
+
+/// What is left to do for each table after its last row was staged, in order; each may be repeated.
+#[derive(Clone, Debug)]
+pub(super) struct Finishing {
+    pub(super) table: &'static Table,
+    pub(super) statements: Vec<String>,
+}
+
+/// Merges what is staged, then gives every table its keys.
+pub(super) fn finishing(processor: &Processor) -> Vec<Finishing> {
+    let finish = |table: &'static Table| {
+        let mut statements = Vec::new();
+        if !is_facts(table) {
+            statements.push(merge_statement(table));
+            statements.push(format!("DROP TABLE {}", staging(table)));
+        }
+        statements.extend(keys(table));
+        statements.push(format!("ANALYZE {}", table.name));
+        Finishing { table, statements }
+    };
+    processor.tables().map(finish).collect()
+}
+
+fn merge_statement(table: &Table) -> String {
+    let key: Vec<&str> = table.key.iter().map(|column| column.name).collect();
+    let key = key.join(", ");
+    let merged: Vec<String> = table.groups.iter().flat_map(merged_columns).collect();
+    let selected = std::iter::once(key.clone()).chain(merged).collect::<Vec<_>>().join(", ");
+    format!(
+        "INSERT INTO {} ({}) SELECT {selected} FROM {} GROUP BY {key}",
+        table.name,
+        names(table).join(", "),
+        staging(table)
+    )
+}
+
+/// The merge operator as an aggregate: what the upserts do one after another.
+fn merged_columns(group: &Group) -> Vec<String> {
+    // For types that have no max() and min(), and for values that come with the newest or oldest stamp.
+    let top = |name: &str, order: &str, present: &str| {
+        format!("(array_agg({name} ORDER BY {order}) FILTER (WHERE {present} IS NOT NULL))[1]")
+    };
+    let merged = |(name, column_type): (String, ColumnType)| match group.merge {
+        Merge::Add => format!("sum({name})::bigint"),
+        Merge::Max | Merge::Min => {
+            let (direction, aggregate) = if group.merge == Merge::Max { ("DESC", "max") } else { ("ASC", "min") };
+            match column_type {
+                ColumnType::Boolean | ColumnType::Id => top(&name, &format!("{name} {direction}"), &name),
+                _ => format!("{aggregate}({name})"),
+            }
+        }
+        Merge::First | Merge::Last => {
+            let direction = if group.merge == Merge::Last { "DESC" } else { "ASC" };
+            let at = format!("{}_at", group.name);
+            top(&name, &format!("{at} {direction}, {}_by {direction}", group.name), &at)
+        }
+        Merge::Once => format!("(array_agg({name}))[1]"),
+    };
+    value_columns(group).map(merged).collect()
+}
+
+/// Rows in Postgres' binary format: for each a count of fields, then length and bytes of each.
+fn encode(deltas: &TableDeltas) -> Vec<u8> {
+    let table = deltas.table();
+    let fields = i16::try_from(table.key.len() + table.width()).unwrap_or(i16::MAX);
+    let mut bytes = Vec::with_capacity(deltas.len() * usize::from(fields.unsigned_abs()) * 16);
+    bytes.extend_from_slice(COPY_HEADER);
+    for row in 0..deltas.len() {
+        bytes.extend_from_slice(&fields.to_be_bytes());
+        let types = table.key.iter().map(|column| column.column_type);
+        for (value, column) in decode_key(types, deltas.key(row)).zip(table.key) {
+            match value {
+                KeyValue::Text(text) => put(&mut bytes, text.as_bytes()),
+                KeyValue::Integer(number) if column.column_type == ColumnType::Boolean => {
+                    put(&mut bytes, &[u8::from(number != 0)]);
+                }
+                KeyValue::Integer(number) => put(&mut bytes, &number.to_be_bytes()),
+                KeyValue::Day(day) => put(&mut bytes, &days(day)),
+                KeyValue::Time(time) => put(&mut bytes, &microseconds(time)),
+                KeyValue::Id(id) => put(&mut bytes, &id.to_be_bytes()),
+            }
+        }
+        for cell in deltas.cells(row) {
+            match cell {
+                Cell::Null => bytes.extend_from_slice(&(-1_i32).to_be_bytes()),
+                Cell::Text(text) => put(&mut bytes, text.as_bytes()),
+                Cell::Integer(number) => put(&mut bytes, &number.to_be_bytes()),
+                Cell::Boolean(flag) => put(&mut bytes, &[u8::from(*flag)]),
+                Cell::Day(day) => put(&mut bytes, &days(*day)),
+                Cell::Time(time) => put(&mut bytes, &microseconds(*time)),
+                Cell::Id(id) => put(&mut bytes, &id.to_be_bytes()),
+            }
+        }
+    }
+    bytes.extend_from_slice(&COPY_TRAILER);
+    bytes
+}
+
+fn put(bytes: &mut Vec<u8>, field: &[u8]) {
+    bytes.extend_from_slice(&i32::try_from(field.len()).unwrap_or(i32::MAX).to_be_bytes());
+    bytes.extend_from_slice(field);
+}
+
+fn days(day: NaiveDate) -> [u8; 4] {
+    let days = day.signed_duration_since(POSTGRES_EPOCH).num_days();
+    i32::try_from(days).unwrap_or(i32::MAX).to_be_bytes()
+}
+
+fn microseconds(time: DateTime<Utc>) -> [u8; 8] {
+    let epoch = POSTGRES_EPOCH.and_time(chrono::NaiveTime::MIN).and_utc();
+    (time.timestamp_micros() - epoch.timestamp_micros()).to_be_bytes()
+}
+
+/// Runs one of [`finishing`]'s tables: all of its statements in one transaction, or none.
+pub(super) async fn finish_table(connection: &mut PgConnection, finishing: &Finishing) -> Result<(), sqlx::Error> {
+    for statement in &finishing.statements {
+        connection.execute(sqlx::raw_sql(AssertSqlSafe(statement.clone()))).await?;
+    }
+    Ok(())
+}
