@@ -4,7 +4,7 @@
 pub mod append_time;
 pub mod config;
 pub mod database;
-mod dead_letter;
+pub mod dead_letter;
 pub mod digest;
 mod fail_point;
 pub mod fold;

@@ -1,6 +1,6 @@
 //! A Kafka message as an event, or as what it is with the cause why it is none.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use events::Event;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
@@ -21,15 +21,7 @@ pub(super) fn decode(context: &Context, message: &BorrowedMessage<'_>) -> Option
         .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
         .unwrap_or_default();
     let value = message.payload().unwrap_or_default();
-    let decoded = Event::decode(events::Record { topic: partition.topic, headers: &headers, value });
-    let outcome = match decoded {
-        Ok(event) if event.envelope.time > appended_at + MAX_TIME_AHEAD => Err(format!(
-            "the event's time {} is more than an hour ahead of {appended_at}, when it was appended",
-            event.envelope.time
-        )),
-        Ok(event) => Ok(event),
-        Err(error) => Err(causes(&error).to_string()),
-    };
+    let outcome = event_of(events::Record { topic: partition.topic, headers: &headers, value }, appended_at);
     let outcome = outcome.map_err(|cause| {
         Box::new(Refused {
             cause,
@@ -45,4 +37,16 @@ pub(super) fn decode(context: &Context, message: &BorrowedMessage<'_>) -> Option
         })
     });
     Some(Record { partition, offset: message.offset(), appended_at, bytes: value.len() + 200, outcome })
+}
+
+/// The event that a record is, or the cause why it is refused.
+pub(crate) fn event_of(record: events::Record<'_>, appended_at: DateTime<Utc>) -> Result<Event, String> {
+    match Event::decode(record) {
+        Ok(event) if event.envelope.time > appended_at + MAX_TIME_AHEAD => Err(format!(
+            "the event's time {} is more than an hour ahead of {appended_at}, when it was appended",
+            event.envelope.time
+        )),
+        Ok(event) => Ok(event),
+        Err(error) => Err(causes(&error).to_string()),
+    }
 }

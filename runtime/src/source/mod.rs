@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
 use self::context::Context;
+pub(crate) use self::decode::event_of;
 use self::poller::Poller;
 use crate::config::Connections;
 use crate::fold::Processor;

@@ -1,4 +1,4 @@
-//! Dead letters: records that are no events, kept unchanged with their cause and position.
+//! Keeping refused records.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tracing::debug;
 
+use super::{APPENDED_AT, CAUSE, GROUP, OFFSET, PARTITION, TOPIC};
 use crate::config::Connections;
 use crate::kafka::QuietContext;
 use crate::retry::Backoff;
@@ -39,12 +40,12 @@ impl DeadLetters {
     pub async fn keep(&self, record: &Record) {
         let Err(refused) = &record.outcome else { return };
         let position = [
-            ("deadletter-cause", refused.cause.clone()),
-            ("deadletter-group", self.group.clone()),
-            ("deadletter-topic", record.partition.topic.name().to_owned()),
-            ("deadletter-partition", record.partition.number.to_string()),
-            ("deadletter-offset", record.offset.to_string()),
-            ("deadletter-appended-at", record.appended_at.to_rfc3339()),
+            (CAUSE, refused.cause.clone()),
+            (GROUP, self.group.clone()),
+            (TOPIC, record.partition.topic.name().to_owned()),
+            (PARTITION, record.partition.number.to_string()),
+            (OFFSET, record.offset.to_string()),
+            (APPENDED_AT, record.appended_at.to_rfc3339()),
         ];
         let mut headers = OwnedHeaders::new_with_capacity(refused.headers.len() + position.len());
         for (key, value) in &refused.headers {
