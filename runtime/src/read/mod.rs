@@ -1,9 +1,11 @@
 //! Reading projections correctly: which generation is live, its rows, and the values published from it.
 //!
-//! A request takes the map of live generations once ([`Reader::snapshot`]) and reads nothing of any other generation.
-//! A published value counts only if it carries the map's promotion; otherwise the same view is evaluated over the rows.
+//! A request takes the map of generations once ([`Reader::live`], or [`Reader::named`] for those it asks for itself) and
+//! reads nothing of any other generation. A published value counts only if it carries the map's promotion; otherwise,
+//! and always for a generation that was named, the same view is evaluated over the rows.
 
 mod breaker;
+mod generations;
 mod published;
 mod rows;
 
@@ -11,21 +13,21 @@ use std::collections::BTreeMap;
 
 use elasticsearch::Elasticsearch;
 use serde_json::Value;
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPool;
-use sqlx::{AssertSqlSafe, Row as _};
 
 use self::published::{Found, PublishedViews};
 use crate::config::Connections;
 use crate::fold::View;
-use crate::store::{Generation, Live};
 use crate::{database, publisher};
 
+pub use self::generations::{AsOfError, GenerationId, Generations, InvalidGenerationId, Served};
 pub use self::rows::Rows;
 
 crate::metrics! {
     /// What a reader counts.
     pub struct ReadMetrics {
-        /// Values of published views by where they were read: redis, or postgres because redis was away, had none, or had one of another promotion
+        /// Values of published views by where they were read: redis, or postgres because redis was away, had none, had one of another promotion, or rows were asked for
         view_reads_total: prometheus::IntCounterVec, labels ["view", "source"];
     }
 }
@@ -53,6 +55,9 @@ pub enum ReadError {
     /// Nothing was ever folded by this processor.
     #[error("there are no projections of {0} yet: start that processor")]
     NotLive(&'static str),
+    /// The generations that were named cannot answer.
+    #[error(transparent)]
+    AsOf(#[from] AsOfError),
 }
 
 impl ReadError {
@@ -62,21 +67,8 @@ impl ReadError {
         match self {
             Self::Postgres(error) => database::is_away(error),
             Self::NotLive(_) => true,
+            Self::AsOf(_) => false,
         }
-    }
-}
-
-/// Which generation of each processor is served: taken once a request.
-#[derive(Clone, Debug, Default)]
-pub struct LiveMap(BTreeMap<String, Live>);
-
-impl LiveMap {
-    /// The generation of a processor.
-    ///
-    /// # Errors
-    /// When it has none yet.
-    pub fn of(&self, processor: &'static str) -> Result<&Live, ReadError> {
-        self.0.get(processor).ok_or(ReadError::NotLive(processor))
     }
 }
 
@@ -124,36 +116,33 @@ impl Reader {
     ///
     /// # Errors
     /// When Postgres is away.
-    pub async fn snapshot(&self) -> Result<LiveMap, ReadError> {
-        let rows = sqlx::query(
-            "SELECT processor, generation, schema_name, promotion
-             FROM live_generation JOIN generation USING (processor, generation)",
-        )
-        .fetch_all(&self.postgres)
-        .await?;
-        let live = rows.iter().map(|row| {
-            let processor: String = row.get("processor");
-            let generation =
-                Generation { processor: processor.clone(), id: row.get("generation"), schema: row.get("schema_name") };
-            (processor, Live { generation, promotion: row.get("promotion") })
-        });
-        Ok(LiveMap(live.collect()))
+    pub async fn live(&self) -> Result<Generations, ReadError> {
+        Generations::live(&self.postgres).await
+    }
+
+    /// These generations and no others: of a moment in the past, kept after a cut-over, or live. Nothing but their rows
+    /// is read.
+    ///
+    /// # Errors
+    /// When one is unknown, is not complete, or two are of one processor; or Postgres is away.
+    pub async fn named(&self, ids: &[GenerationId]) -> Result<Generations, ReadError> {
+        Generations::named(&self.postgres, ids).await
     }
 
     /// One snapshot of a generation's rows.
     ///
     /// # Errors
     /// When Postgres is away.
-    pub async fn rows(&self, live: &Live) -> Result<Rows, ReadError> {
-        Ok(Rows::begin(&self.postgres, &live.generation).await?)
+    pub async fn rows(&self, served: &Served) -> Result<Rows, ReadError> {
+        Ok(Rows::begin(&self.postgres, &served.generation).await?)
     }
 
     /// The value of one key of a view; none for a key without rows.
     ///
     /// # Errors
     /// When Postgres is needed and away. Redis being away is no error.
-    pub async fn view(&self, live: &Live, view: &'static View, key: &str) -> Result<Option<Value>, ReadError> {
-        Ok(self.views(live, &[ViewKey { view, key }]).await?.pop().flatten())
+    pub async fn view(&self, served: &Served, view: &'static View, key: &str) -> Result<Option<Value>, ReadError> {
+        Ok(self.views(served, &[ViewKey { view, key }]).await?.pop().flatten())
     }
 
     /// The values of keys of a processor's views, in their order: from Redis in one round trip, what it lacks from
@@ -161,8 +150,11 @@ impl Reader {
     ///
     /// # Errors
     /// When Postgres is needed and away. Redis being away is no error.
-    pub async fn views(&self, live: &Live, wanted: &[ViewKey<'_>]) -> Result<Vec<Option<Value>>, ReadError> {
-        let found = self.published.read(live.promotion, wanted).await;
+    pub async fn views(&self, served: &Served, wanted: &[ViewKey<'_>]) -> Result<Vec<Option<Value>>, ReadError> {
+        let found = match served.promotion {
+            Some(promotion) => self.published.read(promotion, wanted).await,
+            None => vec![Found::RowsAsked; wanted.len()],
+        };
         let mut values = Vec::with_capacity(wanted.len());
         let mut missing: Vec<usize> = Vec::new();
         for (position, (ViewKey { view, .. }, found)) in wanted.iter().zip(found).enumerate() {
@@ -171,7 +163,7 @@ impl Reader {
             }
             match found {
                 Found::Value(value) => values.push(value),
-                Found::NotPublished | Found::Away | Found::Missing | Found::OtherPromotion => {
+                Found::NotPublished | Found::RowsAsked | Found::Away | Found::Missing | Found::OtherPromotion => {
                     missing.push(position);
                     values.push(None);
                 }
@@ -180,7 +172,7 @@ impl Reader {
         if missing.is_empty() {
             return Ok(values);
         }
-        let mut rows = self.rows(live).await?;
+        let mut rows = self.rows(served).await?;
         let mut by_view: BTreeMap<&str, (&'static View, Vec<usize>)> = BTreeMap::new();
         for position in missing {
             let view = wanted[position].view;
@@ -201,10 +193,10 @@ impl Reader {
         &self.search
     }
 
-    /// The index of a view in the live generation.
+    /// The index of a view in a generation.
     #[must_use]
-    pub fn index(&self, live: &Live, view: &View) -> String {
-        publisher::index_name(&self.connections, view.name, &live.generation)
+    pub fn index(&self, served: &Served, view: &View) -> String {
+        publisher::index_name(&self.connections, view.name, &served.generation)
     }
 
     /// The pool, for the permanent tables.

@@ -26,6 +26,8 @@ pub(super) enum Found {
     Value(Option<Value>),
     /// The view is read from Postgres in any case.
     NotPublished,
+    /// The generation was named: its rows are read.
+    RowsAsked,
     /// There is nothing, or nothing readable.
     Missing,
     /// It is of another promotion.
@@ -40,6 +42,7 @@ impl Found {
         match self {
             Self::Value(_) => Some("redis"),
             Self::NotPublished => None,
+            Self::RowsAsked => Some("postgres_named_generation"),
             Self::Missing => Some("postgres_missing"),
             Self::OtherPromotion => Some("postgres_other_promotion"),
             Self::Away => Some("postgres_redis_away"),

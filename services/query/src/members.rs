@@ -18,8 +18,7 @@ use projections::co_purchase::SIMILAR_VIEW;
 use projections::history::{HISTORY_VIEW, MEMBER_LIST_VIEW};
 use projections::popularity::{POPULAR_VIEW, TRENDING_KEY, TRENDING_VIEW};
 use runtime::fold::View;
-use runtime::read::{ReadError, Reader, ViewKey};
-use runtime::store::Live;
+use runtime::read::{ReadError, Reader, Served, ViewKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -69,13 +68,36 @@ pub struct MemberLists {
     in_process: Cache<(MemberId, Stamp), Kept>,
 }
 
-/// A list, and whether it was ranked for this request.
+/// A list, and whether a cache had it.
 #[derive(Debug)]
 pub struct MemberList {
     /// At most [`MAX_ITEMS`] items: ids, of which some may be retired by now.
     pub ranking: Arc<Ranking>,
-    /// Whether it came from a cache.
-    pub cached: bool,
+    /// What the caches had to do with it.
+    pub cache: CacheOutcome,
+}
+
+/// What the caches had to do with a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheOutcome {
+    /// One had it.
+    Hit,
+    /// It was ranked for this request.
+    Miss,
+    /// It was ranked for this request, and none was asked: the request named a generation.
+    Bypass,
+}
+
+impl CacheOutcome {
+    /// As the header and the metric have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
 }
 
 struct KeepEach;
@@ -98,30 +120,35 @@ impl MemberLists {
     ///
     /// # Errors
     /// When Postgres is away.
-    pub async fn list(&self, live: &Live, member_id: &MemberId) -> Result<MemberList, Arc<ReadError>> {
-        let version = self.version(live, member_id).await.map_err(Arc::new)?;
+    pub async fn list(&self, served: &Served, member_id: &MemberId) -> Result<MemberList, Arc<ReadError>> {
+        let Some(promotion) = served.promotion else {
+            let Loaded { snapshot, .. } = self.load(served, member_id).await.map_err(Arc::new)?;
+            return Ok(MemberList { ranking: Arc::new(ranked(&snapshot)), cache: CacheOutcome::Bypass });
+        };
+        let version = self.version(served, member_id).await.map_err(Arc::new)?;
         let Some(member_events) = version else {
             // Not cached: anybody may ask for any number of members that do not exist.
-            let ranking = self.cold_start(live).await.map_err(Arc::new)?;
-            return Ok(MemberList { ranking: Arc::new(ranking), cached: false });
+            let ranking = self.cold_start(served).await.map_err(Arc::new)?;
+            return Ok(MemberList { ranking: Arc::new(ranking), cache: CacheOutcome::Miss });
         };
-        let stamp = Stamp { promotion: live.promotion, member_events };
+        let stamp = Stamp { promotion, member_events };
         let ranked_now = AtomicBool::new(false);
         let load = async {
             if let Some(ranking) = self.in_redis(member_id, stamp).await {
                 return Ok(Kept { ranking: Arc::new(ranking), keep: KEEP_IN_PROCESS });
             }
             ranked_now.store(true, Ordering::Relaxed);
-            self.rank_and_cache(live, member_id).await
+            self.rank_and_cache(served, promotion, member_id).await
         };
         // Requests for one list at one time rank it once.
         let entry = self.in_process.entry((member_id.clone(), stamp)).or_try_insert_with(Box::pin(load)).await?;
-        Ok(MemberList { ranking: entry.into_value().ranking, cached: !ranked_now.into_inner() })
+        let cache = if ranked_now.into_inner() { CacheOutcome::Miss } else { CacheOutcome::Hit };
+        Ok(MemberList { ranking: entry.into_value().ranking, cache })
     }
 
     /// How many events of a member the rows hold; none for a member they do not know.
-    async fn version(&self, live: &Live, member_id: &MemberId) -> Result<Option<i64>, ReadError> {
-        let sql = format!("SELECT events FROM {}.member WHERE member_id = $1", live.generation.schema);
+    async fn version(&self, served: &Served, member_id: &MemberId) -> Result<Option<i64>, ReadError> {
+        let sql = format!("SELECT events FROM {}.member WHERE member_id = $1", served.generation.schema);
         let found = sqlx::query_scalar::<_, Option<i64>>(AssertSqlSafe(sql))
             .bind(member_id.as_str())
             .fetch_optional(self.reader.postgres())
@@ -133,17 +160,16 @@ impl MemberLists {
         counts_under(&self.reader.cached(&redis_key(member_id)).await?, stamp)
     }
 
-    async fn cold_start(&self, live: &Live) -> Result<Ranking, ReadError> {
-        let trending = self.reader.view(live, view(TRENDING_VIEW)?, TRENDING_KEY).await?;
+    async fn cold_start(&self, served: &Served) -> Result<Ranking, ReadError> {
+        let trending = self.reader.view(served, view(TRENDING_VIEW)?, TRENDING_KEY).await?;
         let snapshot = Snapshot { trending: list_of(trending), ..Snapshot::default() };
-        Ok(rank::rank(&snapshot, Request { limit: MAX_ITEMS }))
+        Ok(ranked(&snapshot))
     }
 
-    async fn rank_and_cache(&self, live: &Live, member_id: &MemberId) -> Result<Kept, ReadError> {
-        let Loaded { snapshot, member_events, settled } = self.load(live, member_id).await?;
-        let ranking = rank::rank(&snapshot, Request { limit: MAX_ITEMS });
+    async fn rank_and_cache(&self, served: &Served, promotion: Uuid, member_id: &MemberId) -> Result<Kept, ReadError> {
+        let Loaded { snapshot, member_events, settled } = self.load(served, member_id).await?;
         // As the rows say that were ranked: they may be newer than those that were asked for.
-        let stamped = Stamped { stamp: Stamp { promotion: live.promotion, member_events }, ranking };
+        let stamped = Stamped { stamp: Stamp { promotion, member_events }, ranking: ranked(&snapshot) };
         let keep = if settled { with_jitter(KEEP, member_id) } else { KEEP_UNSETTLED };
         if let Ok(text) = serde_json::to_string(&stamped) {
             self.reader.cache(&redis_key(member_id), &text, keep).await;
@@ -152,8 +178,8 @@ impl MemberLists {
     }
 
     /// Reads what the ranking needs.
-    async fn load(&self, live: &Live, member_id: &MemberId) -> Result<Loaded, ReadError> {
-        let mut rows = self.reader.rows(live).await?;
+    async fn load(&self, served: &Served, member_id: &MemberId) -> Result<Loaded, ReadError> {
+        let mut rows = self.reader.rows(served).await?;
         let history = rows.view(view(HISTORY_VIEW)?, &[member_id.as_str().to_owned()]).await?.pop().flatten();
         let history: History = history.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
         let bought: Vec<String> =
@@ -164,7 +190,7 @@ impl MemberLists {
         // Marks go only with what they mark published: without them, Redis has all that these rows say.
         let settled: bool = sqlx::query_scalar(
             "SELECT NOT EXISTS (SELECT FROM dirty)
-                AND NOT EXISTS (SELECT FROM publisher WHERE pending_sweeps > 0)",
+                AND NOT EXISTS (SELECT FROM publisher WHERE pending_sweeps <> '{}')",
         )
         .fetch_one(rows.connection())
         .await?;
@@ -172,14 +198,14 @@ impl MemberLists {
         drop(rows);
 
         let ids: Vec<&str> = history.products.iter().map(|product| product.product_id.as_str()).collect();
-        let products = products::by_id(&self.reader, live, &ids).await?;
+        let products = products::by_id(&self.reader, served, &ids).await?;
         let favourites = rank::favourite_categories(&history.products, |product_id| products.category(product_id));
 
         let (similar, popular) = (view(SIMILAR_VIEW)?, view(POPULAR_VIEW)?);
         let mut wanted: Vec<ViewKey<'_>> = ids.iter().map(|key| ViewKey { view: similar, key }).collect();
         wanted.extend(favourites.iter().map(|(category, _)| ViewKey { view: popular, key: category }));
         wanted.push(ViewKey { view: view(TRENDING_VIEW)?, key: TRENDING_KEY });
-        let mut values = self.reader.views(live, &wanted).await?.into_iter();
+        let mut values = self.reader.views(served, &wanted).await?.into_iter();
 
         let neighbours: BTreeMap<String, Vec<Scored>> =
             ids.iter().zip(values.by_ref()).map(|(id, value)| ((*id).to_owned(), list_of(value))).collect();
@@ -221,6 +247,10 @@ pub fn view(name: &'static str) -> Result<&'static View, ReadError> {
 /// A view's value that is a list; empty for a key without rows.
 pub fn list_of<T: DeserializeOwned>(value: Option<Value>) -> Vec<T> {
     value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
+}
+
+fn ranked(snapshot: &Snapshot) -> Ranking {
+    rank::rank(snapshot, Request { limit: MAX_ITEMS })
 }
 
 fn redis_key(member_id: &MemberId) -> String {

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use events::ProductId;
-use runtime::read::{ReadError, Reader};
-use runtime::store::Live;
+use runtime::read::{ReadError, Reader, Served};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlx::postgres::PgRow;
@@ -100,11 +99,11 @@ impl Products {
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn by_id(reader: &Reader, live: &Live, ids: &[&str]) -> Result<Products, ReadError> {
+pub async fn by_id(reader: &Reader, served: &Served, ids: &[&str]) -> Result<Products, ReadError> {
     if ids.is_empty() {
         return Ok(Products::default());
     }
-    let schema = &live.generation.schema;
+    let schema = &served.generation.schema;
     let sql = format!("SELECT {SUMMARY} FROM {schema}.product WHERE product_id = ANY ($1) AND title IS NOT NULL");
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(reader.postgres()).await?;
     let product = |row| Product { summary: summary(row), retired: row.get("retired") };
@@ -115,8 +114,8 @@ pub async fn by_id(reader: &Reader, live: &Live, ids: &[&str]) -> Result<Product
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn find(reader: &Reader, live: &Live, product_id: &ProductId) -> Result<Lookup, ReadError> {
-    let schema = &live.generation.schema;
+pub async fn find(reader: &Reader, served: &Served, product_id: &ProductId) -> Result<Lookup, ReadError> {
+    let schema = &served.generation.schema;
     let sql = format!("SELECT {SUMMARY}, description, brand, further FROM {schema}.product WHERE product_id = $1");
     let found = sqlx::query(AssertSqlSafe(sql)).bind(product_id.as_str()).fetch_optional(reader.postgres()).await?;
     let Some(row) = found else { return Ok(Lookup::Unknown) };

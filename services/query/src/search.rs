@@ -6,8 +6,7 @@ use elasticsearch::SearchParts;
 use elasticsearch::http::StatusCode;
 use projections::ES_SYNC;
 use projections::catalogue::PRODUCTS_VIEW;
-use runtime::read::{ReadError, Reader};
-use runtime::store::Live;
+use runtime::read::{ReadError, Reader, Served};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -88,13 +87,13 @@ pub enum SearchError {
     Read(#[from] ReadError),
 }
 
-/// Searches the live index.
+/// Searches the index of a generation.
 ///
 /// # Errors
 /// When Elasticsearch is away or has no index.
-pub async fn search(reader: &Reader, live: &Live, request: &SearchRequest) -> Result<Found, SearchError> {
+pub async fn search(reader: &Reader, served: &Served, request: &SearchRequest) -> Result<Found, SearchError> {
     let view = ES_SYNC.view(PRODUCTS_VIEW).ok_or(ReadError::NotLive(ES_SYNC.name))?;
-    let index = reader.index(live, view);
+    let index = reader.index(served, view);
     let response = reader
         .search()
         .search(SearchParts::Index(&[&index]))

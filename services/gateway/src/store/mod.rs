@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use events::{Data, OrderCancelled, OrderCompleted, OrderId, OrderItem};
+use runtime::database::is_away;
 use runtime::problem::Problem;
 use runtime::telemetry::causes;
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -179,25 +180,6 @@ fn problem_of(error: CommandError, context: &CommandContext) -> Problem {
         }
         _ => Problem::internal(),
     }
-}
-
-/// Whether the server is away, starting, stopping or full, rather than the statement wrong.
-fn is_away(error: &sqlx::Error) -> bool {
-    if let sqlx::Error::Database(error) = error {
-        let code = error.code().unwrap_or_default();
-        // Connection exceptions, no resources, operator intervention, a cut-off transaction, no database yet.
-        let classes = ["08", "53", "57", "25P03", "3D000"];
-        return classes.iter().any(|class| code.starts_with(class));
-    }
-    matches!(
-        error,
-        sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-    )
 }
 
 fn cancelled_items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<OrderItem>, D::Error> {

@@ -14,6 +14,7 @@ use tracing::error;
 use utoipa::ToSchema;
 
 use super::Service;
+use super::answered_from::{AS_OF, Snapshot};
 use super::failure::Answer;
 use super::parameters::{Parameters, Segment, invalid};
 
@@ -98,20 +99,20 @@ pub(super) struct Total {
     params(
         ("from" = NaiveDate, Query, description = "The first day, in the shop's time zone"),
         ("to" = NaiveDate, Query, description = "The last day: at most 92 in all"),
+        ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses((status = 200, body = Days))
 )]
 pub(super) async fn days(State(service): State<Service>, mut parameters: Parameters) -> Answer<Json<Days>> {
     let from: NaiveDate = parameters.required("from", DAY_RULE)?;
     let to: NaiveDate = parameters.required("to", DAY_RULE)?;
-    parameters.finish()?;
     let count = (to - from).num_days() + 1;
     if !(1..=MAX_DAYS).contains(&count) {
         let detail = format!("from {from} to {to} are {count} days; there must be 1 to {MAX_DAYS}");
         return Err(invalid(detail).into());
     }
     let days = (0..count).map(|number| from + TimeDelta::days(number)).collect();
-    Ok(Json(Days { days: read(&service, days).await? }))
+    Ok(Json(Days { days: read(&service, parameters, days).await? }))
 }
 
 /// A day's sales by category.
@@ -119,33 +120,40 @@ pub(super) async fn days(State(service): State<Service>, mut parameters: Paramet
     get,
     path = "/v1/analytics/days/{day}",
     tag = "analytics",
-    params(("day" = NaiveDate, Path, description = "The day, in the shop's time zone")),
+    params(
+        ("day" = NaiveDate, Path, description = "The day, in the shop's time zone"),
+        ("as_of" = Option<String>, Query, description = AS_OF),
+    ),
     responses((status = 200, body = Day))
 )]
 pub(super) async fn day(State(service): State<Service>, day: Segment, parameters: Parameters) -> Answer<Json<Day>> {
-    parameters.finish()?;
     let text = day.map(|path| path.0).unwrap_or_default();
     let day: NaiveDate = text.parse().map_err(|_| invalid(format!("{text:?} is not {DAY_RULE}")))?;
-    let day = read(&service, vec![day]).await?.pop();
+    let day = read(&service, parameters, vec![day]).await?.pop();
     Ok(Json(day.ok_or_else(Problem::internal)?))
 }
 
 /// All sales by currency.
-#[utoipa::path(get, path = "/v1/analytics/totals", tag = "analytics", responses((status = 200, body = Totals)))]
+#[utoipa::path(
+    get,
+    path = "/v1/analytics/totals",
+    tag = "analytics",
+    params(("as_of" = Option<String>, Query, description = AS_OF)),
+    responses((status = 200, body = Totals))
+)]
 pub(super) async fn totals(State(service): State<Service>, parameters: Parameters) -> Answer<Json<Totals>> {
-    parameters.finish()?;
-    let live = service.reader.snapshot().await?;
+    let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let view = ANALYTICS.view(TOTALS_VIEW).ok_or(ReadError::NotLive(ANALYTICS.name))?;
-    let value = service.reader.view(live.of(ANALYTICS.name)?, view, "all").await?;
+    let value = service.reader.view(snapshot.of(&ANALYTICS)?, view, "all").await?;
     Ok(Json(Totals { totals: value.map(decoded).transpose()?.unwrap_or_default() }))
 }
 
-async fn read(service: &Service, days: Vec<NaiveDate>) -> Answer<Vec<Day>> {
-    let live = service.reader.snapshot().await?;
+async fn read(service: &Service, parameters: Parameters, days: Vec<NaiveDate>) -> Answer<Vec<Day>> {
+    let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let view = ANALYTICS.view(DAILY_VIEW).ok_or(ReadError::NotLive(ANALYTICS.name))?;
     let keys: Vec<String> = days.iter().map(ToString::to_string).collect();
     let wanted: Vec<ViewKey<'_>> = keys.iter().map(|key| ViewKey { view, key }).collect();
-    let values = service.reader.views(live.of(ANALYTICS.name)?, &wanted).await?;
+    let values = service.reader.views(snapshot.of(&ANALYTICS)?, &wanted).await?;
     let mut answer = Vec::with_capacity(days.len());
     for (day, value) in days.into_iter().zip(values) {
         answer.push(Day { day, categories: value.map(decoded).transpose()?.unwrap_or_default() });

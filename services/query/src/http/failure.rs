@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use runtime::problem::Problem;
-use runtime::read::ReadError;
+use runtime::read::{AsOfError, ReadError};
 use runtime::telemetry::causes;
 use tracing::error;
 
@@ -31,15 +32,32 @@ impl From<Problem> for Failure {
 
 impl From<&ReadError> for Failure {
     fn from(error: &ReadError) -> Self {
-        if !error.is_temporary() {
-            error!(error = %causes(error), "a read was refused");
-            return Self(Problem::internal());
-        }
         Self(match error {
+            ReadError::AsOf(error) => not_answered_as_of(error),
             ReadError::NotLive(_) => Problem::unavailable(error.to_string()),
-            ReadError::Postgres(_) => Problem::unavailable("postgres does not answer; try again"),
+            ReadError::Postgres(_) if error.is_temporary() => {
+                Problem::unavailable("postgres does not answer; try again")
+            }
+            ReadError::Postgres(_) => {
+                error!(error = %causes(error), "a read was refused");
+                Problem::internal()
+            }
         })
     }
+}
+
+fn not_answered_as_of(error: &AsOfError) -> Problem {
+    let (status, slug, title) = match error {
+        AsOfError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown-generation", "Unknown generation"),
+        AsOfError::Ambiguous { .. } => (StatusCode::BAD_REQUEST, "ambiguous-generation", "Ambiguous generation"),
+        AsOfError::Twice { .. } => {
+            (StatusCode::BAD_REQUEST, "generations-of-one-processor", "Generations of one processor")
+        }
+        AsOfError::NotNamed { .. } => (StatusCode::BAD_REQUEST, "no-generation-named", "No generation named"),
+        AsOfError::Incomplete { .. } => (StatusCode::CONFLICT, "incomplete-generation", "Incomplete generation"),
+        AsOfError::OtherFold { .. } => (StatusCode::CONFLICT, "other-fold-version", "Other fold version"),
+    };
+    Problem::new(status, slug, title, error.to_string())
 }
 
 impl From<ReadError> for Failure {
@@ -80,7 +98,7 @@ impl From<SearchError> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{StatusCode, header};
+    use axum::http::header;
 
     use super::*;
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Service;
+use super::answered_from::{AS_OF, Snapshot};
 use super::failure::Answer;
 use super::parameters::{Parameters, Segment, member_id};
 use crate::products::{self, ProductSummary, Products};
@@ -100,11 +101,13 @@ struct Pattern {
     params(
         ("member_id" = String, Path, description = "The member", min_length = 1, max_length = 64),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20"),
+        ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses((
         status = 200,
         body = Recommendations,
-        headers(("x-cache" = String, description = "hit, or miss when the list was ranked for this request"))
+        headers(("x-cache" = String, description = "hit; miss when the list was ranked for this request; \
+                                                    bypass when it was ranked as of a generation that was named"))
     ))
 )]
 pub(super) async fn recommendations(
@@ -114,11 +117,10 @@ pub(super) async fn recommendations(
 ) -> Answer<([(HeaderName, &'static str); 1], Json<Recommendations>)> {
     let member_id = member_id(member)?;
     let limit = parameters.limit()?;
-    parameters.finish()?;
-    let live = service.reader.snapshot().await?;
-    let live = live.of(RECOMMENDATION.name)?;
-    let list = service.lists.list(live, &member_id).await?;
-    let outcome = if list.cached { "hit" } else { "miss" };
+    let snapshot = Snapshot::take(parameters, &service.reader).await?;
+    let served = snapshot.of(&RECOMMENDATION)?;
+    let list = service.lists.list(served, &member_id).await?;
+    let outcome = list.cache.name();
     service.metrics.query_list_cache_total.with_label_values(&[outcome]).inc();
 
     let mut ids: Vec<&str> = Vec::new();
@@ -131,7 +133,7 @@ pub(super) async fn recommendations(
     }
     ids.sort_unstable();
     ids.dedup();
-    let products = products::by_id(&service.reader, live, &ids).await?;
+    let products = products::by_id(&service.reader, served, &ids).await?;
     let on_sale = list.ranking.items.iter().filter_map(|item| {
         let product = products.on_sale(&item.product_id)?.clone();
         let sources: Vec<Source> = item.sources.iter().map(|evidence| told(evidence, &products)).collect();
@@ -170,7 +172,10 @@ fn reason(sources: &[Source]) -> String {
     get,
     path = "/v1/members/{member_id}/purchase-pattern",
     tag = "members",
-    params(("member_id" = String, Path, description = "The member", min_length = 1, max_length = 64)),
+    params(
+        ("member_id" = String, Path, description = "The member", min_length = 1, max_length = 64),
+        ("as_of" = Option<String>, Query, description = AS_OF),
+    ),
     responses(
         (status = 200, body = PurchasePattern),
         (status = 404, description = "The member has no order"),
@@ -182,10 +187,9 @@ pub(super) async fn purchase_pattern(
     parameters: Parameters,
 ) -> Answer<Json<PurchasePattern>> {
     let member_id = member_id(member)?;
-    parameters.finish()?;
-    let live = service.reader.snapshot().await?;
+    let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let view = ANALYTICS.view(PATTERN_VIEW).ok_or(ReadError::NotLive(ANALYTICS.name))?;
-    let Some(value) = service.reader.view(live.of(ANALYTICS.name)?, view, &member_id).await? else {
+    let Some(value) = service.reader.view(snapshot.of(&ANALYTICS)?, view, &member_id).await? else {
         let detail = format!("no order of the member {member_id} is known");
         return Err(Problem::new(StatusCode::NOT_FOUND, "no-orders", "No orders", detail).into());
     };

@@ -1,6 +1,7 @@
 //! The HTTP server: routes, limits, and every error as a problem.
 
 mod analytics;
+mod answered_from;
 mod failure;
 mod members;
 mod openapi;
@@ -52,6 +53,7 @@ pub(crate) struct Service {
 pub(crate) fn router(service: Service) -> Router {
     let (reads, openapi) = reads().split_for_parts();
     reads
+        .route_layer(from_fn(answered_from::named))
         .route_layer(from_fn_with_state(service.clone(), observed))
         .merge(openapi::route(&openapi))
         .fallback(unknown_path)

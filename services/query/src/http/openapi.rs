@@ -34,10 +34,16 @@ fn describe(routes: &OpenApi) -> Value {
         "description": "The request was not answered: RFC 9457 problem details",
         "content": { PROBLEM_JSON: { "schema": reference } },
     });
+    description["components"]["headers"]["Projection-Generations"] = json!({
+        "description": "The generations this was read from: `processor=id`, separated by commas",
+        "schema": { "type": "string" },
+    });
     let paths = description["paths"].as_object_mut();
     for path in paths.into_iter().flat_map(|paths| paths.values_mut()) {
         let Some(responses) = path["get"]["responses"].as_object_mut() else { continue };
         for (status, response) in responses.iter_mut() {
+            response["headers"]["Projection-Generations"] =
+                json!({ "$ref": "#/components/headers/Projection-Generations" });
             if status.as_str() >= "400" {
                 response["content"] = json!({ PROBLEM_JSON: { "schema": reference } });
             }

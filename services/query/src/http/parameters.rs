@@ -12,6 +12,8 @@ use axum::http::request::Parts;
 use events::{CategoryId, InvalidValue, MemberId};
 use runtime::problem::Problem;
 
+use super::answered_from::AnsweredFrom;
+
 /// The most items a list may be asked for.
 pub(super) const MAX_LIMIT: usize = crate::members::MAX_ITEMS;
 /// How many items a list has if nobody says.
@@ -22,6 +24,7 @@ pub(super) const DEFAULT_LIMIT: usize = 20;
 pub(super) struct Parameters {
     given: BTreeMap<String, String>,
     known: Vec<&'static str>,
+    answered_from: AnsweredFrom,
 }
 
 impl<S: Sync> FromRequestParts<S> for Parameters {
@@ -30,7 +33,8 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
             .map_err(|rejection| invalid(format!("the query cannot be read: {}", rejection.body_text())))?;
-        Self::of(pairs.0)
+        let answered_from = parts.extensions.get::<AnsweredFrom>().cloned().unwrap_or_default();
+        Ok(Self { answered_from, ..Self::of(pairs.0)? })
     }
 }
 
@@ -43,7 +47,12 @@ impl Parameters {
             }
             given.insert(name, value);
         }
-        Ok(Self { given, known: Vec::new() })
+        Ok(Self { given, ..Self::default() })
+    }
+
+    /// Where the request notes what it reads.
+    pub(super) fn answered_from(&self) -> AnsweredFrom {
+        self.answered_from.clone()
     }
 
     /// A parameter as text without blanks around it; an empty one counts as none.
@@ -84,6 +93,19 @@ impl Parameters {
             return Err(invalid(format!("the parameter {name} is missing: {rule}")));
         };
         text.parse().map_err(|_| broken(name, rule, &text))
+    }
+
+    /// A parameter that is one or several values, separated by commas.
+    pub(super) fn list<T>(&mut self, name: &'static str, max_values: usize) -> Result<Option<Vec<T>>, Problem>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let Some(text) = self.take(name) else { return Ok(None) };
+        if text.split(',').count() > max_values {
+            return Err(broken(name, format_args!("at most {max_values} values"), &text));
+        }
+        let values: Result<Vec<T>, T::Err> = text.split(',').map(str::parse).collect();
+        values.map(Some).map_err(|error| invalid(format!("the parameter {name}: {error}")))
     }
 
     /// A parameter that is a category.
@@ -175,5 +197,16 @@ mod tests {
         assert!(of("q=12345678901").text("q", 10).is_err());
         assert!(of("q=a%00b").text("q", 10).is_err());
         assert!(of("category=").category().is_err());
+    }
+
+    #[test]
+    fn a_list_is_separated_by_commas() {
+        let numbers = |query: &str| of(query).list::<u8>("n", 3);
+        assert_eq!(numbers("n=1,2").unwrap(), Some(vec![1, 2]));
+        assert_eq!(numbers("").unwrap(), None);
+        for query in ["n=", "n=1,", "n=1,b", "n=1,2,3,4"] {
+            let problem = numbers(query).unwrap_err();
+            assert!(problem.detail().starts_with("the parameter n"), "{}", problem.detail());
+        }
     }
 }

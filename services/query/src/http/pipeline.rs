@@ -3,18 +3,18 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use runtime::fold::Processor;
 use runtime::problem::Problem;
 
 use super::Service;
 use super::failure::Answer;
 use super::parameters::{Parameters, Segment};
-use crate::pipeline::{PipelineState, all, state};
+use crate::pipeline::{PipelineState, ProcessorState, all, state};
 
 /// How far every processor is, and what is still on its way.
 #[utoipa::path(get, path = "/v1/pipeline", tag = "pipeline", responses((status = 200, body = PipelineState)))]
 pub(super) async fn pipeline(State(service): State<Service>, parameters: Parameters) -> Answer<Json<PipelineState>> {
-    parameters.finish()?;
-    Ok(Json(state(&service.reader, &service.offsets, all()).await?))
+    answer(&service, parameters, all()).await
 }
 
 /// How far one processor is, and what is still on its way to it.
@@ -33,12 +33,27 @@ pub(super) async fn processor(
     processor: Segment,
     parameters: Parameters,
 ) -> Answer<Json<PipelineState>> {
-    parameters.finish()?;
     let name = processor.map(|path| path.0).unwrap_or_default();
     let Some(processor) = projections::processor(&name) else {
         let names: Vec<&str> = all().iter().map(|processor| processor.name).collect();
         let detail = format!("there is no processor {name:?}; there are {}", names.join(", "));
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-processor", "Unknown processor", detail).into());
     };
-    Ok(Json(state(&service.reader, &service.offsets, &[processor]).await?))
+    answer(&service, parameters, &[processor]).await
+}
+
+async fn answer(
+    service: &Service,
+    parameters: Parameters,
+    processors: &[&'static Processor],
+) -> Answer<Json<PipelineState>> {
+    let answered_from = parameters.answered_from();
+    parameters.finish()?;
+    let state = state(&service.reader, &service.offsets, processors).await?;
+    for ProcessorState { processor, live, .. } in &state.processors {
+        if let Some(live) = live {
+            answered_from.record(processor, live.generation);
+        }
+    }
+    Ok(Json(state))
 }

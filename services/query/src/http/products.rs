@@ -8,13 +8,13 @@ use projections::RECOMMENDATION;
 use projections::co_purchase::SIMILAR_VIEW;
 use projections::popularity::{POPULAR_VIEW, TRENDING_KEY, TRENDING_VIEW};
 use runtime::problem::Problem;
-use runtime::store::Live;
+use runtime::read::Served;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sqlx::AssertSqlSafe;
 use utoipa::ToSchema;
 
 use super::Service;
+use super::answered_from::{AS_OF, Snapshot};
 use super::failure::Answer;
 use super::parameters::{Parameters, Segment, shop_id};
 use crate::members::{list_of, view};
@@ -85,7 +85,10 @@ pub(super) struct Category {
     get,
     path = "/v1/products/{product_id}",
     tag = "products",
-    params(("product_id" = String, Path, description = "The product", min_length = 1, max_length = 64)),
+    params(
+        ("product_id" = String, Path, description = "The product", min_length = 1, max_length = 64),
+        ("as_of" = Option<String>, Query, description = AS_OF),
+    ),
     responses(
         (status = 200, body = ProductDetail),
         (status = 404, description = "Nobody ever told of this product"),
@@ -98,9 +101,8 @@ pub(super) async fn product(
     parameters: Parameters,
 ) -> Answer<Json<ProductDetail>> {
     let product_id = shop_id(product_id, "product_id", ProductId::new)?;
-    parameters.finish()?;
-    let live = service.reader.snapshot().await?;
-    match products::find(&service.reader, live.of(RECOMMENDATION.name)?, &product_id).await? {
+    let snapshot = Snapshot::take(parameters, &service.reader).await?;
+    match products::find(&service.reader, snapshot.of(&RECOMMENDATION)?, &product_id).await? {
         Lookup::OnSale(product) => Ok(Json(*product)),
         Lookup::Unknown => Err(unknown_product(&product_id).into()),
         Lookup::Retired => {
@@ -118,6 +120,7 @@ pub(super) async fn product(
     params(
         ("product_id" = String, Path, description = "The product", min_length = 1, max_length = 64),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20; at most 50 are kept"),
+        ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
         (status = 200, body = SimilarList),
@@ -127,18 +130,13 @@ pub(super) async fn product(
 pub(super) async fn similar(
     State(service): State<Service>,
     product_id: Segment,
-    mut parameters: Parameters,
+    parameters: Parameters,
 ) -> Answer<Json<SimilarList>> {
     let product_id = shop_id(product_id, "product_id", ProductId::new)?;
-    let limit = parameters.limit()?;
-    parameters.finish()?;
-    let live = service.reader.snapshot().await?;
-    let live = live.of(RECOMMENDATION.name)?;
-    let value = service.reader.view(live, view(SIMILAR_VIEW)?, &product_id).await?;
-    if value.is_none() && products::find(&service.reader, live, &product_id).await? == Lookup::Unknown {
+    let List { served, value_found, items } = list(&service, parameters, SIMILAR_VIEW, &product_id).await?;
+    if !value_found && products::find(&service.reader, &served, &product_id).await? == Lookup::Unknown {
         return Err(unknown_product(&product_id).into());
     }
-    let items = joined(&service, live, value, limit).await?;
     Ok(Json(SimilarList { product_id: product_id.to_string(), items }))
 }
 
@@ -147,28 +145,32 @@ pub(super) async fn similar(
     get,
     path = "/v1/trending",
     tag = "products",
-    params(("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20")),
+    params(
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20"),
+        ("as_of" = Option<String>, Query, description = AS_OF),
+    ),
     responses((status = 200, body = TrendingList))
 )]
-pub(super) async fn trending(State(service): State<Service>, mut parameters: Parameters) -> Answer<Json<TrendingList>> {
-    let limit = parameters.limit()?;
-    parameters.finish()?;
-    let live = service.reader.snapshot().await?;
-    let live = live.of(RECOMMENDATION.name)?;
-    let value = service.reader.view(live, view(TRENDING_VIEW)?, TRENDING_KEY).await?;
-    Ok(Json(TrendingList { items: joined(&service, live, value, limit).await? }))
+pub(super) async fn trending(State(service): State<Service>, parameters: Parameters) -> Answer<Json<TrendingList>> {
+    let List { items, .. } = list(&service, parameters, TRENDING_VIEW, TRENDING_KEY).await?;
+    Ok(Json(TrendingList { items }))
 }
 
 /// The categories that have products on sale.
-#[utoipa::path(get, path = "/v1/categories", tag = "products", responses((status = 200, body = CategoryList)))]
+#[utoipa::path(
+    get,
+    path = "/v1/categories",
+    tag = "products",
+    params(("as_of" = Option<String>, Query, description = AS_OF)),
+    responses((status = 200, body = CategoryList))
+)]
 pub(super) async fn categories(State(service): State<Service>, parameters: Parameters) -> Answer<Json<CategoryList>> {
-    parameters.finish()?;
-    let live = service.reader.snapshot().await?;
+    let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let sql = format!(
         "SELECT category, count(*) AS products FROM {}.product
          WHERE category IS NOT NULL AND title IS NOT NULL AND NOT coalesce(retired, false)
          GROUP BY category ORDER BY category",
-        live.of(RECOMMENDATION.name)?.generation.schema
+        snapshot.of(&RECOMMENDATION)?.generation.schema
     );
     let categories = sqlx::query_as(AssertSqlSafe(sql)).fetch_all(service.reader.postgres()).await?;
     Ok(Json(CategoryList { categories }))
@@ -182,6 +184,7 @@ pub(super) async fn categories(State(service): State<Service>, parameters: Param
     params(
         ("category" = String, Path, description = "The category's slug", min_length = 1, max_length = 64),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20; at most 50 are kept"),
+        ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
         (status = 200, body = PopularList),
@@ -191,37 +194,45 @@ pub(super) async fn categories(State(service): State<Service>, parameters: Param
 pub(super) async fn popular(
     State(service): State<Service>,
     category: Segment,
-    mut parameters: Parameters,
+    parameters: Parameters,
 ) -> Answer<Json<PopularList>> {
     let category = shop_id(category, "category", CategoryId::new)?;
-    let limit = parameters.limit()?;
-    parameters.finish()?;
-    let live = service.reader.snapshot().await?;
-    let live = live.of(RECOMMENDATION.name)?;
-    let value = service.reader.view(live, view(POPULAR_VIEW)?, &category).await?;
-    if value.is_none() && !is_category(&service, live, &category).await? {
+    let List { served, value_found, items } = list(&service, parameters, POPULAR_VIEW, &category).await?;
+    if !value_found && !is_category(&service, &served, &category).await? {
         let detail = format!("no product has the category {category}; /v1/categories lists those there are");
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-category", "Unknown category", detail).into());
     }
-    let items = joined(&service, live, value, limit).await?;
     Ok(Json(PopularList { category: category.to_string(), items }))
 }
 
-async fn is_category(service: &Service, live: &Live, category: &CategoryId) -> Result<bool, sqlx::Error> {
-    let sql = format!("SELECT EXISTS (SELECT FROM {}.product WHERE category = $1)", live.generation.schema);
+async fn is_category(service: &Service, served: &Served, category: &CategoryId) -> Result<bool, sqlx::Error> {
+    let sql = format!("SELECT EXISTS (SELECT FROM {}.product WHERE category = $1)", served.generation.schema);
     sqlx::query_scalar(AssertSqlSafe(sql)).bind(category.as_str()).fetch_one(service.reader.postgres()).await
 }
 
-/// A view's list with the attributes of products, without those that are no longer on sale.
-async fn joined(service: &Service, live: &Live, value: Option<Value>, limit: usize) -> Answer<Vec<ListItem>> {
+/// What a view of recommendation's lists for a key.
+struct List {
+    served: Served,
+    /// Whether there are rows of the key.
+    value_found: bool,
+    /// With the products' attributes, and without those that are no longer on sale.
+    items: Vec<ListItem>,
+}
+
+async fn list(service: &Service, mut parameters: Parameters, name: &'static str, key: &str) -> Answer<List> {
+    let limit = parameters.limit()?;
+    let snapshot = Snapshot::take(parameters, &service.reader).await?;
+    let served = snapshot.of(&RECOMMENDATION)?;
+    let value = service.reader.view(served, view(name)?, key).await?;
+    let value_found = value.is_some();
     let items: Vec<ViewItem> = list_of(value);
     let ids: Vec<&str> = items.iter().map(|item| item.product_id.as_str()).collect();
-    let products = products::by_id(&service.reader, live, &ids).await?;
+    let products = products::by_id(&service.reader, served, &ids).await?;
     let on_sale = items.iter().filter_map(|item| {
         let product = products.on_sale(&item.product_id)?.clone();
         Some(ListItem { product, score: item.score, orders: item.orders })
     });
-    Ok(on_sale.take(limit).collect())
+    Ok(List { served: served.clone(), value_found, items: on_sale.take(limit).collect() })
 }
 
 fn unknown_product(product_id: &ProductId) -> Problem {

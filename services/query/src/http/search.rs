@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Service;
+use super::answered_from::Snapshot;
 use super::failure::Answer;
 use super::parameters::{Parameters, invalid};
 use crate::products::{self, ProductSummary};
@@ -67,16 +68,18 @@ pub(super) async fn search(State(service): State<Service>, mut parameters: Param
         limit: parameters.limit()?,
         offset: parameters.number("offset", 0..=MAX_WINDOW)?.unwrap_or_default(),
     };
-    parameters.finish()?;
     if request.offset + request.limit > MAX_WINDOW {
         return Err(invalid(format!("offset and limit together must be at most {MAX_WINDOW}")).into());
     }
-    let live = service.reader.snapshot().await?;
-    let live = live.of(ES_SYNC.name)?;
-    let found = search::search(&service.reader, live, &request).await?;
+    let snapshot = Snapshot::take(parameters, &service.reader).await?;
+    if snapshot.is_named() {
+        return Err(invalid("search is not kept for generations of the past; ask without as_of".to_owned()).into());
+    }
+    let served = snapshot.of(&ES_SYNC)?;
+    let found = search::search(&service.reader, served, &request).await?;
     let ids: Vec<&str> = found.hits.iter().map(|hit| hit.product_id.as_str()).collect();
     // As es-sync itself has folded them: never older than its documents.
-    let products = products::by_id(&service.reader, live, &ids).await?;
+    let products = products::by_id(&service.reader, served, &ids).await?;
     let items = found.hits.iter().filter_map(|hit| {
         let product = products.on_sale(&hit.product_id)?.clone();
         Some(SearchItem { product, score: hit.score, highlight: hit.highlight.clone() })

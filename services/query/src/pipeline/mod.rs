@@ -234,7 +234,7 @@ async fn stored(connection: &mut PgConnection, schema: &str) -> Result<Stored, s
              ),
              'publishing', jsonb_build_object(
                  'stale', (SELECT count(*) FROM (SELECT FROM {schema}.dirty LIMIT $1) AS counted),
-                 'pending_sweeps', (SELECT coalesce(sum(pending_sweeps), 0) FROM {schema}.publisher)
+                 'pending_sweeps', (SELECT coalesce(sum(cardinality(pending_sweeps)), 0) FROM {schema}.publisher)
              ),
              'dead_letters', jsonb_build_object(
                  'count', (SELECT count(*) FROM {schema}.dead_letter),

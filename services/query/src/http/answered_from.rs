@@ -1,0 +1,87 @@
+//! Which generations an answer comes from: taken once a request, and named in a header of the answer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use runtime::fold::Processor;
+use runtime::read::{GenerationId, Generations, ReadError, Reader, Served};
+use runtime::store::Generation;
+use uuid::Uuid;
+
+use super::failure::Answer;
+use super::parameters::Parameters;
+
+/// Names the generations an answer was read from.
+pub(super) const PROJECTION_GENERATIONS: HeaderName = HeaderName::from_static("projection-generations");
+/// What the parameter `as_of` does, for the description.
+pub(super) const AS_OF: &str = "Answers from the rows of these generations alone, as `replay at` makes them: ids, or \
+                                their last 8 or more digits, separated by commas, one for each processor that is \
+                                needed. 404: there is none of this id; 409: it is still being folded, or was folded \
+                                by code of another version";
+
+/// The generations that a request has read so far, by processor. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AnsweredFrom(Arc<Mutex<BTreeMap<String, Uuid>>>);
+
+impl AnsweredFrom {
+    /// A generation of a processor is read.
+    pub(super) fn record(&self, processor: &str, generation: Uuid) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(processor.to_owned(), generation);
+    }
+
+    fn header(&self) -> Option<HeaderValue> {
+        let read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let named: Vec<String> =
+            read.iter().map(|(processor, generation)| format!("{processor}={generation}")).collect();
+        if named.is_empty() { None } else { HeaderValue::try_from(named.join(", ")).ok() }
+    }
+}
+
+/// Adds the header to whatever the handler answers.
+pub(super) async fn named(mut request: Request, next: Next) -> Response {
+    let answered_from = AnsweredFrom::default();
+    request.extensions_mut().insert(answered_from.clone());
+    let mut response = next.run(request).await;
+    if let Some(value) = answered_from.header() {
+        response.headers_mut().insert(PROJECTION_GENERATIONS, value);
+    }
+    response
+}
+
+/// What a request may read.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    generations: Generations,
+    answered_from: AnsweredFrom,
+}
+
+impl Snapshot {
+    /// Takes the parameter `as_of`, refuses those that no one took, and takes the map of generations: once a request.
+    pub(super) async fn take(mut parameters: Parameters, reader: &Reader) -> Answer<Self> {
+        let ids = parameters.list::<GenerationId>("as_of", projections::PROCESSORS.len())?;
+        let answered_from = parameters.answered_from();
+        parameters.finish()?;
+        let generations = match ids {
+            Some(ids) => reader.named(&ids).await?,
+            None => reader.live().await?,
+        };
+        Ok(Self { generations, answered_from })
+    }
+
+    /// Whether the request named its generations.
+    pub(super) fn is_named(&self) -> bool {
+        self.generations.are_named()
+    }
+
+    /// The generation of a processor that answers this request.
+    pub(super) fn of(&self, processor: &Processor) -> Result<&Served, ReadError> {
+        let served = self.generations.of(processor)?;
+        let Generation { processor, id, .. } = &served.generation;
+        self.answered_from.record(processor, *id);
+        Ok(served)
+    }
+}
