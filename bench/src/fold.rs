@@ -4,7 +4,6 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use events::Topic;
 use runtime::store::{Live, live};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::AssertSqlSafe;
@@ -13,12 +12,10 @@ use tokio::process::Child;
 
 use super::FoldArguments;
 use super::case::{CASES, Case};
-use super::limits::{copy_rows, count_lines, drain_topics, end_offsets};
+use super::limits::{ORDER_TOPICS, copy_rows, count_lines, drain_topics, end_offsets};
 use super::report::{CaseReport, Report, median};
 use super::shop::{Shop, build_programs, sibling};
 
-/// The topics that orders and cancellations are in.
-const ORDER_TOPICS: &[Topic] = &[Topic::OrderCompleted, Topic::UserBehavior];
 /// How often the checkpoints are read. Each time costs Postgres next to nothing.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a processor may stand still.
@@ -42,7 +39,7 @@ struct Measured {
 /// # Errors
 /// When a server is away, or a process under test fails or stands still.
 pub async fn run(arguments: &FoldArguments) -> anyhow::Result<Report> {
-    build_programs().await?;
+    build_programs(&["jangbogo", "analytics", "recommendation"]).await?;
     let shop = Shop::open().await?;
     let report = measure(&shop, arguments).await;
     let closed = shop.close().await;
@@ -163,7 +160,7 @@ async fn wait_for_offset(
 async fn wait_for_publisher(database: &mut PgConnection, process: &mut Child, schema: &str) -> anyhow::Result<()> {
     let sql = format!(
         "SELECT NOT EXISTS (SELECT FROM {schema}.dirty)
-                AND NOT EXISTS (SELECT FROM {schema}.publisher WHERE pending_sweeps > 0)"
+                AND NOT EXISTS (SELECT FROM {schema}.publisher WHERE pending_sweeps <> '{{}}')"
     );
     while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(sql.clone())).fetch_one(&mut *database).await? {
         ensure_running(process)?;

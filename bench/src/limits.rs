@@ -3,20 +3,22 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use events::Topic;
+use events::{Event, Record, Topic};
 use futures::TryStreamExt as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use runtime::config::Connections;
 use runtime::fold::Processor;
 use runtime::store::{Generation, create_table};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 
+/// The topics that orders and cancellations are in.
+pub const ORDER_TOPICS: &[Topic] = &[Topic::OrderCompleted, Topic::UserBehavior];
 /// How long one answer of Kafka may take.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Pieces that COPY is fed with.
-const COPY_BYTES: usize = 1 << 20;
+pub const COPY_BYTES: usize = 1 << 20;
 /// The schema of the tables that COPY fills.
 const SCHEMA: &str = "bench_copy";
 
@@ -59,7 +61,8 @@ pub fn count_lines(connections: &Connections, topics: &[Topic]) -> anyhow::Resul
     Ok(lines)
 }
 
-fn consume(
+/// Shows every record of topics, from their beginnings to their ends, and says how long that took.
+pub fn consume(
     connections: &Connections,
     topics: &[Topic],
     mut see: impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
@@ -79,6 +82,17 @@ fn consume(
         see(&consumer.poll(ANSWER_LIMIT).context("kafka sends no more records")??)?;
     }
     Ok(started.elapsed())
+}
+
+/// The event that a record of this shop holds.
+pub fn decoded(connections: &Connections, message: &BorrowedMessage<'_>) -> anyhow::Result<Event> {
+    let topic = connections.namespace.topic_of(message.topic()).context("a topic of another shop")?;
+    let headers: Vec<(&str, &[u8])> = message
+        .headers()
+        .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
+        .unwrap_or_default();
+    let record = Record { topic, headers: &headers, value: message.payload().unwrap_or_default() };
+    Ok(Event::decode(record)?)
 }
 
 /// How long COPY takes for all rows of a generation into equal empty tables with the same keys and indexes, in one

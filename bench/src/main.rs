@@ -3,6 +3,7 @@
 mod case;
 mod fold;
 mod limits;
+mod rebuild;
 mod report;
 mod shop;
 
@@ -14,6 +15,7 @@ use runtime::shutdown::Shutdown;
 use runtime::telemetry::{LogFormat, init_logging};
 
 use self::case::{CASES, Case};
+use self::rebuild::RebuildArguments;
 
 /// Jangbogo's benchmarks, each beside the raw limits of the machine it runs on
 #[derive(Debug, Parser)]
@@ -27,6 +29,10 @@ struct Cli {
 enum Benchmark {
     /// Folds the demo shop's orders from Kafka into Postgres, beside a bare consumer and a bare COPY
     Fold(FoldArguments),
+    /// Rebuilds projections from millions of order lines, beside the machine's limits and other stream processors
+    Rebuild(RebuildArguments),
+    /// Removes the logs that `rebuild` keeps for its next run
+    Clean,
     /// The process under test of a case that is no processor of the pipeline
     #[command(hide = true)]
     Processor(ProcessArguments),
@@ -65,19 +71,29 @@ fn case_named(name: &str) -> Result<&'static Case, String> {
     CASES.iter().find(|case| case.name == name).ok_or_else(|| format!("the cases are {}", names()))
 }
 
+/// What is under way when Ctrl-C comes is dropped, and the processes under test with it.
+async fn unless_interrupted<T>(run: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::select! {
+        result = run => result,
+        interrupt = tokio::signal::ctrl_c() => {
+            interrupt.context("cannot wait for Ctrl-C")?;
+            anyhow::bail!("interrupted")
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().benchmark {
         Benchmark::Fold(arguments) => {
-            let report = tokio::select! {
-                report = fold::run(&arguments) => report?,
-                interrupt = tokio::signal::ctrl_c() => {
-                    interrupt.context("cannot wait for Ctrl-C")?;
-                    anyhow::bail!("interrupted");
-                }
-            };
+            let report = unless_interrupted(fold::run(&arguments)).await?;
             println!("{}", if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
         }
+        Benchmark::Rebuild(arguments) => {
+            let report = unless_interrupted(rebuild::run(&arguments)).await?;
+            println!("{}", if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
+        }
+        Benchmark::Clean => rebuild::clean().await?,
         Benchmark::Processor(arguments) => {
             init_logging(arguments.case.name, LogFormat::Text)?;
             let shutdown = Shutdown::on_signals()?;

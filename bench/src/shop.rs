@@ -24,21 +24,31 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// Brings the servers up if need be and creates the topics.
+    /// A shop of a name that was never used.
     pub async fn open() -> anyhow::Result<Self> {
+        let random = &Uuid::now_v7().simple().to_string()[24..];
+        Self::named(&format!("bench_{random}")).await
+    }
+
+    /// Brings the servers up if need be and creates the topics.
+    pub async fn named(namespace: &str) -> anyhow::Result<Self> {
+        let connections = Self::connections(namespace).await?;
+        apply(&Topology::embedded()?, &connections).await?;
+        Ok(Self { connections })
+    }
+
+    /// Brings the servers up if need be and says how a shop is reached there.
+    pub async fn connections(namespace: &str) -> anyhow::Result<Connections> {
         let stack = Stack::up(&Options::from_environment()?, &Progress::on_standard_error()).await?;
         let addresses = stack.addresses().clone();
-        let random = &Uuid::now_v7().simple().to_string()[24..];
-        let connections = Connections {
+        Ok(Connections {
             kafka: addresses.kafka,
             postgres: addresses.postgres,
             redis: addresses.redis,
             elasticsearch: addresses.elasticsearch,
-            namespace: format!("bench_{random}").parse()?,
+            namespace: namespace.parse()?,
             time_zone: chrono_tz::UTC,
-        };
-        apply(&Topology::embedded()?, &connections).await?;
-        Ok(Self { connections })
+        })
     }
 
     /// A program with this shop's connections in its environment.
@@ -59,10 +69,19 @@ impl Shop {
         command
     }
 
-    /// Fills the topics with the shipped demo shop.
+    /// Fills the topics with the shipped demo shop, moved to this year.
     pub async fn import(&self) -> anyhow::Result<()> {
+        self.import_with(&[]).await
+    }
+
+    /// Fills the topics with the shipped demo shop, with its own times: the same log whenever it is done.
+    pub async fn import_unmoved(&self) -> anyhow::Result<()> {
+        self.import_with(&["--no-shift"]).await
+    }
+
+    async fn import_with(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let mut command = self.command(sibling("jangbogo")?);
-        let status = command.args(["events", "import"]).status().await.context("cannot run jangbogo")?;
+        let status = command.args(["events", "import"]).args(arguments).status().await.context("cannot run jangbogo")?;
         ensure!(status.success(), "jangbogo events import ended with {status}");
         Ok(())
     }
@@ -90,9 +109,13 @@ impl Shop {
         Ok(())
     }
 
-    /// Removes everything the shop owns in the servers.
-    pub async fn close(self) -> anyhow::Result<()> {
-        self.drop_database().await?;
+    /// Leaves the log alone: an empty database, and nothing in Redis.
+    pub async fn empty_stores(&self) -> anyhow::Result<()> {
+        self.empty_database().await?;
+        self.empty_redis().await
+    }
+
+    async fn empty_redis(&self) -> anyhow::Result<()> {
         let client = redis::Client::open(self.connections.redis.as_str())?;
         let mut connection = client.get_multiplexed_async_connection().await.context("cannot connect to Redis")?;
         let pattern = self.connections.namespace.redis_key("*");
@@ -109,6 +132,13 @@ impl Shop {
             }
             cursor = next;
         }
+        Ok(())
+    }
+
+    /// Removes everything the shop owns in the servers.
+    pub async fn close(self) -> anyhow::Result<()> {
+        self.drop_database().await?;
+        self.empty_redis().await?;
         let admin: AdminClient<DefaultClientContext> = self.connections.kafka_client("bench").create()?;
         let topics = Topology::embedded()?.kafka_topics(&self.connections.namespace);
         let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
@@ -119,10 +149,13 @@ impl Shop {
 
 /// Builds the programs under test by the profile of this one. No package is named, so that cargo chooses the features
 /// of dependencies as for `cargo run --bin bench`, and builds them once.
-pub async fn build_programs() -> anyhow::Result<()> {
+pub async fn build_programs(names: &[&str]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--bin", "jangbogo", "--bin", "analytics", "--bin", "recommendation"]);
+    command.arg("build");
+    for name in names {
+        command.args(["--bin", name]);
+    }
     command.args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")]);
     if !cfg!(debug_assertions) {
         command.arg("--release");

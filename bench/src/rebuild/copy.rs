@@ -1,0 +1,80 @@
+//! The machine's limit of writing: the same rows by nothing but COPY.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use runtime::fold::Table;
+use runtime::store::create_table;
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+
+use super::rows::{Rows, TABLES};
+use crate::limits::COPY_BYTES;
+
+/// Creates the tables of the contestants in a schema.
+pub async fn create_tables(database: &mut PgConnection, schema: &str) -> anyhow::Result<()> {
+    let mut sql = format!("CREATE SCHEMA {schema}; SET search_path = {schema};");
+    for table in TABLES {
+        sql.push_str(&create_table(table));
+    }
+    sql.push_str("RESET search_path;");
+    database.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.context("cannot create tables")?;
+    Ok(())
+}
+
+/// How long COPY takes for all rows into empty tables of a schema, in one transaction. Keys and indexes are there from
+/// the beginning, or made at the end, whichever is asked for.
+pub async fn copy(
+    database: &mut PgConnection,
+    schema: &str,
+    rows: &Rows,
+    indexes_last: bool,
+) -> anyhow::Result<Duration> {
+    create_tables(database, schema).await?;
+    if indexes_last {
+        let sql: String = TABLES.iter().map(|table| drop_indexes(schema, table)).collect();
+        database.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.context("cannot drop indexes")?;
+    }
+    let mut buffer = vec![0; COPY_BYTES];
+    let started = Instant::now();
+    database.execute("BEGIN").await?;
+    for (table, path) in rows.files() {
+        let mut file = File::open(path).await.with_context(|| format!("cannot read {}", path.display()))?;
+        let sql = format!("COPY {schema}.{} FROM STDIN (FORMAT binary)", table.name);
+        let mut copy = database.copy_in_raw(&sql).await?;
+        loop {
+            let read = file.read(&mut buffer).await?;
+            if read == 0 {
+                break;
+            }
+            copy.send(&buffer[..read]).await?;
+        }
+        copy.finish().await?;
+        if indexes_last {
+            let sql = create_indexes(schema, table);
+            database.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.context("cannot create indexes")?;
+        }
+    }
+    database.execute("COMMIT").await?;
+    Ok(started.elapsed())
+}
+
+fn drop_indexes(schema: &str, table: &Table) -> String {
+    let name = table.name;
+    let mut sql = format!("ALTER TABLE {schema}.{name} DROP CONSTRAINT {name}_pkey;");
+    for column in table.indexes {
+        sql.push_str(&format!("DROP INDEX {schema}.{name}_{column};"));
+    }
+    sql
+}
+
+fn create_indexes(schema: &str, table: &Table) -> String {
+    let name = table.name;
+    let key: Vec<&str> = table.key.iter().map(|column| column.name).collect();
+    let mut sql = format!("ALTER TABLE {schema}.{name} ADD PRIMARY KEY ({});", key.join(", "));
+    for column in table.indexes {
+        sql.push_str(&format!("CREATE INDEX {name}_{column} ON {schema}.{name} ({column});"));
+    }
+    sql
+}

@@ -1,0 +1,164 @@
+//! How fast the log becomes tables again: ours beside the machine's limits and other stream processors.
+
+mod contestant;
+mod copy;
+mod log;
+mod peers;
+mod process;
+mod repeat;
+mod report;
+mod rows;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum as _};
+use sqlx::postgres::PgConnection;
+
+pub use self::contestant::Contestant;
+use self::peers::Peers;
+pub use self::report::Report;
+use self::rows::{Rows, Sums};
+use crate::limits::{ORDER_TOPICS, drain_topics};
+use crate::shop::{Shop, build_programs, sibling};
+
+/// The schema of the tables that COPY fills.
+const COPY_SCHEMA: &str = "bench_copy";
+
+/// What is measured, and how it is shown.
+#[derive(Args, Clone, Debug)]
+pub struct RebuildArguments {
+    /// At least so many order lines: the demo shop's year, again and again with other members, orders and days
+    #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    lines: u64,
+    /// How often everything is measured; the medians are shown
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: u16,
+    /// Only these contestants; all if left out
+    #[arg(long = "contestant", value_enum)]
+    contestants: Vec<Contestant>,
+    /// Kill a contestant after so many seconds, and report that
+    #[arg(long, default_value_t = 900)]
+    limit: u64,
+    /// Remove the log afterwards; otherwise the next run uses it again
+    #[arg(long)]
+    discard: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// One contestant in one round.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    took: Duration,
+    peak_kib: Option<u64>,
+    /// What its tables hold, where they are those of [`rows::TABLES`].
+    sums: Option<Sums>,
+}
+
+/// What a contestant did in all rounds: a measurement or what went wrong.
+type Rounds = Vec<Result<Measured, String>>;
+
+/// Measures everything. Leaves the log and an empty database for the next run, or nothing.
+///
+/// # Errors
+/// When a server is away, or the log cannot be filled or read. A contestant that fails is part of the report.
+pub async fn run(arguments: &RebuildArguments) -> anyhow::Result<Report> {
+    let contestants: Vec<Contestant> = if arguments.contestants.is_empty() {
+        Contestant::value_variants().to_vec()
+    } else {
+        arguments.contestants.clone()
+    };
+    build_programs(&["jangbogo", "replay"]).await?;
+    let peers = Peers::build(&contestants).await?;
+    let shop = log::filled(arguments.lines).await?;
+    let report = measure(&shop, &peers, &contestants, arguments).await;
+    let emptied = shop.empty_stores().await;
+    if arguments.discard {
+        log::remove(shop).await?;
+    }
+    let report = report?;
+    emptied?;
+    Ok(report)
+}
+
+/// Removes every log that was kept for a next run.
+///
+/// # Errors
+/// When a server is away.
+pub async fn clean() -> anyhow::Result<()> {
+    let connections = Shop::connections("bench").await?;
+    for name in log::remove_all(&connections).await? {
+        eprintln!("removed {name}");
+    }
+    Ok(())
+}
+
+async fn measure(
+    shop: &Shop,
+    peers: &Peers,
+    contestants: &[Contestant],
+    arguments: &RebuildArguments,
+) -> anyhow::Result<Report> {
+    let folder = tempfile::tempdir_in(sibling("peers")?).context("cannot create a folder for rows")?;
+    let rows = Rows::write(&shop.connections, folder.path())?;
+    eprintln!("{} lines in {} orders and cancellations", rows.lines, rows.records);
+    let limit = Duration::from_secs(arguments.limit);
+    let mut measured: Vec<(Contestant, Rounds)> = contestants.iter().map(|one| (*one, Vec::new())).collect();
+    for round in 1..=arguments.rounds {
+        for (contestant, rounds) in &mut measured {
+            shop.empty_stores().await?;
+            let one = compete(shop, peers, &rows, *contestant, limit).await.map_err(|error| format!("{error:#}"));
+            match &one {
+                Ok(one) => eprintln!("round {round}: {} took {:.2} s", contestant.name(), one.took.as_secs_f64()),
+                Err(error) => eprintln!("round {round}: {} failed: {error}", contestant.name()),
+            }
+            rounds.push(one);
+        }
+    }
+    Ok(Report::new(arguments.rounds, &rows, &measured))
+}
+
+async fn compete(
+    shop: &Shop,
+    peers: &Peers,
+    rows: &Rows,
+    contestant: Contestant,
+    limit: Duration,
+) -> anyhow::Result<Measured> {
+    let mut database = shop.database().await?;
+    match contestant {
+        Contestant::Consumer => {
+            Ok(Measured { took: drain_topics(&shop.connections, ORDER_TOPICS)?, peak_kib: None, sums: None })
+        }
+        Contestant::Copy | Contestant::CopyIndexesLast => {
+            let indexes_last = contestant == Contestant::CopyIndexesLast;
+            let took = copy::copy(&mut database, COPY_SCHEMA, rows, indexes_last).await?;
+            Ok(Measured { took, peak_kib: None, sums: Some(Sums::of_schema(&mut database, COPY_SCHEMA).await?) })
+        }
+        Contestant::KafkaStreams | Contestant::KafkaStreamsTransactional | Contestant::QuixStreams => {
+            let ended = peers.run(shop, contestant, limit).await?;
+            let sums = Sums::of_schema(&mut database, peers::SCHEMA).await?;
+            Ok(Measured { took: ended.took, peak_kib: Some(ended.peak_kib), sums: Some(sums) })
+        }
+        Contestant::Analytics | Contestant::Recommendation => {
+            let processor = contestant.name();
+            let mut command = shop.command(sibling("replay")?);
+            command.args(["rebuild", &processor, "--json"]);
+            let ended = process::run(&mut command, limit).await?;
+            let schema = newest_generation(&mut database, &processor).await?;
+            let sums = match contestant {
+                Contestant::Analytics => Some(Sums::of_schema(&mut database, &schema).await?),
+                _ => None,
+            };
+            Ok(Measured { took: ended.took, peak_kib: Some(ended.peak_kib), sums })
+        }
+    }
+}
+
+async fn newest_generation(database: &mut PgConnection, processor: &str) -> anyhow::Result<String> {
+    let sql = "SELECT schema_name FROM generation WHERE processor = $1 ORDER BY generation DESC LIMIT 1";
+    let schema = sqlx::query_scalar(sql).bind(processor).fetch_optional(database).await?;
+    schema.with_context(|| format!("{processor} has no generation"))
+}

@@ -1,0 +1,106 @@
+//! Other stream processors: built from `bench/peers` by their own tools, and run.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use tokio::process::Command;
+use uuid::Uuid;
+
+use super::contestant::Contestant;
+use super::copy::create_tables;
+use super::log::remove_topics_of;
+use super::process::{Ended, run};
+use crate::shop::{Shop, sibling};
+
+/// The schema that a peer's tables are in.
+pub const SCHEMA: &str = "peer";
+/// Where the peers' sources are.
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
+
+/// The peers' programs, built beside this one.
+pub struct Peers {
+    folder: PathBuf,
+}
+
+impl Peers {
+    /// Builds those that compete. Downloads what they need when it is not there yet.
+    pub async fn build(contestants: &[Contestant]) -> anyhow::Result<Self> {
+        let folder = sibling("peers")?;
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let peers = Self { folder };
+        let competes = |peers: &[Contestant]| peers.iter().any(|peer| contestants.contains(peer));
+        if competes(&[Contestant::KafkaStreams, Contestant::KafkaStreamsTransactional]) {
+            peers.build_kafka_streams().await.context("the Kafka Streams peer does not build")?;
+        }
+        if competes(&[Contestant::QuixStreams]) {
+            peers.build_quix_streams().await.context("the Quix Streams peer does not install")?;
+        }
+        Ok(peers)
+    }
+
+    async fn build_kafka_streams(&self) -> anyhow::Result<()> {
+        let mut maven = Command::new("mvn");
+        maven.args(["--quiet", "--batch-mode", "package", "dependency:copy-dependencies"]);
+        maven.arg("--file").arg(Path::new(SOURCES).join("kafka-streams"));
+        maven.arg(format!("-Dpeer.target={}", self.folder.join("kafka-streams").display()));
+        finished(&mut maven).await
+    }
+
+    async fn build_quix_streams(&self) -> anyhow::Result<()> {
+        let python = self.folder.join("quix-streams/bin/python");
+        if !python.exists() {
+            finished(Command::new("python3").args(["-m", "venv"]).arg(self.folder.join("quix-streams"))).await?;
+        }
+        let requirements = Path::new(SOURCES).join("quix-streams/requirements.txt");
+        finished(Command::new(python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))
+            .await
+    }
+
+    /// Lets a peer fill tables in an empty database, from the beginning of the log.
+    pub async fn run(&self, shop: &Shop, peer: Contestant, limit: Duration) -> anyhow::Result<Ended> {
+        create_tables(&mut shop.database().await?, SCHEMA).await?;
+        let state = tempfile::tempdir_in(&self.folder).context("cannot create a folder for its state")?;
+        let group = shop.connections.namespace.group(&format!("{}-{}", peer.name(), Uuid::now_v7().simple()));
+        let mut command = self.command(shop, peer)?;
+        command
+            .env("PEER_DATABASE", shop.connections.namespace.database())
+            .env("PEER_SCHEMA", SCHEMA)
+            .env("PEER_GROUP", &group)
+            .env("PEER_STATE", state.path());
+        let ended = run(&mut command, limit).await;
+        let removed = remove_topics_of(&shop.connections, &group).await;
+        let ended = ended?;
+        removed?;
+        Ok(ended)
+    }
+
+    fn command(&self, shop: &Shop, peer: Contestant) -> anyhow::Result<Command> {
+        match peer {
+            Contestant::KafkaStreams | Contestant::KafkaStreamsTransactional => {
+                let folder = self.folder.join("kafka-streams");
+                let mut command = shop.command("java".into());
+                command.arg("-Xmx3g").arg("-cp");
+                command.arg(format!("{0}/peer.jar:{0}/dependency/*", folder.display()));
+                let main = if peer == Contestant::KafkaStreams { "GroupedPeer" } else { "TransactionalPeer" };
+                command.arg(format!("bench.{main}"));
+                Ok(command)
+            }
+            Contestant::QuixStreams => {
+                let mut command = shop.command(self.folder.join("quix-streams/bin/python"));
+                command.arg(Path::new(SOURCES).join("quix-streams/peer.py"));
+                Ok(command)
+            }
+            other => bail!("{} is no peer", other.name()),
+        }
+    }
+}
+
+async fn finished(command: &mut Command) -> anyhow::Result<()> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    let program = command.as_std().get_program().to_string_lossy().into_owned();
+    let status = command.status().await.with_context(|| format!("cannot run {program}"))?;
+    ensure!(status.success(), "{program} ended with {status}");
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! A contestant's process: how long it took, and how much memory.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use tokio::process::{Child, Command};
+
+/// How often memory is looked at, and whether it ended: far less than anything takes.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A process that ended well.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// From its start to its end.
+    pub took: Duration,
+    /// The most memory it had resident, with all processes it had started, in KiB.
+    pub peak_kib: u64,
+}
+
+/// Runs a program to its end. It is killed after the limit.
+pub async fn run(command: &mut Command, limit: Duration) -> anyhow::Result<Ended> {
+    // A group of its own, so that what it started can be killed with it.
+    command.process_group(0);
+    let started = Instant::now();
+    let mut child = command.spawn().context("cannot start it")?;
+    let id = child.id().context("it has no id")?;
+    let mut peaks = HashMap::new();
+    loop {
+        if let Some(status) = child.try_wait().context("cannot wait for it")? {
+            let took = started.elapsed();
+            ensure!(status.success(), "it ended with {status}; what it said is above");
+            return Ok(Ended { took, peak_kib: peaks.values().sum() });
+        }
+        if started.elapsed() > limit {
+            kill(&mut child, id).await?;
+            bail!("it was killed after {} s", limit.as_secs());
+        }
+        look(id, &mut peaks);
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+async fn kill(child: &mut Child, id: u32) -> anyhow::Result<()> {
+    if let Some(group) = rustix::process::Pid::from_raw(i32::try_from(id)?) {
+        // Nobody left in it is as good.
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    child.wait().await.context("cannot wait for it")?;
+    Ok(())
+}
+
+/// Notes the peaks of a process and of those it started. One that has just ended keeps what was noted.
+fn look(id: u32, peaks: &mut HashMap<u32, u64>) {
+    let folder = format!("/proc/{id}");
+    if let Some(peak) = peak_memory_kib(Path::new(&folder)) {
+        peaks.insert(id, peak);
+    }
+    let children = std::fs::read_to_string(format!("{folder}/task/{id}/children")).unwrap_or_default();
+    for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+        look(child, peaks);
+    }
+}
+
+/// As the kernel counts it.
+fn peak_memory_kib(process: &Path) -> Option<u64> {
+    let status = std::fs::read_to_string(process.join("status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}

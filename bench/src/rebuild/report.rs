@@ -1,0 +1,157 @@
+//! What a rebuild took, for people and programs.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+
+use super::Rounds;
+use super::contestant::{Contestant, Role};
+use super::rows::{Rows, Sums};
+use crate::report::median;
+
+/// Medians over the rounds.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    rounds: u16,
+    /// Orders and cancellations in the log.
+    records: u64,
+    /// Their lines.
+    lines: u64,
+    /// Rows of the tables that orders go to.
+    rows: i64,
+    contestants: Vec<Row>,
+}
+
+/// One contestant.
+#[derive(Debug, Serialize)]
+struct Row {
+    contestant: Contestant,
+    description: String,
+    /// Why there is no figure, or what is wrong with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    /// Of rounds that went well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    figures: Option<Figures>,
+}
+
+#[derive(Debug, Serialize)]
+struct Figures {
+    /// For programs, from their start to their end.
+    seconds: f64,
+    lines_per_second: f64,
+    /// Of the consumer's speed or the fastest COPY's, whichever is slower.
+    ratio_to_slower_limit: Option<f64>,
+    /// Times the fastest peer's speed.
+    ratio_to_best_peer: Option<f64>,
+    /// The most memory resident in any round, in MB of 1,000,000 bytes.
+    peak_memory_mb: Option<f64>,
+}
+
+impl Report {
+    /// Of these rounds.
+    pub fn new(rounds: u16, rows: &Rows, measured: &[(Contestant, Rounds)]) -> Self {
+        let fastest = |role: Role| {
+            let of_role = measured.iter().filter(|(contestant, _)| contestant.role() == role);
+            of_role.filter_map(|(_, rounds)| seconds(rounds)).min_by(f64::total_cmp)
+        };
+        let slower_limit = match (fastest(Role::ReadLimit), fastest(Role::WriteLimit)) {
+            (Some(read), Some(write)) => Some(read.max(write)),
+            _ => None,
+        };
+        let best_peer = fastest(Role::Peer);
+        let lines = as_float(rows.lines);
+        let contestants = measured.iter().map(|(contestant, rounds)| {
+            let competes = matches!(contestant.role(), Role::Peer | Role::Ours);
+            let figures = seconds(rounds).map(|seconds| Figures {
+                seconds,
+                lines_per_second: lines / seconds,
+                ratio_to_slower_limit: slower_limit.filter(|_| competes).map(|limit| limit / seconds),
+                ratio_to_best_peer: best_peer.filter(|_| competes).map(|peer| peer / seconds),
+                peak_memory_mb: peak_kib(rounds).map(|kib| as_float(kib) * 1024.0 / 1e6),
+            });
+            let warnings = warnings(rounds, &rows.sums);
+            Row { contestant: *contestant, description: contestant.description(), warnings, figures }
+        });
+        Self {
+            rounds,
+            records: rows.records,
+            lines: rows.lines,
+            rows: rows.sums.order_line[0] + rows.sums.product_sales[0] + rows.sums.member_order[0],
+            contestants: contestants.collect(),
+        }
+    }
+
+    /// As a table, with what went wrong below it.
+    pub fn to_text(&self) -> String {
+        let Self { rounds, records, lines, rows, contestants } = self;
+        let mut text = format!(
+            "{lines} lines in {records} orders and cancellations, which make {rows} rows; medians of {rounds} rounds\n\n"
+        );
+        let mut table = Table::new();
+        table.load_preset(NOTHING).set_header([
+            "",
+            "lines/s",
+            "seconds",
+            "of the slower limit",
+            "of the best peer",
+            "peak memory",
+        ]);
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        for Row { description, figures, .. } in contestants {
+            let figures = figures.as_ref();
+            table.add_row([
+                description.clone(),
+                or_dash(figures.map(|figures| format!("{:.0}", figures.lines_per_second))),
+                or_dash(figures.map(|figures| format!("{:.2}", figures.seconds))),
+                or_dash(figures.and_then(|figures| Some(format!("{:.0} %", figures.ratio_to_slower_limit? * 100.0)))),
+                or_dash(figures.and_then(|figures| Some(format!("{:.2} ×", figures.ratio_to_best_peer?)))),
+                or_dash(figures.and_then(|figures| Some(format!("{:.0} MB", figures.peak_memory_mb?)))),
+            ]);
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{table}");
+        for Row { contestant, warnings, .. } in contestants {
+            for warning in warnings {
+                let _ = write!(text, "\nwarning: {}: {warning}", contestant.name());
+            }
+        }
+        text
+    }
+}
+
+fn seconds(rounds: &Rounds) -> Option<f64> {
+    let times: Vec<Duration> = rounds.iter().flatten().map(|measured| measured.took).collect();
+    (!times.is_empty()).then(|| median(times.iter().map(Duration::as_secs_f64)))
+}
+
+fn peak_kib(rounds: &Rounds) -> Option<u64> {
+    rounds.iter().flatten().filter_map(|measured| measured.peak_kib).max()
+}
+
+/// Rounds that failed, and tables that are not what the log comes to.
+fn warnings(rounds: &Rounds, expected: &Sums) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (number, round) in (1..).zip(rounds) {
+        match round {
+            Ok(measured) => {
+                if let Some(sums) = measured.sums.as_ref().filter(|sums| *sums != expected) {
+                    warnings.push(format!("round {number}: its tables hold {sums:?}, the log comes to {expected:?}"));
+                }
+            }
+            Err(error) => warnings.push(format!("round {number}: {error}")),
+        }
+    }
+    warnings
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of lines and kibibytes are far below 2^52")]
+fn as_float(count: u64) -> f64 {
+    count as f64
+}
