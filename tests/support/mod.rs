@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -91,8 +91,19 @@ impl Shop {
 
     /// Starts one of several processes of a processor, under a name of its own.
     pub fn start_member(&mut self, member: &str, processor: &str, arguments: &[&str]) {
+        self.start_member_with(member, processor, arguments, &[]);
+    }
+
+    /// As [`Self::start_member`], with variables in its environment.
+    pub fn start_member_with(
+        &mut self,
+        member: &str,
+        processor: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) {
         let mut command = self.command(&["run", processor]);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(arguments).envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null());
         self.processes.insert(member.to_owned(), command.spawn().unwrap());
     }
 
@@ -146,6 +157,13 @@ impl Shop {
     /// Whether a process has ended by itself.
     pub fn has_ended(&mut self, name: &str) -> bool {
         self.processes.get_mut(name).is_none_or(|process| process.try_wait().unwrap().is_some())
+    }
+
+    /// How a process ended by itself, if it has; it may be started again then.
+    pub fn take_ended(&mut self, name: &str) -> Option<ExitStatus> {
+        let status = self.processes.get_mut(name).expect("it was started").try_wait().unwrap()?;
+        self.processes.remove(name);
+        Some(status)
     }
 
     pub async fn produce(&self, events: &[Event]) {
@@ -289,7 +307,7 @@ impl Shop {
                 "zset" => {
                     let mut range = redis::cmd("ZRANGE");
                     range.arg(&key).arg(0).arg(-1).arg("WITHSCORES");
-                    let members: Vec<(String, String)> = range.query_async(&mut connection).await.unwrap();
+                    let members: Vec<(String, f64)> = range.query_async(&mut connection).await.unwrap();
                     Some(format!("{members:?}"))
                 }
                 _ => None,

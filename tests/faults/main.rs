@@ -1,0 +1,22 @@
+//! The fault suite: what breaks while a shop is open changes nothing of what it knows. Every test ends with a digest
+//! that must equal the oracle's, which shares no code with the programs under test.
+//!
+//! CI runs the short form. All of it, one test after the other with its figures:
+//!
+//! ```text
+//! JANGBOGO_FAULTS=full cargo test --release --test faults -- --test-threads 1 --nocapture
+//! ```
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod judge;
+mod kills;
+mod load;
+mod oracle;
+mod random;
+mod restarts;
+mod scale;
+mod zombies;

@@ -1,0 +1,95 @@
+//! The oracle's rows and a schema's, compared inside Postgres: a digest of each table, and the rows that differ.
+
+use std::fmt::Write as _;
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+
+use super::Table;
+
+/// Where the oracle's rows are put beside those under test.
+const SCRATCH: &str = "oracle_rows";
+/// How much of COPY's input is sent at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Compares the tables of a schema with the oracle's. Gives the number of rows.
+///
+/// # Errors
+/// Every difference: the table, and up to five rows that are only on one side.
+pub async fn compare(database: &mut PgConnection, schema: &str, tables: &[Table]) -> Result<u64, String> {
+    let mut differences = String::new();
+    let mut rows = 0;
+    // Nothing of it stays.
+    let mut transaction = database.begin().await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {SCRATCH}"))).execute(&mut *transaction).await.unwrap();
+    for table in tables {
+        rows += table.rows;
+        let columns = columns(&mut transaction, schema, table).await;
+        fill(&mut transaction, schema, table).await;
+        let theirs = digest(&mut transaction, schema, table, &columns).await;
+        let ours = digest(&mut transaction, SCRATCH, table, &columns).await;
+        if theirs != ours {
+            let _ = writeln!(differences, "{}: {theirs:?}, but the oracle's has {ours:?}", table.name);
+            differences += &differing(&mut transaction, [schema, SCRATCH], table, &columns, "only there").await;
+            differences += &differing(&mut transaction, [SCRATCH, schema], table, &columns, "only the oracle's").await;
+        }
+    }
+    transaction.rollback().await.unwrap();
+    if differences.is_empty() { Ok(rows) } else { Err(differences) }
+}
+
+/// The table's columns in order, which must be those that the oracle knows.
+async fn columns(database: &mut PgConnection, schema: &str, table: &Table) -> String {
+    let found: Vec<String> = sqlx::query_scalar(
+        "SELECT column_name::text FROM information_schema.columns
+         WHERE table_schema = $1 AND table_name = $2 ORDER BY ordinal_position",
+    )
+    .bind(schema)
+    .bind(table.name)
+    .fetch_all(database)
+    .await
+    .unwrap();
+    assert_eq!(found, table.columns, "the columns of {}", table.name);
+    found.join(", ")
+}
+
+/// Puts the oracle's rows into a table with the same types.
+async fn fill(database: &mut PgConnection, schema: &str, table: &Table) {
+    let name = table.name;
+    let sql = format!("CREATE UNLOGGED TABLE {SCRATCH}.{name} AS TABLE {schema}.{name} WITH NO DATA");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *database).await.unwrap();
+    let sql = format!("COPY {SCRATCH}.{name} ({}) FROM STDIN", table.columns.join(", "));
+    let mut copy = database.copy_in_raw(&sql).await.unwrap();
+    for chunk in table.lines.as_bytes().chunks(CHUNK_BYTES) {
+        copy.send(chunk).await.unwrap();
+    }
+    copy.finish().await.unwrap();
+}
+
+/// The number of rows, and a hash of what Postgres prints of them.
+async fn digest(database: &mut PgConnection, schema: &str, table: &Table, columns: &str) -> (i64, String) {
+    let sql = format!(
+        "SELECT count(*), md5(coalesce(string_agg(row, '' ORDER BY row), ''))
+         FROM (SELECT md5(ROW({columns})::text) AS row FROM {schema}.{}) AS rows",
+        table.name
+    );
+    let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(database).await.unwrap();
+    (row.get(0), row.get(1))
+}
+
+/// Some rows that the first schema has and the second has not.
+async fn differing(
+    database: &mut PgConnection,
+    [present, absent]: [&str; 2],
+    table: &Table,
+    columns: &str,
+    what: &str,
+) -> String {
+    let sql = format!(
+        "SELECT ROW(differing.*)::text
+         FROM (SELECT {columns} FROM {present}.{0} EXCEPT ALL SELECT {columns} FROM {absent}.{0}) AS differing
+         ORDER BY 1 LIMIT 5",
+        table.name
+    );
+    let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(database).await.unwrap();
+    rows.iter().map(|row| format!("    {what}: {row}\n")).collect()
+}

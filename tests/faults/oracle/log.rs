@@ -1,0 +1,106 @@
+//! The log, read with a plain consumer: every record from the first to the last, partition by partition.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound as _, Utc};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// What the hash of an event is derived in.
+const NAMESPACE: Uuid = Uuid::from_bytes(*b"jangboPg\x8foevents");
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    ProductUpserted,
+    ProductRetired,
+    OrderCompleted,
+    OrderCancelled,
+    ProductViewed,
+    CartItemAdded,
+    WishlistItemAdded,
+    RecommendationClicked,
+    /// No table depends on it.
+    Other,
+}
+
+/// An event as it stands in the log.
+pub struct Record {
+    pub source: String,
+    pub id: String,
+    pub kind: Kind,
+    pub time: DateTime<Utc>,
+    pub data: Value,
+}
+
+impl Record {
+    /// What stands for the event in rows.
+    pub fn hash(&self) -> Uuid {
+        Uuid::new_v5(&NAMESPACE, format!("{}\u{1f}{}", self.source, self.id).as_bytes())
+    }
+}
+
+/// Gives every record of the namespace's topics of events to a function.
+pub fn read(bootstrap_servers: &str, namespace: &str, mut take: impl FnMut(&Record)) {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("group.id", "oracle")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "false")
+        .create()
+        .unwrap();
+    let timeout = Duration::from_secs(30);
+    let metadata = consumer.fetch_metadata(None, timeout).unwrap();
+    let mut assignment = TopicPartitionList::new();
+    let mut left = 0;
+    for topic in metadata.topics() {
+        let Some(name) = topic.name().strip_prefix(namespace).and_then(|name| name.strip_prefix('.')) else { continue };
+        if name.starts_with("dead-letter.") {
+            continue;
+        }
+        for partition in topic.partitions() {
+            let (first, end) = consumer.fetch_watermarks(topic.name(), partition.id(), timeout).unwrap();
+            assert_eq!(first, 0, "{}/{} has lost its head", topic.name(), partition.id());
+            left += end;
+            assignment.add_partition_offset(topic.name(), partition.id(), Offset::Beginning).unwrap();
+        }
+    }
+    consumer.assign(&assignment).unwrap();
+    while left > 0 {
+        let message = consumer.poll(timeout).unwrap_or_else(|| panic!("{left} records do not come")).unwrap();
+        take(&record(&message));
+        left -= 1;
+    }
+}
+
+fn record(message: &BorrowedMessage<'_>) -> Record {
+    let header = |name: &str| {
+        let headers = message.headers().unwrap_or_else(|| panic!("a record without headers on {}", message.topic()));
+        let header = headers.iter().find(|header| header.key == name);
+        let value = header.and_then(|header| header.value).unwrap_or_else(|| panic!("a record without {name}"));
+        String::from_utf8(value.to_vec()).unwrap()
+    };
+    let (kind, version) = match header("ce_type").as_str() {
+        "product-upserted" => (Kind::ProductUpserted, 2),
+        "product-retired" => (Kind::ProductRetired, 1),
+        "order-completed" => (Kind::OrderCompleted, 1),
+        "order-cancelled" => (Kind::OrderCancelled, 1),
+        "product-viewed" => (Kind::ProductViewed, 1),
+        "cart-item-added" => (Kind::CartItemAdded, 1),
+        "wishlist-item-added" => (Kind::WishlistItemAdded, 1),
+        "recommendation-clicked" => (Kind::RecommendationClicked, 1),
+        _ => (Kind::Other, 1),
+    };
+    let schema = header("ce_dataschema");
+    assert!(schema.ends_with(&format!(":v{version}")), "the oracle reads version {version} only, not {schema}");
+    Record {
+        source: header("ce_source"),
+        id: header("ce_id"),
+        kind,
+        time: DateTime::parse_from_rfc3339(&header("ce_time")).unwrap().to_utc().trunc_subsecs(6),
+        data: serde_json::from_slice(message.payload().unwrap_or_default()).unwrap(),
+    }
+}

@@ -1,0 +1,106 @@
+//! A second opinion on what the stores must hold: one thread reads the whole log and applies what is documented of each
+//! table, straightforwardly. It shares no code with the programs under test: topics, headers, JSON and the hash of an
+//! event are read as documented, and rows are compared as Postgres prints them.
+
+mod analytics;
+mod catalogue;
+mod compare;
+mod log;
+mod recommendation;
+mod table;
+
+use std::collections::HashSet;
+
+use chrono_tz::Tz;
+use serde_json::Value;
+
+use self::analytics::Analytics;
+use self::catalogue::Catalogue;
+pub use self::compare::compare;
+pub use self::log::read;
+use self::log::{Kind, Record};
+use self::recommendation::Recommendation;
+pub use self::table::Table;
+
+/// Every processor's tables as the log says they must be.
+pub struct Oracle {
+    zone: Tz,
+    seen: HashSet<(String, String)>,
+    catalogue: Catalogue,
+    recommendation: Recommendation,
+    analytics: Analytics,
+    /// Records read.
+    pub records: u64,
+    /// Records whose event had been read before.
+    pub repeats: u64,
+}
+
+impl Oracle {
+    /// Of an empty log; days and hours are those of the zone.
+    pub fn new(zone: Tz) -> Self {
+        Self {
+            zone,
+            seen: HashSet::new(),
+            catalogue: Catalogue::default(),
+            recommendation: Recommendation::default(),
+            analytics: Analytics::default(),
+            records: 0,
+            repeats: 0,
+        }
+    }
+
+    /// Takes the next record of a partition: only the first of an event counts.
+    pub fn take(&mut self, record: &Record) {
+        self.records += 1;
+        if !self.seen.insert((record.source.clone(), record.id.clone())) {
+            self.repeats += 1;
+            return;
+        }
+        let local = record.time.with_timezone(&self.zone);
+        self.catalogue.fold(record);
+        self.recommendation.fold(record, local);
+        self.analytics.fold(record, local);
+    }
+
+    /// The tables of a processor.
+    pub fn tables(&self, processor: &str) -> Vec<Table> {
+        let mut tables = vec![self.catalogue.table()];
+        match processor {
+            "recommendation" => tables.extend(self.recommendation.tables()),
+            "analytics" => tables.extend(self.analytics.tables()),
+            "es-sync" => {}
+            other => panic!("the oracle knows nothing of the processor {other}"),
+        }
+        tables
+    }
+}
+
+/// A field that every event of its type has.
+fn text(data: &Value, field: &str) -> String {
+    optional_text(data, field).unwrap_or_else(|| panic!("no {field} in {data}"))
+}
+
+fn optional_text(data: &Value, field: &str) -> Option<String> {
+    data[field].as_str().map(str::to_owned)
+}
+
+fn number(data: &Value, field: &str) -> i64 {
+    data[field].as_i64().unwrap_or_else(|| panic!("no {field} in {data}"))
+}
+
+/// One line of an order or a cancellation.
+struct Item {
+    product_id: String,
+    quantity: i64,
+    total_minor: i64,
+}
+
+fn items(data: &Value) -> Vec<Item> {
+    let items = data["items"].as_array().unwrap_or_else(|| panic!("no items in {data}"));
+    let item = |item: &Value| Item {
+        product_id: text(item, "product_id"),
+        quantity: number(item, "quantity"),
+        total_minor: number(item, "total_minor"),
+    };
+    items.iter().map(item).collect()
+}
