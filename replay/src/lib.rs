@@ -1,17 +1,24 @@
 //! Rebuilds projections from the log while the shop stays open. Links no reactor: a replay repeats no side effect.
 
+mod dead_letters;
+
 use clap::Subcommand;
 use runtime::config::Connections;
 
 /// Rebuilds projections from the log, proves them equal, and switches between generations
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+#[expect(missing_docs, reason = "a doc here would be shown in place of the command's own")]
+pub enum Command {
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Command),
+}
 
 /// Runs a command.
 ///
 /// # Errors
 /// Says what the command could not do.
-#[expect(clippy::unused_async, reason = "the commands to come wait for servers")]
-pub async fn run(command: Command, _connections: Connections) -> anyhow::Result<()> {
-    match command {}
+pub async fn run(command: Command, connections: Connections) -> anyhow::Result<()> {
+    match command {
+        Command::DeadLetters(command) => dead_letters::run(command, &connections).await,
+    }
 }
