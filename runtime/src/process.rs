@@ -1,5 +1,6 @@
 //! A processor as a process: its workers, its publisher and its admin server.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +12,13 @@ use tracing::{info, warn};
 
 use crate::config::Connections;
 use crate::database;
-use crate::dead_letter::DeadLetters;
+use crate::dead_letter::{DeadLetters, discarded};
 use crate::fold::{Processor, Shop};
 use crate::publisher::{self, PublisherContext, Stores};
 use crate::retry::Backoff;
 use crate::shutdown::{Shutdown, ShutdownError};
 use crate::source::{Source, SourceOptions};
-use crate::store::{GenerationError, Live, Statements, live, open_live};
+use crate::store::{GenerationError, Live, Partition, Statements, live, open_live};
 use crate::telemetry::{AdminServer, BindError, CheckHandle, MetricsError, Telemetry, causes};
 use crate::worker::{self, Worker};
 
@@ -87,6 +88,10 @@ pub async fn run(
         live = opening.open(&postgres_check) => live?,
     };
     info!(processor = processor.name, generation = live.generation.schema, "folding into");
+    let discarded = tokio::select! {
+        () = stopping.cancelled() => return Ok(shutdown.drain().await?),
+        discarded = discarded_positions(&connections, processor, &kafka_check) => Arc::new(discarded),
+    };
     let (announce, live) = watch::channel(live);
     shutdown.spawn("generation", opening.watch(announce, postgres_check.clone(), stopping.clone()));
 
@@ -103,6 +108,7 @@ pub async fn run(
     for number in 0..args.instances {
         let options = SourceOptions {
             instance: args.instance.as_ref().map(|name| format!("{name}-{number}")),
+            discarded: Arc::clone(&discarded),
             metrics: metrics.clone(),
             check: kafka_check.clone(),
         };
@@ -128,6 +134,22 @@ pub async fn run(
     // A pool that waits for a server which is away must not hold up the end.
     let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
     Ok(())
+}
+
+/// What somebody has discarded of the processor's dead letters. Waits for Kafka as long as it takes.
+async fn discarded_positions(
+    connections: &Connections,
+    processor: &Processor,
+    check: &CheckHandle,
+) -> HashSet<(Partition, i64)> {
+    let mut backoff = Backoff::default();
+    loop {
+        match discarded(connections, processor.name).await {
+            Ok(positions) => return positions,
+            Err(error) => check.failing(causes(&error)),
+        }
+        backoff.wait().await;
+    }
 }
 
 /// How often a process looks which generation is live.

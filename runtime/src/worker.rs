@@ -13,11 +13,10 @@ use tracing::{debug, info, warn};
 
 use crate::dead_letter::DeadLetters;
 use crate::fold::{Processor, Shop};
+use crate::refusal::{is_refusal, refuse};
 use crate::retry::Backoff;
-use crate::source::{Command, Input, Record, Refused, Source};
-use crate::store::{
-    Batch, Checkpoint, Committed, DeadLetter, Generation, Live, Partition, Progress, Statements, acquire, commit,
-};
+use crate::source::{Command, Input, Record, Source};
+use crate::store::{Batch, Checkpoint, Committed, Generation, Live, Partition, Statements, acquire, commit};
 use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
 
 /// Batches grow only under load, and to no more than this.
@@ -280,34 +279,10 @@ impl Worker {
     }
 
     async fn try_fold(&self, records: &[Record]) -> Result<Committed, sqlx::Error> {
-        let mut batch = Batch::default();
-        let mut progress: BTreeMap<Partition, Progress> = BTreeMap::new();
-        let mut events = Vec::new();
-        for record in records {
-            let owned = self.owned[&record.partition];
-            let advance = progress.entry(record.partition).or_insert(Progress {
-                partition: record.partition,
-                epoch: owned.epoch,
-                from: owned.next_offset,
-                to: owned.next_offset,
-                max_event_time: None,
-            });
-            advance.to = record.offset + 1;
-            match &record.outcome {
-                Ok(event) => {
-                    advance.max_event_time = advance.max_event_time.max(Some(event.envelope.time));
-                    events.push(event);
-                }
-                Err(refused) => batch.dead_letters.push(DeadLetter {
-                    partition: record.partition,
-                    offset: record.offset,
-                    appended_at: record.appended_at,
-                    cause: refused.cause.clone(),
-                }),
-            }
-        }
-        batch.events = events;
-        batch.progress = progress.into_values().collect();
+        let batch = Batch::of(records, None, |partition| {
+            let Owned { epoch, next_offset, .. } = self.owned[&partition];
+            Checkpoint { partition, next_offset, epoch }
+        });
         let Context { pool, processor, shop, statements, .. } = &self.context;
         commit(pool, processor, shop, &self.generation, statements, &batch).await
     }
@@ -371,34 +346,6 @@ impl Worker {
         debug!(error = %causes(error), "{what}, trying again");
         self.context.check.failing(error);
         self.context.metrics.retries_total.with_label_values(&["postgres"]).inc();
-    }
-}
-
-/// Whether Postgres refuses the values themselves (a data exception, a broken constraint, an index entry that is too
-/// large): trying again is in vain.
-fn is_refusal(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
-}
-
-/// Makes the only record of a batch a dead letter.
-fn refuse(records: &mut [Record], error: &sqlx::Error) {
-    for record in records {
-        if let Ok(event) = &record.outcome {
-            let encoded = event.encode().ok();
-            record.outcome = Err(Box::new(Refused {
-                cause: format!("Postgres refuses the event's values: {}", causes(error)),
-                key: encoded.as_ref().map(|encoded| encoded.key.clone().into_bytes()),
-                value: encoded.as_ref().map(|encoded| encoded.value.clone()),
-                headers: encoded
-                    .map(|encoded| {
-                        let header = |(key, value): (&str, String)| (key.to_owned(), Some(value.into_bytes()));
-                        encoded.headers.into_iter().map(header).collect()
-                    })
-                    .unwrap_or_default(),
-                kept: false,
-            }));
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The consumer's callbacks: they only take note.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,6 +37,7 @@ pub(super) struct Context {
     rebalances: Mutex<Vec<Rebalance>>,
     pub(super) stopping: Arc<AtomicBool>,
     pub(super) namespace: Namespace,
+    pub(super) discarded: Arc<HashSet<(Partition, i64)>>,
     pub(super) metrics: ProcessorMetrics,
     check: CheckHandle,
     folded: Mutex<BTreeMap<Partition, i64>>,
@@ -48,6 +49,7 @@ impl Context {
             rebalances: Mutex::default(),
             stopping,
             namespace: connections.namespace.clone(),
+            discarded: options.discarded,
             metrics: options.metrics,
             check: options.check,
             folded: Mutex::default(),

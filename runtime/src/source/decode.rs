@@ -1,20 +1,28 @@
 //! A Kafka message as an event, or as what it is with the cause why it is none.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use events::Event;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
-use super::context::Context;
 use super::{Record, Refused};
 use crate::append_time::append_time;
+use crate::namespace::Namespace;
+use crate::store::Partition;
 use crate::telemetry::causes;
 
 /// The furthest an event's time may be ahead of the moment the broker appended it.
 const MAX_TIME_AHEAD: TimeDelta = TimeDelta::hours(1);
 
-/// Reads a message of a topic that is this shop's.
-pub(super) fn decode(context: &Context, message: &BorrowedMessage<'_>) -> Option<Record> {
-    let partition = context.partition(message.topic(), message.partition())?;
+/// Reads a message of a topic that is this shop's. What somebody has discarded is refused, whatever it is.
+pub(crate) fn decode(
+    namespace: &Namespace,
+    discarded: &HashSet<(Partition, i64)>,
+    message: &BorrowedMessage<'_>,
+) -> Option<Record> {
+    let partition = Partition { topic: namespace.topic_of(message.topic())?, number: message.partition() };
+    let is_discarded = discarded.contains(&(partition, message.offset()));
     let appended_at = append_time(message);
     let headers: Vec<(&str, &[u8])> = message
         .headers()
@@ -22,6 +30,7 @@ pub(super) fn decode(context: &Context, message: &BorrowedMessage<'_>) -> Option
         .unwrap_or_default();
     let value = message.payload().unwrap_or_default();
     let outcome = event_of(events::Record { topic: partition.topic, headers: &headers, value }, appended_at);
+    let outcome = if is_discarded { Err("it was discarded".to_owned()) } else { outcome };
     let outcome = outcome.map_err(|cause| {
         Box::new(Refused {
             cause,
@@ -33,7 +42,8 @@ pub(super) fn decode(context: &Context, message: &BorrowedMessage<'_>) -> Option
                     headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
                 })
                 .unwrap_or_default(),
-            kept: false,
+            // Its dead letter is what was discarded.
+            kept: is_discarded,
         })
     });
     Some(Record { partition, offset: message.offset(), appended_at, bytes: value.len() + 200, outcome })

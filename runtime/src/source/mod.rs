@@ -5,6 +5,7 @@ mod context;
 mod decode;
 mod poller;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc as thread_channel;
@@ -18,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
 use self::context::Context;
-pub(crate) use self::decode::event_of;
+pub(crate) use self::decode::{decode, event_of};
 use self::poller::Poller;
 use crate::config::Connections;
 use crate::fold::Processor;
@@ -106,6 +107,8 @@ pub struct Source {
 pub struct SourceOptions {
     /// Static membership: unique in the group. None for a member that leaves when it stops.
     pub instance: Option<String>,
+    /// Positions whose dead letters somebody has discarded.
+    pub discarded: Arc<HashSet<(Partition, i64)>>,
     /// Of the process's metrics.
     pub metrics: ProcessorMetrics,
     /// Kafka's readiness.

@@ -133,7 +133,9 @@ impl Poller {
                     break;
                 }
                 Some(Ok(message)) => {
-                    if let Some(record) = decode(self.consumer.context(), &message) {
+                    if let Some(record) =
+                        decode(&self.consumer.context().namespace, &self.consumer.context().discarded, &message)
+                    {
                         self.queued_bytes.fetch_add(record.bytes, Ordering::Relaxed);
                         records.push(record);
                     }

@@ -1,10 +1,13 @@
 //! Folding in bulk: facts go by `COPY` into their tables, everything that merges into unlogged staging tables, which are
 //! merged by one `GROUP BY` each; keys and indexes come last.
 
-use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+use std::fmt::Write as _;
 
-use super::generation::Generation;
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+use super::commit::set_schema;
+use super::generation::{Generation, State, set_state};
 use super::statements::{column_definitions, columns, keys, value_columns};
 use crate::fold::{Cell, ColumnType, Group, KeyValue, Merge, Processor, Table, TableDeltas, decode_key};
 
@@ -38,12 +41,6 @@ fn staging(table: &Table) -> String {
     format!("staging_{}", table.name)
 }
 
-/// Whether what was staged is still there.
-pub(super) async fn is_intact(connection: &mut PgConnection, generation: &Generation) -> Result<bool, sqlx::Error> {
-    let sql = format!("SELECT EXISTS (SELECT FROM {}.staging_intact)", generation.schema);
-    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await
-}
-
 /// The statement that takes a table's rows.
 pub(super) fn copy_statement(table: &Table) -> String {
     let target = if is_facts(table) { table.name.to_owned() } else { staging(table) };
@@ -67,28 +64,6 @@ pub(super) async fn copy(
     Ok(())
 }
 
-/// What is left to do for each table after its last row was staged, in order; each may be repeated.
-#[derive(Clone, Debug)]
-pub(super) struct Finishing {
-    pub(super) table: &'static Table,
-    pub(super) statements: Vec<String>,
-}
-
-/// Merges what is staged, then gives every table its keys.
-pub(super) fn finishing(processor: &Processor) -> Vec<Finishing> {
-    let finish = |table: &'static Table| {
-        let mut statements = Vec::new();
-        if !is_facts(table) {
-            statements.push(merge_statement(table));
-            statements.push(format!("DROP TABLE {}", staging(table)));
-        }
-        statements.extend(keys(table));
-        statements.push(format!("ANALYZE {}", table.name));
-        Finishing { table, statements }
-    };
-    processor.tables().map(finish).collect()
-}
-
 fn merge_statement(table: &Table) -> String {
     let key: Vec<&str> = table.key.iter().map(|column| column.name).collect();
     let key = key.join(", ");
@@ -100,6 +75,52 @@ fn merge_statement(table: &Table) -> String {
         names(table).join(", "),
         staging(table)
     )
+}
+
+/// Whether what was staged is still there. After a crash of Postgres it is not: the generation is worth nothing then.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn is_bulk_intact(connection: &mut PgConnection, generation: &Generation) -> Result<bool, sqlx::Error> {
+    let sql = format!("SELECT EXISTS (SELECT FROM {}.staging_intact)", generation.schema);
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await
+}
+
+/// Merges what is staged of each table and gives it its keys, table by table; what an earlier call has done is done. The
+/// generation is complete then, as of the offsets that were captured.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn finish_bulk(
+    connection: &mut PgConnection,
+    processor: &Processor,
+    generation: &Generation,
+    mut begin: impl FnMut(&'static Table) + Send,
+) -> Result<(), sqlx::Error> {
+    for table in processor.tables() {
+        let mut transaction = connection.begin().await?;
+        set_schema(&mut transaction, generation).await?;
+        let has_key = "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1::regclass AND contype = 'p')";
+        if sqlx::query_scalar(has_key).bind(table.name).fetch_one(&mut *transaction).await? {
+            continue;
+        }
+        begin(table);
+        let mut sql = "SET LOCAL maintenance_work_mem = '128MB'; SET LOCAL work_mem = '64MB';".to_owned();
+        if !is_facts(table) {
+            let _ = write!(sql, "{};DROP TABLE {};", merge_statement(table), staging(table));
+        }
+        for key in keys(table) {
+            let _ = write!(sql, "{key};");
+        }
+        let _ = write!(sql, "ANALYZE {};", table.name);
+        transaction.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
+        transaction.commit().await?;
+    }
+    let mut transaction = connection.begin().await?;
+    set_schema(&mut transaction, generation).await?;
+    transaction.execute(sqlx::raw_sql("DROP TABLE staging_intact")).await?;
+    set_state(&mut transaction, generation, State::CatchingUp).await?;
+    transaction.commit().await
 }
 
 /// The merge operator as an aggregate: what the upserts do one after another.
@@ -177,12 +198,4 @@ fn days(day: NaiveDate) -> [u8; 4] {
 fn microseconds(time: DateTime<Utc>) -> [u8; 8] {
     let epoch = POSTGRES_EPOCH.and_time(chrono::NaiveTime::MIN).and_utc();
     (time.timestamp_micros() - epoch.timestamp_micros()).to_be_bytes()
-}
-
-/// Runs one of [`finishing`]'s tables: all of its statements in one transaction, or none.
-pub(super) async fn finish_table(connection: &mut PgConnection, finishing: &Finishing) -> Result<(), sqlx::Error> {
-    for statement in &finishing.statements {
-        connection.execute(sqlx::raw_sql(AssertSqlSafe(statement.clone()))).await?;
-    }
-    Ok(())
 }

@@ -8,11 +8,12 @@ use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::checkpoint::Partition;
+use super::checkpoint::{Checkpoint, Partition};
 use super::generation::Generation;
 use super::statements::Statements;
 use crate::fail_point::fail_point;
 use crate::fold::{Deltas, KeyValue, Processor, Shop, ViewKeys, decode_key};
+use crate::source::Record;
 
 /// How far one partition goes in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,40 @@ pub struct Batch<'a> {
     pub dead_letters: Vec<DeadLetter>,
     /// For each partition in it.
     pub progress: Vec<Progress>,
+}
+
+impl<'a> Batch<'a> {
+    /// Records from where their partitions' checkpoints stand, those after a moment left out.
+    pub(crate) fn of(
+        records: &'a [Record],
+        as_of: Option<DateTime<Utc>>,
+        checkpoint: impl Fn(Partition) -> Checkpoint,
+    ) -> Self {
+        let mut batch = Batch::default();
+        let mut progress: BTreeMap<Partition, Progress> = BTreeMap::new();
+        for record in records {
+            let advance = progress.entry(record.partition).or_insert_with(|| {
+                let Checkpoint { partition, next_offset, epoch } = checkpoint(record.partition);
+                Progress { partition, epoch, from: next_offset, to: next_offset, max_event_time: None }
+            });
+            advance.to = record.offset + 1;
+            match &record.outcome {
+                Ok(event) if as_of.is_some_and(|moment| event.envelope.time > moment) => {}
+                Ok(event) => {
+                    advance.max_event_time = advance.max_event_time.max(Some(event.envelope.time));
+                    batch.events.push(event);
+                }
+                Err(refused) => batch.dead_letters.push(DeadLetter {
+                    partition: record.partition,
+                    offset: record.offset,
+                    appended_at: record.appended_at,
+                    cause: refused.cause.clone(),
+                }),
+            }
+        }
+        batch.progress = progress.into_values().collect();
+        batch
+    }
 }
 
 /// What became of a batch.

@@ -4,12 +4,15 @@ mod bulk;
 mod checkpoint;
 mod commit;
 mod generation;
+mod promotion;
 mod statements;
 
+pub use bulk::{finish_bulk, is_bulk_intact};
 pub use checkpoint::{Checkpoint, Partition, acquire, positions, watermark};
 pub use commit::{Batch, Committed, DeadLetter, Progress, commit};
 pub use generation::{
     Generation, GenerationError, Live, Offsets, State, Stored, create_in_bulk, drop_generation, generations, live,
     open_live, set_state,
 };
+pub use promotion::{Promotion, PromotionError, behind, search_backlog, thaw};
 pub use statements::{Statements, create_table};

@@ -1,0 +1,199 @@
+//! Folds what is read of the log into one generation, alone: no group says who owns a partition, checkpoints do.
+
+use std::collections::{BTreeMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgPool;
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use crate::database;
+use crate::fold::{Processor, Shop};
+use crate::refusal::{is_refusal, refuse};
+use crate::source::Record;
+use crate::store::{
+    Batch, Checkpoint, Committed, Generation, Offsets, Partition, Statements, acquire, commit, positions,
+};
+
+/// Why records were not folded.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// Postgres is away or refuses.
+    #[error("postgres does not answer as it should")]
+    Postgres(#[from] sqlx::Error),
+    /// Another process folds this generation, or it is frozen.
+    #[error("another process has taken {0} over")]
+    Fenced(Partition),
+    /// A record that the live generation has folded is refused by this program.
+    #[error("{partition} offset {offset} was folded before and is refused by this program: {cause}")]
+    Unreadable {
+        /// Where it stands.
+        partition: Partition,
+        /// There.
+        offset: i64,
+        /// Why.
+        cause: String,
+    },
+}
+
+impl FoldError {
+    /// Whether trying again later may help.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Postgres(error) if database::is_away(error))
+    }
+}
+
+/// What the live generation has refused, and how far it is: whatever else it has folded must be readable.
+#[derive(Clone, Debug, Default)]
+pub struct Letters {
+    refused: HashSet<(Partition, i64)>,
+    folded: Offsets,
+}
+
+impl Letters {
+    /// Of a generation.
+    ///
+    /// # Errors
+    /// When Postgres is away.
+    pub async fn of(connection: &mut PgConnection, generation: &Generation) -> Result<Self, sqlx::Error> {
+        let folded = positions(connection, generation).await?;
+        let sql = format!("SELECT topic, partition, record_offset FROM {}.dead_letter", generation.schema);
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?;
+        let position = |row: &sqlx::postgres::PgRow| {
+            let topic = events::Topic::from_name(row.get("topic"))?;
+            Some((Partition { topic, number: row.get("partition") }, row.get("record_offset")))
+        };
+        Ok(Self { refused: rows.iter().filter_map(position).collect(), folded })
+    }
+
+    fn check(&self, record: &Record) -> Result<(), FoldError> {
+        let Err(refused) = &record.outcome else { return Ok(()) };
+        let is_folded = self.folded.get(&record.partition).is_some_and(|next| record.offset < *next);
+        if is_folded && !refused.kept && !self.refused.contains(&(record.partition, record.offset)) {
+            let (partition, offset) = (record.partition, record.offset);
+            return Err(FoldError::Unreadable { partition, offset, cause: refused.cause.clone() });
+        }
+        Ok(())
+    }
+}
+
+/// What came of records.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Folded {
+    /// How many there were.
+    pub records: u64,
+    /// Events that had not been folded before.
+    pub new_events: u64,
+}
+
+/// The right to fold some partitions of a generation.
+pub struct Folder {
+    processor: &'static Processor,
+    shop: Shop,
+    pool: PgPool,
+    generation: Generation,
+    statements: Statements,
+    letters: Letters,
+    as_of: Option<DateTime<Utc>>,
+    checkpoints: BTreeMap<Partition, Checkpoint>,
+}
+
+impl Folder {
+    /// Takes partitions over: every earlier folder of them is fenced.
+    ///
+    /// # Errors
+    /// When Postgres is away, or a partition is frozen.
+    pub async fn acquire(
+        pool: &PgPool,
+        processor: &'static Processor,
+        shop: &Shop,
+        generation: &Generation,
+        statements: Statements,
+        partitions: &[Partition],
+    ) -> Result<Self, FoldError> {
+        let mut connection = pool.acquire().await?;
+        let acquired = acquire(&mut connection, generation, partitions).await?;
+        let checkpoints: BTreeMap<Partition, Checkpoint> = acquired.iter().map(|one| (one.partition, *one)).collect();
+        if let Some(frozen) = partitions.iter().find(|partition| !checkpoints.contains_key(partition)) {
+            return Err(FoldError::Fenced(*frozen));
+        }
+        Ok(Self {
+            processor,
+            shop: shop.clone(),
+            pool: pool.clone(),
+            generation: generation.clone(),
+            statements,
+            letters: Letters::default(),
+            as_of: None,
+            checkpoints,
+        })
+    }
+
+    /// Refuses to refuse what another generation has folded.
+    #[must_use]
+    pub fn agreeing_with(mut self, letters: Letters) -> Self {
+        self.letters = letters;
+        self
+    }
+
+    /// Leaves out events that happened after that moment.
+    #[must_use]
+    pub fn as_of(mut self, moment: Option<DateTime<Utc>>) -> Self {
+        self.as_of = moment;
+        self
+    }
+
+    /// The next offset to fold of each partition.
+    #[must_use]
+    pub fn positions(&self) -> Offsets {
+        self.checkpoints.values().map(|one| (one.partition, one.next_offset)).collect()
+    }
+
+    /// Folds records, all of them or, on an error, those before some record. What Postgres refuses is found by halving
+    /// and remembered as a dead letter; no record is produced for it, because this is not the first time it is read.
+    ///
+    /// # Errors
+    /// When Postgres is away, somebody else has taken a partition over, or a record is refused that was not before.
+    pub async fn fold(&mut self, records: Vec<Record>) -> Result<Folded, FoldError> {
+        let mut folded = Folded::default();
+        let mut pending = vec![records];
+        while let Some(mut records) = pending.pop() {
+            records.retain(|record| {
+                self.checkpoints.get(&record.partition).is_some_and(|one| record.offset >= one.next_offset)
+            });
+            for record in &records {
+                self.letters.check(record)?;
+            }
+            if records.is_empty() {
+                continue;
+            }
+            let batch = Batch::of(&records, self.as_of, |partition| self.checkpoints[&partition]);
+            let Self { pool, processor, shop, generation, statements, .. } = self;
+            match commit(pool, processor, shop, generation, statements, &batch).await {
+                Ok(Committed::Folded { new_events, .. }) => {
+                    folded.records += records.len() as u64;
+                    folded.new_events += new_events as u64;
+                    for progress in batch.progress {
+                        if let Some(checkpoint) = self.checkpoints.get_mut(&progress.partition) {
+                            checkpoint.next_offset = progress.to;
+                        }
+                    }
+                }
+                Ok(Committed::Fenced(partitions)) => {
+                    return Err(FoldError::Fenced(*partitions.first().unwrap_or(&records[0].partition)));
+                }
+                Err(error) if is_refusal(&error) && records.len() > 1 => {
+                    let second = records.split_off(records.len() / 2);
+                    pending.push(second);
+                    pending.push(records);
+                }
+                Err(error) if is_refusal(&error) => {
+                    refuse(&mut records, &error);
+                    pending.push(records);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(folded)
+    }
+}
