@@ -1,6 +1,7 @@
 //! Rebuilds projections from the log while the shop stays open. Links no reactor: a replay repeats no side effect.
 
 mod dead_letters;
+mod transfer;
 
 use clap::Subcommand;
 use runtime::config::Connections;
@@ -11,6 +12,8 @@ use runtime::config::Connections;
 pub enum Command {
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    Export(transfer::ExportArguments),
+    Import(transfer::ImportArguments),
 }
 
 /// Runs a command.
@@ -20,5 +23,7 @@ pub enum Command {
 pub async fn run(command: Command, connections: Connections) -> anyhow::Result<()> {
     match command {
         Command::DeadLetters(command) => dead_letters::run(command, &connections).await,
+        Command::Export(arguments) => transfer::export(arguments, connections).await,
+        Command::Import(arguments) => transfer::import(arguments, connections).await,
     }
 }

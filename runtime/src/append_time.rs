@@ -12,8 +12,16 @@ pub const APPEND_TIME_HEADER: &str = "appendtime";
 pub fn append_time(message: &impl Message) -> DateTime<Utc> {
     let stamped = message.timestamp().to_millis().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
     let Some(headers) = message.headers() else { return stamped };
-    let carried = headers.iter().filter(|header| header.key == APPEND_TIME_HEADER);
-    carried.filter_map(|header| parse(header.value?)).fold(stamped, DateTime::min)
+    carried_append_time(headers.iter().map(|header| (header.key, header.value)))
+        .map_or(stamped, |time| time.min(stamped))
+}
+
+/// The earliest time that a record's headers carry, if one does that can be read.
+pub fn carried_append_time<'a>(
+    headers: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>,
+) -> Option<DateTime<Utc>> {
+    let carried = headers.into_iter().filter(|(name, _)| *name == APPEND_TIME_HEADER);
+    carried.filter_map(|(_, value)| parse(value?)).min()
 }
 
 /// What the header's value is for that time.

@@ -1,0 +1,154 @@
+//! Reading partitions of Kafka's, from an offset to another.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use runtime::config::Connections;
+use runtime::kafka::QuietContext;
+use tracing::warn;
+
+use super::topics::ShopTopic;
+
+/// How long Kafka may take to say which partitions and offsets there are.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a reader looks whether it is to stop.
+const POLL_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// A client that reads, without a group: it leaves no trace in Kafka.
+pub struct LogReader {
+    consumer: BaseConsumer<QuietContext>,
+    servers: String,
+}
+
+impl LogReader {
+    /// Connects when it is first asked for something.
+    ///
+    /// # Errors
+    /// When the configuration is refused.
+    pub fn new(connections: &Connections) -> anyhow::Result<Self> {
+        let mut config = connections.kafka_client("jangbogo-transfer");
+        config
+            .set("group.id", "jangbogo-transfer")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error")
+            .set("check.crcs", "true")
+            .set("fetch.wait.max.ms", "50")
+            .set("queued.max.messages.kbytes", "32768");
+        let consumer = config.create_with_context(QuietContext).context("cannot create a Kafka consumer")?;
+        Ok(Self { consumer, servers: connections.kafka.clone() })
+    }
+
+    /// The offsets that each partition of a topic has, by the partition's number.
+    ///
+    /// # Errors
+    /// When Kafka does not answer or has no such topic.
+    pub fn offsets(&self, topic: &ShopTopic) -> anyhow::Result<Vec<Range<i64>>> {
+        let name = &topic.kafka_name;
+        // Of all topics: asking for a single one that is missing takes the whole timeout.
+        let metadata = self.consumer.fetch_metadata(None, METADATA_TIMEOUT);
+        let metadata = metadata.with_context(|| format!("cannot reach Kafka at {}", self.servers))?;
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == name) else {
+            bail!(
+                "the topic {name} does not exist at {}; see that --namespace and --kafka are right; \
+                 `jangbogo topology apply` creates a shop's topics",
+                self.servers
+            );
+        };
+        let count = i32::try_from(found.partitions().len())?;
+        (0..count).map(|partition| self.partition_offsets(topic, partition)).collect()
+    }
+
+    /// The offsets that a partition has.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn partition_offsets(&self, topic: &ShopTopic, partition: i32) -> anyhow::Result<Range<i64>> {
+        let name = &topic.kafka_name;
+        let offsets = self.consumer.fetch_watermarks(name, partition, METADATA_TIMEOUT);
+        let (first, end) =
+            offsets.with_context(|| format!("cannot ask Kafka for the offsets of {name}/{partition}"))?;
+        Ok(first..end)
+    }
+
+    /// Reads every record within the range. A server that is away is waited for.
+    ///
+    /// # Errors
+    /// When `each` fails, or the partition does not have the range.
+    pub fn read(
+        &self,
+        topic: &ShopTopic,
+        partition: i32,
+        range: Range<i64>,
+        mut each: impl FnMut(Option<&BorrowedMessage<'_>>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let name = &topic.kafka_name;
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(name, partition, Offset::Offset(range.start))?;
+        self.consumer.assign(&assignment).with_context(|| format!("cannot read {name}/{partition}"))?;
+        let mut next_offset = range.start;
+        let mut is_waiting = false;
+        while next_offset < range.end {
+            let message = match self.consumer.poll(POLL_TIMEOUT) {
+                None => {
+                    each(None)?;
+                    continue;
+                }
+                Some(Ok(message)) => message,
+                // Kafka counts what no reader sees as well: it may be that nothing more is there.
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    let offsets = self.partition_offsets(topic, partition)?;
+                    if offsets.end < range.end {
+                        bail!("{name}/{partition} ends at {} and had {} records before", offsets.end, range.end);
+                    }
+                    break;
+                }
+                Some(Err(KafkaError::MessageConsumption(cause))) if !is_final(cause) => {
+                    if !is_waiting {
+                        warn!("waiting for kafka: {cause}");
+                    }
+                    is_waiting = true;
+                    each(None)?;
+                    continue;
+                }
+                Some(Err(error)) => {
+                    let place = format!("cannot read {name}/{partition} from offset {next_offset}");
+                    return Err(error).context(place);
+                }
+            };
+            is_waiting = false;
+            if message.offset() >= range.end {
+                break;
+            }
+            each(Some(&message))?;
+            next_offset = message.offset() + 1;
+        }
+        self.consumer.unassign()?;
+        Ok(())
+    }
+}
+
+/// Whether waiting is of no use.
+fn is_final(cause: RDKafkaErrorCode) -> bool {
+    matches!(
+        cause,
+        RDKafkaErrorCode::AutoOffsetReset
+            | RDKafkaErrorCode::OffsetOutOfRange
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::BadMessage
+            | RDKafkaErrorCode::InvalidMessage
+    )
+}

@@ -1,0 +1,208 @@
+//! What an export holds, and what it is to hold until it is whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Says what a complete export holds. It is there only when everything else is.
+pub const MANIFEST: &str = "manifest.json";
+/// Says what an export that goes on, or was interrupted, is to hold.
+pub const INCOMPLETE: &str = "incomplete.json";
+
+const FORMAT: &str = "jangbogo-log";
+const VERSION: u32 = 1;
+
+/// An export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    format: String,
+    version: u32,
+    /// The shop it was taken from.
+    pub namespace: String,
+    /// When it was begun: nothing in it was appended later.
+    pub begun_at: DateTime<Utc>,
+    /// What was exported, in the topology's order.
+    pub topics: Vec<ExportedTopic>,
+}
+
+/// A topic of an export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportedTopic {
+    /// Its name without a namespace.
+    pub topic: String,
+    /// All of its partitions, by number.
+    pub partitions: Vec<ExportedPartition>,
+}
+
+/// A partition of an export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportedPartition {
+    /// Its number.
+    pub partition: i32,
+    /// The first offset that Kafka still had; those before are gone.
+    pub first_offset: i64,
+    /// The offset after the last.
+    pub end_offset: i64,
+    /// The file; none while it is not whole.
+    pub file: Option<ExportedFile>,
+}
+
+/// A partition's file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportedFile {
+    /// Its name.
+    pub name: String,
+    /// How many records, which is how many lines.
+    pub records: u64,
+    /// How many bytes of text.
+    pub text_bytes: u64,
+    /// How many bytes on disk.
+    pub compressed_bytes: u64,
+    /// Of the text, in hexadecimal.
+    pub sha256: String,
+    /// The earliest append time.
+    pub first_appended_at: Option<DateTime<Utc>>,
+    /// The latest append time.
+    pub last_appended_at: Option<DateTime<Utc>>,
+}
+
+impl Manifest {
+    /// Of an export that begins now.
+    #[must_use]
+    pub fn begin(namespace: String, topics: Vec<ExportedTopic>) -> Self {
+        Self { format: FORMAT.to_owned(), version: VERSION, namespace, begun_at: Utc::now(), topics }
+    }
+
+    /// Reads one; none if there is no such file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is of a format that this program does not know.
+    pub fn load(path: &Path) -> anyhow::Result<Option<Self>> {
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        // First what it claims to be: a later version may look different otherwise.
+        let claim: Claim =
+            serde_json::from_slice(&text).with_context(|| format!("{} is no manifest", path.display()))?;
+        if (claim.format.as_str(), claim.version) != (FORMAT, VERSION) {
+            let Claim { format, version } = claim;
+            bail!("{} is {format} version {version}; this program reads {FORMAT} version {VERSION}", path.display());
+        }
+        let manifest: Self =
+            serde_json::from_slice(&text).with_context(|| format!("{} is no manifest", path.display()))?;
+        manifest.check().with_context(|| format!("{} is no manifest", path.display()))?;
+        Ok(Some(manifest))
+    }
+
+    /// Replaces the file at once, and sees to it that it is on disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, directory: &Path, name: &str) -> anyhow::Result<()> {
+        let path = directory.join(name);
+        let partial = directory.join(format!("{name}.partial"));
+        let write = || -> anyhow::Result<()> {
+            let mut file = File::create(&partial)?;
+            file.write_all(&serde_json::to_vec_pretty(self)?)?;
+            file.write_all(b"\n")?;
+            file.sync_all()?;
+            fs::rename(&partial, &path)?;
+            Ok(File::open(directory)?.sync_all()?)
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Names and numbers are what this program writes: no path leads out of the directory.
+    fn check(&self) -> anyhow::Result<()> {
+        for ExportedTopic { topic, partitions } in &self.topics {
+            for (number, partition) in (0..).zip(partitions) {
+                if partition.partition != number {
+                    bail!("partition {number} of {topic} is missing");
+                }
+                if !(0..=partition.end_offset).contains(&partition.first_offset) {
+                    bail!("{topic}/{number} begins at {} and ends at {}", partition.first_offset, partition.end_offset);
+                }
+                let expected = file_name(topic, number);
+                if let Some(file) = &partition.file
+                    && file.name != expected
+                {
+                    bail!("the file of {topic}/{number} is called {:?}, not {expected:?}", file.name);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Claim {
+    format: String,
+    version: u32,
+}
+
+/// What a partition's file is called.
+#[must_use]
+pub fn file_name(topic: &str, partition: i32) -> String {
+    format!("{topic}.{partition}.jsonl.zst")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let file = ExportedFile {
+            name: "order-completed.0.jsonl.zst".to_owned(),
+            records: 3,
+            text_bytes: 300,
+            compressed_bytes: 100,
+            sha256: "00".repeat(32),
+            first_appended_at: None,
+            last_appended_at: Some("2026-03-01T12:00:00.250Z".parse().unwrap()),
+        };
+        let partition = ExportedPartition { partition: 0, first_offset: 2, end_offset: 5, file: Some(file) };
+        Manifest::begin(
+            "shop".to_owned(),
+            vec![ExportedTopic { topic: "order-completed".to_owned(), partitions: vec![partition] }],
+        )
+    }
+
+    fn refusal(change: impl FnOnce(&mut Manifest)) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let mut manifest = manifest();
+        change(&mut manifest);
+        manifest.save(directory.path(), MANIFEST).unwrap();
+        format!("{:#}", Manifest::load(&directory.path().join(MANIFEST)).unwrap_err())
+    }
+
+    #[test]
+    fn is_read_as_it_was_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(MANIFEST);
+        assert_eq!(Manifest::load(&path).unwrap(), None);
+        manifest().save(directory.path(), MANIFEST).unwrap();
+        let read = Manifest::load(&path).unwrap().unwrap();
+        assert_eq!(read, Manifest { begun_at: read.begun_at, ..manifest() });
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_rely_on() {
+        assert!(refusal(|manifest| manifest.version = 2).contains("version 2; this program reads"));
+        assert!(refusal(|manifest| manifest.topics[0].partitions[0].partition = 1).contains("partition 0"));
+        assert!(refusal(|manifest| manifest.topics[0].partitions[0].first_offset = 6).contains("begins at 6"));
+        let elsewhere = |manifest: &mut Manifest| {
+            manifest.topics[0].partitions[0].file.as_mut().unwrap().name = "../secrets".to_owned();
+        };
+        assert!(refusal(elsewhere).contains("\"../secrets\", not \"order-completed.0.jsonl.zst\""));
+    }
+}

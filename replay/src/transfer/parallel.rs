@@ -1,0 +1,71 @@
+//! Partitions beside each other, on as many threads as the machine has cores.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use anyhow::bail;
+
+/// Whether another thread has failed, so that going on is of no use.
+#[derive(Debug, Default)]
+pub struct Stop(AtomicBool);
+
+impl Stop {
+    /// Ends the caller's work when another thread has failed.
+    ///
+    /// # Errors
+    /// Then; nobody gets to see it, because the other failure is the one that is told.
+    pub fn check(&self) -> anyhow::Result<()> {
+        if self.0.load(Ordering::Relaxed) {
+            bail!("stopped, because another partition failed");
+        }
+        Ok(())
+    }
+}
+
+/// Does the work for each item. The first failure is returned, and ends the work on the others.
+///
+/// # Errors
+/// What `work` returned.
+pub fn for_each<Item: Sync>(
+    items: &[Item],
+    stop: &Stop,
+    work: impl Fn(&Item) -> anyhow::Result<()> + Sync,
+) -> anyhow::Result<()> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let next = AtomicUsize::new(0);
+    let failure = Mutex::new(None);
+    let worker = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = stop.check().and_then(|()| work(item)) {
+                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                stop.0.store(true, Ordering::Relaxed);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(worker);
+        }
+    });
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_failure_ends_the_rest() {
+        let done = AtomicUsize::new(0);
+        let items: Vec<usize> = (1..=100).collect();
+        let count = |item: &usize| {
+            done.fetch_add(*item, Ordering::Relaxed);
+            Ok(())
+        };
+        for_each(&items, &Stop::default(), count).unwrap();
+        assert_eq!(done.into_inner(), 5050);
+        let error = for_each(&items, &Stop::default(), |item| bail!("item {item}")).unwrap_err();
+        assert!(error.to_string().starts_with("item "), "{error}");
+    }
+}

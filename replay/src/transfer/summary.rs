@@ -1,0 +1,43 @@
+//! What is printed in the end, on standard output.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+
+/// Prints either. A reader that has seen enough (`| head`) is no failure.
+///
+/// # Errors
+/// When standard output cannot be written to.
+pub fn print(as_json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+    let output = if as_json { serde_json::to_string_pretty(value)? + "\n" } else { text() };
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+/// A table without lines: names to the left, numbers to the right.
+#[must_use]
+pub fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(header);
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.trim_fmt()
+}
+
+/// Seconds to a tenth, and how many records that is a second.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+pub fn pace(records: u64, took: Duration) -> String {
+    let seconds = took.as_secs_f64();
+    format!("{seconds:.1} s, {:.0} records a second", records as f64 / seconds.max(0.001))
+}

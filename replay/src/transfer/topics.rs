@@ -1,0 +1,65 @@
+//! Which topics there are to choose from, and what Kafka calls them.
+
+use events::Topic;
+use runtime::namespace::Namespace;
+use runtime::topology::Topology;
+
+/// A topic of the shop: of the log, or a group's dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShopTopic {
+    /// Without a namespace.
+    pub name: String,
+    /// What Kafka calls it.
+    pub kafka_name: String,
+}
+
+/// Every topic of a shop, in the topology's order.
+///
+/// # Errors
+/// When the topology within this program cannot be read.
+pub fn shop_topics(namespace: &Namespace) -> anyhow::Result<Vec<ShopTopic>> {
+    let topology = Topology::embedded()?;
+    let names = topology.kafka_topics(&Namespace::default());
+    let kafka_names = topology.kafka_topics(namespace);
+    let topics = names.into_iter().zip(kafka_names);
+    Ok(topics.map(|(plain, kafka)| ShopTopic { name: plain.name, kafka_name: kafka.name }).collect())
+}
+
+/// Those of the topics that were asked for, in the topology's order; those of the log, if none was.
+///
+/// # Errors
+/// See [`shop_topics`].
+pub fn chosen(namespace: &Namespace, names: &[String]) -> anyhow::Result<Vec<ShopTopic>> {
+    let is_chosen = |topic: &ShopTopic| {
+        if names.is_empty() { Topic::from_name(&topic.name).is_some() } else { names.contains(&topic.name) }
+    };
+    Ok(shop_topics(namespace)?.into_iter().filter(is_chosen).collect())
+}
+
+/// A topic's name as an argument.
+///
+/// # Errors
+/// When there is no such topic: says which there are.
+pub fn parse_name(name: &str) -> Result<String, String> {
+    let topics = shop_topics(&Namespace::default()).map_err(|error| format!("{error:#}"))?;
+    if topics.iter().any(|topic| topic.name == name) {
+        return Ok(name.to_owned());
+    }
+    let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+    Err(format!("there is no such topic; there are: {}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dead_letters_are_chosen_by_name_only() {
+        let shop: Namespace = "shop".parse().unwrap();
+        let name = parse_name("dead-letter.recommendation").unwrap();
+        let kafka_name = "shop.dead-letter.recommendation".to_owned();
+        assert_eq!(chosen(&shop, std::slice::from_ref(&name)).unwrap(), [ShopTopic { name, kafka_name }]);
+        assert_eq!(chosen(&shop, &[]).unwrap().len(), Topic::ALL.len());
+        assert!(parse_name("orders").unwrap_err().contains("order-completed"));
+    }
+}
