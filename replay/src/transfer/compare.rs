@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::bail;
-use runtime::config::Connections;
 
 use super::file::FileReader;
 use super::import::ImportedPartition;
@@ -29,7 +28,7 @@ pub struct Found {
 pub fn find(
     partition: &ImportedPartition,
     directory: &Path,
-    connections: &Connections,
+    reader: &LogReader,
     append: bool,
     progress: &Progress,
     stop: &Stop,
@@ -42,7 +41,7 @@ pub fn find(
     let mut next = file.next()?.map(LogRecord::imported);
     let mut share = Share::of(progress);
     let (topic, number) = (&partition.topic, partition.number);
-    LogReader::new(connections)?.read(topic, number, partition.target.clone(), |message| {
+    reader.read(topic, number, partition.target.clone(), |message| {
         let Some(message) = message else { return stop.check() };
         let standing = LogRecord::read(message);
         match &next {

@@ -215,8 +215,10 @@ fn write_files(manifest: Manifest, directory: &Path, connections: &Connections) 
     let progress = Progress::new("exporting", total.unsigned_abs());
     let stop = Stop::default();
     let manifest = Mutex::new(manifest);
-    parallel::for_each(&tasks, &stop, |task| {
-        let file = write_file(task, directory, connections, &progress, &stop)?;
+    let reader = || LogReader::new(connections);
+    parallel::for_each(&tasks, &stop, reader, |reader, task| {
+        let file = write_file(task, directory, reader, &progress, &stop)?;
+        let is_empty = file.records == 0;
         let mut manifest = manifest.lock().unwrap_or_else(PoisonError::into_inner);
         for partition in &mut manifest.topics[task.topic_index].partitions {
             if partition.partition == task.partition.partition {
@@ -224,7 +226,8 @@ fn write_files(manifest: Manifest, directory: &Path, connections: &Connections) 
                 break;
             }
         }
-        manifest.save(directory, INCOMPLETE)
+        // Whoever goes on with this export writes an empty file again as fast as he reads of it.
+        if is_empty { Ok(()) } else { manifest.save(directory, INCOMPLETE) }
     })
     .context("the export is not complete; what is written stays, and the same command goes on from there")?;
     Ok(manifest.into_inner().unwrap_or_else(PoisonError::into_inner))
@@ -233,20 +236,18 @@ fn write_files(manifest: Manifest, directory: &Path, connections: &Connections) 
 fn write_file(
     task: &Task,
     directory: &Path,
-    connections: &Connections,
+    reader: &LogReader,
     progress: &Progress,
     stop: &Stop,
 ) -> anyhow::Result<ExportedFile> {
     let ExportedPartition { partition, first_offset, end_offset, .. } = task.partition;
     let mut writer = FileWriter::create(directory, file_name(&task.topic.name, partition))?;
-    if first_offset < end_offset {
-        let mut share = Share::of(progress);
-        LogReader::new(connections)?.read(&task.topic, partition, first_offset..end_offset, |message| {
-            let Some(message) = message else { return stop.check() };
-            writer.write(&LogRecord::read(message))?;
-            if share.step() { stop.check() } else { Ok(()) }
-        })?;
-    }
+    let mut share = Share::of(progress);
+    reader.read(&task.topic, partition, first_offset..end_offset, |message| {
+        let Some(message) = message else { return stop.check() };
+        writer.write(&LogRecord::read(message))?;
+        if share.step() { stop.check() } else { Ok(()) }
+    })?;
     writer.finish()
 }
 

@@ -205,17 +205,17 @@ fn partitions(
 fn verify_files(partitions: &[ImportedPartition], directory: &Path) -> anyhow::Result<()> {
     let progress = Progress::new("checking", partitions.iter().map(|partition| partition.file.records).sum());
     let stop = Stop::default();
-    parallel::for_each(partitions, &stop, |partition| {
-        let mut share = Share::of(&progress);
-        file::verify(
-            directory,
-            &partition.exported,
-            &partition.file,
-            || {
+    parallel::for_each(
+        partitions,
+        &stop,
+        || Ok(()),
+        |(), partition| {
+            let mut share = Share::of(&progress);
+            file::verify(directory, &partition.exported, &partition.file, || {
                 if share.step() { stop.check() } else { Ok(()) }
-            },
-        )
-    })
+            })
+        },
+    )
     .context("nothing was produced")
 }
 
@@ -231,8 +231,9 @@ fn find_all(
     let stop = Stop::default();
     let found = Mutex::new(vec![Found::default(); partitions.len()]);
     let indexed: Vec<(usize, &ImportedPartition)> = partitions.iter().enumerate().collect();
-    parallel::for_each(&indexed, &stop, |(index, partition)| {
-        let result = compare::find(partition, directory, connections, append, &progress, &stop)?;
+    let reader = || LogReader::new(connections);
+    parallel::for_each(&indexed, &stop, reader, |reader, (index, partition)| {
+        let result = compare::find(partition, directory, reader, append, &progress, &stop)?;
         found.lock().unwrap_or_else(PoisonError::into_inner)[*index] = result;
         Ok(())
     })?;
@@ -252,18 +253,23 @@ fn produce_all(
     let progress = Progress::new("importing", pending.iter().copied().map(missing).sum());
     let producer = RecordProducer::new(connections, progress)?;
     let stop = Stop::default();
-    parallel::for_each(&pending, &stop, |(partition, found)| {
-        let mut reader = FileReader::open(directory, &partition.file)?;
-        let mut position = 0;
-        while let Some(record) = reader.next()? {
-            position += 1;
-            if position > found.records {
-                stop.check()?;
-                producer.send(&partition.topic, partition.number, &record.imported())?;
+    parallel::for_each(
+        &pending,
+        &stop,
+        || Ok(&producer),
+        |producer, (partition, found)| {
+            let mut reader = FileReader::open(directory, &partition.file)?;
+            let mut position = 0;
+            while let Some(record) = reader.next()? {
+                position += 1;
+                if position > found.records {
+                    stop.check()?;
+                    producer.send(&partition.topic, partition.number, &record.imported())?;
+                }
             }
-        }
-        Ok(())
-    })
+            Ok(())
+        },
+    )
     .and_then(|()| producer.finish())
     .context("the import is not complete; the same command goes on from there")
 }

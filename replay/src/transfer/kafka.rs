@@ -1,7 +1,8 @@
 //! Reading partitions of Kafka's, from an offset to another.
 
 use std::ops::Range;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -17,6 +18,8 @@ use super::topics::ShopTopic;
 
 /// How long Kafka may take to say which partitions and offsets there are.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a partition without a leader is left alone.
+const UNSETTLED_PAUSE: Duration = Duration::from_millis(100);
 /// How often a reader looks whether it is to stop.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -72,10 +75,20 @@ impl LogReader {
     /// When Kafka does not answer.
     pub fn partition_offsets(&self, topic: &ShopTopic, partition: i32) -> anyhow::Result<Range<i64>> {
         let name = &topic.kafka_name;
-        let offsets = self.consumer.fetch_watermarks(name, partition, METADATA_TIMEOUT);
-        let (first, end) =
-            offsets.with_context(|| format!("cannot ask Kafka for the offsets of {name}/{partition}"))?;
-        Ok(first..end)
+        let asked = Instant::now();
+        loop {
+            match self.consumer.fetch_watermarks(name, partition, METADATA_TIMEOUT) {
+                Ok((first, end)) => return Ok(first..end),
+                // A topic that was just created is not served at once.
+                Err(KafkaError::MetadataFetch(cause)) if is_unsettled(cause) && asked.elapsed() < METADATA_TIMEOUT => {
+                    thread::sleep(UNSETTLED_PAUSE);
+                }
+                Err(error) => {
+                    return Err(error)
+                        .with_context(|| format!("cannot ask Kafka for the offsets of {name}/{partition}"));
+                }
+            }
+        }
     }
 
     /// Reads every record within the range. A server that is away is waited for.
@@ -136,6 +149,16 @@ impl LogReader {
         self.consumer.unassign()?;
         Ok(())
     }
+}
+
+/// Whether a partition has no leader yet, or not that one any more.
+fn is_unsettled(cause: RDKafkaErrorCode) -> bool {
+    matches!(
+        cause,
+        RDKafkaErrorCode::NotLeaderForPartition
+            | RDKafkaErrorCode::LeaderNotAvailable
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+    )
 }
 
 /// Whether waiting is of no use.

@@ -23,24 +23,32 @@ impl Stop {
     }
 }
 
-/// Does the work for each item. The first failure is returned, and ends the work on the others.
+/// Does the work for each item, with a tool that each thread has for itself. The first failure is returned, and ends the
+/// work on the others.
 ///
 /// # Errors
-/// What `work` returned.
-pub fn for_each<Item: Sync>(
+/// What `tool` or `work` returned.
+pub fn for_each<Item: Sync, Tool>(
     items: &[Item],
     stop: &Stop,
-    work: impl Fn(&Item) -> anyhow::Result<()> + Sync,
+    tool: impl Fn() -> anyhow::Result<Tool> + Sync,
+    work: impl Fn(&Tool, &Item) -> anyhow::Result<()> + Sync,
 ) -> anyhow::Result<()> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
     let next = AtomicUsize::new(0);
     let failure = Mutex::new(None);
-    let worker = || {
+    let work_on = || {
+        let tool = tool()?;
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(error) = stop.check().and_then(|()| work(item)) {
-                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                stop.0.store(true, Ordering::Relaxed);
-            }
+            stop.check()?;
+            work(&tool, item)?;
+        }
+        anyhow::Ok(())
+    };
+    let worker = || {
+        if let Err(error) = work_on() {
+            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            stop.0.store(true, Ordering::Relaxed);
         }
     };
     thread::scope(|scope| {
@@ -59,13 +67,13 @@ mod tests {
     fn the_first_failure_ends_the_rest() {
         let done = AtomicUsize::new(0);
         let items: Vec<usize> = (1..=100).collect();
-        let count = |item: &usize| {
+        let count = |(): &(), item: &usize| {
             done.fetch_add(*item, Ordering::Relaxed);
             Ok(())
         };
-        for_each(&items, &Stop::default(), count).unwrap();
+        for_each(&items, &Stop::default(), || Ok(()), count).unwrap();
         assert_eq!(done.into_inner(), 5050);
-        let error = for_each(&items, &Stop::default(), |item| bail!("item {item}")).unwrap_err();
+        let error = for_each(&items, &Stop::default(), || Ok(()), |(), item| bail!("item {item}")).unwrap_err();
         assert!(error.to_string().starts_with("item "), "{error}");
     }
 }
