@@ -53,8 +53,8 @@ pub(crate) struct Service {
 pub(crate) fn router(service: Service) -> Router {
     let (reads, openapi) = reads().split_for_parts();
     reads
-        .route_layer(from_fn(answered_from::named))
         .route_layer(from_fn_with_state(service.clone(), observed))
+        .route_layer(from_fn(answered_from::named))
         .merge(openapi::route(&openapi))
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)

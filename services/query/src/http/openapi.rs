@@ -20,7 +20,8 @@ fn describe(routes: &OpenApi) -> Value {
     let mut description = serde_json::to_value(routes).unwrap_or_default();
     description["info"] = json!({
         "title": "Jangbogo query",
-        "description": "Reads: what was folded out of the log, with the products' attributes as they are now.",
+        "description": "Reads: what was folded out of the log, with the products' attributes as they are now; as of \
+                        a generation of the past, as they were then.",
         "version": env!("CARGO_PKG_VERSION"),
         "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
     });
@@ -81,6 +82,17 @@ mod tests {
         for reference in found {
             let pointer = reference.strip_prefix('#').unwrap();
             assert!(description.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_from_rows_can_be_asked_as_of_a_generation() {
+        let description = describe(super::super::reads().get_openapi());
+        for (path, item) in description["paths"].as_object().unwrap() {
+            let parameters = item["get"]["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let takes_as_of = parameters.iter().any(|parameter| parameter["name"] == "as_of");
+            assert_eq!(takes_as_of, !path.starts_with("/v1/pipeline") && path != "/v1/search", "{path}");
+            assert!(item["get"]["responses"]["200"]["headers"]["Projection-Generations"].is_object(), "{path}");
         }
     }
 }

@@ -1,0 +1,8 @@
+//! Reads on the real servers: rows folded here, without Kafka and without a publisher, so that each store says
+//! exactly what a case needs.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod live;
+mod named;
+mod shop;

@@ -1,0 +1,201 @@
+//! A shop of a test's own, and its query service.
+
+use std::panic::AssertUnwindSafe;
+
+use chrono::{TimeZone as _, Utc};
+use clap::Parser as _;
+use events::{Envelope, Event, OrderCompleted, ProductUpserted, Topic};
+use futures::FutureExt as _;
+use projections::{ES_SYNC, RECOMMENDATION};
+use query::QueryArgs;
+use redis::AsyncCommands as _;
+use reqwest::StatusCode;
+use runtime::config::Connections;
+use runtime::database;
+use runtime::fold::{Processor, Shop};
+use runtime::store::{self, Batch, Committed, Generation, Live, Partition, Progress, Statements};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
+use stack::{Options, Stack};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// All events are said to come from here.
+const PARTITION: Partition = Partition { topic: Topic::CatalogEvents, number: 0 };
+
+#[derive(clap::Parser)]
+pub struct Cli {
+    #[command(flatten)]
+    pub connections: Connections,
+    #[command(flatten)]
+    query: QueryArgs,
+}
+
+pub struct TestShop {
+    pub cli: Cli,
+    pub pool: PgPool,
+    pub live: Live,
+    pub redis: redis::aio::MultiplexedConnection,
+    pub stop: CancellationToken,
+    /// Where events are folded into.
+    pub generation: Generation,
+    /// When they happened.
+    pub year: i32,
+    pub folded: u32,
+    pub epoch: i64,
+}
+
+/// Gives the test a shop, and removes it, whatever the test comes to.
+pub async fn with_shop(test: impl AsyncFnOnce(&mut TestShop)) {
+    let mut shop = TestShop::open().await;
+    let outcome = AssertUnwindSafe(test(&mut shop)).catch_unwind().await;
+    shop.close().await;
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+impl TestShop {
+    pub async fn open() -> Self {
+        let stack = Stack::up(&Options::from_environment().unwrap(), &stack::Progress::silent()).await.unwrap();
+        let addresses = stack.addresses();
+        let random = Uuid::now_v7().simple().to_string();
+        let cli = Cli::parse_from([
+            "test",
+            &format!("--kafka={}", addresses.kafka),
+            &format!("--postgres={}", addresses.postgres),
+            &format!("--redis={}", addresses.redis),
+            &format!("--elasticsearch={}", addresses.elasticsearch),
+            &format!("--namespace=query_{}", &random[random.len() - 16..]),
+        ]);
+        database::migrate(&cli.connections).await.unwrap();
+        let pool = database::pool(&cli.connections, "test", 4).unwrap();
+        let settings = Shop { time_zone: cli.connections.time_zone };
+        let live = store::open_live(&pool, &RECOMMENDATION, &settings).await.unwrap();
+        store::open_live(&pool, &ES_SYNC, &settings).await.unwrap();
+        let client = redis::Client::open(cli.connections.redis.as_str()).unwrap();
+        let redis = client.get_multiplexed_async_connection().await.unwrap();
+        let (stop, generation) = (CancellationToken::new(), live.generation.clone());
+        let mut shop = Self { cli, pool, live, redis, stop, generation, year: 2026, folded: 0, epoch: 0 };
+        shop.fold_into(shop.live.generation.clone(), 2026).await;
+        shop
+    }
+
+    /// Events go into this generation from here on, which must be empty, and happened in this year.
+    pub async fn fold_into(&mut self, generation: Generation, year: i32) {
+        let mut connection = self.pool.acquire().await.unwrap();
+        let acquired = store::acquire(&mut connection, &generation, &[PARTITION]).await.unwrap();
+        (self.generation, self.year, self.folded, self.epoch) = (generation, year, 0, acquired[0].epoch);
+    }
+
+    /// Another generation of a processor, empty, and as it is live no more.
+    pub async fn generation(&self, processor: &Processor, state: &str) -> Generation {
+        let shop = Shop { time_zone: self.cli.connections.time_zone };
+        let live = store::open_live(&self.pool, processor, &shop).await.unwrap();
+        let sql = "DELETE FROM live_generation WHERE processor = $1";
+        sqlx::query(sql).bind(processor.name).execute(&self.pool).await.unwrap();
+        let other = store::open_live(&self.pool, processor, &shop).await.unwrap().generation;
+        let sql = "UPDATE live_generation SET generation = $2, promotion = $3 WHERE processor = $1";
+        let restore = sqlx::query(sql).bind(processor.name).bind(live.generation.id).bind(live.promotion);
+        restore.execute(&self.pool).await.unwrap();
+        self.set(&other, "state", state).await;
+        other
+    }
+
+    /// Changes what the store says of a generation.
+    pub async fn set(&self, generation: &Generation, column: &str, value: &str) {
+        let sql = format!("UPDATE generation SET {column} = $2 WHERE generation = $1");
+        sqlx::query(AssertSqlSafe(sql)).bind(generation.id).bind(value).execute(&self.pool).await.unwrap();
+    }
+
+    pub async fn close(mut self) {
+        self.stop.cancel();
+        self.pool.close().await;
+        let pattern = self.cli.connections.namespace.redis_key("*");
+        let keys: Vec<String> = self.redis.keys(pattern).await.unwrap();
+        if !keys.is_empty() {
+            let _: i64 = self.redis.del(keys).await.unwrap();
+        }
+        let options = database::options(&self.cli.connections, "test").unwrap().database("postgres");
+        let mut maintenance = PgConnection::connect_with(&options).await.unwrap();
+        let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.cli.connections.namespace.database());
+        sqlx::query(AssertSqlSafe(drop)).execute(&mut maintenance).await.unwrap();
+    }
+
+    /// Folds an event into rows of recommendation, and takes away the marks a publisher would.
+    pub async fn fold<P: events::Payload + serde::de::DeserializeOwned>(&mut self, data: Value) {
+        self.folded += 1;
+        let time = Utc.with_ymd_and_hms(self.year, 3, 1, 12, 0, self.folded).unwrap();
+        let envelope = Envelope::new(format!("event-{}", self.folded), "test", time);
+        let event = Event::new(envelope, serde_json::from_value::<P>(data).unwrap());
+        let processor: &Processor = &RECOMMENDATION;
+        let shop = Shop { time_zone: self.cli.connections.time_zone };
+        let statements = Statements::new(processor.tables());
+        let to = i64::from(self.folded);
+        let progress =
+            Progress { partition: PARTITION, epoch: self.epoch, from: to - 1, to, max_event_time: Some(time) };
+        let batch = Batch { events: vec![&event], progress: vec![progress], ..Batch::default() };
+        let committed = store::commit(&self.pool, processor, &shop, &self.generation, &statements, &batch).await;
+        assert!(matches!(committed, Ok(Committed::Folded { new_events: 1, .. })), "{committed:?}");
+        let settle = format!("DELETE FROM {}.dirty", self.generation.schema);
+        sqlx::query(AssertSqlSafe(settle)).execute(&self.pool).await.unwrap();
+    }
+
+    pub async fn product(&mut self, product_id: &str, title: &str) {
+        let product = json!({
+            "product_id": product_id, "title": title, "category": "bags",
+            "price": { "amount_minor": 500, "currency": "GBP" },
+        });
+        self.fold::<ProductUpserted>(product).await;
+    }
+
+    pub async fn order(&mut self, order_id: &str, member_id: &str, products: &[&str]) {
+        let item = |product_id: &&str| json!({ "product_id": product_id, "quantity": 1, "total_minor": 500 });
+        let items: Vec<Value> = products.iter().map(item).collect();
+        let order = json!({ "order_id": order_id, "member_id": member_id, "currency": "GBP", "items": items });
+        self.fold::<OrderCompleted>(order).await;
+    }
+
+    /// Starts a query service; returns its base URL.
+    pub async fn serve(&self, connections: Connections) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (args, stop) = (self.cli.query.clone(), self.stop.clone());
+        tokio::spawn(async move { query::serve(listener, &args, &connections, stop).await.unwrap() });
+        base
+    }
+
+    pub fn key(&self, key: &str) -> String {
+        self.cli.connections.namespace.redis_key(key)
+    }
+
+    pub async fn publish(&mut self, key: &str, promotion: Uuid, value: Value) {
+        let fields = [("promotion", promotion.to_string()), ("value", value.to_string())];
+        let _: () = self.redis.hset_multiple(self.key(key), &fields).await.unwrap();
+    }
+}
+
+pub struct Got {
+    pub status: StatusCode,
+    pub cache: Option<String>,
+    pub retry_after: Option<String>,
+    /// `projection-generations`
+    pub generations: Option<String>,
+    pub body: Value,
+}
+
+impl Got {
+    pub fn products(&self) -> Vec<&str> {
+        let items = self.body["items"].as_array().unwrap_or_else(|| panic!("{}", self.body));
+        items.iter().map(|item| item["product"]["product_id"].as_str().unwrap()).collect()
+    }
+}
+
+pub async fn get(base: &str, path: &str) -> Got {
+    let response = reqwest::get(format!("{base}{path}")).await.unwrap();
+    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let (status, cache, retry_after) = (response.status(), header("x-cache"), header("retry-after"));
+    let generations = header("projection-generations");
+    Got { status, cache, retry_after, generations, body: response.json().await.unwrap() }
+}
