@@ -5,7 +5,9 @@ ALTER TABLE generation
     -- The event time up to which it was folded; none for a generation of the whole log.
     ADD COLUMN as_of timestamptz,
     -- The log's end when its fold began: {"order-completed": [12, 7, …], …}, by partition.
-    ADD COLUMN captured jsonb;
+    ADD COLUMN captured jsonb,
+    -- When it ceased to be live.
+    ADD COLUMN frozen_at timestamptz;
 
 COMMENT ON COLUMN generation.state IS
     'hydrating: being folded in bulk; catching up: follows the tail; ready: complete, not served; live: served; frozen: kept';

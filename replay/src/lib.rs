@@ -1,7 +1,17 @@
 //! Rebuilds projections from the log while the shop stays open. Links no reactor: a replay repeats no side effect.
 
+mod catch_up;
+mod commands;
+mod compare;
+mod cut_over;
 mod dead_letters;
+mod error;
+mod hydrate;
+mod job;
+mod progress;
+mod rebuild;
 mod transfer;
+mod verify;
 
 use clap::Subcommand;
 use runtime::config::Connections;
@@ -10,6 +20,15 @@ use runtime::config::Connections;
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "a doc here would be shown in place of the command's own")]
 pub enum Command {
+    Rebuild(commands::RebuildArguments),
+    Verify(commands::VerifyArguments),
+    At(commands::AtArguments),
+    /// Serves a generation that is complete and not live
+    Promote(commands::ServeArguments),
+    /// Serves the generation that was live before
+    Rollback(commands::ServeArguments),
+    Drop(commands::DropArguments),
+    List(commands::ListArguments),
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
     Export(transfer::ExportArguments),
@@ -22,6 +41,13 @@ pub enum Command {
 /// Says what the command could not do.
 pub async fn run(command: Command, connections: Connections) -> anyhow::Result<()> {
     match command {
+        Command::Rebuild(arguments) => commands::rebuild(&arguments, &connections).await,
+        Command::Verify(arguments) => commands::verify(&arguments, &connections).await,
+        Command::At(arguments) => commands::at(&arguments, &connections).await,
+        Command::Promote(arguments) => commands::promote(&arguments, &connections).await,
+        Command::Rollback(arguments) => commands::rollback(&arguments, &connections).await,
+        Command::Drop(arguments) => commands::drop(&arguments, &connections).await,
+        Command::List(arguments) => commands::list(&arguments, &connections).await,
         Command::DeadLetters(command) => dead_letters::run(command, &connections).await,
         Command::Export(arguments) => transfer::export(arguments, connections).await,
         Command::Import(arguments) => transfer::import(arguments, connections).await,

@@ -2,7 +2,7 @@
 
 use elasticsearch::http::StatusCode;
 use elasticsearch::http::transport::Transport;
-use elasticsearch::indices::{IndicesCreateParts, IndicesGetSettingsParts};
+use elasticsearch::indices::{IndicesCreateParts, IndicesDeleteParts, IndicesGetSettingsParts};
 use elasticsearch::params::VersionType;
 use elasticsearch::{BulkOperation, BulkParts, Elasticsearch};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use tracing::error;
 
 use super::{Entry, PublishError, PublisherContext, Version};
 use crate::config::Connections;
-use crate::fold::{Target, View};
+use crate::fold::{Processor, Target, View};
 use crate::retry::Backoff;
 use crate::store::Generation;
 
@@ -40,6 +40,26 @@ pub fn index_name(connections: &Connections, view: &str, generation: &Generation
 /// When the URL cannot be read.
 pub(crate) fn client(connections: &Connections) -> Result<Elasticsearch, elasticsearch::Error> {
     Ok(Elasticsearch::new(Transport::single_node(&connections.elasticsearch)?))
+}
+
+/// Deletes the indexes of a generation that is gone.
+///
+/// # Errors
+/// When Elasticsearch is away or refuses.
+pub async fn drop_indexes(
+    connections: &Connections,
+    processor: &Processor,
+    generation: &Generation,
+) -> Result<(), PublishError> {
+    let client = client(connections)?;
+    for view in processor.views().filter(|view| matches!(view.target, Target::Elasticsearch { .. })) {
+        let index = index_name(connections, view.name, generation);
+        let response = client.indices().delete(IndicesDeleteParts::Index(&[index.as_str()])).send().await?;
+        if response.status_code() != StatusCode::NOT_FOUND {
+            response.error_for_status_code()?;
+        }
+    }
+    Ok(())
 }
 
 impl SearchSink {

@@ -26,7 +26,7 @@ use crate::store::Live;
 use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
 
 pub(crate) use self::elasticsearch::client as search_client;
-pub use self::elasticsearch::index_name;
+pub use self::elasticsearch::{drop_indexes, index_name};
 pub(crate) use self::redis::pool as redis_pool;
 pub use self::redis::{FIELD_PROMOTION, FIELD_VALUE};
 pub(crate) use self::round::{evaluate, now};

@@ -5,3 +5,4 @@ mod log;
 
 pub use self::folder::{FoldError, Folded, Folder, Letters};
 pub use self::log::{Bounds, Log, LogError, LogOptions, bounds};
+pub use crate::source::{Record, Refused};

@@ -76,6 +76,14 @@ pub struct Record {
     pub outcome: Result<Event, Box<Refused>>,
 }
 
+impl Record {
+    /// When it happened, if it is an event.
+    #[must_use]
+    pub fn event_time(&self) -> Option<DateTime<Utc>> {
+        self.outcome.as_ref().ok().map(|event| event.envelope.time)
+    }
+}
+
 /// A record that is no event, unchanged.
 #[derive(Debug)]
 pub struct Refused {

@@ -99,6 +99,8 @@ pub struct Stored {
     pub captured: Option<Offsets>,
     /// When its fold began.
     pub created_at: DateTime<Utc>,
+    /// When it ceased to be live.
+    pub frozen_at: Option<DateTime<Utc>>,
 }
 
 impl Stored {
@@ -111,6 +113,7 @@ impl Stored {
             as_of: row.get("as_of"),
             captured: captured.as_ref().map(offsets_of),
             created_at: row.get("created_at"),
+            frozen_at: row.get("frozen_at"),
         }
     }
 }
@@ -249,7 +252,7 @@ pub async fn live(connection: &mut PgConnection, processor: &str) -> Result<Opti
 /// When Postgres is away.
 pub async fn generations(connection: &mut PgConnection, processor: Option<&str>) -> Result<Vec<Stored>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT processor, generation, schema_name, fold_version, state, as_of, captured, created_at
+        "SELECT processor, generation, schema_name, fold_version, state, as_of, captured, created_at, frozen_at
          FROM generation WHERE $1::text IS NULL OR processor = $1 ORDER BY processor, generation",
     )
     .bind(processor)
@@ -350,12 +353,14 @@ pub async fn set_state(
     generation: &Generation,
     state: State,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE generation SET state = $2 WHERE generation = $1")
-        .bind(generation.id)
-        .bind(state.name())
-        .execute(connection)
-        .await
-        .map(drop)
+    sqlx::query(
+        "UPDATE generation SET state = $2, frozen_at = CASE WHEN $2 = 'frozen' THEN now() END WHERE generation = $1",
+    )
+    .bind(generation.id)
+    .bind(state.name())
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 /// Removes a generation that is not live. Gives whether it was there.

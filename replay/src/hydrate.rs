@@ -1,0 +1,124 @@
+//! The first and longest step: folds the log in bulk, up to the offsets captured when it began.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use futures::future::try_join_all;
+use runtime::replay::{Folder, Letters, Log, LogOptions};
+use runtime::store::{Offsets, Partition, Statements, Stored, behind, finish_bulk, is_bulk_intact, positions};
+use sqlx::PgConnection;
+
+use crate::error::ReplayError;
+use crate::job::Job;
+
+/// Records that are folded together: enough for sums to fall together, little enough for memory.
+const CHUNK_BYTES: usize = 8 << 20;
+
+impl Job {
+    /// Folds what is left of the captured log, then merges it. What was committed before a crash is not folded again.
+    pub async fn hydrate(&self, connection: &mut PgConnection, stored: &Stored) -> Result<(), ReplayError> {
+        let generation = &stored.generation;
+        if !is_bulk_intact(connection, generation).await? {
+            return Err(ReplayError::StagingLost);
+        }
+        let captured = stored.captured.clone().unwrap_or_default();
+        let reached = positions(connection, generation).await?;
+        let left = behind(&reached, &captured);
+        let total = captured.values().sum::<i64>().unsigned_abs();
+        self.progress.begin("hydrating", total);
+        self.progress.advance(total - left.values().sum::<i64>().unsigned_abs());
+        let letters = match self.live().await? {
+            Some(live) => Letters::of(connection, &live.generation).await?,
+            None => Letters::default(),
+        };
+        let shares = shares(&captured, &left, self.parallelism);
+        let earliest =
+            try_join_all(shares.iter().map(|share| self.fold_share(stored, &captured, share, &letters))).await?;
+        self.refuse_a_time_before_the_log(connection, stored, earliest.into_iter().flatten().min()).await?;
+        finish_bulk(connection, self.processor, generation, |table| {
+            self.progress.begin(&format!("merging {}", table.name), 0);
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Folds some partitions. Gives the time of the earliest event among them.
+    async fn fold_share(
+        &self,
+        stored: &Stored,
+        captured: &Offsets,
+        share: &[Partition],
+        letters: &Letters,
+    ) -> Result<Option<DateTime<Utc>>, ReplayError> {
+        let statements = Statements::in_bulk(self.processor.tables());
+        let folder =
+            Folder::acquire(&self.pool, self.processor, &self.shop, &stored.generation, statements, share).await?;
+        let mut folder = folder.agreeing_with(letters.clone()).as_of(stored.as_of);
+        #[expect(clippy::cast_precision_loss, reason = "a share of a rate need not be exact")]
+        let share_of_rate = |rate: f64| rate / self.parallelism as f64;
+        let mut log = Log::open(
+            &self.connections,
+            LogOptions {
+                client: self.client(&stored.generation),
+                from: folder.positions(),
+                until: captured
+                    .iter()
+                    .filter(|(partition, _)| share.contains(partition))
+                    .map(|(p, o)| (*p, *o))
+                    .collect(),
+                max_rate: self.max_rate.map(share_of_rate),
+                discarded: self.discarded().await?,
+            },
+        )?;
+        let mut earliest = None;
+        let mut is_open = true;
+        while is_open {
+            let mut chunk = Vec::new();
+            let mut bytes = 0;
+            while bytes < CHUNK_BYTES {
+                let Some(records) = log.next().await else {
+                    is_open = false;
+                    break;
+                };
+                let records = records?;
+                bytes += records.iter().map(|record| record.bytes).sum::<usize>();
+                earliest = records.iter().filter_map(|record| record.event_time()).chain(earliest).min();
+                chunk.extend(records);
+            }
+            self.progress.advance(folder.fold(chunk).await?.records);
+        }
+        Ok(earliest)
+    }
+
+    async fn refuse_a_time_before_the_log(
+        &self,
+        connection: &mut PgConnection,
+        stored: &Stored,
+        earliest: Option<DateTime<Utc>>,
+    ) -> Result<(), ReplayError> {
+        let (Some(moment), Some(earliest)) = (stored.as_of, earliest) else { return Ok(()) };
+        if earliest <= moment {
+            return Ok(());
+        }
+        runtime::store::drop_generation(connection, &stored.generation).await?;
+        Err(ReplayError::Refused(format!("{moment} is before the log: its earliest event is of {earliest}")))
+    }
+}
+
+/// Partitions with something left, in shares of about the same size. One without anything is in the first share, so that
+/// every partition has a checkpoint.
+fn shares(captured: &Offsets, left: &Offsets, count: usize) -> Vec<Vec<Partition>> {
+    let mut by_size: Vec<(i64, Partition)> =
+        captured.keys().map(|partition| (left.get(partition).copied().unwrap_or_default(), *partition)).collect();
+    by_size.sort_unstable_by(|left, right| right.cmp(left));
+    let mut shares: BTreeMap<usize, (i64, Vec<Partition>)> =
+        (0..count.max(1)).map(|at| (at, (0, Vec::new()))).collect();
+    for (size, partition) in by_size {
+        let lightest = shares.values_mut().min_by_key(|(total, partitions)| (*total, partitions.len()));
+        if let Some((total, partitions)) = lightest {
+            *total += size;
+            partitions.push(partition);
+        }
+    }
+    shares.into_values().map(|(_, partitions)| partitions).filter(|partitions| !partitions.is_empty()).collect()
+}

@@ -1,0 +1,132 @@
+//! One projection's replay: what every step of it needs.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use runtime::config::Connections;
+use runtime::database;
+use runtime::dead_letter::discarded;
+use runtime::fold::{Processor, Shop};
+use runtime::replay::{Bounds, LogError, bounds};
+use runtime::store::{Generation, Live, Offsets, Partition, State, Stored, generations, live};
+use sqlx::postgres::PgPool;
+use sqlx::{ConnectOptions as _, PgConnection};
+
+use crate::error::ReplayError;
+use crate::progress::Progress;
+
+/// Whose tables are folded, where the servers are, and who is told.
+pub struct Job {
+    pub connections: Connections,
+    pub processor: &'static Processor,
+    pub shop: Shop,
+    pub pool: PgPool,
+    pub progress: Progress,
+    /// Bulk folds at a time.
+    pub parallelism: usize,
+    /// At most so many events a second.
+    pub max_rate: Option<f64>,
+}
+
+impl Job {
+    pub fn new(
+        connections: &Connections,
+        processor: &'static Processor,
+        progress: Progress,
+        parallelism: usize,
+        max_rate: Option<f64>,
+    ) -> Result<Self, ReplayError> {
+        let pool_size = u32::try_from(parallelism).unwrap_or(8) + 3;
+        Ok(Self {
+            connections: connections.clone(),
+            processor,
+            shop: Shop { time_zone: connections.time_zone },
+            pool: database::pool(connections, "replay", pool_size)?,
+            progress,
+            parallelism,
+            max_rate,
+        })
+    }
+
+    /// This program's fold version.
+    pub fn fold_version(&self) -> String {
+        self.processor.fold_version(&self.shop)
+    }
+
+    /// A connection of its own, whose transactions may wait for work elsewhere.
+    pub async fn connect(&self) -> Result<PgConnection, ReplayError> {
+        let options = database::options(&self.connections, "replay")?;
+        Ok(options.options([("idle_in_transaction_session_timeout", "0")]).connect().await?)
+    }
+
+    /// The live generation, if there is one.
+    pub async fn live(&self) -> Result<Option<Live>, ReplayError> {
+        let mut connection = self.pool.acquire().await?;
+        Ok(live(&mut connection, self.processor.name).await?)
+    }
+
+    /// Every generation of the projection.
+    pub async fn generations(&self) -> Result<Vec<Stored>, ReplayError> {
+        let mut connection = self.pool.acquire().await?;
+        Ok(generations(&mut connection, Some(self.processor.name)).await?)
+    }
+
+    /// Where the log begins and ends, if all of it is still there.
+    pub async fn log(&self) -> Result<std::collections::BTreeMap<Partition, Bounds>, ReplayError> {
+        let bounds = bounds(&self.connections, self.processor.topics()).await?;
+        LogError::check_heads(&bounds)?;
+        Ok(bounds)
+    }
+
+    /// The log's end now.
+    pub async fn log_ends(&self) -> Result<Offsets, ReplayError> {
+        let bounds = bounds(&self.connections, self.processor.topics()).await?;
+        Ok(bounds.into_iter().map(|(partition, bounds)| (partition, bounds.end)).collect())
+    }
+
+    /// What somebody has discarded of the projection's dead letters.
+    pub async fn discarded(&self) -> Result<Arc<HashSet<(Partition, i64)>>, ReplayError> {
+        let discarded = discarded(&self.connections, self.processor.name).await;
+        let discarded =
+            discarded.map_err(|error| ReplayError::Refused(format!("decisions on dead letters: {error}")))?;
+        Ok(Arc::new(discarded))
+    }
+
+    /// The name of the log's reader.
+    pub fn client(&self, generation: &Generation) -> String {
+        self.connections.namespace.group(&format!("{}-replay-{}", self.processor.name, generation.short_id()))
+    }
+
+    /// Keeps other replays off a generation for as long as the connection lives.
+    pub async fn lock(&self, connection: &mut PgConnection, generation: &Generation) -> Result<(), ReplayError> {
+        let is_mine: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended($1, 0))")
+            .bind(format!("replay {}", generation.schema))
+            .fetch_one(connection)
+            .await?;
+        if is_mine { Ok(()) } else { Err(ReplayError::Busy(generation.short_id())) }
+    }
+
+    /// The generation of an id, given in full or by its end.
+    pub async fn find(&self, id: &str) -> Result<Stored, ReplayError> {
+        let wanted = id.replace('-', "").to_lowercase();
+        let mut found = self.generations().await?;
+        found.retain(|stored| stored.generation.id.simple().to_string().ends_with(&wanted));
+        match found.len() {
+            1 => Ok(found.remove(0)),
+            0 => Err(ReplayError::Refused(format!(
+                "{} has no generation {id}; `replay list {0}` shows those there are",
+                self.processor.name
+            ))),
+            several => Err(ReplayError::Refused(format!("{several} generations end with {id}: give more of it"))),
+        }
+    }
+
+    /// A complete rebuild that has not gone live, or an unfinished one, the newest first.
+    pub async fn unpromoted(&self) -> Result<Option<Stored>, ReplayError> {
+        let mut found = self.generations().await?;
+        let is_unpromoted =
+            |stored: &Stored| matches!(stored.state, State::Hydrating | State::CatchingUp | State::Ready);
+        found.retain(|stored| stored.as_of.is_none() && is_unpromoted(stored));
+        Ok(found.pop())
+    }
+}

@@ -1,0 +1,183 @@
+//! `rebuild`, `promote`, `rollback` and `at`: what becomes of a generation.
+
+use chrono::{DateTime, Utc};
+use runtime::replay::Bounds;
+use runtime::store::{
+    Generation, Offsets, State, Stored, create_in_bulk, drop_generation, generations, set_state, thaw,
+};
+use sqlx::PgConnection;
+
+use crate::compare::Difference;
+use crate::error::ReplayError;
+use crate::job::Job;
+
+/// How a rebuild ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending {
+    /// Compare it with the live generation first.
+    pub verify: bool,
+    /// Serve it.
+    pub promote: bool,
+}
+
+impl Job {
+    /// Folds the log into a generation beside the live one, proves it equal, and puts it into its place. What an earlier
+    /// call has begun goes on.
+    pub async fn rebuild(&self, ending: Ending) -> Result<(), ReplayError> {
+        let mut connection = self.connect().await?;
+        let stored = self.open(&mut connection, None).await?;
+        let generation = &stored.generation;
+        if stored.state == State::Hydrating {
+            self.hydrate(&mut connection, &stored).await?;
+        }
+        let indexing = self.index(generation)?;
+        self.catch_up(generation).await?;
+        if ending.verify {
+            self.verify_or_refuse(generation).await?;
+        }
+        if !ending.promote {
+            self.progress.begin("publishing", 0);
+            while !self.indexed(generation, std::time::Duration::from_secs(60)).await? {}
+            set_state(&mut connection, generation, State::Ready).await?;
+            let (name, id) = (self.processor.name, generation.short_id());
+            self.progress.finish("ready", &format!("generation {id} is complete; `replay promote {name}` serves it"));
+            return Ok(());
+        }
+        let live = self.cut_over(generation, indexing).await?;
+        self.progress.finish("live", &format!("generation {} is live", live.generation.short_id()));
+        Ok(())
+    }
+
+    /// The generation to fold: an unfinished one of the same code, or a new one. Nobody else works on it.
+    async fn open(&self, connection: &mut PgConnection, as_of: Option<DateTime<Utc>>) -> Result<Stored, ReplayError> {
+        let bounds = self.log().await?;
+        let unfinished = match as_of {
+            None => self.unpromoted().await?,
+            Some(_) => {
+                let is_mine = |stored: &Stored| stored.as_of == as_of && stored.state == State::Hydrating;
+                self.generations().await?.into_iter().rfind(is_mine)
+            }
+        };
+        if let Some(stored) = unfinished {
+            let id = stored.generation.short_id();
+            self.lock(connection, &stored.generation).await?;
+            if stored.generation.fold_version != self.fold_version() {
+                return Err(ReplayError::Refused(format!(
+                    "generation {id} of {name} was begun by fold version {}, this program folds {}: go on with the program \
+                     that began it, or remove it: `replay drop {name} {id}`",
+                    stored.generation.fold_version,
+                    self.fold_version(),
+                    name = self.processor.name
+                )));
+            }
+            let is_intact = stored.state != State::Hydrating
+                || runtime::store::is_bulk_intact(connection, &stored.generation).await?;
+            if is_intact {
+                self.progress.say(&format!("going on with generation {id}, which is {}", stored.state));
+                return Ok(stored);
+            }
+            self.progress.say(&ReplayError::StagingLost.to_string());
+            drop_generation(connection, &stored.generation).await?;
+        }
+        let captured: Offsets = bounds.iter().map(|(partition, Bounds { end, .. })| (*partition, *end)).collect();
+        let generation = create_in_bulk(connection, self.processor, &self.shop, &captured, as_of).await?;
+        self.lock(connection, &generation).await?;
+        let found = generations(connection, Some(self.processor.name)).await?;
+        let created = found.into_iter().find(|stored| stored.generation.id == generation.id);
+        created.ok_or_else(|| ReplayError::Refused("the new generation was dropped at once".to_owned()))
+    }
+
+    /// Compares the live generation with a fresh fold, which is kept if they differ.
+    pub async fn verify(&self) -> Result<Vec<Difference>, ReplayError> {
+        let name = self.processor.name;
+        let live = self.live().await?.ok_or_else(|| ReplayError::Refused(format!("{name} has no live generation")))?;
+        let live = live.folded_by(&self.fold_version()).map_err(|error| ReplayError::Refused(error.to_string()))?;
+        let mut connection = self.connect().await?;
+        let stored = self.open(&mut connection, None).await?;
+        if stored.state == State::Hydrating {
+            self.hydrate(&mut connection, &stored).await?;
+        }
+        let found = self.compare(&stored.generation, &live).await?;
+        if found.is_empty() {
+            drop_generation(&mut connection, &stored.generation).await?;
+        } else {
+            set_state(&mut connection, &stored.generation, State::Ready).await?;
+        }
+        Ok(found)
+    }
+
+    /// Folds what happened until a moment into a generation of its own. Gives it.
+    pub async fn at(&self, moment: DateTime<Utc>) -> Result<Generation, ReplayError> {
+        let mut connection = self.connect().await?;
+        let stored = self.open(&mut connection, Some(moment)).await?;
+        self.hydrate(&mut connection, &stored).await?;
+        set_state(&mut connection, &stored.generation, State::Ready).await?;
+        Ok(stored.generation)
+    }
+
+    /// Serves a generation that is complete.
+    pub async fn promote(&self, id: Option<&str>) -> Result<(), ReplayError> {
+        let name = self.processor.name;
+        let stored = match id {
+            Some(id) => self.find(id).await?,
+            None => self.unpromoted().await?.ok_or_else(|| {
+                ReplayError::Refused(format!("{name} has no generation to promote: `replay rebuild {name}` makes one"))
+            })?,
+        };
+        self.refuse_unfit(&stored)?;
+        self.serve(stored).await
+    }
+
+    /// Serves the generation that was live before, or one that was earlier, after it has caught up.
+    pub async fn rollback(&self, id: Option<&str>) -> Result<(), ReplayError> {
+        let stored = match id {
+            Some(id) => self.find(id).await?,
+            None => {
+                let frozen = self.generations().await?.into_iter().filter(|stored| stored.state == State::Frozen);
+                frozen.max_by_key(|stored| stored.frozen_at).ok_or_else(|| {
+                    ReplayError::Refused(format!("{} has no earlier generation to go back to", self.processor.name))
+                })?
+            }
+        };
+        self.refuse_unfit(&stored)?;
+        self.serve(stored).await
+    }
+
+    fn refuse_unfit(&self, stored: &Stored) -> Result<(), ReplayError> {
+        let Stored { generation, state, as_of, .. } = stored;
+        let (name, id) = (self.processor.name, generation.short_id());
+        if let Some(moment) = as_of {
+            return Err(ReplayError::Refused(format!(
+                "generation {id} is of {moment} and never goes live; `?as_of={}` reads it",
+                generation.id
+            )));
+        }
+        match state {
+            State::Live => Err(ReplayError::Refused(format!("generation {id} of {name} is live already"))),
+            State::Hydrating => Err(ReplayError::Refused(format!(
+                "generation {id} is not complete: `replay rebuild {name}` goes on with it"
+            ))),
+            _ if generation.fold_version != self.fold_version() => Err(ReplayError::Refused(format!(
+                "generation {id} was folded by version {}, this program folds {}: run the program that folded it, which \
+                 catches it up",
+                generation.fold_version,
+                self.fold_version()
+            ))),
+            State::CatchingUp | State::Ready | State::Frozen => Ok(()),
+        }
+    }
+
+    async fn serve(&self, stored: Stored) -> Result<(), ReplayError> {
+        let mut connection = self.connect().await?;
+        let generation = stored.generation;
+        self.lock(&mut connection, &generation).await?;
+        self.log().await?;
+        if stored.state == State::Frozen {
+            thaw(&mut connection, &generation).await?;
+        }
+        let indexing = self.index(&generation)?;
+        let live = self.cut_over(&generation, indexing).await?;
+        self.progress.finish("live", &format!("generation {} is live", live.generation.short_id()));
+        Ok(())
+    }
+}
