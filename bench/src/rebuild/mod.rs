@@ -16,6 +16,7 @@ use clap::{Args, ValueEnum as _};
 use sqlx::postgres::PgConnection;
 
 pub use self::contestant::Contestant;
+use self::contestant::Role;
 use self::peers::Peers;
 pub use self::report::Report;
 use self::rows::{Rows, Sums};
@@ -70,7 +71,8 @@ pub async fn run(arguments: &RebuildArguments) -> anyhow::Result<Report> {
     } else {
         arguments.contestants.clone()
     };
-    build_programs(&["jangbogo", "replay"]).await?;
+    let ours_competes = contestants.iter().any(|one| matches!(one.role(), Role::Ours | Role::OursApart));
+    build_programs(if ours_competes { &["jangbogo", "replay"] } else { &["jangbogo"] }).await?;
     let peers = Peers::build(&contestants).await?;
     let shop = log::filled(arguments.lines).await?;
     let report = measure(&shop, &peers, &contestants, arguments).await;
