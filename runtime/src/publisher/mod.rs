@@ -1,5 +1,6 @@
 //! The publisher: copies views of committed rows to Redis and Elasticsearch, and again when they have lost them.
 
+mod cleanup;
 mod elasticsearch;
 mod redis;
 mod round;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use self::cleanup::Cleanup;
 use self::elasticsearch::SearchSink;
 use self::redis::RedisSink;
 use self::sweeps::Sweeps;
@@ -125,6 +127,7 @@ pub struct Publisher {
     search: Option<SearchSink>,
     version: Version,
     sweeps: Sweeps,
+    cleanup: Cleanup,
 }
 
 /// Publishes until it is asked to stop: waits for its turn, and begins anew whenever a server was away or another
@@ -216,7 +219,7 @@ impl Publisher {
             context.search_check.ok();
         }
         let context = context.clone();
-        Ok(Self { context, live, connection, redis, search, version, sweeps })
+        Ok(Self { context, live, connection, redis, search, version, sweeps, cleanup: Cleanup::BEGINNING })
     }
 
     async fn publish(&mut self, backoff: &mut Backoff) -> Result<(), PublishError> {
@@ -230,7 +233,7 @@ impl Publisher {
                 looked_at = Some(Instant::now());
             }
             let started = Instant::now();
-            let done = self.round().await? + self.sweep().await?;
+            let done = self.round().await? + self.sweep().await? + self.clean_up().await?;
             *backoff = Backoff::default();
             if done > 0 {
                 self.context.metrics.publish_round_seconds.observe(started.elapsed().as_secs_f64());
@@ -251,6 +254,7 @@ impl Publisher {
         if let Some(redis) = &mut self.redis {
             if let Some(incarnation) = redis.look().await? {
                 self.sweeps.begin_anew(|target| matches!(target, Target::RedisHash | Target::RedisRanking));
+                self.cleanup = Cleanup::BEGINNING;
                 self.remember(redis::STORE, &incarnation).await?;
             }
             self.context.redis_check.ok();

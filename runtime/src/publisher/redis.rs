@@ -58,8 +58,8 @@ return 1";
 
 /// Writes views to Redis.
 pub(crate) struct RedisSink {
-    pool: Pool,
-    namespace: Namespace,
+    pub(super) pool: Pool,
+    pub(super) namespace: Namespace,
     incarnation: Option<String>,
     name: Script,
     write_hashes: Script,

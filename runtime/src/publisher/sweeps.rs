@@ -23,6 +23,8 @@ struct Sweep {
     wanted: bool,
     /// The last key that was swept; none when no sweep is running.
     after: Option<String>,
+    /// Every key was published since the store was empty or new, or the promotion began.
+    is_whole: bool,
 }
 
 impl Sweep {
@@ -35,8 +37,10 @@ impl Sweeps {
     /// Of a new turn, for views that are published: how far the last turn's sweeps were is not known any more, nor at
     /// which tick.
     pub(super) fn new(views: impl Iterator<Item = &'static View>, pending: &[String]) -> Self {
-        let sweep =
-            |view: &View| Sweep { wanted: view.swept || pending.iter().any(|name| name == view.name), after: None };
+        let sweep = |view: &View| {
+            let was_pending = pending.iter().any(|name| name == view.name);
+            Sweep { wanted: view.swept || was_pending, after: None, is_whole: !was_pending }
+        };
         let views = views.map(|view| (view.name, (view, sweep(view)))).collect();
         Self { views, last: "", tick: None }
     }
@@ -51,7 +55,7 @@ impl Sweeps {
     /// A store has lost these views.
     pub(super) fn begin_anew(&mut self, is_lost: impl Fn(Target) -> bool) {
         for (_, sweep) in self.views.values_mut().filter(|(view, _)| is_lost(view.target)) {
-            *sweep = Sweep { wanted: true, after: None };
+            *sweep = Sweep { wanted: true, ..Sweep::default() };
         }
     }
 
@@ -81,7 +85,13 @@ impl Sweeps {
             // What changes from here on is swept next time.
             sweep.wanted = false;
         }
+        sweep.is_whole |= to.is_none();
         sweep.after = to;
+    }
+
+    /// Whether the stores hold every key of these views, be it with an older value.
+    pub(super) fn are_whole(&self, is_meant: impl Fn(&&View) -> bool) -> bool {
+        self.views.values().filter(|(view, _)| is_meant(view)).all(|(_, sweep)| sweep.is_whole)
     }
 
     /// In the transaction that takes marks away, so that nobody ever sees neither marks nor the sweep they ask for.

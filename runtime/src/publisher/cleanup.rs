@@ -1,0 +1,81 @@
+//! Redis holds one generation's values only: what an earlier promotion left under keys that views no longer have is
+//! removed, once a turn, after every view was published as a whole. Until then readers disregard it.
+
+use redis::Script;
+use uuid::Uuid;
+
+use super::{PublishError, Publisher, RedisSink};
+use crate::fold::{Target, View};
+
+/// Keys looked through at a time: Redis is not held up, and publishing goes on in between.
+const SCANNED: usize = 1_000;
+
+/// `KEYS`: by turns, a hash that says which promotion it is of, and the key that goes with it. `ARGV`: the live
+/// promotion.
+const REMOVE_EARLIER: &str = "
+local removed = 0
+for i = 1, #KEYS, 2 do
+    local promotion = redis.call('HGET', KEYS[i], 'promotion')
+    if promotion and promotion < ARGV[1] then
+        redis.call('UNLINK', KEYS[i], KEYS[i + 1])
+        removed = removed + 1
+    end
+end
+return removed";
+
+/// How far this turn's removal is. A turn that failed is followed by one that begins anew.
+pub(super) enum Cleanup {
+    /// The view that is looked through, counted from the first, and where.
+    At { view: usize, cursor: u64 },
+    /// Nothing is left of other promotions.
+    Done,
+}
+
+impl Cleanup {
+    pub(super) const BEGINNING: Self = Self::At { view: 0, cursor: 0 };
+}
+
+impl Publisher {
+    /// Goes on with one chunk. Gives how many keys were removed, and at least one while there is more to look through.
+    pub(super) async fn clean_up(&mut self) -> Result<usize, PublishError> {
+        let (Cleanup::At { view: number, cursor }, Some(redis)) = (&self.cleanup, &self.redis) else { return Ok(0) };
+        let kept_in_redis = |view: &&View| matches!(view.target, Target::RedisHash | Target::RedisRanking);
+        let Some(view) = self.context.processor.views().filter(kept_in_redis).nth(*number) else {
+            self.cleanup = Cleanup::Done;
+            return Ok(0);
+        };
+        if !self.sweeps.are_whole(kept_in_redis) {
+            return Ok(0);
+        }
+        let (next, removed) = redis.remove_earlier(view, self.version.promotion, *cursor).await?;
+        let number = if next == 0 { number + 1 } else { *number };
+        self.cleanup = Cleanup::At { view: number, cursor: next };
+        Ok(removed.max(1))
+    }
+}
+
+impl RedisSink {
+    /// Removes some of a view's values of earlier promotions. Gives where to go on, 0 at the end, and how many those were.
+    async fn remove_earlier(&self, view: &View, live: Uuid, cursor: u64) -> Result<(u64, usize), PublishError> {
+        let mut connection = self.pool.get().await?;
+        let name = self.namespace.redis_key(view.name);
+        let (next, pairs) = if view.target == Target::RedisRanking {
+            (0, vec![(format!("{name}:stamp"), name)])
+        } else {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(format!("{name}:*")).arg("COUNT").arg(SCANNED).arg("TYPE").arg("hash");
+            let (next, found): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
+            (next, found.into_iter().map(|key| (key.clone(), key)).collect())
+        };
+        if pairs.is_empty() {
+            return Ok((next, 0));
+        }
+        let script = Script::new(REMOVE_EARLIER);
+        let mut call = script.prepare_invoke();
+        for (stamp, value) in pairs {
+            call.key(stamp).key(value);
+        }
+        let removed: usize = call.arg(live.to_string()).invoke_async(&mut connection).await?;
+        Ok((next, removed))
+    }
+}
