@@ -179,7 +179,11 @@ fn peak_memory_kib(process: &Child) -> anyhow::Result<u64> {
     Ok(kib.trim().parse()?)
 }
 
-async fn stop(mut process: Child) -> anyhow::Result<ExitStatus> {
+/// Asks a process to stop, and says how it ended.
+///
+/// # Errors
+/// When it has ended already, or does not stop in time.
+pub async fn stop(mut process: Child) -> anyhow::Result<ExitStatus> {
     let id = process.id().context("it has ended")?;
     let pid = Pid::from_raw(i32::try_from(id)?).context("it has ended")?;
     kill_process(pid, Signal::TERM)?;

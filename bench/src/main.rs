@@ -2,6 +2,7 @@
 
 mod case;
 mod fold;
+mod latency;
 mod limits;
 mod rebuild;
 mod report;
@@ -15,6 +16,7 @@ use runtime::shutdown::Shutdown;
 use runtime::telemetry::{LogFormat, init_logging};
 
 use self::case::{CASES, Case};
+use self::latency::LatencyArguments;
 use self::rebuild::RebuildArguments;
 
 /// Jangbogo's benchmarks, each beside the raw limits of the machine it runs on
@@ -31,6 +33,8 @@ enum Benchmark {
     Fold(FoldArguments),
     /// Rebuilds projections from millions of order lines, beside the machine's limits and other stream processors
     Rebuild(RebuildArguments),
+    /// Times events from Kafka to the query service's answers, in a busy shop and while it is rebuilt
+    Latency(LatencyArguments),
     /// Removes the logs that `rebuild` keeps for its next run
     Clean,
     /// The process under test of a case that is no processor of the pipeline
@@ -91,6 +95,10 @@ async fn main() -> anyhow::Result<()> {
         }
         Benchmark::Rebuild(arguments) => {
             let report = unless_interrupted(rebuild::run(&arguments)).await?;
+            println!("{}", if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
+        }
+        Benchmark::Latency(arguments) => {
+            let report = unless_interrupted(latency::run(&arguments)).await?;
             println!("{}", if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
         }
         Benchmark::Clean => rebuild::clean().await?,

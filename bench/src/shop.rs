@@ -81,7 +81,8 @@ impl Shop {
 
     async fn import_with(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let mut command = self.command(sibling("jangbogo")?);
-        let status = command.args(["events", "import"]).args(arguments).status().await.context("cannot run jangbogo")?;
+        let status =
+            command.args(["events", "import"]).args(arguments).status().await.context("cannot run jangbogo")?;
         ensure!(status.success(), "jangbogo events import ended with {status}");
         Ok(())
     }

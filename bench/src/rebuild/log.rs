@@ -39,14 +39,21 @@ pub async fn filled(lines: u64) -> anyhow::Result<Shop> {
     wait_until_removed(&name).await?;
     let shop = Shop::named(&name).await?;
     eprintln!("filling {name}");
+    fill(&shop, lines).await?;
+    mark_complete(&shop.connections)?;
+    Ok(shop)
+}
+
+/// Fills an empty shop with the demo shop's catalogue and so many years of its orders that they have these lines.
+///
+/// # Errors
+/// When the demo shop cannot be read, or Kafka is away or refuses.
+pub async fn fill(shop: &Shop, lines: u64) -> anyhow::Result<()> {
     shop.import_unmoved().await?;
     let year = read_year(&shop.connections)?;
     let lines_of_year: u64 = year.iter().map(lines_of).sum();
     ensure!(lines_of_year > 0, "the demo shop holds no orders");
-    let repetitions = lines.div_ceil(lines_of_year);
-    produce(&shop.connections, &year, repetitions)?;
-    mark_complete(&shop.connections)?;
-    Ok(shop)
+    produce(&shop.connections, &year, lines.div_ceil(lines_of_year))
 }
 
 /// Removes every namespace that was filled, and says which.
@@ -94,12 +101,8 @@ async fn remove_groups(connections: &Connections) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> = connections.kafka_client("bench").create()?;
     let groups = admin.inner().fetch_group_list(None, ANSWER_LIMIT).context("kafka does not list its groups")?;
     let prefix = connections.namespace.group("");
-    let names: Vec<&str> = groups
-        .groups()
-        .iter()
-        .map(rdkafka::groups::GroupInfo::name)
-        .filter(|name| name.starts_with(&prefix))
-        .collect();
+    let names: Vec<&str> =
+        groups.groups().iter().map(rdkafka::groups::GroupInfo::name).filter(|name| name.starts_with(&prefix)).collect();
     if !names.is_empty() {
         admin.delete_groups(&names, &AdminOptions::new()).await.context("cannot delete groups")?;
     }

@@ -17,7 +17,9 @@ use sqlx::postgres::PgConnection;
 
 pub use self::contestant::Contestant;
 use self::contestant::Role;
+pub use self::log::fill;
 use self::peers::Peers;
+pub use self::process::run as run_program;
 pub use self::report::Report;
 use self::rows::{Rows, Sums};
 use crate::limits::{ORDER_TOPICS, drain_topics};
@@ -148,7 +150,7 @@ async fn compete(
             let processor = contestant.name();
             let mut command = shop.command(sibling("replay")?);
             command.args(["rebuild", &processor, "--json"]);
-            let ended = process::run(&mut command, limit).await?;
+            let ended = run_program(&mut command, limit).await?;
             let schema = newest_generation(&mut database, &processor).await?;
             let sums = match contestant {
                 Contestant::Analytics => Some(Sums::of_schema(&mut database, &schema).await?),

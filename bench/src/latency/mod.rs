@@ -1,0 +1,233 @@
+//! How soon an event in Kafka shows in what the query service answers, while the shop is busy.
+
+mod load;
+mod probe;
+mod report;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use self::load::Load;
+use self::probe::{Probe, Prober};
+pub use self::report::Report;
+use self::report::{During, RebuildOutcome};
+use crate::fold::stop;
+use crate::rebuild::fill;
+use crate::shop::{Shop, build_programs, sibling};
+
+/// How long the processors may take to fold the log that is there before.
+const SETTLE_LIMIT: Duration = Duration::from_mins(15);
+/// How long every request but a probe's may take.
+const REQUEST_LIMIT: Duration = Duration::from_secs(20);
+/// How long load runs before it is measured.
+const WARM_UP: Duration = Duration::from_secs(5);
+/// How long probes that are under way may take at the end.
+const PROBE_LIMIT: Duration = Duration::from_secs(20);
+/// What runs, besides the query service.
+const PROCESSORS: [&str; 2] = ["analytics", "recommendation"];
+
+/// What is measured, and how it is shown.
+#[derive(Args, Clone, Debug)]
+pub struct LatencyArguments {
+    /// Events a second: one order to four views
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(5..=100_000))]
+    rate: u32,
+    /// How long is measured
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=3_600))]
+    seconds: u32,
+    /// Events a second that are looked for in the query service's answers
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+    probes: u32,
+    /// At least so many order lines are in the log before
+    #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    lines: u64,
+    /// Rebuild analytics and recommendation during the second half, as often as that takes; a rebuild is waited for
+    #[arg(long)]
+    while_rebuilding: bool,
+    /// The longest that a rebuild is waited for, in seconds
+    #[arg(long, default_value_t = 600)]
+    limit: u64,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Measures, and removes what that left behind.
+///
+/// # Errors
+/// When a server is away, or a program under test ends or does not settle.
+pub async fn run(arguments: &LatencyArguments) -> anyhow::Result<Report> {
+    let programs = ["jangbogo", "query", "replay"];
+    build_programs(&[&programs[..], &PROCESSORS].concat()).await?;
+    let shop = Shop::open().await?;
+    let report = measure(&shop, arguments).await;
+    let closed = shop.close().await;
+    let report = report?;
+    closed?;
+    Ok(report)
+}
+
+async fn measure(shop: &Shop, arguments: &LatencyArguments) -> anyhow::Result<Report> {
+    fill(shop, arguments.lines).await?;
+    let mut services = Services::start(shop)?;
+    let base = services.address();
+    let settled = tokio::time::timeout(SETTLE_LIMIT, services.settle()).await;
+    settled.context("the processors do not fold the log in time")??;
+    eprintln!("the log is folded; {} events a second from now on", arguments.rate);
+
+    let load = Load::start(&shop.connections, arguments.rate)?;
+    let prober = Prober::new(&base, load.products())?;
+    tokio::time::sleep(WARM_UP).await;
+    let measured = drive(shop, arguments, &prober, load.sender()).await;
+    let load = load.stop().await?;
+    services.ensure_running()?;
+    services.stop().await?;
+    let (probes, rebuilds) = measured?;
+    Ok(Report::new(arguments.rate, load, &probes, rebuilds))
+}
+
+/// Sends probes at their rate for as long as is measured, and rebuilds meanwhile if that is asked for.
+async fn drive(
+    shop: &Shop,
+    arguments: &LatencyArguments,
+    prober: &Prober,
+    sender: load::Sender,
+) -> anyhow::Result<(Vec<Probe>, Vec<RebuildOutcome>)> {
+    let whole = Duration::from_secs(arguments.seconds.into());
+    let started = Instant::now();
+    let rebuild_at = started + whole / 2;
+    let enough = CancellationToken::new();
+    let rebuilding = async {
+        if !arguments.while_rebuilding {
+            tokio::time::sleep(whole).await;
+            enough.cancel();
+            return Ok(Vec::new());
+        }
+        tokio::time::sleep(whole / 2).await;
+        let rebuilt = rebuild_until(shop, started + whole, Duration::from_secs(arguments.limit)).await;
+        enough.cancel();
+        rebuilt
+    };
+    let probing = async {
+        let mut tick = tokio::time::interval(Duration::from_secs(1) / arguments.probes);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut under_way = JoinSet::new();
+        let mut number = 0_u64;
+        loop {
+            tokio::select! {
+                () = enough.cancelled() => break,
+                _ = tick.tick() => {}
+            }
+            let is_rebuilding = arguments.while_rebuilding && Instant::now() >= rebuild_at;
+            let during = if is_rebuilding { During::Rebuild } else { During::Load };
+            under_way.spawn(prober.clone().probe(number, during, sender.clone()));
+            number += 1;
+        }
+        let mut probes = Vec::new();
+        let gathered = tokio::time::timeout(PROBE_LIMIT, async {
+            while let Some(probe) = under_way.join_next().await {
+                probes.push(probe??);
+            }
+            anyhow::Ok(())
+        });
+        gathered.await.context("probes do not end")??;
+        anyhow::Ok(probes)
+    };
+    let (rebuilds, probes) = tokio::join!(rebuilding, probing);
+    Ok((probes?, rebuilds?))
+}
+
+/// Rebuilds again and again until the time is up; the first time to its end.
+async fn rebuild_until(shop: &Shop, until: Instant, limit: Duration) -> anyhow::Result<Vec<RebuildOutcome>> {
+    let mut outcomes = Vec::new();
+    while outcomes.is_empty() || Instant::now() < until {
+        let mut command = shop.command(sibling("replay")?);
+        command.arg("rebuild").args(PROCESSORS).arg("--json");
+        let ended = crate::rebuild::run_program(&mut command, limit).await;
+        let failed = ended.is_err();
+        match &ended {
+            Ok(ended) => eprintln!("a rebuild took {:.2} s", ended.took.as_secs_f64()),
+            Err(error) => eprintln!("a rebuild failed: {error:#}"),
+        }
+        outcomes.push(ended.map(|ended| ended.took.as_secs_f64()).map_err(|error| format!("{error:#}")));
+        if failed {
+            break;
+        }
+    }
+    Ok(outcomes)
+}
+
+/// The processors and the query service.
+struct Services {
+    processes: Vec<(&'static str, Child)>,
+    address: SocketAddr,
+    client: reqwest::Client,
+}
+
+impl Services {
+    fn start(shop: &Shop) -> anyhow::Result<Self> {
+        // Free now; nobody else on this machine asks for ports by number.
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let mut processes = Vec::new();
+        for name in PROCESSORS {
+            processes.push((name, spawn(name, &mut shop.command(sibling(name)?))?));
+        }
+        let mut query = shop.command(sibling("query")?);
+        processes.push(("query", spawn("query", query.args(["--listen", &address.to_string()]))?));
+        Ok(Self { processes, address, client: reqwest::Client::builder().timeout(REQUEST_LIMIT).build()? })
+    }
+
+    /// Where the query service answers.
+    fn address(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Waits until everything in the log is folded and published.
+    async fn settle(&mut self) -> anyhow::Result<()> {
+        loop {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            self.ensure_running()?;
+            let mut settled = true;
+            for name in PROCESSORS {
+                let url = format!("{}/v1/pipeline/{name}", self.address());
+                let Ok(answer) = self.client.get(url).send().await else {
+                    settled = false;
+                    continue;
+                };
+                let state: serde_json::Value = answer.json().await.unwrap_or_default();
+                settled &= state["settled"].as_bool().unwrap_or(false);
+            }
+            if settled {
+                return Ok(());
+            }
+        }
+    }
+
+    fn ensure_running(&mut self) -> anyhow::Result<()> {
+        for (name, process) in &mut self.processes {
+            if let Some(status) = process.try_wait()? {
+                bail!("{name} ended with {status}; its log is above");
+            }
+        }
+        Ok(())
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        for (name, process) in self.processes {
+            let status = stop(process).await.context(name)?;
+            ensure!(status.success(), "{name} ended with {status}");
+        }
+        Ok(())
+    }
+}
+
+fn spawn(name: &str, command: &mut Command) -> anyhow::Result<Child> {
+    command.spawn().with_context(|| format!("cannot start {name}"))
+}

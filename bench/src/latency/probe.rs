@@ -1,0 +1,102 @@
+//! One event, and how long the query service does not know of it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, ensure};
+use chrono::{DateTime, Utc};
+use events::{MemberId, ProductId};
+use rdkafka::Timestamp;
+use serde_json::Value;
+
+use super::load::{Sender, order, view};
+use super::report::{During, Seen};
+
+/// How often is asked.
+const POLL_INTERVAL: Duration = Duration::from_millis(3);
+/// An event that is not seen after this time counts as lost.
+const SEEN_LIMIT: Duration = Duration::from_secs(15);
+
+/// An event of a member nobody had heard of.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    /// What else went on.
+    pub during: During,
+    /// Where it was looked for.
+    pub seen: Seen,
+    /// From its append to Kafka's log to the answer it is in; none if it was never seen.
+    pub latency: Option<Duration>,
+    /// Answers that were errors.
+    pub errors: u64,
+}
+
+/// Sends events and looks for them. Clones share their connections.
+#[derive(Clone)]
+pub struct Prober {
+    client: reqwest::Client,
+    base: Arc<str>,
+    products: Arc<[ProductId]>,
+}
+
+impl Prober {
+    /// Asks the query service at an address.
+    pub fn new(base: &str, products: Arc<[ProductId]>) -> anyhow::Result<Self> {
+        Ok(Self { client: reqwest::Client::builder().timeout(SEEN_LIMIT).build()?, base: base.into(), products })
+    }
+
+    /// Sends one event: in turn an order, which the member's pattern shows, and a view, which their recommendations do.
+    pub async fn probe(self, number: u64, during: During, sender: Sender) -> anyhow::Result<Probe> {
+        let member = format!("probe-{number}");
+        let member_id = MemberId::new(&*member)?;
+        let index = usize::try_from(number)? % self.products.len();
+        let product_id = self.products[index].clone();
+        let (seen, event, url) = if number % 2 == 0 {
+            let url = format!("{}/v1/members/{member}/purchase-pattern", self.base);
+            (Seen::Order, order(Some(member_id), [product_id])?, url)
+        } else {
+            let url = format!("{}/v1/members/{member}/recommendations?limit=1", self.base);
+            (Seen::View, view(member_id, product_id), url)
+        };
+        let delivery = sender.send(&event)?.await.context("the producer stopped")?;
+        let delivery = delivery.map_err(|(error, _)| error).context("kafka refused an event")?;
+        let appended = match delivery.timestamp {
+            Timestamp::LogAppendTime(milliseconds) | Timestamp::CreateTime(milliseconds) => {
+                DateTime::from_timestamp_millis(milliseconds).context("an append time out of range")?
+            }
+            Timestamp::NotAvailable => Utc::now(),
+        };
+        let (mut errors, mut latency) = (0, None);
+        let give_up = appended + SEEN_LIMIT;
+        while Utc::now() < give_up {
+            match self.is_seen(seen, &url).await {
+                Ok(true) => {
+                    // What Kafka stamps in whole milliseconds may lie a part of one ahead.
+                    latency = Some((DateTime::<Utc>::from(SystemTime::now()) - appended).to_std().unwrap_or_default());
+                    break;
+                }
+                Ok(false) => {}
+                Err(_) => errors += 1,
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        Ok(Probe { during, seen, latency, errors })
+    }
+
+    async fn is_seen(&self, seen: Seen, url: &str) -> anyhow::Result<bool> {
+        let answer = self.client.get(url).send().await?;
+        match seen {
+            Seen::Order => {
+                if answer.status() == reqwest::StatusCode::NOT_FOUND {
+                    return Ok(false);
+                }
+                let pattern: Value = answer.error_for_status()?.json().await?;
+                ensure!(pattern["orders"] == 1, "another order of the same member");
+                Ok(true)
+            }
+            Seen::View => {
+                let list: Value = answer.error_for_status()?.json().await?;
+                Ok(list["basis"] == "history")
+            }
+        }
+    }
+}

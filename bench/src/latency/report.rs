@@ -1,0 +1,171 @@
+//! How soon events were seen, for people and programs.
+
+use std::fmt::Write as _;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+
+use super::load::Produced;
+use super::probe::Probe;
+
+/// What went on while an event was on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum During {
+    /// Events at their rate.
+    Load,
+    /// A rebuild as well.
+    Rebuild,
+}
+
+/// Which answer an event is seen in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen {
+    /// An order in the member's purchase pattern.
+    Order,
+    /// A view in the member's recommendations.
+    View,
+}
+
+/// How long a rebuild took, in seconds, or what went wrong.
+pub type RebuildOutcome = Result<f64, String>;
+
+/// All of it.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Asked for.
+    rate: u32,
+    /// Reached.
+    events_per_second: f64,
+    rows: Vec<Row>,
+    /// How long each rebuild took, in seconds.
+    rebuild_seconds: Vec<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    /// The 99th percentile of all events during a rebuild as a multiple of that before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p99_ratio: Option<f64>,
+}
+
+/// Events of one kind: milliseconds from their append to Kafka to the answer they are in.
+#[derive(Debug, Serialize)]
+struct Row {
+    during: During,
+    /// None for all.
+    seen: Option<Seen>,
+    probes: usize,
+    p50_ms: f64,
+    p95_ms: f64,
+    p99_ms: f64,
+    max_ms: f64,
+}
+
+impl Report {
+    /// Of these probes.
+    pub fn new(rate: u32, load: Produced, probes: &[Probe], rebuilds: Vec<RebuildOutcome>) -> Self {
+        let mut rows = Vec::new();
+        for during in [During::Load, During::Rebuild] {
+            for seen in [None, Some(Seen::Order), Some(Seen::View)] {
+                let of_row = |probe: &&Probe| probe.during == during && seen.is_none_or(|seen| probe.seen == seen);
+                rows.extend(row(during, seen, probes.iter().filter(of_row)));
+            }
+        }
+        let mut warnings = Vec::new();
+        let lost = probes.iter().filter(|probe| probe.latency.is_none()).count();
+        if lost > 0 {
+            warnings.push(format!("{lost} events were never seen"));
+        }
+        let errors: u64 = probes.iter().map(|probe| probe.errors).sum();
+        if errors > 0 {
+            warnings.push(format!("{errors} answers were errors"));
+        }
+        let mut rebuild_seconds = Vec::new();
+        for rebuild in rebuilds {
+            match rebuild {
+                Ok(seconds) => rebuild_seconds.push(seconds),
+                Err(error) => warnings.push(format!("a rebuild failed: {error}")),
+            }
+        }
+        let p99 = |during: During| rows.iter().find(|row| row.during == during).map(|row| row.p99_ms);
+        let p99_ratio = p99(During::Rebuild).zip(p99(During::Load)).map(|(rebuild, load)| rebuild / load);
+        let events_per_second = as_float(load.events) / load.took.as_secs_f64();
+        Self { rate, events_per_second, rows, rebuild_seconds, warnings, p99_ratio }
+    }
+
+    /// As a table.
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{:.0} of {} events a second\n\n", self.events_per_second, self.rate);
+        let mut table = Table::new();
+        table.load_preset(NOTHING).set_header(["", "probes", "p50", "p95", "p99", "longest"]);
+        for Row { during, seen, probes, p50_ms, p95_ms, p99_ms, max_ms } in &self.rows {
+            let during = match during {
+                During::Load => "",
+                During::Rebuild => "while rebuilding: ",
+            };
+            let seen = match seen {
+                None => "all",
+                Some(Seen::Order) => "order → purchase pattern",
+                Some(Seen::View) => "view → recommendations",
+            };
+            table.add_row([
+                format!("{during}{seen}"),
+                probes.to_string(),
+                format!("{p50_ms:.0} ms"),
+                format!("{p95_ms:.0} ms"),
+                format!("{p99_ms:.0} ms"),
+                format!("{max_ms:.0} ms"),
+            ]);
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{table}");
+        for seconds in &self.rebuild_seconds {
+            let _ = write!(text, "\na rebuild took {seconds:.2} s");
+        }
+        if let Some(ratio) = self.p99_ratio {
+            let _ = write!(text, "\np99 while rebuilding is {ratio:.2} × that before");
+        }
+        for warning in &self.warnings {
+            let _ = write!(text, "\nwarning: {warning}");
+        }
+        text
+    }
+}
+
+fn row<'a>(during: During, seen: Option<Seen>, probes: impl Iterator<Item = &'a Probe>) -> Option<Row> {
+    let mut latencies: Vec<f64> =
+        probes.filter_map(|probe| probe.latency).map(|latency| latency.as_secs_f64() * 1_000.0).collect();
+    latencies.sort_unstable_by(f64::total_cmp);
+    let max_ms = *latencies.last()?;
+    let at = |percent| percentile(&latencies, percent);
+    Some(Row { during, seen, probes: latencies.len(), p50_ms: at(50), p95_ms: at(95), p99_ms: at(99), max_ms })
+}
+
+/// The smallest value that so many percent of the values do not exceed.
+fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of events is far below 2^52")]
+fn as_float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percentile;
+
+    #[test]
+    fn a_percentile_is_a_value_that_was_measured() {
+        let values: Vec<f64> = (1..=200).map(f64::from).collect();
+        for (percent, expected) in [(50, 100.0), (95, 190.0), (99, 198.0), (100, 200.0)] {
+            assert!((percentile(&values, percent) - expected).abs() < f64::EPSILON);
+        }
+        assert!((percentile(&values[..1], 99) - 1.0).abs() < f64::EPSILON);
+    }
+}
