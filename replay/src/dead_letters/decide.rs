@@ -27,11 +27,9 @@ Examples:
   jangbogo replay dead-letters requeue --all-matching --topic order-completed --cause 'version 2'
   jangbogo replay dead-letters requeue --all-matching --group analytics --yes
 
-A record that would only be refused again stays where it is, with the cause; --unchecked sends it all the same. Exits 1
-if a record was not requeued.")]
+A record that would only be refused again is left alone and the cause is told; --unchecked sends it all the same.
+Exits 1 if a record was not requeued.")]
 pub struct RequeueArguments {
-    #[command(flatten)]
-    chosen: Chosen,
     /// Send records even if this program would refuse them again
     #[arg(long)]
     unchecked: bool,
@@ -41,6 +39,8 @@ pub struct RequeueArguments {
     /// Why: it stands in the event
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     reason: Option<Reason>,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 /// Gives refused records up
@@ -55,14 +55,14 @@ Examples:
 
 Exits 1 if a dead letter was not discarded.")]
 pub struct DiscardArguments {
-    #[command(flatten)]
-    chosen: Chosen,
     /// Discard even what was requeued or discarded before
     #[arg(long)]
     again: bool,
     /// Why: it stands in the event
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     reason: Option<Reason>,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 fn parse_reason(text: &str) -> Result<Reason, String> {

@@ -27,11 +27,11 @@ Examples:
 
 The time is when the record was appended to its own topic.")]
 pub struct ListArguments {
-    #[command(flatten)]
-    filter: Filter,
     /// Print a JSON object for each, with the whole cause and what was decided
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 /// Shows all there is of dead letters: cause, headers, key and value

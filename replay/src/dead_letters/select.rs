@@ -114,7 +114,7 @@ pub struct Filter {
     /// Those that stand on this topic, without namespace
     #[arg(long, value_parser = parse_topic)]
     topic: Option<Topic>,
-    /// Those of which this became; open ones if none is given
+    /// Those with this status; open ones if none is given
     #[arg(long, value_enum)]
     status: Option<Status>,
     /// Those whose cause contains this, in large or small letters
