@@ -1,6 +1,8 @@
 //! The publisher: copies views of committed rows to Redis and Elasticsearch, and again when they have lost them.
 
+mod audit;
 mod cleanup;
+mod copies;
 mod elasticsearch;
 mod redis;
 mod round;
@@ -27,6 +29,8 @@ use crate::retry::Backoff;
 use crate::store::Live;
 use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
 
+pub use self::audit::{Audit, Difference, audit};
+pub use self::copies::Found;
 pub(crate) use self::elasticsearch::client as search_client;
 pub use self::elasticsearch::{drop_indexes, index_name};
 pub(crate) use self::redis::pool as redis_pool;
@@ -76,6 +80,9 @@ pub enum PublishError {
     /// A store was emptied or replaced since the round began; all is published again.
     #[error("{0} is not the one that was published to before")]
     OtherIncarnation(&'static str),
+    /// What was published is of another promotion now.
+    #[error("another generation went live meanwhile: audit that one")]
+    OtherPromotion,
 }
 
 /// Which stores a generation is published to.
@@ -156,7 +163,7 @@ pub async fn run(mut context: PublisherContext, stop: CancellationToken) {
 
 fn report(context: &PublisherContext, error: &PublishError) {
     let server = match error {
-        PublishError::Postgres(_) => "postgres",
+        PublishError::Postgres(_) | PublishError::OtherPromotion => "postgres",
         PublishError::Redis(_) | PublishError::RedisPool(_) | PublishError::OtherIncarnation(redis::STORE) => {
             context.redis_check.failing(causes(error));
             "redis"

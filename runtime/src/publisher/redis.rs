@@ -149,7 +149,7 @@ fn stamp(call: &mut redis::ScriptInvocation<'_>, incarnation: Option<&str>, vers
 }
 
 /// Scores and products of a ranking's value.
-fn ranked(entry: &Entry) -> Vec<(f64, String)> {
+pub(super) fn ranked(entry: &Entry) -> Vec<(f64, String)> {
     let items = entry.value.as_ref().and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
     items
         .iter()

@@ -19,7 +19,7 @@ pub struct Rows {
 }
 
 impl Rows {
-    pub(super) async fn begin(pool: &PgPool, generation: &Generation) -> Result<Self, sqlx::Error> {
+    pub(crate) async fn begin(pool: &PgPool, generation: &Generation) -> Result<Self, sqlx::Error> {
         // One round trip. The name was made by this program: a processor's name and hexadecimal digits.
         let begin = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = {}, public",
