@@ -197,7 +197,17 @@ impl Shop {
         let timeout = Duration::from_secs(10);
         let metadata = consumer.fetch_metadata(Some(kafka_topic), timeout).unwrap();
         let partitions = metadata.topics()[0].partitions();
-        let end = |partition: i32| consumer.fetch_watermarks(kafka_topic, partition, timeout).unwrap().1;
+        let end = |partition: i32| {
+            let asked = Instant::now();
+            loop {
+                match consumer.fetch_watermarks(kafka_topic, partition, timeout) {
+                    Ok((_, end)) => return end,
+                    // A topic that was just created has no leaders yet.
+                    Err(error) => assert!(asked.elapsed() < timeout, "{kafka_topic}/{partition}: {error}"),
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        };
         partitions.iter().map(|partition| end(partition.id())).collect()
     }
 

@@ -1,7 +1,8 @@
 //! A partition's file: zstd over lines, with the SHA-256 of the lines.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Write};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -94,7 +95,13 @@ fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> anyhow::Error {
 }
 
 fn hexadecimal(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest = hash.finalize();
+    let mut text = String::with_capacity(2 * digest.len());
+    for byte in digest {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// Reads a file's records in order.
@@ -112,7 +119,7 @@ impl FileReader {
     /// When it cannot be opened.
     pub fn open(directory: &Path, file: &ExportedFile) -> anyhow::Result<Self> {
         let path = directory.join(&file.name);
-        let open = || Ok::<_, io::Error>(zstd::Decoder::new(File::open(&path)?)?);
+        let open = || zstd::Decoder::new(File::open(&path)?);
         let decoder = open().with_context(|| format!("cannot read {}", path.display()))?;
         Ok(Self { text: BufReader::with_capacity(1 << 17, decoder), path, line: Vec::new(), lines: 0 })
     }
