@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use runtime::config::Connections;
 use runtime::process::{self, ProcessorArgs};
 use runtime::shutdown::Shutdown;
-use runtime::telemetry::{LogFormat, init_logging};
+use runtime::telemetry::{LevelFilter, LogFormat, init_logging};
 
 use self::case::{CASES, Case};
 use self::latency::LatencyArguments;
@@ -103,7 +103,7 @@ async fn main() -> anyhow::Result<()> {
         }
         Benchmark::Clean => rebuild::clean().await?,
         Benchmark::Processor(arguments) => {
-            init_logging(arguments.case.name, LogFormat::Text)?;
+            init_logging(arguments.case.name, LevelFilter::INFO, LogFormat::Text)?;
             let shutdown = Shutdown::on_signals()?;
             process::run(arguments.case.processor, arguments.connections, arguments.processor, shutdown).await?;
         }

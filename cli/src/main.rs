@@ -10,10 +10,10 @@ mod topology;
 
 use std::process::ExitCode;
 
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use ::stack::connections;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use runtime::config::Connections;
-use runtime::telemetry::{LogFormat, causes, init_logging};
+use runtime::telemetry::{LevelFilter, LogFormat, causes, init_logging};
 
 /// The recommendation brain of an online shop: an event-sourced pipeline on Apache Kafka
 #[derive(Debug, Parser)]
@@ -87,11 +87,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
-    let process_name = match &cli.command {
-        Command::Run(command) => command.process_name(),
-        _ => "jangbogo",
+    let (process_name, level) = match &cli.command {
+        Command::Run(command) => (command.process_name(), LevelFilter::INFO),
+        // It says by itself how far it is.
+        Command::Replay(_) => ("replay", LevelFilter::WARN),
+        _ => ("jangbogo", LevelFilter::INFO),
     };
-    init_logging(process_name, cli.log_format)?;
+    init_logging(process_name, level, cli.log_format)?;
     let connections = connections::with_stack(matches, &cli.connections)?;
     match cli.command {
         Command::Stack(command) => stack::run(command, &connections::stack_options(matches, &cli.connections)?).await,

@@ -56,7 +56,8 @@ impl Job {
     /// A connection of its own, whose transactions may wait for work elsewhere.
     pub async fn connect(&self) -> Result<PgConnection, ReplayError> {
         let options = database::options(&self.connections, "replay")?;
-        Ok(options.options([("idle_in_transaction_session_timeout", "0")]).connect().await?)
+        let settings = [("idle_in_transaction_session_timeout", "0"), ("client_min_messages", "warning")];
+        Ok(options.options(settings).connect().await?)
     }
 
     /// The live generation, if there is one.

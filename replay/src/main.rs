@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use replay::Command;
 use runtime::config::Connections;
-use runtime::telemetry::{LogFormat, causes, init_logging};
+use runtime::telemetry::{LevelFilter, LogFormat, causes, init_logging};
 
 /// Rebuilds projections from the log while the shop stays open
 #[derive(Debug, Parser)]
@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let run = async {
-        init_logging("replay", cli.log_format)?;
+        init_logging("replay", LevelFilter::WARN, cli.log_format)?;
         let connections = stack::connections::with_stack(&matches, &cli.connections)?;
         replay::run(cli.command, connections).await
     };

@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser};
 
 use crate::config::Connections;
 use crate::shutdown::Shutdown;
-use crate::telemetry::{LogFormat, causes, init_logging};
+use crate::telemetry::{LevelFilter, LogFormat, causes, init_logging};
 
 /// What a program is told: its own settings, and those that all share.
 #[derive(Parser, Clone, Debug)]
@@ -54,6 +54,6 @@ where
     Failure: Into<Box<dyn Error + Send + Sync>>,
 {
     let Arguments { own, connections, log_format } = Arguments::<Own>::from_arg_matches(matches)?;
-    init_logging(name, log_format)?;
+    init_logging(name, LevelFilter::INFO, log_format)?;
     run(own, connections, Shutdown::on_signals()?).await.map_err(Into::into)
 }

@@ -33,13 +33,13 @@ pub enum LoggingError {
     AlreadySet(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Sends logs of this process to stderr, filtered by `RUST_LOG` (`info` if unset).
+/// Sends logs of this process to stderr, filtered by `RUST_LOG`, or from a level on if that is unset.
 ///
 /// # Errors
 /// When `RUST_LOG` is no filter, or logging was set up before.
-pub fn init_logging(process: &str, format: LogFormat) -> Result<(), LoggingError> {
+pub fn init_logging(process: &str, level: LevelFilter, format: LogFormat) -> Result<(), LoggingError> {
     let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
+        .with_default_directive(level.into())
         .from_env()
         .map_err(|error| LoggingError::Filter(Box::new(error)))?;
     let subscriber = tracing_subscriber::fmt()

@@ -14,6 +14,7 @@ pub use logging::{LogFormat, LoggingError, init_logging};
 pub use metrics::{BATCH_BUCKETS, Kind, Metrics, ProcessorMetrics, SECONDS_BUCKETS};
 pub use prometheus::Error as MetricsError;
 pub use readiness::{CheckHandle, CheckReport, Readiness, ReadinessReport};
+pub use tracing::level_filters::LevelFilter;
 
 /// A process's metrics and readiness. Clones share both.
 #[derive(Clone, Debug)]
