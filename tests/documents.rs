@@ -10,3 +10,15 @@ fn the_picture_in_the_architecture_is_the_topology() {
     let page = include_str!("../ARCHITECTURE.md");
     assert!(page.contains(picture.trim_end()), "put this into ARCHITECTURE.md:\n{picture}");
 }
+
+#[test]
+fn schemas_and_topology_are_those_of_the_code() {
+    for arguments in [&["events", "schemas", "--check"][..], &["topology", "check"]] {
+        let checked = Command::new(env!("CARGO_BIN_EXE_jangbogo"))
+            .args(arguments)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(checked.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&checked.stderr));
+    }
+}
