@@ -19,7 +19,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use crate::error::ReplayError;
 use crate::job::Job;
 use crate::progress::Board;
-use crate::rebuild::Ending;
+use crate::rebuild::{Ending, Verified};
 
 /// Which projections.
 #[derive(Args, Clone, Debug)]
@@ -209,23 +209,41 @@ pub async fn verify(arguments: &VerifyArguments, connections: &Connections) -> a
     let mut differing = Vec::new();
     for job in arguments.speed.jobs(connections, &arguments.chosen.processors())? {
         let found = persist(&job, || job.verify()).await?;
-        if found.is_empty() {
+        if found.is_equal() {
             job.progress.finish("equal", "what is served is what the log says");
             continue;
         }
         differing.push(job.processor.name);
-        for difference in &found {
-            if arguments.speed.json {
-                println!("{}", json!({ "projection": job.processor.name, "difference": difference }));
-            } else {
-                println!("{}: {}", job.processor.name, difference.to_text());
-            }
-        }
-        let kept = format!("the fresh fold is kept: `replay promote {}` serves it", job.processor.name);
-        job.progress.finish("differs", &kept);
+        say_what_differs(&job, &found, arguments.speed.json);
     }
     anyhow::ensure!(differing.is_empty(), "{} is not what the log says", differing.join(", "));
     Ok(())
+}
+
+fn say_what_differs(job: &Job, Verified { rows, published }: &Verified, json: bool) {
+    let name = job.processor.name;
+    if json {
+        println!("{}", json!({ "projection": name, "rows": rows, "published": published }));
+    } else {
+        for difference in rows {
+            println!("{name}: {}", difference.to_text());
+        }
+        for difference in &published.samples {
+            let publisher::Difference { store, view, key, expected, found } = difference;
+            let expected = expected.as_ref().map_or_else(|| "no such key".to_owned(), ToString::to_string);
+            println!("{name}: {store} {view}:{key}\n    rows      {expected}\n    published {found}");
+        }
+        if published.unsettled > 0 {
+            println!("{name}: {} values are still to be published: does the processor run?", published.unsettled);
+        }
+    }
+    if !rows.is_empty() {
+        job.progress.say(&format!("the fresh fold is kept: `replay promote {name}` serves it"));
+    }
+    let counted = rows.iter().map(|difference| difference.rows).sum::<usize>();
+    let checked =
+        format!("{counted} rows and {} of {} published values differ", published.differing, published.checked);
+    job.progress.finish("differs", &checked);
 }
 
 pub async fn at(arguments: &AtArguments, connections: &Connections) -> anyhow::Result<()> {

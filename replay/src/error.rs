@@ -1,5 +1,6 @@
 //! Why a replay did not do what it was asked for.
 
+use runtime::publisher::PublishError;
 use runtime::replay::{FoldError, LogError};
 use runtime::store::PromotionError;
 
@@ -18,6 +19,9 @@ pub enum ReplayError {
     /// The cut-over did not happen.
     #[error("the generation did not go live")]
     Promotion(#[from] PromotionError),
+    /// Published values cannot be read.
+    #[error("what is published cannot be compared")]
+    Published(#[from] PublishError),
     /// Another replay is at work.
     #[error("another replay is working on generation {0}")]
     Busy(String),
@@ -40,6 +44,7 @@ impl ReplayError {
             Self::Postgres(error) | Self::Promotion(PromotionError::Postgres(error)) => {
                 runtime::database::is_away(error)
             }
+            Self::Published(error) => !matches!(error, PublishError::Answer(_)),
             Self::Log(error) => error.is_temporary(),
             Self::Fold(error) => error.is_temporary(),
             Self::StagingLost => true,

@@ -1,6 +1,7 @@
 //! `rebuild`, `promote`, `rollback` and `at`: what becomes of a generation.
 
 use chrono::{DateTime, Utc};
+use runtime::publisher::{Audit, audit};
 use runtime::replay::Bounds;
 use runtime::store::{
     Generation, Offsets, State, Stored, create_in_bulk, drop_generation, generations, set_state, thaw,
@@ -18,6 +19,22 @@ pub struct Ending {
     pub verify: bool,
     /// Serve it.
     pub promote: bool,
+}
+
+/// What came of comparing what is served with the log.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// Rows of the live generation that a fresh fold does not have, or has otherwise.
+    pub rows: Vec<Difference>,
+    /// Published values that the live rows do not have, or have otherwise.
+    pub published: Audit,
+}
+
+impl Verified {
+    /// Whether everything is what the log says.
+    pub fn is_equal(&self) -> bool {
+        self.rows.is_empty() && self.published.differing == 0 && self.published.unsettled == 0
+    }
 }
 
 impl Job {
@@ -87,8 +104,9 @@ impl Job {
         created.ok_or_else(|| ReplayError::Refused("the new generation was dropped at once".to_owned()))
     }
 
-    /// Compares the live generation with a fresh fold, which is kept if they differ.
-    pub async fn verify(&self) -> Result<Vec<Difference>, ReplayError> {
+    /// Compares the live generation with a fresh fold, which is kept if they differ, and then what is published with the
+    /// live generation.
+    pub async fn verify(&self) -> Result<Verified, ReplayError> {
         let name = self.processor.name;
         let live = self.live().await?.ok_or_else(|| ReplayError::Refused(format!("{name} has no live generation")))?;
         let live = live.folded_by(&self.fold_version()).map_err(|error| ReplayError::Refused(error.to_string()))?;
@@ -97,13 +115,19 @@ impl Job {
         if stored.state == State::Hydrating {
             self.hydrate(&mut connection, &stored).await?;
         }
-        let found = self.compare(&stored.generation, &live).await?;
-        if found.is_empty() {
+        let rows = self.compare(&stored.generation, &live).await?;
+        if rows.is_empty() {
             drop_generation(&mut connection, &stored.generation).await?;
         } else {
             set_state(&mut connection, &stored.generation, State::Ready).await?;
         }
-        Ok(found)
+        self.progress.begin("auditing", 0);
+        let mut told = 0;
+        let published = audit(&self.connections, &self.pool, self.processor, &live, |checked| {
+            self.progress.advance(checked - told);
+            told = checked;
+        });
+        Ok(Verified { rows, published: published.await? })
     }
 
     /// Folds what happened until a moment into a generation of its own. Gives it.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use events::Topic;
 use indicatif::HumanCount;
 use runtime::config::Connections;
 use serde::Serialize;
@@ -35,7 +36,8 @@ is judged by that time is judged as it was then.
 
 The topics must be empty, or hold the beginning of this export: an import that was interrupted goes on when the same \
 command is repeated, and one that is complete produces nothing. With --append they may hold anything; records that stand \
-there already, in the export's order, are not produced again.")]
+there already, in the export's order, are not produced again. Decisions on dead letters name records by their offsets: \
+they are imported only where every record keeps its own.")]
 pub struct ImportArguments {
     /// The directory of an export
     #[arg(long, value_name = "DIR")]
@@ -67,6 +69,16 @@ pub struct ImportedPartition {
     exported: ExportedPartition,
 }
 
+impl ImportedPartition {
+    /// Whether records stand, or will stand, at other offsets than those they were exported from.
+    fn moves(&self, found: &Found) -> bool {
+        let is_gapless =
+            self.exported.first_offset == 0 && self.exported.end_offset.unsigned_abs() == self.file.records;
+        let is_prefix = self.target.start == 0 && self.target.end.unsigned_abs() == found.records;
+        found.moved || (found.records < self.file.records && !(is_gapless && is_prefix))
+    }
+}
+
 /// Imports, and prints what was imported. Progress is shown on standard error.
 ///
 /// # Errors
@@ -84,8 +96,8 @@ struct Summary<'a> {
     records: u64,
     already_there: u64,
     produced: u64,
-    /// Whether every record stands at the offset it was exported from; unknown after a dry run.
-    offsets_kept: Option<bool>,
+    /// Whether every record stands at the offset it was exported from, or would.
+    offsets_kept: bool,
     seconds: f64,
     topics: Vec<TopicSummary<'a>>,
 }
@@ -110,7 +122,10 @@ fn run(arguments: &ImportArguments, connections: &Connections) -> anyhow::Result
         partition.target = reader.partition_offsets(&partition.topic, partition.number)?;
     }
     let found = find_all(&partitions, directory, connections, arguments.append)?;
-    let mut moved = found.iter().any(|found| found.moved);
+    let mut moved = partitions.iter().zip(&found).any(|(partition, found)| partition.moves(found));
+    if moved {
+        check_decisions(&partitions)?;
+    }
     if !arguments.dry_run {
         moved |= produce_all(&partitions, &found, directory, connections)?;
     }
@@ -124,15 +139,12 @@ fn run(arguments: &ImportArguments, connections: &Connections) -> anyhow::Result
         records: total(|topic| topic.records),
         already_there: total(|topic| topic.already_there),
         produced: total(|topic| topic.produced),
-        offsets_kept: (!arguments.dry_run).then_some(!moved),
+        offsets_kept: !moved,
         seconds: started.elapsed().as_secs_f64(),
         topics,
     };
-    if moved && !arguments.dry_run {
-        eprintln!(
-            "records stand at other offsets than those they were exported from: events that name a record by its offset, \
-             such as those of requeued dead letters, no longer find it"
-        );
+    if moved {
+        eprintln!("records stand at other offsets than those they were exported from");
     }
     summary::print(arguments.json, &summary, || {
         let rows: Vec<[String; 4]> = summary.topics.iter().map(row).collect();
@@ -200,6 +212,18 @@ fn partitions(
         }
     }
     Ok(imported)
+}
+
+/// Decisions on dead letters name records by their offsets: of other records, they would be wrong.
+fn check_decisions(partitions: &[ImportedPartition]) -> anyhow::Result<()> {
+    let decisions = Topic::DeadLetterEvents.name();
+    if partitions.iter().any(|partition| partition.topic.name == decisions && partition.file.records > 0) {
+        bail!(
+            "records would stand at other offsets than those they were exported from, and {decisions} names records by \
+             their offsets: other records would be discarded; choose the other topics with --topic. Nothing was produced"
+        );
+    }
+    Ok(())
 }
 
 fn verify_files(partitions: &[ImportedPartition], directory: &Path) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! Reading back what was published, as the stores hold it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use ::elasticsearch::http::StatusCode;
 use ::elasticsearch::{ClearScrollParts, Elasticsearch, MgetParts, ScrollParts, SearchParts};
@@ -29,6 +30,18 @@ pub enum Found {
     Unreadable,
     /// A value; none where it says that the key has no rows.
     Value(Option<Value>),
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => formatter.write_str("nothing"),
+            Self::OtherPromotion => formatter.write_str("a value of another promotion"),
+            Self::Unreadable => formatter.write_str("something that is no value"),
+            Self::Value(None) => formatter.write_str("no rows"),
+            Self::Value(Some(value)) => value.fmt(formatter),
+        }
+    }
 }
 
 /// What a store holds for a key, and which of its writes that was.
