@@ -1,5 +1,6 @@
 //! Redis holds one generation's values only: what an earlier promotion left under keys that views no longer have is
-//! removed, once a turn, after every view was published as a whole. Until then readers disregard it.
+//! removed, once a turn, after every view was published as a whole. Until then readers disregard it. So are indexes in
+//! Elasticsearch of generations that Postgres does not know any more.
 
 use redis::Script;
 use uuid::Uuid;
@@ -25,32 +26,64 @@ return removed";
 
 /// How far this turn's removal is. A turn that failed is followed by one that begins anew.
 pub(super) enum Cleanup {
-    /// The view that is looked through, counted from the first, and where.
-    At { view: usize, cursor: u64 },
-    /// Nothing is left of other promotions.
+    /// The view in Redis that is looked through, counted from the first, and where.
+    Redis { view: usize, cursor: u64 },
+    /// The indexes are still to be looked at.
+    Search,
+    /// Nothing is left over.
     Done,
 }
 
 impl Cleanup {
-    pub(super) const BEGINNING: Self = Self::At { view: 0, cursor: 0 };
+    pub(super) const BEGINNING: Self = Self::Redis { view: 0, cursor: 0 };
 }
 
 impl Publisher {
-    /// Goes on with one chunk. Gives how many keys were removed, and at least one while there is more to look through.
+    /// Goes on with one chunk. Gives how many keys or indexes were removed, and at least one while there is more to look
+    /// through.
     pub(super) async fn clean_up(&mut self) -> Result<usize, PublishError> {
-        let (Cleanup::At { view: number, cursor }, Some(redis)) = (&self.cleanup, &self.redis) else { return Ok(0) };
+        match self.cleanup {
+            Cleanup::Redis { view, cursor } => self.clean_up_redis(view, cursor).await,
+            Cleanup::Search => self.clean_up_search().await,
+            Cleanup::Done => Ok(0),
+        }
+    }
+
+    async fn clean_up_redis(&mut self, number: usize, cursor: u64) -> Result<usize, PublishError> {
         let kept_in_redis = |view: &&View| matches!(view.target, Target::RedisHash | Target::RedisRanking);
-        let Some(view) = self.context.processor.views().filter(kept_in_redis).nth(*number) else {
-            self.cleanup = Cleanup::Done;
-            return Ok(0);
+        let view = self.context.processor.views().filter(kept_in_redis).nth(number);
+        let (Some(redis), Some(view)) = (&self.redis, view) else {
+            self.cleanup = Cleanup::Search;
+            return Ok(1);
         };
         if !self.sweeps.are_whole(kept_in_redis) {
             return Ok(0);
         }
-        let (next, removed) = redis.remove_earlier(view, self.version.promotion, *cursor).await?;
-        let number = if next == 0 { number + 1 } else { *number };
-        self.cleanup = Cleanup::At { view: number, cursor: next };
+        let (next, removed) = redis.remove_earlier(view, self.version.promotion, cursor).await?;
+        let number = if next == 0 { number + 1 } else { number };
+        self.cleanup = Cleanup::Redis { view: number, cursor: next };
         Ok(removed.max(1))
+    }
+
+    /// Removes indexes of generations that are gone, such as with a database that was wiped.
+    async fn clean_up_search(&mut self) -> Result<usize, PublishError> {
+        let kept_in_search = |view: &&View| matches!(view.target, Target::Elasticsearch { .. });
+        let mut removed = 0;
+        if let Some(search) = &self.search {
+            if !self.sweeps.are_whole(kept_in_search) {
+                return Ok(0);
+            }
+            // In this order: a generation is there before its index is.
+            let indexes = search.generations().await?;
+            let known: Vec<Uuid> =
+                sqlx::query_scalar("SELECT generation FROM public.generation").fetch_all(&mut self.connection).await?;
+            for generation in indexes.into_iter().filter(|generation| !known.contains(generation)) {
+                search.delete_index_of(generation).await?;
+                removed += 1;
+            }
+        }
+        self.cleanup = Cleanup::Done;
+        Ok(removed)
     }
 }
 

@@ -6,7 +6,8 @@ use elasticsearch::indices::{IndicesCreateParts, IndicesDeleteParts, IndicesGetS
 use elasticsearch::params::VersionType;
 use elasticsearch::{BulkOperation, BulkParts, Elasticsearch};
 use serde_json::{Value, json};
-use tracing::error;
+use tracing::{error, info};
+use uuid::Uuid;
 
 use super::{Entry, PublishError, PublisherContext, Version};
 use crate::config::Connections;
@@ -53,11 +54,16 @@ pub async fn drop_indexes(
 ) -> Result<(), PublishError> {
     let client = client(connections)?;
     for view in processor.views().filter(|view| matches!(view.target, Target::Elasticsearch { .. })) {
-        let index = index_name(connections, view.name, generation);
-        let response = client.indices().delete(IndicesDeleteParts::Index(&[index.as_str()])).send().await?;
-        if response.status_code() != StatusCode::NOT_FOUND {
-            response.error_for_status_code()?;
-        }
+        delete_index(&client, &index_name(connections, view.name, generation)).await?;
+    }
+    Ok(())
+}
+
+/// Deletes an index if it is there.
+async fn delete_index(client: &Elasticsearch, index: &str) -> Result<(), PublishError> {
+    let response = client.indices().delete(IndicesDeleteParts::Index(&[index])).send().await?;
+    if response.status_code() != StatusCode::NOT_FOUND {
+        response.error_for_status_code()?;
     }
     Ok(())
 }
@@ -100,6 +106,28 @@ impl SearchSink {
         let answer: Value = response.error_for_status_code()?.json().await?;
         let uuid = answer[&self.index]["settings"]["index"]["uuid"].as_str();
         Ok(Some(uuid.ok_or_else(|| PublishError::Answer(answer.to_string()))?.to_owned()))
+    }
+
+    /// What the names of the view's indexes begin with; the rest is the generation's id.
+    fn prefix(&self) -> &str {
+        self.index.trim_end_matches(|digit: char| digit.is_ascii_hexdigit())
+    }
+
+    /// The generations that have an index of this view.
+    pub(super) async fn generations(&self) -> Result<Vec<Uuid>, PublishError> {
+        let pattern = format!("{}*", self.prefix());
+        let parts = IndicesGetSettingsParts::Index(&[pattern.as_str()]);
+        let response = self.client.indices().get_settings(parts).send().await?;
+        let answer: Value = response.error_for_status_code()?.json().await?;
+        let indexes = answer.as_object().ok_or_else(|| PublishError::Answer(answer.to_string()))?;
+        Ok(indexes.keys().filter_map(|index| index.strip_prefix(self.prefix())?.parse().ok()).collect())
+    }
+
+    /// Deletes the view's index of a generation that is gone.
+    pub(super) async fn delete_index_of(&self, generation: Uuid) -> Result<(), PublishError> {
+        let index = format!("{}{}", self.prefix(), generation.simple());
+        info!(index, "deleting the index of a generation that is gone");
+        delete_index(&self.client, &index).await
     }
 
     async fn create(&self) -> Result<(), PublishError> {

@@ -1,0 +1,195 @@
+//! What is published is what the rows say: an audit finds exactly what is not, and takes no live shop for a broken one.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use projections::catalogue::PRODUCTS_VIEW;
+use projections::co_purchase::SIMILAR_VIEW;
+use projections::popularity::{TRENDING_KEY, TRENDING_VIEW};
+use projections::{ES_SYNC, RECOMMENDATION};
+use redis::aio::MultiplexedConnection;
+use runtime::fold::Processor;
+use runtime::publisher::{Audit, Found, audit, index_name};
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+use support::{Shop, demo_lines};
+use uuid::Uuid;
+
+async fn audited(shop: &Shop, processor: &'static Processor) -> Audit {
+    let pool = runtime::database::pool(&shop.connections, "audit", 2).unwrap();
+    let live = shop.live(processor).await.unwrap();
+    let mut compared = 0;
+    let audit = audit(&shop.connections, &pool, processor, &live, |checked| compared = checked).await.unwrap();
+    assert_eq!(compared, audit.checked);
+    audit
+}
+
+async fn redis_of(shop: &Shop) -> MultiplexedConnection {
+    let client = redis::Client::open(shop.connections.redis.as_str()).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
+
+/// Keys of published neighbours, as the view has them.
+async fn similar_keys(shop: &Shop) -> Vec<String> {
+    let values = shop.redis_values().await;
+    values.keys().filter_map(|key| key.strip_prefix(SIMILAR_VIEW)?.strip_prefix(':')).map(str::to_owned).collect()
+}
+
+/// What an audit found, without the values.
+fn differences(audit: &Audit) -> BTreeSet<(&'static str, String, &'static str)> {
+    let kind = |found: &Found| match found {
+        Found::Missing => "missing",
+        Found::OtherPromotion => "of another promotion",
+        Found::Unreadable => "unreadable",
+        Found::Value(_) => "another value",
+    };
+    let all = audit.samples.iter();
+    let all: BTreeSet<_> = all.map(|found| (found.view, found.key.clone(), kind(&found.found))).collect();
+    assert_eq!((all.len() as u64, 0), (audit.differing, audit.unsettled));
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audit_finds_what_was_tampered_with_and_nothing_else() {
+    let mut shop = Shop::open("audit").await;
+    let directory = tempfile::tempdir().unwrap();
+    shop.import(demo_lines(directory.path(), 5_000).to_str().unwrap());
+    shop.start_processors();
+    shop.settle().await;
+    for processor in [&RECOMMENDATION, &ES_SYNC] {
+        let audit = audited(&shop, processor).await;
+        assert!(audit.checked > 1_000 && audit.samples.is_empty(), "{audit:?}");
+    }
+
+    let mut redis = redis_of(&shop).await;
+    let similar = similar_keys(&shop).await;
+    let [changed, removed, of_another, typed, ..] = &similar[..] else { panic!("{} keys", similar.len()) };
+    let hash = |key: &str| shop.connections.namespace.redis_key(&format!("{SIMILAR_VIEW}:{key}"));
+    let promotion = shop.live(&RECOMMENDATION).await.unwrap().promotion.to_string();
+    let mut tamper = redis::pipe();
+    tamper.hset(hash(changed), "value", "[]").del(hash(removed)).hset(hash(of_another), "promotion", "0");
+    tamper.del(hash(typed)).set(hash(typed), "text");
+    tamper.hset_multiple(
+        hash("a stray"),
+        &[("promotion", promotion.as_str()), ("epoch", "1"), ("number", "1"), ("value", "[]")],
+    );
+    tamper.zadd(shop.connections.namespace.redis_key(TRENDING_VIEW), "a stray", 0.5);
+    let () = tamper.query_async(&mut redis).await.unwrap();
+    let expected = [
+        (SIMILAR_VIEW, changed.clone(), "another value"),
+        (SIMILAR_VIEW, removed.clone(), "missing"),
+        (SIMILAR_VIEW, of_another.clone(), "of another promotion"),
+        (SIMILAR_VIEW, typed.clone(), "unreadable"),
+        (SIMILAR_VIEW, "a stray".to_owned(), "another value"),
+        (TRENDING_VIEW, TRENDING_KEY.to_owned(), "another value"),
+    ];
+    assert_eq!(differences(&audited(&shop, &RECOMMENDATION).await), expected.into());
+
+    let live = shop.live(&ES_SYNC).await.unwrap();
+    let index = index_name(&shop.connections, PRODUCTS_VIEW, &live.generation);
+    let url = |path: &str| format!("{}/{index}/{path}", shop.connections.elasticsearch);
+    let documents: Vec<(String, Value)> = shop.documents(&index).await.into_iter().take(2).collect();
+    let [(changed, document), (removed, _)] = &documents[..] else { panic!("{documents:?}") };
+    let mut other = document.clone();
+    other["title"] = json!("another");
+    let client = reqwest::Client::new();
+    let newer = "version_type=external&version=9007199254740992";
+    for request in [
+        client.put(url(&format!("_doc/{changed}?{newer}"))).json(&other),
+        client.delete(url(&format!("_doc/{removed}?{newer}"))),
+        client.put(url("_doc/stray?refresh=true")).json(&json!({ "product_id": "stray" })),
+    ] {
+        request.send().await.unwrap().error_for_status().unwrap();
+    }
+    let found = audited(&shop, &ES_SYNC).await;
+    let expected = [
+        (PRODUCTS_VIEW, changed.clone(), "another value"),
+        (PRODUCTS_VIEW, removed.clone(), "missing"),
+        (PRODUCTS_VIEW, "stray".to_owned(), "another value"),
+    ];
+    assert_eq!(differences(&found), expected.into());
+    let of_changed = found.samples.iter().find(|difference| difference.key == *changed).unwrap();
+    assert_eq!(of_changed.expected.as_ref(), Some(document));
+    assert_eq!(of_changed.found, Found::Value(Some(other)));
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_shop_is_not_taken_for_a_broken_one() {
+    let mut shop = Shop::open("audit_live").await;
+    let directory = tempfile::tempdir().unwrap();
+    shop.import(demo_lines(directory.path(), 2_000).to_str().unwrap());
+    shop.start_processors();
+    shop.settle().await;
+    shop.import(demo_lines(directory.path(), 40_000).to_str().unwrap());
+    // Until the log is folded and published, there is always something that is not yet what the rows say.
+    let mut audits = 0;
+    while shop.why_unsettled(&RECOMMENDATION).await.is_some() {
+        for processor in [&RECOMMENDATION, &ES_SYNC] {
+            let audit = audited(&shop, processor).await;
+            assert_eq!(audit.differing, 0, "{audit:?}");
+        }
+        audits += 1;
+    }
+    assert!(audits > 0, "the shop never moved");
+    shop.settle().await;
+    for processor in [&RECOMMENDATION, &ES_SYNC] {
+        let audit = audited(&shop, processor).await;
+        assert_eq!((audit.differing, audit.unsettled), (0, 0), "{audit:?}");
+    }
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_promotion_left_in_redis_goes() {
+    let mut shop = Shop::open("left").await;
+    let directory = tempfile::tempdir().unwrap();
+    shop.import(demo_lines(directory.path(), 2_000).to_str().unwrap());
+    shop.start_processors();
+    shop.settle().await;
+    let before = shop.redis_values().await;
+
+    let mut redis = redis_of(&shop).await;
+    let live = shop.live(&RECOMMENDATION).await.unwrap();
+    let key = |name: &str| shop.connections.namespace.redis_key(name);
+    let left = key("rec:similar:zzz");
+    let cached = key("rec:user:zzz");
+    let fields = [("promotion", live.promotion.to_string()), ("epoch", "1".into()), ("number", "1".into())];
+    let () = redis::pipe()
+        .hset_multiple(&left, &fields)
+        .hset(&left, "value", "[]")
+        .set(&cached, "a list")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    // What a cut-over does to readers and to the publisher.
+    let sql = format!(
+        "WITH anew AS (UPDATE {}.publisher SET redis_incarnation = NULL)
+         UPDATE live_generation SET promotion = $2 WHERE processor = $1",
+        live.generation.schema
+    );
+    let renewed = Uuid::now_v7();
+    let mut database = shop.database().await;
+    sqlx::query(AssertSqlSafe(sql)).bind(RECOMMENDATION.name).bind(renewed).execute(&mut database).await.unwrap();
+
+    let started = Instant::now();
+    while shop.redis_keys().await.contains(&left) {
+        assert!(started.elapsed() < Duration::from_mins(1), "it is still there");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(shop.redis_keys().await.contains(&cached), "a cache is no published value");
+    assert_eq!(shop.redis_values().await, before);
+    let audit = audited(&shop, &RECOMMENDATION).await;
+    assert_eq!(audit.samples, []);
+    let of = similar_keys(&shop).await.remove(0);
+    let promotion: String = redis::cmd("HGET")
+        .arg(key(&format!("rec:similar:{of}")))
+        .arg("promotion")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    assert_eq!(promotion, renewed.to_string());
+    shop.close().await;
+}
