@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use indicatif::{BinaryBytes, HumanCount};
 use runtime::config::Connections;
 use serde::Serialize;
@@ -22,7 +22,7 @@ use super::{summary, topics};
 
 /// Writes topics of the log to compressed files
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(group(ArgGroup::new("which").args(["topics", "all"]).required(true)), after_help = "\
 Examples:
   jangbogo replay export --all --to backup-2026-03-01
   jangbogo replay export --topic order-completed --topic catalog-events --to case-17
@@ -36,10 +36,10 @@ appended after the start is left out. An export that was interrupted goes on whe
 dead-letter.recommendation.")]
 pub struct ExportArguments {
     /// A topic, without namespace; may be given several times
-    #[arg(long = "topic", value_name = "TOPIC", value_parser = parse_name, required_unless_present = "all")]
+    #[arg(long = "topic", value_name = "TOPIC", value_parser = parse_name)]
     topics: Vec<String>,
     /// Every topic of the log
-    #[arg(long, conflicts_with = "topics")]
+    #[arg(long)]
     all: bool,
     /// The directory: a new or an empty one, or that of an interrupted export
     #[arg(long, value_name = "DIR")]

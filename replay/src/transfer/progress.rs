@@ -1,10 +1,11 @@
 //! How far it is: a bar on a terminal, a line now and then elsewhere. Both go to standard error.
 
+use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 /// How often a line is written where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
@@ -22,9 +23,13 @@ impl Progress {
     #[must_use]
     pub fn new(what: &'static str, total: u64) -> Self {
         let bar = ProgressBar::new(total).with_message(what);
-        let template = "{msg} {wide_bar} {human_pos}/{human_len} records, {per_sec:.0}, {eta} left";
+        let template = "{msg} {wide_bar} {human_pos}/{human_len} records, {rate}/s, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            let write_rate = |state: &ProgressState, output: &mut dyn fmt::Write| {
+                // A terminal that is gone is no reason to end.
+                let _ = write!(output, "{:.0}", state.per_sec());
+            };
+            bar.set_style(style.with_key("rate", write_rate));
         }
         let last_line = (!io::stderr().is_terminal()).then(|| Mutex::new(Instant::now()));
         Self { bar, what, last_line }
