@@ -73,9 +73,7 @@ impl Shoppers {
                 CartItemAdded { member_id: self.member(), product_id, quantity }.into()
             }
             700..770 => WishlistItemAdded { member_id: self.member(), product_id }.into(),
-            770..830 => {
-                RecommendationClicked { member_id: self.member(), product_id, recommendation_id: None }.into()
-            }
+            770..830 => RecommendationClicked { member_id: self.member(), product_id, recommendation_id: None }.into(),
             830..850 => {
                 let query = Text::new("빨간 도시락 가방").unwrap();
                 ProductSearched { member_id: self.member(), query, result_count: None }.into()

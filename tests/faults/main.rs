@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod group;
 mod judge;
 mod kills;
 mod load;

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use projections::{PROCESSORS, RECOMMENDATION};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use sqlx::{AssertSqlSafe, Row as _};
 use tokio::task::JoinHandle;
 
+use crate::group::{Group, Partition};
 use crate::judge::judge;
 use crate::load::Load;
 use crate::scale::{scale, turn};
@@ -51,10 +51,10 @@ async fn members_that_restart_come_and_go_repeat_nothing_and_stop_no_untouched_p
         shop.start_processor(processor.name);
     }
     let load = Load::start(&shop.connections, 2, EVENTS_PER_SECOND);
-    let mut group = Group::begin(&mut shop).await;
+    let mut members = Members::begin(&mut shop).await;
     let cycles = scale(1, 9);
     for change in std::iter::repeat_n(CYCLE, cycles).flatten() {
-        group.make(&mut shop, change).await;
+        members.make(&mut shop, change).await;
     }
     load.stop().await;
     let verdict = judge(&shop, Duration::from_mins(4)).await;
@@ -64,18 +64,16 @@ async fn members_that_restart_come_and_go_repeat_nothing_and_stop_no_untouched_p
         verdict.records,
         verdict.repeats,
         cycles * CYCLE.len(),
-        group.moved,
-        group.untouched,
-        group.longest_pause.as_millis(),
+        members.moved,
+        members.untouched,
+        members.longest_pause.as_millis(),
         verdict.rows,
         verdict.published,
         started.elapsed().as_secs_f64(),
     );
+    drop(members);
     shop.close().await;
 }
-
-/// A partition of a topic.
-type Partition = (String, i32);
 
 /// The checkpoints at a moment.
 #[derive(Clone)]
@@ -94,10 +92,9 @@ impl Sample {
 }
 
 /// The members of the processor's group, watched.
-struct Group {
-    members: BTreeSet<&'static str>,
-    consumer: BaseConsumer,
-    name: String,
+struct Members {
+    names: BTreeSet<&'static str>,
+    group: Group,
     samples: Arc<Mutex<Vec<Sample>>>,
     sampling: JoinHandle<()>,
     moved: usize,
@@ -105,84 +102,80 @@ struct Group {
     longest_pause: Duration,
 }
 
-impl Group {
+impl Members {
     /// Starts the static members and waits until they have divided the partitions.
     async fn begin(shop: &mut Shop) -> Self {
-        let samples = Arc::new(Mutex::new(Vec::new()));
         for member in STATIC {
             start(shop, member);
         }
-        while shop.live(&RECOMMENDATION).await.is_none() {
-            tokio::time::sleep(SAMPLED_EVERY).await;
-        }
-        let group = Self {
-            members: STATIC.into(),
-            consumer: shop.connections.kafka_client("test").create().unwrap(),
-            name: shop.connections.namespace.group(RECOMMENDATION.name),
-            sampling: sample(shop, Arc::clone(&samples)).await,
-            samples,
-            moved: 0,
-            untouched: 0,
-            longest_pause: Duration::ZERO,
-        };
-        let nothing = Sample { at: Instant::now(), checkpoints: BTreeMap::new() };
-        group.wait_until_acquired(&nothing, group.partitions()).await;
-        group
-    }
-
-    fn partitions(&self) -> usize {
-        6 * RECOMMENDATION.topics().len()
-    }
-
-    fn newest(&self) -> Option<Sample> {
-        self.samples.lock().unwrap().last().cloned()
+        let group = Group::of(shop, &RECOMMENDATION);
+        group.wait_until_divided_by(STATIC.len()).await;
+        let samples = Arc::new(Mutex::new(Vec::new()));
+        let sampling = sample(shop, Arc::clone(&samples)).await;
+        let names = STATIC.into();
+        let members = Self { names, group, samples, sampling, moved: 0, untouched: 0, longest_pause: Duration::ZERO };
+        members.wait_until_all_advance().await;
+        members
     }
 
     async fn make(&mut self, shop: &mut Shop, change: Change) {
         match change {
             Change::Up(member) => {
-                let before = self.newest().unwrap();
-                self.members.insert(member);
+                let before = self.newest();
+                self.names.insert(member);
                 start(shop, member);
-                self.wait_until_acquired(&before, self.partitions() / self.members.len()).await;
+                self.wait_until_acquired(&before, self.group.partitions / self.names.len()).await;
                 self.judge(change, &before);
             }
             Change::Down(member) => {
-                let before = self.newest().unwrap();
-                let share = self.partitions() / self.members.len();
-                self.members.remove(member);
+                let before = self.newest();
+                let share = self.group.partitions / self.names.len();
+                self.names.remove(member);
                 shop.terminate(member);
                 self.wait_until_acquired(&before, share).await;
                 self.judge(change, &before);
             }
             Change::RollingRestart => {
                 for member in STATIC {
-                    let before = self.newest().unwrap();
+                    let before = self.newest();
                     shop.terminate(member);
                     start(shop, member);
-                    self.wait_until_acquired(&before, self.partitions() / self.members.len()).await;
+                    self.wait_until_acquired(&before, self.group.partitions / self.names.len()).await;
                     self.judge(change, &before);
                 }
             }
         }
     }
 
-    /// Waits until so many partitions were acquired since then, and the group has settled.
+    /// Waits until so many partitions were acquired since then, the group has settled, and all go on.
     async fn wait_until_acquired(&self, before: &Sample, partitions: usize) {
         let began = Instant::now();
-        loop {
-            assert!(began.elapsed() < CHANGE_LIMIT, "partitions do not change hands: {:?}", self.members);
+        while self.newest().acquired_since(before).len() < partitions {
+            assert!(began.elapsed() < CHANGE_LIMIT, "partitions do not change hands: {:?}", self.names);
             tokio::time::sleep(SAMPLED_EVERY).await;
-            let Some(newest) = self.newest() else { continue };
-            if newest.acquired_since(before).len() >= partitions && self.is_stable() {
+        }
+        self.group.wait_until_divided_by(self.names.len()).await;
+        self.wait_until_all_advance().await;
+    }
+
+    async fn wait_until_all_advance(&self) {
+        let (began, before) = (Instant::now(), self.newest());
+        let offset = |sample: &Sample, partition: &Partition| sample.checkpoints.get(partition).map(|found| found.0);
+        loop {
+            let newest = self.newest();
+            let mut busy = newest.checkpoints.keys().filter(|partition| is_busy(partition));
+            if newest.checkpoints.len() == self.group.partitions
+                && busy.all(|partition| offset(&newest, partition) > offset(&before, partition))
+            {
                 return;
             }
+            assert!(began.elapsed() < CHANGE_LIMIT, "some partition does not go on: {:?}", newest.checkpoints);
+            tokio::time::sleep(SAMPLED_EVERY).await;
         }
     }
 
-    fn is_stable(&self) -> bool {
-        let list = self.consumer.fetch_group_list(Some(&self.name), Duration::from_secs(10)).unwrap();
-        list.groups().iter().any(|group| group.state() == "Stable" && group.members().len() == self.members.len())
+    fn newest(&self) -> Sample {
+        self.samples.lock().unwrap().last().cloned().expect("there is a first sample")
     }
 
     /// Looks at what happened since then: only a fair share of the partitions moved, and the others went on.
@@ -191,17 +184,22 @@ impl Group {
             self.samples.lock().unwrap().iter().filter(|sample| sample.at >= before.at).cloned().collect();
         let after = samples.last().unwrap();
         let moved = after.acquired_since(before);
-        let busy = |partition: &&Partition| BUSY_TOPICS.contains(&&*partition.0) && !moved.contains(partition);
-        let pause = after.checkpoints.keys().filter(busy).map(|partition| longest_pause(partition, &samples)).max();
-        let pause = pause.expect("some partition was not touched");
+        let untouched = after.checkpoints.keys().filter(|partition| !moved.contains(partition));
+        let pause =
+            untouched.filter(|partition| is_busy(partition)).map(|partition| longest_pause(partition, &samples));
+        let pause = pause.max().expect("some partition was not touched");
         eprintln!("{change:?}: {} moved, {pause:?} in {:?}", moved.len(), after.at - before.at);
         self.moved += moved.len();
-        self.untouched += self.partitions() - moved.len();
+        self.untouched += self.group.partitions - moved.len();
         self.longest_pause = self.longest_pause.max(pause);
     }
 }
 
-impl Drop for Group {
+fn is_busy(partition: &Partition) -> bool {
+    BUSY_TOPICS.contains(&&*partition.0)
+}
+
+impl Drop for Members {
     fn drop(&mut self) {
         self.sampling.abort();
     }
@@ -213,7 +211,7 @@ fn longest_pause(partition: &Partition, samples: &[Sample]) -> Duration {
     let mut advanced = &samples[0];
     for sample in samples {
         longest = longest.max(sample.at - advanced.at);
-        if sample.checkpoints[partition].0 > advanced.checkpoints[partition].0 {
+        if sample.checkpoints.get(partition) > advanced.checkpoints.get(partition) {
             advanced = sample;
         }
     }
@@ -225,17 +223,21 @@ fn start(shop: &mut Shop, member: &str) {
     shop.start_member(member, RECOMMENDATION.name, &arguments);
 }
 
-/// Notes the checkpoints every few milliseconds.
+/// Notes the checkpoints every few milliseconds, and once before it returns.
 async fn sample(shop: &Shop, samples: Arc<Mutex<Vec<Sample>>>) -> JoinHandle<()> {
     let schema = shop.live(&RECOMMENDATION).await.unwrap().generation.schema;
     let mut database = shop.database().await;
+    let sql = format!("SELECT topic, partition, next_offset, epoch FROM {schema}.checkpoint");
+    let mut note = async move || {
+        let rows = sqlx::query(AssertSqlSafe(sql.clone())).fetch_all(&mut database).await.unwrap();
+        let checkpoints = rows.iter().map(|row| ((row.get(0), row.get(1)), (row.get(2), row.get(3)))).collect();
+        samples.lock().unwrap().push(Sample { at: Instant::now(), checkpoints });
+        tokio::time::sleep(SAMPLED_EVERY).await;
+    };
+    note().await;
     tokio::spawn(async move {
-        let sql = format!("SELECT topic, partition, next_offset, epoch FROM {schema}.checkpoint");
         loop {
-            let rows = sqlx::query(AssertSqlSafe(sql.clone())).fetch_all(&mut database).await.unwrap();
-            let checkpoints = rows.iter().map(|row| ((row.get(0), row.get(1)), (row.get(2), row.get(3)))).collect();
-            samples.lock().unwrap().push(Sample { at: Instant::now(), checkpoints });
-            tokio::time::sleep(SAMPLED_EVERY).await;
+            note().await;
         }
     })
 }

@@ -1,1 +1,114 @@
-//! G
+//! G: a worker stands still for so long that the group gives its partitions to another, and then goes on as if nothing
+//! had happened. Every write of its is fenced.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use events::Event;
+use projections::{PROCESSORS, RECOMMENDATION};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use crate::group::Group;
+use crate::judge::judge;
+use crate::load::Shoppers;
+use crate::scale::{scale, turn};
+use crate::support::Shop;
+
+/// Sent while the members cannot commit: each has a batch in hand then, and more in its queue.
+const EVENTS: usize = 3_000;
+const WAIT_LIMIT: Duration = Duration::from_secs(40);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_worker_writes_that_stood_still_is_fenced() {
+    let _turn = turn().await;
+    let started = Instant::now();
+    let mut shop = Shop::open("zombies").await;
+    for processor in PROCESSORS.iter().filter(|processor| processor.name != RECOMMENDATION.name) {
+        shop.start_processor(processor.name);
+    }
+    let (sleepy, metrics) = ("sleepy", free_port());
+    shop.start_member("awake", RECOMMENDATION.name, &[]);
+    shop.start_member(sleepy, RECOMMENDATION.name, &["--admin-port", &metrics.to_string()]);
+    let group = Group::of(&shop, &RECOMMENDATION);
+    group.wait_until_divided_by(2).await;
+    let mut shoppers = Shoppers::new(3);
+    let rounds = scale(1, 10);
+    for round in 1..=rounds {
+        let fenced_before = fenced(metrics).await;
+        stop_in_a_batch(&shop, sleepy, &mut shoppers).await;
+        // The other has taken over and folded all of it.
+        shop.settle().await;
+        let before = folded(&shop).await;
+        shop.signal(sleepy, "CONT");
+        wait_until("the member that stood still is fenced", async || fenced(metrics).await > fenced_before).await;
+        // It takes part again.
+        group.wait_until_divided_by(2).await;
+        assert_eq!(folded(&shop).await, before, "the member that stood still wrote something in round {round}");
+    }
+    shop.terminate("awake");
+    shop.produce(&events(&mut shoppers)).await;
+    let verdict = judge(&shop, Duration::from_mins(4)).await;
+    println!(
+        "G zombies: {} events, {} of them repeated; {rounds} workers stood still, fenced {} times; {} rows and {} \
+         published values right; {:.0} s",
+        verdict.records,
+        verdict.repeats,
+        fenced(metrics).await,
+        verdict.rows,
+        verdict.published,
+        started.elapsed().as_secs_f64(),
+    );
+    shop.close().await;
+}
+
+fn events(shoppers: &mut Shoppers) -> Vec<Event> {
+    std::iter::repeat_with(|| shoppers.next()).take(EVENTS).collect()
+}
+
+/// Stops a member while every member of the group is in the middle of a batch.
+async fn stop_in_a_batch(shop: &Shop, member: &str, shoppers: &mut Shoppers) {
+    let mut holding = shop.database().await;
+    let schema = shop.live(&RECOMMENDATION).await.unwrap().generation.schema;
+    let sql = format!("BEGIN; LOCK TABLE {schema}.seen IN EXCLUSIVE MODE");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut holding).await.unwrap();
+    shop.produce(&events(shoppers)).await;
+    let mut database = shop.database().await;
+    wait_until("two members wait for the lock", async || waiting(&mut database).await >= 2).await;
+    shop.signal(member, "STOP");
+    sqlx::raw_sql("ROLLBACK").execute(&mut holding).await.unwrap();
+}
+
+/// How many sessions wait for a lock of the shop's.
+async fn waiting(database: &mut PgConnection) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    sqlx::query_scalar(sql).fetch_one(database).await.unwrap()
+}
+
+/// Events folded, and the checkpoints without their epochs.
+async fn folded(shop: &Shop) -> (i64, Vec<(String, i32, i64)>) {
+    let schema = shop.live(&RECOMMENDATION).await.unwrap().generation.schema;
+    let mut database = shop.database().await;
+    let sql = format!("SELECT count(*) FROM {schema}.seen");
+    let seen = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut database).await.unwrap();
+    let sql = format!("SELECT topic, partition, next_offset FROM {schema}.checkpoint ORDER BY topic, partition");
+    (seen, sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut database).await.unwrap())
+}
+
+/// How often that process was fenced.
+async fn fenced(admin_port: u16) -> u64 {
+    let answer = reqwest::get(format!("http://127.0.0.1:{admin_port}/metrics")).await.unwrap().text().await.unwrap();
+    let line = answer.lines().find(|line| line.starts_with("jangbogo_fenced_total")).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < WAIT_LIMIT, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}

@@ -128,8 +128,7 @@ impl Recommendation {
         for (member_id, (events, newest)) in &self.members {
             members.push(row![member_id, *events, *newest]);
         }
-        let columns =
-            &["member_id", "product_id", "orders", "units", "views", "carts", "wishes", "clicks", "newest"];
+        let columns = &["member_id", "product_id", "orders", "units", "views", "carts", "wishes", "clicks", "newest"];
         let mut member_products = Table::new("member_product", columns);
         for ((member_id, product_id), acts) in &self.member_products {
             let MemberProduct { orders, units, views, carts, wishes, clicks, newest } = *acts;
@@ -170,7 +169,8 @@ fn basket(items: &[Item]) -> Vec<String> {
     let mut dearest: Vec<(Reverse<i64>, &String)> =
         totals.into_iter().map(|(product_id, total)| (Reverse(total), product_id)).collect();
     dearest.sort_unstable();
-    let mut kept: Vec<String> = dearest.into_iter().take(MAX_BASKET).map(|(_, product_id)| product_id.clone()).collect();
+    let mut kept: Vec<String> =
+        dearest.into_iter().take(MAX_BASKET).map(|(_, product_id)| product_id.clone()).collect();
     kept.sort_unstable();
     kept
 }
