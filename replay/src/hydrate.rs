@@ -1,6 +1,7 @@
 //! The first and longest step: folds the log in bulk, up to the offsets captured when it began.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
@@ -12,7 +13,9 @@ use crate::error::ReplayError;
 use crate::job::Job;
 
 /// Records that are folded together: enough for sums to fall together, little enough for memory.
-const CHUNK_BYTES: usize = 8 << 20;
+const CHUNK_BYTES: usize = 4 << 20;
+/// Whatever has come by then is folded: a kill costs a slow replay no more than this.
+const CHUNK_TIME: Duration = Duration::from_secs(1);
 
 impl Job {
     /// Folds what is left of the captured log, then merges it. What was committed before a crash is not folded again.
@@ -75,7 +78,8 @@ impl Job {
         while is_open {
             let mut chunk = Vec::new();
             let mut bytes = 0;
-            while bytes < CHUNK_BYTES {
+            let began = Instant::now();
+            while bytes < CHUNK_BYTES && began.elapsed() < CHUNK_TIME {
                 let Some(records) = log.next().await else {
                     is_open = false;
                     break;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use runtime::config::Connections;
 use runtime::database;
@@ -9,11 +10,15 @@ use runtime::dead_letter::discarded;
 use runtime::fold::{Processor, Shop};
 use runtime::replay::{Bounds, LogError, bounds};
 use runtime::store::{Generation, Live, Offsets, Partition, State, Stored, generations, live};
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgConnection};
 
 use crate::error::ReplayError;
 use crate::progress::Progress;
+
+/// A replay that was killed holds its generation until Postgres has noticed.
+const LOCK_LIMIT: Duration = Duration::from_secs(3);
+const LOCK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Whose tables are folded, where the servers are, and who is told.
 pub struct Job {
@@ -37,11 +42,15 @@ impl Job {
         max_rate: Option<f64>,
     ) -> Result<Self, ReplayError> {
         let pool_size = u32::try_from(parallelism).unwrap_or(8) + 3;
+        // A chunk is folded within its transaction, which takes a while on a busy machine. Whoever takes over what a
+        // stopped replay holds has a newer epoch.
+        let options = database::options(connections, "replay")?;
+        let options = options.options([("idle_in_transaction_session_timeout", "60s")]);
         Ok(Self {
             connections: connections.clone(),
             processor,
             shop: Shop { time_zone: connections.time_zone },
-            pool: database::pool(connections, "replay", pool_size)?,
+            pool: PgPoolOptions::new().max_connections(pool_size).connect_lazy_with(options),
             progress,
             parallelism,
             max_rate,
@@ -56,7 +65,12 @@ impl Job {
     /// A connection of its own, whose transactions may wait for work elsewhere.
     pub async fn connect(&self) -> Result<PgConnection, ReplayError> {
         let options = database::options(&self.connections, "replay")?;
-        let settings = [("idle_in_transaction_session_timeout", "0"), ("client_min_messages", "warning")];
+        // A merge takes minutes: if this process is killed meanwhile, its session must end for another to go on.
+        let settings = [
+            ("idle_in_transaction_session_timeout", "0"),
+            ("client_connection_check_interval", "500ms"),
+            ("client_min_messages", "warning"),
+        ];
         Ok(options.options(settings).connect().await?)
     }
 
@@ -100,11 +114,20 @@ impl Job {
 
     /// Keeps other replays off a generation for as long as the connection lives.
     pub async fn lock(&self, connection: &mut PgConnection, generation: &Generation) -> Result<(), ReplayError> {
-        let is_mine: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended($1, 0))")
-            .bind(format!("replay {}", generation.schema))
-            .fetch_one(connection)
-            .await?;
-        if is_mine { Ok(()) } else { Err(ReplayError::Busy(generation.short_id())) }
+        let began = Instant::now();
+        loop {
+            let is_mine: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended($1, 0))")
+                .bind(format!("replay {}", generation.schema))
+                .fetch_one(&mut *connection)
+                .await?;
+            if is_mine {
+                return Ok(());
+            }
+            if began.elapsed() > LOCK_LIMIT {
+                return Err(ReplayError::Busy(generation.short_id()));
+            }
+            tokio::time::sleep(LOCK_INTERVAL).await;
+        }
     }
 
     /// The generation of an id, given in full or by its end.
