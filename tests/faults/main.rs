@@ -12,12 +12,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answers;
+mod cut_over;
 mod group;
 mod judge;
 mod kills;
 mod load;
+mod offline;
 mod oracle;
 mod random;
+mod refusals;
+mod replaying;
 mod restarts;
+mod resume;
 mod scale;
 mod zombies;

@@ -18,14 +18,14 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use runtime::config::Connections;
 use runtime::digest::{TableDigest, tables};
 use runtime::fold::{Processor, Target};
-use runtime::publisher::index_name;
-use runtime::store::{Live, live};
+use runtime::publisher::{self, index_name};
+use runtime::store::{Live, generations, live};
 use runtime::topology::{Topology, apply};
 use ruzstd::decoding::StreamingDecoder;
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
-use stack::{Options, Progress, Stack};
+use stack::{Addresses, Options, Progress, Stack};
 use uuid::Uuid;
 
 /// The command under test.
@@ -48,7 +48,11 @@ impl Shop {
     /// Brings the servers up if need be and opens an empty shop.
     pub async fn open(name: &str) -> Shop {
         let stack = Stack::up(&Options::from_environment().unwrap(), &Progress::silent()).await.unwrap();
-        let addresses = stack.addresses();
+        Self::open_on(stack.addresses(), name).await
+    }
+
+    /// Opens an empty shop on these servers.
+    pub async fn open_on(addresses: &Addresses, name: &str) -> Shop {
         let random = &Uuid::new_v4().simple().to_string()[..8];
         let Arguments { connections } = Arguments::parse_from([
             "test",
@@ -71,7 +75,8 @@ impl Shop {
 
     /// A run of the `jangbogo` command for this shop.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(JANGBOGO);
+        // A test that was built may be run later, with a copy of the command that nobody builds anew meanwhile.
+        let mut command = Command::new(std::env::var_os("CARGO_BIN_EXE_jangbogo").unwrap_or_else(|| JANGBOGO.into()));
         command
             .args(arguments)
             .env("KAFKA_BOOTSTRAP_SERVERS", &self.connections.kafka)
@@ -355,13 +360,8 @@ impl Shop {
             process.wait().unwrap();
         }
         for processor in PROCESSORS {
-            let Some(live) = self.live(processor).await else { continue };
-            for view in processor.views() {
-                if let Target::Elasticsearch { .. } = view.target {
-                    let index = index_name(&self.connections, view.name, &live.generation);
-                    let url = format!("{}/{index}", self.connections.elasticsearch);
-                    let _ = reqwest::Client::new().delete(url).send().await;
-                }
+            for stored in generations(&mut self.database().await, Some(processor.name)).await.unwrap() {
+                publisher::drop_indexes(&self.connections, processor, &stored.generation).await.unwrap();
             }
         }
         let client = redis::Client::open(self.connections.redis.as_str()).unwrap();

@@ -1,0 +1,319 @@
+//! A query service under load, and a look into each of its answers: which generation does its content come from?
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use crate::support::Shop;
+
+/// Every title of the marked generation begins so, and no other one's.
+pub const MARK: &str = "Former ";
+/// Every count and amount of the marked generation is at least this, and no other one's.
+pub const MARKED_COUNT: i64 = 1_000_000_000;
+/// A product that nobody ever ordered: only the marked generation's rows recommend it, as everybody's first.
+pub const DECOY: &str = "decoy";
+/// Requests on their way at one time, at most.
+const ASKERS: usize = 48;
+/// So many faults are told.
+const SAMPLES: usize = 5;
+
+/// Which generation something comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The one whose rows were marked.
+    Marked,
+    /// One that was folded from the log.
+    Fresh,
+}
+
+impl Origin {
+    fn of(is_marked: bool) -> Self {
+        if is_marked { Self::Marked } else { Self::Fresh }
+    }
+}
+
+/// A route and whose rows it reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    pub name: &'static str,
+    processor: &'static str,
+    path: fn(u64) -> String,
+    traces: fn(&Value) -> Vec<Origin>,
+}
+
+/// Products, members and categories that are asked for are numbered up to these.
+pub const PRODUCTS: u64 = 200;
+pub const MEMBERS: u64 = 100;
+pub const CATEGORIES: u64 = 8;
+
+pub const ROUTES: [Route; 8] = [
+    Route {
+        name: "product",
+        processor: "recommendation",
+        path: |number| format!("products/lamp-{}", number % PRODUCTS),
+        traces: |answer| vec![title(answer)],
+    },
+    Route {
+        name: "similar",
+        processor: "recommendation",
+        path: |number| format!("products/lamp-{}/similar", number % PRODUCTS),
+        traces: |answer| {
+            let counted = |item: &Value| [title(&item["product"]), count(&item["orders"])];
+            let mut traces: Vec<Origin> = items(answer).flat_map(counted).collect();
+            traces.push(decoyed(answer));
+            traces
+        },
+    },
+    Route {
+        name: "trending",
+        processor: "recommendation",
+        path: |_| "trending".to_owned(),
+        traces: |answer| items(answer).flat_map(|item| [title(&item["product"]), count(&item["score"])]).collect(),
+    },
+    Route {
+        name: "popular",
+        processor: "recommendation",
+        path: |number| format!("categories/lights-{}/popular", number % CATEGORIES),
+        traces: |answer| items(answer).flat_map(|item| [title(&item["product"]), count(&item["orders"])]).collect(),
+    },
+    Route {
+        name: "recommendations",
+        processor: "recommendation",
+        path: |number| format!("members/member-{}/recommendations", number % MEMBERS),
+        traces: |answer| {
+            let mut traces: Vec<Origin> = items(answer).map(|item| title(&item["product"])).collect();
+            let sources = items(answer).flat_map(|item| item["sources"].as_array().unwrap());
+            traces.extend(sources.filter(|source| source["title"].is_string()).map(title));
+            traces.push(decoyed(answer));
+            traces
+        },
+    },
+    Route {
+        name: "search",
+        processor: "es-sync",
+        path: |number| format!("search?q=lamp&highlight=true&offset={}", number % 5 * 20),
+        traces: |answer| {
+            let highlight = |item: &Value| item["highlight"].as_str().map(|text| Origin::of(text.starts_with(MARK)));
+            items(answer).flat_map(|item| highlight(item).into_iter().chain([title(&item["product"])])).collect()
+        },
+    },
+    Route {
+        name: "totals",
+        processor: "analytics",
+        path: |_| "analytics/totals".to_owned(),
+        traces: |answer| answer["totals"].as_array().unwrap().iter().map(|total| count(&total["sold_minor"])).collect(),
+    },
+    Route {
+        name: "days",
+        processor: "analytics",
+        path: |_| "analytics/days?from=2011-06-01&to=2011-06-03".to_owned(),
+        traces: |answer| {
+            let categories = |day: &Value| day["categories"].as_array().unwrap().clone();
+            let days = answer["days"].as_array().unwrap().iter().flat_map(categories);
+            let revenue = days.flat_map(|category| category["revenue"].as_array().unwrap().clone());
+            revenue.map(|revenue| count(&revenue["sold_minor"])).collect()
+        },
+    },
+];
+
+fn items(answer: &Value) -> impl Iterator<Item = &Value> {
+    answer["items"].as_array().unwrap().iter()
+}
+
+fn title(product: &Value) -> Origin {
+    Origin::of(product["title"].as_str().unwrap().starts_with(MARK))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the counts of two generations are far apart")]
+fn count(count: &Value) -> Origin {
+    Origin::of(count.as_f64().unwrap() >= MARKED_COUNT as f64 / 1_000.0)
+}
+
+fn decoyed(answer: &Value) -> Origin {
+    Origin::of(items(answer).any(|item| item["product"]["product_id"] == DECOY))
+}
+
+/// The query service of a shop.
+#[derive(Clone)]
+pub struct Service {
+    client: reqwest::Client,
+    base: String,
+    /// The marked generation of each processor.
+    marked: Arc<BTreeMap<String, String>>,
+}
+
+impl Service {
+    /// Starts it, and waits until it listens.
+    pub async fn start(shop: &mut Shop, marked: BTreeMap<String, String>) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        shop.start("query", &["--listen", &address]);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let service = Self { client, base: format!("http://{address}/v1/"), marked: Arc::new(marked) };
+        let started = Instant::now();
+        while service.client.get(format!("http://{address}/healthz")).send().await.is_err() {
+            assert!(started.elapsed() < Duration::from_secs(20), "the query service does not listen");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        service
+    }
+
+    /// An answer to a path, if it is one.
+    pub async fn get(&self, path: &str) -> Option<Value> {
+        let response = self.client.get(format!("{}{path}", self.base)).send().await.unwrap();
+        if response.status().is_success() { Some(response.json().await.unwrap()) } else { None }
+    }
+
+    /// Where an answer of a route comes from.
+    ///
+    /// # Errors
+    /// When it is no answer, or its content or its header say that it comes from two generations.
+    pub async fn origin(&self, route: Route, number: u64) -> Result<Origin, Fault> {
+        let path = (route.path)(number);
+        let failed = |error: reqwest::Error| Fault::Error(format!("{path}: {error:?}"));
+        let response = self.client.get(format!("{}{path}", self.base)).send().await.map_err(failed)?;
+        let status = response.status();
+        let header = response.headers().get("projection-generations").cloned();
+        let text = response.text().await.map_err(failed)?;
+        if !status.is_success() {
+            return Err(Fault::Error(format!("{path}: {status}: {text}")));
+        }
+        let answer: Value = serde_json::from_str(&text).map_err(|error| Fault::Error(format!("{path}: {error}")))?;
+        let named = header.as_ref().and_then(|header| header.to_str().ok()).unwrap_or_default().to_owned();
+        let Some((processor, generation)) = named.split_once('=') else {
+            return Err(Fault::Mixed(format!("{path}: the header is {named:?}")));
+        };
+        let by_header = Origin::of(self.marked[route.processor] == generation);
+        let traces = (route.traces)(&answer);
+        if traces.is_empty() || processor != route.processor || traces.iter().any(|trace| *trace != by_header) {
+            return Err(Fault::Mixed(format!("{path}: {named}, {by_header:?}, but {traces:?}: {text}")));
+        }
+        Ok(by_header)
+    }
+
+    /// Waits until every route's answers come from there.
+    pub async fn wait_for(&self, origin: Origin, limit: Duration) {
+        let began = Instant::now();
+        for route in ROUTES {
+            for number in 0..PRODUCTS {
+                loop {
+                    match self.origin(route, number).await {
+                        Ok(found) if found == origin => break,
+                        other => assert!(began.elapsed() < limit, "{}: {other:?}", route.name),
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+/// What is wrong with an answer.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// There is none.
+    Error(String),
+    /// It comes from two generations.
+    Mixed(String),
+}
+
+/// What came of all questions.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// By route and origin.
+    pub answers: BTreeMap<(&'static str, Origin), u64>,
+    pub errors: u64,
+    pub mixed: u64,
+    samples: Vec<Fault>,
+    milliseconds: Vec<u32>,
+}
+
+impl Tally {
+    fn note(&mut self, route: Route, outcome: Result<Origin, Fault>, took: Duration) {
+        self.milliseconds.push(u32::try_from(took.as_millis()).unwrap_or(u32::MAX));
+        let fault = match outcome {
+            Ok(origin) => {
+                *self.answers.entry((route.name, origin)).or_default() += 1;
+                return;
+            }
+            Err(fault) => fault,
+        };
+        match fault {
+            Fault::Error(_) => self.errors += 1,
+            Fault::Mixed(_) => self.mixed += 1,
+        }
+        if self.samples.len() < SAMPLES {
+            self.samples.push(fault);
+        }
+    }
+
+    pub fn total(&self) -> u64 {
+        self.answers.values().sum()
+    }
+
+    /// How long an answer took, in milliseconds: the quantile of all.
+    pub fn quantile(&mut self, quantile: f64) -> u32 {
+        self.milliseconds.sort_unstable();
+        self.milliseconds[((self.milliseconds.len() - 1) as f64 * quantile) as usize]
+    }
+
+    /// Every answer came, each from one generation, and every route gave some of both.
+    pub fn assert_clean(&self) {
+        let (errors, mixed) = (self.errors, self.mixed);
+        assert!(errors + mixed == 0, "{errors} errors, {mixed} mixed answers, such as {:#?}", self.samples);
+        for route in ROUTES {
+            for origin in [Origin::Marked, Origin::Fresh] {
+                assert!(self.answers.contains_key(&(route.name, origin)), "{} never answered {origin:?}", route.name);
+            }
+        }
+    }
+}
+
+/// Shoppers who ask at a steady pace, every route in turn, until they are told to stop.
+pub struct Askers {
+    stop: Arc<AtomicBool>,
+    tally: Arc<Mutex<Tally>>,
+    asking: Vec<JoinHandle<()>>,
+    started: Instant,
+}
+
+impl Askers {
+    pub fn start(service: &Service, per_second: u64) -> Self {
+        let (stop, number) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let tally = Arc::new(Mutex::new(Tally::default()));
+        let started = Instant::now();
+        let ask = |_| {
+            let (service, stop, number, tally) = (service.clone(), stop.clone(), number.clone(), tally.clone());
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let number = number.fetch_add(1, Ordering::Relaxed);
+                    let due = started + Duration::from_micros(number * 1_000_000 / per_second);
+                    tokio::time::sleep_until(due.into()).await;
+                    let routes = ROUTES.len() as u64;
+                    let (route, asked) = (ROUTES[(number % routes) as usize], Instant::now());
+                    let outcome = service.origin(route, number / routes).await;
+                    tally.lock().unwrap().note(route, outcome, asked.elapsed());
+                }
+            })
+        };
+        let asking = (0..ASKERS).map(ask).collect();
+        Self { stop, tally, asking, started }
+    }
+
+    /// Gives what came of it, and how many answers there were a second.
+    pub async fn stop(self) -> (Tally, f64) {
+        self.stop.store(true, Ordering::Relaxed);
+        let took = self.started.elapsed();
+        for asking in self.asking {
+            asking.await.unwrap();
+        }
+        let tally = std::mem::take(&mut *self.tally.lock().unwrap());
+        let rate = tally.total() as f64 / took.as_secs_f64();
+        (tally, rate)
+    }
+}

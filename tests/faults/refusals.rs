@@ -1,0 +1,114 @@
+//! What a replay cannot do it refuses: it says what is wrong and where, and leaves what is served alone.
+
+use chrono::{TimeDelta, Utc};
+use events::{Event, Topic};
+use projections::{PROCESSORS, RECOMMENDATION};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{Offset, TopicPartitionList};
+use runtime::store::{Live, State};
+use sqlx::AssertSqlSafe;
+
+use crate::load::Shoppers;
+use crate::replaying::{refused, replay, said, stored, succeed};
+use crate::scale::turn;
+use crate::support::{Shop, headers_of};
+
+/// A version of an event that nobody can read yet.
+const FUTURE_VERSION: &str = "urn:jangbogo:schema:order-completed:v99";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_replayed_is_refused_and_what_is_served_stays() {
+    let _turn = turn().await;
+    let mut shop = Shop::open("refusals").await;
+    shop.start_processors();
+    let mut shoppers = Shoppers::new(10);
+    let events: Vec<_> = (0..2_000).map(|_| shoppers.next()).collect();
+    shop.produce(&events).await;
+    let order = events.iter().find(|event| event.data.event_type().topic() == Topic::OrderCompleted).unwrap();
+    produce_of_the_future(&shop, order).await;
+    shop.settle().await;
+    let before = live(&shop).await;
+
+    an_unknown_projection_is_named(&shop).await;
+    a_time_before_the_log_is_refused(&shop).await;
+    a_version_that_nobody_reads_is_a_dead_letter_in_both(&shop).await;
+    a_lost_head_is_described(&shop).await;
+
+    assert_eq!(live(&shop).await, before, "what is served stays");
+    println!("bad input: an unknown projection, a time before the log, a lost head and an unknown schema are refused");
+    shop.close().await;
+}
+
+async fn live(shop: &Shop) -> Vec<Live> {
+    let mut found = Vec::new();
+    for processor in PROCESSORS {
+        found.push(shop.live(processor).await.unwrap());
+    }
+    found
+}
+
+async fn an_unknown_projection_is_named(shop: &Shop) {
+    for command in ["rebuild", "verify", "promote", "rollback", "list"] {
+        let output = replay(shop, &[command, "recomendation"]).await;
+        let message = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains("recommendation, analytics, es-sync"), "{message}");
+    }
+}
+
+async fn a_time_before_the_log_is_refused(shop: &Shop) {
+    let message = refused(shop, &["at", "2001-01-01T00:00:00Z", RECOMMENDATION.name]).await;
+    assert!(message.contains("2001-01-01") && message.contains("is before the log"), "{message}");
+    assert!(message.contains("its earliest event is of 2011-06-01"), "{message}");
+    assert_eq!(stored(shop, &RECOMMENDATION).await.len(), 1, "nothing is left of it");
+}
+
+/// An order as a later version of the shop would write it.
+async fn produce_of_the_future(shop: &Shop, order: &Event) {
+    let encoded = order.encode().unwrap();
+    let id = Utc::now().timestamp_micros().to_string();
+    let headers = encoded.headers.iter().map(|(name, value)| match *name {
+        "ce_dataschema" => (*name, FUTURE_VERSION.as_bytes()),
+        "ce_id" => (*name, id.as_bytes()),
+        _ => (*name, value.as_bytes()),
+    });
+    let headers: Vec<(&str, &[u8])> = headers.collect();
+    shop.produce_raw(encoded.topic, Some(encoded.key.clone()), headers_of(&headers), encoded.value.clone()).await;
+}
+
+async fn a_version_that_nobody_reads_is_a_dead_letter_in_both(shop: &Shop) {
+    succeed(shop, &["rebuild", RECOMMENDATION.name, "--no-promote"]).await;
+    let generations = stored(shop, &RECOMMENDATION).await;
+    assert_eq!(generations.iter().map(|stored| stored.state).collect::<Vec<_>>(), [State::Live, State::Ready]);
+    for stored in &generations {
+        let sql = format!("SELECT cause FROM {}.dead_letter", stored.generation.schema);
+        let causes: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut shop.database().await).await.unwrap();
+        assert!(causes.len() == 1 && causes[0].contains("99"), "{causes:?}");
+    }
+    succeed(shop, &["drop", RECOMMENDATION.name, &generations[1].generation.id.to_string()]).await;
+    succeed(shop, &["verify", "--all"]).await;
+}
+
+async fn a_lost_head_is_described(shop: &Shop) {
+    let topic = shop.connections.namespace.topic(Topic::OrderCompleted);
+    let mut lost = TopicPartitionList::new();
+    lost.add_partition_offset(&topic, 2, Offset::Offset(7)).unwrap();
+    lost.add_partition_offset(&topic, 4, Offset::Offset(3)).unwrap();
+    let admin: AdminClient<DefaultClientContext> = shop.connections.kafka_client("test").create().unwrap();
+    admin.delete_records(&lost, &AdminOptions::new()).await.unwrap();
+    let moment = (Utc::now() + TimeDelta::days(1)).to_rfc3339();
+    let commands: [&[&str]; 4] = [
+        &["rebuild", RECOMMENDATION.name],
+        &["verify", RECOMMENDATION.name],
+        &["rebuild", RECOMMENDATION.name, "--dry-run"],
+        &["at", &moment, RECOMMENDATION.name],
+    ];
+    for command in commands {
+        let message = refused(shop, command).await;
+        let gone = "the log has lost its head: order-completed/2 offsets 0 to 6, order-completed/4 offsets 0 to 2";
+        assert!(message.contains(gone) && message.contains("the live generation is untouched"), "{message}");
+    }
+    assert_eq!(stored(shop, &RECOMMENDATION).await.len(), 1, "no fold is begun");
+}

@@ -1,0 +1,195 @@
+//! H: a replay is killed again and again. The same command goes on where it was, and never starts over.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use projections::{ES_SYNC, RECOMMENDATION};
+use runtime::digest::tables;
+use runtime::fold::Processor;
+use runtime::store::{Offsets, State, positions};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use uuid::Uuid;
+
+use crate::load::Shoppers;
+use crate::random::Random;
+use crate::replaying::{refused, stored};
+use crate::scale::{scale, turn};
+use crate::support::Shop;
+
+/// What a replay says it does when it is killed, and the longest that it is left to do it, in milliseconds.
+type Point = (&'static str, u64);
+
+const LIMIT: Duration = Duration::from_mins(3);
+/// A rebuild's bulk takes about so many seconds.
+const SECONDS: usize = 9;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_is_killed_goes_on_where_it_was() {
+    let _turn = turn().await;
+    let started = Instant::now();
+    let mut shop = Shop::open("resume").await;
+    shop.start_processors();
+    let mut shoppers = Shoppers::new(8);
+    let count = scale(9_000, 90_000);
+    let events: Vec<_> = (0..count).map(|_| shoppers.next()).collect();
+    shop.produce(&events).await;
+    shop.settle().await;
+    let later: Vec<_> = (0..count / 6).map(|_| shoppers.next()).collect();
+
+    let bulk: &[Point] = scale(
+        &[("hydrating", 3_000), ("merging", 30), ("verifying", 30)],
+        &[
+            ("hydrating", 3_000),
+            ("hydrating", 2_000),
+            ("hydrating", 1_000),
+            ("hydrating", 2_000),
+            ("merging", 100),
+            ("merging", 500),
+            ("catching up", 500),
+            ("verifying", 200),
+            ("promoting", 0),
+        ],
+    );
+    let rate = (count / SECONDS).to_string();
+    let mut rebuilding = Rebuild::new(&shop, &RECOMMENDATION, &["--max-rate", &rate]);
+    for (number, point) in bulk.iter().enumerate() {
+        rebuilding.kill_at(*point).await;
+        if number == 0 {
+            // The log grows meanwhile: something is left for the time after the bulk.
+            shop.produce(&later).await;
+        }
+    }
+    rebuilding.finish().await;
+
+    let mut publishing = Rebuild::new(&shop, &ES_SYNC, &[]);
+    publishing.kill_at(("publishing", 50)).await;
+    publishing.finish().await;
+    println!(
+        "H resume: {} records; killed {} times, {:?}; {} records stayed folded over the kills, none was folded twice; \
+         {} tables' digests equal; {:.0} s",
+        events.len() + later.len(),
+        rebuilding.kills.len() + publishing.kills.len(),
+        [rebuilding.kills, publishing.kills].concat(),
+        rebuilding.kept,
+        rebuilding.digests + publishing.digests,
+        started.elapsed().as_secs_f64(),
+    );
+    shop.close().await;
+}
+
+/// One generation, however often the command that makes it is started.
+struct Rebuild<'s> {
+    shop: &'s Shop,
+    processor: &'static Processor,
+    arguments: Vec<String>,
+    random: Random,
+    /// What it is called, and how far it was when it was killed last.
+    generation: Option<(Uuid, Offsets)>,
+    /// What it was doing when it was killed.
+    kills: Vec<String>,
+    /// The records that were folded when a kill came.
+    kept: i64,
+    digests: usize,
+}
+
+impl<'s> Rebuild<'s> {
+    fn new(shop: &'s Shop, processor: &'static Processor, options: &[&str]) -> Self {
+        let arguments = ["rebuild", processor.name, "--json"].iter().chain(options).map(ToString::to_string).collect();
+        let (random, kills) = (Random::new(8), Vec::new());
+        Self { shop, processor, arguments, random, generation: None, kills, kept: 0, digests: 0 }
+    }
+
+    fn command(&self) -> tokio::process::Command {
+        let mut command = tokio::process::Command::from(self.shop.command(&["replay"]));
+        command.args(&self.arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+
+    /// Starts the command, and kills it while it does what the point says.
+    async fn kill_at(&mut self, (state, longest): Point) {
+        let mut process = self.command().spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let began = Instant::now();
+        loop {
+            let Some(line) = lines.next_line().await.unwrap() else {
+                let mut message = String::new();
+                process.stderr.take().unwrap().read_to_string(&mut message).await.unwrap();
+                panic!("{:?} ended before it was {state}: {message}", self.arguments);
+            };
+            let line: Value = serde_json::from_str(&line).unwrap();
+            // Of the bulk, something is done by then.
+            let is_begun = state != "hydrating" || line["events"].as_u64().unwrap() > 0;
+            if line["state"].as_str().unwrap().starts_with(state) && is_begun {
+                break;
+            }
+            assert!(began.elapsed() < LIMIT, "it is never {state}");
+        }
+        tokio::time::sleep(Duration::from_millis(self.random.below(longest + 1))).await;
+        process.kill().await.unwrap();
+        self.look(state).await;
+    }
+
+    /// It is the one there was, and as far as it was, or further.
+    async fn look(&mut self, state: &str) {
+        let found = stored(self.shop, self.processor).await;
+        let is_new = |state| !matches!(state, State::Frozen);
+        let made: Vec<_> = found.iter().filter(|stored| stored.captured.is_some() && is_new(stored.state)).collect();
+        assert_eq!(made.len(), 1, "killed while {state}: {found:?}");
+        let generation = &made[0].generation;
+        let reached = positions(&mut self.shop.database().await, generation).await.unwrap();
+        if let Some((id, before)) = &self.generation {
+            assert_eq!(generation.id, *id, "killed while {state}: it began anew");
+            for (partition, offset) in before {
+                assert!(
+                    reached[partition] >= *offset,
+                    "killed while {state}: {partition} was at {offset}: {reached:?}"
+                );
+            }
+        }
+        let folded: i64 = reached.values().sum();
+        eprintln!("killed while {state}: {} with {folded} records", made[0].state);
+        self.kills.push(format!("{state} at {folded}"));
+        self.kept = folded;
+        self.generation = Some((generation.id, reached));
+    }
+
+    /// Starts the command once more, to its end.
+    async fn finish(&mut self) {
+        let (made, _) = self.generation.clone().expect("it was killed");
+        if self.shop.live(self.processor).await.unwrap().generation.id != made {
+            let output = self.command().output().await.unwrap();
+            assert!(output.status.success(), "{}", crate::replaying::said(&output));
+        }
+        let live = self.shop.live(self.processor).await.unwrap().generation;
+        assert_eq!(live.id, made, "what was begun is served");
+        let found = stored(self.shop, self.processor).await;
+        let frozen = found.iter().find(|stored| stored.state == State::Frozen).expect("what was served is kept");
+        let mut database = self.shop.database().await;
+        let expected = tables(&mut database, self.processor, &frozen.generation).await.unwrap();
+        assert_eq!(tables(&mut database, self.processor, &live).await.unwrap(), expected);
+        self.digests = expected.len();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replays_do_not_work_on_one_generation() {
+    let _turn = turn().await;
+    let mut shop = Shop::open("two_replays").await;
+    shop.start_processor(RECOMMENDATION.name);
+    let mut shoppers = Shoppers::new(9);
+    let events: Vec<_> = (0..1_000).map(|_| shoppers.next()).collect();
+    shop.produce(&events).await;
+    let mut rebuilding = Rebuild::new(&shop, &RECOMMENDATION, &["--max-rate", "50"]);
+    let mut first = rebuilding.command().spawn().unwrap();
+    let mut lines = BufReader::new(first.stdout.take().unwrap()).lines();
+    while !lines.next_line().await.unwrap().expect("it goes on").contains("hydrating") {}
+    for command in [["rebuild", "recommendation"], ["verify", "recommendation"]] {
+        let message = refused(&shop, &command).await;
+        assert!(message.contains("another replay is working on generation"), "{message}");
+    }
+    assert!(first.try_wait().unwrap().is_none(), "the first one goes on");
+    first.kill().await.unwrap();
+    rebuilding.look("hydrating").await;
+    shop.close().await;
+}
