@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+use tracing::warn;
 
 use crate::config::Connections;
 
@@ -66,6 +67,20 @@ pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
     let mut connection = PgConnection::connect_with(&options).await?;
     MIGRATOR.run_direct(None, &mut connection, false).await.map_err(|error| sqlx::Error::Migrate(Box::new(error)))?;
     connection.close().await
+}
+
+/// Migrates the database where an attempt to use it found that it is not there, or not migrated: it is new or was wiped.
+///
+/// # Errors
+/// Any other failure of the attempt; and when the server is away, refuses, or a migration fails.
+pub async fn ensure_migrated(connections: &Connections, attempt: Result<(), sqlx::Error>) -> Result<(), sqlx::Error> {
+    match attempt {
+        Err(error) if is_missing(&error) => {
+            warn!(database = connections.namespace.database(), "the database is new or was wiped: migrating it");
+            migrate(connections).await
+        }
+        outcome => outcome,
+    }
 }
 
 /// Whether the server is away, starting, stopping or full, or has no such database yet, rather than the statement wrong.

@@ -109,6 +109,14 @@ pub enum StackError {
         /// Where it comes from instead.
         source_name: &'static str,
     },
+    /// A server's data was to be removed under it.
+    #[error("{server} (process {pid}) runs; stop it before its data is removed")]
+    Runs {
+        /// The server.
+        server: Server,
+        /// Its process.
+        pid: u32,
+    },
     /// This machine cannot run the servers natively.
     #[error(
         "the servers can be run natively on 64-bit Linux (x86 or ARM) only; start a Docker engine, or name servers in {}",

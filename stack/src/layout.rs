@@ -14,12 +14,15 @@ use crate::versions::hexadecimal;
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     base: PathBuf,
+    /// Programs that another stack has installed.
+    software: Option<PathBuf>,
 }
 
 impl Layout {
-    /// The layout of the stack directory `directory`; below `elsewhere` if that is given.
-    pub(crate) fn new(directory: &Path, elsewhere: Option<&Path>) -> Self {
-        Self { base: elsewhere.unwrap_or(directory).to_owned() }
+    /// The layout of the stack directory `directory`; below `elsewhere` if that is given, with programs from `software`
+    /// if that is.
+    pub(crate) fn new(directory: &Path, elsewhere: Option<&Path>, software: Option<&Path>) -> Self {
+        Self { base: elsewhere.unwrap_or(directory).to_owned(), software: software.map(Path::to_owned) }
     }
 
     /// Where the servers' files go when `user`, who runs them, cannot reach `directory`.
@@ -46,7 +49,7 @@ impl Layout {
 
     /// Installed programs, a directory for each name and version.
     pub(crate) fn software(&self) -> PathBuf {
-        self.base.join("software")
+        self.software.clone().unwrap_or_else(|| self.base.join("software"))
     }
 
     pub(crate) fn configuration(&self, server: Server) -> PathBuf {

@@ -21,6 +21,10 @@ pub struct Options {
     pub ports: BTreeMap<Server, u16>,
     /// Servers that are there already, by address: they are used and never stopped.
     pub given: BTreeMap<Server, String>,
+    /// Whether servers that are started are processes of this machine even where a Docker engine answers.
+    pub native: bool,
+    /// Where the programs of native servers are installed, if not in the directory.
+    pub software: Option<PathBuf>,
 }
 
 impl Options {
@@ -47,7 +51,7 @@ impl Options {
             }
         };
         let directory = std::path::absolute(&directory).or_file_error("find", &directory)?;
-        Ok(Self { directory, given, ports: BTreeMap::new() })
+        Ok(Self { directory, given, ..Self::default() })
     }
 }
 

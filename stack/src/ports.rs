@@ -1,6 +1,7 @@
 //! Which ports the servers listen on: the well-known ones when they are free, and the same ones from then on.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
 
 use crate::error::StackError;
@@ -92,9 +93,13 @@ fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
+/// Below the ports that outgoing connections get: while a server restarts, none of them takes its port.
+const FREE_PORTS: std::ops::Range<u16> = 20_000..30_000;
+
 fn any_free() -> Option<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
-    Some(listener.local_addr().ok()?.port())
+    let random = RandomState::new().hash_one(std::process::id());
+    let port = FREE_PORTS.start + u16::try_from(random % u64::from(FREE_PORTS.end - FREE_PORTS.start)).ok()?;
+    is_free(port).then_some(port)
 }
 
 #[cfg(test)]

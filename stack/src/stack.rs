@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::docker::Docker;
 use crate::error::StackError;
-use crate::files::FileErrors;
+use crate::files::{self, FileErrors};
 use crate::install;
 use crate::layout::Layout;
 use crate::native::{self, Native};
@@ -111,6 +111,14 @@ impl Stack {
             return Ok(None);
         }
         Ok(Some(Self::new(options, None, &state)?.addresses))
+    }
+
+    /// What to call [`Stack::up`] with for native servers of one's own in another directory, which may be stopped and wiped.
+    /// Programs that this stack has installed are not installed again.
+    #[must_use]
+    pub fn options_beside(&self, directory: PathBuf) -> Options {
+        let software = self.native.as_ref().map(|native| native.layout.software());
+        Options { directory, native: true, software, ..Options::default() }
     }
 
     /// How each server is, without changing anything.
@@ -222,6 +230,18 @@ impl Stack {
         native.bring_up(server, &Progress::silent().of(server)).await
     }
 
+    /// Removes the data of a native server that does not run: it starts as an empty one.
+    ///
+    /// # Errors
+    /// When the server is not native or runs, or the files cannot be removed.
+    pub fn wipe_server(&self, server: Server) -> Result<(), StackError> {
+        let native = self.native_server(server)?;
+        if let Some(process) = native.process(server) {
+            return Err(StackError::Runs { server, pid: process.pid });
+        }
+        files::remove_directory(&native.layout.data(server))
+    }
+
     fn native_server(&self, server: Server) -> Result<&Native, StackError> {
         let source = self.source(server);
         match &self.native {
@@ -262,7 +282,7 @@ async fn load_or_begin(options: &Options) -> Result<State, StackError> {
     if let Some(state) = State::load(&options.directory)? {
         return Ok(state);
     }
-    let source = if Docker::is_available().await {
+    let source = if !options.native && Docker::is_available().await {
         Source::Docker
     } else if VERSIONS.postgres.wheels.contains_key(std::env::consts::ARCH) && cfg!(target_os = "linux") {
         Source::Native
@@ -304,7 +324,7 @@ async fn bring_up_containers(
 /// The native servers of a remembered state.
 async fn native_of(options: &Options, state: &State) -> Result<Native, StackError> {
     Ok(Native {
-        layout: Layout::new(&options.directory, state.elsewhere.as_deref()),
+        layout: Layout::new(&options.directory, state.elsewhere.as_deref(), options.software.as_deref()),
         user: User::for_servers().await?,
         ports: state.ports.clone(),
         postgres_password: state.postgres_password.clone(),
@@ -342,7 +362,8 @@ async fn prepare_native(
     native.ports.clone_from(&state.ports);
     state.save(&options.directory)?;
     let software = native.layout.software();
-    if software.is_dir() {
+    // In another stack's, what looks incomplete may be on its way.
+    if options.software.is_none() && software.is_dir() {
         install::remove_incomplete(&software)?;
     }
     Ok(native)

@@ -20,6 +20,7 @@ mod kills;
 mod load;
 mod offline;
 mod oracle;
+mod outages;
 mod random;
 mod refusals;
 mod replaying;

@@ -100,6 +100,7 @@ pub async fn run(args: DispatcherArgs, connections: Connections, stop: Cancellat
     let mut dispatcher = Dispatcher {
         lease: Lease::new(pool.clone(), holder.clone()),
         relay: Relay::new(pool.clone(), &connections, holder, metrics.clone(), checks.clone()),
+        connections,
         redis,
         inserted,
         metrics,
@@ -115,6 +116,7 @@ pub async fn run(args: DispatcherArgs, connections: Connections, stop: Cancellat
 }
 
 struct Dispatcher {
+    connections: Connections,
     lease: Lease,
     relay: Relay,
     redis: signal::Signal,
@@ -131,7 +133,12 @@ impl Dispatcher {
             match self.lease.acquire().await {
                 Ok(true) => self.lead().await,
                 Ok(false) => self.checks.postgres.ok(),
-                Err(error) => self.checks.postgres.failing(causes(&error)),
+                Err(error) => {
+                    // The lease is lost when the database is: it is from here that a wiped one is migrated.
+                    if let Err(error) = database::ensure_migrated(&self.connections, Err(error)).await {
+                        self.checks.postgres.failing(causes(&error));
+                    }
+                }
             }
             if Instant::now() >= next_probe {
                 self.relay.probe().await;

@@ -95,7 +95,7 @@ pub async fn serve(
         request_timeout: Duration::from_secs(args.request_timeout),
     };
     let postgres = telemetry.readiness.check("postgres");
-    let background = tokio::spawn(watch_postgres(pool.clone(), postgres, stop.clone()));
+    let background = tokio::spawn(watch_postgres(connections.clone(), pool.clone(), postgres, stop.clone()));
     let admin = runtime::telemetry::routes(telemetry).method_not_allowed_fallback(method_not_allowed);
     let router = router(gateway).merge(admin);
     info!(address = %listener.local_addr()?, "gateway: /v1 /openapi.json /healthz /readyz /metrics");
@@ -131,15 +131,15 @@ async fn observed(State(gateway): State<Gateway>, request: Request, next: Next) 
     response
 }
 
-/// Keeps readiness up to date, and the table of idempotency keys small.
-async fn watch_postgres(pool: PgPool, check: CheckHandle, stop: CancellationToken) {
+/// Keeps readiness up to date, and the table of idempotency keys small. A database that is new or was wiped is migrated.
+async fn watch_postgres(connections: Connections, pool: PgPool, check: CheckHandle, stop: CancellationToken) {
     let mut probe = tokio::time::interval(PROBE_INTERVAL);
     let mut cleanup = tokio::time::interval(CLEANUP_INTERVAL);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = probe.tick() => match sqlx::query("SELECT FROM outbox LIMIT 0").execute(&pool).await {
-                Ok(_) => check.ok(),
+            _ = probe.tick() => match database::ensure_migrated(&connections, probe_outbox(&pool).await).await {
+                Ok(()) => check.ok(),
                 Err(error) => check.failing(causes(&error)),
             },
             _ = cleanup.tick() => match store::delete_expired_keys(&pool).await {
@@ -149,4 +149,8 @@ async fn watch_postgres(pool: PgPool, check: CheckHandle, stop: CancellationToke
             },
         }
     }
+}
+
+async fn probe_outbox(pool: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT FROM outbox LIMIT 0").execute(pool).await.map(drop)
 }

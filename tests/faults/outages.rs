@@ -1,0 +1,217 @@
+//! C: the servers restart, are killed, stand still and lose everything under load. The shop recovers by itself, and in
+//! the end knows what its log says.
+
+mod orders;
+mod queries;
+mod servers;
+mod wipes;
+
+use std::collections::HashSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use stack::Server;
+use tokio::task::JoinHandle;
+
+use self::orders::{Orders, Outcome};
+use self::queries::Queries;
+use self::servers::{Outage, Servers};
+use crate::judge::judge;
+use crate::load::Load;
+use crate::oracle::read;
+use crate::random::Random;
+use crate::scale::{scale, turn};
+use crate::support::{Shop, demo_lines};
+
+/// Besides the import and the orders.
+const EVENTS_PER_SECOND: u64 = 200;
+const SETTLED_WITHIN: Duration = Duration::from_mins(10);
+/// A server that stands still keeps its connections; nobody may lose anything when it goes on.
+const PAUSED_FOR: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_restart_stand_still_and_lose_everything_change_nothing() {
+    let _turn = turn().await;
+    let began = Instant::now();
+    let servers = Servers::start().await;
+    eprintln!("servers of its own after {:.1} s", began.elapsed().as_secs_f64());
+    let mut shop = Shop::open_on(servers.addresses(), "outages").await;
+    let urls = start_programs(&mut shop);
+    let import = Import::start(&shop, scale(20_000, 40_000), scale(2_000, 1_000));
+    let load = Load::start(&shop.connections, 3, EVENTS_PER_SECOND);
+    let queries = Queries::start(&urls.query);
+    let mut outcome = Outcome::default();
+    let orders = Orders::start(&urls.gateway, "storm");
+
+    let restarts = restart_all(&servers).await;
+    if scale(false, true) {
+        servers.strike(Server::Postgres, Outage::Pause, PAUSED_FOR).await;
+        servers.strike(Server::Redis, Outage::Pause, PAUSED_FOR).await;
+        servers.strike(Server::Elasticsearch, Outage::Lose, Duration::ZERO).await;
+    }
+    wipes::flush_redis(&shop).await;
+    wipes::delete_index(&shop).await;
+    outcome.add(orders.stop().await);
+    wipes::drained(&shop).await;
+    eprintln!("postgres is wiped under load after {:.1} s", began.elapsed().as_secs_f64());
+    wipes::drop_database(&shop).await;
+    let orders = Orders::start(&urls.gateway, "after");
+    wipes::recovered(&shop).await;
+
+    let imported = import.stop().await;
+    load.stop().await;
+    outcome.add(orders.stop().await);
+    let statuses = queries.stop().await;
+    wipes::drained(&shop).await;
+    eprintln!("the load ends after {:.1} s", began.elapsed().as_secs_f64());
+    let verdict = judge(&shop, SETTLED_WITHIN).await;
+    all_in_the_log(&shop, &outcome.accepted);
+    urls.all_ready().await;
+
+    // Once more with nobody about: the same comes back, byte for byte.
+    let before = shop.digest().await;
+    wipes::drop_database(&shop).await;
+    let wiped = Instant::now();
+    wipes::recovered(&shop).await;
+    wipes::comes_back(&shop, &before, SETTLED_WITHIN).await;
+    let came_back = wiped.elapsed();
+    wipes::no_orphans(&shop).await;
+    let verified = shop.command(&["replay", "verify", "--all"]).status().unwrap();
+    assert!(verified.success(), "replay verify: {verified}");
+    urls.all_ready().await;
+    println!(
+        "C outages: {restarts} restarts, half of them SIGKILL; wiped: Redis 1, Elasticsearch {}, Postgres 2; {} events, {} \
+         of them repeated, {imported} imports; {} orders accepted, all in the log, after {:.1} s at most, refused \
+         {:?}; queries {statuses:?}; {} rows and {} published values right; all stores came back in {:.1} s; {:.0} s",
+        scale(1, 2),
+        verdict.records,
+        verdict.repeats,
+        outcome.accepted.len(),
+        outcome.longest.as_secs_f64(),
+        outcome.refused,
+        verdict.rows,
+        verdict.published,
+        came_back.as_secs_f64(),
+        began.elapsed().as_secs_f64(),
+    );
+    shop.close().await;
+}
+
+/// Every server in turn, half of the times killed. Gives how often any was restarted.
+async fn restart_all(servers: &Servers) -> usize {
+    let mut random = Random::new(11);
+    let rounds = scale(1, 20);
+    for round in 0..rounds {
+        for (number, server) in Server::ALL.into_iter().enumerate() {
+            let outage = if (round + number) % 2 == 0 { Outage::Kill } else { Outage::Stop };
+            servers.strike(server, outage, Duration::from_millis(random.below(2_000))).await;
+            tokio::time::sleep(Duration::from_millis(random.below(scale(500, 3_000)))).await;
+        }
+    }
+    rounds * Server::ALL.len()
+}
+
+/// Where the programs answer.
+struct Urls {
+    gateway: String,
+    dispatcher: String,
+    query: String,
+}
+
+fn start_programs(shop: &mut Shop) -> Urls {
+    shop.start_processors();
+    let [gateway, dispatcher, query] = free_ports();
+    shop.start("gateway", &["--listen", &format!("127.0.0.1:{gateway}")]);
+    shop.start("outbox-dispatcher", &["--admin-port", &dispatcher.to_string()]);
+    shop.start("query", &["--listen", &format!("127.0.0.1:{query}")]);
+    let url = |port| format!("http://127.0.0.1:{port}");
+    Urls { gateway: url(gateway), dispatcher: url(dispatcher), query: url(query) }
+}
+
+fn free_ports() -> [u16; 3] {
+    let listeners = [0; 3].map(|port| std::net::TcpListener::bind(("127.0.0.1", port)).unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+impl Urls {
+    /// Waits until every program says that it has all it needs.
+    async fn all_ready(&self) {
+        for url in [&self.gateway, &self.dispatcher, &self.query] {
+            let began = Instant::now();
+            loop {
+                let answer = reqwest::get(format!("{url}/readyz")).await.unwrap();
+                let (status, body) = (answer.status(), answer.text().await.unwrap());
+                if status.is_success() {
+                    break;
+                }
+                assert!(began.elapsed() < Duration::from_secs(30), "{url} is not ready: {body}");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+fn all_in_the_log(shop: &Shop, accepted: &[String]) {
+    let mut ids = HashSet::new();
+    let (kafka, namespace) = (&shop.connections.kafka, shop.connections.namespace.to_string());
+    tokio::task::block_in_place(|| {
+        read(kafka, &namespace, |record| {
+            ids.insert(record.id.clone());
+        })
+    });
+    let lost: Vec<&String> = accepted.iter().filter(|id| !ids.contains(*id)).collect();
+    assert!(lost.is_empty(), "{} accepted orders are not in the log, such as {}", lost.len(), lost[0]);
+}
+
+/// Imports of parts of the demo shop, one after the other and again from the first.
+struct Import {
+    stop: Arc<AtomicBool>,
+    importing: JoinHandle<usize>,
+    _directory: tempfile::TempDir,
+}
+
+impl Import {
+    fn start(shop: &Shop, lines: usize, lines_a_part: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let parts = parts(&demo_lines(directory.path(), lines), lines_a_part);
+        let mut commands: Vec<_> =
+            parts.iter().map(|part| shop.command(&["events", "import", part.to_str().unwrap()])).collect();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let importing = tokio::task::spawn_blocking(move || {
+            let mut imports = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                let number = imports % commands.len();
+                // It refuses to begin while Kafka is away: whoever imports tries again.
+                if commands[number].output().unwrap().status.success() {
+                    imports += 1;
+                }
+            }
+            imports
+        });
+        Self { stop, importing, _directory: directory }
+    }
+
+    /// Waits for the import that was begun. Gives how many there were.
+    async fn stop(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.importing.await.unwrap()
+    }
+}
+
+fn parts(file: &Path, lines_a_part: usize) -> Vec<PathBuf> {
+    let mut lines = BufReader::new(std::fs::File::open(file).unwrap()).lines().map(Result::unwrap);
+    let header = lines.next().unwrap();
+    let lines: Vec<String> = lines.collect();
+    let mut parts = Vec::new();
+    for (number, lines) in lines.chunks(lines_a_part).enumerate() {
+        let part = file.with_file_name(format!("part-{number}.csv"));
+        let mut output = std::fs::File::create(&part).unwrap();
+        writeln!(output, "{header}\n{}", lines.join("\n")).unwrap();
+        parts.push(part);
+    }
+    parts
+}

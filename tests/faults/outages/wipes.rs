@@ -1,0 +1,114 @@
+//! Stores that lose what they hold, and how to see that it has come back.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use projections::catalogue::PRODUCTS_VIEW;
+use projections::{ES_SYNC, PROCESSORS};
+use runtime::publisher::index_name;
+use runtime::store::generations;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use crate::support::{Digest, Shop};
+
+const PAUSE: Duration = Duration::from_millis(200);
+const DRAINED_WITHIN: Duration = Duration::from_mins(1);
+const RECOVERED_WITHIN: Duration = Duration::from_mins(1);
+/// Publishers look at their stores once a second, and last of all at what is left over.
+const REMOVED_WITHIN: Duration = Duration::from_secs(30);
+
+/// FLUSHALL.
+pub async fn flush_redis(shop: &Shop) {
+    let client = redis::Client::open(shop.connections.redis.as_str()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let () = redis::cmd("FLUSHALL").query_async(&mut connection).await.unwrap();
+}
+
+/// Deletes the search index.
+pub async fn delete_index(shop: &Shop) {
+    let live = shop.live(&ES_SYNC).await.unwrap();
+    let index = index_name(&shop.connections, PRODUCTS_VIEW, &live.generation);
+    let url = format!("{}/{index}", shop.connections.elasticsearch);
+    let status = reqwest::Client::new().delete(url).send().await.unwrap().status();
+    assert!(status.is_success(), "the index was not deleted: {status}");
+}
+
+/// Drops the shop's database under everybody's connections.
+pub async fn drop_database(shop: &Shop) {
+    let options = runtime::database::options(&shop.connections, "test").unwrap().database("postgres");
+    let mut maintenance = PgConnection::connect_with(&options).await.unwrap();
+    let sql = format!("DROP DATABASE {} WITH (FORCE)", shop.connections.namespace.database());
+    sqlx::query(AssertSqlSafe(sql)).execute(&mut maintenance).await.unwrap();
+}
+
+/// Waits until everything accepted is in Kafka.
+pub async fn drained(shop: &Shop) {
+    let began = Instant::now();
+    let mut database = shop.database().await;
+    loop {
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(&mut database).await.unwrap();
+        if left == 0 {
+            return;
+        }
+        assert!(began.elapsed() < DRAINED_WITHIN, "{left} rows are still in the outbox");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Waits until every processor has a live generation again.
+pub async fn recovered(shop: &Shop) {
+    let began = Instant::now();
+    loop {
+        match live_generations(shop).await {
+            Ok(generations) if generations == PROCESSORS.len() => return,
+            found => assert!(began.elapsed() < RECOVERED_WITHIN, "no live generations: {found:?}"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn live_generations(shop: &Shop) -> Result<usize, sqlx::Error> {
+    let options = runtime::database::options(&shop.connections, "test")?;
+    let mut database = PgConnection::connect_with(&options).await?;
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM live_generation").fetch_one(&mut database).await?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
+/// Waits until all stores hold what they held before.
+pub async fn comes_back(shop: &Shop, before: &Digest, limit: Duration) {
+    shop.settle_within(limit).await;
+    let settled = Instant::now();
+    loop {
+        let digest = shop.digest().await;
+        if digest == *before {
+            return;
+        }
+        // A tick of the watermark is noticed by and by.
+        if settled.elapsed() > Duration::from_secs(15) {
+            digest.assert_equal(before);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Waits until Elasticsearch holds no index of a generation that is gone.
+pub async fn no_orphans(shop: &Shop) {
+    let known: BTreeSet<String> = generations(&mut shop.database().await, Some(ES_SYNC.name))
+        .await
+        .unwrap()
+        .iter()
+        .map(|stored| index_name(&shop.connections, PRODUCTS_VIEW, &stored.generation))
+        .collect();
+    let began = Instant::now();
+    loop {
+        let url = format!("{}/_all/_settings/index.uuid", shop.connections.elasticsearch);
+        let found: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+        let found: BTreeSet<String> = found.as_object().unwrap().keys().cloned().collect();
+        if found == known {
+            return;
+        }
+        assert!(began.elapsed() < REMOVED_WITHIN, "indexes {found:?}, generations {known:?}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
