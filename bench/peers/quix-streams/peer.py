@@ -6,6 +6,7 @@ so that a batch that comes again changes nothing.
 
 import datetime
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -21,22 +22,18 @@ TOPICS = [f"{os.environ['JANGBOGO_NAMESPACE']}.{topic}" for topic in ("order-com
 GROUP = os.environ["PEER_GROUP"]
 KAFKA = os.environ["KAFKA_BOOTSTRAP_SERVERS"]
 LOOK_SECONDS = 0.05
+# Members of the group: one Python keeps one processor core busy.
+PROCESSES = int(os.environ.get("PEER_PROCESSES", "2"))
 # Messages, of about twenty lines each.
 COMMIT_EVERY = int(os.environ.get("PEER_BATCH", "5000"))
 
-INSERT_LINES = """
-    INSERT INTO order_line (event, line, order_id, member_id, product_id, day, cancelled, units, total_minor, currency)
-    SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::date[], %s::boolean[],
-                         %s::bigint[], %s::bigint[], %s::text[])
-    ON CONFLICT DO NOTHING"""
-INSERT_ORDERS = """
-    INSERT INTO member_order (event, member_id, ordered_at, hour, units, value_minor, currency)
-    SELECT * FROM unnest(%s::uuid[], %s::text[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[],
-                         %s::text[])
-    ON CONFLICT DO NOTHING"""
+# Rows come by COPY, the fastest way into Postgres that there is, and are merged from there.
+INCOMING = """
+    CREATE TEMPORARY TABLE incoming_{0} (LIKE {0}) ON COMMIT DELETE ROWS"""
+INSERT = """
+    INSERT INTO {0} SELECT * FROM incoming_{0} ON CONFLICT DO NOTHING"""
 ADD_SALES = """
-    INSERT INTO product_sales AS s (product_id, day, currency, sold_units, sold_minor, cancelled_units, cancelled_minor)
-    SELECT * FROM unnest(%s::text[], %s::date[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+    INSERT INTO product_sales AS s SELECT * FROM incoming_product_sales ORDER BY product_id, day, currency
     ON CONFLICT (product_id, day, currency) DO UPDATE
     SET sold_units = s.sold_units + excluded.sold_units, sold_minor = s.sold_minor + excluded.sold_minor,
         cancelled_units = s.cancelled_units + excluded.cancelled_units,
@@ -48,91 +45,74 @@ ADVANCE = """
 
 def connect() -> psycopg.Connection:
     options = f"-c search_path={os.environ['PEER_SCHEMA']}"
-    connection = psycopg.connect(os.environ["POSTGRES_URL"], dbname=os.environ["PEER_DATABASE"], options=options)
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS peer_offset (topic_partition text PRIMARY KEY, next_offset bigint NOT NULL)"
-    )
-    connection.commit()
-    return connection
+    return psycopg.connect(os.environ["POSTGRES_URL"], dbname=os.environ["PEER_DATABASE"], options=options)
 
 
 class PostgresSink(BatchingSink):
     def setup(self) -> None:
         self.connection = connect()
+        for table in ("order_line", "member_order", "product_sales"):
+            self.connection.execute(INCOMING.format(table))
+        self.connection.commit()
 
     def write(self, batch: SinkBatch) -> None:
         place = f"{batch.topic}/{batch.partition}"
         written = self.connection.execute("SELECT next_offset FROM peer_offset WHERE topic_partition = %s", [place])
         row = written.fetchone()
         next_offset = row[0] if row else 0
-        lines = [[] for _ in range(10)]
-        orders = [[] for _ in range(7)]
-        sales: dict[tuple[str, datetime.date, str], list[int]] = {}
-        last_offset = None
+        lines, orders = [], []
+        sales: dict[tuple[str, str, str], list[int]] = {}
+        last_offset = next_offset - 1
         for item in batch:
             last_offset = item.offset
             if item.offset >= next_offset:
                 collect(item, lines, orders, sales)
-        if lines[0]:
-            self.connection.execute(INSERT_LINES, lines)
-        if orders[0]:
-            self.connection.execute(INSERT_ORDERS, orders)
-        if sales:
-            rows = [key + tuple(sums) for key, sums in sales.items()]
-            self.connection.execute(ADD_SALES, [list(column) for column in zip(*rows)])
-        if last_offset is not None:
-            self.connection.execute(ADVANCE, [place, last_offset + 1])
+        self.copy("order_line", lines)
+        self.copy("member_order", orders)
+        self.copy("product_sales", [key + tuple(sums) for key, sums in sales.items()])
+        self.connection.execute(INSERT.format("order_line"))
+        self.connection.execute(INSERT.format("member_order"))
+        # In the order of keys, so that processes that write the same rows wait for each other in one direction.
+        self.connection.execute(ADD_SALES)
+        self.connection.execute(ADVANCE, [place, last_offset + 1])
         self.connection.commit()
 
+    def copy(self, table: str, rows: list[tuple]) -> None:
+        with self.connection.cursor().copy(f"COPY incoming_{table} FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
 
-def collect(item, lines, orders, sales) -> None:
-    """Appends an order's rows, column by column, and adds up its lines."""
+
+def collect(item, lines: list[tuple], orders: list[tuple], sales: dict) -> None:
+    """Appends an order's rows and adds up its lines."""
     headers = dict(item.headers)
     cancelled = headers["ce_type"] == b"order-cancelled"
-    event = uuid.uuid5(NAMESPACE, f"{headers['ce_source'].decode()}\x1f{headers['ce_id'].decode()}")
+    event = str(uuid.uuid5(NAMESPACE, f"{headers['ce_source'].decode()}\x1f{headers['ce_id'].decode()}"))
     happened = datetime.datetime.fromisoformat(headers["ce_time"].decode())
-    order, day = item.value, happened.date()
+    order, day = item.value, happened.date().isoformat()
     order_id, member_id, currency = order.get("order_id"), order.get("member_id"), order["currency"]
-    events, numbers, order_ids, member_ids, product_ids, days, cancels, units, totals, currencies = lines
     first = 2 if cancelled else 0
+    all_units = all_totals = 0
     for number, line in enumerate(order["items"]):
-        product_id, quantity, total = line["product_id"], line["quantity"], line["total_minor"]
-        events.append(event)
-        numbers.append(number)
-        order_ids.append(order_id)
-        member_ids.append(member_id)
-        product_ids.append(product_id)
-        days.append(day)
-        cancels.append(cancelled)
-        units.append(quantity)
-        totals.append(total)
-        currencies.append(currency)
+        product_id, units, total = line["product_id"], line["quantity"], line["total_minor"]
+        lines.append((event, number, order_id, member_id, product_id, day, cancelled, units, total, currency))
         key = (product_id, day, currency)
         sums = sales.get(key)
         if sums is None:
             sums = sales[key] = [0, 0, 0, 0]
-        sums[first] += quantity
+        sums[first] += units
         sums[first + 1] += total
+        all_units += units
+        all_totals += total
     if member_id is not None and not cancelled:
-        items = order["items"]
-        values = (
-            event,
-            member_id,
-            happened,
-            happened.hour,
-            sum(line["quantity"] for line in items),
-            sum(line["total_minor"] for line in items),
-            currency,
-        )
-        for column, value in zip(orders, values):
-            column.append(value)
+        orders.append((event, member_id, happened, happened.hour, all_units, all_totals, currency))
 
 
 def is_order(value, key, timestamp, headers) -> bool:
     return any(name == "ce_type" and kind in (b"order-completed", b"order-cancelled") for name, kind in headers)
 
 
-def exit_at_the_end() -> None:
+def exit_at_the_end(children: list[subprocess.Popen]) -> None:
     """Ends the process once its group has committed all that is in its topics."""
     consumer = Consumer({"bootstrap.servers": KAFKA, "group.id": GROUP, "enable.auto.commit": False})
     ends = {}
@@ -144,8 +124,8 @@ def exit_at_the_end() -> None:
     while True:
         committed = consumer.committed([TopicPartition(topic, partition) for topic, partition in ends])
         if all(found.offset >= ends[found.topic, found.partition] for found in committed):
-            # All is committed: there is nothing to wait for.
-            os._exit(0)
+            # All is committed: there is nothing else to wait for.
+            os._exit(max((child.wait() for child in children), default=0))
         time.sleep(LOOK_SECONDS)
 
 
@@ -167,7 +147,12 @@ def main() -> None:
     for topic in TOPICS:
         stream = application.dataframe(application.topic(topic, key_deserializer="str", value_deserializer="json"))
         stream.filter(is_order, metadata=True).sink(sink)
-    threading.Thread(target=exit_at_the_end, daemon=True).start()
+    children = []
+    if "PEER_CHILD" not in os.environ:
+        command = [sys.executable, __file__]
+        environment = os.environ | {"PEER_CHILD": "1"}
+        children = [subprocess.Popen(command, env=environment) for _ in range(PROCESSES - 1)]
+    threading.Thread(target=exit_at_the_end, args=[children], daemon=True).start()
     application.run()
 
 

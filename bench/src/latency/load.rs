@@ -113,7 +113,7 @@ fn event_of(number: u64, products: &[ProductId]) -> anyhow::Result<Event> {
         let index = usize::try_from(number.wrapping_mul(31).wrapping_add(step * 97)).unwrap_or_default();
         products[index % products.len()].clone()
     };
-    if number % EVENTS_TO_AN_ORDER == 0 {
+    if number.is_multiple_of(EVENTS_TO_AN_ORDER) {
         order(Some(member_id), [product(0), product(1), product(2)])
     } else {
         Ok(view(member_id, product(0)))

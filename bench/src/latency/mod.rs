@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use self::load::Load;
-use self::probe::{Probe, Prober};
+use self::probe::{Eyes, Probe};
 pub use self::report::Report;
 use self::report::{During, RebuildOutcome};
 use crate::fold::stop;
@@ -76,6 +76,7 @@ pub async fn run(arguments: &LatencyArguments) -> anyhow::Result<Report> {
 
 async fn measure(shop: &Shop, arguments: &LatencyArguments) -> anyhow::Result<Report> {
     fill(shop, arguments.lines).await?;
+    shop.empty_database().await?;
     let mut services = Services::start(shop)?;
     let base = services.address();
     let settled = tokio::time::timeout(SETTLE_LIMIT, services.settle()).await;
@@ -83,9 +84,9 @@ async fn measure(shop: &Shop, arguments: &LatencyArguments) -> anyhow::Result<Re
     eprintln!("the log is folded; {} events a second from now on", arguments.rate);
 
     let load = Load::start(&shop.connections, arguments.rate)?;
-    let prober = Prober::new(&base, load.products())?;
+    let eyes = Eyes::new(&base, load.products())?;
     tokio::time::sleep(WARM_UP).await;
-    let measured = drive(shop, arguments, &prober, load.sender()).await;
+    let measured = drive(shop, arguments, &eyes, load.sender()).await;
     let load = load.stop().await?;
     services.ensure_running()?;
     services.stop().await?;
@@ -97,7 +98,7 @@ async fn measure(shop: &Shop, arguments: &LatencyArguments) -> anyhow::Result<Re
 async fn drive(
     shop: &Shop,
     arguments: &LatencyArguments,
-    prober: &Prober,
+    eyes: &Eyes,
     sender: load::Sender,
 ) -> anyhow::Result<(Vec<Probe>, Vec<RebuildOutcome>)> {
     let whole = Duration::from_secs(arguments.seconds.into());
@@ -127,7 +128,7 @@ async fn drive(
             }
             let is_rebuilding = arguments.while_rebuilding && Instant::now() >= rebuild_at;
             let during = if is_rebuilding { During::Rebuild } else { During::Load };
-            under_way.spawn(prober.clone().probe(number, during, sender.clone()));
+            under_way.spawn(eyes.clone().probe(number, during, sender.clone()));
             number += 1;
         }
         let mut probes = Vec::new();

@@ -32,13 +32,13 @@ pub struct Probe {
 
 /// Sends events and looks for them. Clones share their connections.
 #[derive(Clone)]
-pub struct Prober {
+pub struct Eyes {
     client: reqwest::Client,
     base: Arc<str>,
     products: Arc<[ProductId]>,
 }
 
-impl Prober {
+impl Eyes {
     /// Asks the query service at an address.
     pub fn new(base: &str, products: Arc<[ProductId]>) -> anyhow::Result<Self> {
         Ok(Self { client: reqwest::Client::builder().timeout(SEEN_LIMIT).build()?, base: base.into(), products })
@@ -50,7 +50,7 @@ impl Prober {
         let member_id = MemberId::new(&*member)?;
         let index = usize::try_from(number)? % self.products.len();
         let product_id = self.products[index].clone();
-        let (seen, event, url) = if number % 2 == 0 {
+        let (seen, event, url) = if number.is_multiple_of(2) {
             let url = format!("{}/v1/members/{member}/purchase-pattern", self.base);
             (Seen::Order, order(Some(member_id), [product_id])?, url)
         } else {

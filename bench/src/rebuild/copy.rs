@@ -1,5 +1,6 @@
 //! The machine's limit of writing: the same rows by nothing but COPY.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -64,7 +65,8 @@ fn drop_indexes(schema: &str, table: &Table) -> String {
     let name = table.name;
     let mut sql = format!("ALTER TABLE {schema}.{name} DROP CONSTRAINT {name}_pkey;");
     for column in table.indexes {
-        sql.push_str(&format!("DROP INDEX {schema}.{name}_{column};"));
+        // Writing to a String cannot fail.
+        let _ = write!(sql, "DROP INDEX {schema}.{name}_{column};");
     }
     sql
 }
@@ -74,7 +76,7 @@ fn create_indexes(schema: &str, table: &Table) -> String {
     let key: Vec<&str> = table.key.iter().map(|column| column.name).collect();
     let mut sql = format!("ALTER TABLE {schema}.{name} ADD PRIMARY KEY ({});", key.join(", "));
     for column in table.indexes {
-        sql.push_str(&format!("CREATE INDEX {name}_{column} ON {schema}.{name} ({column});"));
+        let _ = write!(sql, "CREATE INDEX {name}_{column} ON {schema}.{name} ({column});");
     }
     sql
 }

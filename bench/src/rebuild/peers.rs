@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use sqlx::{AssertSqlSafe, Executor as _};
 use tokio::process::Command;
 use uuid::Uuid;
 
@@ -60,7 +61,9 @@ impl Peers {
 
     /// Lets a peer fill tables in an empty database, from the beginning of the log.
     pub async fn run(&self, shop: &Shop, peer: Contestant, limit: Duration) -> anyhow::Result<Ended> {
-        create_tables(&mut shop.database().await?, SCHEMA).await?;
+        let mut database = shop.database().await?;
+        create_tables(&mut database, SCHEMA).await?;
+        database.execute(sqlx::raw_sql(AssertSqlSafe(create_offsets()))).await.context("cannot create a table")?;
         let state = tempfile::tempdir_in(&self.folder).context("cannot create a folder for its state")?;
         let group = shop.connections.namespace.group(&format!("{}-{}", peer.name(), Uuid::now_v7().simple()));
         let mut command = self.command(shop, peer)?;
@@ -95,6 +98,11 @@ impl Peers {
             other => bail!("{} is no peer", other.name()),
         }
     }
+}
+
+/// Where peers that add sums up note how far they are, in the same transaction.
+fn create_offsets() -> String {
+    format!("CREATE TABLE {SCHEMA}.peer_offset (topic_partition text PRIMARY KEY, next_offset bigint NOT NULL)")
 }
 
 async fn finished(command: &mut Command) -> anyhow::Result<()> {

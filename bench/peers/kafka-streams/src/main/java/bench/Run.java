@@ -1,8 +1,5 @@
 package bench;
 
-import java.sql.Connection;
-import java.sql.DriverManager;
-import java.sql.Statement;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -24,12 +21,6 @@ final class Run {
 
     static void toTheEnd(Settings settings, Topology topology, String guarantee, String internalTopic)
             throws Exception {
-        try (Connection connection =
-                DriverManager.getConnection(settings.jdbcUrl(), settings.user(), settings.password());
-                Statement statement = connection.createStatement()) {
-            statement.execute("CREATE TABLE IF NOT EXISTS peer_offset (topic_partition text PRIMARY KEY,"
-                    + " next_offset bigint NOT NULL)");
-        }
         Properties properties = new Properties();
         properties.put(StreamsConfig.APPLICATION_ID_CONFIG, settings.group());
         properties.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, settings.kafka());
