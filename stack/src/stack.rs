@@ -220,13 +220,14 @@ impl Stack {
         Ok(())
     }
 
-    /// Starts a native server again, on the port it had, and waits until it answers.
+    /// Starts a native server again, on the port it had, and waits until it answers. Different servers may be started at
+    /// once.
     ///
     /// # Errors
     /// When the server is not native, its port is taken, or it does not come up.
     pub async fn start_server(&self, server: Server) -> Result<(), StackError> {
         let native = self.native_server(server)?;
-        let _lock = Lock::acquire(&self.directory, || {}).await?;
+        let _lock = Lock::share(&self.directory).await?;
         native.bring_up(server, &Progress::silent().of(server)).await
     }
 

@@ -72,7 +72,8 @@ impl State {
     }
 }
 
-/// Held while servers are brought up or stopped: one process at a time changes a stack directory.
+/// Held while servers are brought up or stopped: one process at a time changes a stack directory. Shared while single
+/// servers that were up before are started again.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
@@ -81,9 +82,7 @@ pub(crate) struct Lock {
 impl Lock {
     /// Waits for the lock of `directory`, calling `on_wait` first if another process has it.
     pub(crate) async fn acquire(directory: &Path, on_wait: impl FnOnce()) -> Result<Self, StackError> {
-        files::create_directory(directory)?;
-        let path = directory.join(LOCK_NAME);
-        let file = File::options().create(true).truncate(false).write(true).open(&path).or_file_error("open", &path)?;
+        let (path, file) = Self::open(directory)?;
         if file.try_lock().is_ok() {
             return Ok(Self { _file: file });
         }
@@ -91,6 +90,21 @@ impl Lock {
         let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
         let file = locked.unwrap_or_else(|error| Err(std::io::Error::other(error))).or_file_error("lock", &path)?;
         Ok(Self { _file: file })
+    }
+
+    /// Waits until nobody has the lock of `directory`, and shares it with others that ask for this.
+    pub(crate) async fn share(directory: &Path) -> Result<Self, StackError> {
+        let (path, file) = Self::open(directory)?;
+        let locked = tokio::task::spawn_blocking(move || file.lock_shared().map(|()| file)).await;
+        let file = locked.unwrap_or_else(|error| Err(std::io::Error::other(error))).or_file_error("lock", &path)?;
+        Ok(Self { _file: file })
+    }
+
+    fn open(directory: &Path) -> Result<(PathBuf, File), StackError> {
+        files::create_directory(directory)?;
+        let path = directory.join(LOCK_NAME);
+        let file = File::options().create(true).truncate(false).write(true).open(&path).or_file_error("open", &path)?;
+        Ok((path, file))
     }
 }
 
@@ -132,7 +146,12 @@ mod tests {
         let early = tokio::time::timeout(Duration::from_millis(100), &mut second).await;
         assert!(early.is_err(), "two holders");
         assert!(waited.load(Ordering::SeqCst));
+        let shared = tokio::time::timeout(Duration::from_millis(100), Lock::share(directory.path()));
+        assert!(shared.await.is_err(), "shared while it is held");
         drop(first);
         second.await.unwrap();
+        let shared = Lock::share(directory.path()).await.unwrap();
+        let _both = Lock::share(directory.path()).await.unwrap();
+        drop(shared);
     }
 }

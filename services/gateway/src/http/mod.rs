@@ -101,7 +101,8 @@ pub async fn serve(
     info!(address = %listener.local_addr()?, "gateway: /v1 /openapi.json /healthz /readyz /metrics");
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
     background.await?;
-    pool.close().await;
+    // A pool that waits for a server which is away must not hold up the end.
+    let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
     Ok(())
 }
 

@@ -106,12 +106,17 @@ impl Shop {
         Self { connections, pool, stop: CancellationToken::new() }
     }
 
-    async fn remove(&self, topics: bool) {
+    /// Drops the database under everybody's connections.
+    pub async fn drop_database(&self) {
         let options = database::options(&self.connections, "test").unwrap().database("postgres");
         let mut maintenance = PgConnection::connect_with(&options).await.unwrap();
         let name = self.connections.namespace.database();
         let drop = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
         sqlx::query(drop).execute(&mut maintenance).await.unwrap();
+    }
+
+    async fn remove(&self, topics: bool) {
+        self.drop_database().await;
         if topics {
             let namespace = &self.connections.namespace;
             let names: Vec<String> =

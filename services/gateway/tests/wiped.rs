@@ -1,0 +1,76 @@
+//! A database that is wiped under ingress: with nobody else about, each program makes it anew.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod shop;
+
+use std::time::{Duration, Instant};
+
+use reqwest::Client;
+use serde_json::json;
+use shop::{Shop, answer, post, with_shop};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Sends an order until it is accepted; returns its event's id.
+async fn order(gateway: &str, order_id: &str) -> String {
+    let body = json!({
+        "order_id": order_id,
+        "currency": "GBP",
+        "items": [{ "product_id": "20725", "quantity": 1, "total_minor": 165 }],
+    });
+    let began = Instant::now();
+    loop {
+        let (status, answer) = answer(post(format!("{gateway}/v1/orders"), body.to_string()).await).await;
+        if status == 202 {
+            return answer["event_ids"][0].as_str().unwrap().to_owned();
+        }
+        // Whatever the moment at which a command comes, it is told to come again.
+        assert_eq!(status, 503, "{answer}");
+        assert!(began.elapsed() < SOON, "{answer}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn gateway_is_ready(url: &str) {
+    let began = Instant::now();
+    while !Client::new().get(format!("{url}/readyz")).send().await.unwrap().status().is_success() {
+        assert!(began.elapsed() < SOON, "the gateway is not ready");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn is_migrated(shop: &Shop) {
+    let began = Instant::now();
+    while let Err(error) = sqlx::query("SELECT FROM outbox").execute(&shop.pool).await {
+        assert!(began.elapsed() < SOON, "{error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn either_program_of_ingress_makes_a_wiped_database_anew() {
+    with_shop(true, async |shop| {
+        let mut dispatcher = shop.dispatcher();
+        dispatcher.ready_status(200, SOON).await;
+        shop.drop_database().await;
+        is_migrated(&shop).await;
+        dispatcher.ready_status(200, SOON).await;
+
+        let gateway = shop.gateway().await;
+        let first = order(&gateway, "1").await;
+        shop.drained(SOON).await;
+        shop.drop_database().await;
+        let second = order(&gateway, "2").await;
+        shop.drained(SOON).await;
+        dispatcher.ready_status(200, SOON).await;
+        let log = shop.log().await;
+        assert_eq!(log.len(), 2, "{log:?}");
+        assert!([first, second].iter().all(|id| log.iter().any(|sent| sent.id() == id)));
+
+        dispatcher.kill();
+        shop.drop_database().await;
+        is_migrated(&shop).await;
+        gateway_is_ready(&gateway).await;
+    })
+    .await;
+}
