@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use events::{Event, Record, Topic};
 use futures::TryStreamExt as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use runtime::config::Connections;
@@ -17,18 +18,35 @@ use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 pub const ORDER_TOPICS: &[Topic] = &[Topic::OrderCompleted, Topic::UserBehavior];
 /// How long one answer of Kafka may take.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// How soon a topic's leaders are asked for again.
+const LEADER_INTERVAL: Duration = Duration::from_millis(100);
 /// Pieces that COPY is fed with.
 pub const COPY_BYTES: usize = 1 << 20;
 /// The schema of the tables that COPY fills.
 const SCHEMA: &str = "bench_copy";
 
-/// The partitions of topics, each with its end offset.
+/// The partitions of topics, each with its end offset. Waits for leaders of topics that were made a moment ago.
 pub fn end_offsets(connections: &Connections, topics: &[Topic]) -> anyhow::Result<Vec<(Topic, i32, i64)>> {
     let consumer: BaseConsumer = connections.kafka_client("bench").create()?;
+    let started = Instant::now();
+    loop {
+        match end_offsets_now(connections, &consumer, topics) {
+            Ok(ends) => return Ok(ends),
+            Err(error) if started.elapsed() > ANSWER_LIMIT => return Err(error).context("kafka does not answer"),
+            Err(_) => std::thread::sleep(LEADER_INTERVAL),
+        }
+    }
+}
+
+fn end_offsets_now(
+    connections: &Connections,
+    consumer: &BaseConsumer,
+    topics: &[Topic],
+) -> KafkaResult<Vec<(Topic, i32, i64)>> {
     let mut ends = Vec::new();
     for topic in topics {
         let name = connections.namespace.topic(*topic);
-        let metadata = consumer.fetch_metadata(Some(&name), ANSWER_LIMIT).context("kafka does not answer")?;
+        let metadata = consumer.fetch_metadata(Some(&name), ANSWER_LIMIT)?;
         let partitions =
             metadata.topics().first().map(rdkafka::metadata::MetadataTopic::partitions).unwrap_or_default();
         for partition in partitions {
