@@ -112,8 +112,8 @@ impl Job {
         self.connections.namespace.group(&format!("{}-replay-{}", self.processor.name, generation.short_id()))
     }
 
-    /// Keeps other replays off a generation for as long as the connection lives.
-    pub async fn lock(&self, connection: &mut PgConnection, generation: &Generation) -> Result<(), ReplayError> {
+    /// Keeps other replays off a generation for as long as the connection lives. Gives what has become of it by then.
+    pub async fn lock(&self, connection: &mut PgConnection, generation: &Generation) -> Result<Stored, ReplayError> {
         let began = Instant::now();
         loop {
             let is_mine: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended($1, 0))")
@@ -121,13 +121,15 @@ impl Job {
                 .fetch_one(&mut *connection)
                 .await?;
             if is_mine {
-                return Ok(());
+                break;
             }
             if began.elapsed() > LOCK_LIMIT {
                 return Err(ReplayError::Busy(generation.short_id()));
             }
             tokio::time::sleep(LOCK_INTERVAL).await;
         }
+        let found = self.generations().await?.into_iter().find(|stored| stored.generation.id == generation.id);
+        found.ok_or_else(|| ReplayError::Refused(format!("generation {} was dropped meanwhile", generation.short_id())))
     }
 
     /// The generation of an id, given in full or by its end.
@@ -147,10 +149,12 @@ impl Job {
 
     /// A complete rebuild that has not gone live, or an unfinished one, the newest first.
     pub async fn unpromoted(&self) -> Result<Option<Stored>, ReplayError> {
-        let mut found = self.generations().await?;
-        let is_unpromoted =
-            |stored: &Stored| matches!(stored.state, State::Hydrating | State::CatchingUp | State::Ready);
-        found.retain(|stored| stored.as_of.is_none() && is_unpromoted(stored));
-        Ok(found.pop())
+        let found = self.generations().await?;
+        Ok(found.into_iter().rfind(|stored| stored.as_of.is_none() && is_unpromoted(stored)))
     }
+}
+
+/// Whether a generation has never been served.
+pub fn is_unpromoted(stored: &Stored) -> bool {
+    matches!(stored.state, State::Hydrating | State::CatchingUp | State::Ready)
 }

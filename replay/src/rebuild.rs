@@ -3,14 +3,12 @@
 use chrono::{DateTime, Utc};
 use runtime::publisher::{Audit, audit};
 use runtime::replay::Bounds;
-use runtime::store::{
-    Generation, Offsets, State, Stored, create_in_bulk, drop_generation, generations, set_state, thaw,
-};
+use runtime::store::{Generation, Offsets, State, Stored, create_in_bulk, drop_generation, set_state, thaw};
 use sqlx::PgConnection;
 
 use crate::compare::Difference;
 use crate::error::ReplayError;
-use crate::job::Job;
+use crate::job::{Job, is_unpromoted};
 
 /// How a rebuild ends.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +75,10 @@ impl Job {
         };
         if let Some(stored) = unfinished {
             let id = stored.generation.short_id();
-            self.lock(connection, &stored.generation).await?;
+            let stored = self.lock(connection, &stored.generation).await?;
+            if !is_unpromoted(&stored) {
+                return Err(ReplayError::Refused(format!("another replay has just finished generation {id}")));
+            }
             if stored.generation.fold_version != self.fold_version() {
                 return Err(ReplayError::Refused(format!(
                     "generation {id} of {name} was begun by fold version {}, this program folds {}: go on with the program \
@@ -98,10 +99,7 @@ impl Job {
         }
         let captured: Offsets = bounds.iter().map(|(partition, Bounds { end, .. })| (*partition, *end)).collect();
         let generation = create_in_bulk(connection, self.processor, &self.shop, &captured, as_of).await?;
-        self.lock(connection, &generation).await?;
-        let found = generations(connection, Some(self.processor.name)).await?;
-        let created = found.into_iter().find(|stored| stored.generation.id == generation.id);
-        created.ok_or_else(|| ReplayError::Refused("the new generation was dropped at once".to_owned()))
+        self.lock(connection, &generation).await
     }
 
     /// Compares the live generation with a fresh fold, which is kept if they differ, and then what is published with the
@@ -193,14 +191,15 @@ impl Job {
 
     async fn serve(&self, stored: Stored) -> Result<(), ReplayError> {
         let mut connection = self.connect().await?;
-        let generation = stored.generation;
-        self.lock(&mut connection, &generation).await?;
+        let stored = self.lock(&mut connection, &stored.generation).await?;
+        self.refuse_unfit(&stored)?;
+        let generation = &stored.generation;
         self.log().await?;
         if stored.state == State::Frozen {
-            thaw(&mut connection, &generation).await?;
+            thaw(&mut connection, generation).await?;
         }
-        let indexing = self.index(&generation)?;
-        let live = self.cut_over(&generation, indexing).await?;
+        let indexing = self.index(generation)?;
+        let live = self.cut_over(generation, indexing).await?;
         self.progress.finish("live", &format!("generation {} is live", live.generation.short_id()));
         Ok(())
     }

@@ -42,6 +42,8 @@ impl Origin {
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
     pub name: &'static str,
+    /// Of [`TURN`] questions.
+    share: u64,
     processor: &'static str,
     path: fn(u64) -> String,
     traces: fn(&Value) -> Vec<Origin>,
@@ -52,15 +54,20 @@ pub const PRODUCTS: u64 = 200;
 pub const MEMBERS: u64 = 100;
 pub const CATEGORIES: u64 = 8;
 
+/// The shares of all routes. Shoppers look at pages; reports, and searches through the whole catalogue, are rarer.
+const TURN: u64 = 32;
+
 pub const ROUTES: [Route; 8] = [
     Route {
         name: "product",
+        share: 8,
         processor: "recommendation",
         path: |number| format!("products/lamp-{}", number % PRODUCTS),
         traces: |answer| vec![title(answer)],
     },
     Route {
         name: "similar",
+        share: 8,
         processor: "recommendation",
         path: |number| format!("products/lamp-{}/similar", number % PRODUCTS),
         traces: |answer| {
@@ -72,18 +79,21 @@ pub const ROUTES: [Route; 8] = [
     },
     Route {
         name: "trending",
+        share: 3,
         processor: "recommendation",
         path: |_| "trending".to_owned(),
         traces: |answer| items(answer).flat_map(|item| [title(&item["product"]), count(&item["score"])]).collect(),
     },
     Route {
         name: "popular",
+        share: 4,
         processor: "recommendation",
         path: |number| format!("categories/lights-{}/popular", number % CATEGORIES),
         traces: |answer| items(answer).flat_map(|item| [title(&item["product"]), count(&item["orders"])]).collect(),
     },
     Route {
         name: "recommendations",
+        share: 6,
         processor: "recommendation",
         path: |number| format!("members/member-{}/recommendations", number % MEMBERS),
         traces: |answer| {
@@ -96,6 +106,7 @@ pub const ROUTES: [Route; 8] = [
     },
     Route {
         name: "search",
+        share: 1,
         processor: "es-sync",
         path: |number| format!("search?q=lamp&highlight=true&offset={}", number % 5 * 20),
         traces: |answer| {
@@ -105,12 +116,14 @@ pub const ROUTES: [Route; 8] = [
     },
     Route {
         name: "totals",
+        share: 1,
         processor: "analytics",
         path: |_| "analytics/totals".to_owned(),
         traces: |answer| answer["totals"].as_array().unwrap().iter().map(|total| count(&total["sold_minor"])).collect(),
     },
     Route {
         name: "days",
+        share: 1,
         processor: "analytics",
         path: |_| "analytics/days?from=2011-06-01&to=2011-06-03".to_owned(),
         traces: |answer| {
@@ -274,7 +287,19 @@ impl Tally {
     }
 }
 
-/// Shoppers who ask at a steady pace, every route in turn, until they are told to stop.
+/// The route of a question, asked as often as its share says, and how often it was asked before.
+fn route_of(question: u64) -> (Route, u64) {
+    let mut place = question % TURN;
+    for route in ROUTES {
+        if place < route.share {
+            return (route, question / TURN * route.share + place);
+        }
+        place -= route.share;
+    }
+    unreachable!("the shares are {TURN} in all")
+}
+
+/// Shoppers who ask at a steady pace, every route again and again, until they are told to stop.
 pub struct Askers {
     stop: Arc<AtomicBool>,
     tally: Arc<Mutex<Tally>>,
@@ -294,9 +319,8 @@ impl Askers {
                     let number = number.fetch_add(1, Ordering::Relaxed);
                     let due = started + Duration::from_micros(number * 1_000_000 / per_second);
                     tokio::time::sleep_until(due.into()).await;
-                    let routes = ROUTES.len() as u64;
-                    let (route, asked) = (ROUTES[(number % routes) as usize], Instant::now());
-                    let outcome = service.origin(route, number / routes).await;
+                    let ((route, before), asked) = (route_of(number), Instant::now());
+                    let outcome = service.origin(route, before).await;
                     tally.lock().unwrap().note(route, outcome, asked.elapsed());
                 }
             })

@@ -21,7 +21,6 @@ use crate::replaying::{refused, stored, succeed};
 use crate::scale::{scale, turn};
 use crate::support::Shop;
 
-const QUERIES_PER_SECOND: u64 = 550;
 /// What counts in full: cut-overs and rollbacks under at least so many queries a second.
 const MIN_QUERIES_PER_SECOND: f64 = 500.0;
 const PAUSE_BETWEEN_EVENTS: Duration = Duration::from_millis(40);
@@ -43,7 +42,7 @@ async fn answers_under_load_come_from_one_generation_through_cut_overs_and_rollb
     rows_that_differ_are_not_replaced_unasked(&shop).await;
 
     let started = Instant::now();
-    let askers = Askers::start(&service, QUERIES_PER_SECOND);
+    let askers = Askers::start(&service, scale(150, 600));
     let is_done = AtomicBool::new(false);
     let switching = async {
         let (mut switches, mut slowest) = (0, Duration::ZERO);

@@ -183,6 +183,7 @@ async fn two_replays_do_not_work_on_one_generation() {
     let mut rebuilding = Rebuild::new(&shop, &RECOMMENDATION, &["--max-rate", "50"]);
     let mut first = rebuilding.command().spawn().unwrap();
     let mut lines = BufReader::new(first.stdout.take().unwrap()).lines();
+    // It takes twenty seconds.
     while !lines.next_line().await.unwrap().expect("it goes on").contains("hydrating") {}
     for command in [["rebuild", "recommendation"], ["verify", "recommendation"]] {
         let message = refused(&shop, &command).await;

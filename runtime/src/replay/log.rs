@@ -207,11 +207,32 @@ impl Reading {
             }
             if let Some(rate) = self.options.max_rate {
                 #[expect(clippy::cast_precision_loss, reason = "a pause need not be exact")]
-                let due = Duration::from_secs_f64(sent as f64 / rate);
-                std::thread::sleep(due.saturating_sub(started.elapsed()).min(Duration::from_secs(1)));
+                self.rest_until(started + Duration::from_secs_f64(sent as f64 / rate));
             }
         }
         Ok(())
+    }
+
+    /// Waits, unless nobody wants the records any more.
+    fn rest_until(&self, due: Instant) {
+        while !self.stopping.load(Ordering::Acquire) {
+            let left = due.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(POLL_TIMEOUT));
+        }
+    }
+
+    /// How many records are handed over together: at a limited rate, a tenth of a second's.
+    fn group_size(&self) -> usize {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is clamped, and need not be exact"
+        )]
+        let slow = |rate: f64| (rate / 10.0) as usize;
+        self.options.max_rate.map_or(GROUP_RECORDS, |rate| slow(rate).clamp(1, GROUP_RECORDS))
     }
 
     fn is_at_end(&self, partition: &Partition, next: i64) -> bool {
@@ -226,7 +247,8 @@ impl Reading {
     fn group(&mut self) -> Result<Vec<Record>, LogError> {
         let mut group = Vec::new();
         let mut timeout = POLL_TIMEOUT;
-        while group.len() < GROUP_RECORDS {
+        let size = self.group_size();
+        while group.len() < size {
             match self.consumer.poll(timeout) {
                 None => break,
                 Some(Ok(message)) => {
