@@ -9,6 +9,7 @@ pub mod digest;
 mod fail_point;
 pub mod fold;
 pub mod kafka;
+mod membership;
 pub mod namespace;
 pub mod problem;
 pub mod process;

@@ -14,13 +14,14 @@ use crate::config::Connections;
 use crate::database;
 use crate::dead_letter::{DeadLetters, discarded};
 use crate::fold::{Processor, Shop};
+use crate::membership;
 use crate::publisher::{self, PublisherContext, Stores};
 use crate::retry::Backoff;
 use crate::shutdown::{Shutdown, ShutdownError};
-use crate::source::{Source, SourceOptions};
+use crate::source::SourceOptions;
 use crate::store::{GenerationError, Live, Partition, Statements, live, open_live};
 use crate::telemetry::{AdminServer, BindError, CheckHandle, MetricsError, Telemetry, causes};
-use crate::worker::{self, Worker};
+use crate::worker;
 
 /// How a processor runs.
 #[derive(Args, Clone, Debug)]
@@ -112,9 +113,8 @@ pub async fn run(
             metrics: metrics.clone(),
             check: kafka_check.clone(),
         };
-        let source = Source::open(&connections, processor, options)?;
-        let worker = Worker::new(context.clone(), source, stopping.clone());
-        shutdown.spawn(format!("worker {number}"), worker.run());
+        let working = membership::work(context.clone(), connections.clone(), options, stopping.clone());
+        shutdown.spawn(format!("worker {number}"), working);
     }
     let publishing = PublisherContext {
         connections,

@@ -3,7 +3,7 @@
 
 mod orders;
 mod queries;
-mod servers;
+pub mod servers;
 mod wipes;
 
 use std::collections::HashSet;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use projections::PROCESSORS;
 use stack::Server;
 use tokio::task::JoinHandle;
 
@@ -31,6 +32,7 @@ const EVENTS_PER_SECOND: u64 = 100;
 /// Between two parts of the import.
 const IMPORT_PAUSE: Duration = Duration::from_secs(1);
 const SETTLED_WITHIN: Duration = Duration::from_mins(10);
+const SERVICES: [&str; 3] = ["gateway", "outbox-dispatcher", "query"];
 /// A server that stands still keeps its connections; nobody may lose anything when it goes on.
 const PAUSED_FOR: Duration = Duration::from_secs(20);
 
@@ -69,6 +71,9 @@ async fn servers_that_restart_stand_still_and_lose_everything_change_nothing() {
     let statuses = queries.stop().await;
     wipes::drained(&shop).await;
     eprintln!("the load ends after {:.1} s", began.elapsed().as_secs_f64());
+    for program in PROCESSORS.iter().map(|processor| processor.name).chain(SERVICES) {
+        assert!(!shop.has_ended(program), "{program} has ended by itself");
+    }
     let verdict = judge(&shop, SETTLED_WITHIN).await;
     all_in_the_log(&shop, &outcome.accepted);
     urls.all_ready().await;
