@@ -90,15 +90,15 @@ async fn unless_interrupted<T>(run: impl Future<Output = anyhow::Result<T>>) -> 
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().benchmark {
         Benchmark::Fold(arguments) => {
-            let report = unless_interrupted(fold::run(&arguments)).await?;
+            let report = unless_interrupted(Box::pin(fold::run(&arguments))).await?;
             println!("{}", if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
         }
         Benchmark::Rebuild(arguments) => {
-            let report = unless_interrupted(rebuild::run(&arguments)).await?;
+            let report = unless_interrupted(Box::pin(rebuild::run(&arguments))).await?;
             println!("{}", if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
         }
         Benchmark::Latency(arguments) => {
-            let report = unless_interrupted(latency::run(&arguments)).await?;
+            let report = unless_interrupted(Box::pin(latency::run(&arguments))).await?;
             println!("{}", if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
         }
         Benchmark::Clean => rebuild::clean().await?,
