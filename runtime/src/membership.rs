@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::groups::GroupInfo;
 use rdkafka::types::RDKafkaErrorCode;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -77,7 +78,7 @@ async fn holder_of(consumer: BaseConsumer, group: String, instance: &str) -> Kaf
     let prefix = format!("{group}-{instance}-");
     let asked = tokio::task::spawn_blocking(move || {
         let list = consumer.fetch_group_list(Some(&group), ANSWER_LIMIT)?;
-        let members = list.groups().iter().flat_map(|group| group.members());
+        let members = list.groups().iter().flat_map(GroupInfo::members);
         Ok(members.map(|member| member.id().to_owned()).find(|id| id.starts_with(&prefix)))
     });
     asked.await.unwrap_or(Err(KafkaError::Canceled))
