@@ -20,6 +20,8 @@ const STATIC: [&str; 2] = ["a", "b"];
 const EVENTS_PER_SECOND: u64 = 1_500;
 const BUSY_TOPICS: [&str; 3] = ["product-viewed", "user-behavior", "order-completed"];
 const SAMPLED_EVERY: Duration = Duration::from_millis(20);
+/// A change takes up to five seconds. A partition that stays where it is must not wait for it.
+const MAX_PAUSE: Duration = Duration::from_secs(2);
 const CHANGE_LIMIT: Duration = Duration::from_secs(60);
 
 /// One change of the group's members.
@@ -124,27 +126,32 @@ impl Members {
                 let before = self.newest();
                 self.names.insert(member);
                 start(shop, member);
-                self.wait_until_acquired(&before, self.group.partitions / self.names.len()).await;
-                self.judge(change, &before);
+                self.wait_until_acquired(&before, self.share()).await;
+                self.judge(change, &before, self.share());
             }
             Change::Down(member) => {
                 let before = self.newest();
-                let share = self.group.partitions / self.names.len();
+                let share = self.share();
                 self.names.remove(member);
                 shop.terminate(member);
                 self.wait_until_acquired(&before, share).await;
-                self.judge(change, &before);
+                self.judge(change, &before, share);
             }
             Change::RollingRestart => {
                 for member in STATIC {
                     let before = self.newest();
                     shop.terminate(member);
                     start(shop, member);
-                    self.wait_until_acquired(&before, self.group.partitions / self.names.len()).await;
-                    self.judge(change, &before);
+                    self.wait_until_acquired(&before, self.share()).await;
+                    self.judge(change, &before, self.share());
                 }
             }
         }
+    }
+
+    /// How many partitions each member has: they divide evenly by two, three and four.
+    fn share(&self) -> usize {
+        self.group.partitions / self.names.len()
     }
 
     /// Waits until so many partitions were acquired since then, the group has settled, and all go on.
@@ -179,7 +186,7 @@ impl Members {
     }
 
     /// Looks at what happened since then: only a fair share of the partitions moved, and the others went on.
-    fn judge(&mut self, change: Change, before: &Sample) {
+    fn judge(&mut self, change: Change, before: &Sample, share: usize) {
         let samples: Vec<Sample> =
             self.samples.lock().unwrap().iter().filter(|sample| sample.at >= before.at).cloned().collect();
         let after = samples.last().unwrap();
@@ -188,7 +195,8 @@ impl Members {
         let pause =
             untouched.filter(|partition| is_busy(partition)).map(|partition| longest_pause(partition, &samples));
         let pause = pause.max().expect("some partition was not touched");
-        eprintln!("{change:?}: {} moved, {pause:?} in {:?}", moved.len(), after.at - before.at);
+        assert!(moved.len() <= share, "{change:?}: {} partitions moved, {share} had to", moved.len());
+        assert!(pause < MAX_PAUSE, "{change:?}: a partition that stayed where it is paused for {pause:?}");
         self.moved += moved.len();
         self.untouched += self.group.partitions - moved.len();
         self.longest_pause = self.longest_pause.max(pause);
