@@ -69,7 +69,7 @@ pub const ROUTES: [Route; 8] = [
         name: "similar",
         share: 8,
         processor: "recommendation",
-        path: |number| format!("products/lamp-{}/similar", number % PRODUCTS),
+        path: |number| format!("products/lamp-{}/similar?limit=10", number % PRODUCTS),
         traces: |answer| {
             let counted = |item: &Value| [title(&item["product"]), count(&item["orders"])];
             let mut traces: Vec<Origin> = items(answer).flat_map(counted).collect();
@@ -81,21 +81,21 @@ pub const ROUTES: [Route; 8] = [
         name: "trending",
         share: 3,
         processor: "recommendation",
-        path: |_| "trending".to_owned(),
+        path: |_| "trending?limit=10".to_owned(),
         traces: |answer| items(answer).flat_map(|item| [title(&item["product"]), count(&item["score"])]).collect(),
     },
     Route {
         name: "popular",
         share: 4,
         processor: "recommendation",
-        path: |number| format!("categories/lights-{}/popular", number % CATEGORIES),
+        path: |number| format!("categories/lights-{}/popular?limit=10", number % CATEGORIES),
         traces: |answer| items(answer).flat_map(|item| [title(&item["product"]), count(&item["orders"])]).collect(),
     },
     Route {
         name: "recommendations",
         share: 6,
         processor: "recommendation",
-        path: |number| format!("members/member-{}/recommendations", number % MEMBERS),
+        path: |number| format!("members/member-{}/recommendations?limit=10", number % MEMBERS),
         traces: |answer| {
             let mut traces: Vec<Origin> = items(answer).map(|item| title(&item["product"])).collect();
             let sources = items(answer).flat_map(|item| item["sources"].as_array().unwrap());
@@ -108,7 +108,7 @@ pub const ROUTES: [Route; 8] = [
         name: "search",
         share: 1,
         processor: "es-sync",
-        path: |number| format!("search?q=lamp&highlight=true&offset={}", number % 5 * 20),
+        path: |number| format!("search?q=lamp&highlight=true&limit=10&offset={}", number % 5 * 20),
         traces: |answer| {
             let highlight = |item: &Value| item["highlight"].as_str().map(|text| Origin::of(text.starts_with(MARK)));
             items(answer).flat_map(|item| highlight(item).into_iter().chain([title(&item["product"])])).collect()
