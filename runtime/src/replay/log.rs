@@ -164,6 +164,9 @@ fn consumer(connections: &Connections, client: &str) -> KafkaResult<BaseConsumer
         .set("auto.offset.reset", "error")
         .set("fetch.wait.max.ms", "50")
         .set("fetch.queue.backoff.ms", "10")
+        // However many partitions there are: by default an answer may hold 50 MB, compressed.
+        .set("fetch.max.bytes", "2097152")
+        .set("fetch.message.max.bytes", "524288")
         .set("queued.min.messages", "5000")
         .set("queued.max.messages.kbytes", "4096")
         .create_with_context(QuietContext)

@@ -7,7 +7,7 @@ use events::Event;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
 use super::{Record, Refused};
-use crate::append_time::append_time;
+use crate::append_time::carried_append_time;
 use crate::namespace::Namespace;
 use crate::store::Partition;
 use crate::telemetry::causes;
@@ -23,30 +23,37 @@ pub(crate) fn decode(
 ) -> Option<Record> {
     let partition = Partition { topic: namespace.topic_of(message.topic())?, number: message.partition() };
     let is_discarded = discarded.contains(&(partition, message.offset()));
-    let appended_at = append_time(message);
-    let headers: Vec<(&str, &[u8])> = message
-        .headers()
-        .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
-        .unwrap_or_default();
+    let stamped = message.timestamp().to_millis().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
+    let headers = headers(message);
+    let named = headers.iter().flatten().copied();
+    let appended_at = carried_append_time(named.clone()).map_or(stamped, |time| time.min(stamped));
     let value = message.payload().unwrap_or_default();
-    let outcome = event_of(events::Record { topic: partition.topic, headers: &headers, value }, appended_at);
-    let outcome = if is_discarded { Err("it was discarded".to_owned()) } else { outcome };
+    let outcome = if is_discarded {
+        Err("it was discarded".to_owned())
+    } else if headers.is_some() {
+        let headers: Vec<(&str, &[u8])> = named.clone().map(|(name, value)| (name, value.unwrap_or_default())).collect();
+        event_of(events::Record { topic: partition.topic, headers: &headers, value }, appended_at)
+    } else {
+        Err("the name of a header is not UTF-8; none of its headers is kept".to_owned())
+    };
     let outcome = outcome.map_err(|cause| {
         Box::new(Refused {
             cause,
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
-            headers: message
-                .headers()
-                .map(|headers| {
-                    headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
-                })
-                .unwrap_or_default(),
+            headers: named.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect(),
             // Its dead letter is what was discarded.
             kept: is_discarded,
         })
     });
     Some(Record { partition, offset: message.offset(), appended_at, bytes: value.len() + 200, outcome })
+}
+
+/// A message's headers; none where the client panics because a name is not UTF-8.
+fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Option<Vec<(&'a str, Option<&'a [u8]>)>> {
+    let Some(headers) = message.headers() else { return Some(Vec::new()) };
+    let read = || headers.iter().map(|header| (header.key, header.value)).collect();
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).ok()
 }
 
 /// The event that a record is, or the cause why it is refused.
