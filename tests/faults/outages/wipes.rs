@@ -25,13 +25,20 @@ pub async fn flush_redis(shop: &Shop) {
     let () = redis::cmd("FLUSHALL").query_async(&mut connection).await.unwrap();
 }
 
-/// Deletes the search index.
+/// Deletes the search index, once it is there: a server that has just lost all has none.
 pub async fn delete_index(shop: &Shop) {
     let live = shop.live(&ES_SYNC).await.unwrap();
     let index = index_name(&shop.connections, PRODUCTS_VIEW, &live.generation);
     let url = format!("{}/{index}", shop.connections.elasticsearch);
-    let status = reqwest::Client::new().delete(url).send().await.unwrap().status();
-    assert!(status.is_success(), "the index was not deleted: {status}");
+    let began = Instant::now();
+    loop {
+        let status = reqwest::Client::new().delete(&url).send().await.unwrap().status();
+        if status.is_success() {
+            return;
+        }
+        assert!(began.elapsed() < RECOVERED_WITHIN, "the index was not deleted: {status}");
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Drops the shop's database under everybody's connections.
