@@ -147,6 +147,11 @@ impl Shop {
         assert!(Command::new("kill").args(["-s", signal, &process]).status().unwrap().success());
     }
 
+    /// The number of its process.
+    pub fn process_id(&self, name: &str) -> u32 {
+        self.processes[name].id()
+    }
+
     /// SIGTERM. The process has as long as it may take to end well.
     pub fn terminate(&mut self, name: &str) {
         self.signal(name, "TERM");

@@ -1,5 +1,6 @@
 //! Servers of the test's own, to be stopped, killed, paused and wiped.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,20 +23,35 @@ pub enum Outage {
     Pause,
 }
 
-/// The four servers, native ones in a directory of their own; gone when this is dropped.
+/// Native servers in a directory of their own; gone when this is dropped.
 pub struct Servers {
     stack: Stack,
     directory: TempDir,
 }
 
 impl Servers {
-    /// Starts them beside those that the other tests use, from the same programs.
+    /// Starts all four beside those that the other tests use, from the same programs.
     pub async fn start() -> Self {
+        Self::start_but(|_| BTreeMap::new()).await
+    }
+
+    /// Starts a Kafka; the other three are those that the other tests use.
+    pub async fn kafka_alone() -> Self {
+        let others = |shared: &Addresses| {
+            let Addresses { kafka: _, postgres, redis, elasticsearch } = shared.clone();
+            [(Server::Postgres, postgres), (Server::Redis, redis), (Server::Elasticsearch, elasticsearch)].into()
+        };
+        Self::start_but(others).await
+    }
+
+    /// Starts those that are not chosen from the ones that the other tests use.
+    async fn start_but(given: impl FnOnce(&Addresses) -> BTreeMap<Server, String>) -> Self {
         let shared = Stack::up(&Options::from_environment().unwrap(), &Progress::silent()).await.unwrap();
         // The user that runs the servers has to get in.
         let readable = std::fs::Permissions::from_mode(0o755);
         let directory = tempfile::Builder::new().prefix("outages").permissions(readable).tempdir().unwrap();
-        let options = shared.options_beside(directory.path().to_owned());
+        let given = given(shared.addresses());
+        let options = Options { given, ..shared.options_beside(directory.path().to_owned()) };
         let stack = Stack::up(&options, &Progress::silent()).await.unwrap();
         Self { stack, directory }
     }
