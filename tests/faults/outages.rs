@@ -217,9 +217,16 @@ impl Import {
     }
 
     /// Waits for the import that was begun. Gives how many there were.
-    async fn stop(self) -> usize {
+    async fn stop(mut self) -> usize {
         self.stop.store(true, Ordering::Relaxed);
-        self.importing.await.unwrap()
+        (&mut self.importing).await.unwrap()
+    }
+}
+
+impl Drop for Import {
+    fn drop(&mut self) {
+        // A test that fails does not wait for an import without end.
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 
