@@ -1,5 +1,7 @@
 //! What is published is what the rows say: an audit finds exactly what is not, and takes no live shop for a broken one.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::collections::BTreeSet;

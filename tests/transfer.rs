@@ -1,6 +1,6 @@
 //! The log goes to files and comes back as it was, whatever is killed on the way.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -141,7 +141,7 @@ async fn produce_oddities(shop: &Shop) {
         .insert(header("binary", Some(b"\xff\xfe")))
         .insert(header("twice", Some(b"")));
     let empty: &[u8] = b"";
-    let parts: [(Option<&[u8]>, Option<&[u8]>, Option<OwnedHeaders>); 5] = [
+    let parts: [Parts<'_>; 5] = [
         (Some(b"\x00\xff\x80"), Some(b"\xc3\x28 no text"), Some(headers.clone())),
         (Some(b"tombstone"), None, None),
         (None, Some("{\"린넨\": \"\\u0000\n\"}".as_bytes()), Some(headers)),
@@ -161,6 +161,9 @@ async fn produce_oddities(shop: &Shop) {
     let encoded = early.encode().unwrap();
     shop.produce_raw(Topic::ProductViewed, Some(encoded.key), headers, encoded.value).await;
 }
+
+/// A record's key, value and headers.
+type Parts<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, Option<OwnedHeaders>);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_holds_the_same_records_and_folds_to_the_same_rows() {

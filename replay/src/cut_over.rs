@@ -6,6 +6,7 @@ use runtime::fold::Target;
 use runtime::publisher::{self, PublisherContext, Stores};
 use runtime::store::{Generation, Live, Offsets, Promotion, PromotionError, search_backlog};
 use runtime::telemetry::Telemetry;
+use sqlx::error::DatabaseError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -100,7 +101,7 @@ impl Job {
     /// Puts a caught-up generation into the live one's place. The live fold is held for the moment it takes.
     pub async fn cut_over(&self, generation: &Generation, indexing: Option<Indexing>) -> Result<Live, ReplayError> {
         self.progress.begin("publishing", 0);
-        while !self.indexed(generation, Duration::from_secs(60)).await? {
+        while !self.indexed(generation, Duration::from_mins(1)).await? {
             self.progress.say("waiting for the search index");
         }
         self.progress.begin("promoting", 0);
@@ -151,5 +152,5 @@ impl Job {
 /// Whether somebody held the checkpoints for long, such as a batch that waits for its own locks.
 fn is_lock_timeout(error: &PromotionError) -> bool {
     let PromotionError::Postgres(error) = error else { return false };
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03" || code == "40P01")
+    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "55P03" || code == "40P01")
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
-use runtime::replay::{Folder, Letters, Log, LogOptions};
+use runtime::replay::{Folder, Letters, Log, LogOptions, Record};
 use runtime::store::{Offsets, Partition, Statements, Stored, behind, finish_bulk, is_bulk_intact, positions};
 use sqlx::PgConnection;
 
@@ -86,7 +86,7 @@ impl Job {
                 };
                 let records = records?;
                 bytes += records.iter().map(|record| record.bytes).sum::<usize>();
-                earliest = records.iter().filter_map(|record| record.event_time()).chain(earliest).min();
+                earliest = records.iter().filter_map(Record::event_time).chain(earliest).min();
                 chunk.extend(records);
             }
             self.progress.advance(folder.fold(chunk).await?.records);

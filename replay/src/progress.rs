@@ -105,7 +105,7 @@ impl Progress {
 
     /// The end, in a last state.
     pub fn finish(&self, state: &str, message: &str) {
-        self.lock().state = state.to_owned();
+        state.clone_into(&mut self.lock().state);
         self.bar.finish_with_message(state.to_owned());
         self.say(message);
     }

@@ -1,5 +1,7 @@
 //! `rebuild`, `promote`, `rollback` and `at`: what becomes of a generation.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use runtime::publisher::{Audit, audit};
 use runtime::replay::Bounds;
@@ -52,7 +54,7 @@ impl Job {
         }
         if !ending.promote {
             self.progress.begin("publishing", 0);
-            while !self.indexed(generation, std::time::Duration::from_secs(60)).await? {}
+            while !self.indexed(generation, Duration::from_mins(1)).await? {}
             set_state(&mut connection, generation, State::Ready).await?;
             let (name, id) = (self.processor.name, generation.short_id());
             self.progress.finish("ready", &format!("generation {id} is complete; `replay promote {name}` serves it"));
@@ -66,12 +68,11 @@ impl Job {
     /// The generation to fold: an unfinished one of the same code, or a new one. Nobody else works on it.
     async fn open(&self, connection: &mut PgConnection, as_of: Option<DateTime<Utc>>) -> Result<Stored, ReplayError> {
         let bounds = self.log().await?;
-        let unfinished = match as_of {
-            None => self.unpromoted().await?,
-            Some(_) => {
-                let is_mine = |stored: &Stored| stored.as_of == as_of && stored.state == State::Hydrating;
-                self.generations().await?.into_iter().rfind(is_mine)
-            }
+        let unfinished = if as_of.is_some() {
+            let is_mine = |stored: &Stored| stored.as_of == as_of && stored.state == State::Hydrating;
+            self.generations().await?.into_iter().rfind(is_mine)
+        } else {
+            self.unpromoted().await?
         };
         if let Some(stored) = unfinished {
             let id = stored.generation.short_id();
@@ -152,14 +153,13 @@ impl Job {
 
     /// Serves the generation that was live before, or one that was earlier, after it has caught up.
     pub async fn rollback(&self, id: Option<&str>) -> Result<(), ReplayError> {
-        let stored = match id {
-            Some(id) => self.find(id).await?,
-            None => {
-                let frozen = self.generations().await?.into_iter().filter(|stored| stored.state == State::Frozen);
-                frozen.max_by_key(|stored| stored.frozen_at).ok_or_else(|| {
-                    ReplayError::Refused(format!("{} has no earlier generation to go back to", self.processor.name))
-                })?
-            }
+        let stored = if let Some(id) = id {
+            self.find(id).await?
+        } else {
+            let frozen = self.generations().await?.into_iter().filter(|stored| stored.state == State::Frozen);
+            frozen.max_by_key(|stored| stored.frozen_at).ok_or_else(|| {
+                ReplayError::Refused(format!("{} has no earlier generation to go back to", self.processor.name))
+            })?
         };
         self.refuse_unfit(&stored)?;
         self.serve(stored).await

@@ -228,6 +228,7 @@ impl Service {
 
 /// What is wrong with an answer.
 #[derive(Clone, Debug)]
+#[expect(dead_code, reason = "what is in it is shown when the test fails")]
 pub enum Fault {
     /// There is none.
     Error(String),

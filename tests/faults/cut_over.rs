@@ -38,7 +38,7 @@ async fn answers_under_load_come_from_one_generation_through_cut_overs_and_rollb
 
     let marked = mark(&shop).await;
     let service = Service::start(&mut shop, marked).await;
-    service.wait_for(Origin::Marked, Duration::from_secs(60)).await;
+    service.wait_for(Origin::Marked, Duration::from_mins(1)).await;
     rows_that_differ_are_not_replaced_unasked(&shop).await;
 
     let started = Instant::now();
@@ -46,7 +46,7 @@ async fn answers_under_load_come_from_one_generation_through_cut_overs_and_rollb
     let is_done = AtomicBool::new(false);
     let switching = async {
         let (mut switches, mut slowest) = (0, Duration::ZERO);
-        while switches < scale(4, 20) || started.elapsed() < scale(Duration::ZERO, Duration::from_secs(60)) {
+        while switches < scale(4, 20) || started.elapsed() < scale(Duration::ZERO, Duration::from_mins(1)) {
             let command = if switches % 2 == 0 { rebuild(&shop, switches > 0).await } else { rollback(&shop).await };
             switches += 1;
             let visible = wait_until_visible(&shop, &service, switches).await;
@@ -63,7 +63,7 @@ async fn answers_under_load_come_from_one_generation_through_cut_overs_and_rollb
 
     // What was folded afresh, and then beside the marked generation, is what the log says.
     succeed(&shop, &["rollback", "--all"]).await;
-    service.wait_for(Origin::Fresh, Duration::from_secs(60)).await;
+    service.wait_for(Origin::Fresh, Duration::from_mins(1)).await;
     succeed(&shop, &["verify", "--all"]).await;
     let (p99, slowest_answer) = (tally.quantile(0.99), tally.quantile(1.0));
     println!(

@@ -180,7 +180,7 @@ fn all_in_the_log(shop: &Shop, accepted: &[String]) {
     tokio::task::block_in_place(|| {
         read(kafka, &namespace, |record| {
             ids.insert(record.id.clone());
-        })
+        });
     });
     let lost: Vec<&String> = accepted.iter().filter(|id| !ids.contains(*id)).collect();
     assert!(lost.is_empty(), "{} accepted orders are not in the log, such as {}", lost.len(), lost[0]);
@@ -196,14 +196,14 @@ struct Import {
 impl Import {
     fn start(shop: &Shop, lines: usize, lines_a_part: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let parts = parts(&demo_lines(directory.path(), lines), lines_a_part);
+        let files = parts(&demo_lines(directory.path(), lines), lines_a_part);
         let mut commands: Vec<_> =
-            parts.iter().map(|part| shop.command(&["events", "import", part.to_str().unwrap()])).collect();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+            files.iter().map(|part| shop.command(&["events", "import", part.to_str().unwrap()])).collect();
+        let stopping = Arc::new(AtomicBool::new(false));
+        let is_stopped = Arc::clone(&stopping);
         let importing = tokio::task::spawn_blocking(move || {
             let mut imports = 0;
-            while !stopped.load(Ordering::Relaxed) {
+            while !is_stopped.load(Ordering::Relaxed) {
                 let number = imports % commands.len();
                 // It refuses to begin while Kafka is away: whoever imports tries again.
                 if commands[number].output().unwrap().status.success() {
@@ -213,7 +213,7 @@ impl Import {
             }
             imports
         });
-        Self { stop, importing, _directory: directory }
+        Self { stop: stopping, importing, _directory: directory }
     }
 
     /// Waits for the import that was begun. Gives how many there were.

@@ -199,7 +199,7 @@ impl Ingress {
         let mut log: Vec<(String, DateTime<Utc>)> = Vec::new();
         tokio::task::block_in_place(|| read(kafka, &namespace, |record| log.push((record.id.clone(), record.time))));
         let mut seen = HashSet::new();
-        let mut by_key: BTreeMap<&str, Vec<(i64, i64, DateTime<Utc>)>> = BTreeMap::new();
+        let mut by_key: BTreeMap<&str, Vec<_>> = BTreeMap::new();
         for (id, time) in &log {
             let (key, number, sequence) =
                 committed.get(id).unwrap_or_else(|| panic!("{id} is in the log and was never committed"));

@@ -1,6 +1,6 @@
 //! Numbers that look random and are the same whenever a test runs with the same seed.
 
-/// SplitMix64.
+/// `SplitMix64`.
 pub struct Random(u64);
 
 impl Random {

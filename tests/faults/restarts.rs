@@ -22,7 +22,7 @@ const BUSY_TOPICS: [&str; 3] = ["product-viewed", "user-behavior", "order-comple
 const SAMPLED_EVERY: Duration = Duration::from_millis(20);
 /// A change takes up to five seconds. A partition that stays where it is must not wait for it.
 const MAX_PAUSE: Duration = Duration::from_secs(2);
-const CHANGE_LIMIT: Duration = Duration::from_secs(60);
+const CHANGE_LIMIT: Duration = Duration::from_mins(1);
 
 /// One change of the group's members.
 #[derive(Clone, Copy, Debug)]

@@ -30,7 +30,9 @@ impl FromStr for GenerationId {
     type Err = InvalidGenerationId;
 
     fn from_str(text: &str) -> Result<Self, InvalidGenerationId> {
-        let digits = text.trim().replace('-', "").to_ascii_lowercase();
+        // Only a whole id has hyphens: `2010-11-30` is none.
+        let whole = Uuid::try_parse(text.trim()).map(|id| id.simple().to_string());
+        let digits = whole.unwrap_or_else(|_| text.trim().to_ascii_lowercase());
         let is_id =
             (MIN_DIGITS..=ALL_DIGITS).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
         if is_id { Ok(Self(digits)) } else { Err(InvalidGenerationId(text.chars().take(64).collect())) }

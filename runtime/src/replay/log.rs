@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use events::Topic;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
@@ -75,7 +76,7 @@ pub async fn bounds(connections: &Connections, topics: Vec<Topic>) -> Result<BTr
             let name = connections.namespace.topic(topic);
             let metadata = consumer.fetch_metadata(Some(&name), TIME_LIMIT)?;
             let described = metadata.topics().iter().find(|described| described.name() == name);
-            let partitions = described.filter(|described| described.error().is_none()).map(|it| it.partitions());
+            let partitions = described.filter(|described| described.error().is_none()).map(MetadataTopic::partitions);
             let Some(partitions) = partitions.filter(|partitions| !partitions.is_empty()) else {
                 return Err(LogError::NoTopic(name));
             };
@@ -192,7 +193,8 @@ impl Reading {
 
     fn read(&mut self) -> Result<(), LogError> {
         let mut list = TopicPartitionList::new();
-        for (partition, offset) in self.next.iter().filter(|(partition, offset)| !self.is_at_end(partition, **offset)) {
+        for (partition, offset) in self.next.iter().filter(|(partition, offset)| !self.is_at_end(**partition, **offset))
+        {
             let topic = self.namespace.topic(partition.topic);
             list.add_partition_offset(&topic, partition.number, Offset::Offset(*offset))?;
         }
@@ -238,12 +240,12 @@ impl Reading {
         self.options.max_rate.map_or(GROUP_RECORDS, |rate| slow(rate).clamp(1, GROUP_RECORDS))
     }
 
-    fn is_at_end(&self, partition: &Partition, next: i64) -> bool {
-        self.options.until.get(partition).is_some_and(|end| next >= *end)
+    fn is_at_end(&self, partition: Partition, next: i64) -> bool {
+        self.options.until.get(&partition).is_some_and(|end| next >= *end)
     }
 
     fn has_ended(&self) -> bool {
-        self.next.iter().all(|(partition, next)| self.is_at_end(partition, *next))
+        self.next.iter().all(|(partition, next)| self.is_at_end(*partition, *next))
     }
 
     /// What has arrived, waiting only for the first record.

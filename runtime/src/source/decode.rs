@@ -31,7 +31,8 @@ pub(crate) fn decode(
     let outcome = if is_discarded {
         Err("it was discarded".to_owned())
     } else if headers.is_some() {
-        let headers: Vec<(&str, &[u8])> = named.clone().map(|(name, value)| (name, value.unwrap_or_default())).collect();
+        let headers: Vec<(&str, &[u8])> =
+            named.clone().map(|(name, value)| (name, value.unwrap_or_default())).collect();
         event_of(events::Record { topic: partition.topic, headers: &headers, value }, appended_at)
     } else {
         Err("the name of a header is not UTF-8; none of its headers is kept".to_owned())
@@ -49,8 +50,11 @@ pub(crate) fn decode(
     Some(Record { partition, offset: message.offset(), appended_at, bytes: value.len() + 200, outcome })
 }
 
+/// A header's name and value.
+type Header<'a> = (&'a str, Option<&'a [u8]>);
+
 /// A message's headers; none where the client panics because a name is not UTF-8.
-fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Option<Vec<(&'a str, Option<&'a [u8]>)>> {
+fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Option<Vec<Header<'a>>> {
     let Some(headers) = message.headers() else { return Some(Vec::new()) };
     let read = || headers.iter().map(|header| (header.key, header.value)).collect();
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).ok()

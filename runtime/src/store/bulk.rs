@@ -29,9 +29,9 @@ fn is_facts(table: &Table) -> bool {
 pub(super) fn create_tables(processor: &Processor) -> String {
     let mut sql = "CREATE UNLOGGED TABLE staging_intact AS SELECT true AS intact;".to_owned();
     for table in processor.tables() {
-        sql.push_str(&column_definitions(table, "", table.name));
+        let _ = write!(sql, "{};", column_definitions(table, "", table.name));
         if !is_facts(table) {
-            sql.push_str(&column_definitions(table, "UNLOGGED", &staging(table)));
+            let _ = write!(sql, "{};", column_definitions(table, "UNLOGGED", &staging(table)));
         }
     }
     sql

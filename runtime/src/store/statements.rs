@@ -12,7 +12,8 @@ use crate::fold::{Cell, Column, ColumnType, Group, KeyValue, Merge, Table, Table
 /// `CREATE TABLE` and `CREATE INDEX` for a projection's table, in the current schema.
 #[must_use]
 pub fn create_table(table: &Table) -> String {
-    column_definitions(table, "", table.name) + &keys(table).iter().map(|sql| format!("{sql};")).collect::<String>()
+    let statements = std::iter::once(column_definitions(table, "", table.name)).chain(keys(table));
+    statements.collect::<Vec<_>>().join(";") + ";"
 }
 
 /// `CREATE TABLE` without keys: what is filled in bulk gets them last.
@@ -23,7 +24,7 @@ pub(super) fn column_definitions(table: &Table, persistence: &str, name: &str) -
     // Rows that are summed are updated for ever: room on the page keeps the new version beside the old.
     let fill = if table.groups.iter().any(|group| group.merge != Merge::Once) { 80 } else { 100 };
     format!(
-        "CREATE {persistence} TABLE {name} ({}) WITH (fillfactor = {fill});COMMENT ON TABLE {name} IS '{}';",
+        "CREATE {persistence} TABLE {name} ({}) WITH (fillfactor = {fill});COMMENT ON TABLE {name} IS '{}'",
         key.chain(values).collect::<Vec<_>>().join(", "),
         table.description.trim().replace('\'', "''")
     )

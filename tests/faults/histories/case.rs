@@ -169,7 +169,7 @@ fn log(source: u64, mut events: Vec<Event>, repetitions: &[Repetition], garbage:
     for event in events {
         let encoded = event.encode().unwrap();
         let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, encoded.key.as_bytes()).as_u128();
-        let number = i32::try_from(hash % PARTITIONS.unsigned_abs() as u128).unwrap();
+        let number = i32::try_from(hash % u128::from(PARTITIONS.unsigned_abs())).unwrap();
         let entries = log.entry(Partition { topic: encoded.topic, number }).or_default();
         entries.push(Entry::Event(Box::new(event)));
     }

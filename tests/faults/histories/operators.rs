@@ -1,5 +1,7 @@
 //! A projection that nobody needs, with every merge operator on every type, absent values, and text that Postgres refuses.
 
+#![allow(clippy::struct_field_names, reason = "columns of one table have names of their own")]
+
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use events::{Event, Topic};
 use runtime::fold::{Deltas, Projection, Shop, TableMarker as _};

@@ -91,5 +91,5 @@ async fn differing(
         table.name
     );
     let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(database).await.unwrap();
-    rows.iter().map(|row| format!("    {what}: {row}\n")).collect()
+    rows.iter().fold(String::new(), |text, row| text + "    " + what + ": " + row + "\n")
 }

@@ -245,9 +245,9 @@ impl Transactor {
         }
         tokio::time::sleep(late).await;
         if is_abandoned {
-            transaction.rollback().await?
+            transaction.rollback().await?;
         } else {
-            transaction.commit().await?
+            transaction.commit().await?;
         }
         Ok(ids)
     }

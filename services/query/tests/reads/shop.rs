@@ -76,10 +76,11 @@ impl TestShop {
         store::open_live(&pool, &ES_SYNC, &settings).await.unwrap();
         let client = redis::Client::open(cli.connections.redis.as_str()).unwrap();
         let redis = client.get_multiplexed_async_connection().await.unwrap();
-        let (stop, generation) = (CancellationToken::new(), live.generation.clone());
-        let mut shop = Self { cli, pool, live, redis, stop, generation, year: 2026, folded: 0, epoch: 0 };
-        shop.fold_into(shop.live.generation.clone(), 2026).await;
-        shop
+        let generation = live.generation.clone();
+        let stop = CancellationToken::new();
+        let mut opened = Self { cli, pool, live, redis, stop, generation, year: 2026, folded: 0, epoch: 0 };
+        opened.fold_into(opened.live.generation.clone(), 2026).await;
+        opened
     }
 
     /// Events go into this generation from here on, which must be empty, and happened in this year.
