@@ -6,6 +6,8 @@ ALTER TABLE generation
     ADD COLUMN as_of timestamptz,
     -- The log's end when its fold began: {"order-completed": [12, 7, …], …}, by partition.
     ADD COLUMN captured jsonb,
+    -- The processors whose generations the same command makes, one after the other.
+    ADD COLUMN together text[] NOT NULL DEFAULT '{}',
     -- When it ceased to be live.
     ADD COLUMN frozen_at timestamptz;
 

@@ -69,7 +69,8 @@ impl Speed {
         let parallelism = self.parallelism.map_or(cores, usize::from);
         let job = |processor: &&'static Processor| {
             let progress = board.projection(processor.name);
-            Job::new(connections, processor, progress, parallelism, self.max_rate.map(f64::from))
+            let job = Job::new(connections, processor, progress, parallelism, self.max_rate.map(f64::from))?;
+            Ok(Job { together: processors.iter().map(|processor| processor.name.to_owned()).collect(), ..job })
         };
         processors.iter().map(job).collect()
     }
@@ -170,10 +171,22 @@ pub async fn rebuild(arguments: &RebuildArguments, connections: &Connections) ->
         return dry_run(&jobs, arguments.speed.json).await;
     }
     let ending = Ending { verify: !arguments.no_verify, promote: !arguments.no_promote };
-    for job in &jobs {
+    for job in &jobs[finished(&jobs).await?..] {
         persist(job, || job.rebuild(ending)).await?;
     }
     Ok(())
+}
+
+/// How many of the jobs an earlier, interrupted command of the same projections has finished: it does one after another.
+async fn finished(jobs: &[Job]) -> Result<usize, ReplayError> {
+    for (position, job) in jobs.iter().enumerate() {
+        if let Some(stored) = job.unpromoted().await?
+            && stored.together == job.together
+        {
+            return Ok(position);
+        }
+    }
+    Ok(0)
 }
 
 async fn dry_run(jobs: &[Job], json: bool) -> anyhow::Result<()> {

@@ -31,6 +31,8 @@ pub struct Job {
     pub parallelism: usize,
     /// At most so many events a second.
     pub max_rate: Option<f64>,
+    /// The processors that the same command is about.
+    pub together: Vec<String>,
 }
 
 impl Job {
@@ -54,6 +56,7 @@ impl Job {
             progress,
             parallelism,
             max_rate,
+            together: Vec::new(),
         })
     }
 

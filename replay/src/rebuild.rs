@@ -67,6 +67,21 @@ impl Job {
 
     /// The generation to fold: an unfinished one of the same code, or a new one. Nobody else works on it.
     async fn open(&self, connection: &mut PgConnection, as_of: Option<DateTime<Utc>>) -> Result<Stored, ReplayError> {
+        // Of two replays that begin at once the second finds what the first has made.
+        let name = format!("replay {}", self.processor.name);
+        let (lock, unlock) =
+            ("SELECT pg_advisory_lock(hashtextextended($1, 0))", "SELECT pg_advisory_unlock(hashtextextended($1, 0))");
+        sqlx::query(lock).bind(&name).execute(&mut *connection).await?;
+        let opened = self.open_alone(connection, as_of).await;
+        sqlx::query(unlock).bind(&name).execute(&mut *connection).await?;
+        opened
+    }
+
+    async fn open_alone(
+        &self,
+        connection: &mut PgConnection,
+        as_of: Option<DateTime<Utc>>,
+    ) -> Result<Stored, ReplayError> {
         let bounds = self.log().await?;
         let unfinished = if as_of.is_some() {
             let is_mine = |stored: &Stored| stored.as_of == as_of && stored.state == State::Hydrating;
@@ -100,6 +115,11 @@ impl Job {
         }
         let captured: Offsets = bounds.iter().map(|(partition, Bounds { end, .. })| (*partition, *end)).collect();
         let generation = create_in_bulk(connection, self.processor, &self.shop, &captured, as_of).await?;
+        sqlx::query("UPDATE generation SET together = $2 WHERE generation = $1")
+            .bind(generation.id)
+            .bind(&self.together)
+            .execute(&mut *connection)
+            .await?;
         self.lock(connection, &generation).await
     }
 

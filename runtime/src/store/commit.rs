@@ -48,6 +48,8 @@ pub struct DeadLetter {
 pub struct Batch<'a> {
     /// In the order they were read.
     pub events: Vec<&'a Event>,
+    /// Events after this moment are remembered as seen, and nothing else.
+    pub as_of: Option<DateTime<Utc>>,
     /// Refused records, already in the dead-letter topic.
     pub dead_letters: Vec<DeadLetter>,
     /// For each partition in it.
@@ -61,7 +63,7 @@ impl<'a> Batch<'a> {
         as_of: Option<DateTime<Utc>>,
         checkpoint: impl Fn(Partition) -> Checkpoint,
     ) -> Self {
-        let mut batch = Batch::default();
+        let mut batch = Batch { as_of, ..Batch::default() };
         let mut progress: BTreeMap<Partition, Progress> = BTreeMap::new();
         for record in records {
             let advance = progress.entry(record.partition).or_insert_with(|| {
@@ -70,9 +72,10 @@ impl<'a> Batch<'a> {
             });
             advance.to = record.offset + 1;
             match &record.outcome {
-                Ok(event) if as_of.is_some_and(|moment| event.envelope.time > moment) => {}
                 Ok(event) => {
-                    advance.max_event_time = advance.max_event_time.max(Some(event.envelope.time));
+                    if batch.has(event) {
+                        advance.max_event_time = advance.max_event_time.max(Some(event.envelope.time));
+                    }
                     batch.events.push(event);
                 }
                 Err(refused) => batch.dead_letters.push(DeadLetter {
@@ -85,6 +88,11 @@ impl<'a> Batch<'a> {
         }
         batch.progress = progress.into_values().collect();
         batch
+    }
+
+    /// Whether an event happened early enough.
+    fn has(&self, event: &Event) -> bool {
+        self.as_of.is_none_or(|moment| event.envelope.time <= moment)
     }
 }
 
@@ -119,7 +127,7 @@ pub async fn commit(
     let new_events = insert_seen(&mut transaction, &batch.events).await?;
     fail_point("commit-before-rows");
     let mut deltas = Deltas::new(processor);
-    for event in new_events.iter().copied() {
+    for event in new_events.iter().copied().filter(|event| batch.has(event)) {
         deltas.fold(processor, shop, event);
     }
     for (position, table) in deltas.tables().iter().enumerate() {

@@ -97,6 +97,8 @@ pub struct Stored {
     pub as_of: Option<DateTime<Utc>>,
     /// The log's end when its fold began; none where it was folded live.
     pub captured: Option<Offsets>,
+    /// The processors whose generations the same command makes, one after the other.
+    pub together: Vec<String>,
     /// When its fold began.
     pub created_at: DateTime<Utc>,
     /// When it ceased to be live.
@@ -112,6 +114,7 @@ impl Stored {
             state: State::ALL.into_iter().find(|known| known.name() == state).unwrap_or(State::Frozen),
             as_of: row.get("as_of"),
             captured: captured.as_ref().map(offsets_of),
+            together: row.get("together"),
             created_at: row.get("created_at"),
             frozen_at: row.get("frozen_at"),
         }
@@ -252,7 +255,7 @@ pub async fn live(connection: &mut PgConnection, processor: &str) -> Result<Opti
 /// When Postgres is away.
 pub async fn generations(connection: &mut PgConnection, processor: Option<&str>) -> Result<Vec<Stored>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT processor, generation, schema_name, fold_version, state, as_of, captured, created_at, frozen_at
+        "SELECT processor, generation, schema_name, fold_version, state, as_of, captured, together, created_at, frozen_at
          FROM generation WHERE $1::text IS NULL OR processor = $1 ORDER BY processor, generation",
     )
     .bind(processor)
