@@ -4,10 +4,19 @@
 
 mod support;
 
+#[path = "faults/group.rs"]
+#[allow(dead_code, reason = "the fault suite uses all of it")]
+mod group;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use group::Group;
 use projections::{ANALYTICS, PROCESSORS};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, DefaultConsumerContext};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, TopicPartitionList};
 use support::{Shop, demo_lines};
 
 /// A session, what a broker's start adds to it, and a start of the process.
@@ -42,24 +51,71 @@ async fn a_fenced_process_ends_for_another_process_and_for_nobody_else() {
     shop.close().await;
 }
 
+/// A static member that is killed between the two rounds of a rebalance is succeeded without another one: the group is at
+/// rest then, and what should have changed hands is nobody's.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_nobody_owns_are_given_to_somebody() {
+    let mut shop = Shop::open("cover").await;
+    let group = Group::of(&shop, &ANALYTICS);
+    let owned = || group.assignments().map(|members| members.iter().map(BTreeSet::len).sum::<usize>());
+    let killed = member(&shop, "z", Deaf::default());
+    tokio::task::block_in_place(|| poll_until(&killed, |member| member.assignment().unwrap().count() > 0));
+    shop.start_processor(ANALYTICS.name);
+    tokio::task::block_in_place(|| poll_until(&killed, |member| member.context().0.load(Ordering::Relaxed)));
+    // Closing it would end the rebalance.
+    std::mem::forget(killed);
+
+    let successor = member(&shop, "z", DefaultConsumerContext);
+    tokio::task::block_in_place(|| poll_until(&successor, |member| member.assignment().unwrap().count() > 0));
+    assert!(owned().is_some_and(|owned| owned < group.partitions), "{:?} of {}", owned(), group.partitions);
+    tokio::task::block_in_place(|| poll_until(&successor, |_| owned() == Some(group.partitions)));
+    drop(successor);
+    shop.close().await;
+}
+
+/// A member that is told to give partitions back and does nothing about it.
+#[derive(Default)]
+struct Deaf(AtomicBool);
+
+impl ClientContext for Deaf {}
+
+impl ConsumerContext for Deaf {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, what: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS {
+            self.0.store(true, Ordering::Relaxed);
+        } else {
+            consumer.incremental_assign(partitions).unwrap();
+        }
+    }
+}
+
 fn take_the_name_and_disappear(shop: &Shop) {
+    let consumer = member(shop, "a", DefaultConsumerContext);
+    poll_until(&consumer, |consumer| consumer.assignment().unwrap().count() > 0);
+}
+
+fn member<C: ConsumerContext>(shop: &Shop, name: &str, context: C) -> BaseConsumer<C> {
     let group = shop.connections.namespace.group(ANALYTICS.name);
-    let consumer: BaseConsumer = shop
+    let consumer: BaseConsumer<C> = shop
         .connections
         .kafka_client("test")
         .set("group.id", &group)
-        .set("group.instance.id", format!("{group}-a-0"))
+        .set("group.instance.id", format!("{group}-{name}-0"))
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("enable.auto.commit", "false")
         .set("session.timeout.ms", "10000")
-        .create()
+        .create_with_context(context)
         .unwrap();
     let topics: Vec<String> =
         ANALYTICS.topics().into_iter().map(|topic| shop.connections.namespace.topic(topic)).collect();
     consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    consumer
+}
+
+fn poll_until<C: ConsumerContext>(consumer: &BaseConsumer<C>, is_done: impl Fn(&BaseConsumer<C>) -> bool) {
     let began = Instant::now();
-    while consumer.assignment().unwrap().count() == 0 {
-        assert!(began.elapsed() < LIMIT, "the name is not to be had");
+    while !is_done(consumer) {
+        assert!(began.elapsed() < LIMIT, "it never came to that");
         let _ = consumer.poll(Duration::from_millis(100));
     }
 }

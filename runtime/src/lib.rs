@@ -3,6 +3,7 @@
 
 pub mod append_time;
 pub mod config;
+mod coverage;
 pub mod database;
 pub mod dead_letter;
 pub mod digest;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::Connections;
+use crate::coverage;
 use crate::database;
 use crate::dead_letter::{DeadLetters, discarded};
 use crate::fold::{Processor, Shop};
@@ -116,6 +117,11 @@ pub async fn run(
         let working = membership::work(context.clone(), connections.clone(), options, stopping.clone());
         shutdown.spawn(format!("worker {number}"), working);
     }
+    let covering = coverage::watch(connections.clone(), processor, stopping.clone());
+    shutdown.spawn("coverage", async move {
+        covering.await;
+        Ok::<(), std::convert::Infallible>(())
+    });
     let publishing = PublisherContext {
         connections,
         processor,

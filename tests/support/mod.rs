@@ -125,7 +125,8 @@ impl Shop {
 
     /// Imports a file and waits until all of it is in Kafka.
     pub fn import(&self, file: &str) {
-        assert!(self.start_import(file).wait().unwrap().success());
+        let imported = self.command(&["events", "import", file]).output().unwrap();
+        assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
     }
 
     /// Begins to import a file.
