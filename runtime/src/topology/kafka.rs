@@ -1,14 +1,15 @@
 //! Making Kafka's topics what the topology says, and checking that they are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewTopic, OwnedResourceSpecifier,
     ResourceSpecifier, TopicReplication,
 };
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::config::Connections;
@@ -21,6 +22,9 @@ use super::{Mismatch, Topology};
 const REQUEST_LIMIT: Duration = Duration::from_secs(20);
 /// How long the first answer may take: a server that is away is told soon.
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
+
+/// How often it is asked whether new topics have leaders.
+const LEADERS_INTERVAL: Duration = Duration::from_millis(50);
 
 type Admin = AdminClient<QuietContext>;
 
@@ -221,7 +225,27 @@ impl Kafka {
         let results = results.map_err(self.failed("create topics"))?;
         // Someone else who creates the same topic at the same moment creates what we would have.
         let refused = results.into_iter().filter_map(Result::err);
-        refusals("create", refused.filter(|(_, code)| *code != RDKafkaErrorCode::TopicAlreadyExists))
+        refusals("create", refused.filter(|(_, code)| *code != RDKafkaErrorCode::TopicAlreadyExists))?;
+        let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
+        self.wait_for_leaders(&names).await
+    }
+
+    /// A topic is created before brokers tell of it: whoever comes next would not find it.
+    async fn wait_for_leaders(&self, topics: &[String]) -> Result<(), ApplyError> {
+        let began = Instant::now();
+        while began.elapsed() < REQUEST_LIMIT {
+            let admin = Arc::clone(&self.admin);
+            let listing = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, ANSWER_LIMIT)).await;
+            let metadata = listing.unwrap_or(Err(KafkaError::Canceled)).map_err(self.failed("list its topics"))?;
+            let is_led = |topic: &MetadataTopic| topic.partitions().iter().all(|partition| partition.leader() >= 0);
+            let led: BTreeSet<&str> =
+                metadata.topics().iter().filter(|topic| is_led(topic)).map(MetadataTopic::name).collect();
+            if topics.iter().all(|topic| led.contains(topic.as_str())) {
+                break;
+            }
+            tokio::time::sleep(LEADERS_INTERVAL).await;
+        }
+        Ok(())
     }
 
     /// Altering replaces all of a topic's overrides, so those that are not ours are sent along.
