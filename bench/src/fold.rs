@@ -40,12 +40,7 @@ struct Measured {
 /// When a server is away, or a process under test fails or stands still.
 pub async fn run(arguments: &FoldArguments) -> anyhow::Result<Report> {
     build_programs(&["jangbogo", "analytics", "recommendation"]).await?;
-    let shop = Shop::open().await?;
-    let report = measure(&shop, arguments).await;
-    let closed = shop.close().await;
-    let report = report?;
-    closed?;
-    Ok(report)
+    Shop::with(async |shop| measure(shop, arguments).await).await
 }
 
 async fn measure(shop: &Shop, arguments: &FoldArguments) -> anyhow::Result<Report> {

@@ -24,10 +24,15 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// A shop of a name that was never used.
-    pub async fn open() -> anyhow::Result<Self> {
+    /// Measures in a shop of a name that was never used, and removes what that left behind however it ends.
+    pub async fn with<T>(measure: impl AsyncFnOnce(&Shop) -> anyhow::Result<T>) -> anyhow::Result<T> {
         let random = &Uuid::now_v7().simple().to_string()[24..];
-        Self::named(&format!("bench_{random}")).await
+        let shop = Self::named(&format!("bench_{random}")).await?;
+        let measured = measure(&shop).await;
+        let closed = shop.close().await;
+        let measured = measured?;
+        closed?;
+        Ok(measured)
     }
 
     /// Brings the servers up if need be and creates the topics.

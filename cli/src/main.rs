@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 use ::stack::connections;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use runtime::config::Connections;
-use runtime::telemetry::{LevelFilter, LogFormat, causes, init_logging};
+use runtime::program::{Shared, exit_code};
+use runtime::telemetry::{LevelFilter, init_logging};
 
 /// The recommendation brain of an online shop: an event-sourced pipeline on Apache Kafka
 #[derive(Debug, Parser)]
@@ -41,18 +41,8 @@ Several shops share the servers: each has a --namespace of its own.
 RUST_LOG sets the level of log lines, which go to stderr: RUST_LOG=debug, or RUST_LOG=info,runtime=debug."
 )]
 struct Cli {
-    #[command(flatten, next_help_heading = "Servers and shop")]
-    connections: Connections,
-    /// How log lines look
-    #[arg(
-        long,
-        env = "JANGBOGO_LOG_FORMAT",
-        value_enum,
-        default_value_t,
-        global = true,
-        help_heading = "Servers and shop"
-    )]
-    log_format: LogFormat,
+    #[command(flatten)]
+    shared: Shared,
     #[command(subcommand)]
     command: Command,
 }
@@ -77,32 +67,28 @@ enum Command {
 async fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match run(cli, &matches).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("jangbogo: {}", causes(error.as_ref()));
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("jangbogo", run(cli, &matches).await)
 }
 
-async fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
-    let (process_name, level) = match &cli.command {
+async fn run(Cli { shared, command }: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
+    let (process_name, level) = match &command {
         Command::Run(command) => (command.process_name(), LevelFilter::INFO),
         // It says by itself how far it is.
         Command::Replay(_) => ("replay", LevelFilter::WARN),
         _ => ("jangbogo", LevelFilter::INFO),
     };
-    init_logging(process_name, level, cli.log_format)?;
-    let connections = connections::with_stack(matches, &cli.connections)?;
-    match cli.command {
-        Command::Stack(command) => stack::run(command, &connections::stack_options(matches, &cli.connections)?).await,
+    init_logging(process_name, level, shared.log_format)?;
+    let connections = connections::with_stack(matches, &shared.connections)?;
+    match command {
+        Command::Stack(command) => {
+            stack::run(command, &connections::stack_options(matches, &shared.connections)?).await
+        }
         Command::Topology(command) => topology::run(command, &connections).await,
         Command::Events(command) => events::run(command, &connections).await,
         Command::Run(command) => run::run(command, connections).await,
         Command::Replay(command) => replay::run(command, connections).await,
         Command::Demo(arguments) => {
-            demo::run(arguments, &connections::stack_options(matches, &cli.connections)?, connections).await
+            demo::run(arguments, &connections::stack_options(matches, &shared.connections)?, connections).await
         }
         Command::Completions(arguments) => completions::run(arguments, &mut Cli::command()),
     }

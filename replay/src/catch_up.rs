@@ -1,13 +1,13 @@
 //! After the bulk: follows the log's tail beside the live generation, in steps that each have an end.
 
-use runtime::replay::{Folder, Letters, Log, LogOptions};
+use std::time::Duration;
+
 use runtime::store::{Generation, Offsets, Statements, behind, positions};
 
 use crate::error::ReplayError;
 use crate::job::Job;
 
 /// Batches are as large as a worker's.
-const BATCH_EVENTS: usize = 5_000;
 const BATCH_BYTES: usize = 1 << 20;
 /// So few events are folded in no time: the step that the live fold waits for may begin.
 const NEXT_TO_NOTHING: i64 = 500;
@@ -17,45 +17,16 @@ const STEPS: usize = 50;
 impl Job {
     /// Folds up to exactly these offsets; what is past them already stays so.
     pub async fn fold_to(&self, generation: &Generation, until: &Offsets) -> Result<(), ReplayError> {
-        let (reached, letters) = {
-            let mut connection = self.pool.acquire().await?;
-            let letters = match self.live().await? {
-                Some(live) if live.generation.id != generation.id => {
-                    Letters::of(&mut connection, &live.generation).await?
-                }
-                _ => Letters::default(),
-            };
-            (positions(&mut connection, generation).await?, letters)
-        };
-        let left = behind(&reached, until);
+        let left = behind(&self.positions(generation).await?, until);
         if left.is_empty() {
             return Ok(());
         }
-        let partitions: Vec<_> = left.keys().copied().collect();
+        let until = left.keys().map(|partition| (*partition, until[partition])).collect();
         let statements = Statements::new(self.processor.tables());
-        let folder =
-            Folder::acquire(&self.pool, self.processor, &self.shop, generation, statements, &partitions).await?;
-        let mut folder = folder.agreeing_with(letters);
-        let mut log = Log::open(
-            &self.connections,
-            LogOptions {
-                client: self.client(generation),
-                from: folder.positions(),
-                until: left.keys().map(|partition| (*partition, until[partition])).collect(),
-                max_rate: self.max_rate,
-                discarded: self.discarded().await?,
-            },
-        )?;
-        while let Some(records) = log.next().await {
-            let mut batch = records?;
-            let mut bytes: usize = batch.iter().map(|record| record.bytes).sum();
-            while batch.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
-                let Some(records) = log.try_next() else { break };
-                let records = records?;
-                bytes += records.iter().map(|record| record.bytes).sum::<usize>();
-                batch.extend(records);
-            }
-            self.progress.advance(folder.fold(batch).await?.records);
+        let (mut folder, mut log) =
+            self.open_fold(generation, statements, until, self.max_rate, &self.verdicts(generation).await?).await?;
+        while let Some(records) = log.next_chunk(BATCH_BYTES, Duration::ZERO).await {
+            self.progress.advance(folder.fold(records?).await?.records);
         }
         Ok(())
     }

@@ -1,10 +1,11 @@
-//! Two generations at the same offsets: whether their rows are equal, and which are not.
+//! Two folds of the same events: whether their rows are equal, and which are not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use runtime::fold::Processor;
 use runtime::store::Generation;
 use serde::Serialize;
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use crate::error::ReplayError;
@@ -55,11 +56,23 @@ fn compared(processor: &Processor) -> Vec<Compared> {
     tables.chain([seen, letters]).collect()
 }
 
-/// Of each table the digest of every bucket. Two equal ones are of equal rows.
-pub type Digest = BTreeMap<&'static str, Vec<(i32, i64, String)>>;
+/// The rows of a table whose keys' hashes end alike, in short.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bucket {
+    number: i32,
+    rows: i64,
+    /// The sums of the halves of every row's MD5: whatever the order, and in little memory however many rows there are.
+    sums: String,
+}
+
+/// Of each table every bucket that is not empty. Two equal ones are of equal rows.
+pub type Digest = BTreeMap<&'static str, Vec<Bucket>>;
 
 /// The digests of a generation's rows, as this connection sees them. With another fold version rows cannot be compared,
 /// but the events folded can: `only_events`.
+///
+/// # Errors
+/// When Postgres is away.
 pub async fn digest(
     connection: &mut PgConnection,
     processor: &Processor,
@@ -82,13 +95,14 @@ pub async fn digest(
             generation.schema
         );
         let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await?;
-        digest.insert(name, rows.iter().map(|row| (row.get("bucket"), row.get("rows"), row.get("sums"))).collect());
+        let bucket = |row: &PgRow| Bucket { number: row.get("bucket"), rows: row.get("rows"), sums: row.get("sums") };
+        digest.insert(name, rows.iter().map(bucket).collect());
     }
     Ok(digest)
 }
 
 /// One side of a comparison.
-pub struct Side<'a> {
+pub(crate) struct Side<'a> {
     /// As it sees its rows.
     pub connection: &'a mut PgConnection,
     /// Whose.
@@ -98,7 +112,7 @@ pub struct Side<'a> {
 }
 
 /// What differs between two sides, by bucket, so that it does not matter how many rows there are.
-pub async fn differences(
+pub(crate) async fn differences(
     processor: &Processor,
     live: Side<'_>,
     folded: Side<'_>,
@@ -108,7 +122,7 @@ pub async fn differences(
         let (Some(left), Some(right)) = (live.digest.get(table.name), folded.digest.get(table.name)) else { continue };
         let left: BTreeSet<_> = left.iter().collect();
         let right: BTreeSet<_> = right.iter().collect();
-        let buckets: BTreeSet<i32> = left.symmetric_difference(&right).map(|(bucket, ..)| *bucket).collect();
+        let buckets: BTreeSet<i32> = left.symmetric_difference(&right).map(|bucket| bucket.number).collect();
         let mut difference = Difference { table: table.name.to_owned(), rows: 0, samples: Vec::new() };
         for bucket in buckets {
             let mut served = rows(live.connection, &table, live.generation, bucket).await?;

@@ -1,16 +1,16 @@
 //! The first and longest step: folds the log in bulk, up to the offsets captured when it began.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
-use runtime::replay::{Folder, Letters, Log, LogOptions, Record};
+use runtime::replay::Record;
 use runtime::store::{Offsets, Partition, Statements, Stored, behind, finish_bulk, is_bulk_intact, positions};
 use sqlx::PgConnection;
 
 use crate::error::ReplayError;
-use crate::job::Job;
+use crate::job::{Job, Verdicts};
 
 /// Records that are folded together: enough for sums to fall together, little enough for memory.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -30,13 +30,10 @@ impl Job {
         let total = captured.values().sum::<i64>().unsigned_abs();
         self.progress.begin("hydrating", total);
         self.progress.advance(total - left.values().sum::<i64>().unsigned_abs());
-        let letters = match self.live().await? {
-            Some(live) => Letters::of(connection, &live.generation).await?,
-            None => Letters::default(),
-        };
+        let verdicts = self.verdicts(generation).await?;
         let shares = shares(&captured, &left, self.parallelism);
         let earliest =
-            try_join_all(shares.iter().map(|share| self.fold_share(stored, &captured, share, &letters))).await?;
+            try_join_all(shares.iter().map(|share| self.fold_share(stored, &captured, share, &verdicts))).await?;
         self.refuse_a_time_before_the_log(connection, stored, earliest.into_iter().flatten().min()).await?;
         finish_bulk(connection, self.processor, generation, |table| {
             self.progress.begin(&format!("merging {}", table.name), 0);
@@ -51,45 +48,19 @@ impl Job {
         stored: &Stored,
         captured: &Offsets,
         share: &[Partition],
-        letters: &Letters,
+        verdicts: &Verdicts,
     ) -> Result<Option<DateTime<Utc>>, ReplayError> {
         let statements = Statements::in_bulk(self.processor.tables());
-        let folder =
-            Folder::acquire(&self.pool, self.processor, &self.shop, &stored.generation, statements, share).await?;
-        let mut folder = folder.agreeing_with(letters.clone()).as_of(stored.as_of);
+        let until = share.iter().map(|partition| (*partition, captured[partition])).collect();
         #[expect(clippy::cast_precision_loss, reason = "a share of a rate need not be exact")]
-        let share_of_rate = |rate: f64| rate / self.parallelism as f64;
-        let mut log = Log::open(
-            &self.connections,
-            LogOptions {
-                client: self.client(&stored.generation),
-                from: folder.positions(),
-                until: captured
-                    .iter()
-                    .filter(|(partition, _)| share.contains(partition))
-                    .map(|(p, o)| (*p, *o))
-                    .collect(),
-                max_rate: self.max_rate.map(share_of_rate),
-                discarded: self.discarded().await?,
-            },
-        )?;
+        let max_rate = self.max_rate.map(|rate| rate / self.parallelism as f64);
+        let (folder, mut log) = self.open_fold(&stored.generation, statements, until, max_rate, verdicts).await?;
+        let mut folder = folder.as_of(stored.as_of);
         let mut earliest = None;
-        let mut is_open = true;
-        while is_open {
-            let mut chunk = Vec::new();
-            let mut bytes = 0;
-            let began = Instant::now();
-            while bytes < CHUNK_BYTES && began.elapsed() < CHUNK_TIME {
-                let Some(records) = log.next().await else {
-                    is_open = false;
-                    break;
-                };
-                let records = records?;
-                bytes += records.iter().map(|record| record.bytes).sum::<usize>();
-                earliest = records.iter().filter_map(Record::event_time).chain(earliest).min();
-                chunk.extend(records);
-            }
-            self.progress.advance(folder.fold(chunk).await?.records);
+        while let Some(records) = log.next_chunk(CHUNK_BYTES, CHUNK_TIME).await {
+            let records = records?;
+            earliest = records.iter().filter_map(Record::event_time).chain(earliest).min();
+            self.progress.advance(folder.fold(records).await?.records);
         }
         Ok(earliest)
     }

@@ -8,8 +8,8 @@ use runtime::config::Connections;
 use runtime::database;
 use runtime::dead_letter::discarded;
 use runtime::fold::{Processor, Shop};
-use runtime::replay::{Bounds, LogError, bounds};
-use runtime::store::{Generation, Live, Offsets, Partition, State, Stored, generations, live};
+use runtime::replay::{Bounds, Folder, Letters, Log, LogError, LogOptions, bounds};
+use runtime::store::{Generation, Live, Offsets, Partition, State, Statements, Stored, generations, live};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgConnection};
 
@@ -33,6 +33,12 @@ pub struct Job {
     pub max_rate: Option<f64>,
     /// The processors that the same command is about.
     pub together: Vec<String>,
+}
+
+/// What was decided about records: by the live fold, which refused some, and by people, who discarded some of those.
+pub struct Verdicts {
+    letters: Letters,
+    discarded: Arc<HashSet<(Partition, i64)>>,
 }
 
 impl Job {
@@ -102,17 +108,43 @@ impl Job {
         Ok(bounds.into_iter().map(|(partition, bounds)| (partition, bounds.end)).collect())
     }
 
-    /// What somebody has discarded of the projection's dead letters.
-    pub async fn discarded(&self) -> Result<Arc<HashSet<(Partition, i64)>>, ReplayError> {
+    /// What was decided before this fold of a generation.
+    pub async fn verdicts(&self, generation: &Generation) -> Result<Verdicts, ReplayError> {
+        let letters = match self.live().await? {
+            Some(live) if live.generation.id != generation.id => {
+                let mut connection = self.pool.acquire().await?;
+                Letters::of(&mut connection, &live.generation).await?
+            }
+            _ => Letters::default(),
+        };
         let discarded = discarded(&self.connections, self.processor.name).await;
         let discarded =
             discarded.map_err(|error| ReplayError::Refused(format!("decisions on dead letters: {error}")))?;
-        Ok(Arc::new(discarded))
+        Ok(Verdicts { letters, discarded: Arc::new(discarded) })
     }
 
-    /// The name of the log's reader.
-    pub fn client(&self, generation: &Generation) -> String {
-        self.connections.namespace.group(&format!("{}-replay-{}", self.processor.name, generation.short_id()))
+    /// The right to fold partitions of a generation, and their log from where the generation is to where it should be.
+    pub async fn open_fold(
+        &self,
+        generation: &Generation,
+        statements: Statements,
+        until: Offsets,
+        max_rate: Option<f64>,
+        verdicts: &Verdicts,
+    ) -> Result<(Folder, Log), ReplayError> {
+        let partitions: Vec<_> = until.keys().copied().collect();
+        let folder =
+            Folder::acquire(&self.pool, self.processor, &self.shop, generation, statements, &partitions).await?;
+        let client = format!("{}-replay-{}", self.processor.name, generation.short_id());
+        let options = LogOptions {
+            client: self.connections.namespace.group(&client),
+            from: folder.positions(),
+            until,
+            max_rate,
+            discarded: Arc::clone(&verdicts.discarded),
+        };
+        let log = Log::open(&self.connections, options)?;
+        Ok((folder.agreeing_with(verdicts.letters.clone()), log))
     }
 
     /// Keeps other replays off a generation for as long as the connection lives. Gives what has become of it by then.

@@ -2,7 +2,7 @@
 
 mod catch_up;
 mod commands;
-mod compare;
+pub mod compare;
 mod cut_over;
 mod dead_letters;
 mod error;

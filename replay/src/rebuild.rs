@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use runtime::publisher::{Audit, audit};
 use runtime::replay::Bounds;
-use runtime::store::{Generation, Offsets, State, Stored, create_in_bulk, drop_generation, set_state, thaw};
+use runtime::store::{BulkPlan, Generation, Offsets, State, Stored, create_in_bulk, drop_generation, set_state, thaw};
 use sqlx::PgConnection;
 
 use crate::compare::Difference;
@@ -114,12 +114,8 @@ impl Job {
             drop_generation(connection, &stored.generation).await?;
         }
         let captured: Offsets = bounds.iter().map(|(partition, Bounds { end, .. })| (*partition, *end)).collect();
-        let generation = create_in_bulk(connection, self.processor, &self.shop, &captured, as_of).await?;
-        sqlx::query("UPDATE generation SET together = $2 WHERE generation = $1")
-            .bind(generation.id)
-            .bind(&self.together)
-            .execute(&mut *connection)
-            .await?;
+        let plan = BulkPlan { captured: &captured, as_of, together: &self.together };
+        let generation = create_in_bulk(connection, self.processor, &self.shop, plan).await?;
         self.lock(connection, &generation).await
     }
 
@@ -167,8 +163,7 @@ impl Job {
                 ReplayError::Refused(format!("{name} has no generation to promote: `replay rebuild {name}` makes one"))
             })?,
         };
-        self.refuse_unfit(&stored)?;
-        self.serve(stored).await
+        self.serve(&stored.generation).await
     }
 
     /// Serves the generation that was live before, or one that was earlier, after it has caught up.
@@ -181,8 +176,7 @@ impl Job {
                 ReplayError::Refused(format!("{} has no earlier generation to go back to", self.processor.name))
             })?
         };
-        self.refuse_unfit(&stored)?;
-        self.serve(stored).await
+        self.serve(&stored.generation).await
     }
 
     fn refuse_unfit(&self, stored: &Stored) -> Result<(), ReplayError> {
@@ -209,11 +203,10 @@ impl Job {
         }
     }
 
-    async fn serve(&self, stored: Stored) -> Result<(), ReplayError> {
+    async fn serve(&self, generation: &Generation) -> Result<(), ReplayError> {
         let mut connection = self.connect().await?;
-        let stored = self.lock(&mut connection, &stored.generation).await?;
+        let stored = self.lock(&mut connection, generation).await?;
         self.refuse_unfit(&stored)?;
-        let generation = &stored.generation;
         self.log().await?;
         if stored.state == State::Frozen {
             thaw(&mut connection, generation).await?;

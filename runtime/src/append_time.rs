@@ -1,19 +1,19 @@
 //! When a record was first appended to a log: the broker's stamp, unless the record was carried here from another log.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use rdkafka::message::{Headers as _, Message};
+use rdkafka::Timestamp;
 
 /// The header in which an imported record carries the time of its first append, as RFC 3339 with milliseconds.
 pub const APPEND_TIME_HEADER: &str = "appendtime";
 
 /// The earliest of the broker's stamp and what the record's headers say. A header that cannot be read counts for
 /// nothing, and neither does one that is later than the stamp: a record is first appended before it is carried on.
-#[must_use]
-pub fn append_time(message: &impl Message) -> DateTime<Utc> {
-    let stamped = message.timestamp().to_millis().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
-    let Some(headers) = message.headers() else { return stamped };
-    carried_append_time(headers.iter().map(|header| (header.key, header.value)))
-        .map_or(stamped, |time| time.min(stamped))
+pub fn append_time<'a>(
+    stamp: Timestamp,
+    headers: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>,
+) -> DateTime<Utc> {
+    let stamped = stamp.to_millis().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
+    carried_append_time(headers).map_or(stamped, |time| time.min(stamped))
 }
 
 /// The earliest time that a record's headers carry, if one does that can be read.
@@ -37,21 +37,15 @@ fn parse(value: &[u8]) -> Option<DateTime<Utc>> {
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::Timestamp;
-    use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
-
     use super::*;
 
     const STAMP: &str = "2026-03-01T12:00:00.250Z";
 
     fn appended(values: &[Option<&[u8]>]) -> String {
-        let mut headers = OwnedHeaders::new().insert(Header { key: "ce_time", value: Some("2020-01-01T00:00:00Z") });
-        for value in values {
-            headers = headers.insert(Header { key: APPEND_TIME_HEADER, value: *value });
-        }
+        let time = [("ce_time", Some(b"2020-01-01T00:00:00Z".as_slice()))];
+        let headers = time.into_iter().chain(values.iter().map(|value| (APPEND_TIME_HEADER, *value)));
         let stamp = Timestamp::LogAppendTime(STAMP.parse::<DateTime<Utc>>().unwrap().timestamp_millis());
-        let message = OwnedMessage::new(None, None, "topic".to_owned(), stamp, 0, 0, Some(headers));
-        append_time_value(append_time(&message))
+        append_time_value(append_time(stamp, headers))
     }
 
     #[test]

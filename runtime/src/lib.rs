@@ -6,7 +6,6 @@ pub mod config;
 mod coverage;
 pub mod database;
 pub mod dead_letter;
-pub mod digest;
 mod fail_point;
 pub mod fold;
 pub mod kafka;

@@ -10,17 +10,26 @@ use crate::config::Connections;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{LevelFilter, LogFormat, causes, init_logging};
 
+/// What every program is told alike.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Servers and shop")]
+pub struct Shared {
+    /// Servers and shop.
+    #[command(flatten)]
+    pub connections: Connections,
+    /// How log lines look
+    #[arg(long, env = "JANGBOGO_LOG_FORMAT", value_enum, default_value_t, global = true)]
+    pub log_format: LogFormat,
+}
+
 /// What a program is told: its own settings, and those that all share.
 #[derive(Parser, Clone, Debug)]
 #[command(version)]
 struct Arguments<Own: Args> {
     #[command(flatten)]
     own: Own,
-    #[command(flatten, next_help_heading = "Servers and shop")]
-    connections: Connections,
-    /// How log lines look
-    #[arg(long, env = "JANGBOGO_LOG_FORMAT", value_enum, default_value_t)]
-    log_format: LogFormat,
+    #[command(flatten)]
+    shared: Shared,
 }
 
 /// Reads the arguments, runs until SIGINT or SIGTERM, and says why if that failed.
@@ -34,7 +43,12 @@ where
     Failure: Into<Box<dyn Error + Send + Sync>>,
 {
     let matches = Arguments::<Own>::command().name(name).about(about.into()).get_matches();
-    match run_until_stopped(name, &matches, run) {
+    exit_code(name, run_until_stopped(name, &matches, run))
+}
+
+/// Says why a program failed, if it did.
+pub fn exit_code(name: &str, outcome: Result<(), impl Into<Box<dyn Error + Send + Sync>>>) -> ExitCode {
+    match outcome.map_err(Into::into) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{name}: {}", causes(error.as_ref()));
@@ -53,7 +67,7 @@ where
     Own: Args,
     Failure: Into<Box<dyn Error + Send + Sync>>,
 {
-    let Arguments { own, connections, log_format } = Arguments::<Own>::from_arg_matches(matches)?;
-    init_logging(name, LevelFilter::INFO, log_format)?;
-    run(own, connections, Shutdown::on_signals()?).await.map_err(Into::into)
+    let Arguments { own, shared } = Arguments::<Own>::from_arg_matches(matches)?;
+    init_logging(name, LevelFilter::INFO, shared.log_format)?;
+    run(own, shared.connections, Shutdown::on_signals()?).await.map_err(Into::into)
 }

@@ -16,7 +16,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use runtime::fold::{Processor, Projection, Shop as Settings, Table, Target, View};
 use runtime::replay::{FoldError, Folder};
 use runtime::store::{
-    Generation, Offsets, Partition, Statements, create_in_bulk, drop_generation, finish_bulk, is_bulk_intact, open_live,
+    BulkPlan, Generation, Offsets, Partition, Statements, create_in_bulk, drop_generation, finish_bulk, is_bulk_intact,
+    open_live,
 };
 use serde_json::Value;
 use sqlx::postgres::{PgConnection, PgPool};
@@ -195,7 +196,8 @@ impl Store {
         let offsets: Offsets =
             captured.iter().map(|(partition, end)| (*partition, i64::try_from(*end).unwrap())).collect();
         let mut connection = self.pool.acquire().await.unwrap();
-        let generation = create_in_bulk(&mut connection, processor, &SETTINGS, &offsets, case.as_of).await.unwrap();
+        let plan = BulkPlan { captured: &offsets, as_of: case.as_of, together: &[] };
+        let generation = create_in_bulk(&mut connection, processor, &SETTINGS, plan).await.unwrap();
         drop(connection);
         let batches = case.replay.batches(&Places::new(), &captured);
         self.read(processor, &generation, case, &case.replay, batches, Statements::in_bulk).await?;

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use projections::{ES_SYNC, RECOMMENDATION};
-use runtime::digest::tables;
+use replay::compare::digest;
 use runtime::fold::Processor;
 use runtime::store::{Offsets, State, positions};
 use serde_json::Value;
@@ -166,8 +166,8 @@ impl<'s> Rebuild<'s> {
         let found = stored(self.shop, self.processor).await;
         let frozen = found.iter().find(|stored| stored.state == State::Frozen).expect("what was served is kept");
         let mut database = self.shop.database().await;
-        let expected = tables(&mut database, self.processor, &frozen.generation).await.unwrap();
-        assert_eq!(tables(&mut database, self.processor, &live).await.unwrap(), expected);
+        let expected = digest(&mut database, self.processor, &frozen.generation, false).await.unwrap();
+        assert_eq!(digest(&mut database, self.processor, &live, false).await.unwrap(), expected);
         self.digests = expected.len();
     }
 }

@@ -15,8 +15,8 @@ use projections::PROCESSORS;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use replay::compare::{Bucket, digest};
 use runtime::config::Connections;
-use runtime::digest::{TableDigest, tables};
 use runtime::fold::{Processor, Target};
 use runtime::publisher::{self, index_name};
 use runtime::store::{Live, generations, live};
@@ -271,22 +271,22 @@ impl Shop {
 
     /// The digests of everything the shop's stores hold, tombstones and caches apart.
     pub async fn digest(&self) -> Digest {
-        let mut digest = Digest::default();
+        let mut found = Digest::default();
         for processor in PROCESSORS {
             let live = self.live(processor).await.expect("it has run");
             let mut database = self.database().await;
-            for (table, found) in tables(&mut database, processor, &live.generation).await.unwrap() {
-                digest.tables.insert(format!("{}.{table}", processor.name), found);
+            for (table, buckets) in digest(&mut database, processor, &live.generation, false).await.unwrap() {
+                found.tables.insert(format!("{}.{table}", processor.name), buckets);
             }
             for view in processor.views() {
                 if let Target::Elasticsearch { .. } = view.target {
                     let index = index_name(&self.connections, view.name, &live.generation);
-                    digest.documents.extend(self.documents(&index).await);
+                    found.documents.extend(self.documents(&index).await);
                 }
             }
         }
-        digest.redis = self.redis_values().await;
-        digest
+        found.redis = self.redis_values().await;
+        found
     }
 
     /// Every document on sale, by id.
@@ -404,7 +404,7 @@ impl Drop for Shop {
 /// What all stores of a shop hold.
 #[derive(Debug, Default, PartialEq)]
 pub struct Digest {
-    pub tables: BTreeMap<String, TableDigest>,
+    pub tables: BTreeMap<String, Vec<Bucket>>,
     pub redis: BTreeMap<String, String>,
     pub documents: BTreeMap<String, Value>,
 }

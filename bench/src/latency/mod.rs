@@ -66,12 +66,7 @@ pub struct LatencyArguments {
 pub async fn run(arguments: &LatencyArguments) -> anyhow::Result<Report> {
     let programs = ["jangbogo", "query", "replay"];
     build_programs(&[&programs[..], &PROCESSORS].concat()).await?;
-    let shop = Shop::open().await?;
-    let report = measure(&shop, arguments).await;
-    let closed = shop.close().await;
-    let report = report?;
-    closed?;
-    Ok(report)
+    Shop::with(async |shop| measure(shop, arguments).await).await
 }
 
 async fn measure(shop: &Shop, arguments: &LatencyArguments) -> anyhow::Result<Report> {

@@ -33,14 +33,8 @@ pub struct RequeueArguments {
     /// Send records even if this program would refuse them again
     #[arg(long)]
     unchecked: bool,
-    /// Requeue even what was requeued or discarded before
-    #[arg(long)]
-    again: bool,
-    /// Why: it stands in the event
-    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
-    reason: Option<Reason>,
     #[command(flatten)]
-    chosen: Chosen,
+    decision: DecisionArguments,
 }
 
 /// Gives refused records up
@@ -55,7 +49,14 @@ Examples:
 
 Exits 1 if a dead letter was not discarded.")]
 pub struct DiscardArguments {
-    /// Discard even what was requeued or discarded before
+    #[command(flatten)]
+    decision: DecisionArguments,
+}
+
+/// On which dead letters to decide, and why.
+#[derive(Args, Debug)]
+struct DecisionArguments {
+    /// Decide even on what was requeued or discarded before
     #[arg(long)]
     again: bool,
     /// Why: it stands in the event
@@ -78,15 +79,15 @@ const CHUNK_BYTES: usize = 16 << 20;
 /// # Errors
 /// When Kafka does not answer, or a letter does not exist or was not requeued.
 pub async fn requeue(arguments: &RequeueArguments, connections: &Connections) -> anyhow::Result<()> {
-    let Some(mut finder) = choose(&arguments.chosen, "requeue", connections).await? else { return Ok(()) };
-    let mut sender = Sender::connect(connections, Verdict::Requeued, arguments.reason.clone()).await?;
+    let Some(mut finder) = choose(&arguments.decision.chosen, "requeue", connections).await? else { return Ok(()) };
+    let mut sender = Sender::connect(connections, Verdict::Requeued, arguments.decision.reason.clone()).await?;
     let mut requeued: HashMap<Position, LetterId> = HashMap::new();
     while let Some(found) = finder.next().await? {
         let id = found.id();
         if let Some(with) = requeued.get(&found.letter.position) {
             // Another group refused the same record, which now comes back to both.
             sender.together.push((id, with.clone()));
-        } else if let Some(settled) = why_settled(&found, arguments.again) {
+        } else if let Some(settled) = why_settled(&found, arguments.decision.again) {
             sender.refuse(&id, &settled);
         } else if !arguments.unchecked
             && let Err(cause) = found.letter.event(Utc::now())
@@ -105,10 +106,10 @@ pub async fn requeue(arguments: &RequeueArguments, connections: &Connections) ->
 /// # Errors
 /// When Kafka does not answer, or a letter does not exist or was not discarded.
 pub async fn discard(arguments: &DiscardArguments, connections: &Connections) -> anyhow::Result<()> {
-    let Some(mut finder) = choose(&arguments.chosen, "discard", connections).await? else { return Ok(()) };
-    let mut sender = Sender::connect(connections, Verdict::Discarded, arguments.reason.clone()).await?;
+    let Some(mut finder) = choose(&arguments.decision.chosen, "discard", connections).await? else { return Ok(()) };
+    let mut sender = Sender::connect(connections, Verdict::Discarded, arguments.decision.reason.clone()).await?;
     while let Some(found) = finder.next().await? {
-        match why_settled(&found, arguments.again) {
+        match why_settled(&found, arguments.decision.again) {
             Some(settled) => sender.refuse(&found.id(), &settled),
             None => sender.push(found.letter).await?,
         }

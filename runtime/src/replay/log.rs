@@ -142,9 +142,29 @@ impl Log {
         self.groups.recv().await
     }
 
-    /// Those that wait already.
-    pub fn try_next(&mut self) -> Option<Result<Vec<Record>, LogError>> {
-        self.groups.try_recv().ok()
+    /// The next records and those that come within the patience, until there are about so many bytes.
+    ///
+    /// # Errors
+    /// When Kafka refuses; outages are waited for.
+    pub async fn next_chunk(&mut self, bytes: usize, patience: Duration) -> Option<Result<Vec<Record>, LogError>> {
+        let mut chunk = match self.next().await? {
+            Ok(records) => records,
+            Err(error) => return Some(Err(error)),
+        };
+        let size = |records: &[Record]| records.iter().map(|record| record.bytes).sum::<usize>();
+        let deadline = tokio::time::Instant::now() + patience;
+        let mut taken = size(&chunk);
+        while taken < bytes {
+            match tokio::time::timeout_at(deadline, self.next()).await {
+                Ok(Some(Ok(records))) => {
+                    taken += size(&records);
+                    chunk.extend(records);
+                }
+                Ok(Some(Err(error))) => return Some(Err(error)),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        Some(Ok(chunk))
     }
 }
 

@@ -7,7 +7,7 @@ use events::Event;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
 use super::{Record, Refused};
-use crate::append_time::carried_append_time;
+use crate::append_time::append_time;
 use crate::namespace::Namespace;
 use crate::store::Partition;
 use crate::telemetry::causes;
@@ -23,10 +23,9 @@ pub(crate) fn decode(
 ) -> Option<Record> {
     let partition = Partition { topic: namespace.topic_of(message.topic())?, number: message.partition() };
     let is_discarded = discarded.contains(&(partition, message.offset()));
-    let stamped = message.timestamp().to_millis().and_then(DateTime::from_timestamp_millis).unwrap_or_default();
     let headers = headers(message);
     let named = headers.iter().flatten().copied();
-    let appended_at = carried_append_time(named.clone()).map_or(stamped, |time| time.min(stamped));
+    let appended_at = append_time(message.timestamp(), named.clone());
     let value = message.payload().unwrap_or_default();
     let outcome = if is_discarded {
         Err("it was discarded".to_owned())

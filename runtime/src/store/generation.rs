@@ -272,7 +272,7 @@ async fn create_live(
     let generation = new_generation(processor, fold_version);
     let tables: String = processor.tables().map(create_table).collect();
     create_schema(connection, &generation, &tables).await?;
-    insert(connection, &generation, State::Live, None, None).await?;
+    insert(connection, &generation, State::Live, None).await?;
     sqlx::query("INSERT INTO public.live_generation (processor, generation, promotion) VALUES ($1, $2, $3)")
         .bind(processor.name)
         .bind(generation.id)
@@ -282,8 +282,18 @@ async fn create_live(
     live(connection, processor.name).await?.ok_or(sqlx::Error::RowNotFound)
 }
 
-/// Creates a generation that is to be folded in bulk up to the captured offsets, with the right to advance each of their
-/// partitions from the start.
+/// What a fold in bulk is of.
+#[derive(Clone, Copy, Debug)]
+pub struct BulkPlan<'a> {
+    /// The log's end: the fold ends there.
+    pub captured: &'a Offsets,
+    /// Events that happened later are left out; none if nothing is.
+    pub as_of: Option<DateTime<Utc>>,
+    /// The processors whose generations the same command makes, one after the other.
+    pub together: &'a [String],
+}
+
+/// Creates a generation that is to be folded in bulk.
 ///
 /// # Errors
 /// When Postgres is away.
@@ -291,13 +301,12 @@ pub async fn create_in_bulk(
     connection: &mut PgConnection,
     processor: &Processor,
     shop: &Shop,
-    captured: &Offsets,
-    as_of: Option<DateTime<Utc>>,
+    plan: BulkPlan<'_>,
 ) -> Result<Generation, sqlx::Error> {
     let generation = new_generation(processor, &processor.fold_version(shop));
     let mut transaction = connection.begin().await?;
     create_schema(&mut transaction, &generation, &bulk::create_tables(processor)).await?;
-    insert(&mut transaction, &generation, State::Hydrating, Some(captured), as_of).await?;
+    insert(&mut transaction, &generation, State::Hydrating, Some(plan)).await?;
     transaction.commit().await?;
     Ok(generation)
 }
@@ -324,16 +333,16 @@ async fn insert(
     connection: &mut PgConnection,
     generation: &Generation,
     state: State,
-    captured: Option<&Offsets>,
-    as_of: Option<DateTime<Utc>>,
+    plan: Option<BulkPlan<'_>>,
 ) -> Result<(), sqlx::Error> {
-    let captured = captured.map(|offsets| {
+    let captured = plan.map(|plan| {
         let entry = |(partition, offset): (&Partition, &i64)| (partition.to_string(), serde_json::Value::from(*offset));
-        serde_json::Value::Object(offsets.iter().map(entry).collect())
+        serde_json::Value::Object(plan.captured.iter().map(entry).collect())
     });
     sqlx::query(
-        "INSERT INTO public.generation (processor, generation, schema_name, fold_version, state, captured, as_of)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO public.generation
+             (processor, generation, schema_name, fold_version, state, captured, as_of, together)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(&generation.processor)
     .bind(generation.id)
@@ -341,7 +350,8 @@ async fn insert(
     .bind(&generation.fold_version)
     .bind(state.name())
     .bind(captured)
-    .bind(as_of)
+    .bind(plan.and_then(|plan| plan.as_of))
+    .bind(plan.map_or(&[][..], |plan| plan.together))
     .execute(connection)
     .await
     .map(drop)

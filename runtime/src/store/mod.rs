@@ -11,8 +11,8 @@ pub use bulk::{finish_bulk, is_bulk_intact};
 pub use checkpoint::{Checkpoint, Partition, acquire, positions, watermark};
 pub use commit::{Batch, Committed, DeadLetter, Progress, commit};
 pub use generation::{
-    Generation, GenerationError, Live, Offsets, State, Stored, create_in_bulk, drop_generation, generations, live,
-    open_live, set_state,
+    BulkPlan, Generation, GenerationError, Live, Offsets, State, Stored, create_in_bulk, drop_generation, generations,
+    live, open_live, set_state,
 };
 pub use promotion::{Promotion, PromotionError, behind, search_backlog, thaw};
 pub use statements::{Statements, create_table};

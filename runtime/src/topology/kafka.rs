@@ -1,6 +1,6 @@
 //! Making Kafka's topics what the topology says, and checking that they are.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,6 @@ use rdkafka::admin::{
     ResourceSpecifier, TopicReplication,
 };
 use rdkafka::error::KafkaError;
-use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::config::Connections;
@@ -226,26 +225,29 @@ impl Kafka {
         // Someone else who creates the same topic at the same moment creates what we would have.
         let refused = results.into_iter().filter_map(Result::err);
         refusals("create", refused.filter(|(_, code)| *code != RDKafkaErrorCode::TopicAlreadyExists))?;
-        let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
-        self.wait_for_leaders(&names).await
+        let partitions =
+            topics.iter().flat_map(|topic| (0..topic.partitions).map(|number| (topic.name.clone(), number)));
+        self.wait_for_leaders(partitions.collect()).await
     }
 
-    /// A topic is created before brokers tell of it: whoever comes next would not find it.
-    async fn wait_for_leaders(&self, topics: &[String]) -> Result<(), ApplyError> {
-        let began = Instant::now();
-        while began.elapsed() < REQUEST_LIMIT {
-            let admin = Arc::clone(&self.admin);
-            let listing = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, ANSWER_LIMIT)).await;
-            let metadata = listing.unwrap_or(Err(KafkaError::Canceled)).map_err(self.failed("list its topics"))?;
-            let is_led = |topic: &MetadataTopic| topic.partitions().iter().all(|partition| partition.leader() >= 0);
-            let led: BTreeSet<&str> =
-                metadata.topics().iter().filter(|topic| is_led(topic)).map(MetadataTopic::name).collect();
-            if topics.iter().all(|topic| led.contains(topic.as_str())) {
-                break;
+    /// A topic is created before its leaders know of it: whoever came next would be refused.
+    async fn wait_for_leaders(&self, partitions: Vec<(String, usize)>) -> Result<(), ApplyError> {
+        let admin = Arc::clone(&self.admin);
+        let waiting = tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            for (topic, number) in partitions {
+                let number = i32::try_from(number).unwrap_or(i32::MAX);
+                // What only a leader answers.
+                while let Err(error) = admin.inner().fetch_watermarks(&topic, number, ANSWER_LIMIT) {
+                    if began.elapsed() > REQUEST_LIMIT {
+                        return Err(error);
+                    }
+                    std::thread::sleep(LEADERS_INTERVAL);
+                }
             }
-            tokio::time::sleep(LEADERS_INTERVAL).await;
-        }
-        Ok(())
+            Ok(())
+        });
+        waiting.await.unwrap_or(Err(KafkaError::Canceled)).map_err(self.failed("lead the topics it has created"))
     }
 
     /// Altering replaces all of a topic's overrides, so those that are not ours are sent along.
