@@ -12,6 +12,7 @@ use runtime::config::Connections;
 use runtime::database;
 use runtime::fold::Processor;
 use runtime::publisher;
+use runtime::read::GenerationId;
 use runtime::store::{Stored, behind, generations, positions};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
@@ -121,7 +122,7 @@ pub struct ServeArguments {
     chosen: Chosen,
     /// Its id, or the end of it; the obvious one if left out
     #[arg(long, value_name = "ID", conflicts_with = "all")]
-    generation: Option<String>,
+    generation: Option<GenerationId>,
     /// Progress and outcome as JSON lines on standard output
     #[arg(long)]
     json: bool,
@@ -134,7 +135,7 @@ pub struct DropArguments {
     #[arg(value_name = "PROJECTION", value_parser = processor_named)]
     projection: &'static Processor,
     /// Its id, or the end of it
-    generation: String,
+    generation: GenerationId,
 }
 
 /// Which generations are shown.
@@ -273,14 +274,14 @@ pub async fn at(arguments: &AtArguments, connections: &Connections) -> anyhow::R
 
 pub async fn promote(arguments: &ServeArguments, connections: &Connections) -> anyhow::Result<()> {
     for job in serving(arguments, connections)? {
-        persist(&job, || job.promote(arguments.generation.as_deref())).await?;
+        persist(&job, || job.promote(arguments.generation.as_ref())).await?;
     }
     Ok(())
 }
 
 pub async fn rollback(arguments: &ServeArguments, connections: &Connections) -> anyhow::Result<()> {
     for job in serving(arguments, connections)? {
-        persist(&job, || job.rollback(arguments.generation.as_deref())).await?;
+        persist(&job, || job.rollback(arguments.generation.as_ref())).await?;
     }
     Ok(())
 }

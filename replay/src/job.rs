@@ -8,6 +8,7 @@ use runtime::config::Connections;
 use runtime::database;
 use runtime::dead_letter::discarded;
 use runtime::fold::{Processor, Shop};
+use runtime::read::GenerationId;
 use runtime::replay::{Bounds, Folder, Letters, Log, LogError, LogOptions, bounds};
 use runtime::store::{Generation, Live, Offsets, Partition, State, Statements, Stored, generations, live};
 use sqlx::postgres::{PgPool, PgPoolOptions};
@@ -168,10 +169,9 @@ impl Job {
     }
 
     /// The generation of an id, given in full or by its end.
-    pub async fn find(&self, id: &str) -> Result<Stored, ReplayError> {
-        let wanted = id.replace('-', "").to_lowercase();
+    pub async fn find(&self, id: &GenerationId) -> Result<Stored, ReplayError> {
         let mut found = self.generations().await?;
-        found.retain(|stored| stored.generation.id.simple().to_string().ends_with(&wanted));
+        found.retain(|stored| id.names(stored.generation.id));
         match found.len() {
             1 => Ok(found.remove(0)),
             0 => Err(ReplayError::Refused(format!(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use runtime::publisher::{Audit, audit};
+use runtime::read::GenerationId;
 use runtime::replay::Bounds;
 use runtime::store::{BulkPlan, Generation, Offsets, State, Stored, create_in_bulk, drop_generation, set_state, thaw};
 use sqlx::PgConnection;
@@ -155,7 +156,7 @@ impl Job {
     }
 
     /// Serves a generation that is complete.
-    pub async fn promote(&self, id: Option<&str>) -> Result<(), ReplayError> {
+    pub async fn promote(&self, id: Option<&GenerationId>) -> Result<(), ReplayError> {
         let name = self.processor.name;
         let stored = match id {
             Some(id) => self.find(id).await?,
@@ -167,7 +168,7 @@ impl Job {
     }
 
     /// Serves the generation that was live before, or one that was earlier, after it has caught up.
-    pub async fn rollback(&self, id: Option<&str>) -> Result<(), ReplayError> {
+    pub async fn rollback(&self, id: Option<&GenerationId>) -> Result<(), ReplayError> {
         let stored = if let Some(id) = id {
             self.find(id).await?
         } else {

@@ -178,8 +178,14 @@ impl Service {
 
     /// An answer to a path, if it is one.
     pub async fn get(&self, path: &str) -> Option<Value> {
+        let (status, answer) = self.ask(path).await;
+        (status < 300).then_some(answer)
+    }
+
+    /// The status and the body of whatever is answered to a path.
+    pub async fn ask(&self, path: &str) -> (u16, Value) {
         let response = self.client.get(format!("{}{path}", self.base)).send().await.unwrap();
-        if response.status().is_success() { Some(response.json().await.unwrap()) } else { None }
+        (response.status().as_u16(), response.json().await.unwrap())
     }
 
     /// Where an answer of a route comes from.

@@ -30,6 +30,7 @@ mod offline;
 mod oracle;
 mod outages;
 mod outbox;
+mod past;
 mod random;
 mod refusals;
 mod replaying;

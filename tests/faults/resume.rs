@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::load::Shoppers;
 use crate::random::Random;
-use crate::replaying::{refused, stored};
+use crate::replaying::{refused, replay, said, stored, succeed};
 use crate::scale::{scale, turn};
 use crate::support::Shop;
 
@@ -159,7 +159,7 @@ impl<'s> Rebuild<'s> {
         let (made, _) = self.generation.clone().expect("it was killed");
         if self.shop.live(self.processor).await.unwrap().generation.id != made {
             let output = self.command().output().await.unwrap();
-            assert!(output.status.success(), "{}", crate::replaying::said(&output));
+            assert!(output.status.success(), "{}", said(&output));
         }
         let live = self.shop.live(self.processor).await.unwrap().generation;
         assert_eq!(live.id, made, "what was begun is served");
@@ -193,4 +193,54 @@ async fn two_replays_do_not_work_on_one_generation() {
     first.kill().await.unwrap();
     rebuilding.look("hydrating").await;
     shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_rebuilds_that_begin_at_once_one_is_done() {
+    let _turn = turn().await;
+    let shop = folded("at_once", 1_000).await;
+    let rebuild = || replay(&shop, &["rebuild", "recommendation", "--max-rate", "100"]);
+    let (first, second) = tokio::join!(rebuild(), rebuild());
+    let (done, refused) = if first.status.success() { (first, second) } else { (second, first) };
+    assert!(done.status.success(), "{}", said(&done));
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("another replay"), "{}", said(&refused));
+    let states: Vec<_> = stored(&shop, &RECOMMENDATION).await.iter().map(|stored| stored.state).collect();
+    assert_eq!(states, [State::Frozen, State::Live]);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_of_several_goes_on_with_the_one_at_which_it_was_killed() {
+    let _turn = turn().await;
+    let shop = folded("several", 1_000).await;
+    let rebuild = ["rebuild", "recommendation", "es-sync", "--max-rate", "400", "--json"];
+    let mut command = tokio::process::Command::from(shop.command(&["replay"]));
+    let mut process = command.args(rebuild).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    while !lines.next_line().await.unwrap().expect("it goes on").contains("es-sync") {}
+    process.kill().await.unwrap();
+    let finished = shop.live(&RECOMMENDATION).await.unwrap();
+
+    succeed(&shop, &rebuild).await;
+    assert_eq!(shop.live(&RECOMMENDATION).await.unwrap(), finished, "what was done is not done again");
+    for processor in [&RECOMMENDATION, &ES_SYNC] {
+        let states: Vec<_> = stored(&shop, processor).await.iter().map(|stored| stored.state).collect();
+        assert_eq!(states, [State::Frozen, State::Live], "{}", processor.name);
+    }
+    // Everything was finished: the same command begins anew.
+    succeed(&shop, &rebuild[..3]).await;
+    assert_ne!(shop.live(&RECOMMENDATION).await.unwrap().generation, finished.generation);
+    shop.close().await;
+}
+
+/// A shop whose processors have folded some events.
+async fn folded(name: &str, events: usize) -> Shop {
+    let mut shop = Shop::open(name).await;
+    shop.start_processors();
+    let mut shoppers = Shoppers::new(9);
+    let events: Vec<_> = (0..events).map(|_| shoppers.next()).collect();
+    shop.produce(&events).await;
+    shop.settle().await;
+    shop
 }

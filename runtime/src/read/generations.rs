@@ -39,6 +39,14 @@ impl FromStr for GenerationId {
     }
 }
 
+impl GenerationId {
+    /// Whether it is this id, or the end of it.
+    #[must_use]
+    pub fn names(&self, id: Uuid) -> bool {
+        id.simple().to_string().ends_with(&self.0)
+    }
+}
+
 impl fmt::Display for GenerationId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)

@@ -32,6 +32,10 @@ const FULL_SLEEP: Duration = Duration::from_millis(5);
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 /// How often offsets are committed to Kafka. They are for lag tools only: the checkpoint is in Postgres.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
+/// The client pauses every partition while it answers the group. The thread that fetches sleeps meanwhile, for up to a
+/// second, and nothing tells it that they go on: for that long after an answer it is asked something now and then.
+const WAKING_TIME: Duration = Duration::from_secs(1);
+const WAKING_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The thread's state.
 pub(super) struct Poller {
@@ -48,6 +52,9 @@ pub(super) struct Poller {
     unverified: BTreeMap<Partition, i64>,
     uncommitted: BTreeMap<Partition, i64>,
     committed_at: Instant,
+    /// When the group was last answered, and when the client's fetching thread was last woken.
+    answered_at: Option<Instant>,
+    woken_at: Instant,
 }
 
 impl Poller {
@@ -69,6 +76,8 @@ impl Poller {
             unverified: BTreeMap::new(),
             uncommitted: BTreeMap::new(),
             committed_at: Instant::now(),
+            answered_at: None,
+            woken_at: Instant::now(),
         }
     }
 
@@ -107,6 +116,7 @@ impl Poller {
             self.commit_offsets();
             self.verify();
         }
+        self.wake_fetching();
         if self.full_since.is_some() && !self.paused {
             std::thread::sleep(FULL_SLEEP);
             return Ok(());
@@ -151,6 +161,7 @@ impl Poller {
 
     fn announce(&mut self, rebalance: Rebalance) -> KafkaResult<()> {
         if rebalance.list.count() == 0 {
+            self.answered_at = Some(Instant::now());
             return rebalance.answer(&self.consumer);
         }
         let partitions = self.consumer.context().partitions(&rebalance.list);
@@ -182,6 +193,7 @@ impl Poller {
         self.unanswered = None;
         let list = self.list(checkpoints.iter().map(|one| (one.partition, one.next_offset)))?;
         self.consumer.incremental_assign(&list)?;
+        self.answered_at = Some(Instant::now());
         self.assigned.extend(checkpoints.iter().map(|one| one.partition));
         if self.paused {
             self.consumer.pause(&list)?;
@@ -225,7 +237,24 @@ impl Poller {
             // A lag that somebody else works off is not this process's to report.
             let _ = self.consumer.context().metrics.lag_events.remove_label_values(&labels);
         }
+        self.answered_at = Some(Instant::now());
         self.consumer.incremental_unassign(&self.list(held)?)
+    }
+
+    fn wake_fetching(&mut self) {
+        if self.answered_at.is_none_or(|answered| answered.elapsed() > WAKING_TIME)
+            || self.woken_at.elapsed() < WAKING_INTERVAL
+        {
+            return;
+        }
+        self.woken_at = Instant::now();
+        // In this request an offset is a time, and this one stands for the end. The answer does not matter.
+        let mut ends = TopicPartitionList::new();
+        for partition in &self.assigned {
+            let topic = self.consumer.context().namespace.topic(partition.topic);
+            let _ = ends.add_partition_offset(&topic, partition.number, Offset::End);
+        }
+        let _ = self.consumer.offsets_for_times(ends, WAKING_INTERVAL);
     }
 
     /// A group refuses the offset commit of a member that has lost its place; one that it keeps waiting is asked again.

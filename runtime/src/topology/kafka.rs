@@ -237,8 +237,12 @@ impl Kafka {
             let began = Instant::now();
             for (topic, number) in partitions {
                 let number = i32::try_from(number).unwrap_or(i32::MAX);
-                // What only a leader answers.
-                while let Err(error) = admin.inner().fetch_watermarks(&topic, number, ANSWER_LIMIT) {
+                // What only a leader answers, and what the client asks of it only once it knows of the partition.
+                let led = || {
+                    admin.inner().fetch_metadata(Some(&topic), ANSWER_LIMIT)?;
+                    admin.inner().fetch_watermarks(&topic, number, ANSWER_LIMIT)
+                };
+                while let Err(error) = led() {
                     if began.elapsed() > REQUEST_LIMIT {
                         return Err(error);
                     }
