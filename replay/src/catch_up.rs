@@ -7,8 +7,9 @@ use runtime::store::{Generation, Offsets, Statements, behind, positions};
 use crate::error::ReplayError;
 use crate::job::Job;
 
-/// Batches are as large as a worker's.
+/// Batches are as large as a worker's, and small beside a live fold at work.
 const BATCH_BYTES: usize = 1 << 20;
+const SMALL_BATCH_BYTES: usize = 128 << 10;
 /// So few events are folded in no time: the step that the live fold waits for may begin.
 const NEXT_TO_NOTHING: i64 = 500;
 /// Steps towards a log that grows as fast as it is folded.
@@ -23,10 +24,14 @@ impl Job {
         }
         let until = left.keys().map(|partition| (*partition, until[partition])).collect();
         let statements = Statements::new(self.processor.tables());
-        let (mut folder, mut log) =
-            self.open_fold(generation, statements, until, self.max_rate, &self.verdicts(generation).await?).await?;
-        while let Some(records) = log.next_chunk(BATCH_BYTES, Duration::ZERO).await {
+        let verdicts = self.verdicts(generation).await?;
+        let (mut folder, mut log) = self.open_fold(generation, statements, until, self.max_rate, &verdicts).await?;
+        // In the last step the live fold waits for this one.
+        let live = verdicts.live.as_ref().filter(|_| left.values().sum::<i64>() > NEXT_TO_NOTHING);
+        let mut bytes = if live.is_some() { SMALL_BATCH_BYTES } else { BATCH_BYTES };
+        while let Some(records) = log.next_chunk(bytes, Duration::ZERO).await {
             self.progress.advance(folder.fold(records?).await?.records);
+            bytes = if self.give_way(live).await? { SMALL_BATCH_BYTES } else { BATCH_BYTES };
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Why a replay did not do what it was asked for.
 
+use runtime::end_offsets::OffsetsError;
 use runtime::publisher::PublishError;
 use runtime::replay::{FoldError, LogError};
 use runtime::store::PromotionError;
@@ -13,6 +14,9 @@ pub enum ReplayError {
     /// The log cannot be read.
     #[error("the log cannot be replayed; the live generation is untouched")]
     Log(#[from] LogError),
+    /// Kafka does not say where the log ends.
+    #[error("the log's end is not known")]
+    Ends(#[from] OffsetsError),
     /// Records cannot be folded.
     #[error("the fold stopped; the live generation is untouched")]
     Fold(#[from] FoldError),
@@ -47,6 +51,7 @@ impl ReplayError {
             Self::Published(error) => !matches!(error, PublishError::Answer(_)),
             Self::Log(error) => error.is_temporary(),
             Self::Fold(error) => error.is_temporary(),
+            Self::Ends(error) => matches!(error, OffsetsError::Kafka(_)),
             Self::StagingLost => true,
             Self::Promotion(_) | Self::Busy(_) | Self::Differs(_) | Self::Refused(_) => false,
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures::future::try_join_all;
+use futures::future::{Either, try_join_all};
 use runtime::replay::Record;
 use runtime::store::{Offsets, Partition, Statements, Stored, behind, finish_bulk, is_bulk_intact, positions};
 use sqlx::PgConnection;
@@ -14,6 +14,8 @@ use crate::job::{Job, Verdicts};
 
 /// Records that are folded together: enough for sums to fall together, little enough for memory.
 const CHUNK_BYTES: usize = 4 << 20;
+/// So little beside a live fold at work: it waits no longer than that takes.
+const SMALL_CHUNK_BYTES: usize = 192 << 10;
 /// Whatever has come by then is folded: a kill costs a slow replay no more than this.
 const CHUNK_TIME: Duration = Duration::from_secs(1);
 
@@ -57,10 +59,21 @@ impl Job {
         let (folder, mut log) = self.open_fold(&stored.generation, statements, until, max_rate, verdicts).await?;
         let mut folder = folder.as_of(stored.as_of);
         let mut earliest = None;
-        while let Some(records) = log.next_chunk(CHUNK_BYTES, CHUNK_TIME).await {
+        let mut is_live_at_work = verdicts.live.is_some();
+        loop {
+            let chunk_bytes = if is_live_at_work { SMALL_CHUNK_BYTES } else { CHUNK_BYTES };
+            let Some(records) = log.next_chunk(chunk_bytes, CHUNK_TIME).await else { break };
             let records = records?;
             earliest = records.iter().filter_map(Record::event_time).chain(earliest).min();
+            // Beside a live fold at work one fold at a time.
+            let turn = if is_live_at_work {
+                Either::Left(self.floor.write().await)
+            } else {
+                Either::Right(self.floor.read().await)
+            };
             self.progress.advance(folder.fold(records).await?.records);
+            drop(turn);
+            is_live_at_work = self.give_way(verdicts.live.as_ref()).await?;
         }
         Ok(earliest)
     }

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use runtime::config::Connections;
 use runtime::database;
 use runtime::dead_letter::discarded;
+use runtime::end_offsets::EndOffsets;
 use runtime::fold::{Processor, Shop};
 use runtime::read::GenerationId;
 use runtime::replay::{Bounds, Folder, Letters, Log, LogError, LogOptions, bounds};
 use runtime::store::{Generation, Live, Offsets, Partition, State, Statements, Stored, generations, live};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgConnection};
+use tokio::sync::{Mutex, RwLock};
 
 use crate::error::ReplayError;
 use crate::progress::Progress;
@@ -27,6 +29,10 @@ pub struct Job {
     pub processor: &'static Processor,
     pub shop: Shop,
     pub pool: PgPool,
+    pub ends: EndOffsets,
+    /// Shared by those who fold in bulk, for a chunk each.
+    pub floor: RwLock<()>,
+    pub verdicts: Mutex<Option<Arc<Verdicts>>>,
     pub progress: Progress,
     /// Bulk folds at a time.
     pub parallelism: usize,
@@ -38,6 +44,8 @@ pub struct Job {
 
 /// What was decided about records: by the live fold, which refused some, and by people, who discarded some of those.
 pub struct Verdicts {
+    /// The generation whose fold it was, unless it is the one that is folded now.
+    pub live: Option<Live>,
     letters: Letters,
     discarded: Arc<HashSet<(Partition, i64)>>,
 }
@@ -60,6 +68,9 @@ impl Job {
             processor,
             shop: Shop { time_zone: connections.time_zone },
             pool: PgPoolOptions::new().max_connections(pool_size).connect_lazy_with(options),
+            ends: EndOffsets::start(connections, processor.topics().into_iter().collect()).map_err(LogError::Kafka)?,
+            floor: RwLock::new(()),
+            verdicts: Mutex::default(),
             progress,
             parallelism,
             max_rate,
@@ -105,23 +116,29 @@ impl Job {
 
     /// The log's end now.
     pub async fn log_ends(&self) -> Result<Offsets, ReplayError> {
-        let bounds = bounds(&self.connections, self.processor.topics()).await?;
-        Ok(bounds.into_iter().map(|(partition, bounds)| (partition, bounds.end)).collect())
+        Ok(Offsets::clone(&*self.ends.now().await?))
     }
 
-    /// What was decided before this fold of a generation.
-    pub async fn verdicts(&self, generation: &Generation) -> Result<Verdicts, ReplayError> {
-        let letters = match self.live().await? {
-            Some(live) if live.generation.id != generation.id => {
+    /// What was decided before this fold of a generation. Asked for once, unless another generation goes live.
+    pub async fn verdicts(&self, generation: &Generation) -> Result<Arc<Verdicts>, ReplayError> {
+        let live = self.live().await?.filter(|live| live.generation.id != generation.id);
+        let mut known = self.verdicts.lock().await;
+        if let Some(verdicts) = known.as_ref().filter(|verdicts| verdicts.live == live) {
+            return Ok(Arc::clone(verdicts));
+        }
+        let letters = match &live {
+            Some(live) => {
                 let mut connection = self.pool.acquire().await?;
                 Letters::of(&mut connection, &live.generation).await?
             }
-            _ => Letters::default(),
+            None => Letters::default(),
         };
         let discarded = discarded(&self.connections, self.processor.name).await;
         let discarded =
             discarded.map_err(|error| ReplayError::Refused(format!("decisions on dead letters: {error}")))?;
-        Ok(Verdicts { letters, discarded: Arc::new(discarded) })
+        let verdicts = Arc::new(Verdicts { live, letters, discarded: Arc::new(discarded) });
+        *known = Some(Arc::clone(&verdicts));
+        Ok(verdicts)
     }
 
     /// The right to fold partitions of a generation, and their log from where the generation is to where it should be.

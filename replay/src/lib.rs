@@ -3,6 +3,7 @@
 mod catch_up;
 mod commands;
 pub mod compare;
+mod courtesy;
 mod cut_over;
 mod dead_letters;
 mod error;

@@ -6,6 +6,7 @@ pub mod config;
 mod coverage;
 pub mod database;
 pub mod dead_letter;
+pub mod end_offsets;
 mod fail_point;
 pub mod fold;
 pub mod kafka;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use sqlx::postgres::PgPool;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -81,7 +81,7 @@ pub async fn run(
     let shop = Shop { time_zone: connections.time_zone };
     let check = |server: &str| telemetry.readiness.check(server);
     let kafka_check = check("kafka");
-    let pool = database::pool(&connections, processor.name, u32::from(args.instances) + 3)?;
+    let pool = database::pool(&connections, processor.name, u32::from(args.instances) + 4)?;
     let metrics = telemetry.metrics.processor(processor.name)?;
     let postgres_check = check("postgres");
     let opening = Opening { connections: connections.clone(), pool: pool.clone(), processor, shop: shop.clone() };
@@ -95,12 +95,15 @@ pub async fn run(
         discarded = discarded_positions(&connections, processor, &kafka_check) => Arc::new(discarded),
     };
     let (announce, live) = watch::channel(live);
-    shutdown.spawn("generation", opening.watch(announce, postgres_check.clone(), stopping.clone()));
+    let doubt = Arc::new(Notify::new());
+    let watching = opening.watch(announce, Arc::clone(&doubt), postgres_check.clone(), stopping.clone());
+    shutdown.spawn("generation", watching);
 
     let context = worker::Context {
         processor,
         shop,
         live: live.clone(),
+        doubt,
         pool: pool.clone(),
         statements: Arc::new(Statements::new(processor.tables())),
         dead_letters: DeadLetters::new(&connections, processor.name, check("dead-letters"))?,
@@ -158,7 +161,7 @@ async fn discarded_positions(
     }
 }
 
-/// How often a process looks which generation is live.
+/// How often a process looks which generation is live, when nothing makes it doubt that.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What it takes to find the live generation.
@@ -190,11 +193,13 @@ impl Opening {
     async fn watch(
         self,
         announce: watch::Sender<Live>,
+        doubt: Arc<Notify>,
         check: CheckHandle,
         stop: CancellationToken,
     ) -> Result<(), GenerationError> {
         let mine = self.processor.fold_version(&self.shop);
-        while stop.run_until_cancelled(tokio::time::sleep(WATCH_INTERVAL)).await.is_some() {
+        let due = || stop.run_until_cancelled(tokio::time::timeout(WATCH_INTERVAL, doubt.notified()));
+        while due().await.is_some() {
             let found = match self.pool.acquire().await {
                 Ok(mut connection) => live(&mut connection, self.processor.name).await,
                 Err(error) => Err(error),

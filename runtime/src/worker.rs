@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use rdkafka::error::KafkaError;
 use sqlx::postgres::PgPool;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -36,6 +36,8 @@ pub struct Context {
     pub shop: Shop,
     /// Into which tables; into others once these are no longer live.
     pub live: watch::Receiver<Live>,
+    /// Told when they may no longer be.
+    pub doubt: Arc<Notify>,
     /// Where those are.
     pub pool: PgPool,
     /// Their statements.
@@ -319,6 +321,8 @@ impl Worker {
     fn fenced(&mut self, partitions: &[Partition]) {
         warn!(partitions = %listed(partitions), "fenced: another worker has taken over");
         self.context.metrics.fenced_total.inc();
+        // It may also be that another generation has just gone live.
+        self.context.doubt.notify_one();
         self.let_go(partitions);
     }
 

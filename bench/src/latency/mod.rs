@@ -3,6 +3,7 @@
 mod load;
 mod probe;
 mod report;
+mod step;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -16,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::load::Load;
 use self::probe::{Eyes, Probe};
+use self::report::RebuildOutcome;
 pub use self::report::Report;
-use self::report::{During, RebuildOutcome};
+use self::step::Step;
 use crate::fold::stop;
 use crate::rebuild::fill;
 use crate::shop::{Shop, build_programs, sibling};
@@ -98,8 +100,8 @@ async fn drive(
 ) -> anyhow::Result<(Vec<Probe>, Vec<RebuildOutcome>)> {
     let whole = Duration::from_secs(arguments.seconds.into());
     let started = Instant::now();
-    let rebuild_at = started + whole / 2;
     let enough = CancellationToken::new();
+    let step = Step::default();
     let rebuilding = async {
         if !arguments.while_rebuilding {
             tokio::time::sleep(whole).await;
@@ -107,7 +109,7 @@ async fn drive(
             return Ok(Vec::new());
         }
         tokio::time::sleep(whole / 2).await;
-        let rebuilt = rebuild_until(shop, started + whole, Duration::from_secs(arguments.limit)).await;
+        let rebuilt = rebuild_until(shop, started + whole, Duration::from_secs(arguments.limit), &step).await;
         enough.cancel();
         rebuilt
     };
@@ -121,9 +123,7 @@ async fn drive(
                 () = enough.cancelled() => break,
                 _ = tick.tick() => {}
             }
-            let is_rebuilding = arguments.while_rebuilding && Instant::now() >= rebuild_at;
-            let during = if is_rebuilding { During::Rebuild } else { During::Load };
-            under_way.spawn(eyes.clone().probe(number, during, sender.clone()));
+            under_way.spawn(eyes.clone().probe(number, step.now(), sender.clone()));
             number += 1;
         }
         let mut probes = Vec::new();
@@ -141,11 +141,17 @@ async fn drive(
 }
 
 /// Rebuilds again and again until the time is up; the first time to its end.
-async fn rebuild_until(shop: &Shop, until: Instant, limit: Duration) -> anyhow::Result<Vec<RebuildOutcome>> {
+async fn rebuild_until(
+    shop: &Shop,
+    until: Instant,
+    limit: Duration,
+    step: &Step,
+) -> anyhow::Result<Vec<RebuildOutcome>> {
     let mut outcomes = Vec::new();
     while outcomes.is_empty() || Instant::now() < until {
         let mut command = shop.command(sibling("replay")?);
         command.arg("rebuild").args(PROCESSORS).arg("--json");
+        step.follow(&mut command)?;
         let ended = crate::rebuild::run_program(&mut command, limit).await;
         let failed = ended.is_err();
         match &ended {

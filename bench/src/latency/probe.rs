@@ -10,7 +10,7 @@ use rdkafka::Timestamp;
 use serde_json::Value;
 
 use super::load::{Sender, order, view};
-use super::report::{During, Seen};
+use super::report::Seen;
 
 /// How often is asked.
 const POLL_INTERVAL: Duration = Duration::from_millis(3);
@@ -18,10 +18,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(3);
 const SEEN_LIMIT: Duration = Duration::from_secs(15);
 
 /// An event of a member nobody had heard of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Probe {
-    /// What else went on.
-    pub during: During,
+    /// What a rebuild was doing, if there was one.
+    pub step: Option<String>,
     /// Where it was looked for.
     pub seen: Seen,
     /// From its append to Kafka's log to the answer it is in; none if it was never seen.
@@ -45,7 +45,7 @@ impl Eyes {
     }
 
     /// Sends one event: in turn an order, which the member's pattern shows, and a view, which their recommendations do.
-    pub async fn probe(self, number: u64, during: During, sender: Sender) -> anyhow::Result<Probe> {
+    pub async fn probe(self, number: u64, step: Option<String>, sender: Sender) -> anyhow::Result<Probe> {
         let member = format!("probe-{number}");
         let member_id = MemberId::new(&*member)?;
         let index = usize::try_from(number)? % self.products.len();
@@ -79,7 +79,7 @@ impl Eyes {
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-        Ok(Probe { during, seen, latency, errors })
+        Ok(Probe { step, seen, latency, errors })
     }
 
     async fn is_seen(&self, seen: Seen, url: &str) -> anyhow::Result<bool> {

@@ -9,14 +9,26 @@ use serde::Serialize;
 use super::load::Produced;
 use super::probe::Probe;
 
-/// What went on while an event was on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// What went on when events were sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum During {
+enum During {
     /// Events at their rate.
     Load,
     /// A rebuild as well.
     Rebuild,
+    /// One step of a rebuild.
+    Step(String),
+}
+
+impl During {
+    fn includes(&self, probe: &Probe) -> bool {
+        match self {
+            During::Load => probe.step.is_none(),
+            During::Rebuild => probe.step.is_some(),
+            During::Step(step) => probe.step.as_ref() == Some(step),
+        }
+    }
 }
 
 /// Which answer an event is seen in.
@@ -68,9 +80,19 @@ impl Report {
         let mut rows = Vec::new();
         for during in [During::Load, During::Rebuild] {
             for seen in [None, Some(Seen::Order), Some(Seen::View)] {
-                let of_row = |probe: &&Probe| probe.during == during && seen.is_none_or(|seen| probe.seen == seen);
-                rows.extend(row(during, seen, probes.iter().filter(of_row)));
+                let of_row = |probe: &&Probe| during.includes(probe) && seen.is_none_or(|seen| probe.seen == seen);
+                rows.extend(row(during.clone(), seen, probes.iter().filter(of_row)));
             }
+        }
+        let mut steps: Vec<&String> = Vec::new();
+        for step in probes.iter().filter_map(|probe| probe.step.as_ref()) {
+            if !steps.contains(&step) {
+                steps.push(step);
+            }
+        }
+        for step in steps {
+            let during = During::Step(step.clone());
+            rows.extend(row(during.clone(), None, probes.iter().filter(|probe| during.includes(probe))));
         }
         let mut warnings = Vec::new();
         let lost = probes.iter().filter(|probe| probe.latency.is_none()).count();
@@ -100,17 +122,18 @@ impl Report {
         let mut table = Table::new();
         table.load_preset(NOTHING).set_header(["", "probes", "p50", "p95", "p99", "longest"]);
         for Row { during, seen, probes, p50_ms, p95_ms, p99_ms, max_ms } in &self.rows {
-            let during = match during {
-                During::Load => "",
-                During::Rebuild => "while rebuilding: ",
-            };
             let seen = match seen {
                 None => "all",
                 Some(Seen::Order) => "order → purchase pattern",
                 Some(Seen::View) => "view → recommendations",
             };
+            let what = match during {
+                During::Load => seen.to_owned(),
+                During::Rebuild => format!("while rebuilding: {seen}"),
+                During::Step(step) => format!("  {step}"),
+            };
             table.add_row([
-                format!("{during}{seen}"),
+                what,
                 probes.to_string(),
                 format!("{p50_ms:.0} ms"),
                 format!("{p95_ms:.0} ms"),

@@ -32,8 +32,8 @@ const FULL_SLEEP: Duration = Duration::from_millis(5);
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 /// How often offsets are committed to Kafka. They are for lag tools only: the checkpoint is in Postgres.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
-/// The client pauses every partition while it answers the group. The thread that fetches sleeps meanwhile, for up to a
-/// second, and nothing tells it that they go on: for that long after an answer it is asked something now and then.
+/// The client pauses every partition while it answers the group or goes back in one. The thread that fetches sleeps
+/// meanwhile, for up to a second, and nothing tells it that they go on: for that long it is asked something now and then.
 const WAKING_TIME: Duration = Duration::from_secs(1);
 const WAKING_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -52,8 +52,8 @@ pub(super) struct Poller {
     unverified: BTreeMap<Partition, i64>,
     uncommitted: BTreeMap<Partition, i64>,
     committed_at: Instant,
-    /// When the group was last answered, and when the client's fetching thread was last woken.
-    answered_at: Option<Instant>,
+    /// When partitions last were to go on, and when the client's fetching thread was last woken.
+    resumed_at: Option<Instant>,
     woken_at: Instant,
 }
 
@@ -76,7 +76,7 @@ impl Poller {
             unverified: BTreeMap::new(),
             uncommitted: BTreeMap::new(),
             committed_at: Instant::now(),
-            answered_at: None,
+            resumed_at: None,
             woken_at: Instant::now(),
         }
     }
@@ -161,7 +161,7 @@ impl Poller {
 
     fn announce(&mut self, rebalance: Rebalance) -> KafkaResult<()> {
         if rebalance.list.count() == 0 {
-            self.answered_at = Some(Instant::now());
+            self.resumed_at = Some(Instant::now());
             return rebalance.answer(&self.consumer);
         }
         let partitions = self.consumer.context().partitions(&rebalance.list);
@@ -193,7 +193,7 @@ impl Poller {
         self.unanswered = None;
         let list = self.list(checkpoints.iter().map(|one| (one.partition, one.next_offset)))?;
         self.consumer.incremental_assign(&list)?;
-        self.answered_at = Some(Instant::now());
+        self.resumed_at = Some(Instant::now());
         self.assigned.extend(checkpoints.iter().map(|one| one.partition));
         if self.paused {
             self.consumer.pause(&list)?;
@@ -213,6 +213,7 @@ impl Poller {
             self.unverified.extend(checkpoints.iter().map(|one| (one.partition, one.next_offset)));
             return Ok(());
         }
+        self.resumed_at = Some(Instant::now());
         self.started(checkpoints);
         Ok(())
     }
@@ -237,12 +238,12 @@ impl Poller {
             // A lag that somebody else works off is not this process's to report.
             let _ = self.consumer.context().metrics.lag_events.remove_label_values(&labels);
         }
-        self.answered_at = Some(Instant::now());
+        self.resumed_at = Some(Instant::now());
         self.consumer.incremental_unassign(&self.list(held)?)
     }
 
     fn wake_fetching(&mut self) {
-        if self.answered_at.is_none_or(|answered| answered.elapsed() > WAKING_TIME)
+        if self.resumed_at.is_none_or(|resumed| resumed.elapsed() > WAKING_TIME)
             || self.woken_at.elapsed() < WAKING_INTERVAL
         {
             return;

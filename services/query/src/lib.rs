@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use clap::Args;
 use elasticsearch::cluster::ClusterHealthParts;
 use runtime::config::Connections;
+use runtime::end_offsets::EndOffsets;
 use runtime::read::{ReadMetrics, Reader};
 use runtime::telemetry::{CheckHandle, Telemetry, causes};
 use tokio::net::TcpListener;
@@ -26,7 +27,6 @@ use tracing::info;
 
 use crate::http::{QueryMetrics, Service, router};
 use crate::members::MemberLists;
-use crate::pipeline::EndOffsets;
 
 /// How often the servers are asked whether they are there.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
@@ -69,9 +69,10 @@ pub async fn serve(
     let telemetry = Telemetry::new()?;
     let read_metrics = ReadMetrics::register(&telemetry.metrics, &[])?;
     let reader = Arc::new(Reader::new(connections, "query", args.postgres_connections, read_metrics)?);
+    let topics = projections::PROCESSORS.iter().flat_map(|processor| processor.topics()).collect();
     let service = Service {
         lists: Arc::new(MemberLists::new(Arc::clone(&reader))),
-        offsets: EndOffsets::start(connections).context("the Kafka settings are refused")?,
+        offsets: EndOffsets::start(connections, topics).context("the Kafka settings are refused")?,
         metrics: QueryMetrics::register(&telemetry.metrics, &[])?,
         request_timeout: Duration::from_secs(args.request_timeout),
         reader: Arc::clone(&reader),

@@ -17,6 +17,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
+use runtime::end_offsets::EndOffsets;
 use runtime::problem::{Problem, answer_with_problems, method_not_allowed, unknown_path};
 use runtime::read::Reader;
 use runtime::telemetry::SECONDS_BUCKETS;
@@ -24,7 +25,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::members::MemberLists;
-use crate::pipeline::EndOffsets;
 
 runtime::metrics! {
     /// What the query service counts.

@@ -3,22 +3,20 @@
 //! Everything is read in the direction in which events flow, outbox first: if nothing is on its way at each station,
 //! all that was accepted before the request is folded and published.
 
-mod offsets;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use projections::PROCESSORS;
+use runtime::end_offsets::EndOffsets;
 use runtime::fold::Processor;
 use runtime::read::{ReadError, Reader};
+use runtime::store::Offsets;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-pub use offsets::{EndOffsets, Ends};
 
 /// Marks are counted up to this.
 const MAX_COUNTED_MARKS: i64 = 100_000;
@@ -255,24 +253,24 @@ fn processor_state(
     processor: &Processor,
     live: Option<LiveState>,
     stored: Stored,
-    ends: Option<&Arc<Ends>>,
+    ends: Option<&Arc<Offsets>>,
 ) -> ProcessorState {
     let checkpoints = stored.checkpoints.unwrap_or_default();
     let watermark = checkpoints.iter().filter_map(|checkpoint| checkpoint.max_event_time).max();
     // Partitions that nobody has begun to fold have an end, but no checkpoint yet.
     let mut partitions: BTreeMap<(String, i32), PartitionState> = BTreeMap::new();
     let topics = processor.topics();
-    let ends = ends.map(|ends| ends.iter().filter(|((topic, _), _)| topics.contains(topic)));
+    let ends = ends.map(|ends| ends.iter().filter(|(partition, _)| topics.contains(&partition.topic)));
     let is_known = ends.is_some();
-    for ((topic, partition), end) in ends.into_iter().flatten() {
+    for (partition, end) in ends.into_iter().flatten() {
         let state = PartitionState {
-            topic: topic.name().to_owned(),
-            partition: *partition,
+            topic: partition.topic.name().to_owned(),
+            partition: partition.number,
             next_offset: 0,
             end_offset: Some(*end),
             lag: Some(*end),
         };
-        partitions.insert((state.topic.clone(), *partition), state);
+        partitions.insert((state.topic.clone(), state.partition), state);
     }
     for checkpoint in checkpoints {
         let StoredCheckpoint { topic, partition, next_offset, .. } = checkpoint;
@@ -305,6 +303,7 @@ fn processor_state(
 mod tests {
     use events::Topic;
     use projections::ES_SYNC;
+    use runtime::store::Partition;
 
     use super::*;
 
@@ -328,9 +327,10 @@ mod tests {
         Stored { checkpoints: Some(vec![checkpoint]), ..Stored::default() }
     }
 
-    fn ends(ends: &[(i32, i64)]) -> Arc<Ends> {
-        let mut all: Ends = ends.iter().map(|(partition, end)| ((Topic::CatalogEvents, *partition), *end)).collect();
-        all.insert((Topic::OrderCompleted, 0), 99);
+    fn ends(ends: &[(i32, i64)]) -> Arc<Offsets> {
+        let of = |topic, number| Partition { topic, number };
+        let mut all: Offsets = ends.iter().map(|(number, end)| (of(Topic::CatalogEvents, *number), *end)).collect();
+        all.insert(of(Topic::OrderCompleted, 0), 99);
         Arc::new(all)
     }
 
@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn settled_means_folded_and_published() {
         let settled =
-            |stored, ends: Option<Arc<Ends>>| processor_state(&ES_SYNC, Some(live()), stored, ends.as_ref()).settled;
+            |stored, ends: Option<Arc<Offsets>>| processor_state(&ES_SYNC, Some(live()), stored, ends.as_ref()).settled;
         assert!(settled(folded_to(10), Some(ends(&[(0, 10)]))));
         assert!(settled(folded_to(12), Some(ends(&[(0, 10)]))), "folded on since Kafka was asked");
         assert!(!settled(folded_to(10), None), "nobody knows");

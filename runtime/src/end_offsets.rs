@@ -1,4 +1,4 @@
-//! Where Kafka's partitions end.
+//! Where Kafka's partitions end, again and again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,24 +6,23 @@ use std::thread;
 use std::time::Duration;
 
 use events::Topic;
-use projections::PROCESSORS;
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
-use rdkafka::{ClientConfig, Offset};
-use runtime::config::Connections;
-use runtime::kafka::QuietContext;
-use runtime::namespace::Namespace;
-use runtime::telemetry::causes;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::config::Connections;
+use crate::kafka::QuietContext;
+use crate::namespace::Namespace;
+use crate::store::{Offsets, Partition};
+use crate::telemetry::causes;
 
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 /// Requests beyond these wait outside.
 const QUEUE: usize = 1024;
 
-/// The end of each partition that processors read.
-pub type Ends = BTreeMap<(Topic, i32), i64>;
-type Answer = Result<Arc<Ends>, OffsetsError>;
+type Answer = Result<Arc<Offsets>, OffsetsError>;
 
 /// Kafka did not say where its partitions end.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -39,7 +38,7 @@ pub enum OffsetsError {
     Stopping,
 }
 
-/// Asks Kafka where its partitions end, once for all who ask at one time.
+/// Asks Kafka where the partitions of topics end, once for all who ask at one time.
 #[derive(Clone, Debug)]
 pub struct EndOffsets {
     requests: mpsc::Sender<oneshot::Sender<Answer>>,
@@ -50,11 +49,13 @@ impl EndOffsets {
     ///
     /// # Errors
     /// When a setting is refused.
-    pub fn start(connections: &Connections) -> Result<Self, KafkaError> {
-        let config = connections.kafka_client("query");
-        let consumer = consumer(config)?;
+    pub fn start(connections: &Connections, topics: BTreeSet<Topic>) -> Result<Self, KafkaError> {
+        let mut config = connections.kafka_client("end-offsets");
+        // It joins no group and reads nothing: it only asks.
+        let config = config.set("group.id", "end-offsets").set("enable.auto.commit", "false");
+        let consumer = config.create_with_context(QuietContext)?;
         let (requests, queue) = mpsc::channel(QUEUE);
-        let asking = Asking { consumer, namespace: connections.namespace.clone(), partitions: BTreeMap::new() };
+        let asking = Asking { consumer, topics, namespace: connections.namespace.clone(), partitions: BTreeMap::new() };
         thread::spawn(move || asking.run(queue));
         Ok(Self { requests })
     }
@@ -70,13 +71,9 @@ impl EndOffsets {
     }
 }
 
-fn consumer(mut config: ClientConfig) -> Result<BaseConsumer<QuietContext>, KafkaError> {
-    // It joins no group and reads nothing: it only asks.
-    config.set("group.id", "query").set("enable.auto.commit", "false").create_with_context(QuietContext)
-}
-
 struct Asking {
     consumer: BaseConsumer<QuietContext>,
+    topics: BTreeSet<Topic>,
     namespace: Namespace,
     partitions: BTreeMap<Topic, i32>,
 }
@@ -116,22 +113,21 @@ impl Asking {
             }
         }
         let found = self.consumer.offsets_for_times(list, TIME_LIMIT).map_err(kafka)?;
-        let mut ends = Ends::new();
+        let mut ends = Offsets::new();
         for element in found.elements() {
             element.error().map_err(kafka)?;
             let Some(topic) = self.namespace.topic_of(element.topic()) else { continue };
             if let Offset::Offset(end) = element.offset() {
-                ends.insert((topic, element.partition()), end);
+                ends.insert(Partition { topic, number: element.partition() }, end);
             }
         }
         Ok(Arc::new(ends))
     }
 
     fn find_partitions(&self) -> Result<BTreeMap<Topic, i32>, OffsetsError> {
-        let topics: BTreeSet<Topic> = PROCESSORS.iter().flat_map(|processor| processor.topics()).collect();
         let mut partitions = BTreeMap::new();
-        for topic in topics {
-            let name = self.namespace.topic(topic);
+        for topic in &self.topics {
+            let name = self.namespace.topic(*topic);
             let metadata = self
                 .consumer
                 .fetch_metadata(Some(&name), TIME_LIMIT)
@@ -141,7 +137,7 @@ impl Asking {
             if count == 0 {
                 return Err(OffsetsError::NoTopic(name));
             }
-            partitions.insert(topic, i32::try_from(count).unwrap_or(i32::MAX));
+            partitions.insert(*topic, i32::try_from(count).unwrap_or(i32::MAX));
         }
         Ok(partitions)
     }
