@@ -208,9 +208,9 @@ async fn a_killed_export_and_a_killed_import_go_on() {
     let original = Shop::open("whole").await;
     let directory = tempfile::tempdir().unwrap();
     original.import(demo_lines(directory.path(), 20_000).to_str().unwrap());
-    // Enough for an import to take some seconds.
+    // Enough for an import to take a while.
     let now = Utc::now();
-    for thousand in 0..80 {
+    for thousand in 0..30 {
         let views = (0..1_000).map(|id| event(EventType::ProductViewed, &format!("view-{thousand}-{id}"), now));
         original.produce(&views.enumerate().map(|(id, view)| of_member(view, id)).collect::<Vec<_>>()).await;
     }

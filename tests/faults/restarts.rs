@@ -21,7 +21,7 @@ const EVENTS_PER_SECOND: u64 = 1_500;
 const BUSY_TOPICS: [&str; 3] = ["product-viewed", "user-behavior", "order-completed"];
 const SAMPLED_EVERY: Duration = Duration::from_millis(20);
 /// A change takes up to five seconds. A partition that stays where it is must not wait for it.
-const MAX_PAUSE: Duration = Duration::from_secs(2);
+const MAX_PAUSE: Duration = Duration::from_millis(1_500);
 const CHANGE_LIMIT: Duration = Duration::from_mins(1);
 
 /// One change of the group's members.
