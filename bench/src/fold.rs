@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use runtime::store::{Live, live};
 use rustix::process::{Pid, Signal, kill_process};
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use tokio::process::Child;
 
@@ -139,7 +138,7 @@ async fn wait_for_offset(
     let sql = format!("SELECT sum(next_offset)::bigint FROM {schema}.checkpoint");
     let (mut last, mut moved) = (None, Instant::now());
     loop {
-        let reached: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql.clone())).fetch_one(&mut *database).await?;
+        let reached: Option<i64> = sqlx::query_scalar(&sql).fetch_one(&mut *database).await?;
         if reached.is_some() && reached >= target {
             return Ok(Instant::now());
         }
@@ -157,7 +156,7 @@ async fn wait_for_publisher(database: &mut PgConnection, process: &mut Child, sc
         "SELECT NOT EXISTS (SELECT FROM {schema}.dirty)
                 AND NOT EXISTS (SELECT FROM {schema}.publisher WHERE pending_sweeps <> '{{}}')"
     );
-    while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(sql.clone())).fetch_one(&mut *database).await? {
+    while !sqlx::query_scalar::<_, bool>(&sql).fetch_one(&mut *database).await? {
         ensure_running(process)?;
         tokio::time::sleep(LOOK_INTERVAL).await;
     }

@@ -12,7 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use runtime::config::Connections;
 use runtime::fold::Processor;
 use runtime::store::{Generation, create_table};
-use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+use sqlx::{Executor as _, PgConnection};
 
 /// The topics that orders and cancellations are in.
 pub const ORDER_TOPICS: &[Topic] = &[Topic::OrderCompleted, Topic::UserBehavior];
@@ -124,7 +124,7 @@ pub async fn copy_rows(
     for table in processor.tables() {
         sql.push_str(&create_table(table));
     }
-    database.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.context("cannot create tables")?;
+    database.execute(sqlx::raw_sql(&sql)).await.context("cannot create tables")?;
     let mut tables = Vec::new();
     for table in processor.tables() {
         let sql = format!("COPY {}.{} TO STDOUT (FORMAT binary)", generation.schema, table.name);

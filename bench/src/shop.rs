@@ -8,8 +8,8 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use runtime::config::Connections;
 use runtime::topology::{Topology, apply};
+use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection as _};
 use stack::{Options, Progress, Stack};
 use tokio::process::Command;
 use uuid::Uuid;
@@ -109,7 +109,7 @@ impl Shop {
         let options = runtime::database::options(&self.connections, "bench")?.database("postgres");
         let mut maintenance = PgConnection::connect_with(&options).await.context("cannot connect to Postgres")?;
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.connections.namespace.database());
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut maintenance).await.context("cannot drop the database")?;
+        sqlx::query(&sql).execute(&mut maintenance).await.context("cannot drop the database")?;
         // What an earlier measurement left to be written is not this one's to wait for.
         sqlx::query("CHECKPOINT").execute(&mut maintenance).await.context("cannot flush Postgres")?;
         Ok(())

@@ -15,7 +15,7 @@ use runtime::publisher;
 use runtime::read::GenerationId;
 use runtime::store::{Stored, behind, generations, positions};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, ConnectOptions as _};
+use sqlx::ConnectOptions as _;
 
 use crate::error::ReplayError;
 use crate::job::Job;
@@ -322,8 +322,7 @@ pub async fn list(arguments: &ListArguments, connections: &Connections) -> anyho
         let folded: i64 = positions(&mut connection, &generation).await?.values().sum();
         let size = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
                     JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = $1 AND relkind = 'r'";
-        let size: i64 =
-            sqlx::query_scalar(AssertSqlSafe(size)).bind(&generation.schema).fetch_one(&mut connection).await?;
+        let size: i64 = sqlx::query_scalar(size).bind(&generation.schema).fetch_one(&mut connection).await?;
         if arguments.json {
             let line = json!({
                 "projection": generation.processor, "generation": generation.id, "state": state.name(), "as_of": as_of,

@@ -50,11 +50,9 @@ pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
         .await?;
     if !exists {
         // The name holds a-z, 0-9 and _ only (see Namespace), so it needs no quoting.
-        let created = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "CREATE DATABASE {database} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
-        )))
-        .execute(&mut maintenance)
-        .await;
+        let created = sqlx::query(&format!("CREATE DATABASE {database} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"))
+            .execute(&mut maintenance)
+            .await;
         if let Err(error) = created
             && !lost_race(&error)
         {
@@ -65,7 +63,7 @@ pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
     // "Exists already" is what the migrator hopes to hear.
     let options = options.options([("client_min_messages", "warning")]);
     let mut connection = PgConnection::connect_with(&options).await?;
-    MIGRATOR.run_direct(None, &mut connection, false).await.map_err(|error| sqlx::Error::Migrate(Box::new(error)))?;
+    MIGRATOR.run_direct(&mut connection).await.map_err(|error| sqlx::Error::Migrate(Box::new(error)))?;
     connection.close().await
 }
 

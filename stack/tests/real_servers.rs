@@ -53,13 +53,13 @@ async fn postgres_has_pgvector(addresses: &Addresses) -> anyhow::Result<()> {
     let options = PgConnectOptions::from_str(&addresses.postgres)?;
     let mut server = options.clone().database("postgres").connect().await?;
     let scratch = format!("stack_test_{}", std::process::id());
-    server.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {scratch}"))).await?;
+    server.execute(format!("CREATE DATABASE {scratch}").as_str()).await?;
     let mut connection = options.database(&scratch).connect().await?;
     connection.execute("CREATE EXTENSION vector").await?;
     let query = sqlx::query_scalar("SELECT '[0,3]'::vector <-> '[4,0]'::vector");
     let distance: f64 = query.fetch_one(&mut connection).await?;
     connection.close().await?;
-    server.execute(sqlx::AssertSqlSafe(format!("DROP DATABASE {scratch}"))).await?;
+    server.execute(format!("DROP DATABASE {scratch}").as_str()).await?;
     assert!((distance - 5.0).abs() < f64::EPSILON);
     Ok(())
 }

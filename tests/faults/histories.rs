@@ -20,8 +20,8 @@ use runtime::store::{
     open_live,
 };
 use serde_json::Value;
+use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::{AssertSqlSafe, Row as _};
 use tokio::runtime::Handle;
 
 use self::case::{Case, Places, Reading};
@@ -53,7 +53,7 @@ async fn histories_come_to_the_same_rows_live_replayed_and_in_other_batches() {
     let mut database = shop.database().await;
     // Nothing here must survive a crash.
     let sql = format!("ALTER DATABASE {} SET synchronous_commit = off", shop.connections.namespace.database());
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut database).await.unwrap();
+    sqlx::raw_sql(&sql).execute(&mut database).await.unwrap();
     let mut runners = Vec::new();
     for number in 0..RUNNERS {
         let store = Store::open(&shop, number).await;
@@ -168,7 +168,7 @@ impl Store {
     async fn fold(&self, case: &Case) -> Result<Found, String> {
         let mut found = Found { histories: 1, records: case.entries().count(), ..Found::default() };
         let mut clock = Clock { since: Instant::now(), spent: &mut found.spent };
-        sqlx::raw_sql(AssertSqlSafe(self.truncate.clone())).execute(&self.pool).await.unwrap();
+        sqlx::raw_sql(&self.truncate).execute(&self.pool).await.unwrap();
         clock.lap("truncate");
         self.follow(self.processors[0], &self.live, case, &case.live, &Places::new()).await?;
         clock.lap("live");
@@ -272,7 +272,7 @@ impl Store {
             "SELECT format('checkpoint %s/%s %s %s', topic, partition, next_offset, max_event_time) FROM {schema}.checkpoint"
         ));
         let sql = format!("{} ORDER BY 1", selects.join(" UNION ALL "));
-        let rows = sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false).fetch_all(&mut *connection).await.unwrap();
+        let rows = sqlx::query_scalar(&sql).persistent(false).fetch_all(&mut *connection).await.unwrap();
         Contents { rows, views: values(&mut connection, schema).await }
     }
 }
@@ -290,7 +290,7 @@ fn views() -> impl Iterator<Item = &'static View> {
 /// The values of every view, for every key.
 async fn values(connection: &mut PgConnection, schema: &str) -> Vec<String> {
     let sql = format!("SET search_path = {schema}, public");
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await.unwrap();
+    sqlx::raw_sql(&sql).execute(&mut *connection).await.unwrap();
     let now: Option<DateTime<Utc>> =
         sqlx::query_scalar("SELECT max(max_event_time) FROM checkpoint").fetch_one(&mut *connection).await.unwrap();
     let mut values = Vec::new();

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use projections::PROCESSORS;
 use runtime::fold::{Processor, Target, View};
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 
 use crate::oracle::{Oracle, compare, read};
 use crate::support::Shop;
@@ -95,7 +95,7 @@ async fn evaluate(shop: &Shop, processor: &Processor, view: &View) -> BTreeMap<S
     let mut database = shop.database().await;
     let schema = shop.live(processor).await.unwrap().generation.schema;
     let sql = format!("SET search_path = {schema}, public");
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut database).await.unwrap();
+    sqlx::raw_sql(&sql).execute(&mut database).await.unwrap();
     let now: Option<DateTime<Utc>> =
         sqlx::query_scalar("SELECT date_trunc('hour', max(max_event_time), 'UTC') FROM checkpoint")
             .fetch_one(&mut database)
@@ -116,7 +116,7 @@ async fn evaluate_keys(
     keys: &[String],
     now: DateTime<Utc>,
 ) -> Vec<(String, Value)> {
-    let query = sqlx::query(AssertSqlSafe(view.query)).bind(keys).bind(now);
+    let query = sqlx::query(view.query).bind(keys).bind(now);
     query.fetch_all(database).await.unwrap().iter().map(|row| (row.get("key"), row.get("value"))).collect()
 }
 

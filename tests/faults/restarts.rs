@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use projections::{PROCESSORS, RECOMMENDATION};
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::Row as _;
 use tokio::task::JoinHandle;
 
 use crate::group::{Group, Partition};
@@ -237,7 +237,7 @@ async fn sample(shop: &Shop, samples: Arc<Mutex<Vec<Sample>>>) -> JoinHandle<()>
     let mut database = shop.database().await;
     let sql = format!("SELECT topic, partition, next_offset, epoch FROM {schema}.checkpoint");
     let mut note = async move || {
-        let rows = sqlx::query(AssertSqlSafe(sql.clone())).fetch_all(&mut database).await.unwrap();
+        let rows = sqlx::query(&sql).fetch_all(&mut database).await.unwrap();
         let checkpoints = rows.iter().map(|row| ((row.get(0), row.get(1)), (row.get(2), row.get(3)))).collect();
         samples.lock().unwrap().push(Sample { at: Instant::now(), checkpoints });
         tokio::time::sleep(SAMPLED_EVERY).await;

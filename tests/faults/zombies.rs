@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use events::Event;
 use projections::{PROCESSORS, RECOMMENDATION};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 
 use crate::group::Group;
 use crate::judge::judge;
@@ -70,7 +70,7 @@ async fn stop_in_a_batch(shop: &Shop, member: &str, shoppers: &mut Shoppers) {
     let mut holding = shop.database().await;
     let schema = shop.live(&RECOMMENDATION).await.unwrap().generation.schema;
     let sql = format!("BEGIN; LOCK TABLE {schema}.seen IN EXCLUSIVE MODE");
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut holding).await.unwrap();
+    sqlx::raw_sql(&sql).execute(&mut holding).await.unwrap();
     shop.produce(&events(shoppers)).await;
     let mut database = shop.database().await;
     wait_until("two members wait for the lock", async || waiting(&mut database).await >= 2).await;
@@ -89,9 +89,9 @@ async fn folded(shop: &Shop) -> (i64, Vec<(String, i32, i64)>) {
     let schema = shop.live(&RECOMMENDATION).await.unwrap().generation.schema;
     let mut database = shop.database().await;
     let sql = format!("SELECT count(*) FROM {schema}.seen");
-    let seen = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut database).await.unwrap();
+    let seen = sqlx::query_scalar(&sql).fetch_one(&mut database).await.unwrap();
     let sql = format!("SELECT topic, partition, next_offset FROM {schema}.checkpoint ORDER BY topic, partition");
-    (seen, sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut database).await.unwrap())
+    (seen, sqlx::query_as(&sql).fetch_all(&mut database).await.unwrap())
 }
 
 /// How often that process was fenced.

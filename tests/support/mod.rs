@@ -23,8 +23,8 @@ use runtime::store::{Live, generations, live};
 use runtime::topology::{Topology, apply};
 use ruzstd::decoding::StreamingDecoder;
 use serde_json::Value;
+use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection as _};
 use stack::{Addresses, Options, Progress, Stack};
 use uuid::Uuid;
 
@@ -251,7 +251,7 @@ impl Shop {
             let ends = self.end_offsets(&self.connections.namespace.topic(topic));
             for (partition, end) in (0_i32..).zip(ends) {
                 let sql = format!("SELECT next_offset FROM {schema}.checkpoint WHERE topic = $1 AND partition = $2");
-                let folded: Option<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+                let folded: Option<i64> = sqlx::query_scalar(&sql)
                     .bind(topic.name())
                     .bind(partition)
                     .fetch_optional(&mut database)
@@ -265,7 +265,7 @@ impl Shop {
         let sql = format!(
             "SELECT (SELECT count(*) FROM {schema}.dirty) + (SELECT sum(cardinality(pending_sweeps)) FROM {schema}.publisher)"
         );
-        let backlog: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut database).await.unwrap();
+        let backlog: i64 = sqlx::query_scalar(&sql).fetch_one(&mut database).await.unwrap();
         (backlog > 0).then(|| format!("{}: {backlog} to publish", processor.name))
     }
 
@@ -387,7 +387,7 @@ impl Shop {
         let options = runtime::database::options(&self.connections, "test").unwrap().database("postgres");
         let mut database = PgConnection::connect_with(&options).await.unwrap();
         let sql = format!("DROP DATABASE {} WITH (FORCE)", self.connections.namespace.database());
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut database).await.unwrap();
+        sqlx::query(&sql).execute(&mut database).await.unwrap();
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use runtime::fold::Table;
 use runtime::store::create_table;
-use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+use sqlx::{Executor as _, PgConnection};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
@@ -20,7 +20,7 @@ pub async fn create_tables(database: &mut PgConnection, schema: &str) -> anyhow:
         sql.push_str(&create_table(table));
     }
     sql.push_str("RESET search_path;");
-    database.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.context("cannot create tables")?;
+    database.execute(sqlx::raw_sql(&sql)).await.context("cannot create tables")?;
     Ok(())
 }
 
@@ -35,7 +35,7 @@ pub async fn copy(
     create_tables(database, schema).await?;
     if indexes_last {
         let sql: String = TABLES.iter().map(|table| drop_indexes(schema, table)).collect();
-        database.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.context("cannot drop indexes")?;
+        database.execute(sqlx::raw_sql(&sql)).await.context("cannot drop indexes")?;
     }
     let mut buffer = vec![0; COPY_BYTES];
     let started = Instant::now();
@@ -54,7 +54,7 @@ pub async fn copy(
         copy.finish().await?;
         if indexes_last {
             let sql = create_indexes(schema, table);
-            database.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.context("cannot create indexes")?;
+            database.execute(sqlx::raw_sql(&sql)).await.context("cannot create indexes")?;
         }
     }
     database.execute("COMMIT").await?;

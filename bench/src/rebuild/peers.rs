@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use sqlx::{AssertSqlSafe, Executor as _};
+use sqlx::Executor as _;
 use tokio::process::Command;
 use uuid::Uuid;
 
@@ -63,7 +63,7 @@ impl Peers {
     pub async fn run(&self, shop: &Shop, peer: Contestant, limit: Duration) -> anyhow::Result<Ended> {
         let mut database = shop.database().await?;
         create_tables(&mut database, SCHEMA).await?;
-        database.execute(sqlx::raw_sql(AssertSqlSafe(create_offsets()))).await.context("cannot create a table")?;
+        database.execute(sqlx::raw_sql(&create_offsets())).await.context("cannot create a table")?;
         let state = tempfile::tempdir_in(&self.folder).context("cannot create a folder for its state")?;
         let group = shop.connections.namespace.group(&format!("{}-{}", peer.name(), Uuid::now_v7().simple()));
         let mut command = self.command(shop, peer)?;

@@ -10,8 +10,8 @@ use chrono::{DateTime, NaiveDate, Timelike as _, Utc};
 use events::{Data, Event, OrderItem};
 use runtime::config::Connections;
 use runtime::fold::{Table, TableMarker as _};
+use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row as _};
 
 use super::log::lines_of;
 use crate::limits::{ORDER_TOPICS, consume, decoded};
@@ -56,7 +56,7 @@ impl Sums {
 }
 
 async fn sums<const COUNT: usize>(database: &mut PgConnection, sql: &str) -> anyhow::Result<[i64; COUNT]> {
-    let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(database).await?;
+    let row = sqlx::query(sql).fetch_one(database).await?;
     let mut values = [0; COUNT];
     for (index, value) in values.iter_mut().enumerate() {
         *value = row.try_get(index)?;

@@ -278,11 +278,7 @@ impl Publisher {
     async fn remember(&mut self, store: &str, incarnation: &str) -> Result<(), PublishError> {
         info!(processor = self.context.processor.name, store, "the store is empty or new: publishing all again");
         let sql = format!("UPDATE publisher SET {store}_incarnation = $1, pending_sweeps = $2 WHERE shard = 0");
-        sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(incarnation)
-            .bind(self.sweeps.pending())
-            .execute(&mut self.connection)
-            .await?;
+        sqlx::query(&sql).bind(incarnation).bind(self.sweeps.pending()).execute(&mut self.connection).await?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::{Entry, PublishError, Publisher, evictions, floored};
 use crate::fold::{Target, View, ViewKeys};
@@ -114,8 +114,7 @@ pub(crate) async fn evaluate(
     keys: &[String],
     now: Option<DateTime<Utc>>,
 ) -> Result<Vec<Entry>, sqlx::Error> {
-    let rows =
-        sqlx::query(AssertSqlSafe(view.query)).bind(keys).bind(now.unwrap_or_default()).fetch_all(connection).await?;
+    let rows = sqlx::query(view.query).bind(keys).bind(now.unwrap_or_default()).fetch_all(connection).await?;
     let mut values: BTreeMap<String, serde_json::Value> =
         rows.iter().map(|row| (row.get("key"), row.get("value"))).collect();
     Ok(keys.iter().map(|key| Entry { key: key.clone(), value: values.remove(key) }).collect())

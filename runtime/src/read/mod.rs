@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 
 use elasticsearch::Elasticsearch;
 use serde_json::Value;
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPool;
 
 use self::published::{Found, PublishedViews};
@@ -228,6 +227,6 @@ impl Reader {
     /// # Errors
     /// What it, or the attempt to reach it, says.
     pub async fn ping_postgres(&self) -> Result<(), sqlx::Error> {
-        sqlx::query(AssertSqlSafe("SELECT FROM live_generation LIMIT 0")).execute(&self.postgres).await.map(drop)
+        sqlx::query("SELECT FROM live_generation LIMIT 0").execute(&self.postgres).await.map(drop)
     }
 }

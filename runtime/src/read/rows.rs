@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::{AssertSqlSafe, Postgres, Transaction};
+use sqlx::{Postgres, Transaction};
 
 use crate::fold::View;
 use crate::publisher::{evaluate, now};
@@ -25,7 +25,7 @@ impl Rows {
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL search_path = {}, public",
             generation.schema
         );
-        let transaction = pool.begin_with(AssertSqlSafe(begin)).await?;
+        let transaction = pool.begin_with(begin).await?;
         Ok(Self { transaction, generation: generation.clone(), now: None })
     }
 

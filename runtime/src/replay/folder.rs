@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgPool;
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 
 use crate::database;
 use crate::fold::{Processor, Shop};
@@ -58,7 +58,7 @@ impl Letters {
     pub async fn of(connection: &mut PgConnection, generation: &Generation) -> Result<Self, sqlx::Error> {
         let folded = positions(connection, generation).await?;
         let sql = format!("SELECT topic, partition, record_offset FROM {}.dead_letter", generation.schema);
-        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?;
+        let rows = sqlx::query(&sql).fetch_all(connection).await?;
         let position = |row: &sqlx::postgres::PgRow| {
             let topic = events::Topic::from_name(row.get("topic"))?;
             Some((Partition { topic, number: row.get("partition") }, row.get("record_offset")))

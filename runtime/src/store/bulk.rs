@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::commit::set_schema;
 use super::generation::{Generation, State, set_state};
@@ -83,7 +83,7 @@ fn merge_statement(table: &Table) -> String {
 /// When Postgres is away.
 pub async fn is_bulk_intact(connection: &mut PgConnection, generation: &Generation) -> Result<bool, sqlx::Error> {
     let sql = format!("SELECT EXISTS (SELECT FROM {}.staging_intact)", generation.schema);
-    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await
+    sqlx::query_scalar(&sql).fetch_one(connection).await
 }
 
 /// Merges what is staged of each table and gives it its keys, table by table; what an earlier call has done is done. The
@@ -113,7 +113,7 @@ pub async fn finish_bulk(
             let _ = write!(sql, "{key};");
         }
         let _ = write!(sql, "ANALYZE {};", table.name);
-        transaction.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
+        transaction.execute(sqlx::raw_sql(&sql)).await?;
         transaction.commit().await?;
     }
     let mut transaction = connection.begin().await?;

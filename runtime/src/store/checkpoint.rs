@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use events::Topic;
+use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Row as _};
 
 use super::generation::{Generation, Offsets};
 
@@ -61,7 +61,7 @@ pub async fn acquire(
     );
     let topics: Vec<&str> = partitions.iter().map(|partition| partition.topic.name()).collect();
     let numbers: Vec<i32> = partitions.iter().map(|partition| partition.number).collect();
-    let rows = sqlx::query(AssertSqlSafe(sql)).bind(topics).bind(numbers).fetch_all(connection).await?;
+    let rows = sqlx::query(&sql).bind(topics).bind(numbers).fetch_all(connection).await?;
     Ok(rows
         .iter()
         .filter_map(|row| {
@@ -78,7 +78,7 @@ pub async fn acquire(
 /// When Postgres is away.
 pub async fn positions(connection: &mut PgConnection, generation: &Generation) -> Result<Offsets, sqlx::Error> {
     let sql = format!("SELECT topic, partition, next_offset FROM {}.checkpoint", generation.schema);
-    Ok(offsets(&sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?))
+    Ok(offsets(&sqlx::query(&sql).fetch_all(connection).await?))
 }
 
 /// Of rows with `topic`, `partition` and `next_offset`.
@@ -99,5 +99,5 @@ pub async fn watermark(
     generation: &Generation,
 ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
     let sql = format!("SELECT max(max_event_time) FROM {}.checkpoint", generation.schema);
-    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await
+    sqlx::query_scalar(&sql).fetch_one(connection).await
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgPool, PgRow};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::bulk;
@@ -326,7 +326,7 @@ async fn create_schema(
         "CREATE SCHEMA {schema}; SET LOCAL search_path = {schema}, public;{SYSTEM_TABLES}{tables}
          INSERT INTO publisher (shard) VALUES (0);"
     );
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
+    connection.execute(sqlx::raw_sql(&sql)).await.map(drop)
 }
 
 async fn insert(
@@ -388,7 +388,7 @@ pub async fn drop_generation(connection: &mut PgConnection, generation: &Generat
         .execute(&mut *transaction)
         .await?;
     let sql = format!("DROP SCHEMA IF EXISTS {} CASCADE", generation.schema);
-    transaction.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
+    transaction.execute(sqlx::raw_sql(&sql)).await?;
     transaction.commit().await?;
     Ok(removed.rows_affected() > 0)
 }

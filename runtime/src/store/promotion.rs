@@ -1,6 +1,6 @@
 //! The cut-over: one transaction after which every reader, folder and publisher goes by another generation.
 
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Postgres, Row as _, Transaction};
+use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Row as _, Transaction};
 use uuid::Uuid;
 
 use super::checkpoint::{Partition, offsets};
@@ -115,8 +115,7 @@ impl<'c> Promotion<'c> {
                                 WHERE pending_sweeps && $1 OR elasticsearch_incarnation IS NULL)",
             self.to.schema
         );
-        let is_published: bool =
-            sqlx::query_scalar(AssertSqlSafe(sql)).bind(searched).fetch_one(&mut *self.transaction).await?;
+        let is_published: bool = sqlx::query_scalar(&sql).bind(searched).fetch_one(&mut *self.transaction).await?;
         if is_published { Ok(()) } else { Err(PromotionError::Unpublished) }
     }
 
@@ -125,12 +124,12 @@ impl<'c> Promotion<'c> {
         // Redis holds nothing of this promotion yet: every value is to be published, whatever was marked before.
         let in_redis = self.views(|target| matches!(target, Target::RedisHash | Target::RedisRanking));
         let sql = format!("UPDATE {}.publisher SET redis_incarnation = NULL, pending_sweeps = $1", generation.schema);
-        sqlx::query(AssertSqlSafe(sql)).bind(&in_redis).execute(&mut *self.transaction).await?;
+        sqlx::query(&sql).bind(&in_redis).execute(&mut *self.transaction).await?;
         let sql = format!("DELETE FROM {}.dirty WHERE view = ANY ($1)", generation.schema);
-        sqlx::query(AssertSqlSafe(sql)).bind(&in_redis).execute(&mut *self.transaction).await?;
+        sqlx::query(&sql).bind(&in_redis).execute(&mut *self.transaction).await?;
         // Whoever has folded it so far is fenced: the workers take over.
         let sql = format!("UPDATE {}.checkpoint SET epoch = epoch + 1, frozen = false", generation.schema);
-        self.transaction.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
+        self.transaction.execute(sqlx::raw_sql(&sql)).await?;
         set_state(&mut self.transaction, generation, State::Live).await?;
         sqlx::query(
             "INSERT INTO live_generation (processor, generation, promotion) VALUES ($1, $2, $3)
@@ -162,7 +161,7 @@ async fn lock(connection: &mut PgConnection, generation: &Generation) -> Result<
         "SELECT topic, partition, next_offset FROM {}.checkpoint ORDER BY topic, partition FOR UPDATE",
         generation.schema
     );
-    Ok(offsets(&sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?))
+    Ok(offsets(&sqlx::query(&sql).fetch_all(connection).await?))
 }
 
 /// Nobody advances a frozen generation, nor acquires a partition of it that nobody ever acquired.
@@ -173,7 +172,7 @@ async fn freeze(connection: &mut PgConnection, old: &Generation, new: &Generatio
          UPDATE {0}.checkpoint SET frozen = true, epoch = epoch + 1",
         old.schema, new.schema
     );
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
+    connection.execute(sqlx::raw_sql(&sql)).await?;
     set_state(connection, old, State::Frozen).await
 }
 
@@ -183,7 +182,7 @@ async fn freeze(connection: &mut PgConnection, old: &Generation, new: &Generatio
 /// When Postgres is away.
 pub async fn thaw(connection: &mut PgConnection, generation: &Generation) -> Result<(), sqlx::Error> {
     let sql = format!("UPDATE {}.checkpoint SET frozen = false, epoch = epoch + 1", generation.schema);
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
+    connection.execute(sqlx::raw_sql(&sql)).await.map(drop)
 }
 
 /// Whether a value of the search index is still to be written.
@@ -196,6 +195,6 @@ pub async fn search_backlog(connection: &mut PgConnection, generation: &Generati
               + (SELECT count(*) FROM {0}.publisher WHERE elasticsearch_incarnation IS NULL) AS backlog",
         generation.schema
     );
-    let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(connection).await?;
+    let row = sqlx::query(&sql).fetch_one(connection).await?;
     Ok(row.get::<Option<i64>, _>("backlog").unwrap_or_default())
 }

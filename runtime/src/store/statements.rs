@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, PgConnection, Postgres};
+use sqlx::{PgConnection, Postgres};
 use uuid::Uuid;
 
 use super::bulk;
@@ -144,7 +144,7 @@ fn assignments(group: &Group) -> Vec<String> {
 /// Binds a table's changed rows, in key order, one array a column.
 fn bind_table<'q>(sql: &'q str, deltas: &'q TableDeltas, rows: &[usize]) -> Query<'q, Postgres, PgArguments> {
     let table = deltas.table();
-    let mut query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+    let mut query = sqlx::query(sql);
     for position in 0..table.key.len() {
         query = bind_keys(query, deltas, rows, position);
     }

@@ -6,7 +6,7 @@ mod shop;
 use std::time::Duration;
 
 use shop::{Shop, answer, post, with_shop};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection};
 
 const INSERT: &str = "INSERT INTO outbox (topic, key, type, data, source)
     VALUES ('catalog-events', $1, 'product-retired', json_build_object('product_id', $1), 'test') RETURNING sequence";
@@ -64,7 +64,7 @@ async fn event_times_strictly_increase_within_a_key_and_given_ones_are_kept() {
         let bucket = bucket(&mut connection, "a").await;
         let ahead = "(extract(epoch FROM clock_timestamp() + interval '1 hour') * 1000000)::bigint";
         let set = format!("SELECT setval('outbox_clock.bucket_{bucket}', {ahead})");
-        sqlx::query(AssertSqlSafe(set)).execute(&mut connection).await.unwrap();
+        sqlx::query(&set).execute(&mut connection).await.unwrap();
         let insert = "INSERT INTO outbox (topic, key, type, data, source)
             SELECT 'catalog-events', 'a', 'product-retired', '{}', 'test' FROM generate_series(1, 200)";
         sqlx::query(insert).execute(&mut connection).await.unwrap();
@@ -88,35 +88,32 @@ async fn a_shop_needs_the_right_to_insert_only_at_any_isolation_level() {
         let mut owner = connect(&shop).await;
         let role = format!("role_{}", shop.connections.namespace);
         for statement in [format!("CREATE ROLE {role}"), format!("GRANT INSERT ON outbox TO {role}")] {
-            sqlx::query(AssertSqlSafe(statement)).execute(&mut owner).await.unwrap();
+            sqlx::query(&statement).execute(&mut owner).await.unwrap();
         }
         let mut before = connect(&shop).await;
         for level in ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"] {
             let mut transaction = before.begin().await.unwrap();
             let set = format!("SET TRANSACTION ISOLATION LEVEL {level}");
-            sqlx::query(AssertSqlSafe(set)).execute(&mut *transaction).await.unwrap();
+            sqlx::query(&set).execute(&mut *transaction).await.unwrap();
             // Takes the snapshot; another transaction of the same key then commits.
             sqlx::query("SELECT count(*) FROM outbox").execute(&mut *transaction).await.unwrap();
             let first = insert(&mut owner, "a").await.unwrap();
-            sqlx::query(AssertSqlSafe(format!("SET LOCAL ROLE {role}"))).execute(&mut *transaction).await.unwrap();
+            sqlx::query(&format!("SET LOCAL ROLE {role}")).execute(&mut *transaction).await.unwrap();
             let bare = "INSERT INTO outbox (topic, key, type, data, source)
                 VALUES ('catalog-events', 'a', 'product-retired', '{\"product_id\": \"a\"}', 'test')";
             sqlx::query(bare).execute(&mut *transaction).await.unwrap();
             assert!(sqlx::query("SELECT FROM outbox").execute(&mut *transaction).await.is_err(), "it may read");
             transaction.rollback().await.unwrap();
             let mut again = before.begin().await.unwrap();
-            sqlx::query(AssertSqlSafe(format!("SET TRANSACTION ISOLATION LEVEL {level}")))
-                .execute(&mut *again)
-                .await
-                .unwrap();
+            sqlx::query(&format!("SET TRANSACTION ISOLATION LEVEL {level}")).execute(&mut *again).await.unwrap();
             sqlx::query("SELECT count(*) FROM lease").execute(&mut *again).await.unwrap();
             let second = insert(&mut owner, "a").await.unwrap();
             let third = insert(&mut again, "a").await.unwrap();
             again.commit().await.unwrap();
             assert!(first < second && second < third, "{level}");
         }
-        sqlx::query(AssertSqlSafe(format!("REVOKE ALL ON outbox FROM {role}"))).execute(&mut owner).await.unwrap();
-        sqlx::query(AssertSqlSafe(format!("DROP ROLE {role}"))).execute(&mut owner).await.unwrap();
+        sqlx::query(&format!("REVOKE ALL ON outbox FROM {role}")).execute(&mut owner).await.unwrap();
+        sqlx::query(&format!("DROP ROLE {role}")).execute(&mut owner).await.unwrap();
     })
     .await;
 }

@@ -6,8 +6,8 @@ use events::ProductId;
 use runtime::read::{ReadError, Reader, Served};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Row as _};
 
 /// A product in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -105,7 +105,7 @@ pub async fn by_id(reader: &Reader, served: &Served, ids: &[&str]) -> Result<Pro
     }
     let schema = &served.generation.schema;
     let sql = format!("SELECT {SUMMARY} FROM {schema}.product WHERE product_id = ANY ($1) AND title IS NOT NULL");
-    let rows = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(reader.postgres()).await?;
+    let rows = sqlx::query(&sql).bind(ids).fetch_all(reader.postgres()).await?;
     let product = |row| Product { summary: summary(row), retired: row.get("retired") };
     Ok(Products(rows.iter().map(product).map(|product| (product.summary.product_id.clone(), product)).collect()))
 }
@@ -117,7 +117,7 @@ pub async fn by_id(reader: &Reader, served: &Served, ids: &[&str]) -> Result<Pro
 pub async fn find(reader: &Reader, served: &Served, product_id: &ProductId) -> Result<Lookup, ReadError> {
     let schema = &served.generation.schema;
     let sql = format!("SELECT {SUMMARY}, description, brand, further FROM {schema}.product WHERE product_id = $1");
-    let found = sqlx::query(AssertSqlSafe(sql)).bind(product_id.as_str()).fetch_optional(reader.postgres()).await?;
+    let found = sqlx::query(&sql).bind(product_id.as_str()).fetch_optional(reader.postgres()).await?;
     let Some(row) = found else { return Ok(Lookup::Unknown) };
     if row.get("retired") {
         return Ok(Lookup::Retired);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::Table;
 
@@ -20,7 +20,7 @@ pub async fn compare(database: &mut PgConnection, schema: &str, tables: &[Table]
     let mut rows = 0;
     // Nothing of it stays.
     let mut transaction = database.begin().await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(format!("CREATE SCHEMA {SCRATCH}"))).execute(&mut *transaction).await.unwrap();
+    sqlx::raw_sql(&format!("CREATE SCHEMA {SCRATCH}")).execute(&mut *transaction).await.unwrap();
     for table in tables {
         rows += table.rows;
         let columns = columns(&mut transaction, schema, table).await;
@@ -56,7 +56,7 @@ async fn columns(database: &mut PgConnection, schema: &str, table: &Table) -> St
 async fn fill(database: &mut PgConnection, schema: &str, table: &Table) {
     let name = table.name;
     let sql = format!("CREATE UNLOGGED TABLE {SCRATCH}.{name} AS TABLE {schema}.{name} WITH NO DATA");
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *database).await.unwrap();
+    sqlx::raw_sql(&sql).execute(&mut *database).await.unwrap();
     let sql = format!("COPY {SCRATCH}.{name} ({}) FROM STDIN", table.columns.join(", "));
     let mut copy = database.copy_in_raw(&sql).await.unwrap();
     for chunk in table.lines.as_bytes().chunks(CHUNK_BYTES) {
@@ -72,7 +72,7 @@ async fn digest(database: &mut PgConnection, schema: &str, table: &Table, column
          FROM (SELECT md5(ROW({columns})::text) AS row FROM {schema}.{}) AS rows",
         table.name
     );
-    let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(database).await.unwrap();
+    let row = sqlx::query(&sql).fetch_one(database).await.unwrap();
     (row.get(0), row.get(1))
 }
 
@@ -90,6 +90,6 @@ async fn differing(
          ORDER BY 1 LIMIT 5",
         table.name
     );
-    let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(database).await.unwrap();
+    let rows: Vec<String> = sqlx::query_scalar(&sql).fetch_all(database).await.unwrap();
     rows.iter().fold(String::new(), |text, row| text + "    " + what + ": " + row + "\n")
 }

@@ -8,7 +8,7 @@ use projections::{ES_SYNC, PROCESSORS};
 use runtime::publisher::index_name;
 use runtime::store::generations;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection};
 
 use crate::support::{Digest, Shop};
 
@@ -46,7 +46,7 @@ pub async fn drop_database(shop: &Shop) {
     let options = runtime::database::options(&shop.connections, "test").unwrap().database("postgres");
     let mut maintenance = PgConnection::connect_with(&options).await.unwrap();
     let sql = format!("DROP DATABASE {} WITH (FORCE)", shop.connections.namespace.database());
-    sqlx::query(AssertSqlSafe(sql)).execute(&mut maintenance).await.unwrap();
+    sqlx::query(&sql).execute(&mut maintenance).await.unwrap();
 }
 
 /// Waits until everything accepted is in Kafka.

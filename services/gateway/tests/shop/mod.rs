@@ -22,7 +22,7 @@ use runtime::config::Connections;
 use runtime::database;
 use runtime::topology::{self, Topology};
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 use stack::{Options, Progress, Stack};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -111,7 +111,7 @@ impl Shop {
         let options = database::options(&self.connections, "test").unwrap().database("postgres");
         let mut maintenance = PgConnection::connect_with(&options).await.unwrap();
         let name = self.connections.namespace.database();
-        let drop = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        let drop = &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
         sqlx::query(drop).execute(&mut maintenance).await.unwrap();
     }
 
@@ -152,7 +152,7 @@ impl Shop {
     }
 
     pub async fn count(&self, table: &str) -> i64 {
-        sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {table}"))).fetch_one(&self.pool).await.unwrap()
+        sqlx::query_scalar(&format!("SELECT count(*) FROM {table}")).fetch_one(&self.pool).await.unwrap()
     }
 
     /// Waits until the outbox is empty; returns how long that took.

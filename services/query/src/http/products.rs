@@ -10,7 +10,6 @@ use projections::popularity::{POPULAR_VIEW, TRENDING_KEY, TRENDING_VIEW};
 use runtime::problem::Problem;
 use runtime::read::Served;
 use serde::{Deserialize, Serialize};
-use sqlx::AssertSqlSafe;
 use utoipa::ToSchema;
 
 use super::Service;
@@ -172,7 +171,7 @@ pub(super) async fn categories(State(service): State<Service>, parameters: Param
          GROUP BY category ORDER BY category",
         snapshot.of(&RECOMMENDATION)?.generation.schema
     );
-    let categories = sqlx::query_as(AssertSqlSafe(sql)).fetch_all(service.reader.postgres()).await?;
+    let categories = sqlx::query_as(&sql).fetch_all(service.reader.postgres()).await?;
     Ok(Json(CategoryList { categories }))
 }
 
@@ -207,7 +206,7 @@ pub(super) async fn popular(
 
 async fn is_category(service: &Service, served: &Served, category: &CategoryId) -> Result<bool, sqlx::Error> {
     let sql = format!("SELECT EXISTS (SELECT FROM {}.product WHERE category = $1)", served.generation.schema);
-    sqlx::query_scalar(AssertSqlSafe(sql)).bind(category.as_str()).fetch_one(service.reader.postgres()).await
+    sqlx::query_scalar(&sql).bind(category.as_str()).fetch_one(service.reader.postgres()).await
 }
 
 /// What a view of recommendation's lists for a key.

@@ -14,7 +14,7 @@ use runtime::read::{ReadError, Reader};
 use runtime::store::Offsets;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -245,7 +245,7 @@ async fn stored(connection: &mut PgConnection, schema: &str) -> Result<Stored, s
              )
          )"
     );
-    let value: Value = sqlx::query_scalar(AssertSqlSafe(sql)).bind(MAX_COUNTED_MARKS).fetch_one(connection).await?;
+    let value: Value = sqlx::query_scalar(&sql).bind(MAX_COUNTED_MARKS).fetch_one(connection).await?;
     serde_json::from_value(value).map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 

@@ -15,7 +15,7 @@ use runtime::database;
 use runtime::fold::{Processor, Shop};
 use runtime::store::{self, Batch, Committed, Generation, Live, Partition, Progress, Statements};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 use stack::{Options, Stack};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -107,7 +107,7 @@ impl TestShop {
     /// Changes what the store says of a generation.
     pub async fn set(&self, generation: &Generation, column: &str, value: &str) {
         let sql = format!("UPDATE generation SET {column} = $2 WHERE generation = $1");
-        sqlx::query(AssertSqlSafe(sql)).bind(generation.id).bind(value).execute(&self.pool).await.unwrap();
+        sqlx::query(&sql).bind(generation.id).bind(value).execute(&self.pool).await.unwrap();
     }
 
     pub async fn close(mut self) {
@@ -121,7 +121,7 @@ impl TestShop {
         let options = database::options(&self.cli.connections, "test").unwrap().database("postgres");
         let mut maintenance = PgConnection::connect_with(&options).await.unwrap();
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.cli.connections.namespace.database());
-        sqlx::query(AssertSqlSafe(drop)).execute(&mut maintenance).await.unwrap();
+        sqlx::query(&drop).execute(&mut maintenance).await.unwrap();
     }
 
     /// Folds an event into rows of recommendation, and takes away the marks a publisher would.
@@ -140,7 +140,7 @@ impl TestShop {
         let committed = store::commit(&self.pool, processor, &shop, &self.generation, &statements, &batch).await;
         assert!(matches!(committed, Ok(Committed::Folded { new_events: 1, .. })), "{committed:?}");
         let settle = format!("DELETE FROM {}.dirty", self.generation.schema);
-        sqlx::query(AssertSqlSafe(settle)).execute(&self.pool).await.unwrap();
+        sqlx::query(&settle).execute(&self.pool).await.unwrap();
     }
 
     pub async fn product(&mut self, product_id: &str, title: &str) {
