@@ -81,7 +81,7 @@ pub async fn run(
     let shop = Shop { time_zone: connections.time_zone };
     let check = |server: &str| telemetry.readiness.check(server);
     let kafka_check = check("kafka");
-    let pool = database::pool(&connections, processor.name, u32::from(args.instances) + 4)?;
+    let pool = database::pool(&connections, processor.name, u32::from(args.instances) + 3)?;
     let metrics = telemetry.metrics.processor(processor.name)?;
     let postgres_check = check("postgres");
     let opening = Opening { connections: connections.clone(), pool: pool.clone(), processor, shop: shop.clone() };

@@ -4,12 +4,10 @@ mod audit;
 mod cleanup;
 mod copies;
 mod elasticsearch;
-mod evictions;
 mod redis;
 mod round;
 mod sweeps;
 
-use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
@@ -28,7 +26,7 @@ use crate::config::Connections;
 use crate::database;
 use crate::fold::{Processor, Target, View};
 use crate::retry::Backoff;
-use crate::store::{Generation, Live};
+use crate::store::Live;
 use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
 
 pub use self::audit::{Audit, Difference, audit};
@@ -146,18 +144,16 @@ pub async fn run(mut context: PublisherContext, stop: CancellationToken) {
     loop {
         let live = context.live.borrow_and_update().clone();
         let mut live_changes = context.live.clone();
-        let turn = async {
-            let mut publisher = Publisher::take_turn(&context, live.clone()).await?;
-            tokio::try_join!(Box::pin(publisher.publish(&mut backoff)), Box::pin(evictions::run(&context, &live)))
-        };
+        let turn = async { Publisher::take_turn(&context, live).await?.publish(&mut backoff).await };
         let outcome = tokio::select! {
             () = stop.cancelled() => return,
             Ok(()) = live_changes.changed() => continue,
             outcome = turn => outcome,
         };
-        let Err(error) = outcome;
-        warn!(processor = context.processor.name, error = %causes(&error), "publishing was interrupted");
-        report(&context, &error);
+        if let Err(error) = outcome {
+            warn!(processor = context.processor.name, error = %causes(&error), "publishing was interrupted");
+            report(&context, &error);
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = backoff.wait() => {}
@@ -183,7 +179,12 @@ fn report(context: &PublisherContext, error: &PublishError) {
 impl Publisher {
     /// Waits until no other process publishes this generation, then takes a larger epoch than any before.
     async fn take_turn(context: &PublisherContext, live: Live) -> Result<Self, PublishError> {
-        let mut connection = connect(context, &live.generation).await?;
+        let mut connection = database::options(&context.connections, "publisher")?
+            // A round holds its snapshot while the stores acknowledge. The session of a process that was stopped ends,
+            // so that another may publish.
+            .options([("idle_in_transaction_session_timeout", "60s"), ("idle_session_timeout", "15s")])
+            .connect()
+            .await?;
         let schema = &live.generation.schema;
         while !sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock(hashtextextended($1, 0))")
             .bind(format!("publisher {schema} 0"))
@@ -194,6 +195,7 @@ impl Publisher {
             context.search_check.ok();
             tokio::time::sleep(POLL_INTERVAL).await;
         }
+        set_session_schema(&mut connection, schema).await?;
         let row = sqlx::query(
             "UPDATE publisher SET epoch = epoch + 1 WHERE shard = 0
              RETURNING epoch, pending_sweeps, redis_incarnation, elasticsearch_incarnation",
@@ -227,7 +229,7 @@ impl Publisher {
         Ok(Self { context, live, connection, redis, search, version, sweeps, cleanup: Cleanup::BEGINNING })
     }
 
-    async fn publish(&mut self, backoff: &mut Backoff) -> Result<Infallible, PublishError> {
+    async fn publish(&mut self, backoff: &mut Backoff) -> Result<(), PublishError> {
         let mut listener = PgListener::connect_with(&self.context.pool).await?;
         listener.listen(&self.live.generation.schema).await?;
         let mut looked_at = None::<Instant>;
@@ -297,13 +299,9 @@ fn floored(watermark: DateTime<Utc>) -> DateTime<Utc> {
     watermark.duration_trunc(TICK).unwrap_or(watermark)
 }
 
-/// A session whose every statement means one generation's tables.
-async fn connect(context: &PublisherContext, generation: &Generation) -> Result<PgConnection, sqlx::Error> {
-    database::options(&context.connections, "publisher")?
-        // A round holds its snapshot while the stores acknowledge. The session of a process that was stopped ends, so
-        // that another may publish.
-        .options([("idle_in_transaction_session_timeout", "60s"), ("idle_session_timeout", "15s")])
-        .options([("search_path", format!("{},public", generation.schema))])
-        .connect()
-        .await
+/// Every statement of this connection means one generation's tables.
+async fn set_session_schema(connection: &mut PgConnection, schema: &str) -> Result<(), sqlx::Error> {
+    let sql = format!("SET search_path = {schema}, public");
+    sqlx::query(&sql).execute(connection).await?;
+    Ok(())
 }

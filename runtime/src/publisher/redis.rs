@@ -103,42 +103,38 @@ impl RedisSink {
         Ok(Some(found))
     }
 
-    /// Removes what is cached under these keys of a view.
-    pub(super) async fn evict(&self, view: &View, keys: &[String]) -> Result<(), PublishError> {
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let mut unlink = redis::cmd("UNLINK");
-        for key in keys {
-            unlink.arg(self.namespace.redis_key(&format!("{}:{key}", view.name)));
-        }
-        let mut connection = self.pool.get().await?;
-        unlink.query_async::<i64>(&mut connection).await?;
-        Ok(())
-    }
-
     pub(super) async fn write(&self, view: &View, version: Version, entries: &[Entry]) -> Result<(), PublishError> {
         let mut connection = self.pool.get().await?;
         let key = |entry: &Entry| self.namespace.redis_key(&format!("{}:{}", view.name, entry.key));
-        let written: i64 = if view.target == Target::RedisRanking {
-            let set = self.namespace.redis_key(view.name);
-            let mut call = self.write_ranking.key(self.namespace.redis_key(INCARNATION));
-            call.key(&set).key(format!("{set}:stamp"));
-            stamp(&mut call, self.incarnation.as_deref(), version);
-            for (score, product) in entries.iter().flat_map(ranked) {
-                call.arg(score).arg(product);
+        let written: i64 = match view.target {
+            Target::RedisEviction => {
+                let mut unlink = redis::cmd("UNLINK");
+                for entry in entries {
+                    unlink.arg(key(entry));
+                }
+                unlink.query_async(&mut connection).await?
             }
-            call.invoke_async(&mut connection).await?
-        } else {
-            let mut call = self.write_hashes.key(self.namespace.redis_key(INCARNATION));
-            for entry in entries {
-                call.key(key(entry));
+            Target::RedisRanking => {
+                let set = self.namespace.redis_key(view.name);
+                let mut call = self.write_ranking.key(self.namespace.redis_key(INCARNATION));
+                call.key(&set).key(format!("{set}:stamp"));
+                stamp(&mut call, self.incarnation.as_deref(), version);
+                for (score, product) in entries.iter().flat_map(ranked) {
+                    call.arg(score).arg(product);
+                }
+                call.invoke_async(&mut connection).await?
             }
-            stamp(&mut call, self.incarnation.as_deref(), version);
-            for entry in entries {
-                call.arg(entry.value.as_ref().map_or_else(|| "null".to_owned(), ToString::to_string));
+            _ => {
+                let mut call = self.write_hashes.key(self.namespace.redis_key(INCARNATION));
+                for entry in entries {
+                    call.key(key(entry));
+                }
+                stamp(&mut call, self.incarnation.as_deref(), version);
+                for entry in entries {
+                    call.arg(entry.value.as_ref().map_or_else(|| "null".to_owned(), ToString::to_string));
+                }
+                call.invoke_async(&mut connection).await?
             }
-            call.invoke_async(&mut connection).await?
         };
         if written < 0 {
             return Err(PublishError::OtherIncarnation(STORE));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use sqlx::{Connection as _, PgConnection, Row as _};
 
-use super::{Entry, PublishError, Publisher, evictions, floored};
+use super::{Entry, PublishError, Publisher, floored};
 use crate::fold::{Target, View, ViewKeys};
 use crate::store::{Generation, watermark};
 
@@ -22,14 +22,11 @@ impl Publisher {
         let mut transaction = self.connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
         let marks = sqlx::query(
             "WITH taken AS (
-                 DELETE FROM dirty
-                 WHERE ctid = ANY (ARRAY(SELECT ctid FROM dirty WHERE view <> ALL ($2) LIMIT $1))
-                 RETURNING view, key
+                 DELETE FROM dirty WHERE ctid = ANY (ARRAY(SELECT ctid FROM dirty LIMIT $1)) RETURNING view, key
              )
              SELECT DISTINCT view, key FROM taken",
         )
         .bind(MARKS)
-        .bind(evictions::views(&self.context).map(|view| view.name).collect::<Vec<_>>())
         .fetch_all(&mut *transaction)
         .await?;
         if marks.is_empty() {
@@ -114,6 +111,9 @@ pub(crate) async fn evaluate(
     keys: &[String],
     now: Option<DateTime<Utc>>,
 ) -> Result<Vec<Entry>, sqlx::Error> {
+    if view.target == Target::RedisEviction {
+        return Ok(keys.iter().map(|key| Entry { key: key.clone(), value: None }).collect());
+    }
     let rows = sqlx::query(view.query).bind(keys).bind(now.unwrap_or_default()).fetch_all(connection).await?;
     let mut values: BTreeMap<String, serde_json::Value> =
         rows.iter().map(|row| (row.get("key"), row.get("value"))).collect();
@@ -131,7 +131,9 @@ async fn write(
         return Ok(());
     }
     match (view.target, redis, search) {
-        (Target::RedisHash | Target::RedisRanking, Some(redis), _) => redis.write(view, version, entries).await,
+        (Target::RedisHash | Target::RedisRanking | Target::RedisEviction, Some(redis), _) => {
+            redis.write(view, version, entries).await
+        }
         (Target::Elasticsearch { .. }, _, Some(search)) => search.write(version, entries).await,
         _ => Ok(()),
     }
