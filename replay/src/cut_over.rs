@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use runtime::fold::Target;
 use runtime::publisher::{self, PublisherContext, Stores};
-use runtime::store::{Generation, Live, Offsets, Promotion, PromotionError, search_backlog};
+use runtime::replay::Letters;
+use runtime::store::{Generation, Live, Promotion, PromotionError, search_backlog};
 use runtime::telemetry::Telemetry;
 use sqlx::error::DatabaseError;
 use tokio::sync::watch;
@@ -77,7 +78,7 @@ impl Job {
         Ok(Some(Indexing { stop, task: Some(task), _live: sender }))
     }
 
-    /// Waits until all of the generation is in its search index.
+    /// Waits until all of the generation is in its search index, and found there.
     pub async fn indexed(&self, generation: &Generation, limit: Duration) -> Result<bool, ReplayError> {
         if !self.is_searched() {
             return Ok(true);
@@ -89,6 +90,7 @@ impl Job {
                 search_backlog(&mut connection, generation).await?
             };
             if backlog == 0 {
+                publisher::refresh_indexes(&self.connections, self.processor, generation).await?;
                 return Ok(true);
             }
             if began.elapsed() > limit {
@@ -104,17 +106,18 @@ impl Job {
         while !self.indexed(generation, Duration::from_mins(1)).await? {
             self.progress.say("waiting for the search index");
         }
+        let promotion = Uuid::now_v7();
+        self.publish_ahead(generation, promotion).await;
         self.progress.begin("promoting", 0);
         let mut connection = self.connect().await?;
         for attempt in 1.. {
             self.catch_up(generation).await?;
-            let promotion = match Promotion::begin(&mut connection, self.processor, generation).await {
-                Ok(promotion) => promotion,
+            let promoting = match Promotion::begin(&mut connection, self.processor, generation).await {
+                Ok(promoting) => promoting,
                 Err(error) if attempt < ATTEMPTS && is_lock_timeout(&error) => continue,
                 Err(error) => return Err(error.into()),
             };
-            let held = promotion.held().clone();
-            match self.promote_while_held(generation, promotion, &held).await {
+            match self.promote_while_held(generation, promoting, promotion).await {
                 Ok(live) => {
                     if let Some(indexing) = indexing {
                         indexing.end().await;
@@ -131,21 +134,49 @@ impl Job {
         Err(ReplayError::Refused("the cut-over never came to an end".to_owned()))
     }
 
+    /// Lets readers find in Redis what is about to go live.
+    async fn publish_ahead(&self, generation: &Generation, promotion: Uuid) {
+        self.progress.begin("publishing ahead", 0);
+        let mut told = 0;
+        let on_progress = |written| {
+            self.progress.advance(written - told);
+            told = written;
+        };
+        let (connections, processor) = (&self.connections, self.processor);
+        let published = publisher::publish_ahead(connections, processor, generation, promotion, on_progress).await;
+        if let Err(error) = published {
+            self.progress.say(&format!(
+                "not published ahead, so that Postgres answers until it is: {}",
+                runtime::telemetry::causes(&error)
+            ));
+        }
+    }
+
     async fn promote_while_held(
         &self,
         generation: &Generation,
-        promotion: Promotion<'_>,
-        held: &Offsets,
+        promoting: Promotion<'_>,
+        promotion: Uuid,
     ) -> Result<Live, ReplayError> {
         let last_step = async {
-            self.fold_to(generation, held).await?;
+            self.fold_to(generation, promoting.held()).await?;
+            self.refuse_unreadable(generation).await?;
             self.indexed(generation, HOLD_LIMIT).await
         };
         match tokio::time::timeout(HOLD_LIMIT, last_step).await {
-            Ok(Ok(_)) => Ok(promotion.complete().await?),
+            Ok(Ok(_)) => Ok(promoting.complete(promotion).await?),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(PromotionError::Unpublished.into()),
         }
+    }
+
+    /// What the live generation has folded by now, this program must be able to read.
+    async fn refuse_unreadable(&self, generation: &Generation) -> Result<(), ReplayError> {
+        let verdicts = self.verdicts(generation).await?;
+        let Some(live) = &verdicts.live else { return Ok(()) };
+        let mut connection = self.pool.acquire().await?;
+        let letters = Letters::of(&mut connection, &live.generation).await?;
+        Ok(letters.check_refused_by(&mut connection, generation, &verdicts.discarded).await?)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::job::{Job, Verdicts};
 /// Records that are folded together: enough for sums to fall together, little enough for memory.
 const CHUNK_BYTES: usize = 4 << 20;
 /// So little beside a live fold at work: it waits no longer than that takes.
-const SMALL_CHUNK_BYTES: usize = 192 << 10;
+const SMALL_CHUNK_BYTES: usize = 64 << 10;
 /// Whatever has come by then is folded: a kill costs a slow replay no more than this.
 const CHUNK_TIME: Duration = Duration::from_secs(1);
 
@@ -37,7 +37,8 @@ impl Job {
         let earliest =
             try_join_all(shares.iter().map(|share| self.fold_share(stored, &captured, share, &verdicts))).await?;
         self.refuse_a_time_before_the_log(connection, stored, earliest.into_iter().flatten().min()).await?;
-        finish_bulk(connection, self.processor, generation, |table| {
+        let is_beside_live = self.give_way(verdicts.live.as_ref()).await?;
+        finish_bulk(connection, self.processor, generation, is_beside_live, |table| {
             self.progress.begin(&format!("merging {}", table.name), 0);
         })
         .await?;

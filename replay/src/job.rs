@@ -14,8 +14,9 @@ use runtime::replay::{Bounds, Folder, Letters, Log, LogError, LogOptions, bounds
 use runtime::store::{Generation, Live, Offsets, Partition, State, Statements, Stored, generations, live};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgConnection};
-use tokio::sync::{Mutex, RwLock};
+use tokio::sync::{Mutex, OnceCell, RwLock};
 
+use crate::courtesy::LiveFold;
 use crate::error::ReplayError;
 use crate::progress::Progress;
 
@@ -29,7 +30,9 @@ pub struct Job {
     pub processor: &'static Processor,
     pub shop: Shop,
     pub pool: PgPool,
-    pub ends: EndOffsets,
+    /// Begun when it is first asked.
+    pub ends: OnceCell<EndOffsets>,
+    pub live_fold: Mutex<LiveFold>,
     /// Shared by those who fold in bulk, for a chunk each.
     pub floor: RwLock<()>,
     pub verdicts: Mutex<Option<Arc<Verdicts>>>,
@@ -47,7 +50,7 @@ pub struct Verdicts {
     /// The generation whose fold it was, unless it is the one that is folded now.
     pub live: Option<Live>,
     letters: Letters,
-    discarded: Arc<HashSet<(Partition, i64)>>,
+    pub discarded: Arc<HashSet<(Partition, i64)>>,
 }
 
 impl Job {
@@ -59,16 +62,20 @@ impl Job {
         max_rate: Option<f64>,
     ) -> Result<Self, ReplayError> {
         let pool_size = u32::try_from(parallelism).unwrap_or(8) + 3;
-        // A chunk is folded within its transaction, which takes a while on a busy machine. Whoever takes over what a
-        // stopped replay holds has a newer epoch.
-        let options = database::options(connections, "replay")?;
-        let options = options.options([("idle_in_transaction_session_timeout", "60s")]);
+        let options = database::options(connections, "replay")?.options([
+            // A chunk is folded within its transaction, which takes a while on a busy machine. Whoever takes over what
+            // a stopped replay holds has a newer epoch.
+            ("idle_in_transaction_session_timeout", "60s"),
+            // If Postgres crashes, rows and checkpoints go back together; the cut-over waits for the disk.
+            ("synchronous_commit", "off"),
+        ]);
         Ok(Self {
             connections: connections.clone(),
             processor,
             shop: Shop { time_zone: connections.time_zone },
             pool: PgPoolOptions::new().max_connections(pool_size).connect_lazy_with(options),
-            ends: EndOffsets::start(connections, processor.topics().into_iter().collect()).map_err(LogError::Kafka)?,
+            ends: OnceCell::new(),
+            live_fold: Mutex::default(),
             floor: RwLock::new(()),
             verdicts: Mutex::default(),
             progress,
@@ -116,10 +123,15 @@ impl Job {
 
     /// The log's end now.
     pub async fn log_ends(&self) -> Result<Offsets, ReplayError> {
-        Ok(Offsets::clone(&*self.ends.now().await?))
+        let start = async || {
+            let topics = self.processor.topics().into_iter().collect();
+            EndOffsets::start(&self.connections, topics).map_err(LogError::Kafka)
+        };
+        Ok(Offsets::clone(&*self.ends.get_or_try_init(start).await?.now().await?))
     }
 
-    /// What was decided before this fold of a generation. Asked for once, unless another generation goes live.
+    /// What was decided before this fold of a generation. Asked for once, unless another generation goes live; what is
+    /// decided meanwhile counts when the generation is to go live itself.
     pub async fn verdicts(&self, generation: &Generation) -> Result<Arc<Verdicts>, ReplayError> {
         let live = self.live().await?.filter(|live| live.generation.id != generation.id);
         let mut known = self.verdicts.lock().await;

@@ -203,7 +203,7 @@ impl Store {
         self.read(processor, &generation, case, &case.replay, batches, Statements::in_bulk).await?;
         let mut connection = self.pool.acquire().await.unwrap();
         assert!(is_bulk_intact(&mut connection, &generation).await.unwrap());
-        finish_bulk(&mut connection, processor, &generation, |_| {})
+        finish_bulk(&mut connection, processor, &generation, false, |_| {})
             .await
             .map_err(|error| format!("finish: {error}"))?;
         drop(connection);

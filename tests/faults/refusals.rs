@@ -32,6 +32,7 @@ async fn what_cannot_be_replayed_is_refused_and_what_is_served_stays() {
     an_unknown_projection_is_named(&shop).await;
     a_time_before_the_log_is_refused(&shop).await;
     a_version_that_nobody_reads_is_a_dead_letter_in_both(&shop).await;
+    a_generation_that_refused_what_live_folded_is_not_served(&shop).await;
     a_lost_head_is_described(&shop).await;
 
     assert_eq!(live(&shop).await, before, "what is served stays");
@@ -87,6 +88,19 @@ async fn a_version_that_nobody_reads_is_a_dead_letter_in_both(shop: &Shop) {
     }
     succeed(shop, &["drop", RECOMMENDATION.name, &generations[1].generation.id.to_string()]).await;
     succeed(shop, &["verify", "--all"]).await;
+}
+
+/// As when the live fold has read a record after the rebuild began, and the rebuild's program cannot read it.
+async fn a_generation_that_refused_what_live_folded_is_not_served(shop: &Shop) {
+    succeed(shop, &["rebuild", RECOMMENDATION.name, "--no-promote"]).await;
+    let refusing = stored(shop, &RECOMMENDATION).await.pop().unwrap().generation;
+    let sql =
+        format!("INSERT INTO {}.dead_letter VALUES ('order-completed', 1, 0, now(), 'unheard of')", refusing.schema);
+    sqlx::query(&sql).execute(&mut shop.database().await).await.unwrap();
+    let message = refused(shop, &["promote", RECOMMENDATION.name]).await;
+    let cause = "order-completed/1 offset 0 was folded before and is refused by this program: unheard of";
+    assert!(message.contains(cause), "{message}");
+    succeed(shop, &["drop", RECOMMENDATION.name, &refusing.id.to_string()]).await;
 }
 
 async fn a_lost_head_is_described(shop: &Shop) {

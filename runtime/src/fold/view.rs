@@ -62,3 +62,11 @@ pub enum Target {
         index: &'static str,
     },
 }
+
+impl Target {
+    /// Whether Redis holds the values, under the live generation's promotion.
+    #[must_use]
+    pub fn is_kept_in_redis(self) -> bool {
+        matches!(self, Self::RedisHash | Self::RedisRanking)
+    }
+}

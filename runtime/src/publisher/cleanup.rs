@@ -16,7 +16,7 @@ const SCANNED: usize = 1_000;
 const REMOVE_EARLIER: &str = "
 local removed = 0
 for i = 1, #KEYS, 2 do
-    local promotion = redis.call('HGET', KEYS[i], 'promotion')
+    local promotion = redis.call('HGET', KEYS[i], 'promotion') or redis.call('HGET', KEYS[i], 'next_promotion')
     if promotion and promotion < ARGV[1] then
         redis.call('UNLINK', KEYS[i], KEYS[i + 1])
         removed = removed + 1
@@ -50,7 +50,7 @@ impl Publisher {
     }
 
     async fn clean_up_redis(&mut self, number: usize, cursor: u64) -> Result<usize, PublishError> {
-        let kept_in_redis = |view: &&View| matches!(view.target, Target::RedisHash | Target::RedisRanking);
+        let kept_in_redis = |view: &&View| view.target.is_kept_in_redis();
         let view = self.context.processor.views().filter(kept_in_redis).nth(number);
         let (Some(redis), Some(view)) = (&self.redis, view) else {
             self.cleanup = Cleanup::Search;

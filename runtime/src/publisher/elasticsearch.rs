@@ -2,7 +2,7 @@
 
 use elasticsearch::http::StatusCode;
 use elasticsearch::http::transport::Transport;
-use elasticsearch::indices::{IndicesCreateParts, IndicesDeleteParts, IndicesGetSettingsParts};
+use elasticsearch::indices::{IndicesCreateParts, IndicesDeleteParts, IndicesGetSettingsParts, IndicesRefreshParts};
 use elasticsearch::params::VersionType;
 use elasticsearch::{BulkOperation, BulkParts, Elasticsearch};
 use serde_json::{Value, json};
@@ -43,6 +43,24 @@ pub(crate) fn client(connections: &Connections) -> Result<Elasticsearch, elastic
     Ok(Elasticsearch::new(Transport::single_node(&connections.elasticsearch)?))
 }
 
+/// Lets searches find what was written to the indexes of a generation: a written document is found only after the
+/// index's next refresh.
+///
+/// # Errors
+/// When Elasticsearch is away or refuses.
+pub async fn refresh_indexes(
+    connections: &Connections,
+    processor: &Processor,
+    generation: &Generation,
+) -> Result<(), PublishError> {
+    let client = client(connections)?;
+    for index in index_names(connections, processor, generation) {
+        let parts = IndicesRefreshParts::Index(&[index.as_str()]);
+        client.indices().refresh(parts).send().await?.error_for_status_code()?;
+    }
+    Ok(())
+}
+
 /// Deletes the indexes of a generation that is gone.
 ///
 /// # Errors
@@ -53,10 +71,19 @@ pub async fn drop_indexes(
     generation: &Generation,
 ) -> Result<(), PublishError> {
     let client = client(connections)?;
-    for view in processor.views().filter(|view| matches!(view.target, Target::Elasticsearch { .. })) {
-        delete_index(&client, &index_name(connections, view.name, generation)).await?;
+    for index in index_names(connections, processor, generation) {
+        delete_index(&client, &index).await?;
     }
     Ok(())
+}
+
+fn index_names(
+    connections: &Connections,
+    processor: &Processor,
+    generation: &Generation,
+) -> impl Iterator<Item = String> {
+    let searched = processor.views().filter(|view| matches!(view.target, Target::Elasticsearch { .. }));
+    searched.map(|view| index_name(connections, view.name, generation))
 }
 
 /// Deletes an index if it is there.

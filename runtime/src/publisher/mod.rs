@@ -1,5 +1,6 @@
 //! The publisher: copies views of committed rows to Redis and Elasticsearch, and again when they have lost them.
 
+mod ahead;
 mod audit;
 mod cleanup;
 mod copies;
@@ -29,12 +30,13 @@ use crate::retry::Backoff;
 use crate::store::Live;
 use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
 
+pub use self::ahead::publish_ahead;
 pub use self::audit::{Audit, Difference, audit};
 pub use self::copies::Found;
 pub(crate) use self::elasticsearch::client as search_client;
-pub use self::elasticsearch::{drop_indexes, index_name};
+pub use self::elasticsearch::{drop_indexes, index_name, refresh_indexes};
 pub(crate) use self::redis::pool as redis_pool;
-pub use self::redis::{FIELD_PROMOTION, FIELD_VALUE};
+pub use self::redis::{FIELD_NEXT_PROMOTION, FIELD_NEXT_VALUE, FIELD_PROMOTION, FIELD_VALUE};
 pub(crate) use self::round::{evaluate, now};
 
 /// What wakes the publisher when no notification comes; also how often the stores' incarnations are looked at.
@@ -206,7 +208,7 @@ impl Publisher {
         let published = || context.processor.views().filter(|view| context.stores.has(view.target));
         let in_search = |view: &&View| matches!(view.target, Target::Elasticsearch { .. });
         let redis = if published().any(|view| !in_search(&view)) {
-            Some(RedisSink::new(context, row.get("redis_incarnation"))?)
+            Some(RedisSink::new(&context.connections, row.get("redis_incarnation"))?)
         } else {
             None
         };
@@ -260,7 +262,7 @@ impl Publisher {
     async fn look_at_stores(&mut self) -> Result<(), PublishError> {
         if let Some(redis) = &mut self.redis {
             if let Some(incarnation) = redis.look().await? {
-                self.sweeps.begin_anew(|target| matches!(target, Target::RedisHash | Target::RedisRanking));
+                self.sweeps.begin_anew(Target::is_kept_in_redis);
                 self.cleanup = Cleanup::BEGINNING;
                 self.remember(redis::STORE, &incarnation).await?;
             }

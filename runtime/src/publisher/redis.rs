@@ -4,7 +4,7 @@ use deadpool_redis::{Config, Pool, Runtime};
 use redis::{RedisError, Script};
 use uuid::Uuid;
 
-use super::{Entry, PublishError, PublisherContext, Version};
+use super::{Entry, PublishError, Version};
 use crate::config::Connections;
 use crate::fold::{Target, View};
 use crate::namespace::Namespace;
@@ -17,6 +17,10 @@ const INCARNATION: &str = "jangbogo:incarnation";
 pub const FIELD_PROMOTION: &str = "promotion";
 /// The field of a published hash that holds the value, as JSON; `null` for a key without rows.
 pub const FIELD_VALUE: &str = "value";
+/// The promotion to come, in a hash that holds a value for it beside the live one.
+pub const FIELD_NEXT_PROMOTION: &str = "next_promotion";
+/// The value for the promotion to come.
+pub const FIELD_NEXT_VALUE: &str = "next_value";
 
 /// `KEYS`: the incarnation. `ARGV`: this run of the server, and a new name. Whoever comes first to an empty store names
 /// it, and so does whoever comes first after a restart: the server may have loaded an older dump.
@@ -32,12 +36,13 @@ const WRITE_HASHES: &str = "
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 local written = 0
 for i = 2, #KEYS do
-    local old = redis.call('HMGET', KEYS[i], 'promotion', 'epoch', 'number')
+    local old = redis.call('HMGET', KEYS[i], 'promotion', 'epoch', 'number', 'next_promotion')
     local newer = not old[1] or old[1] < ARGV[2] or (old[1] == ARGV[2] and
         (tonumber(old[2]) < tonumber(ARGV[3]) or
         (tonumber(old[2]) == tonumber(ARGV[3]) and tonumber(old[3]) < tonumber(ARGV[4]))))
     if newer then
         redis.call('HSET', KEYS[i], 'promotion', ARGV[2], 'epoch', ARGV[3], 'number', ARGV[4], 'value', ARGV[i + 3])
+        if old[4] and old[4] <= ARGV[2] then redis.call('HDEL', KEYS[i], 'next_promotion', 'next_value') end
         written = written + 1
     end
 end
@@ -46,7 +51,7 @@ return written";
 /// `KEYS`: the incarnation, the sorted set, its stamp. `ARGV`: as above, then score and member by turns.
 const WRITE_RANKING: &str = "
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
-local old = redis.call('HMGET', KEYS[3], 'promotion', 'epoch', 'number')
+local old = redis.call('HMGET', KEYS[3], 'promotion', 'epoch', 'number', 'next_promotion')
 local newer = not old[1] or old[1] < ARGV[2] or (old[1] == ARGV[2] and
     (tonumber(old[2]) < tonumber(ARGV[3]) or
     (tonumber(old[2]) == tonumber(ARGV[3]) and tonumber(old[3]) < tonumber(ARGV[4]))))
@@ -54,7 +59,18 @@ if not newer then return 0 end
 redis.call('DEL', KEYS[2])
 for i = 5, #ARGV, 2 do redis.call('ZADD', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('HSET', KEYS[3], 'promotion', ARGV[2], 'epoch', ARGV[3], 'number', ARGV[4])
+if old[4] and old[4] <= ARGV[2] then redis.call('HDEL', KEYS[3], 'next_promotion', 'next_value') end
 return 1";
+
+/// `KEYS`: hashes, or stamps of sorted sets. `ARGV`: the promotion to come, then one value a key. A value for a later
+/// promotion stays.
+const WRITE_AHEAD: &str = "
+for i = 1, #KEYS do
+    local old = redis.call('HGET', KEYS[i], 'next_promotion')
+    if not old or old <= ARGV[1] then
+        redis.call('HSET', KEYS[i], 'next_promotion', ARGV[1], 'next_value', ARGV[i + 1])
+    end
+end";
 
 /// Writes views to Redis.
 pub(crate) struct RedisSink {
@@ -64,6 +80,7 @@ pub(crate) struct RedisSink {
     name: Script,
     write_hashes: Script,
     write_ranking: Script,
+    write_ahead: Script,
 }
 
 /// A pool of connections to Redis that connects when it is first used.
@@ -77,14 +94,15 @@ pub(crate) fn pool(connections: &Connections) -> Result<Pool, RedisError> {
 }
 
 impl RedisSink {
-    pub(super) fn new(context: &PublisherContext, incarnation: Option<String>) -> Result<Self, PublishError> {
+    pub(super) fn new(connections: &Connections, incarnation: Option<String>) -> Result<Self, PublishError> {
         Ok(Self {
-            pool: pool(&context.connections)?,
-            namespace: context.connections.namespace.clone(),
+            pool: pool(connections)?,
+            namespace: connections.namespace.clone(),
             incarnation,
             name: Script::new(NAME),
             write_hashes: Script::new(WRITE_HASHES),
             write_ranking: Script::new(WRITE_RANKING),
+            write_ahead: Script::new(WRITE_AHEAD),
         })
     }
 
@@ -131,7 +149,7 @@ impl RedisSink {
                 }
                 stamp(&mut call, self.incarnation.as_deref(), version);
                 for entry in entries {
-                    call.arg(entry.value.as_ref().map_or_else(|| "null".to_owned(), ToString::to_string));
+                    call.arg(text(entry));
                 }
                 call.invoke_async(&mut connection).await?
             }
@@ -141,6 +159,33 @@ impl RedisSink {
         }
         Ok(())
     }
+
+    /// Writes values for a promotion that is to come beside the live ones.
+    pub(super) async fn write_ahead(
+        &self,
+        view: &View,
+        promotion: Uuid,
+        entries: &[Entry],
+    ) -> Result<(), PublishError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut call = self.write_ahead.arg(promotion.to_string());
+        for entry in entries {
+            call.key(match view.target {
+                Target::RedisRanking => self.namespace.redis_key(&format!("{}:stamp", view.name)),
+                _ => self.namespace.redis_key(&format!("{}:{}", view.name, entry.key)),
+            });
+            call.arg(text(entry));
+        }
+        let mut connection = self.pool.get().await?;
+        Ok(call.invoke_async(&mut connection).await?)
+    }
+}
+
+/// A value as Redis holds it.
+fn text(entry: &Entry) -> String {
+    entry.value.as_ref().map_or_else(|| "null".to_owned(), ToString::to_string)
 }
 
 fn stamp(call: &mut redis::ScriptInvocation<'_>, incarnation: Option<&str>, version: Version) {

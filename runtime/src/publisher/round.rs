@@ -12,7 +12,7 @@ use crate::store::{Generation, watermark};
 /// At most this many marks are taken in a round. Under load most repeat a key that is evaluated once.
 const MARKS: i64 = 200_000;
 /// Keys evaluated and written together.
-const KEYS: usize = 200;
+pub(super) const KEYS: usize = 200;
 
 impl Publisher {
     /// Works off dirty marks. Gives how many.

@@ -13,7 +13,7 @@ use super::ViewKey;
 use super::breaker::{Advice, Breaker};
 use crate::fold::Target;
 use crate::namespace::Namespace;
-use crate::publisher::{FIELD_PROMOTION, FIELD_VALUE, PublishError};
+use crate::publisher::{FIELD_NEXT_PROMOTION, FIELD_NEXT_VALUE, FIELD_PROMOTION, FIELD_VALUE, PublishError};
 use crate::telemetry::causes;
 
 /// Postgres answers what Redis does not within this time.
@@ -74,11 +74,13 @@ impl PublishedViews {
             match view.target {
                 Target::RedisHash => {
                     let hash = self.namespace.redis_key(&format!("{}:{key}", view.name));
-                    pipeline.cmd("HMGET").arg(hash).arg(FIELD_PROMOTION).arg(FIELD_VALUE);
+                    let next = [FIELD_NEXT_PROMOTION, FIELD_NEXT_VALUE];
+                    pipeline.cmd("HMGET").arg(hash).arg(FIELD_PROMOTION).arg(FIELD_VALUE).arg(&next);
                 }
                 Target::RedisRanking => {
                     let set = self.namespace.redis_key(view.name);
-                    pipeline.cmd("HGET").arg(format!("{set}:stamp")).arg(FIELD_PROMOTION);
+                    let stamp = [FIELD_PROMOTION, FIELD_NEXT_PROMOTION, FIELD_NEXT_VALUE];
+                    pipeline.cmd("HMGET").arg(format!("{set}:stamp")).arg(&stamp);
                     pipeline.cmd("ZRANGE").arg(set).arg(0).arg(-1).arg("WITHSCORES");
                 }
                 Target::Postgres | Target::RedisEviction | Target::Elasticsearch { .. } => continue,
@@ -170,26 +172,24 @@ impl PublishedViews {
     }
 }
 
-/// A published hash: promotion and value.
+/// A published hash: promotion and value, and those that were published ahead.
 fn hash(promotion: &str, answer: Option<Answer>) -> Found {
-    let fields = answer.and_then(|answer| from_redis_value::<(Option<String>, Option<String>)>(answer).ok());
-    let Some((Some(found), Some(value))) = fields else { return Found::Missing };
-    if found != promotion {
-        return Found::OtherPromotion;
-    }
-    match serde_json::from_str(&value) {
-        Ok(Value::Null) => Found::Value(None),
-        Ok(value) => Found::Value(Some(value)),
-        Err(_) => Found::Missing,
+    type Fields = (Option<String>, Option<String>, Option<String>, Option<String>);
+    let fields = answer.and_then(|answer| from_redis_value::<Fields>(answer).ok());
+    let Some((found, value, next, next_value)) = fields else { return Found::Missing };
+    match (found, value) {
+        (Some(found), Some(value)) if found == promotion => parsed(&value),
+        (found, _) => ahead(promotion, next, next_value).unwrap_or_else(|| other_or_missing(found.as_ref())),
     }
 }
 
-/// A published ranking: its stamp's promotion, then members with scores.
+/// A published ranking: its stamp, then members with scores.
 fn ranking(promotion: &str, stamp: Option<Answer>, members: Option<Answer>) -> Found {
-    let stamp = stamp.and_then(|answer| from_redis_value::<Option<String>>(answer).ok()).flatten();
-    let Some(found) = stamp else { return Found::Missing };
-    if found != promotion {
-        return Found::OtherPromotion;
+    type Fields = (Option<String>, Option<String>, Option<String>);
+    let stamp = stamp.and_then(|answer| from_redis_value::<Fields>(answer).ok());
+    let Some((found, next, next_value)) = stamp else { return Found::Missing };
+    if found.as_deref() != Some(promotion) {
+        return ahead(promotion, next, next_value).unwrap_or_else(|| other_or_missing(found.as_ref()));
     }
     let members = members.and_then(|answer| from_redis_value::<Vec<(String, f64)>>(answer).ok());
     let Some(mut members) = members else { return Found::Missing };
@@ -202,6 +202,24 @@ fn ranking(promotion: &str, stamp: Option<Answer>, members: Option<Answer>) -> F
     Found::Value(Some(items.collect()))
 }
 
+/// What was published before its promotion went live, if it is the one asked for.
+fn ahead(promotion: &str, next: Option<String>, value: Option<String>) -> Option<Found> {
+    next.filter(|next| next == promotion)?;
+    Some(parsed(&value?))
+}
+
+fn parsed(value: &str) -> Found {
+    match serde_json::from_str(value) {
+        Ok(Value::Null) => Found::Value(None),
+        Ok(value) => Found::Value(Some(value)),
+        Err(_) => Found::Missing,
+    }
+}
+
+fn other_or_missing(promotion: Option<&String>) -> Found {
+    if promotion.is_some() { Found::OtherPromotion } else { Found::Missing }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,18 +229,37 @@ mod tests {
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "what a pipeline gives for a key")]
-    fn fields(promotion: &str, value: &str) -> Option<Answer> {
-        Some(Answer::Array(vec![text(promotion), text(value)]))
+    fn fields(fields: &[&str]) -> Option<Answer> {
+        let answer = |field: &&str| if field.is_empty() { Answer::Nil } else { text(field) };
+        Some(Answer::Array(fields.iter().map(answer).collect()))
     }
 
     #[test]
     fn a_hash_counts_only_with_the_promotion_asked_for() {
-        assert_eq!(hash("p1", fields("p1", "[1]")), Found::Value(Some(json!([1]))));
-        assert_eq!(hash("p1", fields("p1", "null")), Found::Value(None), "a key without rows");
-        assert_eq!(hash("p2", fields("p1", "[1]")), Found::OtherPromotion);
-        assert_eq!(hash("p1", fields("p1", "[1")), Found::Missing);
-        assert_eq!(hash("p1", Some(Answer::Array(vec![Answer::Nil, Answer::Nil]))), Found::Missing);
+        let published = |value| fields(&["p1", value, "", ""]);
+        assert_eq!(hash("p1", published("[1]")), Found::Value(Some(json!([1]))));
+        assert_eq!(hash("p1", published("null")), Found::Value(None), "a key without rows");
+        assert_eq!(hash("p2", published("[1]")), Found::OtherPromotion);
+        assert_eq!(hash("p1", published("[1")), Found::Missing);
+        assert_eq!(hash("p1", fields(&["", "", "", ""])), Found::Missing);
         assert_eq!(hash("p1", None), Found::Missing);
+    }
+
+    #[test]
+    fn what_was_published_ahead_counts_once_its_promotion_is_asked_for() {
+        let both = || fields(&["p1", "[1]", "p2", "[2]"]);
+        assert_eq!(hash("p1", both()), Found::Value(Some(json!([1]))));
+        assert_eq!(hash("p2", both()), Found::Value(Some(json!([2]))));
+        assert_eq!(hash("p3", both()), Found::OtherPromotion);
+        assert_eq!(hash("p2", fields(&["", "", "p2", "null"])), Found::Value(None), "a key of the next one alone");
+        assert_eq!(hash("p1", fields(&["", "", "p2", "[2]"])), Found::Missing);
+
+        let next = r#"[{"product_id":"a","score":1.5}]"#;
+        let stamp = || fields(&["p1", "p2", next]);
+        let none = || Some(Answer::Array(vec![]));
+        assert_eq!(ranking("p1", stamp(), none()), Found::Value(None));
+        assert_eq!(ranking("p2", stamp(), none()), Found::Value(Some(json!([{ "product_id": "a", "score": 1.5 }]))));
+        assert_eq!(ranking("p3", stamp(), none()), Found::OtherPromotion);
     }
 
     #[test]
@@ -233,9 +270,10 @@ mod tests {
             { "product_id": "a", "score": 1.5 },
             { "product_id": "b", "score": 1.5 },
         ]);
-        assert_eq!(ranking("p1", Some(text("p1")), Some(members.clone())), Found::Value(Some(expected)));
-        assert_eq!(ranking("p2", Some(text("p1")), Some(members.clone())), Found::OtherPromotion);
-        assert_eq!(ranking("p1", Some(Answer::Nil), Some(members)), Found::Missing);
-        assert_eq!(ranking("p1", Some(text("p1")), Some(Answer::Array(vec![]))), Found::Value(None));
+        let stamp = || fields(&["p1", "", ""]);
+        assert_eq!(ranking("p1", stamp(), Some(members.clone())), Found::Value(Some(expected)));
+        assert_eq!(ranking("p2", stamp(), Some(members.clone())), Found::OtherPromotion);
+        assert_eq!(ranking("p1", fields(&["", "", ""]), Some(members)), Found::Missing);
+        assert_eq!(ranking("p1", stamp(), Some(Answer::Array(vec![]))), Found::Value(None));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{PgConnection, Row as _};
 
 use crate::database;
@@ -59,22 +59,49 @@ impl Letters {
         let folded = positions(connection, generation).await?;
         let sql = format!("SELECT topic, partition, record_offset FROM {}.dead_letter", generation.schema);
         let rows = sqlx::query(&sql).fetch_all(connection).await?;
-        let position = |row: &sqlx::postgres::PgRow| {
-            let topic = events::Topic::from_name(row.get("topic"))?;
-            Some((Partition { topic, number: row.get("partition") }, row.get("record_offset")))
-        };
         Ok(Self { refused: rows.iter().filter_map(position).collect(), folded })
     }
 
-    fn check(&self, record: &Record) -> Result<(), FoldError> {
-        let Err(refused) = &record.outcome else { return Ok(()) };
-        let is_folded = self.folded.get(&record.partition).is_some_and(|next| record.offset < *next);
-        if is_folded && !refused.kept && !self.refused.contains(&(record.partition, record.offset)) {
-            let (partition, offset) = (record.partition, record.offset);
-            return Err(FoldError::Unreadable { partition, offset, cause: refused.cause.clone() });
+    /// Checks every record that another generation has refused; those that somebody has discarded may be.
+    ///
+    /// # Errors
+    /// When Postgres is away, or one of them was folded.
+    pub async fn check_refused_by(
+        &self,
+        connection: &mut PgConnection,
+        generation: &Generation,
+        discarded: &HashSet<(Partition, i64)>,
+    ) -> Result<(), FoldError> {
+        let sql = format!("SELECT topic, partition, record_offset, cause FROM {}.dead_letter", generation.schema);
+        for row in sqlx::query(&sql).fetch_all(connection).await? {
+            let Some((partition, offset)) = position(&row) else { continue };
+            if !discarded.contains(&(partition, offset)) {
+                self.check(partition, offset, row.get("cause"))?;
+            }
         }
         Ok(())
     }
+
+    fn check_record(&self, record: &Record) -> Result<(), FoldError> {
+        match &record.outcome {
+            Err(refused) if !refused.kept => self.check(record.partition, record.offset, &refused.cause),
+            _ => Ok(()),
+        }
+    }
+
+    fn check(&self, partition: Partition, offset: i64, cause: &str) -> Result<(), FoldError> {
+        let is_folded = self.folded.get(&partition).is_some_and(|next| offset < *next);
+        if is_folded && !self.refused.contains(&(partition, offset)) {
+            return Err(FoldError::Unreadable { partition, offset, cause: cause.to_owned() });
+        }
+        Ok(())
+    }
+}
+
+/// Where the record of a dead letter stands.
+fn position(row: &PgRow) -> Option<(Partition, i64)> {
+    let topic = events::Topic::from_name(row.get("topic"))?;
+    Some((Partition { topic, number: row.get("partition") }, row.get("record_offset")))
 }
 
 /// What came of records.
@@ -162,7 +189,7 @@ impl Folder {
                 self.checkpoints.get(&record.partition).is_some_and(|one| record.offset >= one.next_offset)
             });
             for record in &records {
-                self.letters.check(record)?;
+                self.letters.check_record(record)?;
             }
             if records.is_empty() {
                 continue;

@@ -87,7 +87,7 @@ pub async fn is_bulk_intact(connection: &mut PgConnection, generation: &Generati
 }
 
 /// Merges what is staged of each table and gives it its keys, table by table; what an earlier call has done is done. The
-/// generation is complete then, as of the offsets that were captured.
+/// generation is complete then, as of the offsets that were captured. Beside a live fold it takes one processor core.
 ///
 /// # Errors
 /// When Postgres is away.
@@ -95,6 +95,7 @@ pub async fn finish_bulk(
     connection: &mut PgConnection,
     processor: &Processor,
     generation: &Generation,
+    is_beside_live: bool,
     mut begin: impl FnMut(&'static Table) + Send,
 ) -> Result<(), sqlx::Error> {
     for table in processor.tables() {
@@ -106,6 +107,9 @@ pub async fn finish_bulk(
         }
         begin(table);
         let mut sql = "SET LOCAL maintenance_work_mem = '128MB'; SET LOCAL work_mem = '64MB';".to_owned();
+        if is_beside_live {
+            sql.push_str("SET LOCAL max_parallel_maintenance_workers = 0;");
+        }
         if !is_facts(table) {
             let _ = write!(sql, "{};DROP TABLE {};", merge_statement(table), staging(table));
         }

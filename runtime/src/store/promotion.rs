@@ -80,11 +80,12 @@ impl<'c> Promotion<'c> {
         &self.held
     }
 
-    /// Freezes the live generation and puts the new one into its place: Postgres, Redis and Elasticsearch at once.
+    /// Freezes the live generation and puts the new one into its place: Postgres, Redis and Elasticsearch at once. The
+    /// promotion is the one that was published ahead for, unless a later one is live by now.
     ///
     /// # Errors
     /// When the new generation is behind or not published, or Postgres is away; nothing has changed then.
-    pub async fn complete(mut self) -> Result<Live, PromotionError> {
+    pub async fn complete(mut self, promotion: Uuid) -> Result<Live, PromotionError> {
         let reached = lock(&mut self.transaction, &self.to).await?;
         let partitions = behind(&reached, &self.held).len();
         if partitions > 0 {
@@ -94,7 +95,9 @@ impl<'c> Promotion<'c> {
         if let Some(live) = &self.from {
             freeze(&mut self.transaction, &live.generation, &self.to).await?;
         }
-        let promoted = Live { generation: self.to.clone(), promotion: Uuid::now_v7() };
+        let is_newest = self.from.as_ref().is_none_or(|live| live.promotion < promotion);
+        let promotion = if is_newest { promotion } else { Uuid::now_v7() };
+        let promoted = Live { generation: self.to.clone(), promotion };
         self.go_live(&promoted).await?;
         self.transaction.commit().await?;
         Ok(promoted)
@@ -121,12 +124,10 @@ impl<'c> Promotion<'c> {
 
     async fn go_live(&mut self, promoted: &Live) -> Result<(), sqlx::Error> {
         let Live { generation, promotion } = promoted;
-        // Redis holds nothing of this promotion yet: every value is to be published, whatever was marked before.
-        let in_redis = self.views(|target| matches!(target, Target::RedisHash | Target::RedisRanking));
+        // Redis holds this promotion's values beside others at best: each is to be published in their place.
+        let in_redis = self.views(Target::is_kept_in_redis);
         let sql = format!("UPDATE {}.publisher SET redis_incarnation = NULL, pending_sweeps = $1", generation.schema);
-        sqlx::query(&sql).bind(&in_redis).execute(&mut *self.transaction).await?;
-        let sql = format!("DELETE FROM {}.dirty WHERE view = ANY ($1)", generation.schema);
-        sqlx::query(&sql).bind(&in_redis).execute(&mut *self.transaction).await?;
+        sqlx::query(&sql).bind(in_redis).execute(&mut *self.transaction).await?;
         // Whoever has folded it so far is fenced: the workers take over.
         let sql = format!("UPDATE {}.checkpoint SET epoch = epoch + 1, frozen = false", generation.schema);
         self.transaction.execute(sqlx::raw_sql(&sql)).await?;

@@ -1,0 +1,63 @@
+//! Publishing ahead of a cut-over: Redis holds the values of the promotion to come beside those of the live one, so that
+//! readers find them at the moment of the switch and Postgres need not compute all of them at once.
+
+use std::time::Instant;
+
+use sqlx::{ConnectOptions as _, Connection as _};
+use uuid::Uuid;
+
+use super::redis::RedisSink;
+use super::round::{KEYS, evaluate, now};
+use super::{PublishError, REST_LIMIT, set_session_schema};
+use crate::config::Connections;
+use crate::database;
+use crate::fold::{Processor, View};
+use crate::store::Generation;
+
+/// Writes every value in Redis as the rows have it now, for readers of a promotion that is to come. What changes from
+/// then on is marked and published by the generation's publisher once it is live. Tells how many values were written so
+/// far.
+///
+/// # Errors
+/// When a server is away. Readers evaluate over the rows whatever is not in Redis, so the cut-over may go on.
+pub async fn publish_ahead(
+    connections: &Connections,
+    processor: &Processor,
+    generation: &Generation,
+    promotion: Uuid,
+    mut on_progress: impl FnMut(u64),
+) -> Result<(), PublishError> {
+    let views: Vec<&'static View> = processor.views().filter(|view| view.target.is_kept_in_redis()).collect();
+    if views.is_empty() {
+        return Ok(());
+    }
+    let redis = RedisSink::new(connections, None)?;
+    let mut connection = database::options(connections, "publisher")?.connect().await?;
+    set_session_schema(&mut connection, &generation.schema).await?;
+    let names: Vec<&str> = views.iter().map(|view| view.name).collect();
+    sqlx::query("DELETE FROM dirty WHERE view = ANY ($1)").bind(names).execute(&mut connection).await?;
+    let mut written = 0;
+    for view in views {
+        let mut after = String::new();
+        loop {
+            let started = Instant::now();
+            let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            let keys: Vec<String> = sqlx::query_scalar(view.all_keys)
+                .bind(&after)
+                .bind(i64::try_from(KEYS).unwrap_or(i64::MAX))
+                .fetch_all(&mut *snapshot)
+                .await?;
+            let now = now(&mut snapshot, generation).await?;
+            let entries = evaluate(&mut snapshot, view, &keys, now).await?;
+            snapshot.commit().await?;
+            redis.write_ahead(view, promotion, &entries).await?;
+            written += keys.len() as u64;
+            on_progress(written);
+            let Some(last) = keys.last().filter(|_| keys.len() == KEYS) else { break };
+            last.clone_into(&mut after);
+            // The live generation has the processor for as long as this took.
+            tokio::time::sleep(started.elapsed().min(REST_LIMIT)).await;
+        }
+    }
+    Ok(())
+}
