@@ -55,7 +55,7 @@ pub struct Speed {
     /// At most so many events a second; as many as the machine can if left out
     #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u32).range(1..))]
     max_rate: Option<u32>,
-    /// Folds at a time; as many as there are processor cores if left out
+    /// Folds at a time; if left out one more than there are processor cores, since each waits for Postgres at times
     #[arg(long, value_name = "FOLDS", value_parser = clap::value_parser!(u16).range(1..=64))]
     parallelism: Option<u16>,
     /// Progress and outcome as JSON lines on standard output
@@ -67,7 +67,7 @@ impl Speed {
     fn jobs(&self, connections: &Connections, processors: &[&'static Processor]) -> Result<Vec<Job>, ReplayError> {
         let board = Board::new(self.json);
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        let parallelism = self.parallelism.map_or(cores, usize::from);
+        let parallelism = self.parallelism.map_or(cores + 1, usize::from);
         let job = |processor: &&'static Processor| {
             let progress = board.projection(processor.name);
             let job = Job::new(connections, processor, progress, parallelism, self.max_rate.map(f64::from))?;

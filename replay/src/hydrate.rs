@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::{Either, try_join_all};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use runtime::replay::Record;
-use runtime::store::{Offsets, Partition, Statements, Stored, behind, finish_bulk, is_bulk_intact, positions};
+use runtime::store::{
+    Generation, Offsets, Partition, Statements, Stored, behind, finish_bulk, finish_table, is_bulk_intact, positions,
+};
 use sqlx::PgConnection;
 
 use crate::error::ReplayError;
 use crate::job::{Job, Verdicts};
 
 /// Records that are folded together: enough for sums to fall together, little enough for memory.
-const CHUNK_BYTES: usize = 4 << 20;
+const CHUNK_BYTES: usize = 2 << 20;
 /// So little beside a live fold at work: it waits no longer than that takes.
 const SMALL_CHUNK_BYTES: usize = 64 << 10;
 /// Whatever has come by then is folded: a kill costs a slow replay no more than this.
@@ -37,12 +40,20 @@ impl Job {
         let earliest =
             try_join_all(shares.iter().map(|share| self.fold_share(stored, &captured, share, &verdicts))).await?;
         self.refuse_a_time_before_the_log(connection, stored, earliest.into_iter().flatten().min()).await?;
+        self.merge(generation, &verdicts).await?;
+        Ok(finish_bulk(connection, generation).await?)
+    }
+
+    /// Merges what is staged, of several tables at a time unless that would take a live fold's processor cores.
+    async fn merge(&self, generation: &Generation, verdicts: &Verdicts) -> Result<(), ReplayError> {
         let is_beside_live = self.give_way(verdicts.live.as_ref()).await?;
-        finish_bulk(connection, self.processor, generation, is_beside_live, |table| {
+        let at_a_time = if is_beside_live { 1 } else { self.parallelism };
+        let merging = self.processor.tables().map(|table| async move {
+            let mut connection = self.connect().await?;
             self.progress.begin(&format!("merging {}", table.name), 0);
-        })
-        .await?;
-        Ok(())
+            Ok(finish_table(&mut connection, generation, table, is_beside_live).await?)
+        });
+        stream::iter(merging).buffer_unordered(at_a_time).try_collect().await
     }
 
     /// Folds some partitions. Gives the time of the earliest event among them.

@@ -16,8 +16,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use runtime::fold::{Processor, Projection, Shop as Settings, Table, Target, View};
 use runtime::replay::{FoldError, Folder};
 use runtime::store::{
-    BulkPlan, Generation, Offsets, Partition, Statements, create_in_bulk, drop_generation, finish_bulk, is_bulk_intact,
-    open_live,
+    BulkPlan, Generation, Offsets, Partition, Statements, create_in_bulk, drop_generation, finish_bulk, finish_table,
+    is_bulk_intact, open_live,
 };
 use serde_json::Value;
 use sqlx::Row as _;
@@ -203,9 +203,11 @@ impl Store {
         self.read(processor, &generation, case, &case.replay, batches, Statements::in_bulk).await?;
         let mut connection = self.pool.acquire().await.unwrap();
         assert!(is_bulk_intact(&mut connection, &generation).await.unwrap());
-        finish_bulk(&mut connection, processor, &generation, false, |_| {})
-            .await
-            .map_err(|error| format!("finish: {error}"))?;
+        let failed = |error| format!("finish: {error}");
+        for table in processor.tables() {
+            finish_table(&mut connection, &generation, table, false).await.map_err(failed)?;
+        }
+        finish_bulk(&mut connection, &generation).await.map_err(failed)?;
         drop(connection);
         self.follow(processor, &generation, case, &case.replay, &captured).await?;
         Ok(generation)

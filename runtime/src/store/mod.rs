@@ -7,7 +7,7 @@ mod generation;
 mod promotion;
 mod statements;
 
-pub use bulk::{finish_bulk, is_bulk_intact};
+pub use bulk::{finish_bulk, finish_table, is_bulk_intact};
 pub use checkpoint::{Checkpoint, Partition, acquire, positions, watermark};
 pub use commit::{Batch, Committed, DeadLetter, Progress, commit};
 pub use generation::{
