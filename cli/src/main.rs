@@ -15,6 +15,10 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use runtime::program::{Shared, exit_code};
 use runtime::telemetry::{LevelFilter, init_logging};
 
+/// As in `replay`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The recommendation brain of an online shop: an event-sourced pipeline on Apache Kafka
 #[derive(Debug, Parser)]
 #[command(

@@ -107,7 +107,10 @@ impl Job {
             self.progress.say("waiting for the search index");
         }
         let promotion = Uuid::now_v7();
-        self.publish_ahead(generation, promotion).await;
+        // Nobody reads yet what nobody serves.
+        if self.live().await?.is_some() {
+            self.publish_ahead(generation, promotion).await;
+        }
         self.progress.begin("promoting", 0);
         let mut connection = self.connect().await?;
         for attempt in 1.. {

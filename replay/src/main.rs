@@ -7,6 +7,10 @@ use replay::Command;
 use runtime::program::{Shared, exit_code};
 use runtime::telemetry::{LevelFilter, init_logging};
 
+/// What a fold frees in one thread another takes: the system's allocator keeps more the longer the log is.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Rebuilds projections from the log while the shop stays open
 #[derive(Debug, Parser)]
 #[command(name = "replay", version)]

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use events::ProductRetired;
+use projections::RECOMMENDATION;
 use redis::AsyncCommands as _;
 use reqwest::StatusCode;
 use runtime::config::Connections;
+use runtime::publisher::publish_ahead;
 use serde_json::json;
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -65,6 +67,36 @@ async fn caches(shop: &mut TestShop) {
     // Nobody has heard of this member.
     let stranger = get(&base, "/v1/members/stranger/recommendations?limit=1").await;
     assert_eq!((&stranger.body["basis"], stranger.products()), (&json!("cold-start"), vec!["purse"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_published_ahead_answers_from_the_switch_on() {
+    with_shop(published_ahead).await;
+}
+
+async fn published_ahead(shop: &mut TestShop) {
+    let base = shop.serve(shop.cli.connections.clone()).await;
+    for (product_id, title) in [("tote", "RED TOTE"), ("purse", "BLUE PURSE"), ("belt", "BELT")] {
+        shop.product(product_id, title).await;
+    }
+    shop.order("o1", "ann", &["tote", "purse"]).await;
+    let coming = Uuid::now_v7();
+    publish_ahead(&shop.cli.connections, &RECOMMENDATION, &shop.generation, coming, |_| {}).await.unwrap();
+    // Tells the rows from what was published.
+    shop.order("o2", "bob", &["tote", "belt"]).await;
+
+    let (similar, trending) = ("/v1/products/tote/similar", "/v1/trending");
+    assert_eq!(get(&base, similar).await.products(), ["belt", "purse"], "rows, before the switch");
+    assert_eq!(get(&base, trending).await.products(), ["tote", "belt", "purse"]);
+    shop.promote(coming).await;
+    assert_eq!(get(&base, similar).await.products(), ["purse"], "what was published");
+    assert_eq!(get(&base, trending).await.products(), ["purse", "tote"]);
+    // The publisher's value takes its place, and the next promotion finds nothing of this one.
+    shop.publish("rec:similar:tote", coming, json!([{ "product_id": "belt", "score": 1.0, "orders": 1 }])).await;
+    assert_eq!(get(&base, similar).await.products(), ["belt"]);
+    shop.promote(Uuid::now_v7()).await;
+    assert_eq!(get(&base, similar).await.products(), ["belt", "purse"], "rows");
+    assert_eq!(get(&base, trending).await.products(), ["tote", "belt", "purse"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -104,6 +104,12 @@ impl TestShop {
         other
     }
 
+    /// What a cut-over does to readers of recommendation.
+    pub async fn promote(&self, promotion: Uuid) {
+        let sql = "UPDATE live_generation SET promotion = $2 WHERE processor = $1";
+        sqlx::query(sql).bind(RECOMMENDATION.name).bind(promotion).execute(&self.pool).await.unwrap();
+    }
+
     /// Changes what the store says of a generation.
     pub async fn set(&self, generation: &Generation, column: &str, value: &str) {
         let sql = format!("UPDATE generation SET {column} = $2 WHERE generation = $1");
