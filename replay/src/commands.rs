@@ -22,6 +22,9 @@ use crate::job::Job;
 use crate::progress::Board;
 use crate::rebuild::{Ending, Verified};
 
+/// Postgres' code for a lock that did not come in time.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// Which projections.
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = true)]
@@ -312,7 +315,8 @@ pub async fn drop(arguments: &DropArguments, connections: &Connections) -> anyho
 }
 
 pub async fn list(arguments: &ListArguments, connections: &Connections) -> anyhow::Result<()> {
-    let mut connection = database::options(connections, "replay")?.connect().await.context("postgres")?;
+    let options = database::options(connections, "replay")?.options([("lock_timeout", "500ms")]);
+    let mut connection = options.connect().await.context("postgres")?;
     let mut table = table(["projection", "generation", "state", "as of", "fold version", "events", "size", "began"]);
     for Stored { generation, state, as_of, created_at, .. } in generations(&mut connection, None).await? {
         let is_chosen = arguments.projections.iter().any(|chosen| chosen.name == generation.processor);
@@ -322,7 +326,12 @@ pub async fn list(arguments: &ListArguments, connections: &Connections) -> anyho
         let folded: i64 = positions(&mut connection, &generation).await?.values().sum();
         let size = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
                     JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = $1 AND relkind = 'r'";
-        let size: i64 = sqlx::query_scalar(size).bind(&generation.schema).fetch_one(&mut connection).await?;
+        let size = sqlx::query_scalar(size).bind(&generation.schema).fetch_one(&mut connection).await;
+        // Not known while one of its tables is merged.
+        let size: Option<i64> = match size {
+            Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == LOCK_NOT_AVAILABLE) => None,
+            size => Some(size?),
+        };
         if arguments.json {
             let line = json!({
                 "projection": generation.processor, "generation": generation.id, "state": state.name(), "as_of": as_of,
@@ -337,7 +346,7 @@ pub async fn list(arguments: &ListArguments, connections: &Connections) -> anyho
             as_of.map(|moment| moment.to_rfc3339()).unwrap_or_default(),
             generation.fold_version.clone(),
             folded.to_string(),
-            indicatif::HumanBytes(size.unsigned_abs()).to_string(),
+            size.map_or("?".to_owned(), |size| indicatif::HumanBytes(size.unsigned_abs()).to_string()),
             created_at.format("%F %T").to_string(),
         ]);
     }

@@ -109,6 +109,8 @@ impl Job {
         let promotion = Uuid::now_v7();
         // Nobody reads yet what nobody serves.
         if self.live().await?.is_some() {
+            // As little as can be is stale by then.
+            self.catch_up(generation).await?;
             self.publish_ahead(generation, promotion).await;
         }
         self.progress.begin("promoting", 0);
@@ -163,7 +165,7 @@ impl Job {
     ) -> Result<Live, ReplayError> {
         let last_step = async {
             self.fold_to(generation, promoting.held()).await?;
-            self.refuse_unreadable(generation).await?;
+            self.refuse_forgetful(generation).await?;
             self.indexed(generation, HOLD_LIMIT).await
         };
         match tokio::time::timeout(HOLD_LIMIT, last_step).await {
@@ -173,13 +175,13 @@ impl Job {
         }
     }
 
-    /// What the live generation has folded by now, this program must be able to read.
-    async fn refuse_unreadable(&self, generation: &Generation) -> Result<(), ReplayError> {
+    /// What the live generation has folded by now must not be forgotten.
+    async fn refuse_forgetful(&self, generation: &Generation) -> Result<(), ReplayError> {
         let verdicts = self.verdicts(generation).await?;
         let Some(live) = &verdicts.live else { return Ok(()) };
         let mut connection = self.pool.acquire().await?;
         let letters = Letters::of(&mut connection, &live.generation).await?;
-        Ok(letters.check_refused_by(&mut connection, generation, &verdicts.discarded).await?)
+        Ok(letters.check_letters_of(&mut connection, generation, &verdicts.discarded).await?)
     }
 }
 

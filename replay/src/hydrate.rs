@@ -46,9 +46,10 @@ impl Job {
 
     /// Merges what is staged, of several tables at a time unless that would take a live fold's processor cores.
     async fn merge(&self, generation: &Generation, verdicts: &Verdicts) -> Result<(), ReplayError> {
-        let is_beside_live = self.give_way(verdicts.live.as_ref()).await?;
-        let at_a_time = if is_beside_live { 1 } else { self.parallelism };
+        let live = verdicts.live.as_ref();
+        let at_a_time = if self.give_way(live).await? { 1 } else { self.parallelism };
         let merging = self.processor.tables().map(|table| async move {
+            let is_beside_live = self.give_way(live).await?;
             let mut connection = self.connect().await?;
             self.progress.begin(&format!("merging {}", table.name), 0);
             Ok(finish_table(&mut connection, generation, table, is_beside_live).await?)

@@ -66,7 +66,8 @@ impl Job {
             // A chunk is folded within its transaction, which takes a while on a busy machine. Whoever takes over what
             // a stopped replay holds has a newer epoch.
             ("idle_in_transaction_session_timeout", "60s"),
-            // If Postgres crashes, rows and checkpoints go back together; the cut-over waits for the disk.
+            // If Postgres crashes, rows and checkpoints go back together. What merges, completes or promotes a generation
+            // has a connection of its own, which waits for the disk.
             ("synchronous_commit", "off"),
         ]);
         Ok(Self {
@@ -130,8 +131,8 @@ impl Job {
         Ok(Offsets::clone(&*self.ends.get_or_try_init(start).await?.now().await?))
     }
 
-    /// What was decided before this fold of a generation. Asked for once, unless another generation goes live; what is
-    /// decided meanwhile counts when the generation is to go live itself.
+    /// What was decided before this fold of a generation. Asked for once, unless another generation goes live; what the
+    /// live fold refuses or folds meanwhile is looked at when the generation is to go live itself.
     pub async fn verdicts(&self, generation: &Generation) -> Result<Arc<Verdicts>, ReplayError> {
         let live = self.live().await?.filter(|live| live.generation.id != generation.id);
         let mut known = self.verdicts.lock().await;

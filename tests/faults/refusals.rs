@@ -98,7 +98,8 @@ async fn a_generation_that_refused_what_live_folded_is_not_served(shop: &Shop) {
         format!("INSERT INTO {}.dead_letter VALUES ('order-completed', 1, 0, now(), 'unheard of')", refusing.schema);
     sqlx::query(&sql).execute(&mut shop.database().await).await.unwrap();
     let message = refused(shop, &["promote", RECOMMENDATION.name]).await;
-    let cause = "order-completed/1 offset 0 was folded before and is refused by this program: unheard of";
+    let cause =
+        "order-completed/1 offset 0 was folded by the live generation and is a dead letter of this one: unheard of";
     assert!(message.contains(cause), "{message}");
     succeed(shop, &["drop", RECOMMENDATION.name, &refusing.id.to_string()]).await;
 }

@@ -16,7 +16,8 @@ use crate::store::Generation;
 
 /// Writes every value in Redis as the rows have it now, for readers of a promotion that is to come. What changes from
 /// then on is marked and published by the generation's publisher once it is live. Tells how many values were written so
-/// far.
+/// far. (A processor with views in Elasticsearch too has a publisher before that, which takes such marks away: there these
+/// values are as of now until the sweep that follows the switch.)
 ///
 /// # Errors
 /// When a server is away. Readers evaluate over the rows whatever is not in Redis, so the cut-over may go on.

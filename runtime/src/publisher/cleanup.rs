@@ -1,5 +1,6 @@
-//! Redis holds one generation's values only: what an earlier promotion left under keys that views no longer have is
-//! removed, once a turn, after every view was published as a whole. Until then readers disregard it. So are indexes in
+//! Redis holds one generation's values only, and shortly before a cut-over the next one's beside them: what an earlier
+//! promotion left under keys that views no longer have is removed, once a turn, after every view was published as a whole,
+//! and so is what was published ahead under such keys. Until then readers disregard it. So are indexes in
 //! Elasticsearch of generations that Postgres does not know any more.
 
 use redis::Script;
@@ -12,12 +13,13 @@ use crate::fold::{Target, View};
 const SCANNED: usize = 1_000;
 
 /// `KEYS`: by turns, a hash that says which promotion it is of, and the key that goes with it. `ARGV`: the live
-/// promotion.
+/// promotion. What was published ahead for it and is not in its place by now has no rows.
 const REMOVE_EARLIER: &str = "
 local removed = 0
 for i = 1, #KEYS, 2 do
-    local promotion = redis.call('HGET', KEYS[i], 'promotion') or redis.call('HGET', KEYS[i], 'next_promotion')
-    if promotion and promotion < ARGV[1] then
+    local found = redis.call('HMGET', KEYS[i], 'promotion', 'next_promotion')
+    local is_earlier = found[1] and found[1] < ARGV[1]
+    if is_earlier or (not found[1] and found[2] and found[2] <= ARGV[1]) then
         redis.call('UNLINK', KEYS[i], KEYS[i + 1])
         removed = removed + 1
     end

@@ -63,7 +63,7 @@ if old[4] and old[4] <= ARGV[2] then redis.call('HDEL', KEYS[3], 'next_promotion
 return 1";
 
 /// `KEYS`: hashes, or stamps of sorted sets. `ARGV`: the promotion to come, then one value a key. A value for a later
-/// promotion stays.
+/// promotion stays; one for a promotion that never came stays until the next one is published.
 const WRITE_AHEAD: &str = "
 for i = 1, #KEYS do
     local old = redis.call('HGET', KEYS[i], 'next_promotion')

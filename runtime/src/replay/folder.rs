@@ -23,6 +23,19 @@ pub enum FoldError {
     /// Another process folds this generation, or it is frozen.
     #[error("another process has taken {0} over")]
     Fenced(Partition),
+    /// Postgres has crashed, and knows less than it has acknowledged.
+    #[error("postgres has crashed and lost the last of what was folded")]
+    WentBack,
+    /// A record that the live generation has folded is a dead letter of this one.
+    #[error("{partition} offset {offset} was folded by the live generation and is a dead letter of this one: {cause}")]
+    Forgotten {
+        /// Where it stands.
+        partition: Partition,
+        /// There.
+        offset: i64,
+        /// Why.
+        cause: String,
+    },
     /// A record that the live generation has folded is refused by this program.
     #[error("{partition} offset {offset} was folded before and is refused by this program: {cause}")]
     Unreadable {
@@ -39,7 +52,11 @@ impl FoldError {
     /// Whether trying again later may help.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Postgres(error) if database::is_away(error))
+        match self {
+            Self::Postgres(error) => database::is_away(error),
+            Self::WentBack => true,
+            Self::Fenced(_) | Self::Forgotten { .. } | Self::Unreadable { .. } => false,
+        }
     }
 }
 
@@ -62,11 +79,11 @@ impl Letters {
         Ok(Self { refused: rows.iter().filter_map(position).collect(), folded })
     }
 
-    /// Checks every record that another generation has refused; those that somebody has discarded may be.
+    /// Checks the dead letters of another generation: none may have been folded, unless somebody has discarded it.
     ///
     /// # Errors
     /// When Postgres is away, or one of them was folded.
-    pub async fn check_refused_by(
+    pub async fn check_letters_of(
         &self,
         connection: &mut PgConnection,
         generation: &Generation,
@@ -75,26 +92,25 @@ impl Letters {
         let sql = format!("SELECT topic, partition, record_offset, cause FROM {}.dead_letter", generation.schema);
         for row in sqlx::query(&sql).fetch_all(connection).await? {
             let Some((partition, offset)) = position(&row) else { continue };
-            if !discarded.contains(&(partition, offset)) {
-                self.check(partition, offset, row.get("cause"))?;
+            if self.was_folded(partition, offset) && !discarded.contains(&(partition, offset)) {
+                return Err(FoldError::Forgotten { partition, offset, cause: row.get("cause") });
             }
         }
         Ok(())
     }
 
-    fn check_record(&self, record: &Record) -> Result<(), FoldError> {
-        match &record.outcome {
-            Err(refused) if !refused.kept => self.check(record.partition, record.offset, &refused.cause),
-            _ => Ok(()),
-        }
-    }
-
-    fn check(&self, partition: Partition, offset: i64, cause: &str) -> Result<(), FoldError> {
-        let is_folded = self.folded.get(&partition).is_some_and(|next| offset < *next);
-        if is_folded && !self.refused.contains(&(partition, offset)) {
-            return Err(FoldError::Unreadable { partition, offset, cause: cause.to_owned() });
+    fn check(&self, record: &Record) -> Result<(), FoldError> {
+        let Err(refused) = &record.outcome else { return Ok(()) };
+        let (partition, offset) = (record.partition, record.offset);
+        if !refused.kept && self.was_folded(partition, offset) {
+            return Err(FoldError::Unreadable { partition, offset, cause: refused.cause.clone() });
         }
         Ok(())
+    }
+
+    fn was_folded(&self, partition: Partition, offset: i64) -> bool {
+        let is_past = self.folded.get(&partition).is_some_and(|next| offset < *next);
+        is_past && !self.refused.contains(&(partition, offset))
     }
 }
 
@@ -189,7 +205,7 @@ impl Folder {
                 self.checkpoints.get(&record.partition).is_some_and(|one| record.offset >= one.next_offset)
             });
             for record in &records {
-                self.letters.check_record(record)?;
+                self.letters.check(record)?;
             }
             if records.is_empty() {
                 continue;
@@ -207,7 +223,7 @@ impl Folder {
                     }
                 }
                 Ok(Committed::Fenced(partitions)) => {
-                    return Err(FoldError::Fenced(*partitions.first().unwrap_or(&records[0].partition)));
+                    return Err(self.why_fenced(*partitions.first().unwrap_or(&records[0].partition)).await?);
                 }
                 Err(error) if is_refusal(&error) && records.len() > 1 => {
                     let second = records.split_off(records.len() / 2);
@@ -222,5 +238,17 @@ impl Folder {
             }
         }
         Ok(folded)
+    }
+
+    /// Why a checkpoint is not where this fold has left it.
+    async fn why_fenced(&self, partition: Partition) -> Result<FoldError, sqlx::Error> {
+        let sql = format!(
+            "SELECT next_offset < $3 OR epoch < $4 FROM {}.checkpoint WHERE topic = $1 AND partition = $2",
+            self.generation.schema
+        );
+        let Checkpoint { next_offset, epoch, .. } = self.checkpoints[&partition];
+        let query = sqlx::query_scalar(&sql).bind(partition.topic.name()).bind(partition.number);
+        let went_back: Option<bool> = query.bind(next_offset).bind(epoch).fetch_optional(&self.pool).await?;
+        Ok(if went_back == Some(true) { FoldError::WentBack } else { FoldError::Fenced(partition) })
     }
 }

@@ -19,8 +19,7 @@ const COPY_TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 const POSTGRES_EPOCH: NaiveDate = NaiveDate::from_ymd_opt(2000, 1, 1).expect("the date exists");
 
 /// Adds up as upserts do: `sum` counts in numeric, which takes twice as long.
-const CREATE_ADD: &str =
-    "CREATE AGGREGATE add(bigint) (sfunc = int8pl, stype = bigint, combinefunc = int8pl, parallel = safe)";
+const CREATE_ADD: &str = "CREATE AGGREGATE add(bigint) (sfunc = int8pl, stype = bigint)";
 
 /// A table's rows as they are folded: one fact an event, never merged, so that a copy of them is the table.
 fn is_facts(table: &Table) -> bool {
@@ -115,7 +114,7 @@ pub async fn finish_table(
         sql.push_str("SET LOCAL max_parallel_maintenance_workers = 0;");
     }
     if !is_facts(table) {
-        // What is put into a table that this transaction has emptied needs no log where that is kept at a minimum.
+        // With wal_level = minimal, what is put into a table that this transaction has emptied is not logged.
         let _ = write!(sql, "TRUNCATE {};{};DROP TABLE {};", table.name, merge_statement(table), staging(table));
     }
     for key in keys(table) {

@@ -124,7 +124,8 @@ impl<'c> Promotion<'c> {
 
     async fn go_live(&mut self, promoted: &Live) -> Result<(), sqlx::Error> {
         let Live { generation, promotion } = promoted;
-        // Redis holds this promotion's values beside others at best: each is to be published in their place.
+        // What was published ahead lies beside the old values: a sweep puts all in their place. Marks that were made since
+        // are kept, so that what has changed comes first.
         let in_redis = self.views(Target::is_kept_in_redis);
         let sql = format!("UPDATE {}.publisher SET redis_incarnation = NULL, pending_sweeps = $1", generation.schema);
         sqlx::query(&sql).bind(in_redis).execute(&mut *self.transaction).await?;
