@@ -45,7 +45,10 @@ async fn answers_under_load_come_from_one_generation_through_cut_overs_and_rollb
     let is_done = AtomicBool::new(false);
     let switching = async {
         let (mut switches, mut slowest) = (0, Duration::ZERO);
-        while switches < scale(4, 20) || started.elapsed() < scale(Duration::ZERO, Duration::from_mins(1)) {
+        let is_enough =
+            |switches| switches >= scale(4, 20) && started.elapsed() >= scale(Duration::ZERO, Duration::from_mins(1));
+        // By turns, so that the marked generation is served in the end.
+        while !(is_enough(switches) && switches % 2 == 0) {
             let command = if switches % 2 == 0 { rebuild(&shop, switches > 0).await } else { rollback(&shop).await };
             switches += 1;
             let visible = wait_until_visible(&shop, &service, switches).await;
