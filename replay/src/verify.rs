@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use runtime::store::{Generation, Live, State, behind, positions, set_state};
-use sqlx::Connection as _;
+use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::compare::{Difference, Side, differences, digest};
 use crate::error::ReplayError;
@@ -21,13 +21,14 @@ impl Job {
         self.progress.begin("verifying", 0);
         self.wait_for_live(generation, live).await?;
         let only_events = live.generation.fold_version != generation.fold_version;
-        let mut live_side = self.connect().await?;
+        let is_beside_live = self.give_way(Some(live)).await?;
+        let mut live_side = self.connect_for_digests(is_beside_live).await?;
         // What is served as of now, and for as long as it takes to fold up to there.
         let mut snapshot = live_side.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let held = positions(&mut snapshot, &live.generation).await?;
         let live_digest = digest(&mut snapshot, self.processor, &live.generation, only_events).await?;
         self.fold_to(generation, &held).await?;
-        let mut folded_side = self.connect().await?;
+        let mut folded_side = self.connect_for_digests(is_beside_live).await?;
         let folded_digest = digest(&mut folded_side, self.processor, generation, only_events).await?;
         if live_digest == folded_digest {
             return Ok(Vec::new());
@@ -35,6 +36,15 @@ impl Job {
         let live = Side { connection: &mut snapshot, generation: &live.generation, digest: live_digest };
         let folded = Side { connection: &mut folded_side, generation, digest: folded_digest };
         differences(self.processor, live, folded).await
+    }
+
+    /// Beside a live fold digests take one processor core.
+    async fn connect_for_digests(&self, is_beside_live: bool) -> Result<PgConnection, ReplayError> {
+        let mut connection = self.connect().await?;
+        if is_beside_live {
+            connection.execute("SET max_parallel_workers_per_gather = 0").await?;
+        }
+        Ok(connection)
     }
 
     /// Waits until the live generation is nowhere behind.
