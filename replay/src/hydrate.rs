@@ -18,7 +18,7 @@ use crate::job::{Job, Verdicts};
 /// Records that are folded together: enough for sums to fall together, little enough for memory.
 const CHUNK_BYTES: usize = 2 << 20;
 /// So little beside a live fold at work: it waits no longer than that takes.
-const SMALL_CHUNK_BYTES: usize = 64 << 10;
+const SMALL_CHUNK_BYTES: usize = 32 << 10;
 /// Whatever has come by then is folded: a kill costs a slow replay no more than this.
 const CHUNK_TIME: Duration = Duration::from_secs(1);
 
