@@ -18,6 +18,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::{Shop, demo_lines};
 
@@ -241,17 +242,14 @@ async fn a_killed_export_and_a_killed_import_go_on() {
     assert_eq!(modified("catalog-events.0.jsonl.zst"), before, "what was written stays");
 
     let mut kills = 0;
-    // Later each time, until kills have met an import that had begun: however fast the machine is.
-    for hundreds in 1..100 {
-        let before = produced(&copy);
+    let orders = copy.connections.namespace.topic(Topic::OrderCompleted);
+    let views = copy.connections.namespace.topic(Topic::ProductViewed);
+    let so_far = || [&orders, &views].iter().flat_map(|topic| copy.end_offsets(topic)).sum::<i64>();
+    for _ in 0..2 {
+        let (before, before_of_these) = (produced(&copy), so_far());
         let mut importing = start(&copy, "import", &export, &[]);
-        std::thread::sleep(Duration::from_millis(100 * hundreds));
-        importing.kill().unwrap();
-        importing.wait().unwrap();
+        kill_at_work(&mut importing, || so_far() > before_of_these);
         kills += usize::from((before + 1..all).contains(&produced(&copy)));
-        if kills == 2 || produced(&copy) == all {
-            break;
-        }
     }
     assert!(kills >= 1, "no kill met an import at work");
     let summary = done(&replay(&copy, "import", &export, &[]));
@@ -268,6 +266,22 @@ fn kill_when(process: &mut Child, is_due: impl Fn() -> bool) {
     while !is_due() && process.try_wait().unwrap().is_none() {
         assert!(started.elapsed() < Duration::from_mins(2), "it does nothing");
         std::thread::sleep(Duration::from_millis(5));
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+}
+
+/// SIGKILL as soon as it has done some of its work, or has ended. It stands still whenever that is looked at, however
+/// fast the machine is.
+fn kill_at_work(process: &mut Child, has_begun: impl Fn() -> bool) {
+    let id = Pid::from_child(process);
+    while process.try_wait().unwrap().is_none() {
+        kill_process(id, Signal::STOP).unwrap();
+        if has_begun() {
+            break;
+        }
+        kill_process(id, Signal::CONT).unwrap();
+        std::thread::sleep(Duration::from_millis(25));
     }
     process.kill().unwrap();
     process.wait().unwrap();
