@@ -274,8 +274,9 @@ fn kill_when(process: &mut Child, is_due: impl Fn() -> bool) {
 /// SIGKILL as soon as it has done some of its work, or has ended. It stands still whenever that is looked at, however
 /// fast the machine is.
 fn kill_at_work(process: &mut Child, has_begun: impl Fn() -> bool) {
-    let id = Pid::from_child(process);
+    let (id, started) = (Pid::from_child(process), Instant::now());
     while process.try_wait().unwrap().is_none() {
+        assert!(started.elapsed() < Duration::from_mins(2), "it does nothing");
         kill_process(id, Signal::STOP).unwrap();
         if has_begun() {
             break;

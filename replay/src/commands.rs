@@ -22,9 +22,6 @@ use crate::job::Job;
 use crate::progress::Board;
 use crate::rebuild::{Ending, Verified};
 
-/// Postgres' code for a lock that did not come in time.
-const LOCK_NOT_AVAILABLE: &str = "55P03";
-
 /// Which projections.
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = true)]
@@ -329,7 +326,7 @@ pub async fn list(arguments: &ListArguments, connections: &Connections) -> anyho
         let size = sqlx::query_scalar(size).bind(&generation.schema).fetch_one(&mut connection).await;
         // Not known while one of its tables is merged.
         let size: Option<i64> = match size {
-            Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| code == LOCK_NOT_AVAILABLE) => None,
+            Err(error) if database::is_lock_timeout(&error) => None,
             size => Some(size?),
         };
         if arguments.json {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use runtime::database;
 use runtime::fold::Target;
 use runtime::publisher::{self, PublisherContext, Stores};
 use runtime::replay::Letters;
@@ -188,5 +189,6 @@ impl Job {
 /// Whether somebody held the checkpoints for long, such as a batch that waits for its own locks.
 fn is_lock_timeout(error: &PromotionError) -> bool {
     let PromotionError::Postgres(error) = error else { return false };
-    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "55P03" || code == "40P01")
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    database::is_lock_timeout(error) || code.as_deref() == Some("40P01")
 }

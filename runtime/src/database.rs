@@ -108,6 +108,13 @@ pub fn is_missing(error: &sqlx::Error) -> bool {
     matches!(code.as_deref(), Some("3D000" | "42P01"))
 }
 
+/// Whether a lock did not come in the time that the connection gives it.
+#[must_use]
+pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some("55P03")
+}
+
 /// Whether another process created the database at the same moment.
 fn lost_race(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);

@@ -7,7 +7,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use uuid::Uuid;
 
 use super::redis::RedisSink;
-use super::round::{KEYS, evaluate, now};
+use super::round::{last_of_full, next_entries};
 use super::{PublishError, REST_LIMIT, set_session_schema};
 use crate::config::Connections;
 use crate::database;
@@ -43,18 +43,12 @@ pub async fn publish_ahead(
         loop {
             let started = Instant::now();
             let mut snapshot = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-            let keys: Vec<String> = sqlx::query_scalar(view.all_keys)
-                .bind(&after)
-                .bind(i64::try_from(KEYS).unwrap_or(i64::MAX))
-                .fetch_all(&mut *snapshot)
-                .await?;
-            let now = now(&mut snapshot, generation).await?;
-            let entries = evaluate(&mut snapshot, view, &keys, now).await?;
+            let entries = next_entries(&mut snapshot, generation, view, &after).await?;
             snapshot.commit().await?;
             redis.write_ahead(view, promotion, &entries).await?;
-            written += keys.len() as u64;
+            written += entries.len() as u64;
             on_progress(written);
-            let Some(last) = keys.last().filter(|_| keys.len() == KEYS) else { break };
+            let Some(last) = last_of_full(&entries) else { break };
             last.clone_into(&mut after);
             // The live generation has the processor for as long as this took.
             tokio::time::sleep(started.elapsed().min(REST_LIMIT)).await;

@@ -12,7 +12,7 @@ use crate::store::{Generation, watermark};
 /// At most this many marks are taken in a round. Under load most repeat a key that is evaluated once.
 const MARKS: i64 = 200_000;
 /// Keys evaluated and written together.
-pub(super) const KEYS: usize = 200;
+const KEYS: usize = 200;
 
 impl Publisher {
     /// Works off dirty marks. Gives how many.
@@ -63,22 +63,37 @@ impl Publisher {
         let Some((view, after)) = self.sweeps.next() else { return Ok(0) };
         let generation = self.live.generation.clone();
         let mut transaction = self.connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
-        let keys: Vec<String> = sqlx::query_scalar(view.all_keys)
-            .bind(after.as_deref().unwrap_or_default())
-            .bind(i64::try_from(KEYS).unwrap_or(i64::MAX))
-            .fetch_all(&mut *transaction)
-            .await?;
-        let now = now(&mut transaction, &generation).await?;
-        let entries = evaluate(&mut transaction, view, &keys, now).await?;
+        let entries = next_entries(&mut transaction, &generation, view, after.as_deref().unwrap_or_default()).await?;
         self.version.number += 1;
         write(self.redis.as_ref(), self.search.as_ref(), view, self.version, &entries).await?;
-        let to = if keys.len() < KEYS { None } else { keys.last().cloned() };
+        let to = last_of_full(&entries).map(str::to_owned);
         self.sweeps.went_on(view, after.as_ref(), to);
         self.sweeps.remember(&mut transaction).await?;
         transaction.commit().await?;
-        self.context.metrics.published_entries_total.with_label_values(&[view.name]).inc_by(keys.len() as u64);
-        Ok(keys.len().max(1))
+        self.context.metrics.published_entries_total.with_label_values(&[view.name]).inc_by(entries.len() as u64);
+        Ok(entries.len().max(1))
     }
+}
+
+/// The next of all a view's keys, with their values.
+pub(super) async fn next_entries(
+    connection: &mut PgConnection,
+    generation: &Generation,
+    view: &View,
+    after: &str,
+) -> Result<Vec<Entry>, sqlx::Error> {
+    let keys: Vec<String> = sqlx::query_scalar(view.all_keys)
+        .bind(after)
+        .bind(i64::try_from(KEYS).unwrap_or(i64::MAX))
+        .fetch_all(&mut *connection)
+        .await?;
+    let now = now(connection, generation).await?;
+    evaluate(connection, view, &keys, now).await
+}
+
+/// The key after which there may be more.
+pub(super) fn last_of_full(entries: &[Entry]) -> Option<&str> {
+    entries.get(KEYS - 1).map(|entry| entry.key.as_str())
 }
 
 /// The watermark as views see it; none before the first event.
