@@ -7,7 +7,7 @@ use std::ops::Deref;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A value that breaks its type's rule. The message names the rule and what was found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -106,7 +106,7 @@ shop_id! {
 }
 
 /// UTF-8 text of at most `MAX` characters, without NUL (Postgres stores none).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Text<const MAX: usize>(String);
 
@@ -254,15 +254,46 @@ impl JsonSchema for Quantity {
     }
 }
 
-/// A vector of `f32`, written as base64 of its little-endian bytes.
+/// A vector of [`Vector::DIMENSIONS`] finite `f32`s, written as base64 of their little-endian bytes.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Vector(pub Vec<f32>);
+pub struct Vector(Vec<f32>);
+
+impl Vector {
+    /// How many numbers every vector of the pipeline has: the tables' and indexes' are of one width.
+    pub const DIMENSIONS: usize = 384;
+
+    /// Checks and wraps a vector.
+    ///
+    /// # Errors
+    /// When it has another number of dimensions, or holds a number that is not finite.
+    pub fn new(values: Vec<f32>) -> Result<Self, InvalidValue> {
+        if values.len() != Self::DIMENSIONS {
+            let (expected, found) = (Self::DIMENSIONS, values.len());
+            return Err(InvalidValue::new(format!("a vector must have {expected} dimensions, this one has {found}")));
+        }
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(InvalidValue::new("a vector must hold finite numbers only"));
+        }
+        Ok(Self(values))
+    }
+
+    /// A vector of length 1 along the first dimension, for examples.
+    pub(crate) fn example() -> Self {
+        let mut values = vec![0.0; Self::DIMENSIONS];
+        values[0] = 1.0;
+        Self(values)
+    }
+}
+
+impl Deref for Vector {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.0
+    }
+}
 
 impl Serialize for Vector {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.0.iter().any(|value| !value.is_finite()) {
-            return Err(ser::Error::custom("a vector must hold finite numbers only"));
-        }
         let bytes: Vec<u8> = self.0.iter().flat_map(|value| value.to_le_bytes()).collect();
         serializer.serialize_str(&STANDARD.encode(bytes))
     }
@@ -279,11 +310,7 @@ impl<'de> Deserialize<'de> for Vector {
                 bytes.len()
             )));
         }
-        let values: Vec<f32> = values.iter().copied().map(f32::from_le_bytes).collect();
-        if values.iter().any(|value| !value.is_finite()) {
-            return Err(de::Error::custom("a vector must hold finite numbers only"));
-        }
-        Ok(Self(values))
+        Self::new(values.iter().copied().map(f32::from_le_bytes).collect()).map_err(de::Error::custom)
     }
 }
 
@@ -292,6 +319,7 @@ impl JsonSchema for Vector {
         "Vector".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "contentEncoding": "base64", "pattern": "^[A-Za-z0-9+/]*={0,2}$" })
+        // 384 times 4 bytes are a multiple of three: no padding.
+        json_schema!({ "type": "string", "contentEncoding": "base64", "pattern": "^[A-Za-z0-9+/]{2048}$" })
     }
 }

@@ -118,6 +118,9 @@ pub struct MessageCreated {
     /// The message this one answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_reply_to: Option<Uuid>,
+    /// The recommendation it speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recommendation_id: Option<Uuid>,
     /// The products it names, in their order.
     #[schemars(length(max = 200))]
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "list::<_, _, 0, 200>")]
@@ -142,6 +145,7 @@ impl Payload for MessageCreated {
             role: Role::User,
             content: example_value!(Text::new("빨간색 도시락 가방 추천해줘, 3파운드 이하로, 플라스틱 말고")),
             in_reply_to: None,
+            recommendation_id: None,
             product_ids: Vec::new(),
             written_by: None,
         }

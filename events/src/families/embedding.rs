@@ -37,7 +37,7 @@ impl Payload for ProductEmbedded {
             product_id: example_value!(ProductId::new("20725")),
             model: example_value!(Text::new("all-MiniLM-L6-v2")),
             text_hash: example_value!(Text::new(EXAMPLE_HASH)),
-            vector: Vector(vec![0.6, 0.8]),
+            vector: Vector::example(),
         }
     }
 }
@@ -74,7 +74,7 @@ impl Payload for MessageEmbedded {
             member_id: example_value!(MemberId::new("13085")),
             model: example_value!(Text::new("all-MiniLM-L6-v2")),
             text_hash: example_value!(Text::new(EXAMPLE_HASH)),
-            vector: Vector(vec![0.6, 0.8]),
+            vector: Vector::example(),
         }
     }
 }

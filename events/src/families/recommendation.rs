@@ -51,10 +51,35 @@ pub struct RecommendedProduct {
     pub sub_scores: SubScores,
     /// Why, for a shopper to read.
     pub reason: Text<512>,
-    /// The events the sub-scores come from.
+    /// The events that the sub-scores come from.
     #[schemars(length(max = 100))]
     #[serde(default, deserialize_with = "list::<_, _, 0, 100>")]
-    pub caused_by: Vec<Text<128>>,
+    pub caused_by: Vec<Cause>,
+}
+
+/// A part of a hybrid score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SubScore {
+    /// See [`SubScores::content`].
+    Content,
+    /// See [`SubScores::collaborative`].
+    Collaborative,
+    /// See [`SubScores::intent`].
+    Intent,
+}
+
+/// An event that a sub-score comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cause {
+    /// Which sub-score.
+    pub sub_score: SubScore,
+    /// The event's id.
+    pub event_id: Text<128>,
+    /// The product that event was about, when it was another one, such as one that was bought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product_id: Option<ProductId>,
 }
 
 /// How far a topic's partition had been folded.
@@ -120,7 +145,11 @@ impl Payload for RecommendationGenerated {
                 score: 0.86,
                 sub_scores: SubScores { content: 0.8, collaborative: 0.7, intent: 1.0 },
                 reason: example_value!(Text::new("red, under 3 pounds, often bought with your lunch box")),
-                caused_by: Vec::new(),
+                caused_by: vec![Cause {
+                    sub_score: SubScore::Collaborative,
+                    event_id: example_value!(Text::new("order-489434")),
+                    product_id: Some(example_value!(ProductId::new("22386"))),
+                }],
             }],
             weights: SubScores { content: 0.3, collaborative: 0.3, intent: 0.4 },
             generation: Uuid::from_u128(0x0193_9d2e_0000_7a10_8000_0000_0000_0004),
