@@ -6,8 +6,9 @@ use gateway::dispatcher::DispatcherArgs;
 use query::QueryArgs;
 use runtime::config::Connections;
 use runtime::fold::Processor;
-use runtime::process::{self, ProcessorArgs};
+use runtime::process::{self, Hosted, ProcessorArgs};
 use runtime::shutdown::Shutdown;
+use runtime::telemetry::Telemetry;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -102,7 +103,8 @@ pub async fn run(command: Command, connections: Connections) -> anyhow::Result<(
     let shutdown = Shutdown::on_signals()?;
     match command {
         Command::Processor(processor, args) => {
-            return Ok(process::run(processor, connections, args, shutdown).await?);
+            let hosted = Hosted { processor, reactors: Vec::new() };
+            return Ok(process::run(hosted, connections, args, Telemetry::new()?, shutdown).await?);
         }
         Command::Service(Service::Gateway(args)) => {
             shutdown.spawn("gateway", gateway::run(args, connections, shutdown.token()));

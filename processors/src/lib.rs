@@ -3,14 +3,16 @@
 use std::process::ExitCode;
 
 use runtime::fold::Processor;
-use runtime::process::{self, ProcessorArgs};
+use runtime::process::{self, Hosted, ProcessorArgs};
 use runtime::program;
+use runtime::telemetry::Telemetry;
 
 /// The `main` of a processor's binary.
 #[must_use]
 pub fn main(processor: &'static Processor) -> ExitCode {
     program::main(processor.name, about(processor), async |args: ProcessorArgs, connections, shutdown| {
-        process::run(processor, connections, args, shutdown).await
+        let hosted = Hosted { processor, reactors: Vec::new() };
+        process::run(hosted, connections, args, Telemetry::new()?, shutdown).await
     })
 }
 

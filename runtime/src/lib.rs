@@ -16,6 +16,7 @@ pub mod problem;
 pub mod process;
 pub mod program;
 pub mod publisher;
+pub mod reactor;
 pub mod read;
 mod refusal;
 pub mod replay;

@@ -16,31 +16,32 @@ use tracing::{debug, warn};
 use crate::config::Connections;
 use crate::source::{Source, SourceOptions};
 use crate::telemetry::causes;
-use crate::worker::{Context, Worker};
 
 /// A member whose id is in the group for longer than a session, with all that a broker's start adds, is alive.
 const ALIVE_AFTER: Duration = Duration::from_secs(20);
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Folds until it is asked to stop.
+/// Works on what a source reads until it is asked to stop.
 ///
 /// # Errors
 /// When the consumer cannot go on, such as when another process has taken its place in the group.
-pub(crate) async fn work(
-    context: Context,
+pub(crate) async fn keep<Working>(
     connections: Connections,
     options: SourceOptions,
     stop: CancellationToken,
-) -> KafkaResult<()> {
+    work: impl Fn(Source) -> Working + Send,
+) -> KafkaResult<()>
+where
+    Working: Future<Output = KafkaResult<()>> + Send,
+{
     loop {
-        let source = Source::open(&connections, context.processor, options.clone())?;
-        let outcome = Worker::new(context.clone(), source, stop.clone()).run().await;
+        let outcome = work(Source::open(&connections, options.clone())?).await;
         let (Err(error), Some(instance)) = (&outcome, &options.instance) else { return outcome };
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::FencedInstanceId) {
             return outcome;
         }
-        let group = connections.namespace.group(context.processor.name);
+        let group = connections.namespace.group(&options.group);
         warn!(group, instance, "fenced: looking whether another process has this name");
         match stop.run_until_cancelled(is_taken(&connections, &group, instance)).await {
             Some(Ok(false)) => warn!(group, instance, "no other process has this name: joining again"),

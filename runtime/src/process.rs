@@ -17,12 +17,13 @@ use crate::dead_letter::{DeadLetters, discarded};
 use crate::fold::{Processor, Shop};
 use crate::membership;
 use crate::publisher::{self, PublisherContext, Stores};
+use crate::reactor::{self, Folded, Moments, Outputs, Reactor, ReactorContext, ReactorMetrics};
 use crate::retry::Backoff;
 use crate::shutdown::{Shutdown, ShutdownError};
-use crate::source::SourceOptions;
+use crate::source::{SourceOptions, WithoutOffset};
 use crate::store::{GenerationError, Live, Partition, Statements, live, open_live};
 use crate::telemetry::{AdminServer, BindError, CheckHandle, MetricsError, Telemetry, causes};
-use crate::worker;
+use crate::worker::{self, Worker};
 
 /// How a processor runs.
 #[derive(Args, Clone, Debug)]
@@ -62,17 +63,25 @@ pub enum ProcessError {
     Shutdown(#[from] ShutdownError),
 }
 
+/// A processor and what it hosts.
+pub struct Hosted {
+    /// What is folded.
+    pub processor: &'static Processor,
+    /// What reacts to it.
+    pub reactors: Vec<Arc<dyn Reactor>>,
+}
+
 /// Runs a processor until it is asked to stop.
 ///
 /// # Errors
 /// When it cannot begin, or a task of it fails. Servers that are away are waited for.
 pub async fn run(
-    processor: &'static Processor,
+    Hosted { processor, reactors }: Hosted,
     connections: Connections,
     args: ProcessorArgs,
+    telemetry: Telemetry,
     shutdown: Shutdown,
 ) -> Result<(), ProcessError> {
-    let telemetry = Telemetry::new()?;
     let admin = AdminServer::bind(args.admin_port).await?;
     info!(processor = processor.name, admin = %admin.address(), "starting");
     let stopping = shutdown.token();
@@ -81,7 +90,7 @@ pub async fn run(
     let shop = Shop { time_zone: connections.time_zone };
     let check = |server: &str| telemetry.readiness.check(server);
     let kafka_check = check("kafka");
-    let pool = database::pool(&connections, processor.name, u32::from(args.instances) + 3)?;
+    let pool = database::pool(&connections, processor.name, connections_of(&args, &reactors))?;
     let metrics = telemetry.metrics.processor(processor.name)?;
     let postgres_check = check("postgres");
     let opening = Opening { connections: connections.clone(), pool: pool.clone(), processor, shop: shop.clone() };
@@ -99,6 +108,7 @@ pub async fn run(
     let watching = opening.watch(announce, Arc::clone(&doubt), postgres_check.clone(), stopping.clone());
     shutdown.spawn("generation", watching);
 
+    let folded = Arc::new(Folded::default());
     let context = worker::Context {
         processor,
         shop,
@@ -107,18 +117,44 @@ pub async fn run(
         pool: pool.clone(),
         statements: Arc::new(Statements::new(processor.tables())),
         dead_letters: DeadLetters::new(&connections, processor.name, check("dead-letters"))?,
+        folded: Arc::clone(&folded),
         metrics: metrics.clone(),
         check: postgres_check,
     };
     for number in 0..args.instances {
         let options = SourceOptions {
+            group: processor.name.to_owned(),
+            topics: processor.topics(),
+            without_offset: WithoutOffset::Fail,
             instance: args.instance.as_ref().map(|name| format!("{name}-{number}")),
             discarded: Arc::clone(&discarded),
-            metrics: metrics.clone(),
+            lag: metrics.lag_events.clone(),
             check: kafka_check.clone(),
         };
-        let working = membership::work(context.clone(), connections.clone(), options, stopping.clone());
+        let (context, until) = (context.clone(), stopping.clone());
+        let fold = move |source| Worker::new(context.clone(), source, until.clone()).run();
+        let working = membership::keep(connections.clone(), options, stopping.clone(), fold);
         shutdown.spawn(format!("worker {number}"), working);
+    }
+    let moments = Moments { pool: pool.clone(), live: live.clone(), folded };
+    for reactor in reactors {
+        let spec = reactor.spec();
+        let name = spec.full_name();
+        let metrics = ReactorMetrics::register(&telemetry.metrics, &[("reactor", &name)])?;
+        let options = SourceOptions {
+            group: name.clone(),
+            topics: spec.reads.to_vec(),
+            without_offset: WithoutOffset::Earliest,
+            instance: args.instance.clone(),
+            discarded: Arc::clone(&discarded),
+            lag: metrics.reactor_lag_events.clone(),
+            check: kafka_check.clone(),
+        };
+        let outputs = Outputs::new(&connections, &name, metrics.clone(), check(&name))?;
+        let context = ReactorContext { reactor, moments: moments.clone(), outputs, metrics, check: check(&name) };
+        let until = stopping.clone();
+        let react = move |source| reactor::work(context.clone(), source, until.clone());
+        shutdown.spawn(name, membership::keep(connections.clone(), options, stopping.clone(), react));
     }
     let covering = coverage::watch(connections.clone(), processor, stopping.clone());
     shutdown.spawn("coverage", async move {
@@ -143,6 +179,12 @@ pub async fn run(
     // A pool that waits for a server which is away must not hold up the end.
     let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
     Ok(())
+}
+
+/// A connection for each worker, some for what watches and publishes, and some for each reactor to read with.
+fn connections_of(args: &ProcessorArgs, reactors: &[Arc<dyn Reactor>]) -> u32 {
+    let reading = reactors.iter().map(|reactor| reactor.spec().parallel.min(8));
+    u32::from(args.instances) + 3 + u32::try_from(reading.sum::<usize>()).unwrap_or(8)
 }
 
 /// What somebody has discarded of the processor's dead letters. Waits for Kafka as long as it takes.

@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 
 use crate::dead_letter::DeadLetters;
 use crate::fold::{Processor, Shop};
+use crate::reactor::Folded;
 use crate::refusal::{is_refusal, refuse};
 use crate::retry::Backoff;
 use crate::source::{Command, Input, Record, Source};
@@ -44,6 +45,8 @@ pub struct Context {
     pub statements: Arc<Statements>,
     /// Where refused records go.
     pub dead_letters: DeadLetters,
+    /// How far these tables are: what reactors wait for.
+    pub folded: Arc<Folded>,
     /// What is counted.
     pub metrics: ProcessorMetrics,
     /// Postgres' readiness.
@@ -304,6 +307,7 @@ impl Worker {
             };
             counter.with_label_values(&[record.partition.topic.name()]).inc();
         }
+        self.context.folded.advance(self.owned.iter().map(|(partition, owned)| (*partition, owned.next_offset)));
         metrics.duplicates_skipped_total.inc_by((events - new_events.min(events)) as u64);
         metrics.batch_events.observe(f64::from(u32::try_from(records.len()).unwrap_or(u32::MAX)));
         metrics.batch_seconds.observe(started.elapsed().as_secs_f64());

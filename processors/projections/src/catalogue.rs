@@ -19,6 +19,7 @@ runtime::table! {
             currency: Option<&'a str>,
             stock: Option<i64>,
             further: String,
+            facets: String,
         }
         last Sale "sale" { retired: bool }
     }
@@ -59,6 +60,7 @@ fn fold(event: &Event, _: &Shop, deltas: &mut Deltas) {
                 currency: product.price.as_ref().map(|price| price.currency.as_str()),
                 stock: product.stock.map(i64::from),
                 further: serde_json::to_string(&product.attributes).unwrap_or_default(),
+                facets: "{}".to_owned(),
             };
             deltas.put(key, attributes);
             deltas.put(key, Sale { retired: false });
@@ -104,13 +106,14 @@ mod tests {
             ..named("램프")
         };
         let alone = given(&PROJECTION, [older.clone().into()]);
-        let values = r#"category="light" price_minor=9900 currency="KRW" stock=3 further="{\"color\":\"red\"}""#;
+        let values =
+            r#"category="light" price_minor=9900 currency="KRW" stock=3 further="{\"color\":\"red\"}" facets="{}""#;
         assert_eq!(alone.rows("product"), [format!("lamp: title=\"램프\" {values} retired=false")]);
 
         let newest = "2011-03-02T00:00:00Z";
         for facts in [[older.clone().into(), at(newest, named("Lamp"))], [at(newest, named("Lamp")), older.into()]] {
             let folded = given(&PROJECTION, facts);
-            assert_eq!(folded.rows("product"), [r#"lamp: title="Lamp" further="{}" retired=false"#]);
+            assert_eq!(folded.rows("product"), [r#"lamp: title="Lamp" further="{}" facets="{}" retired=false"#]);
         }
     }
 
@@ -118,11 +121,11 @@ mod tests {
     fn a_retired_product_keeps_its_description_and_a_later_upsert_brings_it_back() {
         let sold_out = at("2011-03-02T00:00:00Z", retired());
         let folded = given(&PROJECTION, [sold_out, named("Lamp").into()]);
-        assert_eq!(folded.rows("product"), [r#"lamp: title="Lamp" further="{}" retired=true"#]);
+        assert_eq!(folded.rows("product"), [r#"lamp: title="Lamp" further="{}" facets="{}" retired=true"#]);
 
         let back = at("2011-03-03T00:00:00Z", named("Lamp"));
         let folded = given(&PROJECTION, [back, at("2011-03-02T00:00:00Z", retired())]);
-        assert_eq!(folded.rows("product"), [r#"lamp: title="Lamp" further="{}" retired=false"#]);
+        assert_eq!(folded.rows("product"), [r#"lamp: title="Lamp" further="{}" facets="{}" retired=false"#]);
     }
 
     #[test]

@@ -22,10 +22,11 @@ runtime::table! {
 
 runtime::table! {
     /// What a member did with a product
-    pub MemberProducts "member_product" {
+    pub MemberProducts "member_product" index [product_id] {
         key MemberProduct<'a> { member_id: &'a str, product_id: &'a str }
         add Acts "acts" { orders: i64, units: i64, views: i64, carts: i64, wishes: i64, clicks: i64 }
         max Recency "recency" { newest: DateTime<Utc> }
+        last Trace<'a> "trace" { act: &'static str, event_id: &'a str }
     }
 }
 
@@ -63,10 +64,11 @@ const NOTHING: Acts = Acts { orders: 0, units: 0, views: 0, carts: 0, wishes: 0,
 
 fn fold(event: &Event, _: &Shop, deltas: &mut Deltas) {
     let newest = event.envelope.time;
-    let mut act = |member_id: &MemberId, product_id: &ProductId, acts: Acts| {
+    let mut act = |act: &'static str, member_id: &MemberId, product_id: &ProductId, acts: Acts| {
         let key = MemberProduct { member_id, product_id };
         deltas.put(key, acts);
         deltas.put(key, Recency { newest });
+        deltas.put(key, Trace { act, event_id: &event.envelope.id });
     };
     let member_id = match &event.data {
         Data::OrderCompleted(order) => {
@@ -75,25 +77,25 @@ fn fold(event: &Event, _: &Shop, deltas: &mut Deltas) {
             for item in &order.items {
                 // A product on two lines of an order was ordered once.
                 let orders = i64::from(products.insert(&item.product_id));
-                act(member_id, &item.product_id, Acts { orders, units: item.quantity.units(), ..NOTHING });
+                act("bought", member_id, &item.product_id, Acts { orders, units: item.quantity.units(), ..NOTHING });
             }
             member_id
         }
         Data::ProductViewed(seen) => {
             let Some(member_id) = &seen.member_id else { return };
-            act(member_id, &seen.product_id, Acts { views: 1, ..NOTHING });
+            act("viewed", member_id, &seen.product_id, Acts { views: 1, ..NOTHING });
             member_id
         }
         Data::CartItemAdded(cart) => {
-            act(&cart.member_id, &cart.product_id, Acts { carts: 1, ..NOTHING });
+            act("put in the cart", &cart.member_id, &cart.product_id, Acts { carts: 1, ..NOTHING });
             &cart.member_id
         }
         Data::WishlistItemAdded(wish) => {
-            act(&wish.member_id, &wish.product_id, Acts { wishes: 1, ..NOTHING });
+            act("wished for", &wish.member_id, &wish.product_id, Acts { wishes: 1, ..NOTHING });
             &wish.member_id
         }
         Data::RecommendationClicked(click) => {
-            act(&click.member_id, &click.product_id, Acts { clicks: 1, ..NOTHING });
+            act("clicked", &click.member_id, &click.product_id, Acts { clicks: 1, ..NOTHING });
             &click.member_id
         }
         _ => return,
@@ -128,8 +130,13 @@ mod tests {
         assert_eq!(
             folded.rows("member_product"),
             [
-                format!("kim cup: orders=1 units=1 views=0 carts=0 wishes=0 clicks=0 {newest}"),
-                format!("kim lamp: orders=1 units=2 views=1 carts=1 wishes=1 clicks=1 {newest}"),
+                format!(
+                    "kim cup: orders=1 units=1 views=0 carts=0 wishes=0 clicks=0 {newest} act=\"bought\" event_id=\"1\""
+                ),
+                // At one time, the greatest hash is the newest.
+                format!(
+                    "kim lamp: orders=1 units=2 views=1 carts=1 wishes=1 clicks=1 {newest} act=\"viewed\" event_id=\"2\""
+                ),
             ]
         );
     }
@@ -138,7 +145,8 @@ mod tests {
     fn a_product_on_two_lines_was_ordered_once() {
         let folded = given(&PROJECTION, [order(Some("kim"), &[("lamp", 2, 500), ("lamp", 3, 750)]).into()]);
         let acts = "orders=1 units=5 views=0 carts=0 wishes=0 clicks=0";
-        assert_eq!(folded.rows("member_product"), [format!("kim lamp: {acts} newest=2011-03-01T03:00:00+00:00")]);
+        let last = "newest=2011-03-01T03:00:00+00:00 act=\"bought\" event_id=\"1\"";
+        assert_eq!(folded.rows("member_product"), [format!("kim lamp: {acts} {last}")]);
     }
 
     #[test]

@@ -2,28 +2,39 @@
 
 pub mod catalogue;
 pub mod co_purchase;
+pub mod conversation;
 pub mod history;
 pub mod popularity;
+pub mod preferences;
 pub mod purchases;
 pub mod sales;
 #[cfg(test)]
 mod testing;
+pub mod vectors;
 
 use runtime::fold::Processor;
 
 /// Similar products, popular and trending ones, and what members bought and looked at.
 pub static RECOMMENDATION: Processor = Processor {
     name: "recommendation",
-    description: "similar, popular and trending products, and members' histories",
-    fold_version: 1,
-    projections: &[&catalogue::PROJECTION, &history::PROJECTION, &popularity::PROJECTION, &co_purchase::PROJECTION],
+    description: "similar, popular and trending products, members' histories and preferences, and what was recommended",
+    fold_version: 2,
+    projections: &[
+        &catalogue::PROJECTION,
+        &vectors::PROJECTION,
+        &preferences::PROJECTION,
+        &conversation::RECOMMENDED,
+        &history::PROJECTION,
+        &popularity::PROJECTION,
+        &co_purchase::PROJECTION,
+    ],
 };
 
 /// Sales by day and category, and how members buy.
 pub static ANALYTICS: Processor = Processor {
     name: "analytics",
     description: "sales by day and category, and members' purchase patterns",
-    fold_version: 1,
+    fold_version: 2,
     projections: &[&catalogue::PROJECTION, &purchases::PROJECTION, &sales::PROJECTION],
 };
 
@@ -31,12 +42,37 @@ pub static ANALYTICS: Processor = Processor {
 pub static ES_SYNC: Processor = Processor {
     name: "es-sync",
     description: "the catalogue's documents in Elasticsearch",
-    fold_version: 1,
+    fold_version: 2,
     projections: &[&catalogue::DOCUMENTS],
 };
 
+/// What members say and like.
+pub static PREFERENCE_ANALYSIS: Processor = Processor {
+    name: "preference-analysis",
+    description: "conversations and members' preferences",
+    fold_version: 1,
+    projections: &[&catalogue::PROJECTION, &conversation::PROJECTION, &preferences::PROJECTION, &history::PROJECTION],
+};
+
+/// Products' vectors.
+pub static EMBEDDER: Processor = Processor {
+    name: "embedder",
+    description: "products' vectors",
+    fold_version: 1,
+    projections: &[&vectors::EMBEDDED],
+};
+
+/// Conversations, as they are answered and shown.
+pub static ASSISTANT: Processor = Processor {
+    name: "assistant",
+    description: "conversations: what was said, understood, recommended and answered",
+    fold_version: 1,
+    projections: &[&conversation::PROJECTION],
+};
+
 /// Every processor: the command line, the topology check, the tests and the benchmarks all go by this list.
-pub static PROCESSORS: &[&Processor] = &[&RECOMMENDATION, &ANALYTICS, &ES_SYNC];
+pub static PROCESSORS: &[&Processor] =
+    &[&RECOMMENDATION, &ANALYTICS, &ES_SYNC, &PREFERENCE_ANALYSIS, &EMBEDDER, &ASSISTANT];
 
 /// The processor of that name.
 #[must_use]

@@ -133,6 +133,7 @@ impl Folded {
             Cell::Day(day) => day.to_string(),
             Cell::Time(time) => time.to_rfc3339(),
             Cell::Id(id) => self.id(*id),
+            Cell::Vector(bits) => format!("[{}…]", f32::from_bits(bits[0])),
         }
     }
 
@@ -150,5 +151,6 @@ fn type_of(cell: &Cell) -> Option<ColumnType> {
         Cell::Day(_) => Some(ColumnType::Day),
         Cell::Time(_) => Some(ColumnType::Time),
         Cell::Id(_) => Some(ColumnType::Id),
+        Cell::Vector(_) => Some(ColumnType::Vector),
     }
 }

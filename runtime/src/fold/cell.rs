@@ -1,6 +1,7 @@
 //! One value of one column, and how key columns become bytes.
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
+use events::Vector;
 use uuid::Uuid;
 
 /// The type of a column.
@@ -18,6 +19,8 @@ pub enum ColumnType {
     Time,
     /// `uuid`
     Id,
+    /// `vector`, of [`Vector::DIMENSIONS`] numbers; never a key
+    Vector,
 }
 
 impl ColumnType {
@@ -31,6 +34,7 @@ impl ColumnType {
             ColumnType::Day => "date",
             ColumnType::Time => "timestamptz",
             ColumnType::Id => "uuid",
+            ColumnType::Vector => "vector(384)",
         }
     }
 }
@@ -53,6 +57,8 @@ pub enum Cell {
     Time(DateTime<Utc>),
     /// An id, or the hash of an event.
     Id(u128),
+    /// The bits of a vector's numbers: cells are compared, and numbers are not always equal to themselves.
+    Vector(Box<[u32]>),
 }
 
 /// A Rust type that a column holds.
@@ -91,6 +97,7 @@ column_values! {
     DateTime<Utc> => Time, |time| Cell::Time(time);
     u128 => Id, |id| Cell::Id(id);
     Uuid => Id, |id| Cell::Id(id.as_u128());
+    &Vector => Vector, |vector| Cell::Vector(vector.iter().map(|number| number.to_bits()).collect());
 }
 
 impl<T: ColumnValue> ColumnValue for Option<T> {
@@ -167,6 +174,7 @@ pub fn decode_key(types: impl IntoIterator<Item = ColumnType>, bytes: &[u8]) -> 
 
 fn decode_value(column_type: ColumnType, bytes: &[u8]) -> Option<(KeyValue<'_>, &[u8])> {
     match column_type {
+        ColumnType::Vector => None,
         ColumnType::Text => {
             let end = bytes.iter().position(|byte| *byte == 0)?;
             Some((KeyValue::Text(std::str::from_utf8(&bytes[..end]).ok()?), &bytes[end + 1..]))

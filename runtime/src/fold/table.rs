@@ -68,6 +68,8 @@ pub struct Table {
     pub groups: &'static [Group],
     /// Columns with an index of their own.
     pub indexes: &'static [&'static str],
+    /// Columns of vectors with an index that finds the nearest by cosine, approximately.
+    pub nearest: &'static [&'static str],
 }
 
 impl Table {
@@ -130,7 +132,7 @@ pub trait GroupOf {
 macro_rules! table {
     (
         $(#[doc = $description:literal])+
-        pub $marker:ident $table_name:literal $(index [$($index:ident),+])? {
+        pub $marker:ident $table_name:literal $(index [$($index:ident),+])? $(nearest [$($nearest:ident),+])? {
             key $key:ident $(<$key_lifetime:lifetime>)? { $($key_column:ident: $key_type:ty),+ $(,)? }
             $($merge:ident $group:ident $(<$group_lifetime:lifetime>)? $group_name:literal { $($column:ident: $type:ty),+ $(,)? })*
         }
@@ -150,6 +152,7 @@ macro_rules! table {
                     columns: <$group as $crate::fold::GroupOf>::COLUMNS,
                 }),*],
                 indexes: &[$($(stringify!($index)),+)?],
+                nearest: &[$($(stringify!($nearest)),+)?],
             };
         }
 

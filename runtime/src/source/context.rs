@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use prometheus::IntGaugeVec;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -17,7 +18,7 @@ use crate::config::Connections;
 use crate::kafka::QuietContext;
 use crate::namespace::Namespace;
 use crate::store::Partition;
-use crate::telemetry::{CheckHandle, ProcessorMetrics};
+use crate::telemetry::CheckHandle;
 
 /// A rebalance, for whose answer the group waits.
 pub(super) struct Rebalance {
@@ -38,7 +39,7 @@ pub(super) struct Context {
     pub(super) stopping: Arc<AtomicBool>,
     pub(super) namespace: Namespace,
     pub(super) discarded: Arc<HashSet<(Partition, i64)>>,
-    pub(super) metrics: ProcessorMetrics,
+    pub(super) lag: IntGaugeVec,
     check: CheckHandle,
     folded: Mutex<BTreeMap<Partition, i64>>,
 }
@@ -50,7 +51,7 @@ impl Context {
             stopping,
             namespace: connections.namespace.clone(),
             discarded: options.discarded,
-            metrics: options.metrics,
+            lag: options.lag,
             check: options.check,
             folded: Mutex::default(),
         }
@@ -90,8 +91,7 @@ impl ClientContext for Context {
                 .and_then(|topic| topic.partitions.get(&partition.number))
                 .map_or(-1, |statistics| statistics.hi_offset);
             if high >= 0 {
-                self.metrics
-                    .lag_events
+                self.lag
                     .with_label_values(&[partition.topic.name(), &partition.number.to_string()])
                     .set((high - next_offset).max(0));
             }

@@ -12,7 +12,8 @@ use std::sync::mpsc as thread_channel;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use events::Event;
+use events::{Event, Topic};
+use prometheus::IntGaugeVec;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
 use tokio::sync::{mpsc, oneshot};
@@ -22,9 +23,8 @@ use self::context::Context;
 pub(crate) use self::decode::{decode, event_of};
 use self::poller::Poller;
 use crate::config::Connections;
-use crate::fold::Processor;
 use crate::store::{Checkpoint, Partition};
-use crate::telemetry::{CheckHandle, ProcessorMetrics};
+use crate::telemetry::CheckHandle;
 
 /// How long leaving the group may take.
 const LEAVE_LIMIT: Duration = Duration::from_secs(4);
@@ -51,6 +51,8 @@ pub enum Input {
 pub enum Command {
     /// Read these assigned partitions from their checkpoints.
     Start(Vec<Checkpoint>),
+    /// Read these assigned partitions from the group's committed offsets, or from the beginning where it has none.
+    StartAtCommitted(Vec<Partition>),
     /// Read these retained partitions from their checkpoints.
     Reread(Vec<Checkpoint>),
     /// These partitions may go to others.
@@ -110,33 +112,52 @@ pub struct Source {
     ended: oneshot::Receiver<()>,
 }
 
+/// Who begins where the group has no place yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithoutOffset {
+    /// Nobody: every place is given by a checkpoint, and one that Kafka does not have is an error.
+    Fail,
+    /// The beginning of the log.
+    Earliest,
+}
+
 /// What a source reads as.
 #[derive(Clone, Debug)]
 pub struct SourceOptions {
+    /// The group, without a namespace.
+    pub group: String,
+    /// What it reads.
+    pub topics: Vec<Topic>,
+    /// What becomes of a place that is not there.
+    pub without_offset: WithoutOffset,
     /// Static membership: unique in the group. None for a member that leaves when it stops.
     pub instance: Option<String>,
     /// Positions whose dead letters somebody has discarded.
     pub discarded: Arc<HashSet<(Partition, i64)>>,
-    /// Of the process's metrics.
-    pub metrics: ProcessorMetrics,
+    /// How far the group is behind, by topic and partition.
+    pub lag: IntGaugeVec,
     /// Kafka's readiness.
     pub check: CheckHandle,
 }
 
 impl Source {
-    /// Joins the processor's group and begins to poll.
+    /// Joins the group and begins to poll.
     ///
     /// # Errors
     /// When the configuration is refused.
-    pub fn open(connections: &Connections, processor: &Processor, options: SourceOptions) -> KafkaResult<Source> {
-        let group = connections.namespace.group(processor.name);
+    pub fn open(connections: &Connections, options: SourceOptions) -> KafkaResult<Source> {
+        let group = connections.namespace.group(&options.group);
+        let reset = match options.without_offset {
+            WithoutOffset::Fail => "error",
+            WithoutOffset::Earliest => "earliest",
+        };
         let mut config = connections.kafka_client(&group);
         config
             .set("group.id", &group)
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error")
+            .set("auto.offset.reset", reset)
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "2000")
             .set("max.poll.interval.ms", "60000")
@@ -152,10 +173,9 @@ impl Source {
             config.set("group.instance.id", format!("{group}-{instance}"));
         }
         let stopping = Arc::new(AtomicBool::new(false));
+        let topics: Vec<String> = options.topics.iter().map(|topic| connections.namespace.topic(*topic)).collect();
         let context = Context::new(connections, options, Arc::clone(&stopping));
         let consumer: BaseConsumer<Context> = config.create_with_context(context)?;
-        let topics: Vec<String> =
-            processor.topics().into_iter().map(|topic| connections.namespace.topic(topic)).collect();
         consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
         let (to_worker, inputs) = mpsc::unbounded_channel();
         let (commands, from_worker) = thread_channel::channel();

@@ -30,7 +30,7 @@ const PAUSE_AFTER: Duration = Duration::from_secs(1);
 const FULL_SLEEP: Duration = Duration::from_millis(5);
 /// The longest the thread sleeps before it looks at the worker's commands.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
-/// How often offsets are committed to Kafka. They are for lag tools only: the checkpoint is in Postgres.
+/// How often offsets are committed to Kafka: a reactor's place, and what lag tools go by.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
 /// The client pauses every partition while it answers the group or goes back in one. The thread that fetches sleeps
 /// meanwhile, for up to a second, and nothing tells it that they go on: for that long it is asked something now and then.
@@ -172,7 +172,18 @@ impl Poller {
 
     fn obey(&mut self, command: Command) -> KafkaResult<()> {
         match command {
-            Command::Start(checkpoints) => self.start(&checkpoints),
+            Command::Start(checkpoints) => {
+                let places = checkpoints.iter().map(|one| (one.partition, Offset::Offset(one.next_offset)));
+                self.start(&places.collect::<Vec<_>>())?;
+                self.started(&checkpoints);
+                Ok(())
+            }
+            Command::StartAtCommitted(partitions) => {
+                let places = partitions.iter().map(|partition| (*partition, Offset::Stored));
+                self.start(&places.collect::<Vec<_>>())?;
+                self.send(Input::Started(partitions));
+                Ok(())
+            }
             Command::Reread(checkpoints) => self.reread(&checkpoints),
             Command::Release(partitions) => self.release(&partitions),
             Command::Folded(offsets) => {
@@ -189,21 +200,20 @@ impl Poller {
     }
 
     /// Answers an assignment. A partition that is frozen has no checkpoint and is not read.
-    fn start(&mut self, checkpoints: &[Checkpoint]) -> KafkaResult<()> {
+    fn start(&mut self, places: &[(Partition, Offset)]) -> KafkaResult<()> {
         self.unanswered = None;
-        let list = self.list(checkpoints.iter().map(|one| (one.partition, one.next_offset)))?;
+        let list = self.list(places.iter().copied())?;
         self.consumer.incremental_assign(&list)?;
         self.resumed_at = Some(Instant::now());
-        self.assigned.extend(checkpoints.iter().map(|one| one.partition));
+        self.assigned.extend(places.iter().map(|(partition, _)| *partition));
         if self.paused {
             self.consumer.pause(&list)?;
         }
-        self.started(checkpoints);
         Ok(())
     }
 
     fn reread(&mut self, checkpoints: &[Checkpoint]) -> KafkaResult<()> {
-        let list = self.list(checkpoints.iter().map(|one| (one.partition, one.next_offset)))?;
+        let list = self.list(checkpoints.iter().map(|one| (one.partition, Offset::Offset(one.next_offset))))?;
         let sought = self
             .consumer
             .seek_partitions(list, Duration::from_secs(5))
@@ -232,11 +242,11 @@ impl Poller {
             self.consumer.context().folded().remove(partition);
             self.unverified.remove(partition);
             if self.assigned.remove(partition) {
-                held.push((*partition, -1));
+                held.push((*partition, Offset::Invalid));
             }
             let labels = [partition.topic.name(), &partition.number.to_string()];
             // A lag that somebody else works off is not this process's to report.
-            let _ = self.consumer.context().metrics.lag_events.remove_label_values(&labels);
+            let _ = self.consumer.context().lag.remove_label_values(&labels);
         }
         self.resumed_at = Some(Instant::now());
         self.consumer.incremental_unassign(&self.list(held)?)
@@ -264,7 +274,8 @@ impl Poller {
             return;
         }
         let offsets = self.unverified.clone();
-        match self.list(offsets).and_then(|list| self.consumer.commit(&list, CommitMode::Sync)) {
+        let list = self.list(offsets.into_iter().map(|(partition, next)| (partition, Offset::Offset(next))));
+        match list.and_then(|list| self.consumer.commit(&list, CommitMode::Sync)) {
             Ok(()) => {
                 let retained = std::mem::take(&mut self.unverified);
                 self.send(Input::Retained(retained.into_keys().collect()));
@@ -292,17 +303,17 @@ impl Poller {
         if offsets.is_empty() {
             return;
         }
-        let committed = self.list(offsets).and_then(|list| self.consumer.commit(&list, CommitMode::Async));
+        let list = self.list(offsets.into_iter().map(|(partition, next)| (partition, Offset::Offset(next))));
+        let committed = list.and_then(|list| self.consumer.commit(&list, CommitMode::Async));
         if let Err(error) = committed {
             debug!(error = %causes(&error), "offsets for lag tools were not committed");
         }
     }
 
-    fn list(&self, offsets: impl IntoIterator<Item = (Partition, i64)>) -> KafkaResult<TopicPartitionList> {
+    fn list(&self, offsets: impl IntoIterator<Item = (Partition, Offset)>) -> KafkaResult<TopicPartitionList> {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in offsets {
             let topic = self.consumer.context().namespace.topic(partition.topic);
-            let offset = if offset < 0 { Offset::Invalid } else { Offset::Offset(offset) };
             list.add_partition_offset(&topic, partition.number, offset)?;
         }
         Ok(list)

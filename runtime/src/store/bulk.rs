@@ -148,7 +148,9 @@ fn merged_columns(group: &Group) -> Vec<String> {
         Merge::Max | Merge::Min => {
             let (direction, aggregate) = if group.merge == Merge::Max { ("DESC", "max") } else { ("ASC", "min") };
             match column_type {
-                ColumnType::Boolean | ColumnType::Id => top(&name, &format!("{name} {direction}"), &name),
+                ColumnType::Boolean | ColumnType::Id | ColumnType::Vector => {
+                    top(&name, &format!("{name} {direction}"), &name)
+                }
                 _ => format!("{aggregate}({name})"),
             }
         }
@@ -192,6 +194,7 @@ fn encode(deltas: &TableDeltas) -> Vec<u8> {
                 Cell::Day(day) => put(&mut bytes, &days(*day)),
                 Cell::Time(time) => put(&mut bytes, &microseconds(*time)),
                 Cell::Id(id) => put(&mut bytes, &id.to_be_bytes()),
+                Cell::Vector(bits) => put(&mut bytes, &vector(bits)),
             }
         }
     }
@@ -202,6 +205,13 @@ fn encode(deltas: &TableDeltas) -> Vec<u8> {
 fn put(bytes: &mut Vec<u8>, field: &[u8]) {
     bytes.extend_from_slice(&i32::try_from(field.len()).unwrap_or(i32::MAX).to_be_bytes());
     bytes.extend_from_slice(field);
+}
+
+/// As pgvector sends it: the number of dimensions, two unused bytes, the numbers.
+fn vector(bits: &[u32]) -> Vec<u8> {
+    let dimensions = u16::try_from(bits.len()).unwrap_or(u16::MAX);
+    let header = dimensions.to_be_bytes().into_iter().chain([0, 0]);
+    header.chain(bits.iter().flat_map(|number| number.to_be_bytes())).collect()
 }
 
 fn days(day: NaiveDate) -> [u8; 4] {

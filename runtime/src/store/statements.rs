@@ -35,7 +35,11 @@ pub(super) fn keys(table: &Table) -> Vec<String> {
     let key: Vec<&str> = table.key.iter().map(|column| column.name).collect();
     let primary = format!("ALTER TABLE {} ADD PRIMARY KEY ({})", table.name, key.join(", "));
     let indexes = table.indexes.iter().map(|column| format!("CREATE INDEX {0}_{column} ON {0} ({column})", table.name));
-    std::iter::once(primary).chain(indexes).collect()
+    let nearest = table
+        .nearest
+        .iter()
+        .map(|column| format!("CREATE INDEX {0}_{column} ON {0} USING hnsw ({column} vector_cosine_ops)", table.name));
+    std::iter::once(primary).chain(indexes).chain(nearest).collect()
 }
 
 /// A table's stored columns: its key's, then each group's.
@@ -182,6 +186,8 @@ fn bind_keys<'q>(
         ColumnType::Day => bind_column!(query, values, Some(KeyValue::Day(day)) => day, NaiveDate),
         ColumnType::Time => bind_column!(query, values, Some(KeyValue::Time(time)) => time, DateTime<Utc>),
         ColumnType::Id => bind_column!(query, values, Some(KeyValue::Id(id)) => Uuid::from_u128(id), Uuid),
+        // No vector is a key: `KeyColumn` knows none.
+        ColumnType::Vector => query,
     }
 }
 
@@ -200,7 +206,12 @@ fn bind_cells<'q>(
         ColumnType::Day => bind_column!(query, values, Cell::Day(day) => *day, NaiveDate),
         ColumnType::Time => bind_column!(query, values, Cell::Time(time) => *time, DateTime<Utc>),
         ColumnType::Id => bind_column!(query, values, Cell::Id(id) => Uuid::from_u128(*id), Uuid),
+        ColumnType::Vector => bind_column!(query, values, Cell::Vector(bits) => vector(bits), pgvector::Vector),
     }
+}
+
+fn vector(bits: &[u32]) -> pgvector::Vector {
+    bits.iter().copied().map(f32::from_bits).collect::<Vec<f32>>().into()
 }
 
 #[cfg(test)]
@@ -239,6 +250,13 @@ mod tests {
         }
     }
     crate::table! {
+        /// Vectors
+        pub Vectors "vectors" nearest [vector] {
+            key VectorKey<'a> { product_id: &'a str }
+            last Embedding<'a> "embedding" { vector: &'a events::Vector }
+        }
+    }
+    crate::table! {
         /// A set
         pub Elements "elements" { key Element<'a> { member_id: &'a str, product_id: &'a str } }
     }
@@ -262,6 +280,7 @@ mod tests {
             Latest::TABLE,
             Facts::TABLE,
             Elements::TABLE,
+            Vectors::TABLE,
             Mixed::TABLE,
         ];
         for table in tables {

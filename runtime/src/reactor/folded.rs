@@ -1,0 +1,26 @@
+//! How far this process has folded: what a reactor waits for.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::store::{Offsets, Partition};
+
+/// The next offset to fold of each partition, as this process's workers have committed it. Only a hint: whoever acts on it
+/// reads the checkpoints in the snapshot that it works in.
+#[derive(Debug, Default)]
+pub struct Folded(watch::Sender<Offsets>);
+
+impl Folded {
+    /// Everything before these offsets is folded.
+    pub fn advance(&self, folded: impl Iterator<Item = (Partition, i64)>) {
+        self.0.send_modify(|offsets| offsets.extend(folded));
+    }
+
+    /// Returns once the record at this offset is folded, or after so long: another process may have folded it.
+    pub async fn past(&self, partition: Partition, offset: i64, at_most: Duration) {
+        let mut offsets = self.0.subscribe();
+        let is_past = |offsets: &Offsets| offsets.get(&partition).is_some_and(|next| *next > offset);
+        let _ = tokio::time::timeout(at_most, offsets.wait_for(is_past)).await;
+    }
+}

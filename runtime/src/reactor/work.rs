@@ -1,0 +1,261 @@
+//! The reactor loop: serial for each key, parallel across keys, and never in the way of the group.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use events::Event;
+use rdkafka::error::{KafkaError, KafkaResult};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info};
+
+use super::low_water::LowWater;
+use super::moment::Moments;
+use super::outputs::{Outputs, events_of, output_id};
+use super::{Failure, Reactor, ReactorMetrics};
+use crate::retry::Backoff;
+use crate::source::{Command, Input, Record, Source};
+use crate::store::Partition;
+use crate::telemetry::{CheckHandle, causes};
+
+/// How long effects that were begun may still take when the process should end.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// What every worker of a reactor shares.
+#[derive(Clone)]
+pub(crate) struct ReactorContext {
+    pub(crate) reactor: Arc<dyn Reactor>,
+    pub(crate) moments: Moments,
+    pub(crate) outputs: Outputs,
+    pub(crate) metrics: ReactorMetrics,
+    /// Readiness: whether effects go well.
+    pub(crate) check: CheckHandle,
+}
+
+/// An input that waits or is worked on.
+struct Pending {
+    partition: Partition,
+    offset: i64,
+    bytes: usize,
+    key: String,
+    effect: String,
+    event: Event,
+}
+
+/// The part of an input that outlives its effect.
+struct UnderWay {
+    partition: Partition,
+    offset: i64,
+    bytes: usize,
+    key: String,
+}
+
+/// One consumer of the reactor's group.
+struct Worker {
+    context: ReactorContext,
+    source: Source,
+    partitions: BTreeMap<Partition, LowWater>,
+    /// Inputs that wait for an earlier one of their key, or for their turn. A key that is worked on is here too.
+    waiting: HashMap<String, VecDeque<Pending>>,
+    /// Keys with inputs of which none is worked on, in the order in which they came.
+    ready: VecDeque<String>,
+    effects: JoinSet<()>,
+    under_way: HashMap<Id, UnderWay>,
+}
+
+/// Reacts until it is asked to stop.
+///
+/// # Errors
+/// When the consumer cannot go on.
+pub(crate) async fn work(context: ReactorContext, source: Source, stop: CancellationToken) -> KafkaResult<()> {
+    let mut worker = Worker {
+        context,
+        source,
+        partitions: BTreeMap::new(),
+        waiting: HashMap::new(),
+        ready: VecDeque::new(),
+        effects: JoinSet::new(),
+        under_way: HashMap::new(),
+    };
+    let outcome = worker.react_until_stopped(&stop).await;
+    let _ = tokio::time::timeout(STOP_GRACE, worker.finish()).await;
+    worker.source.close().await;
+    outcome
+}
+
+impl Worker {
+    async fn react_until_stopped(&mut self, stop: &CancellationToken) -> KafkaResult<()> {
+        loop {
+            self.start_effects();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                Some(ended) = self.effects.join_next_with_id(), if !self.effects.is_empty() => self.ended(ended),
+                // The source ends only after its worker.
+                input = self.source.next() => self.take(input.unwrap_or(Input::Failed(KafkaError::Canceled)))?,
+            }
+        }
+    }
+
+    /// Waits for the effects that were begun.
+    async fn finish(&mut self) {
+        while let Some(ended) = self.effects.join_next_with_id().await {
+            self.ended(ended);
+        }
+    }
+
+    fn take(&mut self, input: Input) -> KafkaResult<()> {
+        match input {
+            // Where the group's committed offset is; the processor's checkpoints are its workers' business.
+            Input::Assigned(partitions) => self.source.tell(Command::StartAtCommitted(partitions)),
+            Input::Started(partitions) => {
+                self.partitions.extend(partitions.into_iter().map(|partition| (partition, LowWater::default())));
+            }
+            Input::Records(records) => records.into_iter().for_each(|record| self.queue(record)),
+            Input::Revoked(partitions) => {
+                self.give_back(&partitions);
+                self.source.tell(Command::Release(partitions));
+            }
+            Input::Retained(_) => {}
+            Input::Failed(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Puts a record in its key's line. One that is no event is its processor's dead letter, and nothing to react to.
+    fn queue(&mut self, record: Record) {
+        let Record { partition, offset, bytes, outcome, .. } = record;
+        let Some(low_water) = self.partitions.get_mut(&partition) else { return self.source.consumed(bytes) };
+        low_water.begin(offset);
+        let wanted = outcome.ok().and_then(|event| {
+            let effect = self.context.reactor.effect(&event)?.into_owned();
+            Some((event, effect))
+        });
+        let Some((event, effect)) = wanted else { return self.done(partition, offset, bytes) };
+        let key = event.data.key().into_owned();
+        let pending = Pending { partition, offset, bytes, key: key.clone(), effect, event };
+        let line = self.waiting.entry(key.clone()).or_insert_with(|| {
+            self.ready.push_back(key);
+            VecDeque::new()
+        });
+        line.push_back(pending);
+    }
+
+    fn start_effects(&mut self) {
+        while self.effects.len() < self.context.reactor.spec().parallel {
+            let Some(key) = self.ready.pop_front() else { return };
+            let Some(line) = self.waiting.get_mut(&key) else { continue };
+            let keep = if self.context.reactor.spec().newest_only { 1 } else { line.len() };
+            let superseded: Vec<Pending> = line.drain(..line.len().saturating_sub(keep)).collect();
+            let next = line.pop_front();
+            for Pending { partition, offset, bytes, .. } in superseded {
+                self.context.metrics.reactor_inputs_total.with_label_values(&["superseded"]).inc();
+                self.done(partition, offset, bytes);
+            }
+            let Some(Pending { partition, offset, bytes, key, effect, event }) = next else {
+                self.waiting.remove(&key);
+                continue;
+            };
+            let context = self.context.clone();
+            let task = self.effects.spawn(async move { react(&context, partition, offset, &effect, &event).await });
+            self.under_way.insert(task.id(), UnderWay { partition, offset, bytes, key });
+            self.context.metrics.reactor_in_flight.set(self.effects.len().try_into().unwrap_or(i64::MAX));
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+        self.context.metrics.reactor_in_flight.set(self.effects.len().try_into().unwrap_or(i64::MAX));
+        // One whose partition was given back is somebody else's by now.
+        let Some(UnderWay { partition, offset, bytes, key }) = self.under_way.remove(&id) else { return };
+        if let Err(panic) = ended {
+            error!(%partition, offset, error = %causes(&panic), "an effect panicked: its input is passed over");
+            self.context.metrics.reactor_inputs_total.with_label_values(&["panicked"]).inc();
+        }
+        self.done(partition, offset, bytes);
+        self.next_of(key);
+    }
+
+    /// The next input of a key may be worked on.
+    fn next_of(&mut self, key: String) {
+        match self.waiting.get(&key) {
+            Some(line) if !line.is_empty() => self.ready.push_back(key),
+            _ => drop(self.waiting.remove(&key)),
+        }
+    }
+
+    fn done(&mut self, partition: Partition, offset: i64, bytes: usize) {
+        self.source.consumed(bytes);
+        let moved = self.partitions.get_mut(&partition).and_then(|low_water| low_water.done(offset));
+        if let Some(next_offset) = moved {
+            self.source.tell(Command::Folded(vec![(partition, next_offset)]));
+        }
+    }
+
+    /// Whoever gets these partitions begins at the committed offset: what is not done is done there, to the same ids. An
+    /// effect that was begun is let go on: nobody minds a second occurrence.
+    fn give_back(&mut self, partitions: &[Partition]) {
+        let mut given_back = Vec::new();
+        for line in self.waiting.values_mut() {
+            line.retain(|pending| {
+                let stays = !partitions.contains(&pending.partition);
+                if !stays {
+                    given_back.push(pending.bytes);
+                }
+                stays
+            });
+        }
+        let dropped: Vec<Id> =
+            self.under_way.iter().filter(|(_, one)| partitions.contains(&one.partition)).map(|(id, _)| *id).collect();
+        for id in dropped {
+            if let Some(UnderWay { bytes, key, .. }) = self.under_way.remove(&id) {
+                given_back.push(bytes);
+                self.next_of(key);
+            }
+        }
+        self.source.consumed(given_back.iter().sum());
+        for partition in partitions {
+            self.partitions.remove(partition);
+        }
+        info!(reactor = self.context.reactor.spec().full_name(), ?partitions, "gave back");
+    }
+}
+
+/// Does an effect and produces its outputs, however often it takes.
+async fn react(context: &ReactorContext, partition: Partition, offset: i64, effect: &str, event: &Event) {
+    let began = Instant::now();
+    let mut backoff = Backoff::default();
+    let outcome = loop {
+        match try_react(context, partition, offset, effect, event).await {
+            Ok(outcome) => break outcome,
+            Err(failure) => {
+                debug!(%partition, offset, error = %causes(failure.as_ref()), "an effect failed, trying again");
+                context.check.failing(causes(failure.as_ref()));
+                context.metrics.reactor_retries_total.inc();
+            }
+        }
+        backoff.wait().await;
+    };
+    context.check.ok();
+    context.metrics.reactor_inputs_total.with_label_values(&[outcome]).inc();
+    context.metrics.reactor_seconds.observe(began.elapsed().as_secs_f64());
+}
+
+async fn try_react(
+    context: &ReactorContext,
+    partition: Partition,
+    offset: i64,
+    effect: &str,
+    event: &Event,
+) -> Result<&'static str, Failure> {
+    let reactor = context.reactor.spec().full_name();
+    let mut moment = context.moments.past(partition, offset).await?;
+    let first = events::event_hash(&reactor, &output_id(&reactor, effect, &event.envelope, 0));
+    if moment.has(first).await? {
+        return Ok("folded");
+    }
+    let outputs = context.reactor.react(event, moment).await?;
+    context.outputs.produce(&events_of(&reactor, effect, &event.envelope, outputs)).await;
+    Ok("reacted")
+}
