@@ -60,6 +60,9 @@ pub static PROJECTION: Projection = Projection {
     ],
 };
 
+/// The same rows for a processor that serves no lists of its own.
+pub static ACTS: Projection = Projection { name: "acts", views: &[], ..PROJECTION };
+
 const NOTHING: Acts = Acts { orders: 0, units: 0, views: 0, carts: 0, wishes: 0, clicks: 0 };
 
 fn fold(event: &Event, _: &Shop, deltas: &mut Deltas) {

@@ -69,25 +69,34 @@ pub static PROJECTION: Projection = Projection {
     tables: &[Statements::TABLE, Messages::TABLE, Tombstones::TABLE, Horizons::TABLE, Speakers::TABLE],
     fold,
     views: &[View {
-        name: PREFERENCE_VIEW,
-        description: "what a member likes and dislikes, by what they said and did; half after 90 days of theirs",
         watches: &[
             Watch { table: Speakers::TABLE, column: "member_id" },
             Watch { table: Members::TABLE, column: "member_id" },
             Watch { table: Products::TABLE, column: "product_id" },
         ],
-        // Ids of members and of products come mixed: one that is both makes one value more fresh than need be.
-        keys: ViewKeys::Mapped(
-            "SELECT member_id FROM speaker WHERE member_id = ANY ($1)
-             UNION SELECT member_id FROM member WHERE member_id = ANY ($1)
-             UNION SELECT member_id FROM member_product WHERE product_id = ANY ($1)",
-        ),
-        query: include_str!("preferences.sql"),
-        all_keys: "SELECT member_id FROM (SELECT member_id FROM speaker UNION SELECT member_id FROM member) AS known
-                   WHERE member_id > $1 ORDER BY member_id LIMIT $2",
-        swept: false,
         target: Target::RedisHash,
+        ..VIEW
     }],
+};
+
+/// The same for a processor that ranks by it: read from its own rows, in one snapshot with the rest.
+pub static KNOWN: Projection = Projection { name: "known-preferences", views: &[VIEW], ..PROJECTION };
+
+const VIEW: View = View {
+    name: PREFERENCE_VIEW,
+    description: "what a member likes and dislikes, by what they said and did; half after 90 days of theirs",
+    watches: &[],
+    // Ids of members and of products come mixed: one that is both makes one value more fresh than need be.
+    keys: ViewKeys::Mapped(
+        "SELECT member_id FROM speaker WHERE member_id = ANY ($1)
+         UNION SELECT member_id FROM member WHERE member_id = ANY ($1)
+         UNION SELECT member_id FROM member_product WHERE product_id = ANY ($1)",
+    ),
+    query: include_str!("preferences.sql"),
+    all_keys: "SELECT member_id FROM (SELECT member_id FROM speaker UNION SELECT member_id FROM member) AS known
+               WHERE member_id > $1 ORDER BY member_id LIMIT $2",
+    swept: false,
+    target: Target::Postgres,
 };
 
 fn fold(event: &Event, _: &Shop, deltas: &mut Deltas) {

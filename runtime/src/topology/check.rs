@@ -6,6 +6,7 @@ use std::fmt;
 use events::Topic;
 
 use crate::fold::{Processor, Target};
+use crate::reactor::ReactorSpec;
 
 use super::{Store, Topology};
 
@@ -18,12 +19,16 @@ pub struct DeclaredProcessor {
     pub reads: Vec<Topic>,
     /// The projections it hosts.
     pub projections: Vec<&'static str>,
+    /// What it hosts that has effects.
+    pub reactors: Vec<&'static ReactorSpec>,
     /// Its views, and where they are served from.
     pub views: Vec<(Store, &'static str)>,
 }
 
-impl From<&Processor> for DeclaredProcessor {
-    fn from(processor: &Processor) -> Self {
+impl DeclaredProcessor {
+    /// A processor, with those of the reactors that it hosts.
+    #[must_use]
+    pub fn new(processor: &Processor, reactors: &[&'static ReactorSpec]) -> Self {
         let store = |target: Target| match target {
             Target::Postgres => Store::Postgres,
             Target::RedisHash | Target::RedisRanking | Target::RedisEviction => Store::Redis,
@@ -33,6 +38,7 @@ impl From<&Processor> for DeclaredProcessor {
             name: processor.name,
             reads: processor.topics(),
             projections: processor.projections.iter().map(|projection| projection.name).collect(),
+            reactors: reactors.iter().copied().filter(|reactor| reactor.processor == processor.name).collect(),
             views: processor.views().map(|view| (store(view.target), view.name)).collect(),
         }
     }
@@ -191,6 +197,25 @@ fn check_processor(topology: &Topology, declared: &DeclaredProcessor, mismatches
         &declared.projections.iter().map(|&projection| projection.to_owned()).collect(),
         &listed.projections.iter().cloned().collect(),
     );
+    mismatches.compare(
+        name,
+        "reactor",
+        &declared.reactors.iter().map(|reactor| reactor.name.to_owned()).collect(),
+        &listed.reactors.iter().cloned().collect(),
+    );
+    let emitted: BTreeSet<Topic> = declared.reactors.iter().flat_map(|reactor| reactor.emits).copied().collect();
+    let names = |topics: &[Topic]| topics.iter().map(|topic| format!("that it emits, {topic},")).collect();
+    mismatches.compare(name, "a topic", &names(&Vec::from_iter(emitted)), &names(&listed.emits));
+    for reactor in &declared.reactors {
+        for topic in reactor.reads.iter().chain(reactor.emits).filter(|topic| !declared.reads.contains(topic)) {
+            mismatches.add(
+                format!("reactor {} reads or emits {topic}, which {name} does not fold", reactor.name),
+                "let a projection of the processor read it: a reactor waits for its input's fold, and asks whether its \
+                 output is folded"
+                    .to_owned(),
+            );
+        }
+    }
     let declared_views = declared.views.iter().map(|(store, view)| format!("{view} in {store}")).collect();
     let listed_views =
         listed.publishes.iter().flat_map(|(store, views)| views.iter().map(move |view| format!("{view} in {store}")));
@@ -210,10 +235,11 @@ mod tests {
                 name,
                 reads: listed.reads.clone(),
                 projections: listed.projections.iter().map(|projection| leak(projection)).collect(),
+                reactors: Vec::new(),
                 views: views.collect(),
             }
         };
-        vec![declare("recommendation"), declare("analytics"), declare("es-sync")]
+        topology.processors.iter().map(|processor| declare(leak(&processor.name))).collect()
     }
 
     fn leak(text: &str) -> &'static str {

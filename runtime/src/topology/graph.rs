@@ -65,6 +65,7 @@ impl Chart {
             let node = id(&processor.name);
             let mut label = vec![format!("<b>{}</b>", processor.name)];
             label.extend(processor.projections.iter().cloned());
+            label.extend(processor.reactors.iter().map(|reactor| format!("<i>{reactor}</i>")));
             self.line(format!("    {node}[\"{}\"]", label.join("<br/>")));
             for topic in &processor.reads {
                 self.line(format!("    {} --> {node}", topic_id(*topic)));

@@ -105,7 +105,10 @@ pub struct ProcessorSpec {
     pub reads: Vec<Topic>,
     /// The projections it hosts.
     pub projections: Vec<String>,
-    /// The topics it writes.
+    /// What it hosts that has effects.
+    #[serde(default)]
+    pub reactors: Vec<String>,
+    /// The topics its reactors write.
     pub emits: Vec<Topic>,
     /// Its views, by the store they are served from.
     pub publishes: BTreeMap<Store, Vec<String>>,
