@@ -22,7 +22,7 @@ pub static RECOMMENDATION: Processor = Processor {
     projections: &[
         &catalogue::PROJECTION,
         &vectors::PROJECTION,
-        &preferences::PROJECTION,
+        &preferences::KNOWN,
         &conversation::RECOMMENDED,
         &history::PROJECTION,
         &popularity::PROJECTION,
@@ -51,7 +51,7 @@ pub static PREFERENCE_ANALYSIS: Processor = Processor {
     name: "preference-analysis",
     description: "conversations and members' preferences",
     fold_version: 1,
-    projections: &[&catalogue::PROJECTION, &conversation::PROJECTION, &preferences::PROJECTION, &history::PROJECTION],
+    projections: &[&catalogue::PROJECTION, &conversation::PROJECTION, &preferences::PROJECTION, &history::ACTS],
 };
 
 /// Products' vectors.

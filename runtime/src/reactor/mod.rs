@@ -23,7 +23,7 @@ pub(crate) use self::outputs::Outputs;
 pub(crate) use self::work::{ReactorContext, work};
 
 /// What a reactor is called, reads and writes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReactorSpec {
     /// The processor that hosts it, whose generation it reads.
     pub processor: &'static str,
