@@ -150,6 +150,31 @@ impl Reader {
     /// # Errors
     /// When Postgres is needed and away. Redis being away is no error.
     pub async fn views(&self, served: &Served, wanted: &[ViewKey<'_>]) -> Result<Vec<Option<Value>>, ReadError> {
+        let (mut values, missing) = self.published(served, wanted).await;
+        if missing.is_empty() {
+            return Ok(values);
+        }
+        self.evaluate(&mut self.rows(served).await?, wanted, missing, &mut values).await?;
+        Ok(values)
+    }
+
+    /// As [`Self::views`], with what Redis lacks evaluated in a snapshot that is open already.
+    ///
+    /// # Errors
+    /// When Postgres is needed and away. Redis being away is no error.
+    pub async fn views_or_rows(
+        &self,
+        served: &Served,
+        rows: &mut Rows,
+        wanted: &[ViewKey<'_>],
+    ) -> Result<Vec<Option<Value>>, ReadError> {
+        let (mut values, missing) = self.published(served, wanted).await;
+        self.evaluate(rows, wanted, missing, &mut values).await?;
+        Ok(values)
+    }
+
+    /// The published values, and the places of those that are missing.
+    async fn published(&self, served: &Served, wanted: &[ViewKey<'_>]) -> (Vec<Option<Value>>, Vec<usize>) {
         let found = match served.promotion {
             Some(promotion) => self.published.read(promotion, wanted).await,
             None => vec![Found::RowsAsked; wanted.len()],
@@ -168,10 +193,17 @@ impl Reader {
                 }
             }
         }
-        if missing.is_empty() {
-            return Ok(values);
-        }
-        let mut rows = self.rows(served).await?;
+        (values, missing)
+    }
+
+    /// Evaluates what is missing over the rows.
+    async fn evaluate(
+        &self,
+        rows: &mut Rows,
+        wanted: &[ViewKey<'_>],
+        missing: Vec<usize>,
+        values: &mut [Option<Value>],
+    ) -> Result<(), ReadError> {
         let mut by_view: BTreeMap<&str, (&'static View, Vec<usize>)> = BTreeMap::new();
         for position in missing {
             let view = wanted[position].view;
@@ -183,7 +215,7 @@ impl Reader {
                 values[position] = value;
             }
         }
-        Ok(values)
+        Ok(())
     }
 
     /// The search client.

@@ -7,8 +7,6 @@ mod http;
 mod members;
 mod pipeline;
 mod products;
-mod rank;
-mod search;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -4,7 +4,6 @@
 //! read before ranking. Whoever still writes an older list changes nothing, since its stamp is an older one.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,19 +12,11 @@ use std::time::{Duration, Instant};
 use events::MemberId;
 use moka::Expiry;
 use moka::future::Cache;
-use projections::RECOMMENDATION;
-use projections::co_purchase::SIMILAR_VIEW;
-use projections::history::{HISTORY_VIEW, MEMBER_LIST_VIEW};
-use projections::popularity::{POPULAR_VIEW, TRENDING_KEY, TRENDING_VIEW};
-use runtime::fold::View;
-use runtime::read::{ReadError, Reader, Served, ViewKey};
-use serde::de::DeserializeOwned;
+use projections::history::MEMBER_LIST_VIEW;
+use ranking::{Asked, Loaded, Ranking, Snapshot, Weights};
+use runtime::read::{ReadError, Reader, Served};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
-
-use crate::products;
-use crate::rank::{self, HistoryProduct, PopularIn, Ranking, Request, Scored, Snapshot};
 
 /// The longest list; shorter ones are cut from it.
 pub const MAX_ITEMS: usize = 100;
@@ -121,14 +112,14 @@ impl MemberLists {
     /// When Postgres is away.
     pub async fn list(&self, served: &Served, member_id: &MemberId) -> Result<MemberList, Arc<ReadError>> {
         let Some(promotion) = served.promotion else {
-            let Loaded { snapshot, .. } = self.load(served, member_id).await.map_err(Arc::new)?;
-            return Ok(MemberList { ranking: Arc::new(ranked(&snapshot)), cache: CacheOutcome::Bypass });
+            let (loaded, _) = self.load(served, member_id).await.map_err(Arc::new)?;
+            return Ok(MemberList { ranking: Arc::new(ranked(&loaded.snapshot)), cache: CacheOutcome::Bypass });
         };
         let version = self.version(served, member_id).await.map_err(Arc::new)?;
         let Some(member_events) = version else {
             // Not cached: anybody may ask for any number of members that do not exist.
-            let ranking = self.cold_start(served).await.map_err(Arc::new)?;
-            return Ok(MemberList { ranking: Arc::new(ranking), cache: CacheOutcome::Miss });
+            let (loaded, _) = self.load(served, member_id).await.map_err(Arc::new)?;
+            return Ok(MemberList { ranking: Arc::new(ranked(&loaded.snapshot)), cache: CacheOutcome::Miss });
         };
         let stamp = Stamp { promotion, member_events };
         let ranked_now = AtomicBool::new(false);
@@ -159,14 +150,8 @@ impl MemberLists {
         counts_under(&self.reader.cached(&redis_key(member_id)).await?, stamp)
     }
 
-    async fn cold_start(&self, served: &Served) -> Result<Ranking, ReadError> {
-        let trending = self.reader.view(served, view(TRENDING_VIEW)?, TRENDING_KEY).await?;
-        let snapshot = Snapshot { trending: list_of(trending), ..Snapshot::default() };
-        Ok(ranked(&snapshot))
-    }
-
     async fn rank_and_cache(&self, served: &Served, promotion: Uuid, member_id: &MemberId) -> Result<Kept, ReadError> {
-        let Loaded { snapshot, member_events, settled } = self.load(served, member_id).await?;
+        let (Loaded { snapshot, member_events }, settled) = self.load(served, member_id).await?;
         // As the rows say that were ranked: they may be newer than those that were asked for.
         let stamped = Stamped { stamp: Stamp { promotion, member_events }, ranking: ranked(&snapshot) };
         let keep = if settled { with_jitter(KEEP, member_id) } else { KEEP_UNSETTLED };
@@ -177,15 +162,8 @@ impl MemberLists {
     }
 
     /// Reads what the ranking needs.
-    async fn load(&self, served: &Served, member_id: &MemberId) -> Result<Loaded, ReadError> {
+    async fn load(&self, served: &Served, member_id: &MemberId) -> Result<(Loaded, bool), ReadError> {
         let mut rows = self.reader.rows(served).await?;
-        let history = rows.view(view(HISTORY_VIEW)?, &[member_id.as_str().to_owned()]).await?.pop().flatten();
-        let history: History = history.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
-        let bought: Vec<String> =
-            sqlx::query_scalar("SELECT product_id FROM member_product WHERE member_id = $1 AND orders > 0")
-                .bind(member_id.as_str())
-                .fetch_all(rows.connection())
-                .await?;
         // Marks go only with what they mark published: without them, Redis has all that these rows say.
         let settled: bool = sqlx::query_scalar(
             "SELECT NOT EXISTS (SELECT FROM dirty)
@@ -193,63 +171,13 @@ impl MemberLists {
         )
         .fetch_one(rows.connection())
         .await?;
-        // What follows may need a connection of its own.
-        drop(rows);
-
-        let ids: Vec<&str> = history.products.iter().map(|product| product.product_id.as_str()).collect();
-        let products = products::by_id(&self.reader, served, &ids).await?;
-        let favourites = rank::favourite_categories(&history.products, |product_id| products.category(product_id));
-
-        let (similar, popular) = (view(SIMILAR_VIEW)?, view(POPULAR_VIEW)?);
-        let mut wanted: Vec<ViewKey<'_>> = ids.iter().map(|key| ViewKey { view: similar, key }).collect();
-        wanted.extend(favourites.iter().map(|(category, _)| ViewKey { view: popular, key: category }));
-        wanted.push(ViewKey { view: view(TRENDING_VIEW)?, key: TRENDING_KEY });
-        let mut values = self.reader.views(served, &wanted).await?.into_iter();
-
-        let neighbours: BTreeMap<String, Vec<Scored>> =
-            ids.iter().zip(values.by_ref()).map(|(id, value)| ((*id).to_owned(), list_of(value))).collect();
-        let popular = favourites
-            .into_iter()
-            .zip(values.by_ref())
-            .map(|((category, share), value)| PopularIn { category, share, products: list_of(value) })
-            .collect();
-        let trending = list_of(values.next().flatten());
-        let bought: BTreeSet<String> = bought.into_iter().collect();
-        let member_events = history.events;
-        let snapshot = Snapshot { history: history.products, bought, neighbours, popular, trending };
-        Ok(Loaded { snapshot, member_events, settled })
+        let loaded = ranking::load(&self.reader, served, &mut rows, member_id, Asked::default()).await?;
+        Ok((loaded, settled))
     }
 }
 
-struct Loaded {
-    snapshot: Snapshot,
-    member_events: i64,
-    /// Whether everything that the rows say was published when they were read.
-    settled: bool,
-}
-
-/// The value of the view of histories.
-#[derive(Debug, Default, Deserialize)]
-struct History {
-    events: i64,
-    products: Vec<HistoryProduct>,
-}
-
-/// A view of recommendation's.
-///
-/// # Errors
-/// Never, unless the projections no longer have it.
-pub fn view(name: &'static str) -> Result<&'static View, ReadError> {
-    RECOMMENDATION.view(name).ok_or(ReadError::NotLive(RECOMMENDATION.name))
-}
-
-/// A view's value that is a list; empty for a key without rows.
-pub fn list_of<T: DeserializeOwned>(value: Option<Value>) -> Vec<T> {
-    value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
-}
-
 fn ranked(snapshot: &Snapshot) -> Ranking {
-    rank::rank(snapshot, Request { limit: MAX_ITEMS })
+    ranking::rank(snapshot, None, Weights::default(), MAX_ITEMS)
 }
 
 fn redis_key(member_id: &MemberId) -> String {
@@ -272,13 +200,16 @@ fn with_jitter(keep: Duration, member_id: &MemberId) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use ranking::Basis;
+
     use super::*;
-    use crate::rank::Basis;
 
     #[test]
     fn a_cached_list_counts_only_under_its_own_stamp() {
         let stamp = Stamp { promotion: Uuid::from_u128(7), member_events: 3 };
-        let ranking = Ranking { basis: Basis::History, items: Vec::new() };
+        let ranking = Ranking { basis: Basis::History, weights: Weights::default(), items: Vec::new() };
         let text = serde_json::to_string(&Stamped { stamp, ranking: ranking.clone() }).unwrap();
         assert_eq!(counts_under(&text, stamp), Some(ranking));
         for other in [Stamp { member_events: 4, ..stamp }, Stamp { promotion: Uuid::from_u128(8), ..stamp }] {
@@ -293,12 +224,5 @@ mod tests {
             (0..100).map(|number| with_jitter(KEEP, &MemberId::new(number.to_string()).unwrap())).collect();
         assert!(kept.len() > 50);
         assert!(kept.iter().all(|keep| (KEEP * 4 / 5..=KEEP).contains(keep)));
-    }
-
-    #[test]
-    fn every_view_is_there() {
-        for name in [SIMILAR_VIEW, POPULAR_VIEW, TRENDING_VIEW, HISTORY_VIEW, MEMBER_LIST_VIEW] {
-            assert!(view(name).is_ok(), "{name}");
-        }
     }
 }

@@ -87,12 +87,6 @@ impl Products {
     pub fn title<'a>(&'a self, product_id: &'a str) -> &'a str {
         self.0.get(product_id).map_or(product_id, |product| &product.summary.title)
     }
-
-    /// A product's category, if need be a retired one's.
-    #[must_use]
-    pub fn category(&self, product_id: &str) -> Option<&str> {
-        self.0.get(product_id)?.summary.category.as_deref()
-    }
 }
 
 /// The products of these ids, in one query.

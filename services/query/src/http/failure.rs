@@ -9,7 +9,7 @@ use runtime::read::{AsOfError, ReadError};
 use runtime::telemetry::causes;
 use tracing::error;
 
-use crate::search::SearchError;
+use ranking::search::SearchError;
 
 /// A handler's error.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode};
 use projections::purchases::PATTERN_VIEW;
 use projections::{ANALYTICS, RECOMMENDATION};
+use ranking::{Basis, Evidence, Language, RankedItem};
 use runtime::problem::Problem;
 use runtime::read::ReadError;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,6 @@ use super::answered_from::{AS_OF, Snapshot};
 use super::failure::Answer;
 use super::parameters::{Parameters, Segment, member_id};
 use crate::products::{self, ProductSummary, Products};
-use crate::rank::{Basis, Evidence};
 
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
 
@@ -33,14 +33,31 @@ pub(super) struct Recommendations {
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub(super) struct Recommendation {
     product: ProductSummary,
-    /// Above 0, at most 1; it orders this list. Above 0.5 for neighbours of the member's products, above 0.2 for
-    /// popular ones.
+    /// The weighted sum of the sub-scores: above 0, at most 1. What is like an item above it comes later than its score.
     score: f64,
+    sub_scores: SubScores,
     /// For shoppers.
     #[schema(example = "often bought with LUNCH BAG RED RETROSPOT, which you bought")]
     reason: String,
     /// Every kind of evidence, the strongest first.
     sources: Vec<Source>,
+}
+
+/// What a score is made of, each 0 to 1.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+pub(super) struct SubScores {
+    /// Its text is like those of the member's products.
+    content: f64,
+    /// It is bought together with them, above 0.5; popular in their categories, above 0.2; or trending.
+    collaborative: f64,
+    /// It fits what the member likes.
+    intent: f64,
+}
+
+impl SubScores {
+    fn of(item: &RankedItem) -> Self {
+        Self { content: item.content, collaborative: item.collaborative, intent: item.intent }
+    }
 }
 
 /// Why a product is recommended.
@@ -65,6 +82,24 @@ pub(super) enum Source {
     },
     /// The whole shop looks at it.
     Trending,
+    /// It has something that was asked for.
+    Asked {
+        /// Such as `color`.
+        slot: String,
+        /// The value.
+        value: String,
+    },
+    /// It has something that the member said they like.
+    Liked {
+        /// Such as `color`.
+        slot: String,
+        /// The value.
+        value: String,
+    },
+    /// Its text is like what was asked for.
+    LikeRequest,
+    /// Its text is like those of the member's products.
+    LikeHistory,
 }
 
 /// How a member buys.
@@ -128,7 +163,7 @@ pub(super) async fn recommendations(
         ids.push(&item.product_id);
         ids.extend(item.sources.iter().filter_map(|evidence| match evidence {
             Evidence::Neighbour { product_id, .. } => Some(product_id.as_str()),
-            Evidence::Popular { .. } | Evidence::Trending => None,
+            _ => None,
         }));
     }
     ids.sort_unstable();
@@ -136,8 +171,9 @@ pub(super) async fn recommendations(
     let products = products::by_id(&service.reader, served, &ids).await?;
     let on_sale = list.ranking.items.iter().filter_map(|item| {
         let product = products.on_sale(&item.product_id)?.clone();
-        let sources: Vec<Source> = item.sources.iter().map(|evidence| told(evidence, &products)).collect();
-        Some(Recommendation { product, score: item.score, reason: reason(&sources), sources })
+        let reason = ranking::reason(Language::English, None, item, |product_id| products.title(product_id));
+        let sources = item.sources.iter().map(|evidence| told(evidence, &products)).collect();
+        Some(Recommendation { product, score: item.score, sub_scores: SubScores::of(item), reason, sources })
     });
     let items = on_sale.take(limit).collect();
     let answer = Recommendations { member_id: member_id.to_string(), basis: list.ranking.basis, items };
@@ -154,16 +190,10 @@ fn told(evidence: &Evidence, products: &Products) -> Source {
         },
         Evidence::Popular { category } => Source::Popular { category: category.clone() },
         Evidence::Trending => Source::Trending,
-    }
-}
-
-/// The strongest evidence in words.
-fn reason(sources: &[Source]) -> String {
-    match sources.first() {
-        Some(Source::Neighbour { title, bought: true, .. }) => format!("often bought with {title}, which you bought"),
-        Some(Source::Neighbour { title, .. }) => format!("often bought with {title}, which you looked at"),
-        Some(Source::Popular { category }) => format!("popular in {}", category.replace('-', " ")),
-        Some(Source::Trending) | None => "trending now".to_owned(),
+        Evidence::Asked { slot, value } => Source::Asked { slot: slot.clone(), value: value.clone() },
+        Evidence::Liked { slot, value } => Source::Liked { slot: slot.clone(), value: value.clone() },
+        Evidence::LikeRequest => Source::LikeRequest,
+        Evidence::LikeHistory => Source::LikeHistory,
     }
 }
 
@@ -204,19 +234,6 @@ mod tests {
     fn neighbour(bought: bool) -> Source {
         let (product_id, title) = ("20725".to_owned(), "LUNCH BAG RED RETROSPOT".to_owned());
         Source::Neighbour { product_id, title, bought, contribution: 1.0 }
-    }
-
-    #[test]
-    fn reasons_are_for_shoppers() {
-        let popular = || Source::Popular { category: "lunch-bags".to_owned() };
-        for (sources, words) in [
-            (vec![neighbour(true), popular()], "often bought with LUNCH BAG RED RETROSPOT, which you bought"),
-            (vec![neighbour(false)], "often bought with LUNCH BAG RED RETROSPOT, which you looked at"),
-            (vec![popular(), Source::Trending], "popular in lunch bags"),
-            (vec![Source::Trending], "trending now"),
-        ] {
-            assert_eq!(reason(&sources), words);
-        }
     }
 
     #[test]

@@ -16,8 +16,8 @@ use super::Service;
 use super::answered_from::{AS_OF, Snapshot};
 use super::failure::Answer;
 use super::parameters::{Parameters, Segment, shop_id};
-use crate::members::{list_of, view};
 use crate::products::{self, Lookup, ProductDetail, ProductSummary};
+use ranking::{list_of, view};
 
 /// A product of a list.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]

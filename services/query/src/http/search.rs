@@ -11,7 +11,7 @@ use super::answered_from::Snapshot;
 use super::failure::Answer;
 use super::parameters::{Parameters, invalid};
 use crate::products::{self, ProductSummary};
-use crate::search::{self, MAX_WINDOW, SearchRequest};
+use ranking::search::{self, MAX_WINDOW, SearchRequest};
 
 const MAX_QUERY_BYTES: usize = 512;
 

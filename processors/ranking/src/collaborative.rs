@@ -1,0 +1,290 @@
+//! The collaborative score: what is bought together with the member's products.
+//!
+//! Three kinds of evidence, each in a band of its own so that the stronger comes first: neighbours of the member's
+//! products, products popular in the categories the member favours, products the whole shop looks at.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Deserialize;
+
+use crate::rank::{Evidence, SourceEvent};
+
+/// The most products an item names as its reason; the rest of them count all the same.
+const MAX_NAMED_NEIGHBOURS: usize = 3;
+/// So many of the member's categories fill a list up.
+const MAX_CATEGORIES: usize = 3;
+
+/// What is known of a member's products and of the shop's.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// What the member bought and looked at.
+    pub history: Vec<HistoryProduct>,
+    /// The neighbours of the history's products.
+    pub neighbours: BTreeMap<String, Vec<Scored>>,
+    /// Popular products of the member's favourite categories, as [`favourite_categories`] gives them.
+    pub popular: Vec<PopularIn>,
+    /// What the whole shop looks at.
+    pub trending: Vec<Scored>,
+}
+
+/// A product of a member's history.
+#[derive(Clone, Debug, Deserialize)]
+pub struct HistoryProduct {
+    /// Which.
+    pub product_id: String,
+    /// How much it says of the member's taste; positive.
+    pub weight: f64,
+    /// In how many orders it was bought; 0 for one that was only looked at.
+    pub orders: i64,
+    /// The member's newest act with it.
+    #[serde(default)]
+    pub event_id: Option<String>,
+}
+
+/// A product with a score that is comparable within its list.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Scored {
+    /// Which.
+    pub product_id: String,
+    /// Not negative.
+    pub score: f64,
+}
+
+/// The popular products of a category.
+#[derive(Clone, Debug)]
+pub struct PopularIn {
+    /// Which category.
+    pub category: String,
+    /// How much of the member's taste it is: 0 to 1.
+    pub share: f64,
+    /// Its products.
+    pub products: Vec<Scored>,
+}
+
+/// A product's collaborative score, and why.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Collaborative {
+    /// 0 to 1: above 0.5 for neighbours, above 0.2 for popular ones.
+    pub(crate) score: f64,
+    /// Every kind of evidence, the strongest first.
+    pub(crate) evidence: Vec<Evidence>,
+    /// The member's acts it comes from.
+    pub(crate) causes: Vec<SourceEvent>,
+}
+
+/// The categories that weigh most in a history, with their shares of what has a category.
+#[must_use]
+pub fn favourite_categories<'a>(
+    history: &'a [HistoryProduct],
+    category_of: impl Fn(&'a str) -> Option<&'a str>,
+) -> Vec<(String, f64)> {
+    let mut weights: BTreeMap<&str, f64> = BTreeMap::new();
+    for product in history {
+        if let Some(category) = category_of(&product.product_id) {
+            *weights.entry(category).or_default() += product.weight;
+        }
+    }
+    let total: f64 = weights.values().sum();
+    let mut shares: Vec<(String, f64)> =
+        weights.into_iter().map(|(category, weight)| (category.to_owned(), weight / total)).collect();
+    shares.sort_by(|left, right| by_score_then_id((left.1, &left.0), (right.1, &right.0)));
+    shares.truncate(MAX_CATEGORIES);
+    shares
+}
+
+/// The collaborative scores of all products that have one.
+pub(crate) fn scores(known: &Known) -> BTreeMap<&str, Collaborative> {
+    let neighbours = by_neighbours(known);
+    let popular = by_popularity(known);
+    let trending: HashMap<&str, f64> =
+        known.trending.iter().map(|scored| (scored.product_id.as_str(), scored.score)).collect();
+    let best_neighbour = largest(neighbours.values().map(|evidence| evidence.score));
+    let best_popular = largest(popular.values().map(|evidence| evidence.score));
+    let best_trending = largest(trending.values().copied());
+    let products: BTreeSet<&str> = neighbours.keys().chain(popular.keys()).chain(trending.keys()).copied().collect();
+    let scored = products.into_iter().map(|product_id| {
+        let mut found = Collaborative::default();
+        let mut score = None;
+        if let Some(neighbour) = neighbours.get(product_id) {
+            score = Some(0.5 + 0.5 * neighbour.score / best_neighbour);
+            found.evidence.extend(neighbour.named());
+            found.causes.extend(neighbour.causes());
+        }
+        if let Some(popular) = popular.get(product_id) {
+            score = score.or(Some(0.2 + 0.3 * popular.score / best_popular));
+            found.evidence.push(Evidence::Popular { category: popular.category.to_owned() });
+        }
+        if let Some(attention) = trending.get(product_id) {
+            score = score.or(Some(0.2 * attention / best_trending));
+            found.evidence.push(Evidence::Trending);
+        }
+        found.score = score.unwrap_or_default();
+        (product_id, found)
+    });
+    scored.filter(|(_, found)| found.score > 0.0).collect()
+}
+
+/// A product's evidence by the products it is bought together with.
+#[derive(Default)]
+struct NeighbourEvidence<'a> {
+    score: f64,
+    parts: Vec<(f64, &'a HistoryProduct)>,
+}
+
+impl NeighbourEvidence<'_> {
+    /// The parts that weigh most.
+    fn heaviest(&self) -> Vec<&(f64, &HistoryProduct)> {
+        let mut parts: Vec<&(f64, &HistoryProduct)> = self.parts.iter().collect();
+        parts.sort_by(|left, right| by_score_then_id((left.0, &left.1.product_id), (right.0, &right.1.product_id)));
+        parts.truncate(MAX_NAMED_NEIGHBOURS);
+        parts
+    }
+
+    /// They, as they are told.
+    fn named(&self) -> impl Iterator<Item = Evidence> {
+        self.heaviest().into_iter().map(|(part, source)| Evidence::Neighbour {
+            product_id: source.product_id.clone(),
+            bought: source.orders > 0,
+            contribution: part / self.score,
+        })
+    }
+
+    /// The acts they come from.
+    fn causes(&self) -> impl Iterator<Item = SourceEvent> {
+        self.heaviest().into_iter().filter_map(|(_, source)| {
+            let product_id = Some(source.product_id.clone());
+            Some(SourceEvent { event_id: source.event_id.clone()?, product_id })
+        })
+    }
+}
+
+/// The neighbours of the history's products: their scores, weighted by the history.
+fn by_neighbours(known: &Known) -> HashMap<&str, NeighbourEvidence<'_>> {
+    let mut evidence: HashMap<&str, NeighbourEvidence<'_>> = HashMap::new();
+    for source in &known.history {
+        for neighbour in known.neighbours.get(&source.product_id).map(Vec::as_slice).unwrap_or_default() {
+            let part = source.weight * neighbour.score;
+            if part > 0.0 {
+                let found = evidence.entry(&neighbour.product_id).or_default();
+                found.score += part;
+                found.parts.push((part, source));
+            }
+        }
+    }
+    evidence
+}
+
+/// A product's evidence by its category.
+struct PopularEvidence<'a> {
+    score: f64,
+    category: &'a str,
+}
+
+/// Popular products: their place within their category, weighted by the category's share.
+fn by_popularity(known: &Known) -> HashMap<&str, PopularEvidence<'_>> {
+    let mut evidence: HashMap<&str, PopularEvidence<'_>> = HashMap::new();
+    for PopularIn { category, share, products } in &known.popular {
+        let best = largest(products.iter().map(|scored| scored.score));
+        for scored in products {
+            let score = share * scored.score / best;
+            let is_better = evidence.get(scored.product_id.as_str()).is_none_or(|known| known.score < score);
+            if score > 0.0 && is_better {
+                evidence.insert(&scored.product_id, PopularEvidence { score, category });
+            }
+        }
+    }
+    evidence
+}
+
+/// The largest score; 1 if there is none above 0, so that one can divide by it.
+pub(crate) fn largest(scores: impl Iterator<Item = f64>) -> f64 {
+    let largest = scores.fold(0.0, f64::max);
+    if largest > 0.0 { largest } else { 1.0 }
+}
+
+pub(crate) fn by_score_then_id(left: (f64, &str), right: (f64, &str)) -> Ordering {
+    right.0.total_cmp(&left.0).then_with(|| left.1.cmp(right.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scored(products: &[(&str, f64)]) -> Vec<Scored> {
+        products.iter().map(|(id, score)| Scored { product_id: (*id).to_owned(), score: *score }).collect()
+    }
+
+    fn history(products: &[(&str, f64, i64)]) -> Vec<HistoryProduct> {
+        let product = |&(id, weight, orders): &(&str, f64, i64)| HistoryProduct {
+            product_id: id.to_owned(),
+            weight,
+            orders,
+            event_id: Some(format!("act with {id}")),
+        };
+        products.iter().map(product).collect()
+    }
+
+    fn shopper() -> Known {
+        Known {
+            history: history(&[("bag", 10.0, 2), ("lamp", 1.0, 0)]),
+            neighbours: BTreeMap::from([
+                ("bag".to_owned(), scored(&[("purse", 0.4), ("bulb", 0.1)])),
+                ("lamp".to_owned(), scored(&[("bulb", 0.5), ("bag", 0.3)])),
+            ]),
+            popular: vec![
+                PopularIn { category: "bags".to_owned(), share: 0.9, products: scored(&[("tote", 8.0), ("bag", 9.0)]) },
+                PopularIn { category: "lights".to_owned(), share: 0.1, products: scored(&[("bulb", 3.0)]) },
+            ],
+            trending: scored(&[("star", 100.0), ("tote", 50.0)]),
+        }
+    }
+
+    #[test]
+    fn neighbours_come_first_then_popular_then_trending() {
+        let known = shopper();
+        let found = scores(&known);
+        let mut order: Vec<(&str, f64)> = found.iter().map(|(id, found)| (*id, found.score)).collect();
+        order.sort_by(|left, right| by_score_then_id((left.1, left.0), (right.1, right.0)));
+        let ids: Vec<&str> = order.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, ["purse", "bulb", "bag", "tote", "star"]);
+        assert!((order[0].1 - 1.0).abs() < 1e-12, "the best neighbour");
+    }
+
+    #[test]
+    fn a_score_names_all_its_evidence_and_the_acts_it_comes_from() {
+        let known = shopper();
+        let found = scores(&known);
+        let Evidence::Neighbour { product_id, bought, contribution } = &found["bulb"].evidence[0] else {
+            panic!("{:?}", found["bulb"])
+        };
+        // 10 × 0.1 by the bag, 1 × 0.5 by the lamp.
+        assert_eq!((product_id.as_str(), *bought), ("bag", true));
+        assert!((contribution - 2.0 / 3.0).abs() < 1e-12);
+        assert_eq!(found["bulb"].evidence.len(), 3);
+        assert_eq!(found["bulb"].causes[1].event_id, "act with lamp");
+        assert_eq!(found["tote"].evidence, [Evidence::Popular { category: "bags".to_owned() }, Evidence::Trending]);
+    }
+
+    #[test]
+    fn the_order_of_the_inputs_does_not_matter() {
+        let mut reversed = shopper();
+        reversed.popular.reverse();
+        reversed.trending.reverse();
+        reversed.neighbours.values_mut().for_each(|list| list.reverse());
+        assert_eq!(scores(&shopper()), scores(&reversed));
+    }
+
+    #[test]
+    fn favourite_categories_share_the_weight_of_what_has_one() {
+        let products = history(&[("a", 3.0, 1), ("b", 1.0, 1), ("c", 9.0, 1)]);
+        let category_of = |id: &str| match id {
+            "a" => Some("bags"),
+            "b" => Some("lights"),
+            _ => None,
+        };
+        let expected = [("bags".to_owned(), 0.75), ("lights".to_owned(), 0.25)];
+        assert_eq!(favourite_categories(&products, category_of), expected);
+        assert_eq!(favourite_categories(&[], category_of), []);
+    }
+}

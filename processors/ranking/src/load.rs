@@ -1,0 +1,238 @@
+//! Loading what a list is ranked from: a member's rows and the products' in one snapshot, and views as they are published.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use events::{Request, Vector};
+use projections::RECOMMENDATION;
+use projections::co_purchase::SIMILAR_VIEW;
+use projections::history::HISTORY_VIEW;
+use projections::popularity::{POPULAR_VIEW, TRENDING_KEY, TRENDING_VIEW};
+use projections::preferences::PREFERENCE_VIEW;
+use runtime::fold::View;
+use runtime::read::{ReadError, Reader, Rows, Served, ViewKey};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use crate::candidate::{Candidate, Product};
+use crate::collaborative::{HistoryProduct, Known, PopularIn, by_score_then_id, favourite_categories, scores};
+use crate::rank::Snapshot;
+
+/// So many products come from each kind of evidence.
+const FROM_OTHERS: usize = 200;
+const NEAREST: i64 = 80;
+
+/// What is asked, and what was found for it elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// What is looked for; none for a member's own list.
+    pub request: Option<&'a Request>,
+    /// Its vector, and the model's id.
+    pub embedded: Option<(&'a str, &'a Vector)>,
+    /// What the search for its words found, the best first.
+    pub found: &'a [String],
+}
+
+/// What was loaded.
+#[derive(Debug)]
+pub struct Loaded {
+    /// To be ranked.
+    pub snapshot: Snapshot,
+    /// How many events of the member the rows hold: the version of what depends on them.
+    pub member_events: i64,
+}
+
+/// The value of the view of histories.
+#[derive(Debug, Default, Deserialize)]
+struct History {
+    events: i64,
+    products: Vec<HistoryProduct>,
+}
+
+/// Loads what a list for a member is ranked from. Rows are read in the given snapshot; similar and popular products as they
+/// are published.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn load(
+    reader: &Reader,
+    served: &Served,
+    rows: &mut Rows,
+    member_id: &str,
+    asked: Asked<'_>,
+) -> Result<Loaded, ReadError> {
+    let key = [member_id.to_owned()];
+    let history = rows.view(view(HISTORY_VIEW)?, &key).await?.pop().flatten();
+    let history: History = history.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
+    let taste = rows.view(view(PREFERENCE_VIEW)?, &key).await?.pop().flatten();
+    let taste = taste.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
+    let bought: Vec<String> =
+        sqlx::query_scalar("SELECT product_id FROM member_product WHERE member_id = $1 AND orders > 0")
+            .bind(member_id)
+            .fetch_all(rows.connection())
+            .await?;
+    let known = known(reader, served, rows, history.products).await?;
+
+    let mut wanted: BTreeSet<String> = asked.found.iter().cloned().collect();
+    let mut by_others: Vec<(f64, &str)> =
+        scores(&known).iter().map(|(product_id, found)| (found.score, *product_id)).collect();
+    by_others.sort_by(|left, right| by_score_then_id(*left, *right));
+    wanted.extend(by_others.into_iter().take(FROM_OTHERS).map(|(_, product_id)| product_id.to_owned()));
+    let profile = profile(rows, &known.history).await?;
+    let request = asked.embedded.map(|(model, vector)| (model.to_owned(), vector.to_vec()));
+    for (model, vector) in request.iter().chain(profile.iter()) {
+        wanted.extend(nearest(rows, model, vector).await?);
+    }
+    let candidates = candidates(rows, &Vec::from_iter(wanted), request.as_ref(), profile.as_ref()).await?;
+    let snapshot =
+        Snapshot { known, bought: bought.into_iter().collect(), taste, candidates, found: asked.found.to_vec() };
+    Ok(Loaded { snapshot, member_events: history.events })
+}
+
+/// What is bought together with a history's products, popular in its categories, and trending.
+async fn known(
+    reader: &Reader,
+    served: &Served,
+    rows: &mut Rows,
+    history: Vec<HistoryProduct>,
+) -> Result<Known, ReadError> {
+    let ids: Vec<&str> = history.iter().map(|product| product.product_id.as_str()).collect();
+    let categories =
+        sqlx::query("SELECT product_id, category FROM product WHERE product_id = ANY ($1) AND category IS NOT NULL")
+            .bind(&ids)
+            .fetch_all(rows.connection())
+            .await?;
+    let categories: BTreeMap<String, String> =
+        categories.iter().map(|row| (row.get("product_id"), row.get("category"))).collect();
+    let favourites = favourite_categories(&history, |id| categories.get(id).map(String::as_str));
+    let (similar, popular) = (view(SIMILAR_VIEW)?, view(POPULAR_VIEW)?);
+    let mut keys: Vec<ViewKey<'_>> = ids.iter().map(|key| ViewKey { view: similar, key }).collect();
+    keys.extend(favourites.iter().map(|(category, _)| ViewKey { view: popular, key: category }));
+    keys.push(ViewKey { view: view(TRENDING_VIEW)?, key: TRENDING_KEY });
+    let mut values = reader.views_or_rows(served, rows, &keys).await?.into_iter();
+    let neighbours = ids.iter().zip(values.by_ref()).map(|(id, value)| ((*id).to_owned(), list_of(value))).collect();
+    let popular = favourites
+        .iter()
+        .zip(values.by_ref())
+        .map(|((category, share), value)| PopularIn {
+            category: category.clone(),
+            share: *share,
+            products: list_of(value),
+        })
+        .collect();
+    let trending = list_of(values.next().flatten());
+    Ok(Known { history, neighbours, popular, trending })
+}
+
+/// What a history's products have in common: the mean of their vectors by weight, and the model's id.
+async fn profile(rows: &mut Rows, history: &[HistoryProduct]) -> Result<Option<(String, Vec<f32>)>, sqlx::Error> {
+    let weights: BTreeMap<&str, f64> = history.iter().map(|one| (one.product_id.as_str(), one.weight)).collect();
+    let ids: Vec<&str> = weights.keys().copied().collect();
+    let found = sqlx::query(
+        "SELECT product_id, model, vector FROM product_vector WHERE product_id = ANY ($1) ORDER BY product_id",
+    )
+    .bind(ids)
+    .fetch_all(rows.connection())
+    .await?;
+    let Some(model) = found.last().map(|row| row.get::<String, _>("model")) else { return Ok(None) };
+    let mut sum = vec![0.0_f64; Vector::DIMENSIONS];
+    for row in found.iter().filter(|row| row.get::<&str, _>("model") == model) {
+        let weight = weights.get(row.get::<&str, _>("product_id")).copied().unwrap_or_default();
+        for (sum, value) in sum.iter_mut().zip(row.get::<pgvector::Vector, _>("vector").as_slice()) {
+            *sum += weight * f64::from(*value);
+        }
+    }
+    let length = sum.iter().map(|value| value * value).sum::<f64>().sqrt();
+    if length <= 0.0 {
+        return Ok(None);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "a vector's numbers are of single precision")]
+    let vector = sum.into_iter().map(|value| (value / length) as f32).collect();
+    Ok(Some((model, vector)))
+}
+
+/// The products nearest to a vector, as the index finds them.
+async fn nearest(rows: &mut Rows, model: &str, vector: &[f32]) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query("SET LOCAL hnsw.ef_search = 100").execute(rows.connection()).await?;
+    sqlx::query_scalar(
+        "SELECT product_id FROM (
+             SELECT product_id, model FROM product_vector ORDER BY vector <=> $1 LIMIT $3
+         ) AS nearest
+         WHERE model = $2",
+    )
+    .bind(pgvector::Vector::from(vector.to_vec()))
+    .bind(model)
+    .bind(NEAREST)
+    .fetch_all(rows.connection())
+    .await
+}
+
+/// The products of these ids that are on sale, and how near each is.
+async fn candidates(
+    rows: &mut Rows,
+    ids: &[String],
+    request: Option<&(String, Vec<f32>)>,
+    profile: Option<&(String, Vec<f32>)>,
+) -> Result<BTreeMap<String, Candidate>, sqlx::Error> {
+    let (model, vector) = request.cloned().unzip();
+    let (profile_model, profile_vector) = profile.cloned().unzip();
+    let found = sqlx::query(
+        "SELECT product_id, title, description, category, brand, price_minor, currency, stock, further, facets,
+                CASE WHEN model = $2 THEN 1 - (vector <=> $3) END AS like_request,
+                CASE WHEN model = $4 THEN 1 - (vector <=> $5) END AS like_profile,
+                product_vector.event_id AS vector_event
+         FROM product LEFT JOIN product_vector USING (product_id)
+         WHERE product_id = ANY ($1) AND title IS NOT NULL AND NOT coalesce(retired, false)",
+    )
+    .bind(ids)
+    .bind(model)
+    .bind(vector.map(pgvector::Vector::from))
+    .bind(profile_model)
+    .bind(profile_vector.map(pgvector::Vector::from))
+    .fetch_all(rows.connection())
+    .await?;
+    Ok(found.iter().map(|row| (row.get("product_id"), candidate(row))).collect())
+}
+
+fn candidate(row: &PgRow) -> Candidate {
+    let further: BTreeMap<String, String> =
+        row.get::<Option<&str>, _>("further").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let facets = row.get::<Option<&str>, _>("facets").and_then(|text| serde_json::from_str(text).ok());
+    let mut text = row.get::<Option<String>, _>("description").unwrap_or_default();
+    for value in further.values() {
+        text.push(' ');
+        text.push_str(value);
+    }
+    let amount: Option<i64> = row.get("price_minor");
+    let product = Product {
+        title: row.get("title"),
+        text,
+        category: row.get("category"),
+        brand: row.get("brand"),
+        price: amount.zip(row.get::<Option<String>, _>("currency")),
+        stock: row.get("stock"),
+        facets: facets.unwrap_or_default(),
+    };
+    Candidate {
+        like_request: row.get("like_request"),
+        like_profile: row.get("like_profile"),
+        vector_event: row.get("vector_event"),
+        ..Candidate::of(product)
+    }
+}
+
+/// A view of recommendation's.
+///
+/// # Errors
+/// Never, unless the projections no longer have it.
+pub fn view(name: &'static str) -> Result<&'static View, ReadError> {
+    RECOMMENDATION.view(name).ok_or(ReadError::NotLive(RECOMMENDATION.name))
+}
+
+/// A view's value that is a list; empty for a key without rows.
+#[must_use]
+pub fn list_of<T: DeserializeOwned>(value: Option<Value>) -> Vec<T> {
+    value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
+}
