@@ -11,10 +11,18 @@
 //! | `POST /v1/orders/{order_id}/cancellations` | units of an order of this gateway's, no more than are left |
 //! | `POST /v1/cancellations` | a cancellation as a fact, once per `cancellation_id` |
 //! | `POST /v1/behaviors` | up to 5,000 behaviours: a JSON array, or NDJSON |
+//! | `POST /v1/conversations` | a new conversation of a member; the answer names its id |
+//! | `PATCH /v1/conversations/{conversation_id}` | another title |
+//! | `POST /v1/conversations/{conversation_id}/messages` | what the member says, while the conversation is open |
+//! | `POST /v1/conversations/{conversation_id}/closing` | the end of a conversation; no body |
+//! | `POST /v1/members/{member_id}/preferences/retractions` | a preference that no longer holds, as a fact |
 //! | `GET /openapi.json`, `/healthz`, `/readyz`, `/metrics` | |
 //!
 //! A command is validated as a whole and answered with 202 and the ids of its events, or with RFC 9457 problem details
 //! that list everything that was wrong. An `Idempotency-Key` makes repeating it harmless for 24 hours.
+//!
+//! Orders and conversations are decided on tables of the gateway's own, which are not in the log: after the database was
+//! wiped, an order or a conversation from before is unknown here, and cancelling or continuing it answers 404.
 //!
 //! With Kafka away commands are still accepted; with Postgres away they are refused with 503. Neither reads a
 //! projection.

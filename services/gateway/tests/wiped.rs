@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Client;
 use serde_json::json;
+use shop::conversation::{kind, open, say};
 use shop::{Shop, answer, post, with_shop};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -58,13 +59,16 @@ async fn either_program_of_ingress_makes_a_wiped_database_anew() {
 
         let gateway = shop.gateway().await;
         let first = order(&gateway, "1").await;
+        let conversation = open(&gateway).await;
         shop.drained(SOON).await;
         shop.drop_database().await;
         let second = order(&gateway, "2").await;
+        let (status, problem) = say(&gateway, &conversation, "still there?").await;
+        assert_eq!((status, kind(&problem)), (404, "unknown-conversation"), "it was decided on what is gone");
         shop.drained(SOON).await;
         dispatcher.ready_status(200, SOON).await;
         let log = shop.log().await;
-        assert_eq!(log.len(), 2, "{log:?}");
+        assert_eq!(log.len(), 3, "{log:?}");
         assert!([first, second].iter().all(|id| log.iter().any(|sent| sent.id() == id)));
 
         dispatcher.kill();

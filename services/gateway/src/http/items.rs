@@ -69,6 +69,21 @@ pub fn one_command<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Probl
     read_value(&item).map_err(|part| invalid_body(vec![part]))
 }
 
+/// Reads the body of a command that says everything in its path: none, or an object without members.
+///
+/// # Errors
+/// When the body says something.
+pub fn nothing(body: &[u8]) -> Result<(), Problem> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+
+    if body.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    one_command(body).map(|Nothing {}| ())
+}
+
 /// Reads a body of many values of one event type.
 ///
 /// # Errors

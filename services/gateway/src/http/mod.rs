@@ -1,5 +1,6 @@
 //! The gateway's HTTP server.
 
+mod conversations;
 mod items;
 mod openapi;
 mod request;
@@ -139,7 +140,7 @@ async fn watch_postgres(connections: Connections, pool: PgPool, check: CheckHand
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = probe.tick() => match database::ensure_migrated(&connections, probe_outbox(&pool).await).await {
+            _ = probe.tick() => match database::ensure_migrated(&connections, probe_tables(&pool).await).await {
                 Ok(()) => check.ok(),
                 Err(error) => check.failing(causes(&error)),
             },
@@ -152,6 +153,7 @@ async fn watch_postgres(connections: Connections, pool: PgPool, check: CheckHand
     }
 }
 
-async fn probe_outbox(pool: &PgPool) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT FROM outbox LIMIT 0").execute(pool).await.map(drop)
+/// Names the newest table as well: a database that an older gateway migrated is brought on.
+async fn probe_tables(pool: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT FROM outbox, decision_conversation LIMIT 0").execute(pool).await.map(drop)
 }

@@ -14,7 +14,10 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
 use super::items::{MAX_ITEMS, behavior_types};
-use crate::store::{Accepted, CancelOrder};
+use crate::store::{
+    Accepted, CancelOrder, ConversationAccepted, CreateConversation, MessageAccepted, PostMessage, RenameConversation,
+    RetractPreference,
+};
 
 const DEFINITIONS: &str = "/components/schemas";
 
@@ -41,14 +44,14 @@ fn describe(routes: &OpenApi) -> Value {
         } },
     });
     if let Some(paths) = description["paths"].as_object_mut() {
-        paths.values_mut().for_each(complete_operation);
+        let operations = paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut);
+        operations.for_each(complete_operation);
     }
     description
 }
 
 /// Adds what all commands share: their headers, and the answer to those that are refused.
-fn complete_operation(path: &mut Value) {
-    let operation = &mut path["post"];
+fn complete_operation(operation: &mut Value) {
     if let Some(accepted) = operation.pointer_mut("/responses/202").and_then(Value::as_object_mut) {
         accepted.insert("description".to_owned(), "Accepted: the events are stored, and will be in the log".into());
         let replayed = json!({
@@ -77,7 +80,7 @@ fn parameters() -> Map<String, Value> {
         ),
         header(
             "X-Request-Id",
-            "The correlation id of the command's events; drawn if none is given",
+            "The correlation id of the command's events, drawn if none is given; those of a conversation have its id",
             json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" }),
         ),
         header("traceparent", "W3C trace context, passed on with the events", json!({ "type": "string" })),
@@ -105,9 +108,19 @@ fn schemas() -> Map<String, Value> {
         })
         .collect();
     schemas.insert("Behavior".to_owned(), json!({ "description": "What a shopper did", "oneOf": behaviors }));
-    add(&mut schemas, generator().into_root_schema_for::<Accepted>());
-    add(&mut schemas, generator().into_root_schema_for::<CancelOrder>());
-    add(&mut schemas, generator().into_root_schema_for::<Problem>());
+    for schema in [
+        generator().into_root_schema_for::<Accepted>(),
+        generator().into_root_schema_for::<ConversationAccepted>(),
+        generator().into_root_schema_for::<MessageAccepted>(),
+        generator().into_root_schema_for::<CancelOrder>(),
+        generator().into_root_schema_for::<CreateConversation>(),
+        generator().into_root_schema_for::<RenameConversation>(),
+        generator().into_root_schema_for::<PostMessage>(),
+        generator().into_root_schema_for::<RetractPreference>(),
+        generator().into_root_schema_for::<Problem>(),
+    ] {
+        add(&mut schemas, schema);
+    }
     for item in ["ProductUpserted", "ProductRetired", "Behavior"] {
         let list = json!({ "type": "array", "items": reference(item), "minItems": 1, "maxItems": MAX_ITEMS });
         schemas.insert(format!("{item}List"), list);
@@ -178,28 +191,54 @@ mod tests {
     fn every_command_has_a_body_an_answer_and_problems() {
         let description = description();
         assert_eq!(description["openapi"], "3.1.0");
-        let paths = description["paths"].as_object().unwrap();
-        let names: Vec<&str> = paths.keys().map(String::as_str).collect();
+        let mut operations = Vec::new();
+        for (path, item) in description["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let body = operation.pointer("/requestBody/content/application~1json/schema/$ref");
+                let answer = operation.pointer("/responses/202/content/application~1json/schema/$ref").unwrap();
+                let answer = answer.as_str().unwrap().rsplit('/').next().unwrap();
+                operations.push(format!("{method} {path} -> {answer}"));
+                assert_eq!(body.is_none(), path.ends_with("/closing"), "{path}: {operation:#}");
+                assert!(operation.pointer("/responses/default").is_some(), "{path}");
+                assert!(operation.pointer("/responses/202/headers/Idempotency-Replayed").is_some(), "{path}");
+                assert!(operation["parameters"].as_array().unwrap().len() >= 3, "{path}");
+            }
+        }
         assert_eq!(
-            names,
+            operations,
             [
-                "/v1/behaviors",
-                "/v1/cancellations",
-                "/v1/orders",
-                "/v1/orders/{order_id}/cancellations",
-                "/v1/products",
-                "/v1/products/retirements"
+                "post /v1/behaviors -> Accepted",
+                "post /v1/cancellations -> Accepted",
+                "post /v1/conversations -> ConversationAccepted",
+                "patch /v1/conversations/{conversation_id} -> Accepted",
+                "post /v1/conversations/{conversation_id}/closing -> Accepted",
+                "post /v1/conversations/{conversation_id}/messages -> MessageAccepted",
+                "post /v1/members/{member_id}/preferences/retractions -> Accepted",
+                "post /v1/orders -> Accepted",
+                "post /v1/orders/{order_id}/cancellations -> Accepted",
+                "post /v1/products -> Accepted",
+                "post /v1/products/retirements -> Accepted",
             ]
         );
-        for (path, item) in paths {
-            let content = item.pointer("/post/requestBody/content/application~1json/schema/$ref");
-            assert!(content.is_some(), "{path}: {item:#}");
-            let answer = item.pointer("/post/responses/202/content/application~1json/schema/$ref");
-            assert_eq!(answer.unwrap(), "#/components/schemas/Accepted", "{path}: {item:#}");
-            assert!(item.pointer("/post/responses/default").is_some(), "{path}");
-            assert!(item["post"]["parameters"].as_array().unwrap().len() >= 3, "{path}");
-        }
         assert!(description.pointer("/paths/~1v1~1products/post/requestBody/content/application~1x-ndjson").is_some());
         assert_eq!(description["components"]["schemas"]["OrderCompleted"]["additionalProperties"], false);
+    }
+
+    #[test]
+    fn every_example_of_a_body_is_a_command() {
+        fn fits<T: serde::de::DeserializeOwned>(example: &Value) {
+            serde_json::from_value::<T>(example.clone()).unwrap();
+        }
+        let description = description();
+        let examples = [
+            ("/v1/conversations/post", fits::<CreateConversation> as fn(&Value)),
+            ("/v1/conversations/{conversation_id}/patch", fits::<RenameConversation>),
+            ("/v1/conversations/{conversation_id}/messages/post", fits::<PostMessage>),
+            ("/v1/members/{member_id}/preferences/retractions/post", fits::<RetractPreference>),
+        ];
+        for (operation, fits) in examples {
+            let (path, method) = operation.rsplit_once('/').unwrap();
+            fits(&description["paths"][path][method]["requestBody"]["content"]["application/json"]["example"]);
+        }
     }
 }

@@ -43,7 +43,6 @@ impl<S: Sync> FromRequest<S> for CommandRequest {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let format = format_of(&parts.headers)?;
         let request_id = parts.extensions.get::<RequestId>().ok_or_else(Problem::internal)?;
         let context = CommandContext {
             target: format!("{} {}", parts.method, parts.uri.path()),
@@ -51,12 +50,17 @@ impl<S: Sync> FromRequest<S> for CommandRequest {
             traceparent: traceparent(&parts.headers).map(str::to_owned),
             idempotency_key: idempotency_key(&parts.headers)?,
         };
-        Ok(Self { context, format, body: read(&parts.headers, body).await? })
+        let body = read(&parts.headers, body).await?;
+        Ok(Self { context, format: format_of(&parts.headers, &body)?, body })
     }
 }
 
-fn format_of(headers: &HeaderMap) -> Result<Format, Problem> {
+fn format_of(headers: &HeaderMap, body: &[u8]) -> Result<Format, Problem> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        // Nothing has no media type.
+        if body.is_empty() {
+            return Ok(Format::Json);
+        }
         return Err(unsupported_media_type("the header Content-Type is missing: send application/json"));
     };
     let text = value.to_str().unwrap_or_default();
@@ -146,13 +150,14 @@ mod tests {
             ("Application/JSON; charset=utf-8", Format::Json),
             ("application/x-ndjson", Format::Lines),
         ] {
-            assert_eq!(format_of(&headers("content-type", media_type)).unwrap(), format);
+            assert_eq!(format_of(&headers("content-type", media_type), b"{}").unwrap(), format);
         }
         for media_type in ["text/plain", "application/xml", ""] {
-            let problem = format_of(&headers("content-type", media_type)).unwrap_err();
+            let problem = format_of(&headers("content-type", media_type), b"{}").unwrap_err();
             assert_eq!(problem.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
         }
-        assert!(format_of(&HeaderMap::new()).is_err());
+        assert!(format_of(&HeaderMap::new(), b"{}").is_err());
+        assert_eq!(format_of(&HeaderMap::new(), b"").unwrap(), Format::Json);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The commands, one route each.
+//! The commands about products, orders and behaviours, one route each; and what accepts all of them.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -10,6 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Gateway;
+use super::conversations;
 use super::items;
 use super::request::CommandRequest;
 use crate::store::{self, Command};
@@ -24,6 +25,7 @@ pub(super) fn commands() -> OpenApiRouter<Gateway> {
         .routes(routes!(cancel_order))
         .routes(routes!(record_cancellation))
         .routes(routes!(record_behaviors))
+        .merge(conversations::commands())
 }
 
 /// Puts products on sale, or replaces what is known of them.
@@ -141,7 +143,7 @@ async fn record_behaviors(State(gateway): State<Gateway>, request: CommandReques
     accept(&gateway, "/v1/behaviors", &request, Command::Record(data)).await
 }
 
-async fn accept(
+pub(super) async fn accept(
     gateway: &Gateway,
     route: &str,
     request: &CommandRequest,

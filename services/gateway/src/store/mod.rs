@@ -1,22 +1,25 @@
 //! One command, one Postgres transaction: the decision, its events in the outbox, the idempotency key.
 
-mod decision;
+mod command;
+mod conversations;
 mod idempotency;
+mod orders;
 mod outbox;
 
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use events::{Data, OrderCancelled, OrderCompleted, OrderId, OrderItem};
+use events::Data;
 use runtime::database::is_away;
 use runtime::problem::Problem;
 use runtime::telemetry::causes;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tracing::{debug, error};
 use uuid::Uuid;
 
+pub use command::{CancelOrder, Command, CreateConversation, PostMessage, RenameConversation, RetractPreference};
 pub use idempotency::delete_expired as delete_expired_keys;
 
 /// Deadlocks end after a second (Postgres' `deadlock_timeout`), so this is several seconds' worth.
@@ -27,7 +30,7 @@ const MAX_ATTEMPTS: u32 = 5;
 pub struct CommandContext {
     /// Method and path.
     pub target: String,
-    /// The correlation id of its events.
+    /// The correlation id of its events; those of a conversation have its id instead.
     pub request_id: String,
     /// W3C trace context, if it came with one.
     pub traceparent: Option<String>,
@@ -35,37 +38,12 @@ pub struct CommandContext {
     pub idempotency_key: Option<String>,
 }
 
-/// What the gateway is asked to accept.
-#[derive(Clone, Debug)]
-pub enum Command {
-    /// Facts that need no decision.
-    Record(Vec<Data>),
-    /// An order, once per `order_id`.
-    CompleteOrder(OrderCompleted),
-    /// Units of an order taken back, no more than it has.
-    CancelOrder(OrderId, CancelOrder),
-    /// A cancellation as the shop states it, once per `cancellation_id`.
-    RecordCancellation(OrderCancelled),
-}
-
-/// Units of an order to take back; member and currency are the order's.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CancelOrder {
-    /// The shop's number of this cancellation.
-    pub cancellation_id: OrderId,
-    /// What is taken back: positive quantities and totals, at most what is left of the order.
-    #[schemars(length(min = 1, max = 10_000))]
-    #[serde(deserialize_with = "cancelled_items")]
-    pub items: Vec<OrderItem>,
-}
-
 /// The answer to an accepted command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// 202.
     pub status: StatusCode,
-    /// [`Accepted`] as JSON.
+    /// [`Accepted`], or what stands for it, as JSON.
     pub body: String,
     /// Whether it was given before, to an earlier command of the same idempotency key.
     pub replayed: bool,
@@ -77,6 +55,24 @@ pub struct Answer {
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Accepted {
     /// The ids of the events that are on their way, in the order of the command's items.
+    pub event_ids: Vec<Uuid>,
+}
+
+/// The body of an answer to a command that opened a conversation.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct ConversationAccepted {
+    /// The conversation, for the commands within it.
+    pub conversation_id: Uuid,
+    /// The id of the event that is on its way.
+    pub event_ids: Vec<Uuid>,
+}
+
+/// The body of an answer to a command that said something in a conversation.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct MessageAccepted {
+    /// The message, which the reply will name.
+    pub message_id: Uuid,
+    /// The id of the event that is on its way.
     pub event_ids: Vec<Uuid>,
 }
 
@@ -96,6 +92,44 @@ struct Decided {
     event_ids: Vec<Uuid>,
     /// Empty when the same command was accepted before.
     events: Vec<(Uuid, Data)>,
+    created: Option<Created>,
+}
+
+/// What got its id from the gateway.
+enum Created {
+    Conversation(Uuid),
+    Message(Uuid),
+}
+
+impl Decided {
+    fn new(event_id: Uuid, data: Data) -> Self {
+        Self::all(vec![(event_id, data)])
+    }
+
+    fn all(events: Vec<(Uuid, Data)>) -> Self {
+        Self { event_ids: events.iter().map(|(id, _)| *id).collect(), events, created: None }
+    }
+
+    /// The same was decided before, as this event.
+    fn before(event_id: Uuid) -> Self {
+        Self { event_ids: vec![event_id], events: Vec::new(), created: None }
+    }
+
+    fn creating(self, created: Created) -> Self {
+        Self { created: Some(created), ..self }
+    }
+
+    /// The answer's body.
+    fn body(&self) -> Result<String, serde_json::Error> {
+        let event_ids = self.event_ids.clone();
+        match self.created {
+            None => serde_json::to_string(&Accepted { event_ids }),
+            Some(Created::Conversation(conversation_id)) => {
+                serde_json::to_string(&ConversationAccepted { conversation_id, event_ids })
+            }
+            Some(Created::Message(message_id)) => serde_json::to_string(&MessageAccepted { message_id, event_ids }),
+        }
+    }
 }
 
 /// Accepts a command, or says why not. `body` is what its idempotency key stands for.
@@ -136,16 +170,10 @@ async fn try_accept(
     {
         return Ok(answer);
     }
-    let decided = match command {
-        Command::Record(events) => record(events),
-        Command::CompleteOrder(order) => decision::complete_order(&mut transaction, order).await?,
-        Command::CancelOrder(order_id, cancel) => decision::cancel_order(&mut transaction, order_id, cancel).await?,
-        Command::RecordCancellation(cancelled) => decision::record_cancellation(&mut transaction, cancelled).await?,
-    };
+    let decided = decide(&mut transaction, command).await?;
     outbox::insert(&mut transaction, context, &decided.events).await?;
-    let body = serde_json::to_string(&Accepted { event_ids: decided.event_ids })?;
-    let answer =
-        Answer { status: StatusCode::ACCEPTED, body, replayed: false, new_events: decided.events.len() as u64 };
+    let (body, new_events) = (decided.body()?, decided.events.len() as u64);
+    let answer = Answer { status: StatusCode::ACCEPTED, body, replayed: false, new_events };
     if let Some(key) = &context.idempotency_key {
         idempotency::complete(&mut transaction, key, &answer).await?;
     }
@@ -153,9 +181,21 @@ async fn try_accept(
     Ok(answer)
 }
 
-fn record(data: &[Data]) -> Decided {
-    let events: Vec<(Uuid, Data)> = data.iter().map(|data| (Uuid::now_v7(), data.clone())).collect();
-    Decided { event_ids: events.iter().map(|(id, _)| *id).collect(), events }
+async fn decide(transaction: &mut PgConnection, command: &Command) -> Result<Decided, CommandError> {
+    match command {
+        Command::Record(data) => Ok(Decided::all(data.iter().map(|data| (Uuid::now_v7(), data.clone())).collect())),
+        Command::CompleteOrder(order) => orders::complete_order(transaction, order).await,
+        Command::CancelOrder(order_id, cancel) => orders::cancel_order(transaction, order_id, cancel).await,
+        Command::RecordCancellation(cancelled) => orders::record_cancellation(transaction, cancelled).await,
+        Command::CreateConversation(create) => conversations::create(transaction, create).await,
+        Command::RenameConversation(id, rename) => conversations::rename(transaction, *id, rename).await,
+        Command::CloseConversation(id) => conversations::close(transaction, *id).await,
+        Command::PostMessage(id, post) => conversations::post_message(transaction, *id, post).await,
+    }
+}
+
+fn refuse<T>(problem: Problem) -> Result<T, CommandError> {
+    Err(CommandError::Refused(problem))
 }
 
 fn sha256(bytes: &[u8]) -> Vec<u8> {
@@ -180,14 +220,4 @@ fn problem_of(error: CommandError, context: &CommandContext) -> Problem {
         }
         _ => Problem::internal(),
     }
-}
-
-fn cancelled_items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<OrderItem>, D::Error> {
-    /// As many lines as an order may have.
-    const MAX_ITEMS: usize = 10_000;
-    let items = Vec::<OrderItem>::deserialize(deserializer)?;
-    if (1..=MAX_ITEMS).contains(&items.len()) {
-        return Ok(items);
-    }
-    Err(de::Error::custom(format!("a cancellation must have 1 to {MAX_ITEMS} items, not {}", items.len())))
 }

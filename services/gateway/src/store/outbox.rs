@@ -1,6 +1,6 @@
 //! Putting events into the outbox.
 
-use events::{Data, EventType};
+use events::{Data, EventType, Topic};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -24,10 +24,17 @@ pub(super) async fn insert(
     let mut versions = Vec::with_capacity(events.len());
     let mut values = Vec::with_capacity(events.len());
     let mut ids = Vec::with_capacity(events.len());
+    let mut correlations = Vec::with_capacity(events.len());
     for (id, data) in events {
         let event_type: EventType = data.event_type();
         topics.push(event_type.topic().name());
-        keys.push(data.key());
+        let key = data.key();
+        correlations.push(match event_type.topic() {
+            // All of a conversation can be followed by its id, which is their key.
+            Topic::ConversationEvents | Topic::ConversationMessageCreated => key.to_string(),
+            _ => context.request_id.clone(),
+        });
+        keys.push(key);
         types.push(event_type.name());
         versions.push(i64::from(event_type.version()));
         values.push(String::from_utf8_lossy(&data.to_json()?).into_owned());
@@ -36,9 +43,9 @@ pub(super) async fn insert(
     // Bucket order: two bulk commands wait for each other instead of deadlocking.
     sqlx::query(
         "INSERT INTO outbox (topic, key, type, schema_version, data, event_id, source, correlation_id, traceparent)
-         SELECT topic, key, type, version, data::json, event_id, $7, $8, $9
-         FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[])
-              WITH ORDINALITY AS event (topic, key, type, version, data, event_id, position)
+         SELECT topic, key, type, version, data::json, event_id, $8, correlation_id, $9
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[])
+              WITH ORDINALITY AS event (topic, key, type, version, data, event_id, correlation_id, position)
          ORDER BY outbox_bucket(topic, key), position",
     )
     .bind(topics)
@@ -47,8 +54,8 @@ pub(super) async fn insert(
     .bind(versions)
     .bind(values)
     .bind(ids)
+    .bind(correlations)
     .bind(SOURCE)
-    .bind(&context.request_id)
     .bind(&context.traceparent)
     .execute(transaction)
     .await?;

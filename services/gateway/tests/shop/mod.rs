@@ -1,6 +1,8 @@
 //! A shop of its own on the real servers, for one test.
 #![allow(dead_code, reason = "each test file uses its part of the harness")]
 
+pub mod conversation;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -29,7 +31,15 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// The topics that ingress writes.
-const TOPICS: [Topic; 4] = [Topic::CatalogEvents, Topic::OrderCompleted, Topic::ProductViewed, Topic::UserBehavior];
+const TOPICS: [Topic; 7] = [
+    Topic::CatalogEvents,
+    Topic::OrderCompleted,
+    Topic::ProductViewed,
+    Topic::UserBehavior,
+    Topic::ConversationEvents,
+    Topic::ConversationMessageCreated,
+    Topic::PreferenceEvents,
+];
 
 #[derive(clap::Parser)]
 struct ConnectionsCli {

@@ -10,7 +10,7 @@ use runtime::problem::{Problem, ProblemPart};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::{CancelOrder, CommandError, Decided, sha256};
+use super::{CancelOrder, CommandError, Decided, refuse, sha256};
 
 /// Units and money of one product.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(super) async fn complete_order(
     .bind(minors)
     .execute(transaction)
     .await?;
-    Ok(Decided { event_ids: vec![event_id], events: vec![(event_id, data)] })
+    Ok(Decided::new(event_id, data))
 }
 
 pub(super) async fn cancel_order(
@@ -145,7 +145,7 @@ async fn insert_cancellation(
     .execute(&mut *transaction)
     .await?;
     if inserted.rows_affected() == 1 {
-        return Ok(Decided { event_ids: vec![event_id], events: vec![(event_id, data)] });
+        return Ok(Decided::new(event_id, data));
     }
     let known: Vec<u8> =
         sqlx::query_scalar("SELECT event_sha256 FROM decision_cancellation WHERE cancellation_id = $1")
@@ -231,14 +231,10 @@ fn more_than_left(items: &[OrderItem], sums: &BTreeMap<&str, Sum>, left: &BTreeM
 
 fn same_or_conflict(what: &str, id: &str, event_id: Uuid, same: bool) -> Result<Decided, CommandError> {
     if same {
-        return Ok(Decided { event_ids: vec![event_id], events: Vec::new() });
+        return Ok(Decided::before(event_id));
     }
     let detail = format!("{what} {id:?} was accepted before with another body, as event {event_id}");
     refuse(Problem::new(StatusCode::CONFLICT, &format!("{what}-conflict"), "Already accepted", detail))
-}
-
-fn refuse<T>(problem: Problem) -> Result<T, CommandError> {
-    Err(CommandError::Refused(problem))
 }
 
 #[cfg(test)]

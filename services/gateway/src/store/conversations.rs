@@ -1,0 +1,128 @@
+//! Conversations are decided on the gateway's own state: never on a projection, which is behind.
+//!
+//! Every decision locks the conversation's row first, so that nothing is said after the close.
+//!
+//! That state is not in the log. A conversation that was opened before the database was wiped is still folded and read,
+//! but is unknown here: posting to it, renaming and closing it answer 404, and the member opens another one.
+
+use axum::http::StatusCode;
+use events::{ConversationClosed, ConversationCreated, ConversationRenamed, Data, MemberId, MessageCreated, Role};
+use runtime::problem::Problem;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{CommandError, CreateConversation, Created, Decided, PostMessage, RenameConversation, refuse};
+
+/// What is known of a conversation whose row is locked.
+#[derive(Debug, sqlx::FromRow)]
+struct Conversation {
+    member_id: String,
+    title: Option<String>,
+    title_event_id: Uuid,
+    closing_event_id: Option<Uuid>,
+}
+
+pub(super) async fn create(
+    transaction: &mut PgConnection,
+    create: &CreateConversation,
+) -> Result<Decided, CommandError> {
+    let (conversation_id, event_id) = (Uuid::now_v7(), Uuid::now_v7());
+    sqlx::query(
+        "INSERT INTO decision_conversation (conversation_id, member_id, title, title_event_id)
+         VALUES ($1, $2, $3, $4)",
+    )
+    .bind(conversation_id)
+    .bind(create.member_id.as_str())
+    .bind(create.title.as_deref())
+    .bind(event_id)
+    .execute(transaction)
+    .await?;
+    let CreateConversation { member_id, title } = create.clone();
+    let data = Data::from(ConversationCreated { conversation_id, member_id, title });
+    Ok(Decided::new(event_id, data).creating(Created::Conversation(conversation_id)))
+}
+
+/// The title that it has already is no event.
+pub(super) async fn rename(
+    transaction: &mut PgConnection,
+    conversation_id: Uuid,
+    rename: &RenameConversation,
+) -> Result<Decided, CommandError> {
+    let conversation = lock(transaction, conversation_id).await?;
+    if conversation.title.as_deref() == Some(&*rename.title) {
+        return Ok(Decided::before(conversation.title_event_id));
+    }
+    let event_id = Uuid::now_v7();
+    sqlx::query("UPDATE decision_conversation SET title = $2, title_event_id = $3 WHERE conversation_id = $1")
+        .bind(conversation_id)
+        .bind(&*rename.title)
+        .bind(event_id)
+        .execute(transaction)
+        .await?;
+    Ok(Decided::new(event_id, Data::from(ConversationRenamed { conversation_id, title: rename.title.clone() })))
+}
+
+/// What is closed stays closed, and is no event again.
+pub(super) async fn close(transaction: &mut PgConnection, conversation_id: Uuid) -> Result<Decided, CommandError> {
+    let conversation = lock(transaction, conversation_id).await?;
+    if let Some(event_id) = conversation.closing_event_id {
+        return Ok(Decided::before(event_id));
+    }
+    let event_id = Uuid::now_v7();
+    sqlx::query(
+        "UPDATE decision_conversation SET closing_event_id = $2, closed_at = clock_timestamp()
+         WHERE conversation_id = $1",
+    )
+    .bind(conversation_id)
+    .bind(event_id)
+    .execute(transaction)
+    .await?;
+    Ok(Decided::new(event_id, Data::from(ConversationClosed { conversation_id })))
+}
+
+pub(super) async fn post_message(
+    transaction: &mut PgConnection,
+    conversation_id: Uuid,
+    post: &PostMessage,
+) -> Result<Decided, CommandError> {
+    let conversation = lock(transaction, conversation_id).await?;
+    if let Some(event_id) = conversation.closing_event_id {
+        let detail = format!(
+            "conversation {conversation_id} was closed, by event {event_id}, and takes no more messages; open another \
+             one with POST /v1/conversations"
+        );
+        return refuse(Problem::new(StatusCode::CONFLICT, "conversation-closed", "Conversation closed", detail));
+    }
+    let stored = |error: events::InvalidValue| sqlx::Error::Decode(Box::new(error));
+    let message_id = Uuid::now_v7();
+    let data = Data::from(MessageCreated {
+        message_id,
+        conversation_id,
+        member_id: MemberId::new(conversation.member_id).map_err(stored)?,
+        role: Role::User,
+        content: post.content.clone(),
+        in_reply_to: None,
+        recommendation_id: None,
+        product_ids: Vec::new(),
+        written_by: None,
+    });
+    Ok(Decided::new(Uuid::now_v7(), data).creating(Created::Message(message_id)))
+}
+
+async fn lock(transaction: &mut PgConnection, conversation_id: Uuid) -> Result<Conversation, CommandError> {
+    let conversation = sqlx::query_as(
+        "SELECT member_id, title, title_event_id, closing_event_id FROM decision_conversation
+         WHERE conversation_id = $1 FOR UPDATE",
+    )
+    .bind(conversation_id)
+    .fetch_optional(transaction)
+    .await?;
+    let Some(conversation) = conversation else {
+        let detail = format!(
+            "this gateway knows no conversation {conversation_id}; open one with POST /v1/conversations, whose answer \
+             names its id"
+        );
+        return refuse(Problem::new(StatusCode::NOT_FOUND, "unknown-conversation", "Unknown conversation", detail));
+    };
+    Ok(conversation)
+}
