@@ -129,7 +129,7 @@ mod tests {
             ("{}", None, "missing field `input`"),
             (r#"{"input": "a"} x"#, None, "trailing characters"),
             (r#"{"input": "a\u0000b"}"#, Some("input"), "input[0] has the control character U+0000 at byte 1"),
-            (r#"{"input": "\ud800"}"#, Some("input"), "lone leading surrogate"),
+            (r#"{"input": "\ud800"}"#, Some("input"), "unexpected end of hex escape"),
             (r#"{"input": []}"#, Some("input"), "input has no text"),
             (r#"{"input": ["a", ""]}"#, Some("input"), "input[1] is empty"),
             (r#"{"input": [[1, 2]]}"#, Some("input"), "input[0]: invalid type: sequence, expected a string"),
