@@ -1,4 +1,5 @@
 //! The model that is used, with its real weights. The first run fetches them.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::num::NonZeroUsize;
 use std::sync::LazyLock;
@@ -7,13 +8,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use embedding::DIMENSIONS;
 use embedding::model::{EmbeddingModel, TextModel as _};
-use embedding::models::{DEFAULT_MODEL, ModelSpec, ModelsArgs};
+use embedding::models::{DEFAULT_MODEL, ModelSpec, ModelsDirectory};
 use serde::Deserialize;
 
 static MODEL: LazyLock<EmbeddingModel> = LazyLock::new(|| load(1));
 
 fn load(threads: usize) -> EmbeddingModel {
-    let models = ModelsArgs { models: std::env::var_os("JANGBOGO_MODELS").map(Into::into) }.directory().unwrap();
+    let models = ModelsDirectory::of_environment().unwrap();
     let spec = ModelSpec::find(DEFAULT_MODEL).unwrap();
     models.fetch(spec, |message| eprintln!("{message}")).unwrap();
     EmbeddingModel::load(&models, spec, NonZeroUsize::new(threads).unwrap()).unwrap()

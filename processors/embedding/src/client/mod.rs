@@ -32,7 +32,7 @@ runtime::metrics! {
 /// The settings of a client.
 #[derive(Args, Clone, Debug)]
 pub struct EmbedderArgs {
-    /// Base URL of an OpenAI-compatible server, such as http://127.0.0.1:8083/v1; none: the model in this process
+    /// Base URL of an OpenAI-compatible server (…/v1); none: the model is computed in this process
     #[arg(long = "embeddings-url", env = "EMBEDDINGS_URL", value_name = "URL")]
     pub url: Option<String>,
     /// Key for that server

@@ -22,7 +22,6 @@ pub use crate::model::BATCH_TOKENS;
 
 runtime::metrics! {
     /// What an encoder counts.
-    #[expect(clippy::struct_field_names, reason = "a field's name is its metric's")]
     pub struct EncoderMetrics {
         /// Texts that wait to be embedded
         embedding_queue_texts: prometheus::IntGauge;

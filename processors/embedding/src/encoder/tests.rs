@@ -67,7 +67,7 @@ impl Slow {
     }
 
     /// The next batch that is computed, by the lengths of its texts.
-    async fn batch(&mut self) -> Vec<usize> {
+    fn batch(&mut self) -> Vec<usize> {
         let batches = &self.batches;
         tokio::task::block_in_place(|| batches.recv_timeout(Duration::from_secs(10)).unwrap())
     }
@@ -83,7 +83,7 @@ impl Slow {
 async fn what_gathers_while_the_model_computes_is_one_batch_within_the_budget() {
     let mut slow = slow(100).await;
     let first = slow.ask("a");
-    assert_eq!(slow.batch().await, [1]);
+    assert_eq!(slow.batch(), [1]);
     let long = "x".repeat(BATCH_TOKENS - 2);
     let mut others = Vec::new();
     for (waiting, text) in ["bb", &long, "ccc", "dddd"].into_iter().enumerate() {
@@ -91,9 +91,9 @@ async fn what_gathers_while_the_model_computes_is_one_batch_within_the_budget() 
         slow.until_waiting(i64::try_from(waiting).unwrap() + 1).await;
     }
     slow.permits.send(()).unwrap();
-    assert_eq!(slow.batch().await, [2, BATCH_TOKENS - 2]);
+    assert_eq!(slow.batch(), [2, BATCH_TOKENS - 2]);
     slow.permits.send(()).unwrap();
-    assert_eq!(slow.batch().await, [3, 4]);
+    assert_eq!(slow.batch(), [3, 4]);
     slow.permits.send(()).unwrap();
     assert_eq!(first.await.unwrap().unwrap().vector[..], [1.0]);
     for (other, tokens) in others.into_iter().zip([2, BATCH_TOKENS - 2, 3, 4]) {
@@ -106,7 +106,7 @@ async fn what_gathers_while_the_model_computes_is_one_batch_within_the_budget() 
 async fn a_full_queue_refuses_at_once() {
     let mut slow = slow(2).await;
     let computed = slow.ask("a");
-    assert_eq!(slow.batch().await, [1]);
+    assert_eq!(slow.batch(), [1]);
     let waiting = [slow.ask("bb"), slow.ask("ccc")];
     slow.until_waiting(2).await;
     assert!(matches!(slow.encoder.embed("dddd".to_owned()).await, Err(EncodeError::Busy)));
@@ -123,7 +123,7 @@ async fn a_full_queue_refuses_at_once() {
 async fn whoever_has_left_is_skipped() {
     let mut slow = slow(10).await;
     let computed = slow.ask("a");
-    assert_eq!(slow.batch().await, [1]);
+    assert_eq!(slow.batch(), [1]);
     let leaves = slow.ask("bb");
     slow.until_waiting(1).await;
     let stays = slow.ask("ccc");
@@ -131,7 +131,7 @@ async fn whoever_has_left_is_skipped() {
     leaves.abort();
     assert!(leaves.await.unwrap_err().is_cancelled());
     slow.permits.send(()).unwrap();
-    assert_eq!(slow.batch().await, [3]);
+    assert_eq!(slow.batch(), [3]);
     slow.permits.send(()).unwrap();
     computed.await.unwrap().unwrap();
     stays.await.unwrap().unwrap();

@@ -39,6 +39,15 @@ fn in_cache(cache: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> 
 pub struct ModelsDirectory(PathBuf);
 
 impl ModelsDirectory {
+    /// The directory that `JANGBOGO_MODELS` names, else the one in the user's cache: for programs without arguments, as
+    /// tests are.
+    ///
+    /// # Errors
+    /// When none was named and the user has no home.
+    pub fn of_environment() -> Result<Self, ModelsError> {
+        ModelsArgs { models: std::env::var_os("JANGBOGO_MODELS").map(PathBuf::from) }.directory()
+    }
+
     /// The directory at `path`, which need not be there yet.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {

@@ -43,7 +43,6 @@ const TRUNCATED_TEXTS: HeaderName = HeaderName::from_static("truncated-texts");
 
 runtime::metrics! {
     /// What the service counts.
-    #[expect(clippy::struct_field_names, reason = "a field's name is its metric's")]
     pub struct ServiceMetrics {
         /// Requests for embeddings, by status
         embeddings_requests_total: prometheus::IntCounterVec, labels ["status"];
@@ -103,7 +102,7 @@ impl Service {
         let texts = try_join_all(request.texts.iter().map(|text| self.embed(text))).await?;
         let tokens = texts.iter().map(|text| text.tokens).sum();
         let truncated = texts.iter().filter(|text| text.truncated).count();
-        let data = texts.iter().enumerate().map(|(index, text)| Embedding {
+        let data = texts.iter().enumerate().map(|(index, text)| Datum {
             object: "embedding",
             index,
             embedding: encoded(&text.vector, request.encoding_format),
@@ -130,13 +129,13 @@ impl Service {
 #[derive(Serialize)]
 struct Embeddings<'a> {
     object: &'static str,
-    data: Vec<Embedding<'a>>,
+    data: Vec<Datum<'a>>,
     model: &'a str,
     usage: Usage,
 }
 
 #[derive(Serialize)]
-struct Embedding<'a> {
+struct Datum<'a> {
     object: &'static str,
     index: usize,
     embedding: Encoded<'a>,
