@@ -3,6 +3,7 @@
 mod completions;
 mod demo;
 mod events;
+mod models;
 mod output;
 mod run;
 mod stack;
@@ -63,6 +64,8 @@ enum Command {
     Run(run::Command),
     #[command(subcommand)]
     Replay(replay::Command),
+    #[command(subcommand)]
+    Models(models::Command),
     Demo(demo::Arguments),
     Completions(completions::Arguments),
 }
@@ -91,6 +94,7 @@ async fn run(Cli { shared, command }: Cli, matches: &ArgMatches) -> anyhow::Resu
         Command::Events(command) => events::run(command, &connections).await,
         Command::Run(command) => run::run(command, connections).await,
         Command::Replay(command) => replay::run(command, connections).await,
+        Command::Models(command) => models::run(command).await,
         Command::Demo(arguments) => {
             demo::run(arguments, &connections::stack_options(matches, &shared.connections)?, connections).await
         }

@@ -1,0 +1,55 @@
+//! Vectors of texts that this process has seen.
+
+use std::sync::Arc;
+
+use moka::future::Cache;
+
+use crate::encoder::TextEmbedding;
+use crate::text::{TextKey, text_key};
+
+/// What the cache had to do with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CacheOutcome {
+    /// It had the vector, or somebody was having it computed.
+    Hit,
+    /// It was computed for this request.
+    Miss,
+}
+
+impl CacheOutcome {
+    /// As a metric has it, which has a word for each.
+    pub(crate) const fn choose(self, hit: &'static str, miss: &'static str) -> &'static str {
+        match self {
+            Self::Hit => hit,
+            Self::Miss => miss,
+        }
+    }
+}
+
+/// Vectors of one model by the SHA-256 of model and text: a text's vector never changes, so none expires. Failures are
+/// not kept.
+#[derive(Clone, Debug)]
+pub(crate) struct VectorCache {
+    model: Arc<str>,
+    vectors: Cache<TextKey, TextEmbedding>,
+}
+
+impl VectorCache {
+    /// A cache for so many texts, of which each takes about 2 kB.
+    pub(crate) fn new(model: &str, texts: u64) -> Self {
+        Self { model: model.into(), vectors: Cache::new(texts) }
+    }
+
+    /// The vector of `text`; `embed` has it computed when it is not there. Requests for one text at one time have it
+    /// computed once.
+    pub(crate) async fn get_or_embed<E: Clone + Send + Sync + 'static>(
+        &self,
+        text: &str,
+        embed: impl Future<Output = Result<TextEmbedding, E>>,
+    ) -> Result<(TextEmbedding, CacheOutcome), E> {
+        let entry = self.vectors.entry(text_key(&self.model, text)).or_try_insert_with(Box::pin(embed)).await;
+        let entry = entry.map_err(Arc::unwrap_or_clone)?;
+        let outcome = if entry.is_fresh() { CacheOutcome::Miss } else { CacheOutcome::Hit };
+        Ok((entry.into_value(), outcome))
+    }
+}

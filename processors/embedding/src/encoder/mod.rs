@@ -1,0 +1,199 @@
+//! One thread owns the model and embeds what everybody asks for.
+//!
+//! Texts wait in a bounded queue. While the thread computes, others gather; it takes as many as [`BATCH_TOKENS`] allow,
+//! in the order in which they came, and computes them at once. Who finds the queue full is told so at once, and whoever
+//! has stopped waiting costs nothing.
+
+mod thread;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use clap::Args;
+use runtime::telemetry::{BATCH_BUCKETS, SECONDS_BUCKETS};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::model::{EmbeddingModel, ModelError, TextModel};
+use crate::models::{DEFAULT_MODEL, ModelSpec, ModelsArgs};
+
+pub use crate::model::BATCH_TOKENS;
+
+runtime::metrics! {
+    /// What an encoder counts.
+    pub struct EncoderMetrics {
+        /// Texts that wait to be embedded
+        embedding_queue_texts: prometheus::IntGauge;
+        /// Texts embedded by the model
+        embedding_texts_total: prometheus::IntCounter;
+        /// Tokens embedded by the model
+        embedding_tokens_total: prometheus::IntCounter;
+        /// Texts embedded that are longer than the model reads
+        embedding_truncated_texts_total: prometheus::IntCounter;
+        /// Texts refused because as many as may were waiting
+        embedding_refused_texts_total: prometheus::IntCounter;
+        /// Texts not embedded because nobody waited for them any more
+        embedding_abandoned_texts_total: prometheus::IntCounter;
+        /// Texts computed at once
+        embedding_batch_texts: prometheus::Histogram, buckets BATCH_BUCKETS;
+        /// Time to compute a batch, in seconds
+        embedding_batch_seconds: prometheus::Histogram, buckets SECONDS_BUCKETS;
+    }
+}
+
+/// The settings of an embedding model in this process.
+#[derive(Args, Clone, Debug)]
+pub struct EncoderArgs {
+    /// The embedding model
+    #[arg(long = "embedding-model", env = "EMBEDDING_MODEL", default_value = DEFAULT_MODEL, value_name = "NAME")]
+    pub model: String,
+    /// Processor cores that the embedding model may use [default: half of them]
+    #[arg(long = "embedding-threads", env = "EMBEDDING_THREADS", value_name = "COUNT")]
+    pub threads: Option<NonZeroUsize>,
+    /// Texts that may wait for the embedding model; more are refused
+    #[arg(long = "embedding-queue", env = "EMBEDDING_QUEUE", default_value = "512", value_name = "TEXTS")]
+    pub queue: NonZeroUsize,
+    /// Where models live.
+    #[command(flatten)]
+    pub models: ModelsArgs,
+}
+
+impl EncoderArgs {
+    /// How many cores the model may use: half of the machine's where nothing was said, so that others stay responsive.
+    #[must_use]
+    pub fn threads(&self) -> NonZeroUsize {
+        let half = || {
+            let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+            NonZeroUsize::new(cores / 2).unwrap_or(NonZeroUsize::MIN)
+        };
+        self.threads.unwrap_or_else(half)
+    }
+}
+
+/// A text's vector, and what it took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextEmbedding {
+    /// The vector, of length 1.
+    pub vector: Arc<[f32]>,
+    /// How many tokens the model has read.
+    pub tokens: usize,
+    /// Whether the text is longer than that.
+    pub truncated: bool,
+}
+
+/// Why an encoder does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The model cannot be loaded, or does not compute.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The thread cannot be started.
+    #[error("the thread of the embedding model cannot be started")]
+    Thread(#[source] io::Error),
+}
+
+/// Why a text was not embedded.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// As many texts as may wait do: try again later.
+    #[error("too many texts are waiting to be embedded")]
+    Busy,
+    /// The model does not compute it.
+    #[error("the embedding model failed")]
+    Model(#[source] Arc<ModelError>),
+    /// The thread is gone.
+    #[error("the embedding model has stopped")]
+    Stopped,
+}
+
+/// A text that waits, and who waits for it.
+#[derive(Debug)]
+struct Job {
+    text: String,
+    answer: oneshot::Sender<Result<TextEmbedding, EncodeError>>,
+}
+
+/// A hand on the thread that owns a model. Clones share it; it ends with the last of them.
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    jobs: mpsc::Sender<Job>,
+    metrics: EncoderMetrics,
+    model: Arc<str>,
+    dimensions: usize,
+}
+
+impl Encoder {
+    /// Loads the model that the settings name. It is warm when this returns.
+    ///
+    /// # Errors
+    /// When the model's files are not there (the message says how to fetch them) or do not hold it.
+    pub async fn load(args: &EncoderArgs, metrics: EncoderMetrics) -> Result<Self, StartError> {
+        let models = args.models.directory().map_err(ModelError::Files)?;
+        let spec = ModelSpec::find(&args.model).map_err(ModelError::Files)?;
+        let threads = args.threads();
+        Self::start(move || EmbeddingModel::load(&models, spec, threads), args.queue, metrics).await
+    }
+
+    /// Starts a thread that calls `load`, warms the model, and owns it from then on. At most `queue` texts wait for it.
+    ///
+    /// # Errors
+    /// What `load` says; or the model does not compute, or the thread cannot be started.
+    pub async fn start<M: TextModel>(
+        load: impl FnOnce() -> Result<M, ModelError> + Send + 'static,
+        queue: NonZeroUsize,
+        metrics: EncoderMetrics,
+    ) -> Result<Self, StartError> {
+        let (jobs, waiting) = mpsc::channel(queue.get());
+        let (loaded, is_loaded) = oneshot::channel();
+        let of_thread = metrics.clone();
+        std::thread::Builder::new()
+            .name("embedding-model".to_owned())
+            .spawn(move || match thread::warm(load) {
+                Ok(model) => {
+                    let about = (Arc::from(model.name()), model.dimensions());
+                    if loaded.send(Ok(about)).is_ok() {
+                        thread::serve(&model, waiting, &of_thread);
+                    }
+                }
+                // Nobody waits any more.
+                Err(error) => drop(loaded.send(Err(error))),
+            })
+            .map_err(StartError::Thread)?;
+        let (model, dimensions) = is_loaded.await.unwrap_or(Err(ModelError::Panic))?;
+        Ok(Self { jobs, metrics, model, dimensions })
+    }
+
+    /// The model's id.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// How many components a vector has.
+    #[must_use]
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// The vector of a text. It waits its turn, which comes: the queue is bounded. Whoever drops the future gives it up.
+    ///
+    /// # Errors
+    /// At once when the queue is full; or the model failed or is gone.
+    pub async fn embed(&self, text: String) -> Result<TextEmbedding, EncodeError> {
+        let place = self.jobs.try_reserve().map_err(|refused| match refused {
+            TrySendError::Full(()) => {
+                self.metrics.embedding_refused_texts_total.inc();
+                EncodeError::Busy
+            }
+            TrySendError::Closed(()) => EncodeError::Stopped,
+        })?;
+        self.metrics.embedding_queue_texts.inc();
+        let (answer, answered) = oneshot::channel();
+        place.send(Job { text, answer });
+        answered.await.unwrap_or(Err(EncodeError::Stopped))
+    }
+}
+
+#[cfg(test)]
+mod tests;

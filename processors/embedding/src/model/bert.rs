@@ -1,0 +1,177 @@
+//! The network: BERT, as its makers published it.
+//!
+//! Rows, one for each token, are computed for a whole batch at once; only attention looks at the rows of one text, and
+//! is computed for all texts of one length at once. So nothing is padded, and a text's rows do not depend on the texts it
+//! is computed with: a row of a matrix product does not depend on the other rows, and no sum has another length.
+
+use candle_core::{DType, Device, Result as Computed, Tensor};
+use candle_nn::{LayerNorm, Linear, Module as _, VarBuilder, layer_norm, linear, ops};
+use serde::Deserialize;
+
+use super::error::ModelError;
+use super::pooling::mean_of_length_1;
+use super::tokens::Tokens;
+
+/// What is needed of `config.json`.
+#[derive(Debug, Deserialize)]
+pub(super) struct BertConfig {
+    model_type: String,
+    hidden_act: String,
+    hidden_size: usize,
+    intermediate_size: usize,
+    layer_norm_eps: f64,
+    max_position_embeddings: usize,
+    num_attention_heads: usize,
+    num_hidden_layers: usize,
+    type_vocab_size: usize,
+    vocab_size: usize,
+}
+
+/// The network and its weights.
+pub(super) struct Bert {
+    words: Tensor,
+    positions: Tensor,
+    norm: LayerNorm,
+    layers: Vec<Layer>,
+    dimensions: usize,
+}
+
+/// Texts of one length that follow one another in a batch.
+#[derive(Clone, Copy)]
+struct Run {
+    first_row: usize,
+    texts: usize,
+    length: usize,
+}
+
+impl Run {
+    fn rows(self) -> usize {
+        self.texts * self.length
+    }
+}
+
+impl Bert {
+    /// Takes the weights out of a safetensors file.
+    pub(super) fn new(config: &BertConfig, weights: Vec<u8>) -> Result<Self, ModelError> {
+        if config.model_type != "bert" || config.hidden_act != "gelu" {
+            return Err(ModelError::Unsupported(format!("{} with {}", config.model_type, config.hidden_act)));
+        }
+        let weights = VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu)?;
+        let size = config.hidden_size;
+        let embeddings = weights.pp("embeddings");
+        let types = embeddings.get((config.type_vocab_size, size), "token_type_embeddings.weight")?;
+        let positions = embeddings.get((config.max_position_embeddings, size), "position_embeddings.weight")?;
+        let layers = weights.pp("encoder.layer");
+        Ok(Self {
+            words: embeddings.get((config.vocab_size, size), "word_embeddings.weight")?,
+            // Every token is of the first type.
+            positions: positions.broadcast_add(&types.get(0)?)?,
+            norm: layer_norm(size, config.layer_norm_eps, embeddings.pp("LayerNorm"))?,
+            layers: (0..config.num_hidden_layers)
+                .map(|number| Layer::new(config, &layers.pp(number)))
+                .collect::<Computed<_>>()?,
+            dimensions: size,
+        })
+    }
+
+    /// How many components a vector has.
+    pub(super) fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// The vectors of texts, in their order, computed at once.
+    pub(super) fn embed(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError> {
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|position| texts[*position].len());
+        let sorted: Vec<&Tokens> = order.iter().map(|position| texts[*position]).collect();
+        let rows = self.rows(&sorted)?.flatten_all()?.to_vec1::<f32>()?;
+        let mut vectors = vec![Vec::new(); texts.len()];
+        let mut rows = rows.as_slice();
+        for (position, text) in order.into_iter().zip(sorted) {
+            let (of_text, of_others) = rows.split_at(text.len() * self.dimensions);
+            vectors[position] = mean_of_length_1(of_text, self.dimensions);
+            rows = of_others;
+        }
+        Ok(vectors)
+    }
+
+    /// The last layer's rows of texts that are sorted by their lengths.
+    fn rows(&self, texts: &[&Tokens]) -> Computed<Tensor> {
+        let mut ids: Vec<u32> = Vec::new();
+        let mut positions: Vec<u32> = Vec::new();
+        let mut runs: Vec<Run> = Vec::new();
+        for text in texts {
+            match runs.last_mut() {
+                Some(run) if run.length == text.len() => run.texts += 1,
+                _ => runs.push(Run { first_row: ids.len(), texts: 1, length: text.len() }),
+            }
+            ids.extend(&text.ids);
+            positions.extend((0_u32..).take(text.len()));
+        }
+        let (ids, positions) = (Tensor::new(ids, &Device::Cpu)?, Tensor::new(positions, &Device::Cpu)?);
+        let words = self.words.index_select(&ids, 0)?;
+        let mut rows = self.norm.forward(&(words + self.positions.index_select(&positions, 0)?)?)?;
+        for layer in &self.layers {
+            rows = layer.forward(&rows, &runs)?;
+        }
+        Ok(rows)
+    }
+}
+
+/// One of the network's layers.
+struct Layer {
+    /// Query, key and value side by side: one product instead of three.
+    query_key_value: Linear,
+    attention_output: Linear,
+    attention_norm: LayerNorm,
+    intermediate: Linear,
+    output: Linear,
+    output_norm: LayerNorm,
+    heads: usize,
+    scale: f64,
+}
+
+impl Layer {
+    fn new(config: &BertConfig, weights: &VarBuilder) -> Computed<Self> {
+        let (size, inner, epsilon) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+        let attention = weights.pp("attention.self");
+        let parts = ["query", "key", "value"].map(|name| attention.pp(name));
+        let weight = parts.iter().map(|part| part.get((size, size), "weight")).collect::<Computed<Vec<_>>>()?;
+        let bias = parts.iter().map(|part| part.get(size, "bias")).collect::<Computed<Vec<_>>>()?;
+        #[expect(clippy::cast_precision_loss, reason = "a head has a few dozen components")]
+        let components_of_head = (size / config.num_attention_heads) as f64;
+        Ok(Self {
+            query_key_value: Linear::new(Tensor::cat(&weight, 0)?, Some(Tensor::cat(&bias, 0)?)),
+            attention_output: linear(size, size, weights.pp("attention.output.dense"))?,
+            attention_norm: layer_norm(size, epsilon, weights.pp("attention.output.LayerNorm"))?,
+            intermediate: linear(size, inner, weights.pp("intermediate.dense"))?,
+            output: linear(inner, size, weights.pp("output.dense"))?,
+            output_norm: layer_norm(size, epsilon, weights.pp("output.LayerNorm"))?,
+            heads: config.num_attention_heads,
+            scale: components_of_head.sqrt().recip(),
+        })
+    }
+
+    fn forward(&self, rows: &Tensor, runs: &[Run]) -> Computed<Tensor> {
+        let query_key_value = self.query_key_value.forward(rows)?;
+        let attended = runs.iter().map(|run| self.attention(&query_key_value, *run)).collect::<Computed<Vec<_>>>()?;
+        let attended = self.attention_output.forward(&Tensor::cat(&attended, 0)?)?;
+        let rows = self.attention_norm.forward(&(rows + attended)?)?;
+        let inner = self.intermediate.forward(&rows)?.gelu_erf()?;
+        self.output_norm.forward(&(&rows + self.output.forward(&inner)?)?)
+    }
+
+    /// What the texts of a run attend to: a row for each of their tokens.
+    fn attention(&self, query_key_value: &Tensor, run: Run) -> Computed<Tensor> {
+        let of_run = query_key_value.narrow(0, run.first_row, run.rows())?;
+        let of_heads = of_run.reshape((run.texts, run.length, 3, self.heads, ()))?;
+        let part = |number: usize| of_heads.narrow(2, number, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
+        let (query, key, value) = ((part(0)? * self.scale)?, part(1)?, part(2)?);
+        let scores = query.matmul(&key.transpose(2, 3)?)?;
+        let context = ops::softmax_last_dim(&scores)?.matmul(&value)?;
+        context.transpose(1, 2)?.reshape((run.rows(), ()))
+    }
+}

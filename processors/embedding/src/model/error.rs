@@ -1,0 +1,38 @@
+//! What can go wrong with a model.
+
+use crate::models::ModelsError;
+
+/// Why a model cannot be loaded or does not compute.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// Its files.
+    #[error(transparent)]
+    Files(#[from] ModelsError),
+    /// `config.json` describes no model of this kind.
+    #[error("config.json cannot be understood")]
+    Config(#[source] serde_json::Error),
+    /// The network of `config.json` is of a kind that is not known here.
+    #[error("config.json asks for {0}, which is not known here")]
+    Unsupported(String),
+    /// The weights are of another model.
+    #[error("its vectors have {found} components, expected {expected}")]
+    Dimensions {
+        /// The table's.
+        expected: usize,
+        /// The weights'.
+        found: usize,
+    },
+    /// The tokenizer cannot be read, or refuses a text.
+    #[error("the tokenizer refuses")]
+    Tokenizer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The weights are not those of `config.json`, or the computation fails.
+    #[error("the computation fails")]
+    Computation(#[from] candle_core::Error),
+    /// It ended in a panic.
+    #[error("the computation panicked")]
+    Panic,
+    /// The threads could not be started.
+    #[error("the threads that compute cannot be started")]
+    Threads(#[source] rayon::ThreadPoolBuildError),
+}

@@ -1,0 +1,141 @@
+//! The embedding model: text in, a vector of length 1 out.
+
+mod batches;
+mod bert;
+mod error;
+mod pooling;
+mod tokens;
+
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use rayon::ThreadPool;
+
+use self::batches::batches;
+use self::bert::{Bert, BertConfig};
+use self::tokens::TextTokenizer;
+use crate::models::{CONFIG, ModelSpec, ModelsDirectory, TOKENIZER, WEIGHTS};
+
+pub use self::error::ModelError;
+pub use self::tokens::Tokens;
+
+/// How many tokens are computed at once: enough to keep a core busy (twice as many gain 8 %), few enough that a short
+/// text which comes next need not wait long (about 90 ms on one core).
+pub const BATCH_TOKENS: usize = 256;
+
+/// What turns texts into vectors. One thread owns it: see [`Encoder`](crate::encoder::Encoder).
+pub trait TextModel: Send + 'static {
+    /// Its id: what events record.
+    fn name(&self) -> &str;
+
+    /// How many components its vectors have.
+    fn dimensions(&self) -> usize;
+
+    /// The tokens of a text, as many as the model reads.
+    ///
+    /// # Errors
+    /// When the tokenizer refuses it.
+    fn tokenise(&self, text: &str) -> Result<Tokens, ModelError>;
+
+    /// The vectors of these texts, in their order, each of length 1, computed at once. A text's vector does not depend
+    /// on the others.
+    ///
+    /// # Errors
+    /// When the computation fails.
+    fn embed(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError>;
+}
+
+/// Vectors of texts, and what became of the texts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedded {
+    /// A vector for each text, in their order.
+    pub vectors: Vec<Vec<f32>>,
+    /// How many tokens were read.
+    pub tokens: usize,
+    /// How many texts are longer than the model reads.
+    pub truncated: usize,
+}
+
+/// A BERT encoder with mean pooling, computed by Candle in 32-bit floats on processor cores.
+pub struct EmbeddingModel {
+    spec: &'static ModelSpec,
+    tokenizer: TextTokenizer,
+    bert: Bert,
+    pool: ThreadPool,
+}
+
+impl EmbeddingModel {
+    /// Loads a model whose files are there, to be computed by at most so many threads.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, or does not hold such a model.
+    pub fn load(models: &ModelsDirectory, spec: &'static ModelSpec, threads: NonZeroUsize) -> Result<Self, ModelError> {
+        let config: BertConfig = serde_json::from_slice(&models.read(spec, CONFIG)?).map_err(ModelError::Config)?;
+        let tokenizer = TextTokenizer::new(&models.read(spec, TOKENIZER)?, spec.max_tokens.get())?;
+        let bert = Bert::new(&config, models.read(spec, WEIGHTS)?)?;
+        if bert.dimensions() != spec.dimensions {
+            return Err(ModelError::Dimensions { expected: spec.dimensions, found: bert.dimensions() });
+        }
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.get())
+            .thread_name(|number| format!("embedding-{number}"))
+            .build()
+            .map_err(ModelError::Threads)?;
+        Ok(Self { spec, tokenizer, bert, pool })
+    }
+
+    /// What the table says about it.
+    #[must_use]
+    pub fn spec(&self) -> &'static ModelSpec {
+        self.spec
+    }
+
+    /// The vectors of these texts, in batches of [`BATCH_TOKENS`]. The same text gives the same bytes whatever it comes
+    /// with.
+    ///
+    /// # Errors
+    /// When the tokenizer refuses a text, or the computation fails.
+    pub fn embed_batch(&self, texts: &[&str]) -> Result<Embedded, ModelError> {
+        let texts = texts.iter().map(|text| self.tokenise(text)).collect::<Result<Vec<Tokens>, _>>()?;
+        let mut vectors = vec![Vec::new(); texts.len()];
+        let lengths: Vec<usize> = texts.iter().map(Tokens::len).collect();
+        for batch in batches(&lengths, BATCH_TOKENS) {
+            let tokens: Vec<&Tokens> = batch.iter().map(|position| &texts[*position]).collect();
+            for (position, vector) in batch.into_iter().zip(self.embed(&tokens)?) {
+                vectors[position] = vector;
+            }
+        }
+        let truncated = texts.iter().filter(|text| text.truncated).count();
+        Ok(Embedded { vectors, tokens: lengths.iter().sum(), truncated })
+    }
+}
+
+impl TextModel for EmbeddingModel {
+    fn name(&self) -> &str {
+        self.spec.name
+    }
+
+    fn dimensions(&self) -> usize {
+        self.spec.dimensions
+    }
+
+    fn tokenise(&self, text: &str) -> Result<Tokens, ModelError> {
+        self.tokenizer.tokenise(text)
+    }
+
+    fn embed(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError> {
+        // Candle computes in the pool that it is called in.
+        self.pool.install(|| self.bert.embed(texts))
+    }
+}
+
+impl fmt::Debug for EmbeddingModel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let threads = self.pool.current_num_threads();
+        formatter
+            .debug_struct("EmbeddingModel")
+            .field("name", &self.spec.name)
+            .field("threads", &threads)
+            .finish_non_exhaustive()
+    }
+}

