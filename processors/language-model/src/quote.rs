@@ -43,7 +43,8 @@ fn escaped(json: &str) -> String {
     for character in json.chars() {
         if is_suspicious(character) {
             for unit in character.encode_utf16(&mut [0; 2]) {
-                escaped.push_str(&format!("\\u{unit:04x}"));
+                escaped.push_str("\\u");
+                escaped.push_str(&hex(&unit.to_be_bytes()));
             }
         } else {
             escaped.push(character);

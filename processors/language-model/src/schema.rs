@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 /// its properties in `required` and allows no others. What may be missing is a type with null.
 pub struct Schema {
     name: String,
-    schema: Value,
+    value: Value,
     validator: Validator,
 }
 
@@ -50,7 +50,7 @@ impl Schema {
         check_strict(&schema, "")?;
         let validator =
             jsonschema::draft202012::new(&schema).map_err(|error| SchemaError::Unreadable(Box::new(error)))?;
-        Ok(Self { name: name.to_owned(), schema, validator })
+        Ok(Self { name: name.to_owned(), value: schema, validator })
     }
 
     /// Its name.
@@ -62,7 +62,7 @@ impl Schema {
     /// The schema itself.
     #[must_use]
     pub fn value(&self) -> &Value {
-        &self.schema
+        &self.value
     }
 
     /// Which rule a value breaks, as a JSON pointer into the schema; none when it keeps all.

@@ -92,12 +92,8 @@ impl Server {
 
     /// The answer in pieces.
     pub(crate) async fn stream(&self, request: &CreateChatCompletionRequest) -> Result<Pieces, CallError> {
-        let pieces: Result<Pin<Box<dyn Stream<Item = Result<Value, OpenAIError>> + Send>>, _> =
-            self.client.chat().create_stream_byot(request).await;
-        match pieces {
-            Ok(pieces) => Ok(Box::pin(pieces.map(read))),
-            Err(error) => Err(failure(error)),
-        }
+        let pieces = self.client.chat().create_stream_byot::<_, Value>(request).await.map_err(failure)?;
+        Ok(Box::pin(pieces.map(read)))
     }
 }
 
@@ -138,8 +134,9 @@ fn failure(error: OpenAIError) -> CallError {
 fn refusal(status: u16, retry_after: Option<Duration>, body: &str) -> CallError {
     // A quota that is used up comes as 429, but no pause helps.
     let is_pause = status == 429 && !body.contains("insufficient_quota");
-    let body: String = body.split_whitespace().collect::<Vec<_>>().join(" ");
-    let body = body.chars().filter(|character| !character.is_control()).take(MAX_REFUSAL_CHARACTERS).collect();
+    let words = body.split(|character: char| character.is_whitespace() || character.is_control());
+    let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    let body = line.chars().take(MAX_REFUSAL_CHARACTERS).collect();
     if is_pause { CallError::RateLimited { retry_after, body } } else { CallError::Refused { status, body } }
 }
 
