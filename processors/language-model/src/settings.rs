@@ -11,7 +11,7 @@ use reqwest_of_async_openai::Url;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Language model")]
 pub struct Settings {
-    /// An OpenAI-compatible server, such as http://127.0.0.1:8080/v1. Without it OpenAI itself is asked, if there is a key;
+    /// An OpenAI-compatible server, by its address up to and with /v1. Without it OpenAI itself is asked, if there is a key;
     /// with neither there is no language model and the local analyser does its work
     #[arg(id = "llm_base_url", long = "llm-base-url", env = "OPENAI_BASE_URL", value_parser = base_url)]
     pub base_url: Option<String>,
@@ -143,7 +143,7 @@ impl Default for Settings {
             max_pause: Duration::from_secs(5),
             breaker_share: 0.5,
             breaker_calls: 5,
-            breaker_window: Duration::from_secs(60),
+            breaker_window: Duration::from_mins(1),
             breaker_pause: Duration::from_secs(5),
             max_output_tokens: 1024,
             tokens_per_minute: 200_000,

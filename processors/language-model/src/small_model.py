@@ -22,6 +22,8 @@ params.n_parallel = 2
 params.cache_ram_mib = 0
 params.ui = False
 params.warmup = False
+# The model is no chat model: it writes what ends a message as text.
+params.antiprompt = ["<|im_end|>", "<|im_start|>"]
 # Several threads wait for each other in busy loops: beside other work on few cores one is faster.
 params.cpuparams.n_threads = 1
 params.cpuparams_batch.n_threads = 1

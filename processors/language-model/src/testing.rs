@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 const SERVER: &str = include_str!("small_model.py");
 /// Loading takes seconds; the first start puts the model's file together and checks it.
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_mins(2);
 
 /// A server of the small model on the loopback address. Dropping it kills it, and it ends when this process does.
 #[derive(Debug)]
