@@ -2,6 +2,7 @@
 //! dead letters, shutdown and telemetry. A projection's author meets only [`fold`].
 
 pub mod append_time;
+pub mod breaker;
 pub mod config;
 mod coverage;
 pub mod database;

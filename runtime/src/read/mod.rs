@@ -4,7 +4,6 @@
 //! reads nothing of any other generation. A published value counts only if it carries the map's promotion; otherwise,
 //! and always for a generation that was named, the same view is evaluated over the rows.
 
-mod breaker;
 mod generations;
 mod published;
 mod rows;

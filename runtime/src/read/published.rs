@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::ViewKey;
-use super::breaker::{Advice, Breaker};
+use crate::breaker::{Advice, Breaker};
 use crate::fold::Target;
 use crate::namespace::Namespace;
 use crate::publisher::{FIELD_NEXT_PROMOTION, FIELD_NEXT_VALUE, FIELD_PROMOTION, FIELD_VALUE, PublishError};
@@ -126,28 +126,28 @@ impl PublishedViews {
     pub(super) async fn ping(&self) -> Result<(), PublishError> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("PING").ignore();
-        self.attempt(&pipeline).await
+        self.attempt(&pipeline, Advice::Probe).await
     }
 
     /// The answers; none while Redis is away.
     async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Option<T> {
         match self.breaker.advice(Instant::now()) {
             Advice::Ask => {}
-            Advice::Avoid => return None,
+            Advice::Avoid { .. } => return None,
             Advice::Probe => {
                 let probing = self.clone();
                 tokio::spawn(async move {
                     if probing.ping().await.is_err() {
-                        probing.breaker.failed(Instant::now());
+                        probing.breaker.failed(Advice::Probe, Instant::now());
                     }
                 });
                 return None;
             }
         }
-        match self.attempt(pipeline).await {
+        match self.attempt(pipeline, Advice::Ask).await {
             Ok(answers) => Some(answers),
             Err(error) => {
-                if self.breaker.failed(Instant::now()) {
+                if self.breaker.failed(Advice::Ask, Instant::now()) {
                     warn!(error = %causes(&error), "redis does not answer: reading from postgres");
                 }
                 None
@@ -155,7 +155,7 @@ impl PublishedViews {
         }
     }
 
-    async fn attempt<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, PublishError> {
+    async fn attempt<T: FromRedisValue>(&self, pipeline: &Pipeline, advice: Advice) -> Result<T, PublishError> {
         let attempt = async {
             let mut connection: Connection = self.pool.get().await?;
             Ok(pipeline.query_async(&mut connection).await?)
@@ -165,7 +165,7 @@ impl PublishedViews {
             PublishError::Redis(RedisError::from((redis::ErrorKind::Io, "redis is too slow", detail)))
         };
         let answer = tokio::time::timeout(TIME_LIMIT, attempt).await.unwrap_or_else(|_| Err(late()));
-        if answer.is_ok() && self.breaker.succeeded() {
+        if answer.is_ok() && self.breaker.succeeded(advice, Instant::now()) {
             info!("redis answers again");
         }
         answer
