@@ -1,0 +1,182 @@
+//! From a message to what it says.
+
+use events::{Intent, ProductId, Request, Retraction, Text, Understanding, Wish};
+
+use crate::item::{Item, Meaning, Role, Term};
+use crate::merge::{EVERYTHING, REFERENCE, next_request};
+use crate::reading::{Context, Reading};
+use crate::vocabulary::Vocabulary;
+use crate::{indifference, intent, language, negation, prices, quantities, references, retraction, segment, sentiment};
+use crate::{text, things};
+
+/// What a message says, and what is looked for after it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Analysis {
+    /// What the message says.
+    pub understanding: Understanding,
+    /// What is looked for after it.
+    pub request: Request,
+}
+
+/// The term of the vocabulary that is nearest to a phrase.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nearest {
+    /// One of [`Vocabulary::terms`].
+    pub term: String,
+    /// How near: the cosine of the two vectors.
+    pub cosine: f32,
+}
+
+/// How to find a term for words that the vocabulary lacks.
+pub struct Similar<'f> {
+    /// The nearest term to a phrase, if there is any.
+    pub nearest: &'f dyn Fn(&str) -> Option<Nearest>,
+    /// The least cosine that counts. It depends on the model: two unrelated words have 0.1 with one and 0.8 with another.
+    pub threshold: f32,
+}
+
+/// How many phrases of a message are looked for by similarity: each costs a model call.
+const SIMILAR_PHRASES: usize = 4;
+
+/// What a list of an event may hold.
+const WISHES: usize = 100;
+
+/// Analyses a message.
+#[must_use]
+pub fn analyse(vocabulary: &Vocabulary, context: &Context, message: &str, similar: Option<&Similar<'_>>) -> Analysis {
+    let text = text::normalise(message);
+    let mut items = segment::segment(vocabulary, &text);
+    if let Some(similar) = similar {
+        look_up(vocabulary, similar, &mut items);
+    }
+    let mut reading = Reading::new(context, items);
+    things::choose(&mut reading);
+    let aside = intent::set_aside(&mut reading);
+    references::read(&mut reading);
+    retraction::read(&mut reading);
+    prices::read(&mut reading);
+    quantities::read(&mut reading);
+    indifference::read(&mut reading);
+    negation::read(&mut reading);
+    things::settle(&mut reading);
+    let understanding = understanding(&reading, aside, &text);
+    let request = next_request(&context.request, &understanding, &context.shown);
+    Analysis { understanding, request }
+}
+
+/// Takes words that nobody knows for the nearest term.
+fn look_up(vocabulary: &Vocabulary, similar: &Similar<'_>, items: &mut [Item]) {
+    let unknown = items.iter_mut().filter(|item| matches!(item.meaning, Meaning::Word | Meaning::Other));
+    for item in unknown.filter(|item| item.text.chars().count() > 1).take(SIMILAR_PHRASES) {
+        let near = (similar.nearest)(&item.text).filter(|nearest| nearest.cosine >= similar.threshold);
+        if let Some(term) = near.and_then(|nearest| vocabulary.term(&nearest.term)) {
+            item.meaning = Meaning::Terms(vec![term.clone()]);
+        }
+    }
+}
+
+fn understanding(reading: &Reading<'_>, aside: bool, text: &str) -> Understanding {
+    let mut wishes = wishes(reading);
+    let mut references = products(reading, Role::Open);
+    let retracted = retracted(reading);
+    let wanted = |wish: &&Wish| wish.wanted && matches!(&*wish.slot, "product" | "category");
+    let found = intent::Found {
+        aside,
+        wishes: wishes.iter().any(|wish| &*wish.slot != REFERENCE),
+        new_thing: wishes.iter().filter(wanted).any(|wish| !reading.wished(&wish.slot, &wish.value)),
+        thing: wishes.iter().any(|wish| matches!(&*wish.slot, "product" | "category")),
+        unwanted: wishes.iter().any(|wish| !wish.wanted),
+        references: !references.is_empty() || !products(reading, Role::Unwanted).is_empty(),
+        retracted: !retracted.is_empty(),
+    };
+    let intent = intent::of(reading, found);
+    let about_products = !matches!(intent, Intent::SmallTalk | Intent::Other);
+    match intent {
+        Intent::SmallTalk | Intent::Other => wishes.clear(),
+        Intent::AskAboutProduct => {
+            // A question names what the product may be; only what it should be instead is wished for.
+            if !wishes.iter().any(|wish| !wish.wanted) {
+                wishes.clear();
+            }
+            wishes.retain(|wish| !matches!(&*wish.slot, "product" | "category"));
+            if references.is_empty() {
+                references = reading.context.shown.iter().take(10).map(|shown| shown.product_id.clone()).collect();
+            }
+        }
+        _ => {}
+    }
+    let bought = intent == Intent::Other && !references.is_empty();
+    Understanding {
+        intent,
+        wishes,
+        price: reading.price.filter(|_| about_products),
+        price_direction: reading.direction.filter(|_| about_products),
+        quantity: reading.quantity.filter(|_| about_products || bought),
+        retracted,
+        indifferent: reading.indifferent.iter().filter_map(|slot| Text::new(*slot).ok()).take(20).collect(),
+        references,
+        sentiment_permille: sentiment::permille(text),
+        language: Text::new(language::detect(text)).unwrap_or_default(),
+    }
+}
+
+/// Values wanted and unwanted, in the order in which they are said; of one that is both, what is said last.
+fn wishes(reading: &Reading<'_>) -> Vec<Wish> {
+    let mut wishes: Vec<Wish> = Vec::new();
+    let mut push = |slot: &str, value: &str, wanted: bool| {
+        let (Ok(slot), Ok(value)) = (Text::new(slot), Text::new(value)) else { return };
+        wishes.retain(|wish| wish.slot != slot || wish.value != value);
+        wishes.push(Wish { slot, value, wanted });
+    };
+    for item in &reading.items {
+        let wanted = match item.role {
+            Role::Open => true,
+            Role::Unwanted => false,
+            Role::Retracted | Role::Used => continue,
+        };
+        match &item.meaning {
+            Meaning::Terms(terms) => {
+                if let Some(Term { slot, value, .. }) = terms.first() {
+                    push(slot, value, wanted);
+                }
+            }
+            Meaning::Products(products) if !wanted => products.iter().for_each(|id| push(REFERENCE, id, false)),
+            _ => {}
+        }
+    }
+    for size in &reading.sizes {
+        push("size", size, true);
+    }
+    wishes.truncate(WISHES);
+    wishes
+}
+
+fn products(reading: &Reading<'_>, role: Role) -> Vec<ProductId> {
+    let mut products: Vec<ProductId> = Vec::new();
+    for item in reading.items.iter().filter(|item| item.role == role) {
+        if let Meaning::Products(spoken_of) = &item.meaning {
+            for id in spoken_of {
+                if !products.contains(id) && products.len() < 200 {
+                    products.push(id.clone());
+                }
+            }
+        }
+    }
+    products
+}
+
+fn retracted(reading: &Reading<'_>) -> Vec<Retraction> {
+    let terms = reading.items.iter().filter(|item| item.role == Role::Retracted).filter_map(Item::term);
+    let named = terms.map(|term| (term.slot, term.value.to_string()));
+    let all = reading.reset.then(|| (EVERYTHING, EVERYTHING.to_owned()));
+    let mut retracted: Vec<Retraction> = Vec::new();
+    for (slot, value) in named.chain(reading.retracted.iter().cloned()).chain(all) {
+        if let (Ok(slot), Ok(value)) = (Text::new(slot), Text::new(value)) {
+            let retraction = Retraction { slot, value };
+            if !retracted.contains(&retraction) && retracted.len() < WISHES {
+                retracted.push(retraction);
+            }
+        }
+    }
+    retracted
+}

@@ -1,0 +1,55 @@
+//! English words as pieces that mean something: the longest phrase at each word, a cue before a name of the same length.
+
+use lexicon::{numbers, singular};
+
+use crate::cue::{self, Cue};
+use crate::item::{Item, Meaning};
+use crate::tokens::Token;
+use crate::vocabulary::Vocabulary;
+
+/// Adds the items of a run of words. Words that nobody knows but are near a known one are taken for it.
+pub(crate) fn segment(vocabulary: &Vocabulary, run: &[Token<'_>], items: &mut Vec<Item>) {
+    let words: Vec<String> = run.iter().map(|token| word_of(vocabulary, token.text)).collect();
+    let mut at = 0;
+    while at < words.len() {
+        let (length, meaning) = piece(vocabulary, &words[at..]);
+        let text: Vec<&str> = run[at..at + length].iter().map(|token| token.text).collect();
+        items.push(Item::new(text.join(" "), meaning, run[at].spaced, false));
+        at += length;
+    }
+}
+
+/// A word as phrases have it: without apostrophes, in the singular, without its mistake.
+fn word_of(vocabulary: &Vocabulary, text: &str) -> String {
+    let bare = text.replace('\'', "");
+    let stem = text.strip_suffix("'s").filter(|_| !cue::FILLERS.contains(bare.as_str()));
+    if let Some(stem) = stem.filter(|_| !vocabulary.known.contains(bare.as_str())) {
+        return singular(stem).into_owned();
+    }
+    let word = singular(&bare);
+    if vocabulary.known.contains(&*word) || vocabulary.known.contains(&bare) {
+        return word.into_owned();
+    }
+    vocabulary.spelling.correct(&word).map_or_else(|| word.clone().into_owned(), str::to_owned)
+}
+
+fn piece(vocabulary: &Vocabulary, words: &[String]) -> (usize, Meaning) {
+    let cue = cue::ENGLISH.longest(words);
+    let term = vocabulary.english.longest(words).filter(|(_, terms)| !terms.is_empty());
+    match (cue, term) {
+        (Some((cue_length, cues)), Some((length, _))) if cue_length >= length => (cue_length, Meaning::Cues(cues.clone())),
+        (_, Some((length, terms))) => (length, Meaning::Terms(terms.clone())),
+        (Some((length, cues)), None) => (length, Meaning::Cues(cues.clone())),
+        (None, None) => (1, unknown(&words[0])),
+    }
+}
+
+fn unknown(word: &str) -> Meaning {
+    if let Some(number) = numbers::english(word) {
+        return Meaning::Number(u64::from(number) * 100);
+    }
+    if cue::FILLERS.contains(word) || word.chars().count() < 2 {
+        return Meaning::Cues(vec![Cue::Filler]);
+    }
+    Meaning::Word
+}

@@ -1,0 +1,109 @@
+//! What a message is for.
+
+use events::Intent;
+
+use crate::cue::Cue;
+use crate::item::{Item, Meaning, Role};
+use crate::reading::Reading;
+
+/// Uses up the clauses that are not about products: orders for the assistant, abuse, questions to the shop itself.
+pub(crate) fn set_aside(reading: &mut Reading<'_>) -> bool {
+    let mut any = false;
+    let mut start = 0;
+    while start < reading.items.len() {
+        let (_, end) = reading.clause(start);
+        let aside = |item: &Item| item.is_any(&[Cue::Injection, Cue::Abuse, Cue::Service]);
+        if reading.items[start..end].iter().any(aside) {
+            reading.use_up(start, end);
+            any = true;
+        }
+        start = end + 1;
+    }
+    any
+}
+
+/// What was found, as far as the intent depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// Something was set aside.
+    pub aside: bool,
+    /// A value or a thing is wanted or unwanted.
+    pub wishes: bool,
+    /// A thing is wanted that was not before.
+    pub new_thing: bool,
+    /// A thing is wanted or unwanted.
+    pub thing: bool,
+    /// Something is unwanted.
+    pub unwanted: bool,
+    /// Products shown are spoken of.
+    pub references: bool,
+    /// Something is taken back.
+    pub retracted: bool,
+}
+
+/// What the message is for.
+pub(crate) fn of(reading: &Reading<'_>, found: Found) -> Intent {
+    let has = |cue| reading.has(cue);
+    let asked_for = has(Cue::Find) || has(Cue::Sell);
+    let limits = reading.price.is_some() || reading.direction.is_some() || reading.quantity.is_some() || !reading.indifferent.is_empty();
+    if found.aside && !(found.thing && asked_for) {
+        return Intent::Other;
+    }
+    let taste = has(Cue::Like) || has(Cue::HateBefore) || has(Cue::HateAfter) || has(Cue::Habit);
+    let chat = has(Cue::Thanks) || has(Cue::Greet) || has(Cue::Chat);
+    let idle = !found.thing && !found.references && !found.unwanted && !limits && !found.retracted && !taste;
+    if chat && idle && !asked_for && (reading.context.is_empty() || !found.wishes) {
+        return Intent::SmallTalk;
+    }
+    if reading.reset {
+        return Intent::RetractPreference;
+    }
+    if has(Cue::Buy) && found.references && !found.wishes {
+        return Intent::Other;
+    }
+    if about_a_product(reading, found) {
+        return Intent::AskAboutProduct;
+    }
+    if !found.wishes && !limits && !found.references {
+        return match () {
+            () if found.retracted => Intent::RetractPreference,
+            () if !reading.context.is_empty() && (has(Cue::More) || asked_for) => Intent::RefineSearch,
+            () if asked_for && !chat => Intent::FindProduct,
+            () if chat => Intent::SmallTalk,
+            () => Intent::Other,
+        };
+    }
+    if taste && !asked_for && (reading.context.is_empty() || has(Cue::Habit)) {
+        return Intent::StatePreference;
+    }
+    if found.new_thing {
+        return Intent::FindProduct;
+    }
+    if !reading.context.is_empty() {
+        return Intent::RefineSearch;
+    }
+    let only_limits = !found.wishes && !asked_for && !found.references && reading.price.is_none();
+    if only_limits || !found.thing && found.unwanted && !asked_for {
+        return Intent::StatePreference;
+    }
+    Intent::FindProduct
+}
+
+/// Whether it asks about a product that was shown, rather than for others.
+fn about_a_product(reading: &Reading<'_>, found: Found) -> bool {
+    if reading.context.shown.is_empty() || reading.direction.is_some() || has_changes(reading) {
+        return false;
+    }
+    let asks = reading.asks() || reading.has(Cue::Ask) || reading.has(Cue::Question);
+    if found.references {
+        let others = reading.has(Cue::Same) || reading.has(Cue::More) && !reading.has(Cue::Ask);
+        let refused = reading.items.iter().any(|item| matches!(item.meaning, Meaning::Products(_)) && item.role == Role::Unwanted);
+        return asks && !others && !refused && (!reading.has(Cue::Find) || reading.has(Cue::Ask));
+    }
+    reading.has(Cue::Ask) && !found.new_thing && !reading.has(Cue::Find) && !found.unwanted && reading.price.is_none()
+}
+
+/// Whether something is taken back or given up, which no question does.
+fn has_changes(reading: &Reading<'_>) -> bool {
+    !reading.retracted.is_empty() || !reading.indifferent.is_empty() || reading.reset
+}

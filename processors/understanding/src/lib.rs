@@ -1,0 +1,46 @@
+//! Understands what a shopper writes, in Korean or English, without a model: what is wanted and what not, for how much,
+//! how many, which of the products shown are spoken of, what is taken back.
+//!
+//! The same text in the same context always means the same: no clock, no randomness, no I/O. It is made of passes over
+//! the pieces of a message, a module each:
+//!
+//! 1. [`text`] writes it one way; [`segment`] divides it into pieces: names (of [`vocabulary`]), cues (of `data/`), numbers.
+//! 2. [`intent`] sets aside clauses that are not about products; [`references`] finds the products spoken of.
+//! 3. [`retraction`], [`prices`], [`quantities`], [`indifference`], [`negation`] each take what is theirs.
+//! 4. [`things`] decides which things are meant; what is left open is wanted.
+//! 5. [`intent`] says what the message is for.
+//!
+//! [`next_request`] then says what is looked for after the message; an LLM's understanding goes the same way.
+
+mod amounts;
+mod analysis;
+mod cue;
+mod dictionary;
+mod english;
+pub mod evaluation;
+mod indifference;
+mod intent;
+mod item;
+mod korean;
+mod language;
+mod learn;
+mod merge;
+mod negation;
+mod prices;
+mod quantities;
+mod reading;
+mod references;
+mod retraction;
+mod segment;
+mod sentiment;
+mod spelling;
+mod text;
+mod things;
+mod tokens;
+mod vocabulary;
+
+pub use analysis::{Analysis, Nearest, Similar, analyse};
+pub use item::Term;
+pub use merge::{EVERYTHING, REFERENCE, next_request};
+pub use reading::{Context, ShownProduct};
+pub use vocabulary::{ProductText, Vocabulary};

@@ -1,0 +1,178 @@
+//! Limits on the price.
+
+use events::{Currency, PriceDirection, PriceRange};
+
+use crate::amounts::{self, Amount};
+use crate::cue::Cue;
+use crate::item::{Meaning, Role};
+use crate::reading::Reading;
+
+/// How far "about" reaches: a fifth below and above.
+const ABOUT: u64 = 5;
+
+/// Finds the price wanted and the direction of one, and uses up what says so.
+pub(crate) fn read(reading: &mut Reading<'_>) {
+    direction(reading);
+    let amounts = amounts::read(reading);
+    let mut at = 0;
+    while at < amounts.len() {
+        if let Some((range, last)) = range(reading, &amounts, at) {
+            set(reading, range);
+            reading.use_up(amounts[at].start, amounts[last].end);
+            at = last;
+        } else if let Some(limits) = limits(reading, amounts[at]) {
+            set(reading, limits);
+            reading.use_up(amounts[at].start, amounts[at].end);
+        }
+        at += 1;
+    }
+}
+
+/// The price that a run of items says, when it is taken back: as minor units.
+pub(crate) fn retracted(reading: &Reading<'_>, start: usize, end: usize) -> Option<(Currency, i64)> {
+    let amounts = amounts::read(reading);
+    let amount = amounts.into_iter().find(|amount| amount.start >= start && amount.end <= end)?;
+    let currency = Currency::new(amount.currency?).ok()?;
+    Some((currency, Amount::minor(amount.hundredths, currency)))
+}
+
+fn direction(reading: &mut Reading<'_>) {
+    let found = |cue| reading.items.iter().any(|item| item.role == Role::Open && item.is(cue));
+    let limit = reading.items.iter().any(|item| item.is(Cue::CheapWord));
+    // "Don't buy dear things" is a taste, "cheaper" beside what was shown is a step.
+    let shown = !reading.context.is_empty() || !reading.has(Cue::Habit);
+    reading.direction = match (found(Cue::Cheaper) && !limit && shown, found(Cue::Dearer)) {
+        (_, true) => Some(PriceDirection::Dearer),
+        (true, false) => Some(PriceDirection::Cheaper),
+        (false, false) => None,
+    };
+}
+
+/// Two amounts with a "to" between them; the index of the second.
+fn range(reading: &Reading<'_>, amounts: &[Amount], at: usize) -> Option<(PriceRange, usize)> {
+    let (low, high) = (amounts[at], *amounts.get(at + 1)?);
+    let between = &reading.items[low.end..high.start];
+    let began = before(reading, low, |cue| cue == Cue::Between);
+    let joined = between.iter().any(|item| item.is(Cue::To) || began && item.is(Cue::Join));
+    let short = between.len() <= 4 && between.iter().all(|item| !item.ends_a_clause() && !item.is_named());
+    let counted = counted(reading, high) || counted(reading, low);
+    if !joined || !short || counted || high.hundredths < low.hundredths && low.currency.is_some() {
+        return None;
+    }
+    let named = low.currency.or(high.currency);
+    if named.is_none() && !about_money(reading) && !began {
+        return None;
+    }
+    // "2 to 3 thousand won": the unit of the second is the first's as well.
+    let low_value = if low.currency.is_none() && high.step >= 10_000 && low.hundredths * 100 < high.hundredths {
+        low.hundredths.saturating_mul(high.step / 100)
+    } else {
+        low.hundredths
+    };
+    let currency = currency(reading, named.map(|_| high.currency.or(low.currency).unwrap_or_default()))?;
+    let range = PriceRange {
+        min_minor: Some(Amount::minor(low_value, currency)),
+        max_minor: Some(Amount::minor(high.hundredths, currency)),
+        currency,
+    };
+    Some((range, at + 1))
+}
+
+/// What one amount limits.
+fn limits(reading: &Reading<'_>, amount: Amount) -> Option<PriceRange> {
+    let at_most = before(reading, amount, |cue| cue == Cue::AtMostBefore)
+        || after(reading, amount, |cue| cue == Cue::AtMostAfter)
+        || budget(reading, amount);
+    let at_least = before(reading, amount, |cue| cue == Cue::AtLeastBefore)
+        || after(reading, amount, |cue| cue == Cue::AtLeastAfter);
+    let about = before(reading, amount, |cue| cue == Cue::AboutBefore)
+        || after(reading, amount, |cue| cue == Cue::AboutAfter);
+    if amount.currency.is_none() {
+        let limited = at_most || at_least || about;
+        let counts_things = counted(reading, amount) || reading.items.get(amount.end).is_some_and(crate::item::Item::is_named);
+        if !limited || counts_things || amount.hundredths == 0 {
+            return None;
+        }
+    }
+    let currency = currency(reading, amount.currency)?;
+    let value = amount.hundredths;
+    let band = reading.items.get(amount.end).is_some_and(|item| item.is(Cue::Band));
+    let (low, high) = match () {
+        () if band => (Some(value), Some(value.saturating_add(amount.step).saturating_sub(band_end(currency)))),
+        () if at_most => (None, Some(value)),
+        () if at_least => (Some(value), None),
+        () if about => (Some(value - value / ABOUT), Some(value.saturating_add(value / ABOUT))),
+        () => (Some(value), Some(value)),
+    };
+    let minor = |value: Option<u64>| value.map(|value| Amount::minor(value, currency));
+    Some(PriceRange { min_minor: minor(low), max_minor: minor(high), currency })
+}
+
+/// The smallest unit of a currency in hundredths: a band ends one below the next.
+fn band_end(currency: Currency) -> u64 {
+    if Amount::minor(100, currency) == 1 { 100 } else { 1 }
+}
+
+/// Whether a number counts or measures something.
+fn counted(reading: &Reading<'_>, amount: Amount) -> bool {
+    let next = reading.items.get(amount.end);
+    next.is_some_and(|item| item.cue(|cue| matches!(cue, Cue::Counter(_) | Cue::Unit(_)).then_some(())).is_some())
+}
+
+fn about_money(reading: &Reading<'_>) -> bool {
+    reading.items.iter().any(|item| item.is(Cue::Slot("price")))
+}
+
+fn budget(reading: &Reading<'_>, amount: Amount) -> bool {
+    let start = amount.start.saturating_sub(4);
+    reading.items[start..amount.start].iter().any(|item| item.text.contains("budget") || item.text.contains("예산"))
+}
+
+fn currency(reading: &Reading<'_>, named: Option<&str>) -> Option<Currency> {
+    match named {
+        Some(code) => Currency::new(code).ok(),
+        None => Some(reading.context.default_currency),
+    }
+}
+
+/// Whether a cue stands right before an amount, but for words that say nothing here.
+fn before(reading: &Reading<'_>, amount: Amount, told: impl Fn(Cue) -> bool + Copy) -> bool {
+    for item in reading.items[..amount.start].iter().rev().take(4) {
+        if item.cue(|cue| told(cue).then_some(())).is_some() {
+            return true;
+        }
+        let passes = item.is_filler() || item.is_any(&[Cue::AboutBefore, Cue::Slot("price"), Cue::Per, Cue::For, Cue::Find]);
+        if !passes {
+            return false;
+        }
+    }
+    false
+}
+
+/// Whether a cue stands right after an amount, but for words that say nothing here.
+fn after(reading: &Reading<'_>, amount: Amount, told: impl Fn(Cue) -> bool + Copy) -> bool {
+    for item in reading.items[amount.end..].iter().take(4) {
+        if item.cue(|cue| told(cue).then_some(())).is_some() {
+            return true;
+        }
+        let passes = item.is_filler()
+            || item.meaning == Meaning::Other
+            || item.is_any(&[Cue::AboutAfter, Cue::Slot("price"), Cue::Per, Cue::Question]);
+        if !passes {
+            return false;
+        }
+    }
+    false
+}
+
+/// Adds limits to those found before.
+fn set(reading: &mut Reading<'_>, new: PriceRange) {
+    reading.price = Some(match reading.price.filter(|known| known.currency == new.currency) {
+        Some(known) if known.min_minor.is_none() || known.max_minor.is_none() => PriceRange {
+            min_minor: new.min_minor.or(known.min_minor),
+            max_minor: new.max_minor.or(known.max_minor),
+            currency: new.currency,
+        },
+        _ => new,
+    });
+}

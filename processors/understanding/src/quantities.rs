@@ -1,0 +1,123 @@
+//! How many, and how large in a measure.
+
+use crate::cue::Cue;
+use crate::item::{Item, Meaning, Role};
+use crate::reading::Reading;
+
+/// Finds the quantity and sizes, and uses up what says so.
+pub(crate) fn read(reading: &mut Reading<'_>) {
+    let mut at = 0;
+    while at < reading.items.len() {
+        if let Some(number) = reading.number(at) {
+            let (count, end) = multiplied(reading, at, number);
+            if let Some(size) = size(reading, end, number) {
+                reading.sizes.push(size);
+                reading.use_up(at, end + 1);
+            } else if let Some((units, end)) = counted(reading, at, end, count) {
+                if reading.quantity.is_none() || corrected(reading, at) {
+                    reading.quantity = u32::try_from(units / 100).ok().filter(|units| (1..=1_000_000).contains(units));
+                }
+                reading.use_up(at, end);
+            }
+        }
+        at += 1;
+    }
+}
+
+/// A number times what follows it: two dozen.
+fn multiplied(reading: &Reading<'_>, at: usize, number: u64) -> (u64, usize) {
+    let times = reading.items.get(at + 1).and_then(|item| {
+        item.cue(|cue| match cue {
+            Cue::Times(times) => Some(u64::from(times)),
+            _ => None,
+        })
+    });
+    times.map_or((number, at + 1), |times| (number.saturating_mul(times), at + 2))
+}
+
+fn size(reading: &Reading<'_>, unit: usize, number: u64) -> Option<String> {
+    let unit = reading.items.get(unit)?.cue(|cue| match cue {
+        Cue::Unit(unit) if !unit.is_empty() => Some(unit),
+        _ => None,
+    })?;
+    let (whole, fraction) = (number / 100, number % 100);
+    Some(if fraction == 0 { format!("{whole} {unit}") } else { format!("{whole}.{fraction:02} {unit}") })
+}
+
+/// The units that a number counts, in hundredths, and the item after what says so.
+fn counted(reading: &Reading<'_>, at: usize, end: usize, count: u64) -> Option<(u64, usize)> {
+    let items = &reading.items;
+    let next = items.get(end);
+    let counter = next.and_then(|item| item.cue(counter));
+    if let Some(each) = counter {
+        let following = items.get(end + 1);
+        let in_one = following.is_some_and(|item| {
+            item.is_any(&[Cue::SetOf, Cue::For, Cue::Unit("")]) || item.text == "세트" || item.text == "셋트"
+        });
+        return (!in_one).then(|| (count.saturating_mul(u64::from(each)), end + 1));
+    }
+    if items[at].korean || next.is_some_and(|item| item.cue(|cue| cue.follows_a_number().then_some(())).is_some()) {
+        return None;
+    }
+    let before = at.checked_sub(1).map(|before| &items[before]);
+    if before.is_some_and(|item| item.is(Cue::SetOf) || item.cue(ordinal).is_some()) || items[at].text == "one" {
+        return None;
+    }
+    let asked = before.is_some_and(|item| item.is_any(&[Cue::Find, Cue::Buy]) || item.text == "that");
+    let thing = thing_after(items, end);
+    let of_them = next.is_some_and(|item| item.text == "of")
+        && items.get(end + 1).is_some_and(|item| item.is_any(&[Cue::These, Cue::That]));
+    let alone = next.is_none_or(|item| item.is(Cue::Find) || item.meaning == Meaning::Stop)
+        && before.is_none_or(|item| item.is_any(&[Cue::Find, Cue::Buy]) || item.meaning == Meaning::Comma);
+    let dozen = items[at].cue(|cue| matches!(cue, Cue::Times(12) | Cue::Number(12 | 6)).then_some(())).is_some();
+    (thing || of_them || alone || asked && !thing_before(items, at) || dozen).then_some((count, end))
+}
+
+/// Whether a thing is named next, but for its qualities.
+fn thing_after(items: &[Item], end: usize) -> bool {
+    for item in items.iter().skip(end).take(5) {
+        if item.is_thing() {
+            return true;
+        }
+        let quality = item.term().is_some() || item.is(Cue::Filler) || item.meaning == Meaning::Word;
+        if !quality {
+            return false;
+        }
+    }
+    false
+}
+
+fn thing_before(items: &[Item], at: usize) -> bool {
+    items[..at].last().is_some_and(Item::is_thing)
+}
+
+/// Whether the number at an item takes the place of one before: "6, no, 8".
+fn corrected(reading: &Reading<'_>, at: usize) -> bool {
+    let words = reading.items[..at].iter().rev().take(3);
+    words.into_iter().any(|item| item.role == Role::Open && (item.is_any(&[Cue::Refuse, Cue::NotBefore]) || item.text == "sorry"))
+}
+
+fn counter(cue: Cue) -> Option<u32> {
+    match cue {
+        Cue::Counter(each) => Some(each),
+        _ => None,
+    }
+}
+
+fn ordinal(cue: Cue) -> Option<usize> {
+    match cue {
+        Cue::Ordinal(ordinal) => Some(ordinal),
+        _ => None,
+    }
+}
+
+/// The number of things that a run of items says, for taking it back: a number that is counted, or beside the word.
+pub(crate) fn said(reading: &Reading<'_>, start: usize, end: usize) -> Option<u64> {
+    let items = reading.items.get(start..end)?;
+    let spoken_of = items.iter().any(|item| item.is(Cue::Slot("quantity")));
+    (start..end).find_map(|at| {
+        let (count, after) = multiplied(reading, at, reading.number(at)?);
+        let each = reading.items.get(after).and_then(|item| item.cue(counter));
+        (spoken_of || each.is_some()).then(|| count.saturating_mul(u64::from(each.unwrap_or(1))) / 100)
+    })
+}

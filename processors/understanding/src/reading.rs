@@ -1,0 +1,134 @@
+//! A message being read: its pieces, and what was found in them so far.
+
+use events::{Currency, PriceDirection, PriceRange, ProductId, Request};
+
+use crate::cue::Cue;
+use crate::item::{Item, Meaning, Role};
+
+/// A product as it was shown.
+#[derive(Clone, Debug)]
+pub struct ShownProduct {
+    /// The product's id.
+    pub product_id: ProductId,
+    /// Its title.
+    pub title: String,
+    /// The slug of its category.
+    pub category: Option<String>,
+    /// The price of one unit.
+    pub price: Option<events::Money>,
+}
+
+/// What a conversation is about so far.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// What is looked for by now.
+    pub request: Request,
+    /// What was shown last, in that order.
+    pub shown: Vec<ShownProduct>,
+    /// What a price without a unit is in.
+    pub default_currency: Currency,
+}
+
+impl Context {
+    /// A conversation that begins.
+    #[must_use]
+    pub fn new(default_currency: Currency) -> Self {
+        Self { request: Request::default(), shown: Vec::new(), default_currency }
+    }
+
+    /// Whether anything was said or shown before.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shown.is_empty() && self.request.wishes.is_empty() && self.request.price.is_none()
+    }
+}
+
+/// What is found by and by.
+#[derive(Debug)]
+pub(crate) struct Reading<'c> {
+    pub context: &'c Context,
+    pub items: Vec<Item>,
+    /// Sizes in a measure: `30 cm`.
+    pub sizes: Vec<String>,
+    pub price: Option<PriceRange>,
+    pub direction: Option<PriceDirection>,
+    pub quantity: Option<u32>,
+    /// What is taken back besides items: a slot and its value.
+    pub retracted: Vec<(&'static str, String)>,
+    /// Everything is taken back.
+    pub reset: bool,
+    pub indifferent: Vec<&'static str>,
+}
+
+impl<'c> Reading<'c> {
+    pub fn new(context: &'c Context, items: Vec<Item>) -> Self {
+        Self {
+            context,
+            items,
+            sizes: Vec::new(),
+            price: None,
+            direction: None,
+            quantity: None,
+            retracted: Vec::new(),
+            reset: false,
+            indifferent: Vec::new(),
+        }
+    }
+
+    /// Whether a cue stands anywhere, unless it is used up.
+    pub fn has(&self, cue: Cue) -> bool {
+        self.items.iter().any(|item| item.role != Role::Used && item.is(cue))
+    }
+
+    /// Whether the text asks something.
+    pub fn asks(&self) -> bool {
+        self.items.iter().any(|item| item.text == "?")
+    }
+
+    /// Whether a thing is named that still counts.
+    pub fn names_a_thing(&self) -> bool {
+        self.items.iter().any(Item::is_thing)
+    }
+
+    /// Where the clause that holds an item begins and ends.
+    pub fn clause(&self, at: usize) -> (usize, usize) {
+        let start = self.items[..at].iter().rposition(Item::ends_a_clause).map_or(0, |end| end + 1);
+        let end = self.items[at..].iter().position(Item::ends_a_clause).map_or(self.items.len(), |end| at + end);
+        (start, end.max(at))
+    }
+
+    /// Uses up a run of items.
+    pub fn use_up(&mut self, start: usize, end: usize) {
+        for item in &mut self.items[start..end] {
+            item.role = Role::Used;
+        }
+    }
+
+    /// Whether this slot, or any slot for none, was wished for before.
+    pub fn wished(&self, slot: &str, value: &str) -> bool {
+        self.context.request.wishes.iter().any(|wish| &*wish.slot == slot && &*wish.value == value)
+    }
+
+    /// The nearest item before one that is neither filler nor used up.
+    pub fn before(&self, at: usize) -> Option<usize> {
+        self.items[..at].iter().rposition(|item| !item.is_filler())
+    }
+
+    /// The nearest item after one that is neither filler nor used up.
+    pub fn after(&self, at: usize) -> Option<usize> {
+        let next = self.items.get(at + 1..)?.iter().position(|item| !item.is_filler())?;
+        Some(at + 1 + next)
+    }
+
+    /// The number an item says, in hundredths.
+    pub fn number(&self, at: usize) -> Option<u64> {
+        let item = self.items.get(at).filter(|item| item.role != Role::Used)?;
+        match item.meaning {
+            Meaning::Number(number) => Some(number),
+            _ => item.cue(|cue| match cue {
+                Cue::Number(number) => Some(u64::from(number) * 100),
+                Cue::Times(12) if !item.korean => Some(1_200),
+                _ => None,
+            }),
+        }
+    }
+}

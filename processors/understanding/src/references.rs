@@ -1,0 +1,163 @@
+//! Products that were shown and are spoken of: the second one, 그거, that red clock, the cheapest.
+
+use events::ProductId;
+
+use crate::cue::Cue;
+use crate::item::{Item, Meaning, Role, Term};
+use crate::reading::{Reading, ShownProduct};
+
+/// Turns pieces that speak of shown products into these products.
+pub(crate) fn read(reading: &mut Reading<'_>) {
+    if reading.context.shown.is_empty() {
+        return;
+    }
+    let mut at = 0;
+    while at < reading.items.len() {
+        if reading.items[at].role == Role::Open
+            && let Some((products, end)) = spoken_of(reading, at)
+            && !products.is_empty()
+        {
+            // The words of a question stay what they are: "does that", "is the".
+            let kept = usize::from(reading.items[at].is(Cue::Ask));
+            reading.use_up(at + kept, end.max(at + kept));
+            let korean = reading.items[at].korean;
+            let spaced = reading.items[at].spaced;
+            reading.items.insert(at + kept, Item::new("", Meaning::Products(products), spaced, korean));
+            at = end + 1;
+        } else {
+            at += 1;
+        }
+    }
+    others(reading);
+}
+
+/// The products that the item at a place speaks of, and the item after what says so.
+fn spoken_of(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize)> {
+    let shown = &reading.context.shown;
+    let item = &reading.items[at];
+    let ids = |products: &[ShownProduct]| products.iter().map(|product| product.product_id.clone()).collect::<Vec<_>>();
+    let one = |product: Option<&ShownProduct>| product.map(|product| vec![product.product_id.clone()]).unwrap_or_default();
+    if let Some(ordinal) = item.cue(|cue| if let Cue::Ordinal(ordinal) = cue { Some(ordinal) } else { None }) {
+        // "The first two".
+        if ordinal == 1
+            && let Some(number) = reading.number(at + 1).and_then(|number| usize::try_from(number / 100).ok())
+            && (2..=5).contains(&number)
+        {
+            return Some((ids(&shown[..number.min(shown.len())]), at + 2));
+        }
+        return Some((one(ordinal.checked_sub(1).and_then(|index| shown.get(index))), at + 1));
+    }
+    if item.is(Cue::Last) || item.is(Cue::Latter) || item.text == "last" {
+        return Some((one(shown.last()), at + 1));
+    }
+    if item.is(Cue::Former) {
+        return Some((one(shown.first()), at + 1));
+    }
+    let priced = || shown.iter().filter_map(|product| Some((product.price?.amount_minor, product)));
+    if item.is(Cue::Cheapest) {
+        return Some((one(priced().min_by_key(|(price, _)| *price).map(|(_, product)| product)), at + 1));
+    }
+    if item.is(Cue::Dearest) {
+        return Some((one(priced().max_by_key(|(price, _)| *price).map(|(_, product)| product)), at + 1));
+    }
+    if item.is(Cue::Both) {
+        return Some((ids(&shown[..shown.len().min(2)]), at + 1));
+    }
+    pointed_at(reading, at)
+}
+
+/// What a "this" or "that" points at.
+fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize)> {
+    let shown = &reading.context.shown;
+    let item = &reading.items[at];
+    let word = if item.korean { "" } else { item.text.rsplit(' ').next().unwrap_or_default() };
+    let asking = item.is(Cue::Ask);
+    let many = item.is(Cue::These) || asking && matches!(word, "these" | "those" | "they");
+    let points = many || item.is(Cue::This) || item.is(Cue::That) || asking && matches!(word, "this" | "that" | "it");
+    let the_one = word == "the";
+    if !points && !the_one {
+        return None;
+    }
+    let (terms, end, ends_in_one) = description(&reading.items, at + 1);
+    let plural = many || reading.items[at + 1..end].iter().any(|item| item.text.ends_with('들'))
+        || item.korean && reading.items.get(end).is_some_and(|item| item.text == "들");
+    if terms.is_empty() {
+        let vague = the_one || matches!(word, "it" | "its" | "that" | "they" | "them");
+        if vague && !ends_in_one {
+            // "It" speaks of a product only in a question about one.
+            let asked = !the_one && (asking || word != "that" && reading.has(Cue::Ask));
+            return asked.then(|| (all_or_first(shown, many), at + 1));
+        }
+        if the_one {
+            return None;
+        }
+        let alone = item.korean && item.text.chars().count() == 1 && !ends_in_one && !reading.items[at].is(Cue::These);
+        if alone && shown.len() != 1 {
+            return None;
+        }
+        return Some((all_or_first(shown, many), end));
+    }
+    if the_one && !(ends_in_one && (reading.asks() || reading.has(Cue::Ask))) {
+        return None;
+    }
+    let scores: Vec<usize> = shown.iter().map(|product| fit(product, &terms)).collect();
+    let best = scores.iter().copied().max().filter(|best| *best > 0)?;
+    let fitting = shown.iter().zip(scores).filter(|(_, score)| *score == best).map(|(product, _)| product.product_id.clone());
+    Some((fitting.take(if plural { 10 } else { 1 }).collect(), end))
+}
+
+fn all_or_first(shown: &[ShownProduct], all: bool) -> Vec<ProductId> {
+    shown.iter().take(if all { 10 } else { 1 }).map(|product| product.product_id.clone()).collect()
+}
+
+/// The terms of a noun phrase, the item after it, and whether it ends in "one".
+fn description(items: &[Item], start: usize) -> (Vec<&Term>, usize, bool) {
+    let mut terms = Vec::new();
+    let mut end = start;
+    let mut ends_in_one = false;
+    for (at, item) in items.iter().enumerate().skip(start).take(6) {
+        if let Some(term) = item.term() {
+            terms.push(term);
+            end = at + 1;
+            if term.is_thing() && !items.get(at + 1).is_some_and(Item::is_thing) {
+                break;
+            }
+        } else if item.is(Cue::One) {
+            ends_in_one = true;
+            end = at + 1;
+            break;
+        } else if !(item.is(Cue::Filler) && !item.korean && at == start) && !item.is(Cue::MarkerAfter) {
+            break;
+        }
+    }
+    (terms, end, ends_in_one)
+}
+
+/// How many of these terms a shown product is.
+fn fit(product: &ShownProduct, terms: &[&Term]) -> usize {
+    let facets = lexicon::facets(&product.title, None, []);
+    let title = format!(" {} ", lexicon::key(&product.title));
+    let fits = |term: &&&Term| {
+        let named = title.contains(&format!(" {} ", lexicon::key(&term.value)));
+        let head = term.value.rsplit(' ').next().unwrap_or_default();
+        named
+            || term.is_thing() && title.contains(&format!(" {} ", lexicon::key(head)))
+            || lexicon::Slot::from_name(term.slot).is_some_and(|slot| facets.of(slot).contains(&*term.value))
+            || product.category.as_deref() == Some(&*term.value)
+    };
+    terms.iter().filter(fits).count()
+}
+
+/// "The rest" are those shown that nothing else speaks of.
+fn others(reading: &mut Reading<'_>) {
+    let named: Vec<ProductId> = reading
+        .items
+        .iter()
+        .filter_map(|item| if let Meaning::Products(products) = &item.meaning { Some(products.clone()) } else { None })
+        .flatten()
+        .collect();
+    for item in reading.items.iter_mut().filter(|item| item.is(Cue::Rest)) {
+        let shown = reading.context.shown.iter().map(|product| &product.product_id);
+        item.meaning = Meaning::Products(shown.filter(|id| !named.contains(id)).cloned().collect());
+    }
+}

@@ -1,0 +1,102 @@
+//! A message as items: runs of words and of Hangul are read each in its way, marks and digits on the spot.
+
+use crate::cue::Cue;
+use crate::item::{Item, Meaning};
+use crate::tokens::{Kind, Token, tokens};
+use crate::vocabulary::Vocabulary;
+use crate::{english, korean};
+
+/// The items of a normalised text.
+pub(crate) fn segment(vocabulary: &Vocabulary, text: &str) -> Vec<Item> {
+    let tokens = tokens(text);
+    let mut items = Vec::with_capacity(tokens.len());
+    let mut at = 0;
+    while at < tokens.len() {
+        let token = tokens[at];
+        let length = tokens[at..].iter().enumerate().take_while(|(index, next)| joins(token.kind, *index, &tokens[at..], next)).count();
+        match token.kind {
+            Kind::Word => english::segment(vocabulary, &without_hyphens(&tokens[at..at + length]), &mut items),
+            Kind::Hangul => {
+                let after_number = at > 0 && tokens[at - 1].kind == Kind::Number;
+                korean::segment(vocabulary, &tokens[at..at + length], after_number, &mut items);
+            }
+            Kind::Number => items.push(number(token, tokens.get(at + 1))),
+            Kind::Mark => items.extend(mark(&tokens, at)),
+        }
+        at += length.max(1);
+        // The st of 1st was read with its number.
+        if token.kind == Kind::Number && items.last().is_some_and(|item| matches!(item.meaning, Meaning::Cues(_))) {
+            at += 1;
+        }
+    }
+    items
+}
+
+/// Whether a token goes on with the run that began at the first: words, and the hyphens between them.
+fn joins(kind: Kind, index: usize, run: &[Token<'_>], next: &Token<'_>) -> bool {
+    match kind {
+        Kind::Word => {
+            let hyphen = next.text == "-" && !next.spaced && index > 0;
+            let after = run.get(index + 1).is_some_and(|after| after.kind == Kind::Word && !after.spaced);
+            next.kind == Kind::Word || hyphen && after
+        }
+        Kind::Hangul => next.kind == Kind::Hangul,
+        Kind::Number | Kind::Mark => index == 0,
+    }
+}
+
+fn without_hyphens<'t>(run: &[Token<'t>]) -> Vec<Token<'t>> {
+    run.iter().filter(|token| token.kind == Kind::Word).copied().collect()
+}
+
+fn number(token: Token<'_>, next: Option<&Token<'_>>) -> Item {
+    let value = hundredths(token.text);
+    let suffix = next.filter(|next| !next.spaced && matches!(next.text, "st" | "nd" | "rd" | "th"));
+    let meaning = match (suffix, usize::try_from(value / 100)) {
+        (Some(_), Ok(ordinal)) => Meaning::Cues(vec![Cue::Ordinal(ordinal)]),
+        _ => Meaning::Number(value),
+    };
+    Item::new(token.text, meaning, token.spaced, false)
+}
+
+/// A number as written, in hundredths: commas divide thousands where three digits follow, else they are points.
+fn hundredths(text: &str) -> u64 {
+    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).take(12).fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    let point = text.rfind(['.', ',']).filter(|&at| text.as_bytes()[at] == b'.' || text.len() - at != 4);
+    let (whole, fraction) = point.map_or((text, ""), |at| (&text[..at], &text[at + 1..]));
+    let fraction: String = fraction.chars().chain("00".chars()).take(2).collect();
+    digits(whole) * 100 + digits(&fraction)
+}
+
+fn mark(tokens: &[Token<'_>], at: usize) -> Option<Item> {
+    let token = tokens[at];
+    let next_is_number = tokens.get(at + 1).is_some_and(|next| next.kind == Kind::Number || matches!(next.text, "£" | "$" | "€" | "₩"));
+    let after_number = at > 0 && matches!(tokens[at - 1].kind, Kind::Number | Kind::Hangul);
+    let meaning = match token.text {
+        "£" => Meaning::Cues(vec![Cue::Currency("GBP")]),
+        "$" => Meaning::Cues(vec![Cue::Currency("USD")]),
+        "€" => Meaning::Cues(vec![Cue::Currency("EUR")]),
+        "₩" => Meaning::Cues(vec![Cue::Currency("KRW")]),
+        "¥" => Meaning::Cues(vec![Cue::Currency("JPY")]),
+        "%" => Meaning::Cues(vec![Cue::Unit("")]),
+        "-" | "~" if next_is_number && after_number => Meaning::Cues(vec![Cue::To]),
+        "-" | "~" if !token.spaced => return None,
+        "&" | "/" | "+" => Meaning::Cues(vec![Cue::Join]),
+        "," | ":" | "(" | ")" | "-" | "~" | "·" => Meaning::Comma,
+        "." | "!" | "?" | ";" | "\n" | "…" => Meaning::Stop,
+        _ => return None,
+    };
+    Some(Item::new(token.text, meaning, token.spaced, false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_in_hundredths() {
+        for (text, value) in [("3", 300), ("7.50", 750), ("7,5", 750), ("1,200", 120_000), ("1,200.5", 120_050)] {
+            assert_eq!(hundredths(text), value, "{text}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What kind of thing is meant: which of a phrase's meanings, which of several things, and things nobody has a word for.
+
+use std::sync::Arc;
+
+use crate::cue::Cue;
+use crate::item::{Item, Meaning, Role, Term};
+use crate::reading::Reading;
+
+/// Takes each phrase for one of the things it may mean.
+pub(crate) fn choose(reading: &mut Reading<'_>) {
+    let things = reading.items.iter().filter(|item| surely_a_thing(item)).count();
+    for at in 0..reading.items.len() {
+        let Meaning::Terms(terms) = &reading.items[at].meaning else { continue };
+        if terms.len() < 2 {
+            continue;
+        }
+        let best = best_of(reading, at, terms, things).clone();
+        reading.items[at].meaning = Meaning::Terms(vec![best]);
+    }
+}
+
+fn surely_a_thing(item: &Item) -> bool {
+    matches!(&item.meaning, Meaning::Terms(terms) if terms.iter().all(|term| term.is_thing() && !term.weak))
+}
+
+fn best_of<'t>(reading: &Reading<'_>, at: usize, terms: &'t [Term], things: usize) -> &'t Term {
+    let items = &reading.items;
+    let of = |slot: &str| terms.iter().find(|term| term.slot == slot);
+    let thing = terms.iter().find(|term| term.is_thing());
+    let next = items.get(at + 1);
+    let Some(thing) = thing else { return &terms[0] };
+    if let Some(occasion) = of("occasion") {
+        let general = next.is_some_and(|next| next.is(Cue::One));
+        return if general || !thing.weak { thing } else { occasion };
+    }
+    if let Some(pattern) = of("pattern") {
+        let shown_on = next.is_some_and(|next| next.is(Cue::MarkerAfter) || next.is_thing())
+            || at > 0 && items[at - 1].is(Cue::MarkerBefore)
+            || near(items, at).any(|item| item.is(Cue::MarkerBefore));
+        return if shown_on || things > 0 || reading.has(Cue::Like) { pattern } else { thing };
+    }
+    if let Some(material) = of("material") {
+        let made_of = things > 0 || next.is_some_and(|next| next.is(Cue::One) || next.is_thing());
+        let ruled_out = near(items, at).any(|item| item.is(Cue::NotBefore)) && !reading.context.is_empty();
+        return if made_of || ruled_out { material } else { thing };
+    }
+    thing
+}
+
+/// The items before one, back to the beginning of its clause or list.
+fn near(items: &[Item], at: usize) -> impl Iterator<Item = &Item> {
+    items[..at].iter().rev().take(4).take_while(|item| !item.ends_a_clause())
+}
+
+/// Decides which things are meant, once it is known what is taken back and what is unwanted.
+pub(crate) fn settle(reading: &mut Reading<'_>) {
+    somebodys(reading);
+    general(reading);
+    compounds(reading);
+    places(reading);
+    if !reading.names_a_thing() {
+        unknown(reading);
+    }
+}
+
+/// "For my dog": animals that a shopper has are no patterns.
+fn somebodys(reading: &mut Reading<'_>) {
+    for at in 1..reading.items.len() {
+        let pattern = reading.items[at].term().is_some_and(|term| term.slot == "pattern");
+        let next = reading.items.get(at + 1);
+        let shown = next.is_some_and(|next| next.is(Cue::MarkerAfter) || next.is_thing());
+        let before = &reading.items[at - 1];
+        let whose = before.is(Cue::Mine) || before.is(Cue::For) && before.text.split(' ').any(|word| matches!(word, "my" | "our"));
+        if pattern && whose && !shown {
+            reading.items[at].role = Role::Used;
+        }
+    }
+}
+
+/// Parts of the shop count where things in general are asked for, or nothing else is.
+fn general(reading: &mut Reading<'_>) {
+    let strong = reading.items.iter().any(|item| item.term().is_some_and(|term| term.is_thing() && !term.weak));
+    let wished = reading.context.request.wishes.iter().any(|wish| wish.wanted && matches!(&*wish.slot, "product" | "category"));
+    let mut taken = false;
+    for at in 0..reading.items.len() {
+        let weak = reading.items[at].term().is_some_and(|term| term.is_thing() && term.weak);
+        if !weak {
+            continue;
+        }
+        let generally = reading.items.get(at + 1).is_some_and(|next| next.is(Cue::One));
+        let asked = reading.has(Cue::Find) || reading.has(Cue::Sell) || reading.has(Cue::Like) || reading.items.len() <= 3;
+        let alone = !strong && !taken && asked && !wished;
+        if generally || alone {
+            taken = true;
+        } else {
+            reading.items[at].role = Role::Used;
+        }
+    }
+}
+
+/// English names a thing by the last of several nouns: a bicycle bell, a scratching post.
+fn compounds(reading: &mut Reading<'_>) {
+    for at in (1..reading.items.len()).rev() {
+        if reading.items[at].korean || !reading.items[at].is_thing() || !reading.items[at].spaced {
+            continue;
+        }
+        let mut first = at;
+        while first > 0 && at - first < 2 && modifies(&reading.items[first - 1]) {
+            first -= 1;
+        }
+        if first == at {
+            continue;
+        }
+        let words: Vec<String> = reading.items[first..=at].iter().map(|item| lexicon::key(&item.text)).collect();
+        reading.use_up(first, at);
+        reading.items[at].meaning = Meaning::Terms(vec![Term::new("product", &words.join(" "))]);
+    }
+}
+
+fn modifies(item: &Item) -> bool {
+    let noun = item.meaning == Meaning::Word && !is_an_adjective(&item.text);
+    (noun || item.is_thing()) && !item.korean && item.role == Role::Open
+}
+
+/// By its ending; the common ones are fillers anyway.
+fn is_an_adjective(word: &str) -> bool {
+    ["y", "ful", "ish", "ous", "less", "able", "ible", "ive", "est", "ed", "ly", "'s", "ier"].iter().any(|end| word.ends_with(end))
+}
+
+/// Where a thing is used, or what it is for, is not what is wanted, if something else is.
+fn places(reading: &mut Reading<'_>) {
+    let is_place = |at: usize| {
+        let items = &reading.items;
+        if items[at].korean {
+            let next = items.get(at + 1).is_some_and(|next| next.is(Cue::Place));
+            return next;
+        }
+        let before = items[..at].iter().rev().find(|item| !item.is(Cue::Filler) && item.meaning != Meaning::Word);
+        before.is_some_and(|before| before.is(Cue::For) && !before.text.starts_with("in a set"))
+    };
+    let things: Vec<usize> = (0..reading.items.len()).filter(|&at| reading.items[at].is_thing()).collect();
+    let places: Vec<usize> = things.iter().copied().filter(|&at| is_place(at)).collect();
+    if places.len() < things.len() {
+        for at in places.into_iter().filter(|&at| reading.items[at].role == Role::Open).collect::<Vec<_>>() {
+            reading.items[at].role = Role::Used;
+        }
+    }
+}
+
+/// A thing that nobody has a word for: the first nouns that a request speaks of.
+fn unknown(reading: &mut Reading<'_>) {
+    let chats = [Cue::Injection, Cue::Service, Cue::Abuse, Cue::Chat, Cue::Greet, Cue::Thanks];
+    let asked = reading.has(Cue::Find) || reading.has(Cue::Sell);
+    let fragment = reading.context.is_empty() && !reading.has(Cue::Like) && !reading.has(Cue::Habit);
+    if chats.into_iter().any(|cue| reading.has(cue)) && !asked || !asked && !fragment || reading.has(Cue::Forget) {
+        return;
+    }
+    if !reading.context.is_empty() && !reading.has(Cue::Sell) {
+        return;
+    }
+    let mut at = 0;
+    while at < reading.items.len() {
+        let length = reading.items[at..].iter().take_while(|item| item.meaning == Meaning::Word && !item.korean).count();
+        if length == 0 {
+            at += 1;
+            continue;
+        }
+        let before = at.checked_sub(1).map(|before| &reading.items[before]);
+        let elsewhere = before.is_some_and(|item| item.is_any(&[Cue::For, Cue::Mine, Cue::Quoted]));
+        let words: Vec<String> = reading.items[at..at + length].iter().map(|item| lexicon::key(&item.text)).collect();
+        let last = words.len() - 1;
+        if !elsewhere && !is_an_adjective(&words[last]) && length <= 3 {
+            let value: Arc<str> = words.join(" ").into();
+            reading.use_up(at, at + last);
+            reading.items[at + last].meaning = Meaning::Terms(vec![Term { slot: "product", value, weak: false }]);
+            return;
+        }
+        at += length;
+    }
+}

@@ -1,0 +1,231 @@
+//! What a shop's words name: the lexicon's, and what the shop's own catalogue adds.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use lexicon::{Phrases, Slot, key};
+
+use crate::cue;
+use crate::dictionary::Dictionary;
+use crate::item::Term;
+use crate::learn;
+use crate::spelling::Spelling;
+
+/// What the analyser learns of a product.
+#[derive(Clone, Debug, Default)]
+pub struct ProductText<'a> {
+    /// The product's id.
+    pub product_id: &'a str,
+    /// Its title.
+    pub title: &'a str,
+    /// Its description.
+    pub description: Option<&'a str>,
+    /// The slug of its category.
+    pub category: Option<&'a str>,
+    /// Its maker.
+    pub brand: Option<&'a str>,
+    /// Further attributes, by name.
+    pub attributes: Vec<(&'a str, &'a str)>,
+}
+
+/// Everything the analyser knows words for. Immutable once learnt, and to be shared.
+#[derive(Clone, Debug, Default)]
+pub struct Vocabulary {
+    /// What English phrases name.
+    pub(crate) english: Phrases<Vec<Term>>,
+    /// What Korean words name and say.
+    pub(crate) korean: Dictionary,
+    /// English words that are no mistakes.
+    pub(crate) known: HashSet<String>,
+    pub(crate) spelling: Spelling,
+    pub(crate) korean_spelling: Spelling,
+    /// Terms by value, for whoever finds one by other means than its words.
+    by_value: BTreeMap<Arc<str>, Term>,
+}
+
+impl Vocabulary {
+    /// Learns a catalogue: which kinds of things its titles agree on, its categories, brands and attributes' values.
+    pub fn learn<'a>(products: impl IntoIterator<Item = ProductText<'a>>) -> Self {
+        let mut vocabulary = Self::default();
+        vocabulary.add_values();
+        vocabulary.add_kinds();
+        let catalogue = learn::read(products, &vocabulary.english);
+        vocabulary.add_categories(&catalogue.categories);
+        for (phrase, weak) in catalogue.kinds {
+            vocabulary.add_english(&phrase, Term { weak, ..Term::new("product", &phrase) });
+        }
+        for brand in &catalogue.brands {
+            let key = key(brand);
+            let common = vocabulary.english.get(&key).is_some() || cue::FILLERS.contains(&key);
+            if !common && cue::ENGLISH.get(&key).is_none() {
+                vocabulary.add_english(brand, Term::new("brand", brand));
+                vocabulary.korean.add(brand, Term::new("brand", brand));
+            }
+        }
+        for (slot, value) in catalogue.values {
+            if vocabulary.english.get(&key(&value)).is_none() {
+                vocabulary.add_english(&value, Term::new(slot.name(), &value));
+            }
+        }
+        vocabulary.finish(catalogue.words);
+        vocabulary
+    }
+
+    /// Every value that may be named, for a search by similarity. In alphabetical order.
+    pub fn terms(&self) -> impl Iterator<Item = &str> {
+        self.by_value.keys().map(|value| &**value)
+    }
+
+    pub(crate) fn term(&self, value: &str) -> Option<&Term> {
+        self.by_value.get(value)
+    }
+
+    fn add_english(&mut self, phrase: &str, term: Term) {
+        if let Some(terms) = self.english.entry(phrase)
+            && !terms.iter().any(|known| known.slot == term.slot)
+        {
+            terms.push(term);
+        }
+    }
+
+    fn add_values(&mut self) {
+        for value in lexicon::values() {
+            let term = Term::new(value.slot.name(), value.name);
+            for form in lexicon::names(value) {
+                self.add_english(form, term.clone());
+            }
+            for form in &value.korean {
+                self.korean.add(form, term.clone());
+            }
+        }
+    }
+
+    /// English names are taken as they are said, since that is how titles say them, but spelled as the first in its row
+    /// is: a `lunchbox` is a lunch box, a `piggy bank` is not called money box.
+    fn add_kinds(&mut self) {
+        let bare = |form: &str| key(form).replace(' ', "");
+        for kind in lexicon::kinds() {
+            for form in std::iter::once(&kind.name).chain(&kind.english) {
+                let name = if bare(form) == bare(kind.name) { kind.name.to_owned() } else { key(form) };
+                self.add_english(form, Term::new("product", &name));
+            }
+            for form in &kind.korean {
+                self.korean.add(form, Term::new("product", kind.name));
+            }
+        }
+    }
+
+    /// A category is known by its slug's words, by what its parts are called in either language, and, where its name is
+    /// a kind of thing (`bags`), by that: who asks for a bag asks for the category.
+    fn add_categories(&mut self, categories: &BTreeSet<String>) {
+        for slug in categories {
+            let term = Term::new("category", slug);
+            let words = key(slug);
+            self.replace_english(&words, &term);
+            let single = !words.split(' ').any(|word| word == "and");
+            if let Some(kind) = lexicon::kinds().iter().find(|kind| single && key(kind.name) == words) {
+                for form in std::iter::once(&kind.name).chain(&kind.english) {
+                    self.replace_english(form, &term);
+                }
+                kind.korean.iter().for_each(|form| self.korean.replace(form, &term));
+            }
+            for area in lexicon::areas().iter().filter(|area| contains_words(&words, &key(area.name))) {
+                let is_a_kind = lexicon::kinds().iter().any(|kind| kind.name == area.name);
+                let term = Term { weak: !is_a_kind, ..term.clone() };
+                for form in std::iter::once(&area.name).chain(&area.english) {
+                    if is_a_kind { self.replace_english(form, &term) } else { self.add_english(form, term.clone()) }
+                }
+                for form in &area.korean {
+                    if is_a_kind { self.korean.replace(form, &term) } else { self.korean.add(form, term.clone()) }
+                }
+            }
+        }
+    }
+
+    fn replace_english(&mut self, phrase: &str, term: &Term) {
+        if let Some(terms) = self.english.entry(phrase) {
+            terms.retain(|known| known.slot != "product" && known.slot != "category");
+            terms.push(term.clone());
+        }
+    }
+
+    fn finish(&mut self, titles: HashSet<String>) {
+        let mut words: BTreeSet<String> = BTreeSet::new();
+        for (phrase, _) in self.english.iter() {
+            words.extend(phrase.split(' ').map(str::to_owned));
+        }
+        for word in &words {
+            self.spelling.add(word);
+        }
+        self.known = titles;
+        self.known.extend(words);
+        self.known.extend(cue::ENGLISH.iter().flat_map(|(phrase, _)| phrase.split(' ').map(str::to_owned)));
+        self.known.extend(cue::FILLERS.iter().cloned());
+        let mut forms: Vec<&str> = self.korean.contents().collect();
+        forms.sort_unstable();
+        for form in forms {
+            self.korean_spelling.add(form);
+        }
+        let english = self.english.iter().flat_map(|(_, terms)| terms);
+        let mut by_value: HashMap<Arc<str>, &Term> = HashMap::new();
+        for term in english.chain(self.korean.terms()) {
+            let known = by_value.entry(term.value.clone()).or_insert(term);
+            if (term.weak, term.slot) < (known.weak, known.slot) {
+                *known = term;
+            }
+        }
+        self.by_value = by_value.into_iter().map(|(value, term)| (value, term.clone())).collect();
+        self.korean.add_cues();
+    }
+}
+
+/// Whether these words stand among those, one after the other.
+fn contains_words(words: &str, part: &str) -> bool {
+    format!(" {words} ").contains(&format!(" {part} "))
+}
+
+/// The values of a product's facets that the lexicon does not know, with their slots.
+pub(crate) fn unknown_values(product: &ProductText<'_>) -> Vec<(Slot, String)> {
+    let facets = lexicon::facets("", None, product.attributes.iter().copied());
+    facets
+        .iter()
+        .filter(|(slot, value)| lexicon::value(*slot, value).is_none())
+        .map(|(slot, value)| (slot, value.to_owned()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_catalogue_adds_kinds_categories_brands_and_values() {
+        let titles = ["GAZEBO LANTERN RED", "BLUE GAZEBO LANTERN", "GAZEBO LANTERN WITH BIRDS", "GREEN GAZEBO LANTERN"];
+        let products = titles.iter().map(|title| ProductText {
+            product_id: title,
+            title,
+            category: Some("lunch-and-picnic"),
+            brand: Some("Emma Bridgewater"),
+            attributes: vec![("color", "Sea Mist")],
+            ..ProductText::default()
+        });
+        let vocabulary = Vocabulary::learn(products);
+        let named = |phrase: &str| vocabulary.english.get(&key(phrase)).map(|terms| terms[0].clone());
+        assert_eq!(named("gazebo lanterns").unwrap().value.as_ref(), "gazebo lantern");
+        assert_eq!(named("lunch and picnic").unwrap(), Term::new("category", "lunch-and-picnic"));
+        assert_eq!(named("picnic").unwrap().slot, "occasion");
+        assert_eq!(named("emma bridgewater").unwrap().slot, "brand");
+        assert_eq!(named("sea mist").unwrap(), Term::new("color", "sea mist"));
+        assert_eq!(named("lunchbox").unwrap().value.as_ref(), "lunch box");
+        assert!(vocabulary.terms().any(|term| term == "gazebo lantern"));
+        assert_eq!(vocabulary.term("lunch-and-picnic").unwrap().slot, "category");
+    }
+
+    #[test]
+    fn a_category_that_is_a_kind_of_thing_takes_its_words() {
+        let product = ProductText { title: "RED BAG", category: Some("bags"), ..ProductText::default() };
+        let vocabulary = Vocabulary::learn([product]);
+        assert_eq!(vocabulary.english.get("bag").unwrap()[0], Term::new("category", "bags"));
+        assert_eq!(Vocabulary::learn([]).english.get("bag").unwrap()[0], Term::new("product", "bag"));
+    }
+}
