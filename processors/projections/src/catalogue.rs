@@ -1,6 +1,8 @@
 //! Products: what each is called, costs and belongs to, and whether it is still sold.
 
-use events::{Data, Event, Topic};
+use std::collections::BTreeMap;
+
+use events::{Data, Event, ProductUpserted, Topic};
 use runtime::fold::{Deltas, Projection, Shop, TableMarker as _, Target, View, ViewKeys, Watch};
 
 /// The name of the view of product documents.
@@ -60,7 +62,7 @@ fn fold(event: &Event, _: &Shop, deltas: &mut Deltas) {
                 currency: product.price.as_ref().map(|price| price.currency.as_str()),
                 stock: product.stock.map(i64::from),
                 further: serde_json::to_string(&product.attributes).unwrap_or_default(),
-                facets: "{}".to_owned(),
+                facets: facets(product),
             };
             deltas.put(key, attributes);
             deltas.put(key, Sale { retired: false });
@@ -70,6 +72,17 @@ fn fold(event: &Event, _: &Shop, deltas: &mut Deltas) {
         }
         _ => {}
     }
+}
+
+/// What a product is by its text: canonical values by slot, as JSON.
+fn facets(product: &ProductUpserted) -> String {
+    let attributes = product.attributes.iter().map(|(name, value)| (&**name, &**value));
+    let facets = lexicon::facets(&product.title, product.description.as_deref(), attributes);
+    let mut by_slot: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (slot, value) in facets.iter() {
+        by_slot.entry(slot.name()).or_default().push(value);
+    }
+    serde_json::to_string(&by_slot).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -106,8 +119,7 @@ mod tests {
             ..named("램프")
         };
         let alone = given(&PROJECTION, [older.clone().into()]);
-        let values =
-            r#"category="light" price_minor=9900 currency="KRW" stock=3 further="{\"color\":\"red\"}" facets="{}""#;
+        let values = r#"category="light" price_minor=9900 currency="KRW" stock=3 further="{\"color\":\"red\"}" facets="{\"color\":[\"red\"]}""#;
         assert_eq!(alone.rows("product"), [format!("lamp: title=\"램프\" {values} retired=false")]);
 
         let newest = "2011-03-02T00:00:00Z";

@@ -45,7 +45,10 @@ pub(crate) struct Found {
 pub(crate) fn of(reading: &Reading<'_>, found: Found) -> Intent {
     let has = |cue| reading.has(cue);
     let asked_for = has(Cue::Find) || has(Cue::Sell);
-    let limits = reading.price.is_some() || reading.direction.is_some() || reading.quantity.is_some() || !reading.indifferent.is_empty();
+    let limits = reading.price.is_some()
+        || reading.direction.is_some()
+        || reading.quantity.is_some()
+        || !reading.indifferent.is_empty();
     if found.aside && !(found.thing && asked_for) {
         return Intent::Other;
     }
@@ -97,7 +100,10 @@ fn about_a_product(reading: &Reading<'_>, found: Found) -> bool {
     let asks = reading.asks() || reading.has(Cue::Ask) || reading.has(Cue::Question);
     if found.references {
         let others = reading.has(Cue::Same) || reading.has(Cue::More) && !reading.has(Cue::Ask);
-        let refused = reading.items.iter().any(|item| matches!(item.meaning, Meaning::Products(_)) && item.role == Role::Unwanted);
+        let refused = reading
+            .items
+            .iter()
+            .any(|item| matches!(item.meaning, Meaning::Products(_)) && item.role == Role::Unwanted);
         return asks && !others && !refused && (!reading.has(Cue::Find) || reading.has(Cue::Ask));
     }
     reading.has(Cue::Ask) && !found.new_thing && !reading.has(Cue::Find) && !found.unwanted && reading.price.is_none()

@@ -226,7 +226,14 @@ impl Reader<'_> {
     }
 }
 
-fn reach(steps: &mut [[Step; CLASSES]], (from, class): (usize, usize), to: usize, last: Class, price: u32, piece: Piece) {
+fn reach(
+    steps: &mut [[Step; CLASSES]],
+    (from, class): (usize, usize),
+    to: usize,
+    last: Class,
+    price: u32,
+    piece: Piece,
+) {
     let cost = steps[from][class].cost.saturating_add(price);
     let step = &mut steps[to][last as usize];
     if cost < step.cost.min(NEVER) {

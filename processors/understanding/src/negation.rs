@@ -79,7 +79,8 @@ fn after(reading: &mut Reading<'_>, at: usize, adjacent: bool) {
         if item.is_named() {
             let slot = slot_of(item);
             let same = named.first().is_none_or(|&first| slot_of(&reading.items[first]) == slot);
-            let quality_of_thing = touching && named.len() == 1 && reading.items[named[0]].is_thing() && !item.is_thing();
+            let quality_of_thing =
+                touching && named.len() == 1 && reading.items[named[0]].is_thing() && !item.is_thing();
             if item.role != Role::Open || !(joined || same && touching || quality_of_thing) {
                 break;
             }
@@ -91,10 +92,15 @@ fn after(reading: &mut Reading<'_>, at: usize, adjacent: bool) {
             joined = true;
             continue;
         }
-        if item.meaning == Meaning::Stop || item.is(Cue::Clause) && !(item.is(Cue::Join)) || item.meaning == Meaning::Comma {
+        if item.meaning == Meaning::Stop
+            || item.is(Cue::Clause) && !(item.is(Cue::Join))
+            || item.meaning == Meaning::Comma
+        {
             break;
         }
-        if item.is_any(&[Cue::Like, Cue::NotAdjacent, Cue::NotAfter, Cue::HateAfter, Cue::NotBefore]) && item.role == Role::Open {
+        if item.is_any(&[Cue::Like, Cue::NotAdjacent, Cue::NotAfter, Cue::HateAfter, Cue::NotBefore])
+            && item.role == Role::Open
+        {
             break;
         }
         // What is known by a word that nobody knows cannot be ruled out: 손잡이 없는.

@@ -85,11 +85,12 @@ fn limits(reading: &Reading<'_>, amount: Amount) -> Option<PriceRange> {
         || budget(reading, amount);
     let at_least = before(reading, amount, |cue| cue == Cue::AtLeastBefore)
         || after(reading, amount, |cue| cue == Cue::AtLeastAfter);
-    let about = before(reading, amount, |cue| cue == Cue::AboutBefore)
-        || after(reading, amount, |cue| cue == Cue::AboutAfter);
+    let about =
+        before(reading, amount, |cue| cue == Cue::AboutBefore) || after(reading, amount, |cue| cue == Cue::AboutAfter);
     if amount.currency.is_none() {
         let limited = at_most || at_least || about;
-        let counts_things = counted(reading, amount) || reading.items.get(amount.end).is_some_and(crate::item::Item::is_named);
+        let counts_things =
+            counted(reading, amount) || reading.items.get(amount.end).is_some_and(crate::item::Item::is_named);
         if !limited || counts_things || amount.hundredths == 0 {
             return None;
         }
@@ -141,7 +142,8 @@ fn before(reading: &Reading<'_>, amount: Amount, told: impl Fn(Cue) -> bool + Co
         if item.cue(|cue| told(cue).then_some(())).is_some() {
             return true;
         }
-        let passes = item.is_filler() || item.is_any(&[Cue::AboutBefore, Cue::Slot("price"), Cue::Per, Cue::For, Cue::Find]);
+        let passes =
+            item.is_filler() || item.is_any(&[Cue::AboutBefore, Cue::Slot("price"), Cue::Per, Cue::For, Cue::Find]);
         if !passes {
             return false;
         }

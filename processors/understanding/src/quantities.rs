@@ -94,7 +94,9 @@ fn thing_before(items: &[Item], at: usize) -> bool {
 /// Whether the number at an item takes the place of one before: "6, no, 8".
 fn corrected(reading: &Reading<'_>, at: usize) -> bool {
     let words = reading.items[..at].iter().rev().take(3);
-    words.into_iter().any(|item| item.role == Role::Open && (item.is_any(&[Cue::Refuse, Cue::NotBefore]) || item.text == "sorry"))
+    words
+        .into_iter()
+        .any(|item| item.role == Role::Open && (item.is_any(&[Cue::Refuse, Cue::NotBefore]) || item.text == "sorry"))
 }
 
 fn counter(cue: Cue) -> Option<u32> {

@@ -36,7 +36,8 @@ fn spoken_of(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize)
     let shown = &reading.context.shown;
     let item = &reading.items[at];
     let ids = |products: &[ShownProduct]| products.iter().map(|product| product.product_id.clone()).collect::<Vec<_>>();
-    let one = |product: Option<&ShownProduct>| product.map(|product| vec![product.product_id.clone()]).unwrap_or_default();
+    let one =
+        |product: Option<&ShownProduct>| product.map(|product| vec![product.product_id.clone()]).unwrap_or_default();
     if let Some(ordinal) = item.cue(|cue| if let Cue::Ordinal(ordinal) = cue { Some(ordinal) } else { None }) {
         // "The first two".
         if ordinal == 1
@@ -79,7 +80,8 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
         return None;
     }
     let (terms, end, ends_in_one) = description(&reading.items, at + 1);
-    let plural = many || reading.items[at + 1..end].iter().any(|item| item.text.ends_with('들'))
+    let plural = many
+        || reading.items[at + 1..end].iter().any(|item| item.text.ends_with('들'))
         || item.korean && reading.items.get(end).is_some_and(|item| item.text == "들");
     if terms.is_empty() {
         let vague = the_one || matches!(word, "it" | "its" | "that" | "they" | "them");
@@ -102,7 +104,8 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
     }
     let scores: Vec<usize> = shown.iter().map(|product| fit(product, &terms)).collect();
     let best = scores.iter().copied().max().filter(|best| *best > 0)?;
-    let fitting = shown.iter().zip(scores).filter(|(_, score)| *score == best).map(|(product, _)| product.product_id.clone());
+    let fitting =
+        shown.iter().zip(scores).filter(|(_, score)| *score == best).map(|(product, _)| product.product_id.clone());
     Some((fitting.take(if plural { 10 } else { 1 }).collect(), end))
 }
 

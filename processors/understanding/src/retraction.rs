@@ -44,7 +44,8 @@ fn forward(reading: &Reading<'_>, at: usize) -> (usize, usize) {
 fn backward(reading: &Reading<'_>, at: usize) -> (usize, usize) {
     let mut start = at;
     for (index, item) in reading.items[..at].iter().enumerate().rev() {
-        let past = item.ends_a_clause() && (item.meaning == Meaning::Stop || reading.items[index + 1..at].iter().any(crate::item::Item::is_named));
+        let past = item.ends_a_clause()
+            && (item.meaning == Meaning::Stop || reading.items[index + 1..at].iter().any(crate::item::Item::is_named));
         if past || index + 16 < at {
             break;
         }
@@ -89,7 +90,9 @@ fn forget_slot(reading: &mut Reading<'_>, start: usize, end: usize) -> bool {
     let request = &reading.context.request;
     let mut found = Vec::new();
     for slot in slots {
-        found.extend(request.wishes.iter().filter(|wish| &*wish.slot == slot).map(|wish| (slot, wish.value.to_string())));
+        found.extend(
+            request.wishes.iter().filter(|wish| &*wish.slot == slot).map(|wish| (slot, wish.value.to_string())),
+        );
         if slot == "price"
             && let Some(price) = request.price
             && let Some(minor) = price.max_minor.or(price.min_minor)
@@ -110,10 +113,11 @@ fn no_longer_needed(reading: &mut Reading<'_>) {
             continue;
         }
         let korean = item.korean;
-        let start = reading.items[..at].iter().rposition(|item| item.meaning == Meaning::Stop).map_or(0, |stop| stop + 1);
-        let told = reading.items[start..at].iter().any(|item| {
-            if korean { item.is(Cue::Said) } else { item.is_any(&[Cue::NotBefore, Cue::HateBefore]) }
-        });
+        let start =
+            reading.items[..at].iter().rposition(|item| item.meaning == Meaning::Stop).map_or(0, |stop| stop + 1);
+        let told = reading.items[start..at]
+            .iter()
+            .any(|item| if korean { item.is(Cue::Said) } else { item.is_any(&[Cue::NotBefore, Cue::HateBefore]) });
         if told && !reading.items[at + 1..].iter().any(|item| korean && item.is_named()) {
             mark(reading, start, at);
         }

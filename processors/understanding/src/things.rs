@@ -70,7 +70,8 @@ fn somebodys(reading: &mut Reading<'_>) {
         let next = reading.items.get(at + 1);
         let shown = next.is_some_and(|next| next.is(Cue::MarkerAfter) || next.is_thing());
         let before = &reading.items[at - 1];
-        let whose = before.is(Cue::Mine) || before.is(Cue::For) && before.text.split(' ').any(|word| matches!(word, "my" | "our"));
+        let whose = before.is(Cue::Mine)
+            || before.is(Cue::For) && before.text.split(' ').any(|word| matches!(word, "my" | "our"));
         if pattern && whose && !shown {
             reading.items[at].role = Role::Used;
         }
@@ -80,7 +81,8 @@ fn somebodys(reading: &mut Reading<'_>) {
 /// Parts of the shop count where things in general are asked for, or nothing else is.
 fn general(reading: &mut Reading<'_>) {
     let strong = reading.items.iter().any(|item| item.term().is_some_and(|term| term.is_thing() && !term.weak));
-    let wished = reading.context.request.wishes.iter().any(|wish| wish.wanted && matches!(&*wish.slot, "product" | "category"));
+    let wished =
+        reading.context.request.wishes.iter().any(|wish| wish.wanted && matches!(&*wish.slot, "product" | "category"));
     let mut taken = false;
     for at in 0..reading.items.len() {
         let weak = reading.items[at].term().is_some_and(|term| term.is_thing() && term.weak);
@@ -88,7 +90,8 @@ fn general(reading: &mut Reading<'_>) {
             continue;
         }
         let generally = reading.items.get(at + 1).is_some_and(|next| next.is(Cue::One));
-        let asked = reading.has(Cue::Find) || reading.has(Cue::Sell) || reading.has(Cue::Like) || reading.items.len() <= 3;
+        let asked =
+            reading.has(Cue::Find) || reading.has(Cue::Sell) || reading.has(Cue::Like) || reading.items.len() <= 3;
         let alone = !strong && !taken && asked && !wished;
         if generally || alone {
             taken = true;
@@ -124,7 +127,9 @@ fn modifies(item: &Item) -> bool {
 
 /// By its ending; the common ones are fillers anyway.
 fn is_an_adjective(word: &str) -> bool {
-    ["y", "ful", "ish", "ous", "less", "able", "ible", "ive", "est", "ed", "ly", "'s", "ier"].iter().any(|end| word.ends_with(end))
+    ["y", "ful", "ish", "ous", "less", "able", "ible", "ive", "est", "ed", "ly", "'s", "ier"]
+        .iter()
+        .any(|end| word.ends_with(end))
 }
 
 /// Where a thing is used, or what it is for, is not what is wanted, if something else is.
@@ -160,7 +165,8 @@ fn unknown(reading: &mut Reading<'_>) {
     }
     let mut at = 0;
     while at < reading.items.len() {
-        let length = reading.items[at..].iter().take_while(|item| item.meaning == Meaning::Word && !item.korean).count();
+        let length =
+            reading.items[at..].iter().take_while(|item| item.meaning == Meaning::Word && !item.korean).count();
         if length == 0 {
             at += 1;
             continue;

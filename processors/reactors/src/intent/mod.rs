@@ -1,0 +1,153 @@
+//! A message in its conversation becomes an intent: by a language model if there is one, else, or if that does not answer
+//! in time, by the local analyser.
+
+mod model;
+mod vocabulary;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use embedding::client::Embedder;
+use events::{
+    Data, Embedded, Event, IntentAnalyzed, MessageCreated, ModelRun, ProductId, RecommendationGenerated, Role, Text,
+    Topic, Vector,
+};
+use futures::future::BoxFuture;
+use language_model::LanguageModel;
+use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec};
+use tracing::{debug, warn};
+use understanding::{Analysis, Context, ShownProduct, analyse, next_request};
+
+use self::vocabulary::Vocabularies;
+use crate::turn::Turns;
+
+/// The reactor of preference analysis.
+pub static SPEC: ReactorSpec = ReactorSpec {
+    processor: "preference-analysis",
+    name: "intent",
+    description: "what a shopper's message says, and what is looked for after it",
+    reads: &[Topic::ConversationMessageCreated],
+    emits: &[Topic::PreferenceEvents],
+    parallel: 32,
+    newest_only: false,
+};
+
+/// The id of the local analyser. Raised when the same message comes to mean something else.
+pub const LOCAL_ANALYSER: &str = "local-analyser-1";
+/// So many products of the newest list are what "the second one" may mean.
+const SHOWN: usize = 10;
+
+/// Analyses messages.
+pub struct Analyse {
+    vocabularies: Vocabularies,
+    embedder: Option<Embedder>,
+    language_model: Option<Arc<LanguageModel>>,
+}
+
+impl Analyse {
+    /// With a language model or without, and with vectors or without.
+    #[must_use]
+    pub fn new(embedder: Option<Embedder>, language_model: Option<Arc<LanguageModel>>) -> Self {
+        Self { vocabularies: Vocabularies::default(), embedder, language_model }
+    }
+
+    async fn analyse(&self, event: &Event, message: &MessageCreated, mut moment: Moment) -> Result<IntentAnalyzed, Failure> {
+        let generation = moment.stand().served.generation.id;
+        let connection = moment.rows().connection();
+        let turns = Turns::read(connection, message.conversation_id, event.envelope.time).await?;
+        let learnt = self.vocabularies.current(generation, connection).await?;
+        let _ = moment.close();
+
+        let shown = turns.recommendations.last().map(shown).transpose()?.unwrap_or_default();
+        let before = turns.intents.iter().rev().find(|intent| intent.message_id != message.message_id);
+        let mut context = Context::new(learnt.currency);
+        context.shown = shown;
+        if let Some(before) = before {
+            context.request = (*before.request).clone();
+        }
+        let (analysis, analysed_by) = match self.by_model(&context, &turns, message).await {
+            Some(understood) => understood,
+            None => (analyse(&learnt.vocabulary, &context, &message.content, None), local_run()?),
+        };
+        let embedded = self.embedded(&analysis, message).await;
+        Ok(IntentAnalyzed {
+            message_id: message.message_id,
+            conversation_id: message.conversation_id,
+            member_id: message.member_id.clone(),
+            understood: Box::new(analysis.understanding),
+            request: Box::new(analysis.request),
+            embedded,
+            analysed_by,
+        })
+    }
+
+    /// What a language model understands; none where there is no model, or it does not answer as it should in time.
+    async fn by_model(&self, context: &Context, turns: &Turns, message: &MessageCreated) -> Option<(Analysis, ModelRun)> {
+        let language_model = self.language_model.as_ref()?;
+        match model::understand(language_model, context, turns, message).await {
+            Ok((understanding, run)) => {
+                let request = next_request(&context.request, &understanding, &context.shown);
+                Some((Analysis { understanding, request }, run))
+            }
+            Err(error) => {
+                debug!(message_id = %message.message_id, %error, "the language model did not answer: analysed locally");
+                None
+            }
+        }
+    }
+
+    /// The vector of what is looked for, or of the message where nothing is.
+    async fn embedded(&self, analysis: &Analysis, message: &MessageCreated) -> Option<Embedded> {
+        let embedder = self.embedder.as_ref()?;
+        let words = analysis.request.words.trim();
+        let text = if words.is_empty() { &*message.content } else { words };
+        match embedder.embed(text).await {
+            Ok(vector) => Some(Embedded {
+                model: Text::new(embedder.model()).ok()?,
+                vector: Vector::new(vector.to_vec()).ok()?,
+            }),
+            Err(error) => {
+                warn!(message_id = %message.message_id, %error, "no vector: the message is answered without likeness");
+                None
+            }
+        }
+    }
+}
+
+impl Reactor for Analyse {
+    fn spec(&self) -> &'static ReactorSpec {
+        &SPEC
+    }
+
+    fn effect(&self, event: &Event) -> Option<Cow<'_, str>> {
+        match &event.data {
+            Data::MessageCreated(message) if message.role == Role::User => Some("intent".into()),
+            _ => None,
+        }
+    }
+
+    fn react<'a>(&'a self, event: &'a Event, moment: Moment) -> BoxFuture<'a, Result<Vec<Data>, Failure>> {
+        Box::pin(async move {
+            let Data::MessageCreated(message) = &event.data else { return Ok(Vec::new()) };
+            Ok(vec![self.analyse(event, message, moment).await?.into()])
+        })
+    }
+}
+
+fn local_run() -> Result<ModelRun, Failure> {
+    Ok(ModelRun { model: Text::new(LOCAL_ANALYSER)?, prompt_hash: None, parameters: BTreeMap::new() })
+}
+
+/// The products of a list as a shopper speaks of them.
+fn shown(list: &RecommendationGenerated) -> Result<Vec<ShownProduct>, Failure> {
+    let product = |item: &events::RecommendedProduct| {
+        Ok(ShownProduct {
+            product_id: ProductId::new(item.product_id.as_str())?,
+            title: item.title.to_string(),
+            category: item.category.as_ref().map(ToString::to_string),
+            price: item.price,
+        })
+    };
+    list.items.iter().take(SHOWN).map(product).collect()
+}

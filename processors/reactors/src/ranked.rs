@@ -1,0 +1,196 @@
+//! An intent becomes a recommendation: products as the catalogue has them at that moment, ranked, with reasons and causes.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use events::{
+    Cause, Currency, Data, Event, Intent, IntentAnalyzed, Money, ProductId, RecommendationGenerated,
+    RecommendedProduct, SubScore, SubScores, Text, Topic,
+};
+use futures::future::BoxFuture;
+use projections::ES_SYNC;
+use ranking::search::{SearchRequest, search};
+use ranking::{Asked, Language, RankedItem, Snapshot, Weights};
+use runtime::read::Reader;
+use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec};
+use sqlx::Row as _;
+use tracing::debug;
+use uuid::Uuid;
+
+/// The reactor of recommendation.
+pub static SPEC: ReactorSpec = ReactorSpec {
+    processor: "recommendation",
+    name: "ranking",
+    description: "products for what is looked for, ranked, with the reasons",
+    reads: &[Topic::PreferenceEvents],
+    emits: &[Topic::RecommendationEvents],
+    parallel: 16,
+    newest_only: false,
+};
+
+/// So many products are recommended at once.
+const ITEMS: usize = 10;
+/// So many products come from the search for the request's words.
+const FOUND: usize = 40;
+
+/// Ranks products for intents.
+pub struct Rank {
+    reader: Arc<Reader>,
+    weights: Weights,
+}
+
+impl Rank {
+    /// By these weights; what was published is read by this reader.
+    #[must_use]
+    pub fn new(reader: Arc<Reader>, weights: Weights) -> Self {
+        Self { reader, weights }
+    }
+
+    async fn recommend(
+        &self,
+        event: &Event,
+        intent: &IntentAnalyzed,
+        mut moment: Moment,
+    ) -> Result<RecommendationGenerated, Failure> {
+        let found = if wants_products(intent) { self.found(intent).await } else { Vec::new() };
+        let request = &*intent.request;
+        let embedded = intent.embedded.as_ref().map(|embedded| (&*embedded.model, &embedded.vector));
+        let served = moment.stand().served.clone();
+        let (items, weights) = if wants_products(intent) {
+            let asked = Asked { request: Some(request), embedded, found: &found };
+            let loaded = ranking::load(&self.reader, &served, moment.rows(), &intent.member_id, asked).await?;
+            let ranking = ranking::rank(&loaded.snapshot, Some(request), self.weights, ITEMS);
+            let titles = titles(&ranking.items, &loaded.snapshot, &mut moment).await?;
+            let items = ranking.items.iter().map(|item| recommended(event, intent, item, &loaded.snapshot, &titles));
+            (items.collect::<Result<Vec<_>, Failure>>()?, ranking.weights)
+        } else {
+            (Vec::new(), self.weights)
+        };
+        let stand = moment.close();
+        Ok(RecommendationGenerated {
+            recommendation_id: recommendation_id(&event.envelope.source, &event.envelope.id),
+            message_id: intent.message_id,
+            conversation_id: intent.conversation_id,
+            member_id: intent.member_id.clone(),
+            intent_event_id: Text::new(event.envelope.id.clone())?,
+            items,
+            weights: SubScores { content: weights.content, collaborative: weights.collaborative, intent: weights.intent },
+            generation: served.generation.id,
+            folded_offsets: stand.offsets()?,
+        })
+    }
+
+    /// What the search index finds for the request's words; nothing while it is away: there are other candidates.
+    async fn found(&self, intent: &IntentAnalyzed) -> Vec<String> {
+        let words = intent.request.words.trim();
+        if words.is_empty() {
+            return Vec::new();
+        }
+        let price = intent.request.price.as_ref();
+        let request = SearchRequest {
+            words: Some(words.to_owned()),
+            min_price_minor: price.and_then(|price| price.min_minor),
+            max_price_minor: price.and_then(|price| price.max_minor),
+            limit: FOUND,
+            ..SearchRequest::default()
+        };
+        let generations = match self.reader.live().await {
+            Ok(generations) => generations,
+            Err(error) => {
+                debug!(%error, "not searched");
+                return Vec::new();
+            }
+        };
+        let Ok(served) = generations.of(&ES_SYNC) else { return Vec::new() };
+        match search(&self.reader, served, &request).await {
+            Ok(found) => found.hits.into_iter().map(|hit| hit.product_id).collect(),
+            Err(error) => {
+                debug!(%error, "not searched");
+                Vec::new()
+            }
+        }
+    }
+}
+
+impl Reactor for Rank {
+    fn spec(&self) -> &'static ReactorSpec {
+        &SPEC
+    }
+
+    fn effect(&self, event: &Event) -> Option<Cow<'_, str>> {
+        matches!(event.data, Data::IntentAnalyzed(_)).then(|| "ranking".into())
+    }
+
+    fn react<'a>(&'a self, event: &'a Event, moment: Moment) -> BoxFuture<'a, Result<Vec<Data>, Failure>> {
+        Box::pin(async move {
+            let Data::IntentAnalyzed(intent) = &event.data else { return Ok(Vec::new()) };
+            Ok(vec![self.recommend(event, intent, moment).await?.into()])
+        })
+    }
+}
+
+/// Small talk is answered without products.
+fn wants_products(intent: &IntentAnalyzed) -> bool {
+    match intent.understood.intent {
+        Intent::FindProduct | Intent::RefineSearch | Intent::AskAboutProduct => true,
+        Intent::StatePreference | Intent::RetractPreference => intent.request.wishes.iter().any(|wish| wish.wanted),
+        Intent::SmallTalk | Intent::Other => false,
+    }
+}
+
+/// The titles of products that reasons name.
+async fn titles(
+    items: &[RankedItem],
+    snapshot: &Snapshot,
+    moment: &mut Moment,
+) -> Result<BTreeMap<String, String>, sqlx::Error> {
+    let named = items.iter().flat_map(|item| &item.causes).filter_map(|(_, cause)| cause.product_id.clone());
+    let named: Vec<String> = named.filter(|id| !snapshot.candidates.contains_key(id)).collect();
+    let rows = sqlx::query("SELECT product_id, title FROM product WHERE product_id = ANY ($1) AND title IS NOT NULL")
+        .bind(named)
+        .fetch_all(moment.rows().connection())
+        .await?;
+    Ok(rows.iter().map(|row| (row.get("product_id"), row.get("title"))).collect())
+}
+
+fn recommended(
+    event: &Event,
+    intent: &IntentAnalyzed,
+    item: &RankedItem,
+    snapshot: &Snapshot,
+    titles: &BTreeMap<String, String>,
+) -> Result<RecommendedProduct, Failure> {
+    let product = &snapshot.candidates.get(&item.product_id).ok_or("a ranked product is no candidate")?.product;
+    let title = |id: &'_ str| -> Option<&str> {
+        let candidate = snapshot.candidates.get(id).map(|candidate| candidate.product.title.as_str());
+        candidate.or_else(|| titles.get(id).map(String::as_str))
+    };
+    let language = Language::of(&intent.understood.language);
+    let reason = ranking::reason(language, Some(&intent.request), item, |id| title(id).unwrap_or(id));
+    let price = product.price.as_ref().map(|(amount_minor, currency)| {
+        Ok::<_, events::InvalidValue>(Money { amount_minor: *amount_minor, currency: Currency::new(currency)? })
+    });
+    let caused_by = item.causes.iter().map(|(sub_score, cause)| cause_of(*sub_score, &cause.event_id, cause.product_id.as_deref()));
+    let asked = (item.intent > 0.0).then(|| cause_of(SubScore::Intent, &event.envelope.id, None));
+    Ok(RecommendedProduct {
+        product_id: ProductId::new(item.product_id.as_str())?,
+        title: Text::new(product.title.as_str())?,
+        category: product.category.as_deref().map(events::CategoryId::new).transpose()?,
+        price: price.transpose()?,
+        stock: product.stock.and_then(|stock| u32::try_from(stock).ok()),
+        score: item.score,
+        sub_scores: SubScores { content: item.content, collaborative: item.collaborative, intent: item.intent },
+        reason: Text::new(reason.chars().take(512).collect::<String>())?,
+        caused_by: caused_by.chain(asked).take(100).collect::<Result<_, Failure>>()?,
+    })
+}
+
+fn cause_of(sub_score: SubScore, event_id: &str, product_id: Option<&str>) -> Result<Cause, Failure> {
+    Ok(Cause { sub_score, event_id: Text::new(event_id)?, product_id: product_id.map(ProductId::new).transpose()? })
+}
+
+/// The id that a recommendation for an intent has.
+fn recommendation_id(source: &str, event_id: &str) -> Uuid {
+    events::derived_id(&["recommendation", source, event_id])
+}
