@@ -3,7 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// At most a minute's tokens are saved up. What a call may need is taken before, and what it did not need put back.
+/// At most a minute's tokens are saved up. What a call may need is taken before, and what it did not need put back; a call
+/// that its caller drops keeps it, for the server may have worked.
 #[derive(Debug)]
 pub(crate) struct Budget {
     per_minute: f64,

@@ -15,6 +15,7 @@ if not os.path.exists(model):
 
 params = xllamacpp.CommonParams()
 params.model.path = model
+params.model_alias = {"gemma-3-270m"}
 params.hostnames = ["127.0.0.1"]
 params.port = port
 params.n_ctx = 4096

@@ -45,7 +45,7 @@ fn prompt() -> Prompt {
 
 /// This model repeats what it is told.
 fn chat() -> Prompt {
-    let words = "A red dress, a blue coat, a green hat, a white shirt, a black bag, a grey scarf, a brown belt.";
+    let words = "Do you have a red dress, a blue coat, a green hat and a white shirt?";
     Prompt { system: String::new(), messages: vec![(Role::User, words.to_owned())] }
 }
 
