@@ -13,6 +13,7 @@ pub mod fold;
 pub mod kafka;
 mod membership;
 pub mod namespace;
+pub mod pieces;
 pub mod problem;
 pub mod process;
 pub mod program;

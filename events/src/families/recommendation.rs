@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::conversation::{EXAMPLE_CONVERSATION, EXAMPLE_MESSAGE, uuid_key};
-use super::example_value;
+use super::{IntentAnalyzed, Request, Understanding, example_value};
 use crate::fields::{finite, list};
 use crate::primitives::{CategoryId, Currency, MemberId, Money, ProductId, Text};
 use crate::registry::{EventType, Payload};
@@ -108,6 +108,10 @@ pub struct RecommendationGenerated {
     pub member_id: MemberId,
     /// The `intent-analyzed` event it answers.
     pub intent_event_id: Text<128>,
+    /// What the message says.
+    pub understood: Box<Understanding>,
+    /// What was looked for.
+    pub request: Box<Request>,
     /// Best first.
     #[schemars(length(max = 200))]
     #[serde(deserialize_with = "list::<_, _, 0, 200>")]
@@ -136,6 +140,8 @@ impl Payload for RecommendationGenerated {
             conversation_id: EXAMPLE_CONVERSATION,
             member_id: example_value!(MemberId::new("13085")),
             intent_event_id: example_value!(Text::new("0f5d6f2e-0b0e-5a52-9a55-1c5a3a2f0b11")),
+            understood: IntentAnalyzed::example().understood,
+            request: IntentAnalyzed::example().request,
             items: vec![RecommendedProduct {
                 product_id: example_value!(ProductId::new("20725")),
                 title: example_value!(Text::new("LUNCH BAG RED RETROSPOT")),

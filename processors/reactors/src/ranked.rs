@@ -12,8 +12,8 @@ use futures::future::BoxFuture;
 use projections::ES_SYNC;
 use ranking::search::{SearchRequest, search};
 use ranking::{Asked, Language, RankedItem, Snapshot, Weights};
-use runtime::read::Reader;
 use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec};
+use runtime::read::Reader;
 use sqlx::Row as _;
 use tracing::debug;
 use uuid::Uuid;
@@ -74,8 +74,14 @@ impl Rank {
             conversation_id: intent.conversation_id,
             member_id: intent.member_id.clone(),
             intent_event_id: Text::new(event.envelope.id.clone())?,
+            understood: intent.understood.clone(),
+            request: intent.request.clone(),
             items,
-            weights: SubScores { content: weights.content, collaborative: weights.collaborative, intent: weights.intent },
+            weights: SubScores {
+                content: weights.content,
+                collaborative: weights.collaborative,
+                intent: weights.intent,
+            },
             generation: served.generation.id,
             folded_offsets: stand.offsets()?,
         })
@@ -171,7 +177,8 @@ fn recommended(
     let price = product.price.as_ref().map(|(amount_minor, currency)| {
         Ok::<_, events::InvalidValue>(Money { amount_minor: *amount_minor, currency: Currency::new(currency)? })
     });
-    let caused_by = item.causes.iter().map(|(sub_score, cause)| cause_of(*sub_score, &cause.event_id, cause.product_id.as_deref()));
+    let caused_by =
+        item.causes.iter().map(|(sub_score, cause)| cause_of(*sub_score, &cause.event_id, cause.product_id.as_deref()));
     let asked = (item.intent > 0.0).then(|| cause_of(SubScore::Intent, &event.envelope.id, None));
     Ok(RecommendedProduct {
         product_id: ProductId::new(item.product_id.as_str())?,

@@ -52,7 +52,12 @@ impl Analyse {
         Self { vocabularies: Vocabularies::default(), embedder, language_model }
     }
 
-    async fn analyse(&self, event: &Event, message: &MessageCreated, mut moment: Moment) -> Result<IntentAnalyzed, Failure> {
+    async fn analyse(
+        &self,
+        event: &Event,
+        message: &MessageCreated,
+        mut moment: Moment,
+    ) -> Result<IntentAnalyzed, Failure> {
         let generation = moment.stand().served.generation.id;
         let connection = moment.rows().connection();
         let turns = Turns::read(connection, message.conversation_id, event.envelope.time).await?;
@@ -83,7 +88,12 @@ impl Analyse {
     }
 
     /// What a language model understands; none where there is no model, or it does not answer as it should in time.
-    async fn by_model(&self, context: &Context, turns: &Turns, message: &MessageCreated) -> Option<(Analysis, ModelRun)> {
+    async fn by_model(
+        &self,
+        context: &Context,
+        turns: &Turns,
+        message: &MessageCreated,
+    ) -> Option<(Analysis, ModelRun)> {
         let language_model = self.language_model.as_ref()?;
         match model::understand(language_model, context, turns, message).await {
             Ok((understanding, run)) => {
@@ -103,10 +113,9 @@ impl Analyse {
         let words = analysis.request.words.trim();
         let text = if words.is_empty() { &*message.content } else { words };
         match embedder.embed(text).await {
-            Ok(vector) => Some(Embedded {
-                model: Text::new(embedder.model()).ok()?,
-                vector: Vector::new(vector.to_vec()).ok()?,
-            }),
+            Ok(vector) => {
+                Some(Embedded { model: Text::new(embedder.model()).ok()?, vector: Vector::new(vector.to_vec()).ok()? })
+            }
             Err(error) => {
                 warn!(message_id = %message.message_id, %error, "no vector: the message is answered without likeness");
                 None

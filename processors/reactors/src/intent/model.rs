@@ -25,6 +25,9 @@ quantity: how many units. retracted: what is taken back. indifferent: slots of w
 references: ids of the products shown that the message speaks of ('the second one', '두 번째 거').
 sentiment_permille: -1000 to 1000. language: ko or en.";
 
+/// [`Understanding`] as strict servers want a schema: everything required, what may be absent null.
+const SCHEMA: &str = include_str!("schema.json");
+
 /// So many messages before this one are shown to the model.
 const EARLIER_MESSAGES: usize = 6;
 
@@ -35,7 +38,7 @@ pub(super) async fn understand(
     turns: &Turns,
     message: &MessageCreated,
 ) -> Result<(Understanding, ModelRun), Failure> {
-    let schema = Schema::new("understanding", schemars::schema_for!(Understanding).to_value())?;
+    let schema = Schema::new("understanding", serde_json::from_str(SCHEMA)?)?;
     let completion = language_model.complete_json::<Understanding>(&prompt(context, turns, message), &schema).await?;
     let run = completion.model_run()?;
     Ok((checked(completion.output, context), run))
@@ -73,7 +76,9 @@ fn checked(mut understanding: Understanding, context: &Context) -> Understanding
     understanding.references.retain(is_shown);
     understanding.sentiment_permille = understanding.sentiment_permille.clamp(-1000, 1000);
     for Wish { slot, value, .. } in &mut understanding.wishes {
-        if let (Ok(lower_slot), Ok(lower_value)) = (Text::new(slot.to_lowercase()), Text::new(value.trim().to_lowercase())) {
+        if let (Ok(lower_slot), Ok(lower_value)) =
+            (Text::new(slot.to_lowercase()), Text::new(value.trim().to_lowercase()))
+        {
             (*slot, *value) = (lower_slot, lower_value);
         }
     }

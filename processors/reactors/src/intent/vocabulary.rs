@@ -60,9 +60,11 @@ impl Vocabularies {
 }
 
 async fn stamp(generation: Uuid, connection: &mut PgConnection) -> Result<Stamp, sqlx::Error> {
-    let row = sqlx::query("SELECT count(*) AS products, greatest(max(attributes_at), max(sale_at)) AS changed_at FROM product")
-        .fetch_one(connection)
-        .await?;
+    let row = sqlx::query(
+        "SELECT count(*) AS products, greatest(max(attributes_at), max(sale_at)) AS changed_at FROM product",
+    )
+    .fetch_one(connection)
+    .await?;
     Ok(Stamp { generation, products: row.get("products"), changed_at: row.get("changed_at") })
 }
 

@@ -1,0 +1,125 @@
+//! A recommendation becomes an answer: by a language model if there is one and what it says is so, else in words of ours.
+//!
+//! What an answer says of products comes from the recommendation, which holds them as the catalogue had them. A model
+//! writes `[1]` for the first of them and never a title, a price or a stock of its own; a sentence that does is not sent.
+
+mod grounding;
+mod local;
+mod model;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use events::{
+    Data, Event, MessageCreated, ModelRun, ProductId, RecommendationGenerated, Role, Text, Topic, derived_id,
+};
+use futures::future::BoxFuture;
+use language_model::LanguageModel;
+use runtime::pieces::Pieces;
+use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec};
+use tracing::debug;
+
+use crate::turn::Turns;
+
+pub use self::grounding::{Ungrounded, check};
+
+/// The reactor of the assistant.
+pub static SPEC: ReactorSpec = ReactorSpec {
+    processor: "assistant",
+    name: "reply",
+    description: "the answer to a message, about products as they were recommended",
+    reads: &[Topic::RecommendationEvents],
+    emits: &[Topic::ConversationMessageCreated],
+    parallel: 32,
+    newest_only: false,
+};
+
+/// The id of the words of ours.
+pub const LOCAL_WRITER: &str = "local-writer-1";
+/// The longest answer, in characters.
+const MAX_CHARACTERS: usize = 4000;
+
+/// Answers messages.
+pub struct Reply {
+    language_model: Option<Arc<LanguageModel>>,
+    pieces: Pieces,
+}
+
+/// What is answered.
+struct Answer {
+    text: String,
+    /// The products it names.
+    named: Vec<ProductId>,
+    run: ModelRun,
+}
+
+impl Reply {
+    /// With a language model or without; pieces of its answers are told here.
+    #[must_use]
+    pub fn new(language_model: Option<Arc<LanguageModel>>, pieces: Pieces) -> Self {
+        Self { language_model, pieces }
+    }
+
+    async fn answer(
+        &self,
+        event: &Event,
+        given: &RecommendationGenerated,
+        mut moment: Moment,
+    ) -> Result<MessageCreated, Failure> {
+        let mut turns = Turns::default();
+        if self.language_model.is_some() {
+            turns = Turns::read(moment.rows().connection(), given.conversation_id, event.envelope.time).await?;
+        }
+        let _ = moment.close();
+        let answer = match self.by_model(given, &turns).await {
+            Some(answer) => answer,
+            None => local_answer(given)?,
+        };
+        Ok(MessageCreated {
+            message_id: derived_id(&["reply", &event.envelope.source, &event.envelope.id]),
+            conversation_id: given.conversation_id,
+            member_id: given.member_id.clone(),
+            role: Role::Ai,
+            content: Text::new(answer.text.chars().take(MAX_CHARACTERS).collect::<String>())?,
+            in_reply_to: Some(given.message_id),
+            recommendation_id: Some(given.recommendation_id),
+            product_ids: answer.named,
+            written_by: Some(answer.run),
+        })
+    }
+
+    async fn by_model(&self, given: &RecommendationGenerated, turns: &Turns) -> Option<Answer> {
+        let language_model = self.language_model.as_ref()?;
+        match model::write(language_model, &self.pieces, given, turns).await {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                debug!(message_id = %given.message_id, %error, "the language model's answer is not sent");
+                None
+            }
+        }
+    }
+}
+
+fn local_answer(given: &RecommendationGenerated) -> Result<Answer, Failure> {
+    let (text, named) = local::write(given);
+    let run = ModelRun { model: Text::new(LOCAL_WRITER)?, prompt_hash: None, parameters: BTreeMap::new() };
+    Ok(Answer { text, named, run })
+}
+
+impl Reactor for Reply {
+    fn spec(&self) -> &'static ReactorSpec {
+        &SPEC
+    }
+
+    fn effect(&self, event: &Event) -> Option<Cow<'_, str>> {
+        matches!(event.data, Data::RecommendationGenerated(_)).then(|| "reply".into())
+    }
+
+    fn react<'a>(&'a self, event: &'a Event, moment: Moment) -> BoxFuture<'a, Result<Vec<Data>, Failure>> {
+        Box::pin(async move {
+            let Data::RecommendationGenerated(given) = &event.data else { return Ok(Vec::new()) };
+            Ok(vec![self.answer(event, given, moment).await?.into()])
+        })
+    }
+}

@@ -1,0 +1,212 @@
+//! An answer by a language model: checked sentence by sentence, told as it comes.
+
+use std::collections::BTreeSet;
+
+use events::{ProductId, RecommendationGenerated, Role};
+use language_model::{DATA_RULE, LanguageModel, Prompt, data_block};
+use ranking::{Language, money};
+use runtime::pieces::{Piece, Pieces};
+use runtime::reactor::Failure;
+use serde_json::json;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::Answer;
+use super::grounding::{Ungrounded, check};
+use crate::turn::Turns;
+
+const TASK: &str = "\
+You answer a shopper in an online shop's chat, in the language of their last message, in at most four short sentences.
+The products you may speak of are given; write [1] for the first, [2] for the second, and so on: the shop puts title and \
+price in its place. Never write a title, a price, a number, or anything about stock yourself, and speak of no other \
+product. If there are no products, say that nothing was found and ask what to change. Say why a product fits, by the \
+reasons given.";
+
+/// So many messages are shown to the model.
+const EARLIER_MESSAGES: usize = 8;
+/// So many products are given to it.
+const PRODUCTS: usize = 5;
+
+/// Writes an answer, and tells its sentences as they come.
+pub(super) async fn write(
+    language_model: &LanguageModel,
+    pieces: &Pieces,
+    given: &RecommendationGenerated,
+    turns: &Turns,
+) -> Result<Answer, Failure> {
+    let (sentences, told) = mpsc::unbounded_channel();
+    let mut draft = Draft::new(given);
+    let prompt = prompt(given, turns);
+    let writing = async {
+        let completion = language_model
+            .stream_text(&prompt, |piece| {
+                for sentence in draft.add(piece) {
+                    // Nobody listens any more only when the writing was given up.
+                    let _ = sentences.send(sentence);
+                }
+            })
+            .await;
+        drop(sentences);
+        completion
+    };
+    let (completion, ()) = tokio::join!(writing, tell(pieces, given, told));
+    let run = completion?.model_run()?;
+    let (text, named) = draft.finish()?;
+    Ok(Answer { text, named, run })
+}
+
+async fn tell(pieces: &Pieces, given: &RecommendationGenerated, mut told: mpsc::UnboundedReceiver<String>) {
+    let attempt = Uuid::now_v7();
+    while let Some(piece) = told.recv().await {
+        pieces.tell(given.conversation_id, &Piece { attempt, message_id: given.message_id, piece }).await;
+    }
+}
+
+fn prompt(given: &RecommendationGenerated, turns: &Turns) -> Prompt {
+    let earlier = &turns.messages[turns.messages.len().saturating_sub(EARLIER_MESSAGES)..];
+    let said: Vec<_> = earlier
+        .iter()
+        .map(|message| json!({ "by": if message.role == Role::User { "shopper" } else { "shop" }, "text": &*message.content }))
+        .collect();
+    let products: Vec<_> = given
+        .items
+        .iter()
+        .take(PRODUCTS)
+        .enumerate()
+        .map(|(place, item)| json!({ "write": format!("[{}]", place + 1), "title": item.title, "reason": item.reason }))
+        .collect();
+    let data = json!({
+        "messages": said,
+        "intent": given.understood.intent,
+        "looked_for": given.request,
+        "language": given.understood.language,
+        "products": products,
+    });
+    Prompt {
+        system: format!("{TASK}\n\n{DATA_RULE}"),
+        messages: vec![(language_model::Role::User, data_block("conversation", data))],
+    }
+}
+
+/// An answer that is being written.
+struct Draft<'a> {
+    given: &'a RecommendationGenerated,
+    /// Checked sentences, with titles and prices in their places.
+    text: String,
+    /// What came and is no whole sentence yet.
+    rest: String,
+    named: BTreeSet<usize>,
+    failed: Option<Ungrounded>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(given: &'a RecommendationGenerated) -> Self {
+        Self { given, text: String::new(), rest: String::new(), named: BTreeSet::new(), failed: None }
+    }
+
+    /// Takes a piece; gives the sentences that it completes, if all is well so far.
+    fn add(&mut self, piece: &str) -> Vec<String> {
+        self.rest.push_str(piece);
+        let mut sentences = Vec::new();
+        while let Some(end) = end_of_sentence(&self.rest) {
+            let sentence: String = self.rest.drain(..end).collect();
+            sentences.extend(self.take(&sentence));
+        }
+        sentences
+    }
+
+    fn take(&mut self, sentence: &str) -> Option<String> {
+        if self.failed.is_some() {
+            return None;
+        }
+        match self.grounded(sentence) {
+            Ok(sentence) => {
+                self.text.push_str(&sentence);
+                Some(sentence)
+            }
+            Err(ungrounded) => {
+                self.failed = Some(ungrounded);
+                None
+            }
+        }
+    }
+
+    /// The sentence with titles and prices, if it says nothing else of them.
+    fn grounded(&mut self, sentence: &str) -> Result<String, Ungrounded> {
+        let mut written = sentence.to_owned();
+        let mut bare = sentence.to_owned();
+        for (place, item) in self.given.items.iter().take(PRODUCTS).enumerate() {
+            let marker = format!("[{}]", place + 1);
+            if written.contains(&marker) {
+                let language = Language::of(&self.given.understood.language);
+                let price = item.price.map(|price| money(language, price.amount_minor, price.currency.as_str()));
+                let named = price.map_or_else(|| item.title.to_string(), |price| format!("{} ({price})", &*item.title));
+                written = written.replace(&marker, &named);
+                bare = bare.replace(&marker, "");
+                self.named.insert(place);
+            }
+        }
+        check(&bare, self.given)?;
+        check(&written, self.given)?;
+        Ok(written)
+    }
+
+    fn finish(mut self) -> Result<(String, Vec<ProductId>), Failure> {
+        let rest = std::mem::take(&mut self.rest);
+        if !rest.trim().is_empty() {
+            self.take(&rest);
+        }
+        if let Some(ungrounded) = self.failed {
+            return Err(Box::new(ungrounded));
+        }
+        if self.text.trim().is_empty() {
+            return Err("the answer is empty".into());
+        }
+        let named = self.named.iter().map(|place| self.given.items[*place].product_id.clone()).collect();
+        Ok((self.text.trim().to_owned(), named))
+    }
+}
+
+/// Where the first whole sentence of a text ends: behind a mark that white space follows, so that `1.65` is not cut.
+fn end_of_sentence(text: &str) -> Option<usize> {
+    let mut before = None;
+    for (position, character) in text.char_indices() {
+        if character.is_whitespace() && (character == '\n' || matches!(before, Some('.' | '!' | '?' | '…' | '。'))) {
+            return Some(position + character.len_utf8());
+        }
+        before = Some(character);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use events::Payload as _;
+
+    use super::*;
+
+    #[test]
+    fn titles_and_prices_come_from_the_shop() {
+        let given = RecommendationGenerated::example();
+        let mut draft = Draft::new(&given);
+        assert_eq!(draft.add("You may like [1]"), [""; 0]);
+        assert_eq!(draft.add(" a lot. It is"), ["You may like LUNCH BAG RED RETROSPOT (1.65파운드) a lot. "]);
+        assert_eq!(draft.add(" red."), [""; 0]);
+        let (text, named) = draft.finish().unwrap();
+        assert_eq!(text, "You may like LUNCH BAG RED RETROSPOT (1.65파운드) a lot. It is red.");
+        assert_eq!(named.len(), 1);
+    }
+
+    #[test]
+    fn after_a_sentence_that_is_not_so_nothing_is_told() {
+        let given = RecommendationGenerated::example();
+        let mut draft = Draft::new(&given);
+        assert_eq!(draft.add("Take [1]. It costs £9.99 only. Yes? "), ["Take LUNCH BAG RED RETROSPOT (1.65파운드). "]);
+        assert!(draft.finish().is_err());
+        for text in ["[7] is nice.", "", "SUPER DELUXE TEAPOT is nice."] {
+            let mut draft = Draft::new(&given);
+            draft.add(text);
+            assert!(draft.finish().is_err(), "{text}");
+        }
+    }
+}
