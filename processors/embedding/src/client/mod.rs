@@ -33,21 +33,22 @@ runtime::metrics! {
 #[derive(Args, Clone, Debug)]
 pub struct EmbedderArgs {
     /// Base URL of an OpenAI-compatible server (…/v1); none: the model is computed in this process
-    #[arg(long = "embeddings-url", env = "EMBEDDINGS_URL", value_name = "URL")]
+    #[arg(id = "embeddings-url", long, env = "EMBEDDINGS_URL", value_name = "URL")]
     pub url: Option<String>,
     /// Key for that server
-    #[arg(long = "embeddings-api-key", env = "EMBEDDINGS_API_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(id = "embeddings-api-key", long, env = "EMBEDDINGS_API_KEY", hide_env_values = true, value_name = "KEY")]
     pub api_key: Option<ApiKey>,
     /// Milliseconds that an embedding may take; then there is none
     #[arg(
-        long = "embeddings-timeout-ms",
+        id = "embeddings-timeout-ms",
+        long,
         env = "EMBEDDINGS_TIMEOUT_MS",
         default_value = "2000",
         value_name = "MILLISECONDS"
     )]
     pub timeout_ms: NonZeroU64,
     /// Texts whose embeddings are kept in memory, about 2 kB each
-    #[arg(long = "embedder-cache", env = "EMBEDDER_CACHE", default_value_t = 10_000, value_name = "TEXTS")]
+    #[arg(id = "embedder-cache", long, env = "EMBEDDER_CACHE", default_value_t = 10_000, value_name = "TEXTS")]
     pub cache: u64,
     /// The model: by this name at the server, or in this process.
     #[command(flatten)]

@@ -164,3 +164,19 @@ async fn addresses_that_cannot_be_used_are_refused_and_keys_are_not_shown() {
     assert!(!format!("{:?} {embedder:?}", args(None)).contains("geheim"));
     assert!("line\nfeed".parse::<ApiKey>().is_err());
 }
+
+#[test]
+fn the_settings_are_consistent_beside_the_service_s() {
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        embedder: EmbedderArgs,
+        #[command(flatten)]
+        service: ServiceArgs,
+    }
+    <Program as clap::CommandFactory>::command().debug_assert();
+    let given = ["program", "--embeddings-url", "http://a/v1", "--embeddings-cache", "7", "--embedding-threads", "3"];
+    let program = <Program as clap::Parser>::try_parse_from(given).unwrap();
+    assert_eq!((program.embedder.url.as_deref(), program.embedder.cache), (Some("http://a/v1"), 10_000));
+    assert_eq!((program.service.cache, program.embedder.encoder.threads().get()), (7, 3));
+}

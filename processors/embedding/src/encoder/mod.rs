@@ -46,13 +46,13 @@ runtime::metrics! {
 #[derive(Args, Clone, Debug)]
 pub struct EncoderArgs {
     /// The embedding model
-    #[arg(long = "embedding-model", env = "EMBEDDING_MODEL", default_value = DEFAULT_MODEL, value_name = "NAME")]
+    #[arg(id = "embedding-model", long, env = "EMBEDDING_MODEL", default_value = DEFAULT_MODEL, value_name = "NAME")]
     pub model: String,
     /// Processor cores that the embedding model may use [default: half of them]
-    #[arg(long = "embedding-threads", env = "EMBEDDING_THREADS", value_name = "COUNT")]
+    #[arg(id = "embedding-threads", long, env = "EMBEDDING_THREADS", value_name = "COUNT")]
     pub threads: Option<NonZeroUsize>,
     /// Texts that may wait for the embedding model; more are refused
-    #[arg(long = "embedding-queue", env = "EMBEDDING_QUEUE", default_value = "512", value_name = "TEXTS")]
+    #[arg(id = "embedding-queue", long, env = "EMBEDDING_QUEUE", default_value = "512", value_name = "TEXTS")]
     pub queue: NonZeroUsize,
     /// Where models live.
     #[command(flatten)]

