@@ -54,6 +54,19 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
     .await?
 }
 
+/// Downloads the default model, unless it is there.
+///
+/// # Errors
+/// When it cannot be had.
+pub async fn fetch_default() -> anyhow::Result<()> {
+    let fetching = || {
+        let model = ModelSpec::find(DEFAULT_MODEL)?;
+        ModelsDirectory::of_environment()?.fetch(model, |message| eprintln!("{message}"))
+    };
+    tokio::task::spawn_blocking(fetching).await?.context("the embedding model was not fetched")?;
+    Ok(())
+}
+
 fn named(names: &[String]) -> Result<Vec<&'static ModelSpec>, ModelsError> {
     names.iter().map(|name| ModelSpec::find(name)).collect()
 }

@@ -1,14 +1,12 @@
 //! `jangbogo run`: one program of the pipeline in the foreground; the same code as in the binaries of their own.
 
-use clap::{ArgMatches, Args as _, FromArgMatches, Subcommand};
+use clap::{ArgMatches, FromArgMatches, Subcommand};
 use gateway::GatewayArgs;
 use gateway::dispatcher::DispatcherArgs;
+use processors::Host;
 use query::QueryArgs;
 use runtime::config::Connections;
-use runtime::fold::Processor;
-use runtime::process::{self, Hosted, ProcessorArgs};
 use runtime::shutdown::Shutdown;
-use runtime::telemetry::Telemetry;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,7 +24,7 @@ pub const ENDS_WITH_PARENT: &str = "JANGBOGO_ENDS_WITH_PARENT";
 #[derive(Debug)]
 pub enum Command {
     /// A processor.
-    Processor(&'static Processor, ProcessorArgs),
+    Processor(&'static Host, ArgMatches),
     /// A service.
     Service(Service),
 }
@@ -47,7 +45,7 @@ impl Command {
     #[must_use]
     pub fn process_name(&self) -> &'static str {
         match self {
-            Self::Processor(processor, _) => processor.name,
+            Self::Processor(host, _) => host.processor.name,
             Self::Service(Service::Gateway(_)) => "gateway",
             Self::Service(Service::OutboxDispatcher(_)) => "outbox-dispatcher",
             Self::Service(Service::Query(_)) => "query",
@@ -58,9 +56,9 @@ impl Command {
 impl FromArgMatches for Command {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         if let Some((name, arguments)) = matches.subcommand()
-            && let Some(processor) = projections::processor(name)
+            && let Some(host) = processors::host(name)
         {
-            return Ok(Self::Processor(processor, ProcessorArgs::from_arg_matches(arguments)?));
+            return Ok(Self::Processor(host, arguments.clone()));
         }
         Ok(Self::Service(Service::from_arg_matches(matches)?))
     }
@@ -73,10 +71,10 @@ impl FromArgMatches for Command {
 
 impl Subcommand for Command {
     fn augment_subcommands(mut command: clap::Command) -> clap::Command {
-        for processor in projections::PROCESSORS {
+        for host in processors::HOSTS {
             // Afterwards, because augmenting says what the arguments are.
-            let subcommand = ProcessorArgs::augment_args(clap::Command::new(processor.name));
-            command = command.subcommand(subcommand.about(processors::about(processor)));
+            let subcommand = (host.augment)(clap::Command::new(host.processor.name));
+            command = command.subcommand(subcommand.about(processors::about(host.processor)));
         }
         Service::augment_subcommands(command)
             .about("Runs one program of the pipeline until Ctrl-C")
@@ -88,7 +86,7 @@ impl Subcommand for Command {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        projections::processor(name).is_some() || Service::has_subcommand(name)
+        processors::host(name).is_some() || Service::has_subcommand(name)
     }
 }
 
@@ -102,10 +100,7 @@ pub async fn run(command: Command, connections: Connections) -> anyhow::Result<(
     }
     let shutdown = Shutdown::on_signals()?;
     match command {
-        Command::Processor(processor, args) => {
-            let hosted = Hosted { processor, reactors: Vec::new() };
-            return Ok(process::run(hosted, connections, args, Telemetry::new()?, shutdown).await?);
-        }
+        Command::Processor(host, arguments) => return (host.run)(&arguments, connections, shutdown).await,
         Command::Service(Service::Gateway(args)) => {
             shutdown.spawn("gateway", gateway::run(args, connections, shutdown.token()));
         }

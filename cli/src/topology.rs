@@ -104,7 +104,8 @@ pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<
 
 async fn check(arguments: &CheckArguments, connections: &Connections) -> anyhow::Result<()> {
     let topology = arguments.file.read()?;
-    let declared: Vec<DeclaredProcessor> = projections::PROCESSORS.iter().map(|&processor| processor.into()).collect();
+    let declared: Vec<DeclaredProcessor> =
+        projections::PROCESSORS.iter().map(|processor| DeclaredProcessor::new(processor, reactors::REACTORS)).collect();
     let mut mismatches = topology::check(&topology, &declared);
     if arguments.against_kafka {
         mismatches.extend(topology::check_kafka(&topology, connections).await?);

@@ -20,6 +20,7 @@ use runtime::topology::{Topology, apply};
 
 use self::processes::Processes;
 use self::web::Web;
+use crate::models;
 use crate::output::{print, table};
 
 /// How long the fold of the whole demo shop may take on a slow machine.
@@ -57,7 +58,8 @@ pub async fn run(arguments: Arguments, options: &Options, connections: Connectio
     let servers_ran_before = servers_run(options).await?;
     let mut processes = Processes::default();
     let demonstration = async {
-        let stack = Stack::up(options, &Progress::on_standard_error()).await?;
+        let servers = async { Stack::up(options, &Progress::on_standard_error()).await.map_err(anyhow::Error::from) };
+        let (stack, ()) = tokio::try_join!(servers, models::fetch_default())?;
         let connections = at_stack(connections, &stack);
         demonstrate(&arguments, options, &stack, &connections, &mut processes, started).await
     };

@@ -33,7 +33,11 @@ pub struct Process {
 
 /// All of them.
 #[derive(Default)]
-pub struct Processes(Vec<Process>);
+pub struct Processes {
+    running: Vec<Process>,
+    /// What they find in their environment besides the servers' addresses.
+    variables: Vec<(&'static str, String)>,
+}
 
 impl Processes {
     /// Starts every processor, the dispatcher, the gateway and the query service.
@@ -42,6 +46,9 @@ impl Processes {
     /// When a log cannot be written or a process cannot be started.
     pub async fn start(&mut self, logs: &Path, connections: &Connections, arguments: &Arguments) -> anyhow::Result<()> {
         tokio::fs::create_dir_all(logs).await.with_context(|| format!("cannot create {}", logs.display()))?;
+        let embedder = format!("127.0.0.1:{}", free_port()?);
+        self.variables =
+            vec![("EMBEDDER_LISTEN", embedder.clone()), ("EMBEDDINGS_URL", format!("http://{embedder}/v1"))];
         for processor in projections::PROCESSORS {
             let port = free_port()?.to_string();
             let arguments = ["--instance", "demo", "--admin-port", &port];
@@ -78,6 +85,7 @@ impl Processes {
             .env("ELASTICSEARCH_URL", &connections.elasticsearch)
             .env("JANGBOGO_NAMESPACE", connections.namespace.to_string())
             .env("JANGBOGO_TIME_ZONE", connections.time_zone.name())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .env(ENDS_WITH_PARENT, "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -86,24 +94,24 @@ impl Processes {
             .process_group(0);
         let child =
             Command::from(command).kill_on_drop(true).spawn().with_context(|| format!("cannot start {name}"))?;
-        self.0.push(Process { name, address, log, child });
+        self.running.push(Process { name, address, log, child });
         Ok(())
     }
 
     /// Each of them.
     pub fn all(&self) -> &[Process] {
-        &self.0
+        &self.running
     }
 
     /// Name and address of each.
     pub fn addresses(&self) -> Vec<(&'static str, String)> {
-        self.0.iter().map(|process| (process.name, process.address.clone())).collect()
+        self.running.iter().map(|process| (process.name, process.address.clone())).collect()
     }
 
     /// Waits until a process ends that was not asked to, and says which, and what it said.
     pub async fn first_to_end(&mut self) -> String {
         loop {
-            for Process { name, log, child, .. } in &mut self.0 {
+            for Process { name, log, child, .. } in &mut self.running {
                 if let Ok(Some(status)) = child.try_wait() {
                     return format!("{name} ended with {status}; {} says:\n{}", log.display(), last_lines(log));
                 }
@@ -114,7 +122,7 @@ impl Processes {
 
     /// SIGTERM to all at once; SIGKILL to those that do not end.
     pub async fn stop(mut self) {
-        for process in &self.0 {
+        for process in &self.running {
             if let Some(pid) =
                 process.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw)
             {
@@ -123,7 +131,7 @@ impl Processes {
             }
         }
         let ending = async {
-            for process in &mut self.0 {
+            for process in &mut self.running {
                 let _ = process.child.wait().await;
             }
         };

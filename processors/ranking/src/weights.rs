@@ -1,5 +1,7 @@
 //! How much each sub-score counts.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 /// The sub-scores' weights, together 1.
@@ -16,6 +18,29 @@ pub struct Weights {
 impl Default for Weights {
     fn default() -> Self {
         Self { content: 0.30, collaborative: 0.30, intent: 0.40 }
+    }
+}
+
+/// Weights that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("weights are three numbers, none negative and not all 0, such as 0.3,0.3,0.4: {0:?} is not")]
+pub struct InvalidWeights(String);
+
+impl FromStr for Weights {
+    type Err = InvalidWeights;
+
+    /// Content, collaborative and intent, with commas between; they are made to sum to 1.
+    fn from_str(text: &str) -> Result<Self, InvalidWeights> {
+        let invalid = || InvalidWeights(text.to_owned());
+        let numbers: Vec<f64> =
+            text.split(',').map(|number| number.trim().parse()).collect::<Result<_, _>>().map_err(|_| invalid())?;
+        let [content, collaborative, intent] = numbers[..] else { return Err(invalid()) };
+        let sum = content + collaborative + intent;
+        let all_are_weights = numbers.iter().all(|number| number.is_finite() && *number >= 0.0);
+        if !all_are_weights || sum <= 0.0 {
+            return Err(invalid());
+        }
+        Ok(Self { content: content / sum, collaborative: collaborative / sum, intent: intent / sum })
     }
 }
 
@@ -56,6 +81,10 @@ mod tests {
             before = weights.collaborative;
         }
         assert!(Weights::default().shifted(0).collaborative.abs() < 1e-12);
+        assert_eq!("3,3,4".parse::<Weights>().unwrap(), Weights::default());
+        for text in ["", "1,1", "1,1,-1", "0,0,0", "a,b,c", "1,1,1,1", "nan,1,1"] {
+            assert!(text.parse::<Weights>().is_err(), "{text}");
+        }
         let only = Weights { content: 0.0, collaborative: 1.0, intent: 0.0 };
         assert_eq!(only.shifted(0), only);
     }

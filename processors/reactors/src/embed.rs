@@ -127,7 +127,8 @@ mod tests {
     fn a_products_text_is_its_title_and_more() {
         let text = product_text(&ProductUpserted::example());
         assert_eq!(text, "LUNCH BAG RED RETROSPOT. Insulated lunch bag with white dots on red");
-        let long = ProductUpserted { description: Some(Text::new("x".repeat(9000)).unwrap()), ..ProductUpserted::example() };
+        let long =
+            ProductUpserted { description: Some(Text::new("x".repeat(9000)).unwrap()), ..ProductUpserted::example() };
         assert!(product_text(&long).len() < 700);
     }
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    processors::main(&projections::ANALYTICS)
+    processors::main::<processors::AnalyticsHost>()
 }

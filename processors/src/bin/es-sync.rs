@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    processors::main(&projections::ES_SYNC)
+    processors::main::<processors::EsSyncHost>()
 }

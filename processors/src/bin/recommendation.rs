@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    processors::main(&projections::RECOMMENDATION)
+    processors::main::<processors::RecommendationHost>()
 }

@@ -70,7 +70,7 @@ fn numbers(text: &str) -> Result<(), Ungrounded> {
     let is_part = |character: char| character.is_numeric() || matches!(character, '.' | ',');
     let found = text.split(|character: char| !is_part(character)).find(|run| run.chars().any(char::is_numeric));
     if let Some(number) = found {
-        return Err(Ungrounded::Number(number.to_owned()));
+        return Err(Ungrounded::Number(number.trim_end_matches(['.', ',']).to_owned()));
     }
     match text.chars().find(|character| "£$€₩¥".contains(*character)) {
         Some(sign) => Err(Ungrounded::Number(sign.to_string())),

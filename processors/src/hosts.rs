@@ -1,0 +1,194 @@
+//! What each processor hosts besides its projections.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use embedding::client::{Embedder, EmbedderArgs, EmbedderMetrics};
+use embedding::encoder::{Encoder, EncoderMetrics};
+use embedding::service::{self, ServiceArgs, ServiceMetrics};
+use language_model::{LanguageModel, LanguageModelMetrics, Settings};
+use projections::{ANALYTICS, ASSISTANT, EMBEDDER, ES_SYNC, PREFERENCE_ANALYSIS, RECOMMENDATION};
+use ranking::Weights;
+use reactors::embed::Embed;
+use reactors::intent::Analyse;
+use reactors::ranked::Rank;
+use reactors::reply::Reply;
+use runtime::config::Connections;
+use runtime::fold::Processor;
+use runtime::pieces::Pieces;
+use runtime::process::{self, Hosted, ProcessorArgs};
+use runtime::reactor::Reactor;
+use runtime::read::{ReadMetrics, Reader};
+use runtime::shutdown::Shutdown;
+use runtime::telemetry::Telemetry;
+use tokio::net::TcpListener;
+use tracing::info;
+
+use crate::Hosting;
+
+/// Where the embedder's service answers if nothing else is said.
+const EMBEDDER_URL: &str = "http://127.0.0.1:8000/v1";
+/// Connections with which the ranking reads what was published.
+const READER_CONNECTIONS: u32 = 4;
+
+async fn run(
+    processor: &'static Processor,
+    reactors: Vec<Arc<dyn Reactor>>,
+    (connections, args): (Connections, ProcessorArgs),
+    telemetry: Telemetry,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    Ok(process::run(Hosted { processor, reactors }, connections, args, telemetry, shutdown).await?)
+}
+
+/// Sales and purchase patterns.
+#[derive(Args, Clone, Debug)]
+pub struct AnalyticsHost {
+    #[command(flatten)]
+    process: ProcessorArgs,
+}
+
+impl Hosting for AnalyticsHost {
+    const PROCESSOR: &'static Processor = &ANALYTICS;
+
+    async fn run(self, connections: Connections, shutdown: Shutdown) -> anyhow::Result<()> {
+        run(Self::PROCESSOR, Vec::new(), (connections, self.process), Telemetry::new()?, shutdown).await
+    }
+}
+
+/// Documents to search.
+#[derive(Args, Clone, Debug)]
+pub struct EsSyncHost {
+    #[command(flatten)]
+    process: ProcessorArgs,
+}
+
+impl Hosting for EsSyncHost {
+    const PROCESSOR: &'static Processor = &ES_SYNC;
+
+    async fn run(self, connections: Connections, shutdown: Shutdown) -> anyhow::Result<()> {
+        run(Self::PROCESSOR, Vec::new(), (connections, self.process), Telemetry::new()?, shutdown).await
+    }
+}
+
+/// Similar, popular and trending products, and rankings.
+#[derive(Args, Clone, Debug)]
+pub struct RecommendationHost {
+    #[command(flatten)]
+    process: ProcessorArgs,
+    /// How much content, collaboration and intent count in a ranking: three numbers, made to sum to 1
+    #[arg(
+        long,
+        env = "RANKING_WEIGHTS",
+        default_value = "0.30,0.30,0.40",
+        value_name = "CONTENT,COLLABORATIVE,INTENT"
+    )]
+    weights: Weights,
+}
+
+impl Hosting for RecommendationHost {
+    const PROCESSOR: &'static Processor = &RECOMMENDATION;
+
+    async fn run(self, connections: Connections, shutdown: Shutdown) -> anyhow::Result<()> {
+        let telemetry = Telemetry::new()?;
+        let metrics = ReadMetrics::register(&telemetry.metrics, &[])?;
+        let reader = Arc::new(Reader::new(&connections, "recommendation-ranking", READER_CONNECTIONS, metrics)?);
+        let rank = Rank::new(reader, self.weights);
+        run(Self::PROCESSOR, vec![Arc::new(rank)], (connections, self.process), telemetry, shutdown).await
+    }
+}
+
+/// What messages say, and what members like.
+#[derive(Args, Clone, Debug)]
+pub struct PreferenceAnalysisHost {
+    #[command(flatten)]
+    process: ProcessorArgs,
+    #[command(flatten)]
+    language_model: Settings,
+    #[command(flatten)]
+    embedder: EmbedderArgs,
+}
+
+impl Hosting for PreferenceAnalysisHost {
+    const PROCESSOR: &'static Processor = &PREFERENCE_ANALYSIS;
+
+    async fn run(self, connections: Connections, shutdown: Shutdown) -> anyhow::Result<()> {
+        let telemetry = Telemetry::new()?;
+        let Self { process, language_model, mut embedder } = self;
+        embedder.url.get_or_insert_with(|| EMBEDDER_URL.to_owned());
+        let metrics = EmbedderMetrics::register(&telemetry.metrics, &[])?;
+        let encoder_metrics = EncoderMetrics::register(&telemetry.metrics, &[])?;
+        let embedder = Embedder::new(&embedder, metrics, encoder_metrics).await?;
+        let language_model = open_language_model(&language_model, &telemetry)?;
+        let analyse = Analyse::new(Some(embedder), language_model);
+        run(Self::PROCESSOR, vec![Arc::new(analyse)], (connections, process), telemetry, shutdown).await
+    }
+}
+
+/// Vectors.
+#[derive(Args, Clone, Debug)]
+pub struct EmbedderHost {
+    #[command(flatten)]
+    process: ProcessorArgs,
+    /// Where the embedding service listens
+    #[arg(long, env = "EMBEDDER_LISTEN", default_value = "127.0.0.1:8000")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    embedder: EmbedderArgs,
+    #[command(flatten)]
+    service: ServiceArgs,
+}
+
+impl Hosting for EmbedderHost {
+    const PROCESSOR: &'static Processor = &EMBEDDER;
+
+    async fn run(self, connections: Connections, shutdown: Shutdown) -> anyhow::Result<()> {
+        let telemetry = Telemetry::new()?;
+        let listener = TcpListener::bind(self.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}; choose another --listen", self.listen))?;
+        let encoder = Encoder::load(&self.embedder.encoder, EncoderMetrics::register(&telemetry.metrics, &[])?).await?;
+        let metrics = EmbedderMetrics::register(&telemetry.metrics, &[])?;
+        let embedder = Embedder::of_encoder(encoder.clone(), &self.embedder, metrics);
+        let router = service::router(encoder, self.service, ServiceMetrics::register(&telemetry.metrics, &[])?);
+        info!(address = %listener.local_addr()?, "embedder: /v1/embeddings");
+        let stop = shutdown.token();
+        shutdown.spawn("embedding service", async move {
+            axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+        });
+        let embed = Embed::new(embedder);
+        run(Self::PROCESSOR, vec![Arc::new(embed)], (connections, self.process), telemetry, shutdown).await
+    }
+}
+
+/// Answers.
+#[derive(Args, Clone, Debug)]
+pub struct AssistantHost {
+    #[command(flatten)]
+    process: ProcessorArgs,
+    #[command(flatten)]
+    language_model: Settings,
+}
+
+impl Hosting for AssistantHost {
+    const PROCESSOR: &'static Processor = &ASSISTANT;
+
+    async fn run(self, connections: Connections, shutdown: Shutdown) -> anyhow::Result<()> {
+        let telemetry = Telemetry::new()?;
+        let language_model = open_language_model(&self.language_model, &telemetry)?;
+        let pieces = Pieces::new(&connections).context("the address of redis cannot be read")?;
+        let reply = Reply::new(language_model, pieces);
+        run(Self::PROCESSOR, vec![Arc::new(reply)], (connections, self.process), telemetry, shutdown).await
+    }
+}
+
+fn open_language_model(settings: &Settings, telemetry: &Telemetry) -> anyhow::Result<Option<Arc<LanguageModel>>> {
+    let metrics = LanguageModelMetrics::register(&telemetry.metrics, &[])?;
+    let language_model = LanguageModel::new(settings, metrics).context("the language model cannot be set up")?;
+    if language_model.is_none() {
+        info!("no language model is configured: local analyser and writer");
+    }
+    Ok(language_model.map(Arc::new))
+}
