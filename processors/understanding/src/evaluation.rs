@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use events::{Currency, Intent, Money, PriceDirection, PriceRange, ProductId, Request, Text, Understanding, Wish};
+use events::{Currency, Intent, Money, PriceDirection, PriceRange, ProductId, Request, Understanding, Wish};
 use serde::Deserialize;
 
 use crate::merge::{EVERYTHING, REFERENCE};

@@ -43,7 +43,7 @@ fn any(reading: &mut Reading<'_>, at: usize) {
         }
     }
     if slots.is_empty() {
-        let indifferent = matches!(reading.items[at].text.as_str(), text if text.contains("matter") || text.contains("care") || text.contains("mind") || text.contains("상관") || text.contains("무관"));
+        let indifferent = ["matter", "care"].iter().any(|word| reading.items[at].text.contains(word));
         if indifferent {
             either(reading, start, at);
         }

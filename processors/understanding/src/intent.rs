@@ -52,10 +52,11 @@ pub(crate) fn of(reading: &Reading<'_>, found: Found) -> Intent {
     let taste = has(Cue::Like) || has(Cue::HateBefore) || has(Cue::HateAfter) || has(Cue::Habit);
     let chat = has(Cue::Thanks) || has(Cue::Greet) || has(Cue::Chat);
     let idle = !found.thing && !found.references && !found.unwanted && !limits && !found.retracted && !taste;
-    if chat && idle && !asked_for && (reading.context.is_empty() || !found.wishes) {
+    let goes_on = has(Cue::More) && !reading.context.is_empty();
+    if chat && idle && !asked_for && !goes_on && (reading.context.is_empty() || !found.wishes) {
         return Intent::SmallTalk;
     }
-    if reading.reset {
+    if reading.reset || reading.given_up && !found.wishes {
         return Intent::RetractPreference;
     }
     if has(Cue::Buy) && found.references && !found.wishes {
@@ -70,10 +71,12 @@ pub(crate) fn of(reading: &Reading<'_>, found: Found) -> Intent {
             () if !reading.context.is_empty() && (has(Cue::More) || asked_for) => Intent::RefineSearch,
             () if asked_for && !chat => Intent::FindProduct,
             () if chat => Intent::SmallTalk,
+            () if !reading.context.is_empty() => Intent::RefineSearch,
             () => Intent::Other,
         };
     }
-    if taste && !asked_for && (reading.context.is_empty() || has(Cue::Habit)) {
+    let states = taste && !asked_for && !introduces_a_thing(reading) && !reading.asks();
+    if states && (reading.context.is_empty() || has(Cue::Habit)) {
         return Intent::StatePreference;
     }
     if found.new_thing {
@@ -94,7 +97,8 @@ fn about_a_product(reading: &Reading<'_>, found: Found) -> bool {
     if reading.context.shown.is_empty() || reading.direction.is_some() || has_changes(reading) {
         return false;
     }
-    let asks = reading.asks() || reading.has(Cue::Ask) || reading.has(Cue::Question);
+    let begins = reading.items.iter().find(|item| !item.is_filler()).is_some_and(|first| first.is(Cue::Question));
+    let asks = reading.asks() || reading.has(Cue::Ask) || begins;
     if found.references {
         let others = reading.has(Cue::Same) || reading.has(Cue::More) && !reading.has(Cue::Ask);
         let refused = reading.items.iter().any(|item| matches!(item.meaning, Meaning::Products(_)) && item.role == Role::Unwanted);
@@ -106,4 +110,10 @@ fn about_a_product(reading: &Reading<'_>, found: Found) -> bool {
 /// Whether something is taken back or given up, which no question does.
 fn has_changes(reading: &Reading<'_>) -> bool {
     !reading.retracted.is_empty() || !reading.indifferent.is_empty() || reading.reset
+}
+
+/// "X인데 …": a thing that a message begins with is asked for, whatever is liked besides.
+fn introduces_a_thing(reading: &Reading<'_>) -> bool {
+    let follows = |pair: &[Item]| pair[0].is_thing() && pair[1].korean && pair[1].is(Cue::Clause) && pair[1].text.starts_with('인');
+    reading.items.windows(2).any(follows)
 }

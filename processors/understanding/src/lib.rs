@@ -6,7 +6,7 @@
 //!
 //! 1. [`text`] writes it one way; [`segment`] divides it into pieces: names (of [`vocabulary`]), cues (of `data/`), numbers.
 //! 2. [`intent`] sets aside clauses that are not about products; [`references`] finds the products spoken of.
-//! 3. [`retraction`], [`prices`], [`quantities`], [`indifference`], [`negation`] each take what is theirs.
+//! 3. [`retraction`], [`prices`], [`quantities`], [`indifference`], [`aside`], [`negation`] each take what is theirs.
 //! 4. [`things`] decides which things are meant; what is left open is wanted.
 //! 5. [`intent`] says what the message is for.
 //!
@@ -14,6 +14,7 @@
 
 mod amounts;
 mod analysis;
+mod aside;
 mod cue;
 mod dictionary;
 mod english;

@@ -19,6 +19,10 @@ pub(crate) fn read(reading: &mut Reading<'_>) {
             after(reading, at, false);
         } else if item.is(Cue::Than) || item.text == "to" && at > 0 && reading.items[at - 1].term().is_some() {
             than(reading, at);
+        } else if item.is(Cue::Unneeded) {
+            if let Some(before) = at.checked_sub(1).filter(|&before| reading.items[before].term().is_some()) {
+                reading.items[before].role = Role::Used;
+            }
         } else if item.is(Cue::Quoted) {
             quoted(reading, at);
         }
@@ -27,7 +31,6 @@ pub(crate) fn read(reading: &mut Reading<'_>) {
 
 /// An English negation: everything named after it, while the list goes on.
 fn before(reading: &mut Reading<'_>, at: usize) {
-    let hate = reading.items[at].is(Cue::HateBefore);
     let bare = matches!(reading.items[at].text.as_str(), "no" | "not");
     let mut named: Vec<usize> = Vec::new();
     for index in at + 1..reading.items.len() {
@@ -39,7 +42,7 @@ fn before(reading: &mut Reading<'_>, at: usize) {
             || item.is(Cue::Clause) && !(named.is_empty() && item.text == "just")
             || item.is(Cue::For) && (!named.is_empty() || item.text.starts_with("for"))
             || item.is(Cue::Find) && (bare || !named.is_empty())
-            || item.meaning == Meaning::Comma && !goes_on(reading, index, hate)
+            || item.meaning == Meaning::Comma && !goes_on(reading, index)
             || !named.is_empty() && item.is(Cue::Filler) && is_a_verb(&item.text)
             || index > at + 12
         {
@@ -50,7 +53,7 @@ fn before(reading: &mut Reading<'_>, at: usize) {
 }
 
 /// Whether a list goes on after a comma: another name follows, and an "or", or the end, after that.
-fn goes_on(reading: &Reading<'_>, comma: usize, hate: bool) -> bool {
+fn goes_on(reading: &Reading<'_>, comma: usize) -> bool {
     let rest = reading.items.get(comma + 1..).unwrap_or_default();
     let mut names = 0;
     for item in rest.iter().take(8) {
@@ -62,7 +65,7 @@ fn goes_on(reading: &Reading<'_>, comma: usize, hate: bool) -> bool {
             break;
         }
     }
-    hate && names > 0 && rest.len() <= 4
+    false
 }
 
 fn is_a_verb(text: &str) -> bool {
@@ -71,8 +74,15 @@ fn is_a_verb(text: &str) -> bool {
 
 /// A Korean negation: what is named right before it, and what is joined to that.
 fn after(reading: &mut Reading<'_>, at: usize, adjacent: bool) {
+    // A part that is missing was used up: 손잡이 없는 바구니.
+    if adjacent && at > 0 && reading.items[at].is(Cue::Part) && matches!(reading.items[at - 1].meaning, Meaning::Terms(_)) {
+        if reading.items[at - 1].role == Role::Used {
+            return;
+        }
+    }
     let mut named: Vec<usize> = Vec::new();
     let mut joined = true;
+    let mut listed = false;
     let mut touching = false;
     for index in (0..at).rev() {
         let item = &reading.items[index];
@@ -80,15 +90,19 @@ fn after(reading: &mut Reading<'_>, at: usize, adjacent: bool) {
             let slot = slot_of(item);
             let same = named.first().is_none_or(|&first| slot_of(&reading.items[first]) == slot);
             let quality_of_thing = touching && named.len() == 1 && reading.items[named[0]].is_thing() && !item.is_thing();
-            if item.role != Role::Open || !(joined || same && touching || quality_of_thing) {
+            if item.role != Role::Open || !(joined || same && (touching || listed) || quality_of_thing) {
                 break;
             }
             named.push(index);
-            (joined, touching) = (false, true);
+            (joined, listed, touching) = (false, false, true);
             continue;
         }
-        if item.is(Cue::Join) || !named.is_empty() && item.meaning == Meaning::Comma {
+        if item.is(Cue::Join) {
             joined = true;
+            continue;
+        }
+        if !named.is_empty() && item.meaning == Meaning::Comma {
+            listed = true;
             continue;
         }
         if item.meaning == Meaning::Stop || item.is(Cue::Clause) && !(item.is(Cue::Join)) || item.meaning == Meaning::Comma {
@@ -106,7 +120,7 @@ fn after(reading: &mut Reading<'_>, at: usize, adjacent: bool) {
             let glue = item.is_any(&[Cue::Filler, Cue::One, Cue::MarkerAfter, Cue::Topic]) || is_slot(item);
             if !glue {
                 touching = false;
-                if !joined {
+                if !joined && !listed {
                     break;
                 }
             } else if item.is_any(&[Cue::Topic, Cue::Object]) {

@@ -39,9 +39,9 @@ pub(crate) fn retracted(reading: &Reading<'_>, start: usize, end: usize) -> Opti
 fn direction(reading: &mut Reading<'_>) {
     let found = |cue| reading.items.iter().any(|item| item.role == Role::Open && item.is(cue));
     let limit = reading.items.iter().any(|item| item.is(Cue::CheapWord));
-    // "Don't buy dear things" is a taste, "cheaper" beside what was shown is a step.
-    let shown = !reading.context.is_empty() || !reading.has(Cue::Habit);
-    reading.direction = match (found(Cue::Cheaper) && !limit && shown, found(Cue::Dearer)) {
+    // Beside nothing, cheap is only cheap.
+    let shown = !reading.context.shown.is_empty();
+    reading.direction = match (found(Cue::Cheaper) && !limit && shown, found(Cue::Dearer) && shown) {
         (_, true) => Some(PriceDirection::Dearer),
         (true, false) => Some(PriceDirection::Cheaper),
         (false, false) => None,

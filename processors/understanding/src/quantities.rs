@@ -54,12 +54,18 @@ fn counted(reading: &Reading<'_>, at: usize, end: usize, count: u64) -> Option<(
         let in_one = following.is_some_and(|item| {
             item.is_any(&[Cue::SetOf, Cue::For, Cue::Unit("")]) || item.text == "세트" || item.text == "셋트"
         });
-        return (!in_one).then(|| (count.saturating_mul(u64::from(each)), end + 1));
+        // 하나 is an article as often as a number.
+        let article = items[at].korean && count == 100 && each == 1;
+        return (!in_one && !article).then(|| (count.saturating_mul(u64::from(each)), end + 1));
     }
     if items[at].korean || next.is_some_and(|item| item.cue(|cue| cue.follows_a_number().then_some(())).is_some()) {
         return None;
     }
     let before = at.checked_sub(1).map(|before| &items[before]);
+    // "She has twelve of them already."
+    if before.is_some_and(|item| matches!(item.text.as_str(), "has" | "have" | "had" | "got")) {
+        return None;
+    }
     if before.is_some_and(|item| item.is(Cue::SetOf) || item.cue(ordinal).is_some()) || items[at].text == "one" {
         return None;
     }

@@ -79,16 +79,25 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
         return None;
     }
     let (terms, end, ends_in_one) = description(&reading.items, at + 1);
-    let plural = many || reading.items[at + 1..end].iter().any(|item| item.text.ends_with('들'))
-        || item.korean && reading.items.get(end).is_some_and(|item| item.text == "들");
+    let plural = many || reading.items.get(end).is_some_and(|item| item.is(Cue::Plural));
+    let many = plural && terms.is_empty();
     if terms.is_empty() {
         let vague = the_one || matches!(word, "it" | "its" | "that" | "they" | "them");
         if vague && !ends_in_one {
             // "It" speaks of a product only in a question about one.
-            let asked = !the_one && (asking || word != "that" && reading.has(Cue::Ask));
+            let question = reading.asks() || reading.items.first().is_some_and(|first| first.is(Cue::Question));
+            let named_before = reading.items[..at].iter().any(Item::is_named);
+            let asked = !the_one && !named_before && (asking || word != "that" && question && reading.has(Cue::Ask));
             return asked.then(|| (all_or_first(shown, many), at + 1));
         }
         if the_one {
+            return None;
+        }
+        // "It" and 그거 take up what was named before, "this house" is not for sale.
+        let next = reading.items.get(end);
+        let else_named = next.is_some_and(|next| next.meaning == Meaning::Word) && !item.korean;
+        let taken_up = item.is(Cue::That) && reading.items[..at].iter().any(Item::is_named);
+        if else_named || taken_up {
             return None;
         }
         let alone = item.korean && item.text.chars().count() == 1 && !ends_in_one && !reading.items[at].is(Cue::These);
@@ -97,7 +106,8 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
         }
         return Some((all_or_first(shown, many), end));
     }
-    if the_one && !(ends_in_one && (reading.asks() || reading.has(Cue::Ask))) {
+    let question = reading.asks() || reading.has(Cue::Ask);
+    if the_one && !(question && (ends_in_one || asking) && !reading.has(Cue::Sell)) {
         return None;
     }
     let scores: Vec<usize> = shown.iter().map(|product| fit(product, &terms)).collect();

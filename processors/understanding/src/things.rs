@@ -14,7 +14,8 @@ pub(crate) fn choose(reading: &mut Reading<'_>) {
         if terms.len() < 2 {
             continue;
         }
-        let best = best_of(reading, at, terms, things).clone();
+        let wished = |term: &&Term| reading.wished(term.slot, &term.value);
+        let best = terms.iter().find(wished).unwrap_or_else(|| best_of(reading, at, terms, things)).clone();
         reading.items[at].meaning = Meaning::Terms(vec![best]);
     }
 }
@@ -28,6 +29,10 @@ fn best_of<'t>(reading: &Reading<'_>, at: usize, terms: &'t [Term], things: usiz
     let of = |slot: &str| terms.iter().find(|term| term.slot == slot);
     let thing = terms.iter().find(|term| term.is_thing());
     let next = items.get(at + 1);
+    let shown_on = next.is_some_and(|next| next.is(Cue::MarkerAfter));
+    if let (None, Some(pattern), true) = (thing, of("pattern"), shown_on) {
+        return pattern;
+    }
     let Some(thing) = thing else { return &terms[0] };
     if let Some(occasion) = of("occasion") {
         let general = next.is_some_and(|next| next.is(Cue::One));
@@ -58,6 +63,7 @@ pub(crate) fn settle(reading: &mut Reading<'_>) {
     general(reading);
     compounds(reading);
     places(reading);
+    motifs(reading);
     if !reading.names_a_thing() {
         unknown(reading);
     }
@@ -140,9 +146,17 @@ fn places(reading: &mut Reading<'_>) {
     };
     let things: Vec<usize> = (0..reading.items.len()).filter(|&at| reading.items[at].is_thing()).collect();
     let places: Vec<usize> = things.iter().copied().filter(|&at| is_place(at)).collect();
-    if places.len() < things.len() {
-        for at in places.into_iter().filter(|&at| reading.items[at].role == Role::Open).collect::<Vec<_>>() {
-            reading.items[at].role = Role::Used;
+    if places.len() == things.len() {
+        return;
+    }
+    for at in places.into_iter().filter(|&at| reading.items[at].role == Role::Open).collect::<Vec<_>>() {
+        reading.items[at].role = Role::Used;
+        // A long table is a long one of something else.
+        for before in (0..at).rev() {
+            if !reading.items[before].term().is_some_and(|term| !term.is_thing()) {
+                break;
+            }
+            reading.items[before].role = Role::Used;
         }
     }
 }
@@ -178,3 +192,17 @@ fn unknown(reading: &mut Reading<'_>) {
         at += length;
     }
 }
+
+/// A pattern that nobody has a word for: what "print" or "shaped" is said of.
+fn motifs(reading: &mut Reading<'_>) {
+    for at in 1..reading.items.len() {
+        let word = &reading.items[at - 1];
+        if word.meaning == Meaning::Word && word.role == Role::Open && MARKERS.contains(&reading.items[at].text.as_str()) {
+            let value = lexicon::key(&word.text);
+            reading.items[at - 1].meaning = Meaning::Terms(vec![Term::new("pattern", &value)]);
+        }
+    }
+}
+
+/// After these, anything is a pattern.
+const MARKERS: &[&str] = &["print", "shaped", "themed", "motif", "pattern", "patterned", "shape", "design"];
