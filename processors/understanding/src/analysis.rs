@@ -144,13 +144,16 @@ fn turned<'v>(item: &Item, slot: &str, value: &'v str, wanted: bool) -> &'v str 
     }
 }
 
-/// Values wanted and unwanted, in the order in which they are said; of one that is both, what is said last.
+/// Values wanted and unwanted, in the order in which they are said; of one that is both, that it is unwanted.
 fn wishes(reading: &Reading<'_>) -> Vec<Wish> {
     let mut wishes: Vec<Wish> = Vec::new();
     let mut push = |slot: &str, value: &str, wanted: bool| {
         let (Ok(slot), Ok(value)) = (Text::new(slot), Text::new(value)) else { return };
-        wishes.retain(|wish| wish.slot != slot || wish.value != value);
-        wishes.push(Wish { slot, value, wanted });
+        // What is ruled out is named again to say why: "not pink, because pink is for babies".
+        match wishes.iter_mut().find(|wish| wish.slot == slot && wish.value == value) {
+            Some(known) => known.wanted &= wanted,
+            None => wishes.push(Wish { slot, value, wanted }),
+        }
     };
     for item in &reading.items {
         let wanted = match item.role {

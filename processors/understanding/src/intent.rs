@@ -13,13 +13,21 @@ pub(crate) fn set_aside(reading: &mut Reading<'_>) -> bool {
     while start < reading.items.len() {
         let (_, end) = reading.clause(start);
         let aside = |item: &Item| item.is_any(&[Cue::Injection, Cue::Abuse, Cue::Service]);
-        if reading.items[start..end].iter().any(aside) {
+        if reading.items[start..end].iter().any(aside) || gives_away(&reading.items[start..end]) {
             reading.use_up(start, end);
             any = true;
         }
         start = end + 1;
     }
     any
+}
+
+/// "Make it 0 pounds."
+fn gives_away(items: &[Item]) -> bool {
+    let currency = |item: &Item| item.cue(|cue| matches!(cue, Cue::Currency(_)).then_some(())).is_some();
+    items.windows(2).any(|pair| {
+        pair[0].meaning == Meaning::Number(0) && currency(&pair[1]) || currency(&pair[0]) && pair[1].meaning == Meaning::Number(0)
+    })
 }
 
 /// What was found, as far as the intent depends on it.
@@ -114,6 +122,6 @@ fn has_changes(reading: &Reading<'_>) -> bool {
 
 /// "X인데 …": a thing that a message begins with is asked for, whatever is liked besides.
 fn introduces_a_thing(reading: &Reading<'_>) -> bool {
-    let follows = |pair: &[Item]| pair[0].is_thing() && pair[1].korean && pair[1].is(Cue::Clause) && pair[1].text.starts_with('인');
+    let follows = |pair: &[Item]| pair[0].is_thing() && pair[1].korean && (pair[1].text.starts_with('인') || matches!(pair[1].text.as_str(), "요" | "이요"));
     reading.items.windows(2).any(follows)
 }

@@ -60,7 +60,9 @@ fn spoken_of(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize)
     if item.is(Cue::Dearest) {
         return Some((one(priced().max_by_key(|(price, _)| *price).map(|(_, product)| product)), at + 1));
     }
-    if item.is(Cue::Both) {
+    // 둘 다 of two qualities that were named speaks of these.
+    let of_qualities = at > 0 && item.korean && (reading.items[at - 1].is_named() || reading.items[at - 1].is(Cue::One));
+    if item.is(Cue::Both) && !of_qualities {
         return Some((ids(&shown[..shown.len().min(2)]), at + 1));
     }
     pointed_at(reading, at)
@@ -70,7 +72,7 @@ fn spoken_of(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize)
 fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize)> {
     let shown = &reading.context.shown;
     let item = &reading.items[at];
-    let word = if item.korean { "" } else { item.text.rsplit(' ').next().unwrap_or_default() };
+    let word = if item.korean { "" } else { item.text.rsplit(' ').next().unwrap_or_default().trim_end_matches("'s") };
     let asking = item.is(Cue::Ask);
     let many = item.is(Cue::These) || asking && matches!(word, "these" | "those" | "they");
     let points = many || item.is(Cue::This) || item.is(Cue::That) || asking && matches!(word, "this" | "that" | "it");
@@ -78,7 +80,9 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
     if !points && !the_one {
         return None;
     }
-    let (terms, end, ends_in_one) = description(&reading.items, at + 1);
+    let pronoun = matches!(word, "it" | "its" | "they" | "them");
+    let (terms, end, ends_in_one) =
+        if pronoun { (Vec::new(), at + 1, false) } else { description(&reading.items, at + 1) };
     let plural = many || reading.items.get(end).is_some_and(|item| item.is(Cue::Plural));
     let many = plural && terms.is_empty();
     if terms.is_empty() {
@@ -107,7 +111,8 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
         return Some((all_or_first(shown, many), end));
     }
     let question = reading.asks() || reading.has(Cue::Ask);
-    if the_one && !(question && (ends_in_one || asking) && !reading.has(Cue::Sell)) {
+    let inverted = at > 0 && reading.items[at - 1].is(Cue::Question);
+    if the_one && !(question && (ends_in_one || asking || inverted) && !reading.has(Cue::Sell)) {
         return None;
     }
     let scores: Vec<usize> = shown.iter().map(|product| fit(product, &terms)).collect();

@@ -47,7 +47,8 @@ fn best_of<'t>(reading: &Reading<'_>, at: usize, terms: &'t [Term], things: usiz
     if let Some(material) = of("material") {
         let made_of = things > 0 || next.is_some_and(|next| next.is(Cue::One) || next.is_thing());
         let ruled_out = near(items, at).any(|item| item.is(Cue::NotBefore)) && !reading.context.is_empty();
-        return if made_of || ruled_out { material } else { thing };
+        let taste = [Cue::Like, Cue::HateBefore, Cue::HateAfter, Cue::NotAfter].into_iter().any(|cue| reading.has(cue));
+        return if made_of || ruled_out || taste { material } else { thing };
     }
     thing
 }
@@ -60,6 +61,7 @@ fn near(items: &[Item], at: usize) -> impl Iterator<Item = &Item> {
 /// Decides which things are meant, once it is known what is taken back and what is unwanted.
 pub(crate) fn settle(reading: &mut Reading<'_>) {
     somebodys(reading);
+    others(reading);
     general(reading);
     compounds(reading);
     places(reading);
@@ -83,9 +85,26 @@ fn somebodys(reading: &mut Reading<'_>) {
     }
 }
 
+/// "A small tearoom": the size of something else. "My nan turns 80": a birthday.
+fn others(reading: &mut Reading<'_>) {
+    let named = reading.names_a_thing();
+    for at in 0..reading.items.len() {
+        let size = reading.items[at].term().is_some_and(|term| term.slot == "size");
+        let of_a_word = reading.items.get(at + 1).is_some_and(|next| next.meaning == Meaning::Word);
+        if size && named && of_a_word {
+            reading.items[at].role = Role::Used;
+        }
+        let turns = matches!(reading.items[at].text.as_str(), "turns" | "turning" | "turned" | "turn");
+        if turns && reading.number(at + 1).is_some() {
+            reading.items[at].meaning = Meaning::Terms(vec![Term::new("occasion", "birthday")]);
+        }
+    }
+}
+
 /// Parts of the shop count where things in general are asked for, or nothing else is.
 fn general(reading: &mut Reading<'_>) {
-    let strong = reading.items.iter().any(|item| item.term().is_some_and(|term| term.is_thing() && !term.weak));
+    let wanted = |item: &Item| item.role == Role::Open && item.term().is_some_and(|term| term.is_thing() && !term.weak);
+    let strong = reading.items.iter().any(wanted);
     let wished = reading.context.request.wishes.iter().any(|wish| wish.wanted && matches!(&*wish.slot, "product" | "category"));
     let mut taken = false;
     for at in 0..reading.items.len() {
@@ -141,8 +160,9 @@ fn places(reading: &mut Reading<'_>) {
             let next = items.get(at + 1).is_some_and(|next| next.is(Cue::Place));
             return next;
         }
-        let before = items[..at].iter().rev().find(|item| !item.is(Cue::Filler) && item.meaning != Meaning::Word);
-        before.is_some_and(|before| before.is(Cue::For) && !before.text.starts_with("in a set"))
+        let passes = |item: &Item| item.is(Cue::Filler) || item.term().is_some_and(|term| !term.is_thing());
+        let before = items[..at].iter().rev().find(|item| !passes(item));
+        before.is_some_and(|before| before.is(Cue::For) || before.is(Cue::Per) || before.text.starts_with("with"))
     };
     let things: Vec<usize> = (0..reading.items.len()).filter(|&at| reading.items[at].is_thing()).collect();
     let places: Vec<usize> = things.iter().copied().filter(|&at| is_place(at)).collect();
