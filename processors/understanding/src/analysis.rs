@@ -51,6 +51,7 @@ pub fn analyse(vocabulary: &Vocabulary, context: &Context, message: &str, simila
         look_up(vocabulary, similar, &mut items);
     }
     let mut reading = Reading::new(context, items);
+    if std::env::var("DUMP").is_ok() { for i in &reading.items { eprintln!("   {:?} {:?}", i.text, i.meaning); } }
     things::choose(&mut reading);
     let set_aside = intent::set_aside(&mut reading);
     references::read(&mut reading);
@@ -127,9 +128,13 @@ fn understanding(reading: &Reading<'_>, set_aside: bool, text: &str) -> Understa
 
 /// "Does it come in blue?", 빨간색으로도 있어요?
 fn asks_for_another(reading: &Reading<'_>) -> bool {
-    let english = ["available in", "come in", "comes in", "come with", "come without", "comes without"];
+    let english = ["available in", "come", "have it", "have this", "have these", "got it", "got this", "got these"];
     let ask = |item: &Item| {
-        if item.korean { item.is(Cue::Sell) || item.text.contains("있") || item.text == "재고" } else { english.contains(&item.text.as_str()) }
+        if item.korean {
+            item.is(Cue::Sell) || item.text.contains("있") || item.text == "재고"
+        } else {
+            item.is(Cue::Ask) && english.iter().any(|words| item.text.contains(words))
+        }
     };
     reading.items.iter().any(ask)
 }

@@ -83,7 +83,7 @@ pub(crate) fn of(reading: &Reading<'_>, found: Found) -> Intent {
             () => Intent::Other,
         };
     }
-    let states = taste && !asked_for && !introduces_a_thing(reading) && !reading.asks();
+    let states = taste && reading.indifferent.is_empty() && !asked_for && !introduces_a_thing(reading) && !reading.asks();
     if states && (reading.context.is_empty() || has(Cue::Habit)) {
         return Intent::StatePreference;
     }
@@ -93,8 +93,8 @@ pub(crate) fn of(reading: &Reading<'_>, found: Found) -> Intent {
     if !reading.context.is_empty() {
         return Intent::RefineSearch;
     }
-    let only_limits = !found.wishes && !asked_for && !found.references && reading.price.is_none();
-    if only_limits || !found.thing && found.unwanted && !asked_for {
+    let only_limits = !found.wishes && !asked_for && !found.references && reading.price.is_none() && reading.quantity.is_none();
+    if only_limits || !found.thing && found.unwanted && !asked_for && !limits {
         return Intent::StatePreference;
     }
     Intent::FindProduct

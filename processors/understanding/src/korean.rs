@@ -195,7 +195,7 @@ impl Reader<'_> {
             }
             let glued = match class {
                 _ if fresh => 0,
-                _ if after(Class::Unknown) => 10,
+                _ if after(Class::Unknown) => 13,
                 _ if after(Class::Ending) => 4,
                 _ if after(Class::Number) => 2,
                 _ => 2,

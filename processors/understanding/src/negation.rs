@@ -102,7 +102,8 @@ fn after(reading: &mut Reading<'_>, at: usize, adjacent: bool) {
             continue;
         }
         if !named.is_empty() && item.meaning == Meaning::Comma {
-            listed = true;
+            touching = false;
+            listed = index > 0 && reading.items[index - 1].is_named();
             continue;
         }
         if item.meaning == Meaning::Stop || item.is(Cue::Clause) && !(item.is(Cue::Join)) || item.meaning == Meaning::Comma {

@@ -41,7 +41,13 @@ fn direction(reading: &mut Reading<'_>) {
     let limit = reading.items.iter().any(|item| item.is(Cue::CheapWord));
     // Beside nothing, cheap is only cheap.
     let shown = !reading.context.shown.is_empty();
-    reading.direction = match (found(Cue::Cheaper) && !limit && shown, found(Cue::Dearer) && shown) {
+    // "Less than the blue one."
+    let beside = |cue| {
+        let said = (0..reading.items.len()).filter(|&at| reading.items[at].is(cue));
+        said.into_iter().any(|at| reading.items[at + 1..].iter().find(|item| !item.is_filler()).is_some_and(|item| matches!(item.meaning, Meaning::Products(_))))
+    };
+    let (less, more) = (beside(Cue::AtMostBefore), beside(Cue::AtLeastBefore));
+    reading.direction = match (found(Cue::Cheaper) && !limit && shown || less, found(Cue::Dearer) && shown || more) {
         (_, true) => Some(PriceDirection::Dearer),
         (true, false) => Some(PriceDirection::Cheaper),
         (false, false) => None,

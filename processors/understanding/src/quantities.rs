@@ -75,8 +75,9 @@ fn counted(reading: &Reading<'_>, at: usize, end: usize, count: u64) -> Option<(
         && items.get(end + 1).is_some_and(|item| item.is_any(&[Cue::These, Cue::That]));
     let alone = next.is_none_or(|item| item.is(Cue::Find) || item.meaning == Meaning::Stop)
         && before.is_none_or(|item| item.is_any(&[Cue::Find, Cue::Buy]) || item.meaning == Meaning::Comma);
+    let rolls = next.is_some_and(|item| item.is(Cue::SetOf));
     let dozen = items[at].cue(|cue| matches!(cue, Cue::Times(12) | Cue::Number(12 | 6)).then_some(())).is_some();
-    (thing || of_them || alone || asked && !thing_before(items, at) || dozen).then_some((count, end))
+    (thing || rolls || of_them || alone || asked && !thing_before(items, at) || dozen).then_some((count, end))
 }
 
 /// Whether a thing is named next, but for its qualities.

@@ -62,7 +62,7 @@ fn spoken_of(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize)
     }
     // 둘 다 of two qualities that were named speaks of these.
     let of_qualities = at > 0 && item.korean && (reading.items[at - 1].is_named() || reading.items[at - 1].is(Cue::One));
-    if item.is(Cue::Both) && !of_qualities {
+    if item.is(Cue::Both) && !of_qualities && !reading.has(Cue::Cheapest) && !reading.has(Cue::Dearest) {
         return Some((ids(&shown[..shown.len().min(2)]), at + 1));
     }
     pointed_at(reading, at)
@@ -74,15 +74,19 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
     let item = &reading.items[at];
     let word = if item.korean { "" } else { item.text.rsplit(' ').next().unwrap_or_default().trim_end_matches("'s") };
     let asking = item.is(Cue::Ask);
-    let many = item.is(Cue::These) || asking && matches!(word, "these" | "those" | "they");
+    let many = item.is(Cue::These) || asking && matches!(word, "these" | "those" | "they" | "them");
     let points = many || item.is(Cue::This) || item.is(Cue::That) || asking && matches!(word, "this" | "that" | "it");
     let the_one = word == "the";
     if !points && !the_one {
-        return None;
+        return named_by_its_qualities(reading, at);
     }
-    let pronoun = matches!(word, "it" | "its" | "they" | "them");
-    let (terms, end, ends_in_one) =
-        if pronoun { (Vec::new(), at + 1, false) } else { description(&reading.items, at + 1) };
+    let pronoun = matches!(word, "it" | "its" | "they" | "them")
+        || item.korean && item.text.chars().count() > 1 && item.text.ends_with(['거', '것', '건', '게', '걸']);
+    let nothing = (Vec::new(), at + 1, false);
+    let described = if pronoun { nothing.clone() } else { description(&reading.items, at + 1) };
+    let only_words = described.0.iter().all(|term| term.slot.is_empty());
+    let titled = shown.iter().any(|product| fit(product, &described.0) > 0);
+    let (terms, end, ends_in_one) = if only_words && !titled && !described.2 { nothing } else { described };
     let plural = many || reading.items.get(end).is_some_and(|item| item.is(Cue::Plural));
     let many = plural && terms.is_empty();
     if terms.is_empty() {
@@ -99,7 +103,7 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
         }
         // "It" and 그거 take up what was named before, "this house" is not for sale.
         let next = reading.items.get(end);
-        let else_named = next.is_some_and(|next| next.meaning == Meaning::Word) && !item.korean;
+        let else_named = next.is_some_and(|next| next.meaning == Meaning::Word) && !item.korean && !many;
         let taken_up = item.is(Cue::That) && reading.items[..at].iter().any(Item::is_named);
         if else_named || taken_up {
             return None;
@@ -112,7 +116,11 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
     }
     let question = reading.asks() || reading.has(Cue::Ask);
     let inverted = at > 0 && reading.items[at - 1].is(Cue::Question);
-    if the_one && !(question && (ends_in_one || asking || inverted) && !reading.has(Cue::Sell)) {
+    let thing = terms.iter().any(Term::is_thing);
+    let asked = question && (ends_in_one || asking || inverted || thing && fits_one(shown, &terms)) && !reading.has(Cue::Sell);
+    // "The red one" is one that was shown; "the red ones" may be others.
+    let single = ends_in_one && matches!(reading.items[end - 1].text.as_str(), "one" | "one's") && fits_one(shown, &terms);
+    if the_one && !asked && !single && !(ends_in_one && reading.has(Cue::Buy)) {
         return None;
     }
     let scores: Vec<usize> = shown.iter().map(|product| fit(product, &terms)).collect();
@@ -121,22 +129,47 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
     Some((fitting.take(if plural { 10 } else { 1 }).collect(), end))
 }
 
+/// "How much is a white frame?", asked of frames that were shown; "I'll take one with a cat".
+fn named_by_its_qualities(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize)> {
+    reading.items[at].term()?;
+    let asked = reading.has(Cue::Ask) && !reading.has(Cue::Sell) && !reading.has(Cue::Find);
+    if !asked && !reading.has(Cue::Buy) {
+        return None;
+    }
+    let (terms, end, ends_in_one) = description(&reading.items, at);
+    let thing = terms.iter().any(Term::is_thing);
+    if !(thing && terms.len() > 1 || ends_in_one) || !fits_one(&reading.context.shown, &terms) {
+        return None;
+    }
+    let shown = reading.context.shown.iter().find(|product| fit(product, &terms) == terms.len())?;
+    Some((vec![shown.product_id.clone()], end))
+}
+
+/// Whether one shown product alone is all of these.
+fn fits_one(shown: &[ShownProduct], terms: &[Term]) -> bool {
+    shown.iter().filter(|product| fit(product, terms) == terms.len()).count() == 1
+}
+
 fn all_or_first(shown: &[ShownProduct], all: bool) -> Vec<ProductId> {
     shown.iter().take(if all { 10 } else { 1 }).map(|product| product.product_id.clone()).collect()
 }
 
 /// The terms of a noun phrase, the item after it, and whether it ends in "one".
-fn description(items: &[Item], start: usize) -> (Vec<&Term>, usize, bool) {
+fn description(items: &[Item], start: usize) -> (Vec<Term>, usize, bool) {
     let mut terms = Vec::new();
     let mut end = start;
     let mut ends_in_one = false;
     for (at, item) in items.iter().enumerate().skip(start).take(6) {
         if let Some(term) = item.term() {
-            terms.push(term);
+            terms.push(term.clone());
             end = at + 1;
             if term.is_thing() && !items.get(at + 1).is_some_and(Item::is_thing) {
                 break;
             }
+        } else if item.meaning == Meaning::Word && !item.korean {
+            // A word of its title names it as well: the potting shed one.
+            terms.push(Term::new("", &lexicon::key(&item.text)));
+            end = at + 1;
         } else if item.is(Cue::One) {
             ends_in_one = true;
             end = at + 1;
@@ -149,10 +182,10 @@ fn description(items: &[Item], start: usize) -> (Vec<&Term>, usize, bool) {
 }
 
 /// How many of these terms a shown product is.
-fn fit(product: &ShownProduct, terms: &[&Term]) -> usize {
+fn fit(product: &ShownProduct, terms: &[Term]) -> usize {
     let facets = lexicon::facets(&product.title, None, []);
     let title = format!(" {} ", lexicon::key(&product.title));
-    let fits = |term: &&&Term| {
+    let fits = |term: &&Term| {
         let named = title.contains(&format!(" {} ", lexicon::key(&term.value)));
         let head = term.value.rsplit(' ').next().unwrap_or_default();
         named

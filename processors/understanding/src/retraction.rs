@@ -64,7 +64,7 @@ fn mark(reading: &mut Reading<'_>, start: usize, end: usize) -> bool {
         any = true;
     }
     for item in &mut reading.items[start..end] {
-        if matches!(item.meaning, Meaning::Terms(_)) && item.role == Role::Open {
+        if item.role == Role::Open && item.term().is_some_and(|term| !term.weak) {
             item.role = Role::Retracted;
             any = true;
         }

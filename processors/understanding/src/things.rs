@@ -11,6 +11,12 @@ pub(crate) fn choose(reading: &mut Reading<'_>) {
     let things = reading.items.iter().filter(|item| surely_a_thing(item)).count();
     for at in 0..reading.items.len() {
         let Meaning::Terms(terms) = &reading.items[at].meaning else { continue };
+        let smells = reading.items.get(at + 1).is_some_and(|next| SCENTS.contains(&next.text.as_str()));
+        if let Some(scent) = terms.iter().find(|term| smells && matches!(term.slot, "pattern" | "material")) {
+            let term = Term { slot: "material", ..scent.clone() };
+            reading.items[at].meaning = Meaning::Terms(vec![term]);
+            continue;
+        }
         if terms.len() < 2 {
             continue;
         }
@@ -19,6 +25,9 @@ pub(crate) fn choose(reading: &mut Reading<'_>) {
         reading.items[at].meaning = Meaning::Terms(vec![best]);
     }
 }
+
+/// After these, a flower is what a thing smells of, and so what it contains.
+const SCENTS: &[&str] = &["scented", "scent", "fragranced", "fragrance", "향", "향의", "향기", "향이", "향으로", "향인"];
 
 fn surely_a_thing(item: &Item) -> bool {
     matches!(&item.meaning, Meaning::Terms(terms) if terms.iter().all(|term| term.is_thing() && !term.weak))
@@ -46,8 +55,8 @@ fn best_of<'t>(reading: &Reading<'_>, at: usize, terms: &'t [Term], things: usiz
     }
     if let Some(material) = of("material") {
         let made_of = things > 0 || next.is_some_and(|next| next.is(Cue::One) || next.is_thing());
-        let ruled_out = near(items, at).any(|item| item.is(Cue::NotBefore)) && !reading.context.is_empty();
-        let taste = [Cue::Like, Cue::HateBefore, Cue::HateAfter, Cue::NotAfter].into_iter().any(|cue| reading.has(cue));
+        let ruled_out = near(items, at).any(|item| item.is_any(&[Cue::NotBefore, Cue::HateBefore]));
+        let taste = [Cue::Like, Cue::HateBefore, Cue::HateAfter, Cue::NotAfter, Cue::Forget].into_iter().any(|cue| reading.has(cue));
         return if made_of || ruled_out || taste { material } else { thing };
     }
     thing
@@ -91,6 +100,11 @@ fn others(reading: &mut Reading<'_>) {
     for at in 0..reading.items.len() {
         let size = reading.items[at].term().is_some_and(|term| term.slot == "size");
         let of_a_word = reading.items.get(at + 1).is_some_and(|next| next.meaning == Meaning::Word);
+        // One per table.
+        let each = reading.items[at].is(Cue::Per);
+        if let Some(next) = reading.items.get_mut(at + 1).filter(|next| each && !next.korean && next.term().is_some()) {
+            next.role = Role::Used;
+        }
         if size && named && of_a_word {
             reading.items[at].role = Role::Used;
         }
@@ -113,7 +127,8 @@ fn general(reading: &mut Reading<'_>) {
             continue;
         }
         let generally = reading.items.get(at + 1).is_some_and(|next| next.is(Cue::One));
-        let asked = reading.has(Cue::Find) || reading.has(Cue::Sell) || reading.has(Cue::Like) || reading.items.len() <= 3;
+        let cues = [Cue::Find, Cue::Sell, Cue::Like, Cue::HateBefore, Cue::HateAfter];
+        let asked = reading.context.is_empty() || cues.into_iter().any(|cue| reading.has(cue));
         let alone = !strong && !taken && asked && !wished;
         if generally || alone {
             taken = true;
@@ -126,6 +141,13 @@ fn general(reading: &mut Reading<'_>) {
 /// English names a thing by the last of several nouns: a bicycle bell, a scratching post.
 fn compounds(reading: &mut Reading<'_>) {
     for at in (1..reading.items.len()).rev() {
+        // Of two things side by side, Korean means the second as well: 트리 장식.
+        if reading.items[at].korean && reading.items[at].is_thing() && reading.items[at - 1].is_thing() {
+            if reading.items[at].role == Role::Open && reading.items[at - 1].role == Role::Open {
+                reading.items[at - 1].role = Role::Used;
+            }
+            continue;
+        }
         if reading.items[at].korean || !reading.items[at].is_thing() || !reading.items[at].spaced {
             continue;
         }
@@ -136,10 +158,21 @@ fn compounds(reading: &mut Reading<'_>) {
         if first == at {
             continue;
         }
+        // A christmas tree decoration is a decoration, and for christmas.
+        if let Some(occasion) = reading.items[first].term().and_then(|term| occasion_of(&term.value)) {
+            reading.use_up(first + 1, at);
+            reading.items[first].meaning = Meaning::Terms(vec![Term::new("occasion", occasion)]);
+            continue;
+        }
         let words: Vec<String> = reading.items[first..=at].iter().map(|item| lexicon::key(&item.text)).collect();
         reading.use_up(first, at);
         reading.items[at].meaning = Meaning::Terms(vec![Term::new("product", &words.join(" "))]);
     }
+}
+
+fn occasion_of(thing: &str) -> Option<&'static str> {
+    let (first, _) = thing.split_once(' ')?;
+    lexicon::canonical(lexicon::Slot::Occasion, first)
 }
 
 fn modifies(item: &Item) -> bool {
@@ -157,8 +190,8 @@ fn places(reading: &mut Reading<'_>) {
     let is_place = |at: usize| {
         let items = &reading.items;
         if items[at].korean {
-            let next = items.get(at + 1).is_some_and(|next| next.is(Cue::Place));
-            return next;
+            let next = items[at + 1..].iter().find(|item| !item.is(Cue::Filler));
+            return next.is_some_and(|next| next.is(Cue::Place));
         }
         let passes = |item: &Item| item.is(Cue::Filler) || item.term().is_some_and(|term| !term.is_thing());
         let before = items[..at].iter().rev().find(|item| !passes(item));
@@ -192,7 +225,10 @@ fn unknown(reading: &mut Reading<'_>) {
     if !reading.context.is_empty() && !reading.has(Cue::Sell) {
         return;
     }
-    let mut at = 0;
+    // What follows the asking is asked for, if anything does.
+    let asking = reading.items.iter().position(|item| item.is_any(&[Cue::Find, Cue::Sell]));
+    let follows = asking.is_some_and(|asking| reading.items[asking..].iter().any(|item| item.meaning == Meaning::Word));
+    let mut at = asking.filter(|_| follows || !reading.context.is_empty()).unwrap_or(0);
     while at < reading.items.len() {
         let length = reading.items[at..].iter().take_while(|item| item.meaning == Meaning::Word && !item.korean).count();
         if length == 0 {

@@ -54,7 +54,10 @@ impl Vocabulary {
         vocabulary.add_narrow_names();
         vocabulary.add_categories(&catalogue.categories);
         for (phrase, weak) in catalogue.kinds {
-            vocabulary.add_english(&phrase, Term { weak, ..Term::new("product", &phrase) });
+            let known = vocabulary.english.get(&phrase).is_some_and(|terms| terms.iter().any(Term::is_thing));
+            if !known {
+                vocabulary.add_english(&phrase, Term { weak, ..Term::new("product", &phrase) });
+            }
         }
         for brand in &catalogue.brands {
             let key = key(brand);
