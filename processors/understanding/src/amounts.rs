@@ -62,7 +62,9 @@ fn amount(reading: &Reading<'_>, start: usize) -> Option<Amount> {
     let named = currency_at(reading, end);
     let (currency, end) = match (sign, named) {
         (Some(currency), _) => (Some(currency), end),
-        (None, Some("PENNY")) => return Some(Amount { hundredths: total / 100, currency: Some("GBP"), step, start, end: end + 1 }),
+        (None, Some("PENNY")) => {
+            return Some(Amount { hundredths: total / 100, currency: Some("GBP"), step, start, end: end + 1 });
+        }
         (None, Some(currency)) => (Some(currency), end + 1),
         // Nobody counts things by ten thousands, and a thousand of anything in Korean is won.
         (None, None) if step >= 100_000 && reading.items[end - 1].korean => (Some("KRW"), end),

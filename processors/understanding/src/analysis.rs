@@ -7,7 +7,9 @@ use crate::item::{Item, Meaning, Role, Term};
 use crate::merge::{EVERYTHING, REFERENCE, next_request};
 use crate::reading::{Context, Reading};
 use crate::vocabulary::Vocabulary;
-use crate::{aside, indifference, intent, language, negation, prices, quantities, references, retraction, segment, sentiment};
+use crate::{
+    aside, indifference, intent, language, negation, prices, quantities, references, retraction, segment, sentiment,
+};
 use crate::{text, things};
 
 /// What a message says, and what is looked for after it.
@@ -51,7 +53,6 @@ pub fn analyse(vocabulary: &Vocabulary, context: &Context, message: &str, simila
         look_up(vocabulary, similar, &mut items);
     }
     let mut reading = Reading::new(context, items);
-    if std::env::var("DUMP").is_ok() { for i in &reading.items { eprintln!("   {:?} {:?}", i.text, i.meaning); } }
     things::choose(&mut reading);
     let set_aside = intent::set_aside(&mut reading);
     references::read(&mut reading);
@@ -110,7 +111,8 @@ fn understanding(reading: &Reading<'_>, set_aside: bool, text: &str) -> Understa
     }
     // "Any pattern but skulls" is no indifference.
     let open = |slot: &&&str| !wishes.iter().any(|wish| &*wish.slot == **slot && !wish.wanted);
-    let indifferent = reading.indifferent.iter().filter(open).filter_map(|slot| Text::new(*slot).ok()).take(20).collect();
+    let indifferent =
+        reading.indifferent.iter().filter(open).filter_map(|slot| Text::new(*slot).ok()).take(20).collect();
     let bought = intent == Intent::Other && !references.is_empty();
     Understanding {
         intent,

@@ -36,7 +36,9 @@ fn elsewhere(reading: &mut Reading<'_>, at: usize) {
     let stops = |item: &Item| item.ends_a_clause() || item.meaning == Meaning::Comma || item.is(Cue::Find);
     let start = reading.items[..at].iter().rposition(stops).map_or(0, |stop| stop + 1);
     let end = reading.items[at..].iter().position(stops).map_or(reading.items.len(), |stop| at + stop);
-    if reading.items[start..end].iter().any(Item::is_thing) || reading.items[start..end].iter().any(|item| item.is(Cue::Like)) {
+    if reading.items[start..end].iter().any(Item::is_thing)
+        || reading.items[start..end].iter().any(|item| item.is(Cue::Like))
+    {
         return;
     }
     for item in &mut reading.items[start..end] {

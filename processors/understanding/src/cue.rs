@@ -200,9 +200,9 @@ pub(crate) static ENGLISH: LazyLock<Phrases<Vec<Cue>>> = LazyLock::new(|| {
     let mut phrases = Phrases::<Vec<Cue>>::default();
     for (name, form) in rows(include_str!("../data/cues-en.tsv")) {
         // "Don't care" is said as "don't really care" as well.
-        let really = ["dont ", "doesnt ", "not ", "isnt ", "arent "].iter().find_map(|start| {
-            form.strip_prefix(start).map(|rest| format!("{start}really {rest}"))
-        });
+        let really = ["dont ", "doesnt ", "not ", "isnt ", "arent "]
+            .iter()
+            .find_map(|start| form.strip_prefix(start).map(|rest| format!("{start}really {rest}")));
         for form in std::iter::once(form).chain(really.as_deref()) {
             for cue in cues_of(name) {
                 if let Some(cues) = phrases.entry(form).filter(|cues| !cues.contains(&cue)) {

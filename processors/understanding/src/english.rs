@@ -37,7 +37,9 @@ fn piece(vocabulary: &Vocabulary, words: &[String]) -> (usize, Meaning) {
     let cue = cue::ENGLISH.longest(words);
     let term = vocabulary.english.longest(words).filter(|(_, terms)| !terms.is_empty());
     match (cue, term) {
-        (Some((cue_length, cues)), Some((length, _))) if cue_length >= length => (cue_length, Meaning::Cues(cues.clone())),
+        (Some((cue_length, cues)), Some((length, _))) if cue_length >= length => {
+            (cue_length, Meaning::Cues(cues.clone()))
+        }
         (_, Some((length, terms))) => (length, Meaning::Terms(terms.clone())),
         (Some((length, cues)), None) => (length, Meaning::Cues(cues.clone())),
         (None, None) => (1, unknown(&words[0])),

@@ -109,9 +109,10 @@ impl Utterance {
     }
 
     fn expected(&self) -> Vec<Said> {
-        let slots = self.slots.iter().map(|slot| {
-            Said::new(Part::Slot, &slot.attribute, &slot.operator, &slot.value, slot.polarity != "-")
-        });
+        let slots = self
+            .slots
+            .iter()
+            .map(|slot| Said::new(Part::Slot, &slot.attribute, &slot.operator, &slot.value, slot.polarity != "-"));
         let retractions = self
             .retractions
             .iter()
@@ -160,7 +161,9 @@ impl Said {
 }
 
 fn said(understanding: &Understanding) -> Vec<Said> {
-    let slot = |attribute: &str, operator: &str, value: &str, wanted| Said::new(Part::Slot, attribute, operator, value, wanted);
+    let slot = |attribute: &str, operator: &str, value: &str, wanted| {
+        Said::new(Part::Slot, attribute, operator, value, wanted)
+    };
     let mut all: Vec<Said> =
         understanding.wishes.iter().map(|wish| slot(&wish.slot, "=", &wish.value, wish.wanted)).collect();
     if let Some(price) = understanding.price {

@@ -33,7 +33,8 @@ fn slot(item: &Item) -> Option<&'static str> {
 
 fn any(reading: &mut Reading<'_>, at: usize) {
     let (start, end) = reading.clause(at);
-    let (start, end) = if reading.items[at].korean { (start, (at + 1).max(own_end(reading, at))) } else { (start, end) };
+    let (start, end) =
+        if reading.items[at].korean { (start, (at + 1).max(own_end(reading, at))) } else { (start, end) };
     let mut slots: Vec<(usize, &'static str)> = Vec::new();
     for index in start..end {
         if let Some(slot) = slot(&reading.items[index])
@@ -65,13 +66,17 @@ fn own_end(reading: &Reading<'_>, at: usize) -> usize {
 /// The word for a colour in 빨간색 says nothing about colours in general.
 fn belongs_to_a_value(items: &[Item], at: usize, slot: &str) -> bool {
     let before = at.checked_sub(1).map(|before| &items[before]);
-    before.is_some_and(|before| !items[at].spaced && matches!(&before.meaning, Meaning::Terms(terms) if terms.iter().any(|term| term.slot == slot)))
+    before.is_some_and(|before| {
+        !items[at].spaced
+            && matches!(&before.meaning, Meaning::Terms(terms) if terms.iter().any(|term| term.slot == slot))
+    })
 }
 
 /// "Could be wood, could be metal, doesn't matter."
 fn either(reading: &mut Reading<'_>, start: usize, at: usize) {
     let named: Vec<usize> = (start..at).filter(|&index| reading.items[index].term().is_some()).collect();
-    let slots: Vec<&'static str> = named.iter().filter_map(|&index| reading.items[index].term().map(|term| term.slot)).collect();
+    let slots: Vec<&'static str> =
+        named.iter().filter_map(|&index| reading.items[index].term().map(|term| term.slot)).collect();
     let [first, rest @ ..] = &slots[..] else { return };
     if !rest.is_empty() && rest.iter().all(|slot| slot == first) && !matches!(*first, "product" | "category") {
         push(reading, first);

@@ -26,7 +26,8 @@ pub(crate) fn set_aside(reading: &mut Reading<'_>) -> bool {
 fn gives_away(items: &[Item]) -> bool {
     let currency = |item: &Item| item.cue(|cue| matches!(cue, Cue::Currency(_)).then_some(())).is_some();
     items.windows(2).any(|pair| {
-        pair[0].meaning == Meaning::Number(0) && currency(&pair[1]) || currency(&pair[0]) && pair[1].meaning == Meaning::Number(0)
+        pair[0].meaning == Meaning::Number(0) && currency(&pair[1])
+            || currency(&pair[0]) && pair[1].meaning == Meaning::Number(0)
     })
 }
 
@@ -53,7 +54,10 @@ pub(crate) struct Found {
 pub(crate) fn of(reading: &Reading<'_>, found: Found) -> Intent {
     let has = |cue| reading.has(cue);
     let asked_for = has(Cue::Find) || has(Cue::Sell);
-    let limits = reading.price.is_some() || reading.direction.is_some() || reading.quantity.is_some() || !reading.indifferent.is_empty();
+    let limits = reading.price.is_some()
+        || reading.direction.is_some()
+        || reading.quantity.is_some()
+        || !reading.indifferent.is_empty();
     if found.aside && !(found.thing && asked_for) {
         return Intent::Other;
     }
@@ -67,7 +71,9 @@ pub(crate) fn of(reading: &Reading<'_>, found: Found) -> Intent {
     if reading.reset || reading.given_up && !found.wishes {
         return Intent::RetractPreference;
     }
-    if has(Cue::Buy) && found.references && !found.wishes {
+    // "Three of the second."
+    let counts_them = reading.quantity.is_some() && !has(Cue::Ask) && !has(Cue::Same);
+    if (has(Cue::Buy) || counts_them) && found.references && !found.wishes {
         return Intent::Other;
     }
     if about_a_product(reading, found) {
@@ -83,7 +89,8 @@ pub(crate) fn of(reading: &Reading<'_>, found: Found) -> Intent {
             () => Intent::Other,
         };
     }
-    let states = taste && reading.indifferent.is_empty() && !asked_for && !introduces_a_thing(reading) && !reading.asks();
+    let states =
+        taste && reading.indifferent.is_empty() && !asked_for && !introduces_a_thing(reading) && !reading.asks();
     if states && (reading.context.is_empty() || has(Cue::Habit)) {
         return Intent::StatePreference;
     }
@@ -93,7 +100,8 @@ pub(crate) fn of(reading: &Reading<'_>, found: Found) -> Intent {
     if !reading.context.is_empty() {
         return Intent::RefineSearch;
     }
-    let only_limits = !found.wishes && !asked_for && !found.references && reading.price.is_none() && reading.quantity.is_none();
+    let only_limits =
+        !found.wishes && !asked_for && !found.references && reading.price.is_none() && reading.quantity.is_none();
     if only_limits || !found.thing && found.unwanted && !asked_for && !limits {
         return Intent::StatePreference;
     }
@@ -109,7 +117,10 @@ fn about_a_product(reading: &Reading<'_>, found: Found) -> bool {
     let asks = reading.asks() || reading.has(Cue::Ask) || begins;
     if found.references {
         let others = reading.has(Cue::Same) || reading.has(Cue::More) && !reading.has(Cue::Ask);
-        let refused = reading.items.iter().any(|item| matches!(item.meaning, Meaning::Products(_)) && item.role == Role::Unwanted);
+        let refused = reading
+            .items
+            .iter()
+            .any(|item| matches!(item.meaning, Meaning::Products(_)) && item.role == Role::Unwanted);
         return asks && !others && !refused && (!reading.has(Cue::Find) || reading.has(Cue::Ask));
     }
     reading.has(Cue::Ask) && !found.new_thing && !reading.has(Cue::Find) && !found.unwanted && reading.price.is_none()
@@ -122,6 +133,10 @@ fn has_changes(reading: &Reading<'_>) -> bool {
 
 /// "X인데 …": a thing that a message begins with is asked for, whatever is liked besides.
 fn introduces_a_thing(reading: &Reading<'_>) -> bool {
-    let follows = |pair: &[Item]| pair[0].is_thing() && pair[1].korean && (pair[1].text.starts_with('인') || matches!(pair[1].text.as_str(), "요" | "이요"));
+    let follows = |pair: &[Item]| {
+        pair[0].is_thing()
+            && pair[1].korean
+            && (pair[1].text.starts_with('인') || matches!(pair[1].text.as_str(), "요" | "이요"))
+    };
     reading.items.windows(2).any(follows)
 }

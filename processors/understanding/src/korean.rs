@@ -208,7 +208,14 @@ impl Reader<'_> {
             }
             if entry.cues.iter().any(|cue| !cue.follows_a_number()) {
                 let filler = u32::from(!entry.cues.contains(&Cue::Filler));
-                reach(steps, (from, class), from + length, class_of(Class::Short), 8 - filler + glued + spaces, Piece::Cue);
+                reach(
+                    steps,
+                    (from, class),
+                    from + length,
+                    class_of(Class::Short),
+                    8 - filler + glued + spaces,
+                    Piece::Cue,
+                );
             }
         }
     }
@@ -239,7 +246,14 @@ impl Reader<'_> {
     }
 }
 
-fn reach(steps: &mut [[Step; CLASSES]], (from, class): (usize, usize), to: usize, last: Class, price: u32, piece: Piece) {
+fn reach(
+    steps: &mut [[Step; CLASSES]],
+    (from, class): (usize, usize),
+    to: usize,
+    last: Class,
+    price: u32,
+    piece: Piece,
+) {
     let cost = steps[from][class].cost.saturating_add(price);
     let step = &mut steps[to][last as usize];
     if cost < step.cost.min(NEVER) {

@@ -17,7 +17,9 @@ pub(crate) fn read(reading: &mut Reading<'_>) {
             after(reading, at, true);
         } else if item.is_any(&[Cue::NotAfter, Cue::HateAfter]) {
             after(reading, at, false);
-        } else if item.is(Cue::Than) || item.text == "to" && at > 0 && reading.items[at - 1].term().is_some() {
+        } else if item.is(Cue::Than)
+            || matches!(item.text.as_str(), "to" | "over") && at > 0 && reading.items[at - 1].term().is_some()
+        {
             than(reading, at);
         } else if item.is(Cue::Unneeded) {
             if let Some(before) = at.checked_sub(1).filter(|&before| reading.items[before].term().is_some()) {
@@ -75,7 +77,11 @@ fn is_a_verb(text: &str) -> bool {
 /// A Korean negation: what is named right before it, and what is joined to that.
 fn after(reading: &mut Reading<'_>, at: usize, adjacent: bool) {
     // A part that is missing was used up: 손잡이 없는 바구니.
-    if adjacent && at > 0 && reading.items[at].is(Cue::Part) && matches!(reading.items[at - 1].meaning, Meaning::Terms(_)) {
+    if adjacent
+        && at > 0
+        && reading.items[at].is(Cue::Part)
+        && matches!(reading.items[at - 1].meaning, Meaning::Terms(_))
+    {
         if reading.items[at - 1].role == Role::Used {
             return;
         }
@@ -89,7 +95,8 @@ fn after(reading: &mut Reading<'_>, at: usize, adjacent: bool) {
         if item.is_named() {
             let slot = slot_of(item);
             let same = named.first().is_none_or(|&first| slot_of(&reading.items[first]) == slot);
-            let quality_of_thing = touching && named.len() == 1 && reading.items[named[0]].is_thing() && !item.is_thing();
+            let quality_of_thing =
+                touching && named.len() == 1 && reading.items[named[0]].is_thing() && !item.is_thing();
             if item.role != Role::Open || !(joined || same && (touching || listed) || quality_of_thing) {
                 break;
             }
@@ -106,10 +113,15 @@ fn after(reading: &mut Reading<'_>, at: usize, adjacent: bool) {
             listed = index > 0 && reading.items[index - 1].is_named();
             continue;
         }
-        if item.meaning == Meaning::Stop || item.is(Cue::Clause) && !(item.is(Cue::Join)) || item.meaning == Meaning::Comma {
+        if item.meaning == Meaning::Stop
+            || item.is(Cue::Clause) && !(item.is(Cue::Join))
+            || item.meaning == Meaning::Comma
+        {
             break;
         }
-        if item.is_any(&[Cue::Like, Cue::NotAdjacent, Cue::NotAfter, Cue::HateAfter, Cue::NotBefore]) && item.role == Role::Open {
+        if item.is_any(&[Cue::Like, Cue::NotAdjacent, Cue::NotAfter, Cue::HateAfter, Cue::NotBefore])
+            && item.role == Role::Open
+        {
             break;
         }
         // What is known by a word that nobody knows cannot be ruled out: 손잡이 없는.

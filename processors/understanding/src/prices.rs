@@ -44,7 +44,12 @@ fn direction(reading: &mut Reading<'_>) {
     // "Less than the blue one."
     let beside = |cue| {
         let said = (0..reading.items.len()).filter(|&at| reading.items[at].is(cue));
-        said.into_iter().any(|at| reading.items[at + 1..].iter().find(|item| !item.is_filler()).is_some_and(|item| matches!(item.meaning, Meaning::Products(_))))
+        said.into_iter().any(|at| {
+            reading.items[at + 1..]
+                .iter()
+                .find(|item| !item.is_filler())
+                .is_some_and(|item| matches!(item.meaning, Meaning::Products(_)))
+        })
     };
     let (less, more) = (beside(Cue::AtMostBefore), beside(Cue::AtLeastBefore));
     reading.direction = match (found(Cue::Cheaper) && !limit && shown || less, found(Cue::Dearer) && shown || more) {
@@ -85,17 +90,24 @@ fn range(reading: &Reading<'_>, amounts: &[Amount], at: usize) -> Option<(PriceR
 }
 
 /// What one amount limits.
-fn limits(reading: &Reading<'_>, amount: Amount) -> Option<PriceRange> {
+fn limits(reading: &mut Reading<'_>, amount: Amount) -> Option<PriceRange> {
     let at_most = before(reading, amount, |cue| cue == Cue::AtMostBefore)
         || after(reading, amount, |cue| cue == Cue::AtMostAfter)
         || budget(reading, amount);
     let at_least = before(reading, amount, |cue| cue == Cue::AtLeastBefore)
         || after(reading, amount, |cue| cue == Cue::AtLeastAfter);
-    let about = before(reading, amount, |cue| cue == Cue::AboutBefore)
-        || after(reading, amount, |cue| cue == Cue::AboutAfter);
+    // No clocks over £100: what is ruled out is the price, not the clock.
+    let ruled_out = if at_least { negation(reading, amount) } else { None };
+    if let Some(negation) = ruled_out {
+        reading.items[negation].role = Role::Used;
+    }
+    let (at_most, at_least) = (at_most || ruled_out.is_some(), at_least && ruled_out.is_none());
+    let about =
+        before(reading, amount, |cue| cue == Cue::AboutBefore) || after(reading, amount, |cue| cue == Cue::AboutAfter);
     if amount.currency.is_none() {
         let limited = at_most || at_least || about;
-        let counts_things = counted(reading, amount) || reading.items.get(amount.end).is_some_and(crate::item::Item::is_named);
+        let counts_things =
+            counted(reading, amount) || reading.items.get(amount.end).is_some_and(crate::item::Item::is_named);
         if !limited || counts_things || amount.hundredths == 0 {
             return None;
         }
@@ -112,6 +124,17 @@ fn limits(reading: &Reading<'_>, amount: Amount) -> Option<PriceRange> {
     };
     let minor = |value: Option<u64>| value.map(|value| Amount::minor(value, currency));
     Some(PriceRange { min_minor: minor(low), max_minor: minor(high), currency })
+}
+
+/// The negation of the clause that an amount stands in: before it in English, after it in Korean.
+fn negation(reading: &Reading<'_>, amount: Amount) -> Option<usize> {
+    let (start, end) = reading.clause(amount.start);
+    let open = |at: &usize| reading.items[*at].role == Role::Open;
+    if reading.items[amount.start..amount.end].iter().any(|item| item.korean) {
+        let mut after = (amount.end..end).filter(open);
+        return after.find(|&at| reading.items[at].is_any(&[Cue::NotAdjacent, Cue::NotAfter]));
+    }
+    (start..amount.start).filter(open).find(|&at| reading.items[at].is(Cue::NotBefore))
 }
 
 /// The smallest unit of a currency in hundredths: a band ends one below the next.
@@ -147,7 +170,8 @@ fn before(reading: &Reading<'_>, amount: Amount, told: impl Fn(Cue) -> bool + Co
         if item.cue(|cue| told(cue).then_some(())).is_some() {
             return true;
         }
-        let passes = item.is_filler() || item.is_any(&[Cue::AboutBefore, Cue::Slot("price"), Cue::Per, Cue::For, Cue::Find]);
+        let passes =
+            item.is_filler() || item.is_any(&[Cue::AboutBefore, Cue::Slot("price"), Cue::Per, Cue::For, Cue::Find]);
         if !passes {
             return false;
         }

@@ -73,11 +73,14 @@ fn counted(reading: &Reading<'_>, at: usize, end: usize, count: u64) -> Option<(
     let thing = thing_after(items, end);
     let of_them = next.is_some_and(|item| item.text == "of")
         && items.get(end + 1).is_some_and(|item| item.is_any(&[Cue::These, Cue::That]));
+    let of_those = next.is_some_and(|item| item.text.starts_with("of"))
+        && items[end..].iter().take(4).any(|item| matches!(item.meaning, Meaning::Products(_)));
     let alone = next.is_none_or(|item| item.is(Cue::Find) || item.meaning == Meaning::Stop)
         && before.is_none_or(|item| item.is_any(&[Cue::Find, Cue::Buy]) || item.meaning == Meaning::Comma);
     let rolls = next.is_some_and(|item| item.is(Cue::SetOf));
     let dozen = items[at].cue(|cue| matches!(cue, Cue::Times(12) | Cue::Number(12 | 6)).then_some(())).is_some();
-    (thing || rolls || of_them || alone || asked && !thing_before(items, at) || dozen).then_some((count, end))
+    (thing || rolls || of_them || of_those || alone || asked && !thing_before(items, at) || dozen)
+        .then_some((count, end))
 }
 
 /// Whether a thing is named next, but for its qualities.
@@ -101,7 +104,9 @@ fn thing_before(items: &[Item], at: usize) -> bool {
 /// Whether the number at an item takes the place of one before: "6, no, 8".
 fn corrected(reading: &Reading<'_>, at: usize) -> bool {
     let words = reading.items[..at].iter().rev().take(3);
-    words.into_iter().any(|item| item.role == Role::Open && (item.is_any(&[Cue::Refuse, Cue::NotBefore]) || item.text == "sorry"))
+    words
+        .into_iter()
+        .any(|item| item.role == Role::Open && (item.is_any(&[Cue::Refuse, Cue::NotBefore]) || item.text == "sorry"))
 }
 
 fn counter(cue: Cue) -> Option<u32> {

@@ -29,6 +29,20 @@ pub(crate) fn read(reading: &mut Reading<'_>) {
         }
     }
     others(reading);
+    like_the_only_one(reading);
+}
+
+/// 비슷한데 유리로: like the only one that was shown.
+fn like_the_only_one(reading: &mut Reading<'_>) {
+    let [only] = &reading.context.shown[..] else { return };
+    if reading.items.iter().any(|item| matches!(item.meaning, Meaning::Products(_))) {
+        return;
+    }
+    if let Some(same) =
+        reading.items.iter_mut().find(|item| item.korean && item.is(Cue::Same) && item.text.starts_with("비슷"))
+    {
+        same.meaning = Meaning::Products(vec![only.product_id.clone()]);
+    }
 }
 
 /// The products that the item at a place speaks of, and the item after what says so.
@@ -36,7 +50,8 @@ fn spoken_of(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize)
     let shown = &reading.context.shown;
     let item = &reading.items[at];
     let ids = |products: &[ShownProduct]| products.iter().map(|product| product.product_id.clone()).collect::<Vec<_>>();
-    let one = |product: Option<&ShownProduct>| product.map(|product| vec![product.product_id.clone()]).unwrap_or_default();
+    let one =
+        |product: Option<&ShownProduct>| product.map(|product| vec![product.product_id.clone()]).unwrap_or_default();
     if let Some(ordinal) = item.cue(|cue| if let Cue::Ordinal(ordinal) = cue { Some(ordinal) } else { None }) {
         // "The first two".
         if ordinal == 1
@@ -61,7 +76,8 @@ fn spoken_of(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize)
         return Some((one(priced().max_by_key(|(price, _)| *price).map(|(_, product)| product)), at + 1));
     }
     // 둘 다 of two qualities that were named speaks of these.
-    let of_qualities = at > 0 && item.korean && (reading.items[at - 1].is_named() || reading.items[at - 1].is(Cue::One));
+    let of_qualities =
+        at > 0 && item.korean && (reading.items[at - 1].is_named() || reading.items[at - 1].is(Cue::One));
     if item.is(Cue::Both) && !of_qualities && !reading.has(Cue::Cheapest) && !reading.has(Cue::Dearest) {
         return Some((ids(&shown[..shown.len().min(2)]), at + 1));
     }
@@ -86,7 +102,7 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
     let described = if pronoun { nothing.clone() } else { description(&reading.items, at + 1) };
     let only_words = described.0.iter().all(|term| term.slot.is_empty());
     let titled = shown.iter().any(|product| fit(product, &described.0) > 0);
-    let (terms, end, ends_in_one) = if only_words && !titled && !described.2 { nothing } else { described };
+    let (terms, end, ends_in_one) = if !titled && (points || only_words && !described.2) { nothing } else { described };
     let plural = many || reading.items.get(end).is_some_and(|item| item.is(Cue::Plural));
     let many = plural && terms.is_empty();
     if terms.is_empty() {
@@ -95,7 +111,9 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
             // "It" speaks of a product only in a question about one.
             let question = reading.asks() || reading.items.first().is_some_and(|first| first.is(Cue::Question));
             let named_before = reading.items[..at].iter().any(Item::is_named);
-            let asked = !the_one && !named_before && (asking || word != "that" && question && reading.has(Cue::Ask));
+            let measured = word == "that" && at > 0 && reading.items[at - 1].is(Cue::Same);
+            let asked = measured
+                || !the_one && !named_before && (asking || word != "that" && question && reading.has(Cue::Ask));
             return asked.then(|| (all_or_first(shown, many), at + 1));
         }
         if the_one {
@@ -117,15 +135,18 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
     let question = reading.asks() || reading.has(Cue::Ask);
     let inverted = at > 0 && reading.items[at - 1].is(Cue::Question);
     let thing = terms.iter().any(Term::is_thing);
-    let asked = question && (ends_in_one || asking || inverted || thing && fits_one(shown, &terms)) && !reading.has(Cue::Sell);
+    let asked =
+        question && (ends_in_one || asking || inverted || thing && fits_one(shown, &terms)) && !reading.has(Cue::Sell);
     // "The red one" is one that was shown; "the red ones" may be others.
-    let single = ends_in_one && matches!(reading.items[end - 1].text.as_str(), "one" | "one's") && fits_one(shown, &terms);
+    let single =
+        ends_in_one && matches!(reading.items[end - 1].text.as_str(), "one" | "one's") && fits_one(shown, &terms);
     if the_one && !asked && !single && !(ends_in_one && reading.has(Cue::Buy)) {
         return None;
     }
     let scores: Vec<usize> = shown.iter().map(|product| fit(product, &terms)).collect();
     let best = scores.iter().copied().max().filter(|best| *best > 0)?;
-    let fitting = shown.iter().zip(scores).filter(|(_, score)| *score == best).map(|(product, _)| product.product_id.clone());
+    let fitting =
+        shown.iter().zip(scores).filter(|(_, score)| *score == best).map(|(product, _)| product.product_id.clone());
     Some((fitting.take(if plural { 10 } else { 1 }).collect(), end))
 }
 
@@ -174,7 +195,8 @@ fn description(items: &[Item], start: usize) -> (Vec<Term>, usize, bool) {
             ends_in_one = true;
             end = at + 1;
             break;
-        } else if !(item.is(Cue::Filler) && !item.korean && at == start) && !item.is(Cue::MarkerAfter) {
+        } else if !(item.is(Cue::Filler) && !item.korean && at == start) && !item.is_any(&[Cue::MarkerAfter, Cue::Part])
+        {
             break;
         }
     }

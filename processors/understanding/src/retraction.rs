@@ -44,7 +44,8 @@ fn forward(reading: &Reading<'_>, at: usize) -> (usize, usize) {
 fn backward(reading: &Reading<'_>, at: usize) -> (usize, usize) {
     let mut start = at;
     for (index, item) in reading.items[..at].iter().enumerate().rev() {
-        let past = item.ends_a_clause() && (item.meaning == Meaning::Stop || reading.items[index + 1..at].iter().any(crate::item::Item::is_named));
+        let past = item.ends_a_clause()
+            && (item.meaning == Meaning::Stop || reading.items[index + 1..at].iter().any(crate::item::Item::is_named));
         if past || index + 16 < at {
             break;
         }
@@ -103,10 +104,11 @@ fn no_longer_needed(reading: &mut Reading<'_>) {
             continue;
         }
         let korean = item.korean;
-        let start = reading.items[..at].iter().rposition(|item| item.meaning == Meaning::Stop).map_or(0, |stop| stop + 1);
-        let told = reading.items[start..at].iter().any(|item| {
-            if korean { item.is(Cue::Said) } else { item.is_any(&[Cue::NotBefore, Cue::HateBefore]) }
-        });
+        let start =
+            reading.items[..at].iter().rposition(|item| item.meaning == Meaning::Stop).map_or(0, |stop| stop + 1);
+        let told = reading.items[start..at]
+            .iter()
+            .any(|item| if korean { item.is(Cue::Said) } else { item.is_any(&[Cue::NotBefore, Cue::HateBefore]) });
         // 이제 안 좋아해요: what was liked is liked no more.
         let told = told || korean && reading.items.get(at + 1).is_some_and(|item| item.is(Cue::HateAfter));
         if told && !reading.items[at + 1..].iter().any(|item| korean && item.is_named()) {

@@ -13,7 +13,11 @@ pub(crate) fn segment(vocabulary: &Vocabulary, text: &str) -> Vec<Item> {
     let mut at = 0;
     while at < tokens.len() {
         let token = tokens[at];
-        let length = tokens[at..].iter().enumerate().take_while(|(index, next)| joins(token.kind, *index, &tokens[at..], next)).count();
+        let length = tokens[at..]
+            .iter()
+            .enumerate()
+            .take_while(|(index, next)| joins(token.kind, *index, &tokens[at..], next))
+            .count();
         match token.kind {
             Kind::Word => english::segment(vocabulary, &without_hyphens(&tokens[at..at + length]), &mut items),
             Kind::Hangul => {
@@ -61,7 +65,9 @@ fn number(token: Token<'_>, next: Option<&Token<'_>>) -> Item {
 
 /// A number as written, in hundredths: commas divide thousands where three digits follow, else they are points.
 fn hundredths(text: &str) -> u64 {
-    let digits = |text: &str| text.bytes().filter(u8::is_ascii_digit).take(12).fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    let digits = |text: &str| {
+        text.bytes().filter(u8::is_ascii_digit).take(12).fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'))
+    };
     let point = text.rfind(['.', ',']).filter(|&at| text.as_bytes()[at] == b'.' || text.len() - at != 4);
     let (whole, fraction) = point.map_or((text, ""), |at| (&text[..at], &text[at + 1..]));
     let fraction: String = fraction.chars().chain("00".chars()).take(2).collect();
@@ -70,7 +76,8 @@ fn hundredths(text: &str) -> u64 {
 
 fn mark(tokens: &[Token<'_>], at: usize) -> Option<Item> {
     let token = tokens[at];
-    let next_is_number = tokens.get(at + 1).is_some_and(|next| next.kind == Kind::Number || matches!(next.text, "£" | "$" | "€" | "₩"));
+    let next_is_number =
+        tokens.get(at + 1).is_some_and(|next| next.kind == Kind::Number || matches!(next.text, "£" | "$" | "€" | "₩"));
     let after_number = at > 0 && matches!(tokens[at - 1].kind, Kind::Number | Kind::Hangul);
     let meaning = match token.text {
         "£" => Meaning::Cues(vec![Cue::Currency("GBP")]),

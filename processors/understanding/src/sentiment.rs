@@ -11,7 +11,8 @@ static WORDS: LazyLock<Vec<(i16, &'static str)>> = LazyLock::new(|| {
 });
 
 /// What turns the word after it, or in Korean before it, around.
-const NEGATIONS: [&str; 10] = ["not ", "no ", "don't ", "dont ", "isn't ", "never ", "doesn't ", "wasn't ", "aren't ", "안 "];
+const NEGATIONS: [&str; 10] =
+    ["not ", "no ", "don't ", "dont ", "isn't ", "never ", "doesn't ", "wasn't ", "aren't ", "안 "];
 const NEGATIONS_AFTER: [&str; 3] = ["지 않", "지는 않", "진 않"];
 
 /// -1000 (angry) to 1000 (delighted), of a normalised text. Only the beginning of a long text is felt.

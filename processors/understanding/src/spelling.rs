@@ -23,7 +23,9 @@ impl Spelling {
     pub fn add(&mut self, word: &str) {
         let letters: Box<[u32]> = spell_out(word).into();
         let Ok(index) = u32::try_from(self.words.len()) else { return };
-        if letters.len() < SHORTEST || self.near.get(&letters).is_some_and(|all| all.iter().any(|&at| self.is(at, word))) {
+        if letters.len() < SHORTEST
+            || self.near.get(&letters).is_some_and(|all| all.iter().any(|&at| self.is(at, word)))
+        {
             return;
         }
         for shorter in without_one(&letters) {

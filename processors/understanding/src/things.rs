@@ -27,7 +27,8 @@ pub(crate) fn choose(reading: &mut Reading<'_>) {
 }
 
 /// After these, a flower is what a thing smells of, and so what it contains.
-const SCENTS: &[&str] = &["scented", "scent", "fragranced", "fragrance", "향", "향의", "향기", "향이", "향으로", "향인"];
+const SCENTS: &[&str] =
+    &["scented", "scent", "fragranced", "fragrance", "향", "향의", "향기", "향이", "향으로", "향인"];
 
 fn surely_a_thing(item: &Item) -> bool {
     matches!(&item.meaning, Meaning::Terms(terms) if terms.iter().all(|term| term.is_thing() && !term.weak))
@@ -54,9 +55,13 @@ fn best_of<'t>(reading: &Reading<'_>, at: usize, terms: &'t [Term], things: usiz
         return if shown_on || things > 0 || reading.has(Cue::Like) { pattern } else { thing };
     }
     if let Some(material) = of("material") {
-        let made_of = things > 0 || next.is_some_and(|next| next.is(Cue::One) || next.is_thing());
+        let made_of = things > 0
+            || at > 0 && items[at - 1].text == "in"
+            || next.is_some_and(|next| next.is(Cue::One) || next.is_thing());
         let ruled_out = near(items, at).any(|item| item.is_any(&[Cue::NotBefore, Cue::HateBefore]));
-        let taste = [Cue::Like, Cue::HateBefore, Cue::HateAfter, Cue::NotAfter, Cue::Forget].into_iter().any(|cue| reading.has(cue));
+        let taste = [Cue::Like, Cue::HateBefore, Cue::HateAfter, Cue::NotAfter, Cue::Forget]
+            .into_iter()
+            .any(|cue| reading.has(cue));
         return if made_of || ruled_out || taste { material } else { thing };
     }
     thing
@@ -87,7 +92,8 @@ fn somebodys(reading: &mut Reading<'_>) {
         let next = reading.items.get(at + 1);
         let shown = next.is_some_and(|next| next.is(Cue::MarkerAfter) || next.is_thing());
         let before = &reading.items[at - 1];
-        let whose = before.is(Cue::Mine) || before.is(Cue::For) && before.text.split(' ').any(|word| matches!(word, "my" | "our"));
+        let whose = before.is(Cue::Mine)
+            || before.is(Cue::For) && before.text.split(' ').any(|word| matches!(word, "my" | "our"));
         if pattern && whose && !shown {
             reading.items[at].role = Role::Used;
         }
@@ -119,7 +125,8 @@ fn others(reading: &mut Reading<'_>) {
 fn general(reading: &mut Reading<'_>) {
     let wanted = |item: &Item| item.role == Role::Open && item.term().is_some_and(|term| term.is_thing() && !term.weak);
     let strong = reading.items.iter().any(wanted);
-    let wished = reading.context.request.wishes.iter().any(|wish| wish.wanted && matches!(&*wish.slot, "product" | "category"));
+    let wished =
+        reading.context.request.wishes.iter().any(|wish| wish.wanted && matches!(&*wish.slot, "product" | "category"));
     let mut taken = false;
     for at in 0..reading.items.len() {
         let weak = reading.items[at].term().is_some_and(|term| term.is_thing() && term.weak);
@@ -182,7 +189,9 @@ fn modifies(item: &Item) -> bool {
 
 /// By its ending; the common ones are fillers anyway.
 fn is_an_adjective(word: &str) -> bool {
-    ["y", "ful", "ish", "ous", "less", "able", "ible", "ive", "est", "ed", "ly", "'s", "ier"].iter().any(|end| word.ends_with(end))
+    ["y", "ful", "ish", "ous", "less", "able", "ible", "ive", "est", "ed", "ly", "'s", "ier"]
+        .iter()
+        .any(|end| word.ends_with(end))
 }
 
 /// Where a thing is used, or what it is for, is not what is wanted, if something else is.
@@ -230,7 +239,8 @@ fn unknown(reading: &mut Reading<'_>) {
     let follows = asking.is_some_and(|asking| reading.items[asking..].iter().any(|item| item.meaning == Meaning::Word));
     let mut at = asking.filter(|_| follows || !reading.context.is_empty()).unwrap_or(0);
     while at < reading.items.len() {
-        let length = reading.items[at..].iter().take_while(|item| item.meaning == Meaning::Word && !item.korean).count();
+        let length =
+            reading.items[at..].iter().take_while(|item| item.meaning == Meaning::Word && !item.korean).count();
         if length == 0 {
             at += 1;
             continue;
@@ -253,7 +263,15 @@ fn unknown(reading: &mut Reading<'_>) {
 fn motifs(reading: &mut Reading<'_>) {
     for at in 1..reading.items.len() {
         let word = &reading.items[at - 1];
-        if word.meaning == Meaning::Word && word.role == Role::Open && MARKERS.contains(&reading.items[at].text.as_str()) {
+        if word.meaning == Meaning::Word && word.role == Role::Open && reading.items[at].text == "style" {
+            let value = lexicon::key(&word.text);
+            reading.items[at - 1].meaning = Meaning::Terms(vec![Term::new("style", &value)]);
+            continue;
+        }
+        if word.meaning == Meaning::Word
+            && word.role == Role::Open
+            && MARKERS.contains(&reading.items[at].text.as_str())
+        {
             let value = lexicon::key(&word.text);
             reading.items[at - 1].meaning = Meaning::Terms(vec![Term::new("pattern", &value)]);
         }
