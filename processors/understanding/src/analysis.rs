@@ -214,3 +214,7 @@ fn retracted(reading: &Reading<'_>) -> Vec<Retraction> {
     }
     retracted
 }
+
+#[cfg(test)]
+#[path = "analysis_tests.rs"]
+mod tests;

@@ -33,6 +33,15 @@ fn corrected(reading: &mut Reading<'_>, at: usize) {
 
 /// "Our lounge is all grey", 거실이 온통 회색이라.
 fn elsewhere(reading: &mut Reading<'_>, at: usize) {
+    if reading.items[at].korean {
+        let before = matches!(reading.items[at].text.as_str(), "투성이" | "천지라" | "천지인데");
+        let beside = if before { at.checked_sub(1) } else { Some(at + 1) };
+        if let Some(item) = beside.and_then(|beside| reading.items.get_mut(beside)).filter(|item| item.term().is_some())
+        {
+            item.role = Role::Used;
+        }
+        return;
+    }
     let stops = |item: &Item| item.ends_a_clause() || item.meaning == Meaning::Comma || item.is(Cue::Find);
     let start = reading.items[..at].iter().rposition(stops).map_or(0, |stop| stop + 1);
     let end = reading.items[at..].iter().position(stops).map_or(reading.items.len(), |stop| at + stop);
@@ -79,5 +88,24 @@ fn held_against(reading: &mut Reading<'_>) {
                 break;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, fresh};
+
+    #[test]
+    fn what_is_said_of_other_things_is_no_wish() {
+        check(
+            &fresh(),
+            &[
+                ("Our lounge is all grey, so I'd like a throw in orange", "product=throw; color=orange"),
+                ("거실이 온통 회색이라 알록달록한 쿠션", "color=multicolour; product=cushion"),
+                ("옷걸이 다섯개 걸 수 있는 훅", "product=hook"),
+                ("t shirts? no wait, a tote bag", "product=tote bag"),
+                ("바구니인데 손잡이 달린 거", "product=basket"),
+            ],
+        );
     }
 }

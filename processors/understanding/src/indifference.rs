@@ -106,3 +106,31 @@ fn push(reading: &mut Reading<'_>, slot: &'static str) {
         reading.indifferent.push(slot);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, fresh, shown};
+
+    #[test]
+    fn slots_of_which_any_value_will_do() {
+        check(
+            &fresh(),
+            &[
+                ("a large basket, any colour", "size=large; product=basket; any color"),
+                ("색상 상관없이 큰 바구니", "size=large; product=basket; any color"),
+                ("price is no object, show me lamps", "product=lamp; any price"),
+                ("brands mean nothing to me", "any brand"),
+                ("do you have any red lamps", "color=red; product=lamp"),
+                ("any pattern but skulls, a lamp", "-pattern=skull; product=lamp"),
+            ],
+        );
+        check(
+            &shown(),
+            &[
+                ("색깔도 무늬도 아무거나요", "any color; any pattern"),
+                ("it doesn't have to be red", "any color"),
+                ("꼭 빨간색 아니어도 돼요", "any color"),
+            ],
+        );
+    }
+}

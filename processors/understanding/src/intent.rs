@@ -32,6 +32,7 @@ fn gives_away(items: &[Item]) -> bool {
 }
 
 /// What was found, as far as the intent depends on it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
     /// Something was set aside.

@@ -23,13 +23,15 @@ enum Class {
     Noun,
     /// A particle or an ending.
     Ending,
-    /// A number, or what counts and prices.
+    /// A number.
     Number,
+    /// What counts, measures or prices.
+    Counted,
     /// Nothing that is known.
     Unknown,
 }
 
-const CLASSES: usize = 6;
+const CLASSES: usize = 7;
 /// Particles that follow nouns.
 #[rustfmt::skip]
 const PARTICLES: &[&str] = &[
@@ -157,7 +159,7 @@ impl Reader<'_> {
                 continue;
             }
             for class in 0..CLASSES {
-                if self.fresh(from) || class == Class::Number as usize {
+                if self.fresh(from) || class == Class::Number as usize || class == Class::Counted as usize {
                     reach(steps, (from, class), from + length, Class::Number, 6, Piece::Number(value));
                 }
             }
@@ -189,18 +191,23 @@ impl Reader<'_> {
             if entry.ending.is_some() && !fresh && crossed == 0 && particle {
                 reach(steps, (from, class), from + length, Class::Ending, 5, Piece::Ending);
             }
-            let counts = entry.cues.iter().any(|cue| cue.follows_a_number());
-            if counts && number {
+            // A counter may follow another (네 개 세트), a thousand only a number: 세 개 천원.
+            let multiplies = entry.cues.iter().any(|cue| matches!(cue, Cue::Times(_)));
+            let counts = entry.cues.iter().any(|cue| matches!(cue, Cue::Counter(_) | Cue::Unit(_) | Cue::Band));
+            let prices = entry.cues.iter().any(|cue| matches!(cue, Cue::Currency(_)));
+            if multiplies && number {
                 reach(steps, (from, class), from + length, Class::Number, 4 + spaces, Piece::Cue);
+            }
+            if counts && (number || after(Class::Counted)) || prices && number {
+                reach(steps, (from, class), from + length, Class::Counted, 4 + spaces, Piece::Cue);
             }
             let glued = match class {
                 _ if fresh => 0,
                 _ if after(Class::Unknown) => 13,
                 _ if after(Class::Ending) => 4,
-                _ if after(Class::Number) => 2,
                 _ => 2,
             };
-            if short && !fresh && !after(Class::Long) && !number {
+            if short && !fresh && !(after(Class::Long) || number || after(Class::Counted)) {
                 continue;
             }
             if !entry.terms.is_empty() {

@@ -77,14 +77,9 @@ fn is_a_verb(text: &str) -> bool {
 /// A Korean negation: what is named right before it, and what is joined to that.
 fn after(reading: &mut Reading<'_>, at: usize, adjacent: bool) {
     // A part that is missing was used up: 손잡이 없는 바구니.
-    if adjacent
-        && at > 0
-        && reading.items[at].is(Cue::Part)
-        && matches!(reading.items[at - 1].meaning, Meaning::Terms(_))
-    {
-        if reading.items[at - 1].role == Role::Used {
-            return;
-        }
+    let part = adjacent && at > 0 && reading.items[at].is(Cue::Part);
+    if part && reading.items[at - 1].role == Role::Used && matches!(reading.items[at - 1].meaning, Meaning::Terms(_)) {
+        return;
     }
     let mut named: Vec<usize> = Vec::new();
     let mut joined = true;
@@ -202,5 +197,55 @@ fn quoted(reading: &mut Reading<'_>, at: usize) {
         if reading.items[index].term().is_some() {
             reading.items[index].role = Role::Used;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, fresh};
+
+    #[test]
+    fn english_negations_reach_as_far_as_the_list() {
+        check(
+            &fresh(),
+            &[
+                ("a lamp, no plastic or metal", "product=lamp; -material=plastic; -material=metal"),
+                (
+                    "a lamp without plastic, metal or glass",
+                    "product=lamp; -material=plastic; -material=metal; -material=glass",
+                ),
+                ("a lamp, not red but blue", "product=lamp; -color=red; color=blue"),
+                ("lamps, neither black nor green", "product=lamp; -color=black; -color=green"),
+                ("blue instead of red lamps", "color=blue; -color=red; product=lamp"),
+                ("anything but candles", "-category=candles"),
+                ("no red bags", "-color=red; category=bags"),
+                ("a lamp, not too big", "product=lamp; -size=large"),
+                ("not just red lamps, blue lamps too", "color=red; product=lamp; color=blue"),
+                ("I hate stripes, dots are fine", "-pattern=stripe; pattern=polka dot"),
+                ("plastic free lunch box", "-material=plastic; product=lunch box"),
+                ("the lamp isn't too expensive I hope", "product=lamp"),
+            ],
+        );
+    }
+
+    #[test]
+    fn korean_negations_reach_back() {
+        check(
+            &fresh(),
+            &[
+                ("플라스틱이나 금속 말고 램프", "-material=plastic; -material=metal; product=lamp"),
+                ("빨강 초록 말고 파란 리본", "-color=red; -color=green; color=blue; product=ribbon"),
+                ("램프 주세요 유리는 빼고", "product=lamp; -material=glass"),
+                ("플라스틱 안 들어간 램프", "-material=plastic; product=lamp"),
+                ("파란색도 빨간색도 아닌 우산", "-color=blue; -color=red; product=umbrella"),
+                ("램프인데 너무 크지 않은 걸로", "product=lamp; -size=large"),
+                ("무늬 없는 우산", "pattern=plain; product=umbrella"),
+                ("손잡이 없는 바구니", "product=basket"),
+                ("주전자 말고 물뿌리개요", "-product=jug; product=watering can"),
+                ("유리 제품은 자꾸 깨먹어서 안 사요", "-material=glass"),
+                ("큰 가방보다 작은 가방을 선호해요", "size=small; category=bags"),
+                ("해골만 아니면 돼요 우산", "-pattern=skull; product=umbrella"),
+            ],
+        );
     }
 }

@@ -206,3 +206,64 @@ fn set(reading: &mut Reading<'_>, new: PriceRange) {
         _ => new,
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, fresh, shown};
+
+    #[test]
+    fn limits_are_read_in_both_languages() {
+        check(
+            &fresh(),
+            &[
+                ("mugs under £5", "product=mug; <=500GBP"),
+                ("a mug for less than a tenner", "product=mug; <=1000GBP"),
+                ("머그컵 만원 이하", "product=mug; <=10000KRW"),
+                ("머그컵 2만 5천원 안쪽으로", "product=mug; <=25000KRW"),
+                ("머그컵 삼천원 넘지 않게", "product=mug; <=3000KRW"),
+                ("머그컵 3파운드까지", "product=mug; <=300GBP"),
+                ("머그컵 20만 이하", "product=mug; <=200000KRW"),
+                ("mugs over 50p", "product=mug; >=50GBP"),
+                ("from a pound upwards, a mug", "product=mug; >=100GBP"),
+                ("머그컵 만원 이상", "product=mug; >=10000KRW"),
+                ("no clocks over £100", "category=clocks; <=10000GBP"),
+                ("£2 mugs", "product=mug; >=200GBP; <=200GBP"),
+                ("forty euros tops for a mug", "product=mug; <=4000EUR"),
+                ("a mug under $1,200.50", "product=mug; <=120050USD"),
+            ],
+        );
+    }
+
+    #[test]
+    fn ranges_bands_and_about_have_two_ends() {
+        check(
+            &fresh(),
+            &[
+                ("a mug between £5 and £7.50", "product=mug; >=500GBP; <=750GBP"),
+                ("mug £8-£12", "product=mug; >=800GBP; <=1200GBP"),
+                ("ten to fifteen quid for a mug", "product=mug; >=1000GBP; <=1500GBP"),
+                ("5천원에서 7천원 정도 머그컵", "product=mug; >=5000KRW; <=7000KRW"),
+                ("만원에서 이만원 사이 머그컵", "product=mug; >=10000KRW; <=20000KRW"),
+                ("머그컵 만원대", "product=mug; >=10000KRW; <=19999KRW"),
+                ("머그컵 3만원대", "product=mug; >=30000KRW; <=39999KRW"),
+                ("around a fiver for a mug", "product=mug; >=400GBP; <=600GBP"),
+                ("머그컵 5천원쯤", "product=mug; >=4000KRW; <=6000KRW"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_direction_stands_beside_what_was_shown() {
+        check(
+            &shown(),
+            &[
+                ("cheaper", "cheaper"),
+                ("더 싼 거 없어요?", "cheaper"),
+                ("비싸요", "cheaper"),
+                ("anything pricier?", "dearer"),
+                ("less than the second one", "cheaper; @B"),
+            ],
+        );
+        check(&fresh(), &[("a cheap mug", "product=mug"), ("mugs, not too expensive", "product=mug")]);
+    }
+}

@@ -104,9 +104,9 @@ fn thing_before(items: &[Item], at: usize) -> bool {
 /// Whether the number at an item takes the place of one before: "6, no, 8".
 fn corrected(reading: &Reading<'_>, at: usize) -> bool {
     let words = reading.items[..at].iter().rev().take(3);
-    words
-        .into_iter()
-        .any(|item| item.role == Role::Open && (item.is_any(&[Cue::Refuse, Cue::NotBefore]) || item.text == "sorry"))
+    words.into_iter().any(|item| {
+        item.role == Role::Open && (item.is_any(&[Cue::Refuse, Cue::NotBefore, Cue::Correct]) || item.text == "sorry")
+    })
 }
 
 fn counter(cue: Cue) -> Option<u32> {
@@ -132,4 +132,44 @@ pub(crate) fn said(reading: &Reading<'_>, start: usize, end: usize) -> Option<u6
         let each = reading.items.get(after).and_then(|item| item.cue(counter));
         (spoken_of || each.is_some()).then(|| count.saturating_mul(u64::from(each.unwrap_or(1))) / 100)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, fresh, shown};
+
+    #[test]
+    fn what_is_counted_is_a_quantity() {
+        check(
+            &fresh(),
+            &[
+                ("six mugs", "product=mug; x6"),
+                ("머그컵 두 개", "product=mug; x2"),
+                ("머그컵 열두 개 주세요", "product=mug; x12"),
+                ("머그컵 한 다스", "product=mug; x12"),
+                ("two dozen napkins", "product=napkin; x24"),
+                ("three rolls of gift wrap", "product=gift wrap; x3"),
+                ("about two pounds each, thirty of them, mugs", "product=mug; >=160GBP; <=240GBP; x30"),
+            ],
+        );
+        check(
+            &shown(),
+            &[("make that 6, no sorry, 8", "x8"), ("6개 아니 8개요", "x8"), ("three of the second", "x3; @B")],
+        );
+    }
+
+    #[test]
+    fn other_numbers_are_none() {
+        check(
+            &fresh(),
+            &[
+                ("a set of six mugs", "product=mug"),
+                ("머그컵 네개 세트", "product=mug"),
+                ("머그컵 하나 보여줘", "product=mug"),
+                ("a lamp for my 8 year old", "product=lamp"),
+                ("커튼 길이 200cm", "product=curtain; size=200 cm"),
+                ("30.5 cm mirror", "product=mirror; size=30.50 cm"),
+            ],
+        );
+    }
 }

@@ -140,7 +140,8 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
     // "The red one" is one that was shown; "the red ones" may be others.
     let single =
         ends_in_one && matches!(reading.items[end - 1].text.as_str(), "one" | "one's") && fits_one(shown, &terms);
-    if the_one && !asked && !single && !(ends_in_one && reading.has(Cue::Buy)) {
+    let bought = ends_in_one && reading.has(Cue::Buy);
+    if the_one && !(asked || single || bought) {
         return None;
     }
     let scores: Vec<usize> = shown.iter().map(|product| fit(product, &terms)).collect();
@@ -195,7 +196,7 @@ fn description(items: &[Item], start: usize) -> (Vec<Term>, usize, bool) {
             ends_in_one = true;
             end = at + 1;
             break;
-        } else if !(item.is(Cue::Filler) && !item.korean && at == start) && !item.is_any(&[Cue::MarkerAfter, Cue::Part])
+        } else if !(item.is_any(&[Cue::MarkerAfter, Cue::Part]) || item.is(Cue::Filler) && !item.korean && at == start)
         {
             break;
         }
@@ -229,5 +230,43 @@ fn others(reading: &mut Reading<'_>) {
     for item in reading.items.iter_mut().filter(|item| item.is(Cue::Rest)) {
         let shown = reading.context.shown.iter().map(|product| &product.product_id);
         item.meaning = Meaning::Products(shown.filter(|id| !named.contains(id)).cloned().collect());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, fresh, shown};
+
+    #[test]
+    fn shown_products_are_spoken_of_by_place_and_by_looks() {
+        check(
+            &shown(),
+            &[
+                ("how much is the second one", "@B"),
+                ("두 번째 거 얼마예요", "@B"),
+                ("마지막 거 방수예요?", "@C"),
+                ("what's the difference between the first two", "@A; @B"),
+                ("is the cheapest washable?", "@B"),
+                ("does the red one come with a strap?", "@A"),
+                ("그 해골 도시락 가방 얼마예요?", "@B"),
+                ("저 파란 거 얼마예요?", "@C"),
+                ("do these come with a lid?", "@A; @B; @C"),
+                ("like the last one but green", "color=green; @C"),
+                ("두 번째 거랑 비슷한데 초록색", "color=green; @B"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_product_can_be_left_out() {
+        check(
+            &shown(),
+            &[
+                ("anything except the second", "-reference=B"),
+                ("두 번째 거 말고", "-reference=B"),
+                ("그 해골 가방은 말고 나머지랑 비슷한 거", "-reference=B; @A; @C"),
+            ],
+        );
+        check(&fresh(), &[("the second one", ""), ("그거 말고", "")]);
     }
 }

@@ -116,3 +116,34 @@ fn no_longer_needed(reading: &mut Reading<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, fresh, shown};
+
+    #[test]
+    fn what_was_said_is_taken_back() {
+        check(
+            &fresh(),
+            &[
+                ("forget that I like plastic", "forget material=plastic"),
+                ("please delete scandinavian from my tastes", "forget style=scandinavian"),
+                ("I don't hate yellow any more", "forget color=yellow"),
+                ("ignore what I said about not wanting florals", "forget pattern=floral"),
+                ("빨간색 좋아한다는 건 잊어줘", "forget color=red"),
+                ("나무 얘기한 건 무시하고 금속 램프", "material=metal; product=lamp; forget material=wood"),
+                ("actually forget bunting, let me see balloons", "product=balloon; forget product=bunting"),
+                ("pretend I never mentioned colour", "any color"),
+            ],
+        );
+        check(
+            &shown(),
+            &[
+                ("I don't need the lunch bag after all", "forget product=lunch bag"),
+                ("never mind the three pound limit", "forget price=300 GBP"),
+                ("열 개라고 했던 수량은 취소할게요", "forget quantity=10"),
+                ("처음부터 다시 할게요 전부 지워주세요", "forget everything=everything"),
+            ],
+        );
+    }
+}

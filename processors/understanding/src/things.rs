@@ -215,7 +215,7 @@ fn places(reading: &mut Reading<'_>) {
         reading.items[at].role = Role::Used;
         // A long table is a long one of something else.
         for before in (0..at).rev() {
-            if !reading.items[before].term().is_some_and(|term| !term.is_thing()) {
+            if reading.items[before].term().is_none_or(Term::is_thing) {
                 break;
             }
             reading.items[before].role = Role::Used;
@@ -228,7 +228,8 @@ fn unknown(reading: &mut Reading<'_>) {
     let chats = [Cue::Injection, Cue::Service, Cue::Abuse, Cue::Chat, Cue::Greet, Cue::Thanks];
     let asked = reading.has(Cue::Find) || reading.has(Cue::Sell);
     let fragment = reading.context.is_empty() && !reading.has(Cue::Like) && !reading.has(Cue::Habit);
-    if chats.into_iter().any(|cue| reading.has(cue)) && !asked || !asked && !fragment || reading.has(Cue::Forget) {
+    let chats = chats.into_iter().any(|cue| reading.has(cue));
+    if !asked && (chats || !fragment) || reading.has(Cue::Forget) {
         return;
     }
     if !reading.context.is_empty() && !reading.has(Cue::Sell) {
@@ -280,3 +281,42 @@ fn motifs(reading: &mut Reading<'_>) {
 
 /// After these, anything is a pattern.
 const MARKERS: &[&str] = &["print", "shaped", "themed", "motif", "pattern", "patterned", "shape", "design"];
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, fresh};
+
+    #[test]
+    fn one_of_several_meanings_is_chosen() {
+        check(
+            &fresh(),
+            &[
+                ("a wine glass", "product=wine glass"),
+                ("a glass", "product=glass"),
+                ("glass lamp", "material=glass; product=lamp"),
+                ("I hate glass", "-material=glass"),
+                ("party things", "category=party"),
+                ("a lamp for a party", "product=lamp; occasion=party"),
+                ("silver necklace", "color=silver; product=necklace"),
+                ("은으로 된 목걸이", "material=silver; product=necklace"),
+            ],
+        );
+    }
+
+    #[test]
+    fn places_parts_and_owners_are_no_things() {
+        check(
+            &fresh(),
+            &[
+                ("a lamp for my desk", "product=lamp"),
+                ("책상에 놓을 램프", "product=lamp"),
+                ("a bell for my dog", "product=bell"),
+                ("a small tearoom needs teaspoons", "product=teaspoon"),
+                ("bicycle bell", "product=bicycle bell"),
+                ("my nan turns 80, a teacup", "occasion=birthday; product=teacup"),
+                ("cherry print bowls", "pattern=cherry; product=bowl"),
+                ("a spatchcock print bowl", "pattern=spatchcock; product=bowl"),
+            ],
+        );
+    }
+}
