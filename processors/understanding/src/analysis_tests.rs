@@ -100,8 +100,8 @@ fn words_nobody_knows_are_found_by_similarity_above_a_threshold() {
 
 #[test]
 fn an_understanding_fits_its_event() {
-    let many: String = lexicon::values().iter().map(|value| format!("{}, ", value.name)).collect();
-    let analysis = say(&shown(), &many);
+    let many: Vec<&str> = lexicon::values().iter().map(|value| value.name).collect();
+    let analysis = say(&shown(), &many.join(", "));
     let json = serde_json::to_value(&analysis.understanding).unwrap();
     assert_eq!(serde_json::from_value::<Understanding>(json).unwrap(), analysis.understanding);
     let json = serde_json::to_value(&analysis.request).unwrap();

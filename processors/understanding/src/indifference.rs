@@ -98,6 +98,13 @@ fn not_needed(reading: &mut Reading<'_>, at: usize) {
             reading.items[index].role = Role::Used;
         }
     }
+    // 꼭 15파운드 아니어도: the price was read before.
+    let start = reading.clause(at).0;
+    if reading.items[start..at].iter().any(|item| item.role == Role::Used && matches!(item.meaning, Meaning::Number(_)))
+    {
+        reading.price = None;
+        push(reading, "price");
+    }
     reading.items[at].role = Role::Used;
 }
 

@@ -69,6 +69,10 @@ fn counted(reading: &Reading<'_>, at: usize, end: usize, count: u64) -> Option<(
     if before.is_some_and(|item| item.is(Cue::SetOf) || item.cue(ordinal).is_some()) || items[at].text == "one" {
         return None;
     }
+    // USB 3.0 is no three of anything.
+    if items[at].text.contains('.') {
+        return None;
+    }
     let asked = before.is_some_and(|item| item.is_any(&[Cue::Find, Cue::Buy]) || item.text == "that");
     let thing = thing_after(items, end);
     let of_them = next.is_some_and(|item| item.text == "of")
@@ -169,6 +173,7 @@ mod tests {
                 ("a lamp for my 8 year old", "product=lamp"),
                 ("커튼 길이 200cm", "product=curtain; size=200 cm"),
                 ("30.5 cm mirror", "product=mirror; size=30.50 cm"),
+                ("usb 3.0 mouse", "product=mouse"),
             ],
         );
     }

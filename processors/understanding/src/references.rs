@@ -75,9 +75,9 @@ fn spoken_of(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize)
     if item.is(Cue::Dearest) {
         return Some((one(priced().max_by_key(|(price, _)| *price).map(|(_, product)| product)), at + 1));
     }
-    // 둘 다 of two qualities that were named speaks of these.
-    let of_qualities =
-        at > 0 && item.korean && (reading.items[at - 1].is_named() || reading.items[at - 1].is(Cue::One));
+    // "Both" and 둘 다 of two qualities that were named speaks of these.
+    let before = reading.items[..at].iter().rev().find(|item| !item.is_filler() || item.is(Cue::One));
+    let of_qualities = before.is_some_and(|before| before.term().is_some() || before.is(Cue::One));
     if item.is(Cue::Both) && !of_qualities && !reading.has(Cue::Cheapest) && !reading.has(Cue::Dearest) {
         return Some((ids(&shown[..shown.len().min(2)]), at + 1));
     }
