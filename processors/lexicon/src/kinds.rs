@@ -3,16 +3,26 @@
 use std::sync::LazyLock;
 
 use crate::table::{alternatives, rows};
+use crate::words;
 
 /// A kind of thing: `lunch bag`.
 #[derive(Clone, Debug)]
 pub struct Kind {
     /// As an English title would write it: lower case, singular, as short as can be.
     pub name: &'static str,
-    /// Other English words for it.
+    /// Other English words for it, which titles use as well.
     pub english: Vec<&'static str>,
+    /// Other ways to write its name; titles use the name.
+    pub spellings: Vec<&'static str>,
     /// Korean words for it.
     pub korean: Vec<&'static str>,
+}
+
+impl Kind {
+    /// Every English word for it, the name first.
+    pub fn forms(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.english.iter().copied()).chain(self.spellings.iter().copied())
+    }
 }
 
 /// What a category of a shop may be called: `kitchen` for 주방, 부엌.
@@ -27,8 +37,15 @@ pub struct Area {
 }
 
 static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
+    let bare = |form: &str| words::key(form).replace(' ', "");
     let kind = |row: Vec<&'static str>| {
-        Some(Kind { name: row.first()?, english: alternatives(&row, 1), korean: alternatives(&row, 2) })
+        let name: &'static str = row.first()?;
+        // A form is another spelling where only spaces differ, or where the table says so with a `=`.
+        let spelled = |form: &&&'static str| form.starts_with('=') || bare(form) == bare(name);
+        let forms = alternatives(&row, 1);
+        let spellings = forms.iter().filter(spelled).map(|form| form.trim_start_matches('=')).collect();
+        let english = forms.iter().filter(|form| !spelled(form)).copied().collect();
+        Some(Kind { name, english, spellings, korean: alternatives(&row, 2) })
     };
     rows(include_str!("../data/kinds.tsv")).filter_map(kind).collect()
 });
@@ -57,13 +74,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::words;
 
     #[test]
     fn no_word_names_two_kinds() {
         let mut seen = BTreeMap::new();
         for kind in kinds() {
-            let english = std::iter::once(&kind.name).chain(&kind.english).map(|form| words::key(form));
+            let english = kind.forms().map(words::key);
             let korean = kind.korean.iter().map(|form| form.replace(' ', ""));
             for form in english.chain(korean) {
                 let other = seen.insert(form.clone(), kind.name);

@@ -2,11 +2,14 @@
 
 use events::{Intent, ProductId, Request, Retraction, Text, Understanding, Wish};
 
+use crate::cue::Cue;
 use crate::item::{Item, Meaning, Role, Term};
 use crate::merge::{EVERYTHING, REFERENCE, next_request};
 use crate::reading::{Context, Reading};
 use crate::vocabulary::Vocabulary;
-use crate::{indifference, intent, language, negation, prices, quantities, references, retraction, segment, sentiment};
+use crate::{
+    aside, indifference, intent, language, negation, prices, quantities, references, retraction, segment, sentiment,
+};
 use crate::{text, things};
 
 /// What a message says, and what is looked for after it.
@@ -51,15 +54,16 @@ pub fn analyse(vocabulary: &Vocabulary, context: &Context, message: &str, simila
     }
     let mut reading = Reading::new(context, items);
     things::choose(&mut reading);
-    let aside = intent::set_aside(&mut reading);
+    let set_aside = intent::set_aside(&mut reading);
     references::read(&mut reading);
     retraction::read(&mut reading);
     prices::read(&mut reading);
     quantities::read(&mut reading);
     indifference::read(&mut reading);
+    aside::read(&mut reading);
     negation::read(&mut reading);
     things::settle(&mut reading);
-    let understanding = understanding(&reading, aside, &text);
+    let understanding = understanding(&reading, set_aside, &text);
     let request = next_request(&context.request, &understanding, &context.shown);
     Analysis { understanding, request }
 }
@@ -75,13 +79,13 @@ fn look_up(vocabulary: &Vocabulary, similar: &Similar<'_>, items: &mut [Item]) {
     }
 }
 
-fn understanding(reading: &Reading<'_>, aside: bool, text: &str) -> Understanding {
+fn understanding(reading: &Reading<'_>, set_aside: bool, text: &str) -> Understanding {
     let mut wishes = wishes(reading);
     let mut references = products(reading, Role::Open);
     let retracted = retracted(reading);
     let wanted = |wish: &&Wish| wish.wanted && matches!(&*wish.slot, "product" | "category");
     let found = intent::Found {
-        aside,
+        aside: set_aside,
         wishes: wishes.iter().any(|wish| &*wish.slot != REFERENCE),
         new_thing: wishes.iter().filter(wanted).any(|wish| !reading.wished(&wish.slot, &wish.value)),
         thing: wishes.iter().any(|wish| matches!(&*wish.slot, "product" | "category")),
@@ -94,8 +98,8 @@ fn understanding(reading: &Reading<'_>, aside: bool, text: &str) -> Understandin
     match intent {
         Intent::SmallTalk | Intent::Other => wishes.clear(),
         Intent::AskAboutProduct => {
-            // A question names what the product may be; only what it should be instead is wished for.
-            if !wishes.iter().any(|wish| !wish.wanted) {
+            // A question names what the product may be; only another of its kind is wished for.
+            if !asks_for_another(reading) && !wishes.iter().any(|wish| !wish.wanted) {
                 wishes.clear();
             }
             wishes.retain(|wish| !matches!(&*wish.slot, "product" | "category"));
@@ -105,6 +109,10 @@ fn understanding(reading: &Reading<'_>, aside: bool, text: &str) -> Understandin
         }
         _ => {}
     }
+    // "Any pattern but skulls" is no indifference.
+    let open = |slot: &&&str| !wishes.iter().any(|wish| &*wish.slot == **slot && !wish.wanted);
+    let indifferent =
+        reading.indifferent.iter().filter(open).filter_map(|slot| Text::new(*slot).ok()).take(20).collect();
     let bought = intent == Intent::Other && !references.is_empty();
     Understanding {
         intent,
@@ -113,20 +121,46 @@ fn understanding(reading: &Reading<'_>, aside: bool, text: &str) -> Understandin
         price_direction: reading.direction.filter(|_| about_products),
         quantity: reading.quantity.filter(|_| about_products || bought),
         retracted,
-        indifferent: reading.indifferent.iter().filter_map(|slot| Text::new(*slot).ok()).take(20).collect(),
+        indifferent,
         references,
         sentiment_permille: sentiment::permille(text),
         language: Text::new(language::detect(text)).unwrap_or_default(),
     }
 }
 
-/// Values wanted and unwanted, in the order in which they are said; of one that is both, what is said last.
+/// "Does it come in blue?", 빨간색으로도 있어요?
+fn asks_for_another(reading: &Reading<'_>) -> bool {
+    let english = ["available in", "come", "have it", "have this", "have these", "got it", "got this", "got these"];
+    let ask = |item: &Item| {
+        if item.korean {
+            item.is(Cue::Sell) || item.text.contains("있") || item.text == "재고"
+        } else {
+            item.is(Cue::Ask) && english.iter().any(|words| item.text.contains(words))
+        }
+    };
+    reading.items.iter().any(ask)
+}
+
+/// "Nothing too big" rules out what is large, though "too big" alone asks for what is small.
+fn turned<'v>(item: &Item, slot: &str, value: &'v str, wanted: bool) -> &'v str {
+    let too = item.text.starts_with("too ") || item.text.contains("bit ") || item.text.starts_with("너무");
+    match value {
+        "small" if slot == "size" && too && !wanted => "large",
+        "large" if slot == "size" && too && !wanted => "small",
+        _ => value,
+    }
+}
+
+/// Values wanted and unwanted, in the order in which they are said; of one that is both, that it is unwanted.
 fn wishes(reading: &Reading<'_>) -> Vec<Wish> {
     let mut wishes: Vec<Wish> = Vec::new();
     let mut push = |slot: &str, value: &str, wanted: bool| {
         let (Ok(slot), Ok(value)) = (Text::new(slot), Text::new(value)) else { return };
-        wishes.retain(|wish| wish.slot != slot || wish.value != value);
-        wishes.push(Wish { slot, value, wanted });
+        // What is ruled out is named again to say why: "not pink, because pink is for babies".
+        match wishes.iter_mut().find(|wish| wish.slot == slot && wish.value == value) {
+            Some(known) => known.wanted &= wanted,
+            None => wishes.push(Wish { slot, value, wanted }),
+        }
     };
     for item in &reading.items {
         let wanted = match item.role {
@@ -137,7 +171,7 @@ fn wishes(reading: &Reading<'_>) -> Vec<Wish> {
         match &item.meaning {
             Meaning::Terms(terms) => {
                 if let Some(Term { slot, value, .. }) = terms.first() {
-                    push(slot, value, wanted);
+                    push(slot, turned(item, slot, value, wanted), wanted);
                 }
             }
             Meaning::Products(products) if !wanted => products.iter().for_each(|id| push(REFERENCE, id, false)),
@@ -180,3 +214,7 @@ fn retracted(reading: &Reading<'_>) -> Vec<Retraction> {
     }
     retracted
 }
+
+#[cfg(test)]
+#[path = "analysis_tests.rs"]
+mod tests;

@@ -120,6 +120,16 @@ pub(crate) enum Cue {
     /// What is written on a thing.
     Quoted,
     Refuse,
+    /// What was said before is corrected.
+    Correct,
+    /// It is not asked for, nor ruled out.
+    Unneeded,
+    /// Qualities in its clause are something else's: the lounge is all grey.
+    Elsewhere,
+    /// What stands before it is a part of a thing: with a handle.
+    Part,
+    /// Several are meant: 들.
+    Plural,
     Filler,
     /// Korean particles that matter.
     Topic,
@@ -170,6 +180,8 @@ const NAMES: &[(&str, Cue)] = &[
     ("abuse", Cue::Abuse), ("injection", Cue::Injection), ("marker-after", Cue::MarkerAfter),
     ("marker-before", Cue::MarkerBefore), ("for", Cue::For), ("mine", Cue::Mine), ("third", Cue::Third),
     ("self", Cue::Itself), ("quoted", Cue::Quoted), ("refuse-no", Cue::Refuse), ("filler", Cue::Filler),
+    ("correct", Cue::Correct),
+    ("unneeded", Cue::Unneeded), ("elsewhere", Cue::Elsewhere), ("part", Cue::Part), ("plural", Cue::Plural),
     ("topic", Cue::Topic), ("object", Cue::Object), ("place", Cue::Place),
 ];
 
@@ -187,9 +199,15 @@ fn rows(table: &'static str) -> impl Iterator<Item = (&'static str, &'static str
 pub(crate) static ENGLISH: LazyLock<Phrases<Vec<Cue>>> = LazyLock::new(|| {
     let mut phrases = Phrases::<Vec<Cue>>::default();
     for (name, form) in rows(include_str!("../data/cues-en.tsv")) {
-        for cue in cues_of(name) {
-            if let Some(cues) = phrases.entry(form).filter(|cues| !cues.contains(&cue)) {
-                cues.push(cue);
+        // "Don't care" is said as "don't really care" as well.
+        let really = ["dont ", "doesnt ", "not ", "isnt ", "arent "]
+            .iter()
+            .find_map(|start| form.strip_prefix(start).map(|rest| format!("{start}really {rest}")));
+        for form in std::iter::once(form).chain(really.as_deref()) {
+            for cue in cues_of(name) {
+                if let Some(cues) = phrases.entry(form).filter(|cues| !cues.contains(&cue)) {
+                    cues.push(cue);
+                }
             }
         }
     }

@@ -7,120 +7,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use events::{Currency, Intent, Money, PriceDirection, PriceRange, ProductId, Request, Text, Understanding, Wish};
-use serde::Deserialize;
+use events::{Currency, PriceDirection, Understanding};
 
 use crate::merge::{EVERYTHING, REFERENCE};
-use crate::reading::{Context, ShownProduct};
+use crate::reading::Context;
 
-/// A labelled utterance.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Utterance {
-    /// Unique: `ko-001`.
-    pub id: String,
-    /// `ko` or `en`.
-    pub language: String,
-    /// What the shopper writes.
-    pub text: String,
-    #[serde(default)]
-    context: Option<LabelledContext>,
-    /// What it is for.
-    pub intent: Intent,
-    slots: Vec<SlotLabel>,
-    retractions: Vec<RetractionLabel>,
-    no_preference: Vec<String>,
-}
+mod utterance;
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LabelledContext {
-    #[serde(default)]
-    request: Option<LabelledRequest>,
-    #[serde(default)]
-    shown: Vec<LabelledProduct>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LabelledRequest {
-    #[serde(default)]
-    wishes: Vec<Wish>,
-    #[serde(default)]
-    price: Option<PriceRange>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LabelledProduct {
-    product_id: ProductId,
-    title: String,
-    price_minor: i64,
-    currency: Currency,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SlotLabel {
-    attribute: String,
-    operator: String,
-    value: String,
-    polarity: String,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RetractionLabel {
-    attribute: String,
-    value: String,
-}
-
-/// A file of utterances, a line each. Empty lines are passed over.
-///
-/// # Errors
-/// When a line is not an utterance; the error says which.
-pub fn read(lines: &str) -> Result<Vec<Utterance>, String> {
-    let numbered = lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    numbered
-        .map(|(index, line)| serde_json::from_str(line).map_err(|error| format!("line {}: {error}", index + 1)))
-        .collect()
-}
-
-impl Utterance {
-    /// The conversation in which it is said.
-    #[must_use]
-    pub fn context(&self, default_currency: Currency) -> Context {
-        let mut context = Context::new(default_currency);
-        let Some(labelled) = &self.context else { return context };
-        if let Some(request) = &labelled.request {
-            context.request = Request { wishes: request.wishes.clone(), price: request.price, ..Request::default() };
-        }
-        context.shown = labelled
-            .shown
-            .iter()
-            .map(|shown| ShownProduct {
-                product_id: shown.product_id.clone(),
-                title: shown.title.clone(),
-                category: None,
-                price: Some(Money { amount_minor: shown.price_minor, currency: shown.currency }),
-            })
-            .collect();
-        context
-    }
-
-    fn expected(&self) -> Vec<Said> {
-        let slots = self
-            .slots
-            .iter()
-            .map(|slot| Said::new(Part::Slot, &slot.attribute, &slot.operator, &slot.value, slot.polarity != "-"));
-        let retractions = self
-            .retractions
-            .iter()
-            .map(|retraction| Said::new(Part::Retraction, &retraction.attribute, "=", &retraction.value, true));
-        let any = self.no_preference.iter().map(|slot| Said::new(Part::NoPreference, slot, "=", "any", true));
-        slots.chain(retractions).chain(any).collect()
-    }
-}
+pub use utterance::{Utterance, read};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {

@@ -44,7 +44,7 @@ fn any(reading: &mut Reading<'_>, at: usize) {
         }
     }
     if slots.is_empty() {
-        let indifferent = matches!(reading.items[at].text.as_str(), text if text.contains("matter") || text.contains("care") || text.contains("mind") || text.contains("상관") || text.contains("무관"));
+        let indifferent = ["matter", "care"].iter().any(|word| reading.items[at].text.contains(word));
         if indifferent {
             either(reading, start, at);
         }
@@ -98,11 +98,46 @@ fn not_needed(reading: &mut Reading<'_>, at: usize) {
             reading.items[index].role = Role::Used;
         }
     }
+    // 꼭 15파운드 아니어도: the price was read before.
+    let start = reading.clause(at).0;
+    if reading.items[start..at].iter().any(|item| item.role == Role::Used && matches!(item.meaning, Meaning::Number(_)))
+    {
+        reading.price = None;
+        push(reading, "price");
+    }
     reading.items[at].role = Role::Used;
 }
 
 fn push(reading: &mut Reading<'_>, slot: &'static str) {
     if !reading.indifferent.contains(&slot) {
         reading.indifferent.push(slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, fresh, shown};
+
+    #[test]
+    fn slots_of_which_any_value_will_do() {
+        check(
+            &fresh(),
+            &[
+                ("a large basket, any colour", "size=large; product=basket; any color"),
+                ("색상 상관없이 큰 바구니", "size=large; product=basket; any color"),
+                ("price is no object, show me lamps", "product=lamp; any price"),
+                ("brands mean nothing to me", "any brand"),
+                ("do you have any red lamps", "color=red; product=lamp"),
+                ("any pattern but skulls, a lamp", "-pattern=skull; product=lamp"),
+            ],
+        );
+        check(
+            &shown(),
+            &[
+                ("색깔도 무늬도 아무거나요", "any color; any pattern"),
+                ("it doesn't have to be red", "any color"),
+                ("꼭 빨간색 아니어도 돼요", "any color"),
+            ],
+        );
     }
 }

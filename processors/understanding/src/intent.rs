@@ -13,7 +13,7 @@ pub(crate) fn set_aside(reading: &mut Reading<'_>) -> bool {
     while start < reading.items.len() {
         let (_, end) = reading.clause(start);
         let aside = |item: &Item| item.is_any(&[Cue::Injection, Cue::Abuse, Cue::Service]);
-        if reading.items[start..end].iter().any(aside) {
+        if reading.items[start..end].iter().any(aside) || gives_away(&reading.items[start..end]) {
             reading.use_up(start, end);
             any = true;
         }
@@ -22,7 +22,17 @@ pub(crate) fn set_aside(reading: &mut Reading<'_>) -> bool {
     any
 }
 
+/// "Make it 0 pounds."
+fn gives_away(items: &[Item]) -> bool {
+    let currency = |item: &Item| item.cue(|cue| matches!(cue, Cue::Currency(_)).then_some(())).is_some();
+    items.windows(2).any(|pair| {
+        pair[0].meaning == Meaning::Number(0) && currency(&pair[1])
+            || currency(&pair[0]) && pair[1].meaning == Meaning::Number(0)
+    })
+}
+
 /// What was found, as far as the intent depends on it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
     /// Something was set aside.
@@ -55,13 +65,16 @@ pub(crate) fn of(reading: &Reading<'_>, found: Found) -> Intent {
     let taste = has(Cue::Like) || has(Cue::HateBefore) || has(Cue::HateAfter) || has(Cue::Habit);
     let chat = has(Cue::Thanks) || has(Cue::Greet) || has(Cue::Chat);
     let idle = !found.thing && !found.references && !found.unwanted && !limits && !found.retracted && !taste;
-    if chat && idle && !asked_for && (reading.context.is_empty() || !found.wishes) {
+    let goes_on = has(Cue::More) && !reading.context.is_empty();
+    if chat && idle && !asked_for && !goes_on && (reading.context.is_empty() || !found.wishes) {
         return Intent::SmallTalk;
     }
-    if reading.reset {
+    if reading.reset || reading.given_up && !found.wishes {
         return Intent::RetractPreference;
     }
-    if has(Cue::Buy) && found.references && !found.wishes {
+    // "Three of the second."
+    let counts_them = reading.quantity.is_some() && !has(Cue::Ask) && !has(Cue::Same);
+    if (has(Cue::Buy) || counts_them) && found.references && !found.wishes {
         return Intent::Other;
     }
     if about_a_product(reading, found) {
@@ -73,10 +86,13 @@ pub(crate) fn of(reading: &Reading<'_>, found: Found) -> Intent {
             () if !reading.context.is_empty() && (has(Cue::More) || asked_for) => Intent::RefineSearch,
             () if asked_for && !chat => Intent::FindProduct,
             () if chat => Intent::SmallTalk,
+            () if !reading.context.is_empty() => Intent::RefineSearch,
             () => Intent::Other,
         };
     }
-    if taste && !asked_for && (reading.context.is_empty() || has(Cue::Habit)) {
+    let states =
+        taste && reading.indifferent.is_empty() && !asked_for && !introduces_a_thing(reading) && !reading.asks();
+    if states && (reading.context.is_empty() || has(Cue::Habit)) {
         return Intent::StatePreference;
     }
     if found.new_thing {
@@ -85,8 +101,9 @@ pub(crate) fn of(reading: &Reading<'_>, found: Found) -> Intent {
     if !reading.context.is_empty() {
         return Intent::RefineSearch;
     }
-    let only_limits = !found.wishes && !asked_for && !found.references && reading.price.is_none();
-    if only_limits || !found.thing && found.unwanted && !asked_for {
+    let only_limits =
+        !found.wishes && !asked_for && !found.references && reading.price.is_none() && reading.quantity.is_none();
+    if only_limits || !found.thing && found.unwanted && !asked_for && !limits {
         return Intent::StatePreference;
     }
     Intent::FindProduct
@@ -97,7 +114,8 @@ fn about_a_product(reading: &Reading<'_>, found: Found) -> bool {
     if reading.context.shown.is_empty() || reading.direction.is_some() || has_changes(reading) {
         return false;
     }
-    let asks = reading.asks() || reading.has(Cue::Ask) || reading.has(Cue::Question);
+    let begins = reading.items.iter().find(|item| !item.is_filler()).is_some_and(|first| first.is(Cue::Question));
+    let asks = reading.asks() || reading.has(Cue::Ask) || begins;
     if found.references {
         let others = reading.has(Cue::Same) || reading.has(Cue::More) && !reading.has(Cue::Ask);
         let refused = reading
@@ -112,4 +130,14 @@ fn about_a_product(reading: &Reading<'_>, found: Found) -> bool {
 /// Whether something is taken back or given up, which no question does.
 fn has_changes(reading: &Reading<'_>) -> bool {
     !reading.retracted.is_empty() || !reading.indifferent.is_empty() || reading.reset
+}
+
+/// "X인데 …": a thing that a message begins with is asked for, whatever is liked besides.
+fn introduces_a_thing(reading: &Reading<'_>) -> bool {
+    let follows = |pair: &[Item]| {
+        pair[0].is_thing()
+            && pair[1].korean
+            && (pair[1].text.starts_with('인') || matches!(pair[1].text.as_str(), "요" | "이요"))
+    };
+    reading.items.windows(2).any(follows)
 }

@@ -17,17 +17,29 @@ use crate::vocabulary::Vocabulary;
 enum Class {
     /// A form of two syllables or more.
     Long,
-    /// A form of one syllable.
+    /// A cue of one syllable.
     Short,
+    /// A name of one syllable.
+    Noun,
     /// A particle or an ending.
     Ending,
-    /// A number, or what counts and prices.
+    /// A number.
     Number,
+    /// What counts, measures or prices.
+    Counted,
     /// Nothing that is known.
     Unknown,
 }
 
-const CLASSES: usize = 5;
+const CLASSES: usize = 7;
+/// Particles that follow nouns.
+#[rustfmt::skip]
+const PARTICLES: &[&str] = &[
+    "이", "가", "은", "는", "을", "를", "의", "도", "만", "에", "로", "으로", "와", "과", "랑", "이랑", "하고", "나", "이나", "요",
+    "이요", "이에요", "예요", "이면", "면", "인데", "인데요", "보다", "처럼", "까지", "부터", "들", "들이", "들은", "들을", "입니다", "이야",
+    "용", "에요", "에서", "이든", "든", "이고", "이라", "라면", "이라면", "으로만", "로만", "이라고", "라고", "으로도", "로도", "으로된",
+];
+
 const NEVER: u32 = u32::MAX / 2;
 
 #[derive(Clone, Copy)]
@@ -93,7 +105,7 @@ impl Reader<'_> {
                     crossed |= 1_u32.checked_shl(u32::try_from(length - 1).unwrap_or(u32::MAX)).unwrap_or(u32::MAX);
                 }
                 if let Some(entry) = self.vocabulary.korean.get(&form) {
-                    self.known(entry, from, length, crossed, &mut steps);
+                    self.known(entry, &form, from, crossed, &mut steps);
                 }
             }
         }
@@ -131,7 +143,7 @@ impl Reader<'_> {
             let price = match class {
                 _ if self.fresh(from) => 14,
                 _ if class == Class::Unknown as usize => 10,
-                _ if class == Class::Short as usize => continue,
+                _ if class == Class::Short as usize || class == Class::Noun as usize => continue,
                 _ if class == Class::Ending as usize => 18,
                 _ => 20,
             };
@@ -147,7 +159,7 @@ impl Reader<'_> {
                 continue;
             }
             for class in 0..CLASSES {
-                if self.fresh(from) || class == Class::Number as usize {
+                if self.fresh(from) || class == Class::Number as usize || class == Class::Counted as usize {
                     reach(steps, (from, class), from + length, Class::Number, 6, Piece::Number(value));
                 }
             }
@@ -165,37 +177,52 @@ impl Reader<'_> {
         })
     }
 
-    fn known(&self, entry: &Entry, from: usize, length: usize, crossed: u32, steps: &mut [[Step; CLASSES]]) {
+    fn known(&self, entry: &Entry, form: &str, from: usize, crossed: u32, steps: &mut [[Step; CLASSES]]) {
+        let length = form.chars().count();
         let fresh = self.fresh(from);
         let spaces = (crossed & entry.gaps).count_ones() * 2 + (crossed & !entry.gaps).count_ones() * 9;
         let short = length == 1;
-        let class_of = if short { Class::Short } else { Class::Long };
+        let class_of = |one| if short { one } else { Class::Long };
         for class in 0..CLASSES {
             let after = |of: Class| class == of as usize;
             let number = after(Class::Number);
-            if entry.ending.is_some() && !fresh && crossed == 0 {
+            // A short name takes particles only: 달 is no moon in 달까.
+            let particle = !after(Class::Noun) || PARTICLES.contains(&form);
+            if entry.ending.is_some() && !fresh && crossed == 0 && particle {
                 reach(steps, (from, class), from + length, Class::Ending, 5, Piece::Ending);
             }
-            let counts = entry.cues.iter().any(|cue| cue.follows_a_number());
-            if counts && number {
+            // A counter may follow another (네 개 세트), a thousand only a number: 세 개 천원.
+            let multiplies = entry.cues.iter().any(|cue| matches!(cue, Cue::Times(_)));
+            let counts = entry.cues.iter().any(|cue| matches!(cue, Cue::Counter(_) | Cue::Unit(_) | Cue::Band));
+            let prices = entry.cues.iter().any(|cue| matches!(cue, Cue::Currency(_)));
+            if multiplies && number {
                 reach(steps, (from, class), from + length, Class::Number, 4 + spaces, Piece::Cue);
+            }
+            if counts && (number || after(Class::Counted)) || prices && number {
+                reach(steps, (from, class), from + length, Class::Counted, 4 + spaces, Piece::Cue);
             }
             let glued = match class {
                 _ if fresh => 0,
-                _ if after(Class::Unknown) => 10,
+                _ if after(Class::Unknown) => 13,
                 _ if after(Class::Ending) => 4,
-                _ if after(Class::Number) => 2,
                 _ => 2,
             };
-            if short && !fresh && !after(Class::Long) && !number {
+            if short && !fresh && !(after(Class::Long) || number || after(Class::Counted)) {
                 continue;
             }
             if !entry.terms.is_empty() {
-                reach(steps, (from, class), from + length, class_of, 8 + glued + spaces, Piece::Content);
+                reach(steps, (from, class), from + length, class_of(Class::Noun), 8 + glued + spaces, Piece::Content);
             }
             if entry.cues.iter().any(|cue| !cue.follows_a_number()) {
                 let filler = u32::from(!entry.cues.contains(&Cue::Filler));
-                reach(steps, (from, class), from + length, class_of, 8 - filler + glued + spaces, Piece::Cue);
+                reach(
+                    steps,
+                    (from, class),
+                    from + length,
+                    class_of(Class::Short),
+                    8 - filler + glued + spaces,
+                    Piece::Cue,
+                );
             }
         }
     }
@@ -217,7 +244,7 @@ impl Reader<'_> {
             Piece::Unknown => {
                 let meant = self.vocabulary.korean_spelling.correct(&text);
                 match meant.and_then(|form| self.vocabulary.korean.get(form)) {
-                    Some(entry) if text.chars().count() > 1 => Meaning::Terms(entry.terms.clone()),
+                    Some(entry) if text.chars().count() > 2 => Meaning::Terms(entry.terms.clone()),
                     _ => Meaning::Other,
                 }
             }

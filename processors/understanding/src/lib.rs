@@ -4,16 +4,17 @@
 //! The same text in the same context always means the same: no clock, no randomness, no I/O. It is made of passes over
 //! the pieces of a message, a module each:
 //!
-//! 1. [`text`] writes it one way; [`segment`] divides it into pieces: names (of [`vocabulary`]), cues (of `data/`), numbers.
-//! 2. [`intent`] sets aside clauses that are not about products; [`references`] finds the products spoken of.
-//! 3. [`retraction`], [`prices`], [`quantities`], [`indifference`], [`negation`] each take what is theirs.
-//! 4. [`things`] decides which things are meant; what is left open is wanted.
-//! 5. [`intent`] says what the message is for.
+//! 1. `text` writes it one way; `segment` divides it into pieces: names (of `vocabulary`), cues (of `data/`), numbers.
+//! 2. `intent` sets aside clauses that are not about products; `references` finds the products spoken of.
+//! 3. `retraction`, `prices`, `quantities`, `indifference`, `aside`, `negation` each take what is theirs.
+//! 4. `things` decides which things are meant; what is left open is wanted.
+//! 5. `intent` says what the message is for.
 //!
 //! [`next_request`] then says what is looked for after the message; an LLM's understanding goes the same way.
 
 mod amounts;
 mod analysis;
+mod aside;
 mod cue;
 mod dictionary;
 mod english;
@@ -34,6 +35,8 @@ mod retraction;
 mod segment;
 mod sentiment;
 mod spelling;
+#[cfg(test)]
+mod testing;
 mod text;
 mod things;
 mod tokens;

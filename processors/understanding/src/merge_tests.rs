@@ -1,1 +1,83 @@
+use super::*;
+use crate::testing::{fresh, say, shown, wish};
 
+fn request(context: &crate::Context, text: &str) -> Request {
+    say(context, text).request
+}
+
+/// Wishes, briefly.
+fn wishes(request: &Request) -> Vec<String> {
+    let sign = |wanted| if wanted { "" } else { "-" };
+    request.wishes.iter().map(|wish| format!("{}{}", sign(wish.wanted), &*wish.value)).collect()
+}
+
+#[test]
+fn a_first_message_makes_the_request() {
+    let request = request(&fresh(), "나무로 된 빨간 램프 세 개 만원 이하, 플라스틱 말고");
+    assert_eq!(&*request.words, "red wood lamp");
+    assert_eq!(wishes(&request), ["wood", "red", "lamp", "-plastic"]);
+    assert_eq!((request.quantity, request.price.unwrap().max_minor), (Some(3), Some(10_000)));
+}
+
+#[test]
+fn a_refinement_changes_it() {
+    let not_red = request(&shown(), "not red");
+    assert_eq!(wishes(&not_red), ["lunch bag", "-red"]);
+    assert_eq!(&*not_red.words, "lunch bag");
+    assert_eq!(wishes(&request(&shown(), "blue or green")), ["lunch bag", "blue", "green"]);
+    assert_eq!(wishes(&request(&shown(), "any colour")), ["lunch bag"]);
+    assert_eq!(wishes(&request(&shown(), "빨간색이라고 한 건 취소")), ["lunch bag"]);
+    assert_eq!(wishes(&request(&shown(), "forget everything I said")), Vec::<String>::new());
+}
+
+#[test]
+fn a_wide_exclusion_rules_out_what_is_narrower() {
+    let mut context = fresh();
+    context.request.wishes = vec![wish("product", "lamp", true), wish("material", "zinc", true)];
+    assert_eq!(wishes(&request(&context, "no metal please")), ["lamp", "-metal"]);
+}
+
+#[test]
+fn a_new_kind_of_thing_keeps_only_what_is_about_the_shopper() {
+    let mut context = shown();
+    context.request.wishes.push(wish("material", "plastic", false));
+    context.request.wishes.push(wish("occasion", "birthday", true));
+    context.request.quantity = Some(4);
+    let request = request(&context, "and an umbrella");
+    assert_eq!(wishes(&request), ["-plastic", "birthday", "umbrella"]);
+    assert_eq!((request.quantity, &*request.words), (None, "birthday umbrella"));
+}
+
+#[test]
+fn cheaper_is_below_what_is_spoken_of_or_the_cheapest_shown() {
+    let limit = |text| request(&shown(), text).price.map(|price| (price.min_minor, price.max_minor));
+    assert_eq!(limit("cheaper"), Some((None, Some(144))));
+    assert_eq!(limit("cheaper than the last one"), Some((None, Some(199))));
+    assert_eq!(limit("더 비싼 거"), Some((Some(201), None)));
+    let mut unpriced = shown();
+    unpriced.shown.iter_mut().for_each(|product| product.price = None);
+    assert_eq!(request(&unpriced, "cheaper").price, None);
+}
+
+#[test]
+fn one_that_was_shown_is_what_others_should_be_like() {
+    let like = |text| request(&shown(), text).like.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(like("like the second one but blue"), ["B"]);
+    assert_eq!(like("how much is the second one?"), ["B"]);
+    let without = request(&shown(), "anything except the second");
+    assert_eq!(wishes(&without), ["lunch bag", "red", "-B"]);
+}
+
+#[test]
+fn small_talk_changes_nothing() {
+    assert_eq!(request(&shown(), "thanks!"), shown().request);
+    assert_eq!(request(&shown(), "where is my parcel"), shown().request);
+}
+
+#[test]
+fn words_are_at_most_512_characters() {
+    let wishes: Vec<Wish> =
+        (0..100).map(|index| wish("product", &format!("thing{index:02} with a name"), true)).collect();
+    let words = words(&wishes);
+    assert!(words.chars().count() <= WORDS && words.chars().count() > WORDS - 20);
+}

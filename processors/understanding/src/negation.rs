@@ -17,8 +17,14 @@ pub(crate) fn read(reading: &mut Reading<'_>) {
             after(reading, at, true);
         } else if item.is_any(&[Cue::NotAfter, Cue::HateAfter]) {
             after(reading, at, false);
-        } else if item.is(Cue::Than) || item.text == "to" && at > 0 && reading.items[at - 1].term().is_some() {
+        } else if item.is(Cue::Than)
+            || matches!(item.text.as_str(), "to" | "over") && at > 0 && reading.items[at - 1].term().is_some()
+        {
             than(reading, at);
+        } else if item.is(Cue::Unneeded) {
+            if let Some(before) = at.checked_sub(1).filter(|&before| reading.items[before].term().is_some()) {
+                reading.items[before].role = Role::Used;
+            }
         } else if item.is(Cue::Quoted) {
             quoted(reading, at);
         }
@@ -27,7 +33,6 @@ pub(crate) fn read(reading: &mut Reading<'_>) {
 
 /// An English negation: everything named after it, while the list goes on.
 fn before(reading: &mut Reading<'_>, at: usize) {
-    let hate = reading.items[at].is(Cue::HateBefore);
     let bare = matches!(reading.items[at].text.as_str(), "no" | "not");
     let mut named: Vec<usize> = Vec::new();
     for index in at + 1..reading.items.len() {
@@ -39,7 +44,7 @@ fn before(reading: &mut Reading<'_>, at: usize) {
             || item.is(Cue::Clause) && !(named.is_empty() && item.text == "just")
             || item.is(Cue::For) && (!named.is_empty() || item.text.starts_with("for"))
             || item.is(Cue::Find) && (bare || !named.is_empty())
-            || item.meaning == Meaning::Comma && !goes_on(reading, index, hate)
+            || item.meaning == Meaning::Comma && !goes_on(reading, index)
             || !named.is_empty() && item.is(Cue::Filler) && is_a_verb(&item.text)
             || index > at + 12
         {
@@ -50,7 +55,7 @@ fn before(reading: &mut Reading<'_>, at: usize) {
 }
 
 /// Whether a list goes on after a comma: another name follows, and an "or", or the end, after that.
-fn goes_on(reading: &Reading<'_>, comma: usize, hate: bool) -> bool {
+fn goes_on(reading: &Reading<'_>, comma: usize) -> bool {
     let rest = reading.items.get(comma + 1..).unwrap_or_default();
     let mut names = 0;
     for item in rest.iter().take(8) {
@@ -62,7 +67,7 @@ fn goes_on(reading: &Reading<'_>, comma: usize, hate: bool) -> bool {
             break;
         }
     }
-    hate && names > 0 && rest.len() <= 4
+    false
 }
 
 fn is_a_verb(text: &str) -> bool {
@@ -71,8 +76,14 @@ fn is_a_verb(text: &str) -> bool {
 
 /// A Korean negation: what is named right before it, and what is joined to that.
 fn after(reading: &mut Reading<'_>, at: usize, adjacent: bool) {
+    // A part that is missing was used up: 손잡이 없는 바구니.
+    let part = adjacent && at > 0 && reading.items[at].is(Cue::Part);
+    if part && reading.items[at - 1].role == Role::Used && matches!(reading.items[at - 1].meaning, Meaning::Terms(_)) {
+        return;
+    }
     let mut named: Vec<usize> = Vec::new();
     let mut joined = true;
+    let mut listed = false;
     let mut touching = false;
     for index in (0..at).rev() {
         let item = &reading.items[index];
@@ -81,15 +92,20 @@ fn after(reading: &mut Reading<'_>, at: usize, adjacent: bool) {
             let same = named.first().is_none_or(|&first| slot_of(&reading.items[first]) == slot);
             let quality_of_thing =
                 touching && named.len() == 1 && reading.items[named[0]].is_thing() && !item.is_thing();
-            if item.role != Role::Open || !(joined || same && touching || quality_of_thing) {
+            if item.role != Role::Open || !(joined || same && (touching || listed) || quality_of_thing) {
                 break;
             }
             named.push(index);
-            (joined, touching) = (false, true);
+            (joined, listed, touching) = (false, false, true);
             continue;
         }
-        if item.is(Cue::Join) || !named.is_empty() && item.meaning == Meaning::Comma {
+        if item.is(Cue::Join) {
             joined = true;
+            continue;
+        }
+        if !named.is_empty() && item.meaning == Meaning::Comma {
+            touching = false;
+            listed = index > 0 && reading.items[index - 1].is_named();
             continue;
         }
         if item.meaning == Meaning::Stop
@@ -112,7 +128,7 @@ fn after(reading: &mut Reading<'_>, at: usize, adjacent: bool) {
             let glue = item.is_any(&[Cue::Filler, Cue::One, Cue::MarkerAfter, Cue::Topic]) || is_slot(item);
             if !glue {
                 touching = false;
-                if !joined {
+                if !joined && !listed {
                     break;
                 }
             } else if item.is_any(&[Cue::Topic, Cue::Object]) {
@@ -181,5 +197,55 @@ fn quoted(reading: &mut Reading<'_>, at: usize) {
         if reading.items[index].term().is_some() {
             reading.items[index].role = Role::Used;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, fresh};
+
+    #[test]
+    fn english_negations_reach_as_far_as_the_list() {
+        check(
+            &fresh(),
+            &[
+                ("a lamp, no plastic or metal", "product=lamp; -material=plastic; -material=metal"),
+                (
+                    "a lamp without plastic, metal or glass",
+                    "product=lamp; -material=plastic; -material=metal; -material=glass",
+                ),
+                ("a lamp, not red but blue", "product=lamp; -color=red; color=blue"),
+                ("lamps, neither black nor green", "product=lamp; -color=black; -color=green"),
+                ("blue instead of red lamps", "color=blue; -color=red; product=lamp"),
+                ("anything but candles", "-category=candles"),
+                ("no red bags", "-color=red; category=bags"),
+                ("a lamp, not too big", "product=lamp; -size=large"),
+                ("not just red lamps, blue lamps too", "color=red; product=lamp; color=blue"),
+                ("I hate stripes, dots are fine", "-pattern=stripe; pattern=polka dot"),
+                ("plastic free lunch box", "-material=plastic; product=lunch box"),
+                ("the lamp isn't too expensive I hope", "product=lamp"),
+            ],
+        );
+    }
+
+    #[test]
+    fn korean_negations_reach_back() {
+        check(
+            &fresh(),
+            &[
+                ("플라스틱이나 금속 말고 램프", "-material=plastic; -material=metal; product=lamp"),
+                ("빨강 초록 말고 파란 리본", "-color=red; -color=green; color=blue; product=ribbon"),
+                ("램프 주세요 유리는 빼고", "product=lamp; -material=glass"),
+                ("플라스틱 안 들어간 램프", "-material=plastic; product=lamp"),
+                ("파란색도 빨간색도 아닌 우산", "-color=blue; -color=red; product=umbrella"),
+                ("램프인데 너무 크지 않은 걸로", "product=lamp; -size=large"),
+                ("무늬 없는 우산", "pattern=plain; product=umbrella"),
+                ("손잡이 없는 바구니", "product=basket"),
+                ("주전자 말고 물뿌리개요", "-product=jug; product=watering can"),
+                ("유리 제품은 자꾸 깨먹어서 안 사요", "-material=glass"),
+                ("큰 가방보다 작은 가방을 선호해요", "size=small; category=bags"),
+                ("해골만 아니면 돼요 우산", "-pattern=skull; product=umbrella"),
+            ],
+        );
     }
 }

@@ -39,9 +39,20 @@ pub(crate) fn retracted(reading: &Reading<'_>, start: usize, end: usize) -> Opti
 fn direction(reading: &mut Reading<'_>) {
     let found = |cue| reading.items.iter().any(|item| item.role == Role::Open && item.is(cue));
     let limit = reading.items.iter().any(|item| item.is(Cue::CheapWord));
-    // "Don't buy dear things" is a taste, "cheaper" beside what was shown is a step.
-    let shown = !reading.context.is_empty() || !reading.has(Cue::Habit);
-    reading.direction = match (found(Cue::Cheaper) && !limit && shown, found(Cue::Dearer)) {
+    // Beside nothing, cheap is only cheap.
+    let shown = !reading.context.shown.is_empty();
+    // "Less than the blue one."
+    let beside = |cue| {
+        let said = (0..reading.items.len()).filter(|&at| reading.items[at].is(cue));
+        said.into_iter().any(|at| {
+            reading.items[at + 1..]
+                .iter()
+                .find(|item| !item.is_filler())
+                .is_some_and(|item| matches!(item.meaning, Meaning::Products(_)))
+        })
+    };
+    let (less, more) = (beside(Cue::AtMostBefore), beside(Cue::AtLeastBefore));
+    reading.direction = match (found(Cue::Cheaper) && !limit && shown || less, found(Cue::Dearer) && shown || more) {
         (_, true) => Some(PriceDirection::Dearer),
         (true, false) => Some(PriceDirection::Cheaper),
         (false, false) => None,
@@ -79,12 +90,18 @@ fn range(reading: &Reading<'_>, amounts: &[Amount], at: usize) -> Option<(PriceR
 }
 
 /// What one amount limits.
-fn limits(reading: &Reading<'_>, amount: Amount) -> Option<PriceRange> {
+fn limits(reading: &mut Reading<'_>, amount: Amount) -> Option<PriceRange> {
     let at_most = before(reading, amount, |cue| cue == Cue::AtMostBefore)
         || after(reading, amount, |cue| cue == Cue::AtMostAfter)
         || budget(reading, amount);
     let at_least = before(reading, amount, |cue| cue == Cue::AtLeastBefore)
         || after(reading, amount, |cue| cue == Cue::AtLeastAfter);
+    // No clocks over £100: what is ruled out is the price, not the clock.
+    let ruled_out = if at_least { negation(reading, amount) } else { None };
+    if let Some(negation) = ruled_out {
+        reading.items[negation].role = Role::Used;
+    }
+    let (at_most, at_least) = (at_most || ruled_out.is_some(), at_least && ruled_out.is_none());
     let about =
         before(reading, amount, |cue| cue == Cue::AboutBefore) || after(reading, amount, |cue| cue == Cue::AboutAfter);
     if amount.currency.is_none() {
@@ -107,6 +124,17 @@ fn limits(reading: &Reading<'_>, amount: Amount) -> Option<PriceRange> {
     };
     let minor = |value: Option<u64>| value.map(|value| Amount::minor(value, currency));
     Some(PriceRange { min_minor: minor(low), max_minor: minor(high), currency })
+}
+
+/// The negation of the clause that an amount stands in: before it in English, after it in Korean.
+fn negation(reading: &Reading<'_>, amount: Amount) -> Option<usize> {
+    let (start, end) = reading.clause(amount.start);
+    let open = |at: &usize| reading.items[*at].role == Role::Open;
+    if reading.items[amount.start..amount.end].iter().any(|item| item.korean) {
+        let mut after = (amount.end..end).filter(open);
+        return after.find(|&at| reading.items[at].is_any(&[Cue::NotAdjacent, Cue::NotAfter]));
+    }
+    (start..amount.start).filter(open).find(|&at| reading.items[at].is(Cue::NotBefore))
 }
 
 /// The smallest unit of a currency in hundredths: a band ends one below the next.
@@ -177,4 +205,65 @@ fn set(reading: &mut Reading<'_>, new: PriceRange) {
         },
         _ => new,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, fresh, shown};
+
+    #[test]
+    fn limits_are_read_in_both_languages() {
+        check(
+            &fresh(),
+            &[
+                ("mugs under £5", "product=mug; <=500GBP"),
+                ("a mug for less than a tenner", "product=mug; <=1000GBP"),
+                ("머그컵 만원 이하", "product=mug; <=10000KRW"),
+                ("머그컵 2만 5천원 안쪽으로", "product=mug; <=25000KRW"),
+                ("머그컵 삼천원 넘지 않게", "product=mug; <=3000KRW"),
+                ("머그컵 3파운드까지", "product=mug; <=300GBP"),
+                ("머그컵 20만 이하", "product=mug; <=200000KRW"),
+                ("mugs over 50p", "product=mug; >=50GBP"),
+                ("from a pound upwards, a mug", "product=mug; >=100GBP"),
+                ("머그컵 만원 이상", "product=mug; >=10000KRW"),
+                ("no clocks over £100", "category=clocks; <=10000GBP"),
+                ("£2 mugs", "product=mug; >=200GBP; <=200GBP"),
+                ("forty euros tops for a mug", "product=mug; <=4000EUR"),
+                ("a mug under $1,200.50", "product=mug; <=120050USD"),
+            ],
+        );
+    }
+
+    #[test]
+    fn ranges_bands_and_about_have_two_ends() {
+        check(
+            &fresh(),
+            &[
+                ("a mug between £5 and £7.50", "product=mug; >=500GBP; <=750GBP"),
+                ("mug £8-£12", "product=mug; >=800GBP; <=1200GBP"),
+                ("ten to fifteen quid for a mug", "product=mug; >=1000GBP; <=1500GBP"),
+                ("5천원에서 7천원 정도 머그컵", "product=mug; >=5000KRW; <=7000KRW"),
+                ("만원에서 이만원 사이 머그컵", "product=mug; >=10000KRW; <=20000KRW"),
+                ("머그컵 만원대", "product=mug; >=10000KRW; <=19999KRW"),
+                ("머그컵 3만원대", "product=mug; >=30000KRW; <=39999KRW"),
+                ("around a fiver for a mug", "product=mug; >=400GBP; <=600GBP"),
+                ("머그컵 5천원쯤", "product=mug; >=4000KRW; <=6000KRW"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_direction_stands_beside_what_was_shown() {
+        check(
+            &shown(),
+            &[
+                ("cheaper", "cheaper"),
+                ("더 싼 거 없어요?", "cheaper"),
+                ("비싸요", "cheaper"),
+                ("anything pricier?", "dearer"),
+                ("less than the second one", "cheaper; @B"),
+            ],
+        );
+        check(&fresh(), &[("a cheap mug", "product=mug"), ("mugs, not too expensive", "product=mug")]);
+    }
 }

@@ -54,23 +54,37 @@ fn counted(reading: &Reading<'_>, at: usize, end: usize, count: u64) -> Option<(
         let in_one = following.is_some_and(|item| {
             item.is_any(&[Cue::SetOf, Cue::For, Cue::Unit("")]) || item.text == "세트" || item.text == "셋트"
         });
-        return (!in_one).then(|| (count.saturating_mul(u64::from(each)), end + 1));
+        // 하나 is an article as often as a number.
+        let article = items[at].korean && count == 100 && each == 1;
+        return (!in_one && !article).then(|| (count.saturating_mul(u64::from(each)), end + 1));
     }
     if items[at].korean || next.is_some_and(|item| item.cue(|cue| cue.follows_a_number().then_some(())).is_some()) {
         return None;
     }
     let before = at.checked_sub(1).map(|before| &items[before]);
+    // "She has twelve of them already."
+    if before.is_some_and(|item| matches!(item.text.as_str(), "has" | "have" | "had" | "got")) {
+        return None;
+    }
     if before.is_some_and(|item| item.is(Cue::SetOf) || item.cue(ordinal).is_some()) || items[at].text == "one" {
+        return None;
+    }
+    // USB 3.0 is no three of anything.
+    if items[at].text.contains('.') {
         return None;
     }
     let asked = before.is_some_and(|item| item.is_any(&[Cue::Find, Cue::Buy]) || item.text == "that");
     let thing = thing_after(items, end);
     let of_them = next.is_some_and(|item| item.text == "of")
         && items.get(end + 1).is_some_and(|item| item.is_any(&[Cue::These, Cue::That]));
+    let of_those = next.is_some_and(|item| item.text.starts_with("of"))
+        && items[end..].iter().take(4).any(|item| matches!(item.meaning, Meaning::Products(_)));
     let alone = next.is_none_or(|item| item.is(Cue::Find) || item.meaning == Meaning::Stop)
         && before.is_none_or(|item| item.is_any(&[Cue::Find, Cue::Buy]) || item.meaning == Meaning::Comma);
+    let rolls = next.is_some_and(|item| item.is(Cue::SetOf));
     let dozen = items[at].cue(|cue| matches!(cue, Cue::Times(12) | Cue::Number(12 | 6)).then_some(())).is_some();
-    (thing || of_them || alone || asked && !thing_before(items, at) || dozen).then_some((count, end))
+    (thing || rolls || of_them || of_those || alone || asked && !thing_before(items, at) || dozen)
+        .then_some((count, end))
 }
 
 /// Whether a thing is named next, but for its qualities.
@@ -94,9 +108,9 @@ fn thing_before(items: &[Item], at: usize) -> bool {
 /// Whether the number at an item takes the place of one before: "6, no, 8".
 fn corrected(reading: &Reading<'_>, at: usize) -> bool {
     let words = reading.items[..at].iter().rev().take(3);
-    words
-        .into_iter()
-        .any(|item| item.role == Role::Open && (item.is_any(&[Cue::Refuse, Cue::NotBefore]) || item.text == "sorry"))
+    words.into_iter().any(|item| {
+        item.role == Role::Open && (item.is_any(&[Cue::Refuse, Cue::NotBefore, Cue::Correct]) || item.text == "sorry")
+    })
 }
 
 fn counter(cue: Cue) -> Option<u32> {
@@ -122,4 +136,45 @@ pub(crate) fn said(reading: &Reading<'_>, start: usize, end: usize) -> Option<u6
         let each = reading.items.get(after).and_then(|item| item.cue(counter));
         (spoken_of || each.is_some()).then(|| count.saturating_mul(u64::from(each.unwrap_or(1))) / 100)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, fresh, shown};
+
+    #[test]
+    fn what_is_counted_is_a_quantity() {
+        check(
+            &fresh(),
+            &[
+                ("six mugs", "product=mug; x6"),
+                ("머그컵 두 개", "product=mug; x2"),
+                ("머그컵 열두 개 주세요", "product=mug; x12"),
+                ("머그컵 한 다스", "product=mug; x12"),
+                ("two dozen napkins", "product=napkin; x24"),
+                ("three rolls of gift wrap", "product=gift wrap; x3"),
+                ("about two pounds each, thirty of them, mugs", "product=mug; >=160GBP; <=240GBP; x30"),
+            ],
+        );
+        check(
+            &shown(),
+            &[("make that 6, no sorry, 8", "x8"), ("6개 아니 8개요", "x8"), ("three of the second", "x3; @B")],
+        );
+    }
+
+    #[test]
+    fn other_numbers_are_none() {
+        check(
+            &fresh(),
+            &[
+                ("a set of six mugs", "product=mug"),
+                ("머그컵 네개 세트", "product=mug"),
+                ("머그컵 하나 보여줘", "product=mug"),
+                ("a lamp for my 8 year old", "product=lamp"),
+                ("커튼 길이 200cm", "product=curtain; size=200 cm"),
+                ("30.5 cm mirror", "product=mirror; size=30.50 cm"),
+                ("usb 3.0 mouse", "product=mouse"),
+            ],
+        );
+    }
 }

@@ -57,6 +57,8 @@ pub(crate) struct Reading<'c> {
     /// Everything is taken back.
     pub reset: bool,
     pub indifferent: Vec<&'static str>,
+    /// Whether a slot is among these because what was said of it is taken back.
+    pub given_up: bool,
 }
 
 impl<'c> Reading<'c> {
@@ -71,6 +73,7 @@ impl<'c> Reading<'c> {
             retracted: Vec::new(),
             reset: false,
             indifferent: Vec::new(),
+            given_up: false,
         }
     }
 
@@ -106,17 +109,6 @@ impl<'c> Reading<'c> {
     /// Whether this slot, or any slot for none, was wished for before.
     pub fn wished(&self, slot: &str, value: &str) -> bool {
         self.context.request.wishes.iter().any(|wish| &*wish.slot == slot && &*wish.value == value)
-    }
-
-    /// The nearest item before one that is neither filler nor used up.
-    pub fn before(&self, at: usize) -> Option<usize> {
-        self.items[..at].iter().rposition(|item| !item.is_filler())
-    }
-
-    /// The nearest item after one that is neither filler nor used up.
-    pub fn after(&self, at: usize) -> Option<usize> {
-        let next = self.items.get(at + 1..)?.iter().position(|item| !item.is_filler())?;
-        Some(at + 1 + next)
     }
 
     /// The number an item says, in hundredths.

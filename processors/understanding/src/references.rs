@@ -29,6 +29,20 @@ pub(crate) fn read(reading: &mut Reading<'_>) {
         }
     }
     others(reading);
+    like_the_only_one(reading);
+}
+
+/// 비슷한데 유리로: like the only one that was shown.
+fn like_the_only_one(reading: &mut Reading<'_>) {
+    let [only] = &reading.context.shown[..] else { return };
+    if reading.items.iter().any(|item| matches!(item.meaning, Meaning::Products(_))) {
+        return;
+    }
+    if let Some(same) =
+        reading.items.iter_mut().find(|item| item.korean && item.is(Cue::Same) && item.text.starts_with("비슷"))
+    {
+        same.meaning = Meaning::Products(vec![only.product_id.clone()]);
+    }
 }
 
 /// The products that the item at a place speaks of, and the item after what says so.
@@ -61,7 +75,10 @@ fn spoken_of(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize)
     if item.is(Cue::Dearest) {
         return Some((one(priced().max_by_key(|(price, _)| *price).map(|(_, product)| product)), at + 1));
     }
-    if item.is(Cue::Both) {
+    // "Both" and 둘 다 of two qualities that were named speaks of these.
+    let before = reading.items[..at].iter().rev().find(|item| !item.is_filler() || item.is(Cue::One));
+    let of_qualities = before.is_some_and(|before| before.term().is_some() || before.is(Cue::One));
+    if item.is(Cue::Both) && !of_qualities && !reading.has(Cue::Cheapest) && !reading.has(Cue::Dearest) {
         return Some((ids(&shown[..shown.len().min(2)]), at + 1));
     }
     pointed_at(reading, at)
@@ -71,26 +88,42 @@ fn spoken_of(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize)
 fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize)> {
     let shown = &reading.context.shown;
     let item = &reading.items[at];
-    let word = if item.korean { "" } else { item.text.rsplit(' ').next().unwrap_or_default() };
+    let word = if item.korean { "" } else { item.text.rsplit(' ').next().unwrap_or_default().trim_end_matches("'s") };
     let asking = item.is(Cue::Ask);
-    let many = item.is(Cue::These) || asking && matches!(word, "these" | "those" | "they");
+    let many = item.is(Cue::These) || asking && matches!(word, "these" | "those" | "they" | "them");
     let points = many || item.is(Cue::This) || item.is(Cue::That) || asking && matches!(word, "this" | "that" | "it");
     let the_one = word == "the";
     if !points && !the_one {
-        return None;
+        return named_by_its_qualities(reading, at);
     }
-    let (terms, end, ends_in_one) = description(&reading.items, at + 1);
-    let plural = many
-        || reading.items[at + 1..end].iter().any(|item| item.text.ends_with('들'))
-        || item.korean && reading.items.get(end).is_some_and(|item| item.text == "들");
+    let pronoun = matches!(word, "it" | "its" | "they" | "them")
+        || item.korean && item.text.chars().count() > 1 && item.text.ends_with(['거', '것', '건', '게', '걸']);
+    let nothing = (Vec::new(), at + 1, false);
+    let described = if pronoun { nothing.clone() } else { description(&reading.items, at + 1) };
+    let only_words = described.0.iter().all(|term| term.slot.is_empty());
+    let titled = shown.iter().any(|product| fit(product, &described.0) > 0);
+    let (terms, end, ends_in_one) = if !titled && (points || only_words && !described.2) { nothing } else { described };
+    let plural = many || reading.items.get(end).is_some_and(|item| item.is(Cue::Plural));
+    let many = plural && terms.is_empty();
     if terms.is_empty() {
         let vague = the_one || matches!(word, "it" | "its" | "that" | "they" | "them");
         if vague && !ends_in_one {
             // "It" speaks of a product only in a question about one.
-            let asked = !the_one && (asking || word != "that" && reading.has(Cue::Ask));
+            let question = reading.asks() || reading.items.first().is_some_and(|first| first.is(Cue::Question));
+            let named_before = reading.items[..at].iter().any(Item::is_named);
+            let measured = word == "that" && at > 0 && reading.items[at - 1].is(Cue::Same);
+            let asked = measured
+                || !the_one && !named_before && (asking || word != "that" && question && reading.has(Cue::Ask));
             return asked.then(|| (all_or_first(shown, many), at + 1));
         }
         if the_one {
+            return None;
+        }
+        // "It" and 그거 take up what was named before, "this house" is not for sale.
+        let next = reading.items.get(end);
+        let else_named = next.is_some_and(|next| next.meaning == Meaning::Word) && !item.korean && !many;
+        let taken_up = item.is(Cue::That) && reading.items[..at].iter().any(Item::is_named);
+        if else_named || taken_up {
             return None;
         }
         let alone = item.korean && item.text.chars().count() == 1 && !ends_in_one && !reading.items[at].is(Cue::These);
@@ -99,7 +132,16 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
         }
         return Some((all_or_first(shown, many), end));
     }
-    if the_one && !(ends_in_one && (reading.asks() || reading.has(Cue::Ask))) {
+    let question = reading.asks() || reading.has(Cue::Ask);
+    let inverted = at > 0 && reading.items[at - 1].is(Cue::Question);
+    let thing = terms.iter().any(Term::is_thing);
+    let asked =
+        question && (ends_in_one || asking || inverted || thing && fits_one(shown, &terms)) && !reading.has(Cue::Sell);
+    // "The red one" is one that was shown; "the red ones" may be others.
+    let single =
+        ends_in_one && matches!(reading.items[end - 1].text.as_str(), "one" | "one's") && fits_one(shown, &terms);
+    let bought = ends_in_one && reading.has(Cue::Buy);
+    if the_one && !(asked || single || bought) {
         return None;
     }
     let scores: Vec<usize> = shown.iter().map(|product| fit(product, &terms)).collect();
@@ -109,27 +151,53 @@ fn pointed_at(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize
     Some((fitting.take(if plural { 10 } else { 1 }).collect(), end))
 }
 
+/// "How much is a white frame?", asked of frames that were shown; "I'll take one with a cat".
+fn named_by_its_qualities(reading: &Reading<'_>, at: usize) -> Option<(Vec<ProductId>, usize)> {
+    reading.items[at].term()?;
+    let asked = reading.has(Cue::Ask) && !reading.has(Cue::Sell) && !reading.has(Cue::Find);
+    if !asked && !reading.has(Cue::Buy) {
+        return None;
+    }
+    let (terms, end, ends_in_one) = description(&reading.items, at);
+    let thing = terms.iter().any(Term::is_thing);
+    if !(thing && terms.len() > 1 || ends_in_one) || !fits_one(&reading.context.shown, &terms) {
+        return None;
+    }
+    let shown = reading.context.shown.iter().find(|product| fit(product, &terms) == terms.len())?;
+    Some((vec![shown.product_id.clone()], end))
+}
+
+/// Whether one shown product alone is all of these.
+fn fits_one(shown: &[ShownProduct], terms: &[Term]) -> bool {
+    shown.iter().filter(|product| fit(product, terms) == terms.len()).count() == 1
+}
+
 fn all_or_first(shown: &[ShownProduct], all: bool) -> Vec<ProductId> {
     shown.iter().take(if all { 10 } else { 1 }).map(|product| product.product_id.clone()).collect()
 }
 
 /// The terms of a noun phrase, the item after it, and whether it ends in "one".
-fn description(items: &[Item], start: usize) -> (Vec<&Term>, usize, bool) {
+fn description(items: &[Item], start: usize) -> (Vec<Term>, usize, bool) {
     let mut terms = Vec::new();
     let mut end = start;
     let mut ends_in_one = false;
     for (at, item) in items.iter().enumerate().skip(start).take(6) {
         if let Some(term) = item.term() {
-            terms.push(term);
+            terms.push(term.clone());
             end = at + 1;
             if term.is_thing() && !items.get(at + 1).is_some_and(Item::is_thing) {
                 break;
             }
+        } else if item.meaning == Meaning::Word && !item.korean {
+            // A word of its title names it as well: the potting shed one.
+            terms.push(Term::new("", &lexicon::key(&item.text)));
+            end = at + 1;
         } else if item.is(Cue::One) {
             ends_in_one = true;
             end = at + 1;
             break;
-        } else if !(item.is(Cue::Filler) && !item.korean && at == start) && !item.is(Cue::MarkerAfter) {
+        } else if !(item.is_any(&[Cue::MarkerAfter, Cue::Part]) || item.is(Cue::Filler) && !item.korean && at == start)
+        {
             break;
         }
     }
@@ -137,10 +205,10 @@ fn description(items: &[Item], start: usize) -> (Vec<&Term>, usize, bool) {
 }
 
 /// How many of these terms a shown product is.
-fn fit(product: &ShownProduct, terms: &[&Term]) -> usize {
+fn fit(product: &ShownProduct, terms: &[Term]) -> usize {
     let facets = lexicon::facets(&product.title, None, []);
     let title = format!(" {} ", lexicon::key(&product.title));
-    let fits = |term: &&&Term| {
+    let fits = |term: &&Term| {
         let named = title.contains(&format!(" {} ", lexicon::key(&term.value)));
         let head = term.value.rsplit(' ').next().unwrap_or_default();
         named
@@ -162,5 +230,43 @@ fn others(reading: &mut Reading<'_>) {
     for item in reading.items.iter_mut().filter(|item| item.is(Cue::Rest)) {
         let shown = reading.context.shown.iter().map(|product| &product.product_id);
         item.meaning = Meaning::Products(shown.filter(|id| !named.contains(id)).cloned().collect());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, fresh, shown};
+
+    #[test]
+    fn shown_products_are_spoken_of_by_place_and_by_looks() {
+        check(
+            &shown(),
+            &[
+                ("how much is the second one", "@B"),
+                ("두 번째 거 얼마예요", "@B"),
+                ("마지막 거 방수예요?", "@C"),
+                ("what's the difference between the first two", "@A; @B"),
+                ("is the cheapest washable?", "@B"),
+                ("does the red one come with a strap?", "@A"),
+                ("그 해골 도시락 가방 얼마예요?", "@B"),
+                ("저 파란 거 얼마예요?", "@C"),
+                ("do these come with a lid?", "@A; @B; @C"),
+                ("like the last one but green", "color=green; @C"),
+                ("두 번째 거랑 비슷한데 초록색", "color=green; @B"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_product_can_be_left_out() {
+        check(
+            &shown(),
+            &[
+                ("anything except the second", "-reference=B"),
+                ("두 번째 거 말고", "-reference=B"),
+                ("그 해골 가방은 말고 나머지랑 비슷한 거", "-reference=B; @A; @C"),
+            ],
+        );
+        check(&fresh(), &[("the second one", ""), ("그거 말고", "")]);
     }
 }

@@ -14,9 +14,9 @@ pub(crate) fn read(reading: &mut Reading<'_>) {
         }
         let (start, end) = if reading.items[at].korean { backward(reading, at) } else { forward(reading, at) };
         let mut any = mark(reading, start, end);
-        if !any && !reading.items[at].korean {
-            let (start, _) = reading.clause(at);
-            any = mark(reading, start, at);
+        // "Small? Did I say small? Cancel that."
+        if !any && reading.items[..at].iter().any(|item| item.is(Cue::Said) || item.is_named()) {
+            any = mark(reading, 0, at);
         }
         let all = reading.items.iter().any(|item| item.is(Cue::Everything));
         if !any && all && !reading.has(Cue::Injection) {
@@ -65,7 +65,7 @@ fn mark(reading: &mut Reading<'_>, start: usize, end: usize) -> bool {
         any = true;
     }
     for item in &mut reading.items[start..end] {
-        if matches!(item.meaning, Meaning::Terms(_)) && item.role == Role::Open {
+        if item.role == Role::Open && item.term().is_some_and(|term| !term.weak) {
             item.role = Role::Retracted;
             any = true;
         }
@@ -83,26 +83,17 @@ fn mark(reading: &mut Reading<'_>, start: usize, end: usize) -> bool {
     any
 }
 
-/// "Forget the colour" takes back the colours that were wished for.
+/// "Forget the colour" takes back whatever was said of colours: any will do.
 fn forget_slot(reading: &mut Reading<'_>, start: usize, end: usize) -> bool {
     let slot = |cue| if let Cue::Slot(slot) = cue { Some(slot) } else { None };
     let slots: Vec<&'static str> = reading.items[start..end].iter().filter_map(|item| item.cue(slot)).collect();
-    let request = &reading.context.request;
-    let mut found = Vec::new();
-    for slot in slots {
-        found.extend(
-            request.wishes.iter().filter(|wish| &*wish.slot == slot).map(|wish| (slot, wish.value.to_string())),
-        );
-        if slot == "price"
-            && let Some(price) = request.price
-            && let Some(minor) = price.max_minor.or(price.min_minor)
-        {
-            found.push((slot, format!("{minor} {}", price.currency)));
+    for slot in &slots {
+        if !reading.indifferent.contains(slot) {
+            reading.indifferent.push(slot);
         }
     }
-    let any = !found.is_empty();
-    reading.retracted.append(&mut found);
-    any
+    reading.given_up |= !slots.is_empty();
+    !slots.is_empty()
 }
 
 /// "We don't need the mugs after all": a thing that is no longer needed is taken back rather than ruled out.
@@ -118,8 +109,41 @@ fn no_longer_needed(reading: &mut Reading<'_>) {
         let told = reading.items[start..at]
             .iter()
             .any(|item| if korean { item.is(Cue::Said) } else { item.is_any(&[Cue::NotBefore, Cue::HateBefore]) });
+        // 이제 안 좋아해요: what was liked is liked no more.
+        let told = told || korean && reading.items.get(at + 1).is_some_and(|item| item.is(Cue::HateAfter));
         if told && !reading.items[at + 1..].iter().any(|item| korean && item.is_named()) {
             mark(reading, start, at);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, fresh, shown};
+
+    #[test]
+    fn what_was_said_is_taken_back() {
+        check(
+            &fresh(),
+            &[
+                ("forget that I like plastic", "forget material=plastic"),
+                ("please delete scandinavian from my tastes", "forget style=scandinavian"),
+                ("I don't hate yellow any more", "forget color=yellow"),
+                ("ignore what I said about not wanting florals", "forget pattern=floral"),
+                ("빨간색 좋아한다는 건 잊어줘", "forget color=red"),
+                ("나무 얘기한 건 무시하고 금속 램프", "material=metal; product=lamp; forget material=wood"),
+                ("actually forget bunting, let me see balloons", "product=balloon; forget product=bunting"),
+                ("pretend I never mentioned colour", "any color"),
+            ],
+        );
+        check(
+            &shown(),
+            &[
+                ("I don't need the lunch bag after all", "forget product=lunch bag"),
+                ("never mind the three pound limit", "forget price=300 GBP"),
+                ("열 개라고 했던 수량은 취소할게요", "forget quantity=10"),
+                ("처음부터 다시 할게요 전부 지워주세요", "forget everything=everything"),
+            ],
+        );
     }
 }

@@ -15,8 +15,9 @@ pub(crate) struct Spelling {
     near: HashMap<Box<[u32]>, Vec<u32>>,
 }
 
-/// Shorter words are too alike to be corrected, in letters.
-const SHORTEST: usize = 5;
+/// Shorter words are too alike to be corrected, in letters: words that are known, and words as typed.
+const SHORTEST: usize = 6;
+const SHORTEST_TYPED: usize = 5;
 
 impl Spelling {
     pub fn add(&mut self, word: &str) {
@@ -41,7 +42,7 @@ impl Spelling {
     /// The word that was meant; none when none is near. Of several, one that begins alike, then the first in order.
     pub fn correct(&self, word: &str) -> Option<&str> {
         let letters: Box<[u32]> = spell_out(word).into();
-        if letters.len() < SHORTEST || letters.len() > 40 {
+        if letters.len() < SHORTEST_TYPED || letters.len() > 40 {
             return None;
         }
         let tries = without_one(&letters).chain([letters.clone()]);
@@ -79,7 +80,7 @@ mod tests {
     #[test]
     fn one_mistake_is_forgiven_and_two_are_not() {
         let mut spelling = Spelling::default();
-        for word in ["candle", "cushion", "도시락", "머그컵", "red"] {
+        for word in ["candle", "cushion", "도시락", "머그컵", "red", "linen"] {
             spelling.add(word);
         }
         for (typed, meant) in [
@@ -94,6 +95,7 @@ mod tests {
             ("모그컵", Some("머그컵")),
             ("kandel", None),
             ("rad", None),
+            ("lined", None),
             ("", None),
         ] {
             assert_eq!(spelling.correct(typed), meant, "{typed}");

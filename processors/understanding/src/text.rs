@@ -9,7 +9,8 @@ pub(crate) const READ: usize = 2_000;
 /// characters as spaces or nothing.
 pub(crate) fn normalise(text: &str) -> String {
     let plain: String = text.chars().filter(|&character| !invisible(character)).take(READ).map(plain).collect();
-    hangul::compose(&plain).to_lowercase()
+    let lower = hangul::compose(&plain).to_lowercase();
+    lower.replace("w/o ", "without ").replace("w/ ", "with ")
 }
 
 fn invisible(character: char) -> bool {
@@ -42,6 +43,7 @@ mod tests {
         assert_eq!(normalise("Ｌｕｎｃｈ　Ｂａｇ！"), "lunch bag!");
         assert_eq!(normalise("don’t\u{200B} \u{7}want"), "don't  want");
         assert_eq!(normalise("\u{1100}\u{1161}\u{1107}\u{1161}\u{11BC}"), "가방");
+        assert_eq!(normalise("bag W/O zip"), "bag without zip");
         assert_eq!(normalise("İ").chars().count(), 2);
         assert_eq!(normalise(&"é".repeat(READ + 1)).chars().count(), READ);
     }

@@ -49,10 +49,15 @@ impl Vocabulary {
         let mut vocabulary = Self::default();
         vocabulary.add_values();
         vocabulary.add_kinds();
+        vocabulary.add_brands();
         let catalogue = learn::read(products, &vocabulary.english);
+        vocabulary.add_narrow_names();
         vocabulary.add_categories(&catalogue.categories);
         for (phrase, weak) in catalogue.kinds {
-            vocabulary.add_english(&phrase, Term { weak, ..Term::new("product", &phrase) });
+            let known = vocabulary.english.get(&phrase).is_some_and(|terms| terms.iter().any(Term::is_thing));
+            if !known {
+                vocabulary.add_english(&phrase, Term { weak, ..Term::new("product", &phrase) });
+            }
         }
         for brand in &catalogue.brands {
             let key = key(brand);
@@ -100,14 +105,35 @@ impl Vocabulary {
         }
     }
 
+    /// Names that mean a value only in what shoppers say, or only where a better meaning is not at hand: `silver` that
+    /// something is made of, a `lavender` soap.
+    fn add_narrow_names(&mut self) {
+        for value in lexicon::values().iter().filter(|value| value.english.contains(&"-")) {
+            self.add_english(value.name, Term::new(value.slot.name(), value.name));
+        }
+    }
+
+    /// Makers that shoppers ask for whether the shop has them or not.
+    fn add_brands(&mut self) {
+        for row in include_str!("../data/brands.tsv").lines().filter(|line| !line.starts_with('#')) {
+            let (name, forms) = row.split_once('\t').unwrap_or((row, ""));
+            for form in std::iter::once(name).chain(forms.split('|')) {
+                self.add_english(form, Term::new("brand", name));
+                self.korean.add(form, Term::new("brand", name));
+            }
+        }
+    }
+
     /// English names are taken as they are said, since that is how titles say them, but spelled as the first in its row
     /// is: a `lunchbox` is a lunch box, a `piggy bank` is not called money box.
     fn add_kinds(&mut self) {
-        let bare = |form: &str| key(form).replace(' ', "");
         for kind in lexicon::kinds() {
-            for form in std::iter::once(&kind.name).chain(&kind.english) {
-                let name = if bare(form) == bare(kind.name) { kind.name.to_owned() } else { key(form) };
-                self.add_english(form, Term::new("product", &name));
+            self.add_english(kind.name, Term::new("product", kind.name));
+            for form in &kind.spellings {
+                self.add_english(form, Term::new("product", kind.name));
+            }
+            for form in &kind.english {
+                self.add_english(form, Term::new("product", &key(form)));
             }
             for form in &kind.korean {
                 self.korean.add(form, Term::new("product", kind.name));
@@ -121,16 +147,19 @@ impl Vocabulary {
         for slug in categories {
             let term = Term::new("category", slug);
             let words = key(slug);
-            self.replace_english(&words, &term);
+            // "Kitchen" is said of many things that the category is not.
+            let area = lexicon::areas().iter().any(|area| key(area.name) == words);
+            self.replace_english(&words, &Term { weak: area, ..term.clone() });
             let single = !words.split(' ').any(|word| word == "and");
             if let Some(kind) = lexicon::kinds().iter().find(|kind| single && key(kind.name) == words) {
-                for form in std::iter::once(&kind.name).chain(&kind.english) {
-                    self.replace_english(form, &term);
-                }
+                kind.forms().for_each(|form| self.replace_english(form, &term));
                 kind.korean.iter().for_each(|form| self.korean.replace(form, &term));
             }
             for area in lexicon::areas().iter().filter(|area| contains_words(&words, &key(area.name))) {
                 let is_a_kind = lexicon::kinds().iter().any(|kind| kind.name == area.name);
+                if single && is_a_kind {
+                    continue;
+                }
                 let term = Term { weak: !is_a_kind, ..term.clone() };
                 for form in std::iter::once(&area.name).chain(&area.english) {
                     if is_a_kind { self.replace_english(form, &term) } else { self.add_english(form, term.clone()) }
