@@ -199,7 +199,6 @@ impl<T, I: Fn(&Event) -> Option<T>> Reading<T, I> {
         let nothing_discarded = HashSet::new();
         while !self.stopping.load(Ordering::Acquire) {
             match self.consumer.poll(POLL_TIMEOUT) {
-                None => {}
                 Some(Ok(message)) => {
                     let Some(record) = decode(&self.namespace, &nothing_discarded, &message) else { continue };
                     // First: whoever begins to be interested meanwhile sees either the record or that it was passed.
@@ -213,7 +212,7 @@ impl<T, I: Fn(&Event) -> Option<T>> Reading<T, I> {
                     return Ok(());
                 }
                 // The client connects again by itself.
-                Some(Err(_)) => {}
+                Some(Err(_)) | None => {}
             }
         }
         Err(Unwanted)

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 /// A conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow, ToSchema)]
-pub struct Conversation {
+pub struct ConversationSummary {
     /// Its id.
     pub conversation_id: Uuid,
     /// Whose it is.
@@ -102,7 +102,7 @@ fn said(schema: &str) -> String {
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn find(postgres: &PgPool, served: &Served, id: Uuid) -> Result<Option<Conversation>, sqlx::Error> {
+pub async fn find(postgres: &PgPool, served: &Served, id: Uuid) -> Result<Option<ConversationSummary>, sqlx::Error> {
     let schema = &served.generation.schema;
     let sql = format!(
         "SELECT conversation_id, coalesce(opened.member_id, said.member_id) AS member_id, opened.title,
@@ -139,7 +139,7 @@ pub async fn of_member(
     member_id: &str,
     before: Option<Uuid>,
     limit: usize,
-) -> Result<Vec<Conversation>, sqlx::Error> {
+) -> Result<Vec<ConversationSummary>, sqlx::Error> {
     let schema = &served.generation.schema;
     let sql = format!(
         "SELECT conversation_id, asked.member_id, title, opening_at AS opened_at, closed_at, messages, newest_at

@@ -1,4 +1,4 @@
-//! Query: HTTP reads of what processors folded, and conversations over WebSockets.
+//! Query: HTTP reads of what processors folded, and conversations over sockets.
 //!
 //! It reads projections, and fills stamped caches; it produces nothing and changes no projection. Redis away costs
 //! speed only: the same views are then evaluated in Postgres.
@@ -46,7 +46,7 @@ pub struct QueryArgs {
     /// Seconds an answer may take
     #[arg(long, env = "QUERY_REQUEST_TIMEOUT", default_value_t = 15)]
     pub request_timeout: u64,
-    /// `WebSockets` that may be open at one time
+    /// Sockets on conversations that may be open at one time
     #[arg(long, env = "QUERY_MAX_SOCKETS", default_value_t = 5000)]
     pub max_sockets: usize,
 }

@@ -13,11 +13,11 @@ use super::Service;
 use super::answered_from::{AS_OF, Snapshot};
 use super::failure::Answer;
 use super::parameters::{MAX_EVENT_ID_BYTES, Parameters, Segment, conversation_id, invalid, member_id};
-use crate::conversations::{self, Conversation, Entry};
+use crate::conversations::{self, ConversationSummary, Entry};
 
 /// A page of what happened in a conversation.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Entries {
+pub(super) struct EntryPage {
     /// The conversation asked for.
     conversation_id: Uuid,
     /// The oldest first; those of one moment by their events' hashes.
@@ -32,7 +32,7 @@ pub(super) struct MemberConversations {
     /// The member asked for.
     member_id: String,
     /// The one opened last comes first.
-    conversations: Vec<Conversation>,
+    conversations: Vec<ConversationSummary>,
     /// What to ask for next as `before`; null when there are no more.
     next: Option<Uuid>,
 }
@@ -47,7 +47,7 @@ pub(super) struct MemberConversations {
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
-        (status = 200, body = Conversation),
+        (status = 200, body = ConversationSummary),
         (status = 404, description = "Nothing of this conversation is folded: there is none, or it was opened a moment ago"),
     )
 )]
@@ -55,7 +55,7 @@ pub(super) async fn conversation(
     State(service): State<Service>,
     conversation: Segment,
     parameters: Parameters,
-) -> Answer<Json<Conversation>> {
+) -> Answer<Json<ConversationSummary>> {
     let conversation_id = conversation_id(conversation)?;
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let found = conversations::find(service.reader.postgres(), snapshot.of(&ASSISTANT)?, conversation_id).await?;
@@ -76,7 +76,7 @@ pub(super) async fn conversation(
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
-        (status = 200, body = Entries),
+        (status = 200, body = EntryPage),
         (status = 404, description = "Nothing of this conversation is folded: there is none, or it was opened a moment ago"),
     )
 )]
@@ -84,7 +84,7 @@ pub(super) async fn entries(
     State(service): State<Service>,
     conversation: Segment,
     mut parameters: Parameters,
-) -> Answer<Json<Entries>> {
+) -> Answer<Json<EntryPage>> {
     let conversation_id = conversation_id(conversation)?;
     let limit = parameters.limit()?;
     let after = parameters.text("after", MAX_EVENT_ID_BYTES)?;
@@ -107,7 +107,7 @@ pub(super) async fn entries(
     rows.truncate(limit);
     let next = rows.last().filter(|_| has_more).map(|row| row.entry.event_id.clone());
     let entries = rows.into_iter().map(|row| row.entry).collect();
-    Ok(Json(Entries { conversation_id, entries, next }))
+    Ok(Json(EntryPage { conversation_id, entries, next }))
 }
 
 /// A member's conversations.

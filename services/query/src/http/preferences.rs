@@ -86,12 +86,12 @@ pub(super) struct Implied {
     /// Its share in the weight of everything the member did: above 0, at most 1.
     share: f64,
     /// The three products that say most, the weightiest first.
-    evidence: Vec<Act>,
+    evidence: Vec<ProductAct>,
 }
 
 /// What a member did with a product.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Act {
+pub(super) struct ProductAct {
     /// The product.
     product_id: String,
     /// Its title; its id if it has none.
@@ -247,7 +247,7 @@ fn told(member_id: String, known: Known, texts: &HashMap<Uuid, String>, products
     }
     let act = |KnownAct { product_id, act, event_id, at }| {
         let title = products.title(&product_id).to_owned();
-        Act { product_id, title, act, event_id, at }
+        ProductAct { product_id, title, act, event_id, at }
     };
     let implied = known.implied.into_iter().map(|KnownImplied { slot, value, share, evidence }| {
         let evidence = evidence.into_iter().map(act).collect();

@@ -30,14 +30,14 @@ pub(super) struct ShownList {
     /// The member asked for.
     member_id: String,
     /// The newest first.
-    shown: Vec<Shown>,
+    shown: Vec<ShownRecommendation>,
     /// What to ask for next as `before`; null when there is nothing older.
     next: Option<String>,
 }
 
 /// A recommendation as it was given.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Shown {
+pub(super) struct ShownRecommendation {
     /// The `recommendation-generated` event.
     event_id: String,
     /// When.
@@ -60,7 +60,7 @@ pub(super) struct ShownIntent {
     /// When.
     happened_at: DateTime<Utc>,
     #[serde(flatten)]
-    understood: Understood,
+    understood: UnderstoodIntent,
 }
 
 /// What is shown of a recommendation's data: in the contract's words.
@@ -88,7 +88,7 @@ struct Given {
 
 /// What is shown of an intent's data: in the contract's words.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-struct Understood {
+struct UnderstoodIntent {
     /// What the message says.
     #[schema(schema_with = understanding)]
     understood: Value,
@@ -169,7 +169,7 @@ pub(super) async fn shown(
         given.push(body::<Given>(row)?);
     }
     let intents = intents(postgres, served, &member_id, &given).await?;
-    let shown = rows.iter().zip(given).map(|(row, given)| Shown {
+    let shown = rows.iter().zip(given).map(|(row, given)| ShownRecommendation {
         event_id: row.get("event_id"),
         shown_at: row.get("happened_at"),
         conversation_id: row.get("conversation_id"),
@@ -241,7 +241,7 @@ async fn intents(
         let intent = ShownIntent {
             event_id: event_id.clone(),
             happened_at: row.get("happened_at"),
-            understood: body::<Understood>(&row)?,
+            understood: body::<UnderstoodIntent>(&row)?,
         };
         intents.insert(event_id, intent);
     }

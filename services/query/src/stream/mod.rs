@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use self::follow::{Follow, TOPICS, conversation_of};
-use self::socket::Socket;
+use self::socket::Session;
 use self::waiting::CatchUp;
 use self::watchers::{Pushed, Watchers};
 use crate::conversations::{self, EntryRow, Place};
@@ -160,7 +160,7 @@ impl Streams {
                 let tasks = streams.tasks.clone();
                 tasks.track_future(async move {
                     let _slot = slot;
-                    Socket::new(streams, socket, conversation_id).run(after).await;
+                    Session::new(streams, socket, conversation_id).run(after).await;
                 })
             })
     }

@@ -21,7 +21,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// A piece of an answer, as it is published.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Piece {
+pub struct ReplyPiece {
     /// Which attempt to answer it is of: pieces of another one no longer count.
     attempt: serde_json::Value,
     /// Of which message, or to which.
@@ -34,7 +34,7 @@ pub struct Piece {
 struct Told<'a> {
     kind: &'static str,
     #[serde(flatten)]
-    piece: &'a Piece,
+    piece: &'a ReplyPiece,
 }
 
 /// Forwards pieces until it is told to stop. While Redis is away there are none.
@@ -88,7 +88,7 @@ async fn subscribe(connections: &Connections, watchers: &Watchers, subscribed: i
 }
 
 fn told(payload: &[u8]) -> serde_json::Result<Push> {
-    let piece: Piece = serde_json::from_slice(payload)?;
+    let piece: ReplyPiece = serde_json::from_slice(payload)?;
     let text = serde_json::to_string(&Told { kind: "piece", piece: &piece })?.into();
     Ok(Push::Piece { message_id: piece.message_id, text })
 }

@@ -49,7 +49,7 @@ impl End {
     }
 }
 
-pub(super) struct Socket {
+pub(super) struct Session {
     pub streams: Arc<Streams>,
     pub socket: WebSocket,
     pub conversation_id: Uuid,
@@ -61,7 +61,7 @@ pub(super) struct Socket {
     unanswered: u32,
 }
 
-impl Socket {
+impl Session {
     pub fn new(streams: Arc<Streams>, socket: WebSocket, conversation_id: Uuid) -> Self {
         // From here on, what is appended wakes it.
         let watch = streams.watchers.watch(conversation_id);

@@ -163,12 +163,11 @@ impl TestShop {
     /// Folds the record at this offset, and takes away the marks a publisher would; gives how many events were new.
     pub async fn commit(&mut self, event: &Event, partition: Partition, offset: i64) -> usize {
         let processor = projections::processor(&self.generation.processor).unwrap();
-        let checkpoint = match self.checkpoints.get(&partition) {
-            Some(checkpoint) => *checkpoint,
-            None => {
-                let mut connection = self.pool.acquire().await.unwrap();
-                store::acquire(&mut connection, &self.generation, &[partition]).await.unwrap()[0]
-            }
+        let checkpoint = if let Some(checkpoint) = self.checkpoints.get(&partition) {
+            *checkpoint
+        } else {
+            let mut connection = self.pool.acquire().await.unwrap();
+            store::acquire(&mut connection, &self.generation, &[partition]).await.unwrap()[0]
         };
         let (epoch, from, to) = (checkpoint.epoch, checkpoint.next_offset, offset + 1);
         let progress = Progress { partition, epoch, from, to, max_event_time: Some(event.envelope.time) };
