@@ -2,8 +2,6 @@
 //!
 //! Entries are in the order (event time, event hash): the same in every generation. A late one may land between older ones.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use events::EventHash;
 use runtime::read::Served;
@@ -214,8 +212,8 @@ pub async fn entries(
 pub async fn entries_of(
     postgres: &PgPool,
     served: &Served,
-    events: impl Iterator<Item = EventHash>,
-    conversations: &HashMap<Uuid, Option<DateTime<Utc>>>,
+    events: &[EventHash],
+    conversations: &[(Uuid, Option<DateTime<Utc>>)],
 ) -> Result<Vec<EntryRow>, sqlx::Error> {
     let schema = &served.generation.schema;
     let sql = format!(
@@ -227,9 +225,9 @@ pub async fn entries_of(
          ORDER BY happened_at, event"
     );
     let found = sqlx::query(&sql)
-        .bind(events.map(Uuid::from_u128).collect::<Vec<_>>())
-        .bind(conversations.keys().copied().collect::<Vec<_>>())
-        .bind(conversations.values().copied().collect::<Vec<_>>())
+        .bind(events.iter().copied().map(Uuid::from_u128).collect::<Vec<_>>())
+        .bind(conversations.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+        .bind(conversations.iter().map(|(_, since)| *since).collect::<Vec<_>>())
         .fetch_all(postgres)
         .await?;
     found.iter().map(entry_row).collect()

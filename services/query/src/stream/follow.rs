@@ -6,7 +6,7 @@ use std::time::Duration;
 use events::{Data, Event, EventHash, Topic};
 use projections::ASSISTANT;
 use runtime::read::{ReadError, Reader};
-use runtime::store;
+use runtime::store::{self, Offsets};
 use runtime::tail::{Tail, Tailed};
 use runtime::telemetry::causes;
 use tokio::sync::mpsc;
@@ -15,12 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::waiting::{CatchUp, Waiting};
+use super::waiting::{AT_ONCE, CatchUp, Waiting};
 use super::watchers::{Push, Pushed, Watchers};
 use crate::conversations;
 
 /// How long the fold is given before it is looked at, at first and at last.
 const WAIT: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
+/// A fold that is far behind is looked at so often on its way to where it was caught up with.
+const EARLY_INTERVAL: Duration = Duration::from_secs(1);
 /// What waits at most; the rest waits in Kafka.
 const MAX_WAITING: usize = 10_000;
 /// A server that stands still is as good as one that is away.
@@ -42,14 +44,26 @@ pub(super) fn conversation_of(event: &Event) -> Option<Uuid> {
 
 /// The one task of a process that reads for all its sockets.
 pub(super) struct Follow {
-    pub reader: Arc<Reader>,
-    pub watchers: Arc<Watchers>,
-    pub tail: Tail<EventHash>,
+    reader: Arc<Reader>,
+    watchers: Arc<Watchers>,
+    tail: Tail<EventHash>,
     /// What sockets may have missed while they were opened.
-    pub catch_ups: mpsc::UnboundedReceiver<CatchUp>,
+    catch_ups: mpsc::UnboundedReceiver<CatchUp>,
+    /// When places that are not reached yet are looked at next, and how far the fold was the last time.
+    early_at: Instant,
+    early_folded: Offsets,
 }
 
 impl Follow {
+    pub fn new(
+        reader: Arc<Reader>,
+        watchers: Arc<Watchers>,
+        tail: Tail<EventHash>,
+        catch_ups: mpsc::UnboundedReceiver<CatchUp>,
+    ) -> Self {
+        Self { reader, watchers, tail, catch_ups, early_at: Instant::now(), early_folded: Offsets::new() }
+    }
+
     /// Pushes until it is told to stop. Servers that are away are waited for.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut waiting = Waiting::default();
@@ -78,7 +92,7 @@ impl Follow {
     }
 
     /// Pushes what can be, and gives how long to wait before the next time.
-    async fn look(&self, waiting: &mut Waiting, wait: Duration, failing: &mut bool) -> Duration {
+    async fn look(&mut self, waiting: &mut Waiting, wait: Duration, failing: &mut bool) -> Duration {
         let pushed = tokio::time::timeout(TIME_LIMIT, self.push_reached(waiting)).await;
         let outcome = pushed.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()));
         match &outcome {
@@ -93,25 +107,40 @@ impl Follow {
         if outcome.is_ok_and(|pushed| pushed) { WAIT.0 } else { (wait * 2).min(WAIT.1) }
     }
 
-    /// Pushes what the live generation has folded of what waits, and gives whether that was anything.
-    async fn push_reached(&self, waiting: &mut Waiting) -> Result<bool, ReadError> {
+    /// Pushes what the live generation has folded of what waits, and gives whether less waits.
+    async fn push_reached(&mut self, waiting: &mut Waiting) -> Result<bool, ReadError> {
         let postgres = self.reader.postgres();
         // Anew each time: another generation may be live by now, and it is no further back.
         let generations = self.reader.live().await?;
         let served = generations.of(&ASSISTANT)?;
         let folded = store::positions(&mut *postgres.acquire().await?, &served.generation).await?;
-        let reached = waiting.reached(&folded);
+        let early = self.early_at <= Instant::now() && self.early_folded != folded;
+        let reached = waiting.reached(&folded, early);
         if reached.is_empty() {
             return Ok(false);
         }
-        let since = self.watchers.since(reached.conversations().as_deref());
-        let events = reached.records.iter().map(|record| record.what);
-        let rows = conversations::entries_of(postgres, served, events, &since).await?;
-        waiting.forget(&folded);
-        for row in rows {
-            let Ok(pushed) = Pushed::of(&row, reached.appended_at(row.event)) else { continue };
-            self.watchers.push(row.conversation_id, &Push::Entry(Arc::new(pushed)), Some(row.entry.happened_at));
+        let since: Vec<_> = self.watchers.since(reached.conversations().as_deref()).into_iter().collect();
+        let appended_at = reached.appended_at();
+        // All in one query, unless very many conversations are looked at.
+        let mut events: Vec<EventHash> = appended_at.keys().copied().collect();
+        let mut parts = since.chunks(AT_ONCE);
+        let mut part = parts.next().unwrap_or_default();
+        loop {
+            for row in conversations::entries_of(postgres, served, &events, part).await? {
+                let Ok(pushed) = Pushed::of(&row, appended_at.get(&row.event).copied()) else { continue };
+                let push = Push::Entry(Arc::new(pushed));
+                self.watchers.push(row.conversation_id, &push, Some(row.entry.happened_at));
+            }
+            events.clear();
+            let Some(next) = parts.next() else { break };
+            part = next;
         }
-        Ok(true)
+        // Not before all is pushed: what is pushed again changes nothing.
+        let waited = waiting.len();
+        waiting.forget(&folded);
+        if early {
+            (self.early_at, self.early_folded) = (Instant::now() + EARLY_INTERVAL, folded);
+        }
+        Ok(waiting.len() < waited)
     }
 }

@@ -125,7 +125,7 @@ impl Streams {
             tasks: TaskTracker::new(),
             stop: stop.clone(),
         });
-        let follow = Follow { reader, watchers: Arc::clone(&watchers), tail, catch_ups: asked };
+        let follow = Follow::new(reader, Arc::clone(&watchers), tail, asked);
         streams.tasks.spawn(follow.run(stop.clone()));
         streams.tasks.spawn(pieces::forward(connections.clone(), Arc::clone(&watchers), stop.clone()));
         streams.tasks.spawn(ping(watchers, stop));

@@ -1,12 +1,15 @@
 //! What the fold has still to pass before it can be shown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use events::EventHash;
 use runtime::store::{Offsets, Partition};
 use runtime::tail::Appended;
 use uuid::Uuid;
+
+/// Rows may be large: so many records, or conversations, are read at once.
+pub(super) const AT_ONCE: usize = 500;
 
 /// Records that were appended, and places up to which entries may have been missed.
 #[derive(Debug, Default)]
@@ -48,16 +51,21 @@ impl Waiting {
         self.records.len() + self.catch_ups.len()
     }
 
-    /// What lies before these offsets.
-    pub fn reached(&self, folded: &Offsets) -> Reached {
-        let records = self.records.iter().filter(|record| is_folded(record, folded)).copied().collect();
-        let catch_ups = self.catch_ups.iter().filter(|catch_up| catch_up.is_due(folded)).cloned().collect();
+    /// What lies before these offsets: of records a bounded number, the first that came. `early` takes every catch-up.
+    pub fn reached(&self, folded: &Offsets, early: bool) -> Reached {
+        let records = self.records.iter().filter(|record| is_folded(record, folded)).take(AT_ONCE).copied().collect();
+        let catch_ups = self.catch_ups.iter().filter(|catch_up| early || catch_up.is_due(folded)).cloned().collect();
         Reached { records, catch_ups }
     }
 
-    /// What lies before these offsets was pushed.
+    /// What was reached under these offsets was pushed.
     pub fn forget(&mut self, folded: &Offsets) {
-        self.records.retain(|record| !is_folded(record, folded));
+        let mut left = AT_ONCE;
+        self.records.retain(|record| {
+            let is_pushed = left > 0 && is_folded(record, folded);
+            left -= usize::from(is_pushed);
+            !is_pushed
+        });
         self.catch_ups.retain(|catch_up| !catch_up.is_due(folded));
     }
 }
@@ -88,9 +96,14 @@ impl Reached {
         Some(named?.into_iter().collect())
     }
 
-    /// When the record of an event was appended: its first one that was seen.
-    pub fn appended_at(&self, event: EventHash) -> Option<DateTime<Utc>> {
-        self.records.iter().filter(|record| record.what == event).map(|record| record.at).min()
+    /// When each event was appended: its first record that was seen.
+    pub fn appended_at(&self) -> HashMap<EventHash, DateTime<Utc>> {
+        let mut appended_at = HashMap::new();
+        for record in &self.records {
+            let first = appended_at.entry(record.what).or_insert(record.at);
+            *first = record.at.min(*first);
+        }
+        appended_at
     }
 }
 
@@ -113,18 +126,29 @@ mod tests {
         for (partition, offset) in [(MESSAGES, 7), (INTENTS, 2), (MESSAGES, 8)] {
             waiting.record(record(partition, offset));
         }
-        assert!(waiting.reached(&Offsets::new()).is_empty(), "nothing is folded yet");
+        assert!(waiting.reached(&Offsets::new(), false).is_empty(), "nothing is folded yet");
         let folded = [(MESSAGES, 8), (INTENTS, 2)].into();
-        let reached = waiting.reached(&folded);
+        let reached = waiting.reached(&folded, false);
         assert_eq!(reached.records, [record(MESSAGES, 7)]);
         assert_eq!(reached.conversations(), Some(vec![]));
         assert_eq!(waiting.len(), 3, "until it is pushed");
         waiting.forget(&folded);
         let folded = [(MESSAGES, 9), (INTENTS, 3)].into();
-        let reached = waiting.reached(&folded);
+        let reached = waiting.reached(&folded, false);
         assert_eq!(reached.records.iter().map(|record| record.offset).collect::<Vec<_>>(), [2, 8]);
         waiting.forget(&folded);
         assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn a_backlog_is_pushed_in_parts() {
+        let mut waiting = Waiting::default();
+        let end = i64::try_from(AT_ONCE).unwrap() + 1;
+        (0..end).for_each(|offset| waiting.record(record(MESSAGES, offset)));
+        let folded = [(MESSAGES, end)].into();
+        assert_eq!(waiting.reached(&folded, false).records.len(), AT_ONCE);
+        waiting.forget(&folded);
+        assert_eq!(waiting.reached(&folded, false).records, [record(MESSAGES, end - 1)]);
     }
 
     #[test]
@@ -132,14 +156,17 @@ mod tests {
         let mut waiting = Waiting::default();
         let conversation_id = Some(Uuid::from_u128(5));
         waiting.catch_up(CatchUp { conversation_id, until: [(MESSAGES, 8), (INTENTS, 3)].into() });
-        assert!(waiting.reached(&[(MESSAGES, 8)].into()).is_empty());
-        let reached = waiting.reached(&[(MESSAGES, 8), (INTENTS, 4)].into());
+        assert!(waiting.reached(&[(MESSAGES, 8)].into(), false).is_empty());
+        let reached = waiting.reached(&[(MESSAGES, 8), (INTENTS, 4)].into(), false);
         assert_eq!(reached.conversations(), Some(vec![Uuid::from_u128(5)]));
+        assert_eq!(waiting.reached(&Offsets::new(), true).conversations(), reached.conversations());
+        waiting.forget(&Offsets::new());
+        assert!(!waiting.is_empty(), "an early look is not the last one");
 
         waiting.forget(&[(MESSAGES, 8), (INTENTS, 4)].into());
         waiting.catch_up(CatchUp { conversation_id, until: Offsets::new() });
         waiting.catch_up(CatchUp { conversation_id: None, until: [(MESSAGES, 0)].into() });
-        let reached = waiting.reached(&Offsets::new());
+        let reached = waiting.reached(&Offsets::new(), false);
         assert_eq!(reached.conversations(), None, "every one that is watched");
     }
 }

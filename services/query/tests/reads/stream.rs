@@ -196,6 +196,36 @@ async fn limited(shop: &mut TestShop, _: &Log) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_sockets_each_hear_of_their_own_conversation() {
+    with_log(many).await;
+}
+
+async fn many(shop: &mut TestShop, log: &Log) {
+    let conversations: Vec<Uuid> = (100..120).map(Uuid::from_u128).collect();
+    for conversation_id in &conversations {
+        let opened = json!({ "conversation_id": conversation_id, "member_id": "mina" });
+        shop.fold::<ConversationCreated>(opened).await;
+    }
+    let base = shop.serve(shop.cli.connections.clone()).await;
+    let mut clients = Vec::new();
+    for conversation_id in conversations.iter().cycle().take(400) {
+        let path = format!("/v1/conversations/{conversation_id}/stream");
+        let mut client = Client::open(&base, &path).await.unwrap();
+        assert!(client.until_live().await.is_empty());
+        clients.push((conversation_id, client));
+    }
+    for conversation_id in &conversations {
+        let mut message = asked();
+        message["conversation_id"] = json!(conversation_id);
+        append_and_fold(shop, log, &event::<MessageCreated>(&conversation_id.to_string(), at(10), message)).await;
+    }
+    for (conversation_id, client) in &mut clients {
+        assert_eq!(client.next().await["event_id"], json!(conversation_id));
+    }
+    assert!(metrics(&base).await.contains("jangbogo_query_stream_sockets 400"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_happened_while_the_log_was_away_is_pushed_afterwards() {
     with_shop(log_away).await;
 }
