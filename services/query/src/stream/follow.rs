@@ -119,7 +119,7 @@ impl Follow {
         if reached.is_empty() {
             return Ok(false);
         }
-        let since: Vec<_> = self.watchers.since(reached.conversations().as_deref()).into_iter().collect();
+        let since = self.watchers.since(reached.conversations().as_deref());
         let appended_at = reached.appended_at();
         // All in one query, unless very many conversations are looked at.
         let mut events: Vec<EventHash> = appended_at.keys().copied().collect();
@@ -128,8 +128,7 @@ impl Follow {
         loop {
             for row in conversations::entries_of(postgres, served, &events, part).await? {
                 let Ok(pushed) = Pushed::of(&row, appended_at.get(&row.event).copied()) else { continue };
-                let push = Push::Entry(Arc::new(pushed));
-                self.watchers.push(row.conversation_id, &push, Some(row.entry.happened_at));
+                self.watchers.push(row.conversation_id, &Push::Entry(Arc::new(pushed)));
             }
             events.clear();
             let Some(next) = parts.next() else { break };

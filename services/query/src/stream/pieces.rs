@@ -80,7 +80,7 @@ async fn subscribe(connections: &Connections, watchers: &Watchers, subscribed: i
         let conversation_id = message.get_channel_name().strip_prefix(&prefix).and_then(|id| id.parse().ok());
         let Some(conversation_id) = conversation_id.filter(|id| watchers.has(*id)) else { continue };
         match told(message.get_payload_bytes()) {
-            Ok(push) => watchers.push(conversation_id, &push, None),
+            Ok(push) => watchers.push(conversation_id, &push),
             Err(error) => debug!(%error, %conversation_id, "what was published is no piece of an answer"),
         }
     }

@@ -98,13 +98,14 @@ impl Session {
             End::CannotRead
         };
         let (streams, conversation_id) = (Arc::clone(&self.streams), self.conversation_id);
-        let missed = streams.missed().await.map_err(cannot_read)?;
+        let mut missed = streams.missed().await.map_err(cannot_read)?;
         let given = match after {
             // One that is not known: everything.
             Some(event_id) => streams.place_of(conversation_id, event_id).await.map_err(cannot_read)?,
             None => None,
         };
         self.sent.extend(given.map(|place| place.event));
+        self.watch.has(given.map(|place| place.event));
         let mut newest = given.map(|place| place.happened_at);
         // Turns that were still open then may have ended since.
         let overlap = |place: Place| Place { happened_at: place.happened_at - OVERLAP, event: EventHash::MIN };
@@ -112,6 +113,7 @@ impl Session {
         loop {
             let rows = streams.entries(conversation_id, behind, PAGE).await.map_err(cannot_read)?;
             let is_last = rows.len() < PAGE;
+            self.watch.has(rows.iter().map(|row| row.event));
             for row in rows {
                 behind = Some(row.place());
                 newest = newest.max(Some(row.entry.happened_at));
@@ -124,7 +126,9 @@ impl Session {
             }
         }
         self.send(Message::Text(Utf8Bytes::from_static(LIVE))).await?;
-        self.watch.caught_up(newest);
+        if self.watch.follows(newest) {
+            missed.get_or_insert_default();
+        }
         if let Some(until) = missed {
             // The one that reads them ends with the service.
             let _ = streams.catch_ups.send(CatchUp { conversation_id: Some(conversation_id), until });

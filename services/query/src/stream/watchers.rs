@@ -1,6 +1,6 @@
 //! Who watches which conversation: the sockets' queues.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -44,6 +44,8 @@ pub(super) struct Pushed {
     pub kind: String,
     /// The messages whose pieces it replaces.
     pub replaces: Vec<Uuid>,
+    /// When it happened.
+    pub happened_at: DateTime<Utc>,
     /// The JSON text.
     pub text: Utf8Bytes,
     /// When its record was appended; not known of a row that was found by looking for it.
@@ -62,7 +64,8 @@ impl Pushed {
         let is_answer = entry.kind == projections::conversation::MESSAGE && own != Some(entry.message_id);
         let replaces = if is_answer { own.into_iter().chain([entry.message_id]).collect() } else { Vec::new() };
         let text = serde_json::to_string(entry)?.into();
-        Ok(Self { event: row.event, kind: entry.kind.clone(), replaces, text, appended_at })
+        let (kind, happened_at) = (entry.kind.clone(), entry.happened_at);
+        Ok(Self { event: row.event, kind, replaces, happened_at, text, appended_at })
     }
 }
 
@@ -78,8 +81,24 @@ struct Watcher {
     number: u64,
     queue: mpsc::Sender<Push>,
     too_slow: CancellationToken,
-    /// The event time of the newest entry it was given; none before it was given all there was.
-    newest: Option<DateTime<Utc>>,
+    /// The entries that it was given, so that looking for missing ones does not fill its queue.
+    given: HashSet<EventHash>,
+    stage: Stage,
+}
+
+/// How far a socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It reads what is there.
+    Opening {
+        /// Whether missing entries were looked for meanwhile, but for it.
+        passed_over: bool,
+    },
+    /// It was given all there was.
+    Following {
+        /// The event time of its newest entry, if it has any.
+        newest: Option<DateTime<Utc>>,
+    },
 }
 
 /// A socket's end; it watches as long as this lives.
@@ -99,7 +118,8 @@ impl Watchers {
     pub fn watch(self: &Arc<Self>, conversation_id: Uuid) -> Watch {
         let (queue, pushes) = mpsc::channel(QUEUE);
         let (number, too_slow) = (self.drawn.fetch_add(1, Ordering::Relaxed), CancellationToken::new());
-        let watcher = Watcher { number, queue, too_slow: too_slow.clone(), newest: None };
+        let stage = Stage::Opening { passed_over: false };
+        let watcher = Watcher { number, queue, too_slow: too_slow.clone(), given: HashSet::new(), stage };
         self.map().entry(conversation_id).or_default().push(watcher);
         Watch { watchers: Arc::clone(self), conversation_id, number, pushes, too_slow }
     }
@@ -109,15 +129,20 @@ impl Watchers {
         self.map().contains_key(&conversation_id)
     }
 
-    /// Tells everybody who watches a conversation.
-    pub fn push(&self, conversation_id: Uuid, push: &Push, happened_at: Option<DateTime<Utc>>) {
+    /// Tells everybody who watches a conversation and was not given it yet.
+    pub fn push(&self, conversation_id: Uuid, push: &Push) {
         let mut map = self.map();
-        let Some(watchers) = map.get_mut(&conversation_id) else { return };
-        for watcher in watchers {
-            match watcher.queue.try_send(push.clone()) {
-                Ok(()) if watcher.newest.is_some() => watcher.newest = watcher.newest.max(happened_at),
-                Ok(()) | Err(TrySendError::Closed(_)) => {}
-                Err(TrySendError::Full(_)) => watcher.too_slow.cancel(),
+        for watcher in map.get_mut(&conversation_id).into_iter().flatten() {
+            if let Push::Entry(pushed) = push {
+                if let Stage::Following { newest } = &mut watcher.stage {
+                    *newest = (*newest).max(Some(pushed.happened_at));
+                }
+                if !watcher.given.insert(pushed.event) {
+                    continue;
+                }
+            }
+            if let Err(TrySendError::Full(_)) = watcher.queue.try_send(push.clone()) {
+                watcher.too_slow.cancel();
             }
         }
     }
@@ -131,16 +156,12 @@ impl Watchers {
     }
 
     /// Every conversation that is watched, or those of them that are named, and since when entries may be missing from one
-    /// of its sockets: none for all of it.
-    pub fn since(&self, named: Option<&[Uuid]>) -> HashMap<Uuid, Option<DateTime<Utc>>> {
-        let map = self.map();
-        let since = |watchers: &Vec<Watcher>| {
-            let oldest = watchers.iter().map(|watcher| watcher.newest).min().flatten();
-            oldest.map(|newest| newest - OVERLAP)
-        };
+    /// of its sockets: none for all of it. One that still reads what is there looks for itself.
+    pub fn since(&self, named: Option<&[Uuid]>) -> Vec<(Uuid, Option<DateTime<Utc>>)> {
+        let mut map = self.map();
         match named {
-            Some(named) => named.iter().filter_map(|id| Some((*id, since(map.get(id)?)))).collect(),
-            None => map.iter().map(|(id, watchers)| (*id, since(watchers))).collect(),
+            Some(named) => named.iter().filter_map(|id| since(*id, map.get_mut(id)?)).collect(),
+            None => map.iter_mut().filter_map(|(id, watchers)| since(*id, watchers)).collect(),
         }
     }
 
@@ -149,14 +170,35 @@ impl Watchers {
     }
 }
 
-impl Watch {
-    /// It was given everything that was there; this was the newest of it.
-    pub fn caught_up(&self, newest: Option<DateTime<Utc>>) {
-        let mut map = self.watchers.map();
-        let watchers = map.get_mut(&self.conversation_id).into_iter().flatten();
-        for watcher in watchers.filter(|watcher| watcher.number == self.number) {
-            watcher.newest = newest;
+/// Of one conversation; nothing if nobody follows it yet.
+fn since(conversation_id: Uuid, watchers: &mut [Watcher]) -> Option<(Uuid, Option<DateTime<Utc>>)> {
+    let newest = watchers.iter_mut().filter_map(|watcher| match &mut watcher.stage {
+        Stage::Following { newest } => Some(*newest),
+        Stage::Opening { passed_over } => {
+            *passed_over = true;
+            None
         }
+    });
+    newest.min().map(|newest| (conversation_id, newest.map(|newest| newest - OVERLAP)))
+}
+
+impl Watch {
+    /// It has these entries.
+    pub fn has(&self, events: impl IntoIterator<Item = EventHash>) {
+        self.with(|watcher| watcher.given.extend(events));
+    }
+
+    /// It was given everything that was there; this was the newest of it. Gives whether missing entries were looked for
+    /// meanwhile, but for it.
+    pub fn follows(&self, newest: Option<DateTime<Utc>>) -> bool {
+        let before = self.with(|watcher| std::mem::replace(&mut watcher.stage, Stage::Following { newest }));
+        before == Some(Stage::Opening { passed_over: true })
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Watcher) -> T) -> Option<T> {
+        let mut map = self.watchers.map();
+        let watchers = map.get_mut(&self.conversation_id)?;
+        watchers.iter_mut().find(|watcher| watcher.number == self.number).map(change)
     }
 }
 
@@ -187,8 +229,8 @@ mod tests {
     fn those_who_watch_are_told_until_they_leave() {
         let watchers = Arc::new(Watchers::default());
         let (mut first, mut second) = (watchers.watch(HERE), watchers.watch(HERE));
-        watchers.push(HERE, &Push::Ping, None);
-        watchers.push(ELSEWHERE, &Push::Ping, None);
+        watchers.push(HERE, &Push::Ping);
+        watchers.push(ELSEWHERE, &Push::Ping);
         assert!(first.pushes.try_recv().is_ok() && second.pushes.try_recv().is_ok());
         assert!(first.pushes.try_recv().is_err());
         drop(first);
@@ -202,28 +244,53 @@ mod tests {
         let watchers = Arc::new(Watchers::default());
         let (slow, mut quick) = (watchers.watch(HERE), watchers.watch(HERE));
         for _ in 0..QUEUE {
-            watchers.push(HERE, &Push::Ping, None);
+            watchers.push(HERE, &Push::Ping);
             quick.pushes.try_recv().unwrap();
         }
         assert!(!slow.too_slow.is_cancelled());
         watchers.ping(1, 0);
         assert!(!slow.too_slow.is_cancelled(), "a ping is no reason");
         quick.pushes.try_recv().unwrap();
-        watchers.push(HERE, &Push::Ping, None);
+        watchers.push(HERE, &Push::Ping);
         assert!(slow.too_slow.is_cancelled() && !quick.too_slow.is_cancelled());
+    }
+
+    fn entry(event: EventHash, minute: i64) -> Push {
+        Push::Entry(Arc::new(Pushed {
+            event,
+            kind: String::new(),
+            replaces: Vec::new(),
+            happened_at: at(minute),
+            text: Utf8Bytes::default(),
+            appended_at: None,
+        }))
     }
 
     #[test]
     fn entries_are_looked_for_since_what_the_furthest_behind_was_given() {
         let watchers = Arc::new(Watchers::default());
         let (first, second) = (watchers.watch(HERE), watchers.watch(HERE));
-        let _other = watchers.watch(ELSEWHERE);
-        first.caught_up(Some(at(60)));
-        assert_eq!(watchers.since(None), [(HERE, None), (ELSEWHERE, None)].into(), "one is not done yet");
-        second.caught_up(Some(at(70)));
-        assert_eq!(watchers.since(Some(&[HERE, Uuid::nil()])), [(HERE, Some(at(55)))].into());
-        watchers.push(HERE, &Push::Ping, Some(at(80)));
-        assert_eq!(watchers.since(Some(&[HERE])), [(HERE, Some(at(75)))].into());
+        let other = watchers.watch(ELSEWHERE);
+        assert!(!first.follows(Some(at(60))));
+        assert_eq!(watchers.since(None), [(HERE, Some(at(55)))], "the others read what is there");
+        assert!(second.follows(Some(at(70))), "it was passed over");
+        assert!(other.follows(None));
+        assert_eq!(watchers.since(Some(&[HERE, Uuid::nil()])), [(HERE, Some(at(55)))]);
+        assert_eq!(watchers.since(Some(&[ELSEWHERE])), [(ELSEWHERE, None)], "all of it");
+        watchers.push(HERE, &entry(1, 80));
+        assert_eq!(watchers.since(Some(&[HERE])), [(HERE, Some(at(75)))]);
+    }
+
+    #[test]
+    fn what_a_socket_was_given_fills_no_queue() {
+        let watchers = Arc::new(Watchers::default());
+        let mut watch = watchers.watch(HERE);
+        watch.has([1]);
+        for event in [1, 2, 2, 1] {
+            watchers.push(HERE, &entry(event, 0));
+        }
+        assert!(matches!(watch.pushes.try_recv(), Ok(Push::Entry(pushed)) if pushed.event == 2));
+        assert!(watch.pushes.try_recv().is_err());
     }
 
     #[test]
