@@ -98,47 +98,68 @@ impl Asking {
     }
 
     fn ask(&mut self) -> Answer {
-        let kafka = |error: KafkaError| OffsetsError::Kafka(causes(&error).to_string());
         // Serves the client's own events, such as errors of connections.
         while self.consumer.poll(Duration::ZERO).is_some() {}
         if self.partitions.is_empty() {
-            self.partitions = self.find_partitions()?;
+            self.partitions = partitions_of(&self.consumer, &self.namespace, &self.topics)?;
         }
-        let mut list = TopicPartitionList::new();
-        for (topic, count) in &self.partitions {
-            let name = self.namespace.topic(*topic);
-            for number in 0..*count {
-                // In this request an offset is a timestamp, and this one stands for the end.
-                list.add_partition_offset(&name, number, Offset::End).map_err(kafka)?;
-            }
-        }
-        let found = self.consumer.offsets_for_times(list, TIME_LIMIT).map_err(kafka)?;
-        let mut ends = Offsets::new();
-        for element in found.elements() {
-            element.error().map_err(kafka)?;
-            let Some(topic) = self.namespace.topic_of(element.topic()) else { continue };
-            if let Offset::Offset(end) = element.offset() {
-                ends.insert(Partition { topic, number: element.partition() }, end);
-            }
-        }
-        Ok(Arc::new(ends))
+        ends_of(&self.consumer, &self.namespace, &self.partitions).map(Arc::new)
     }
+}
 
-    fn find_partitions(&self) -> Result<BTreeMap<Topic, i32>, OffsetsError> {
-        let mut partitions = BTreeMap::new();
-        for topic in &self.topics {
-            let name = self.namespace.topic(*topic);
-            let metadata = self
-                .consumer
-                .fetch_metadata(Some(&name), TIME_LIMIT)
-                .map_err(|error| OffsetsError::Kafka(causes(&error).to_string()))?;
-            let found = metadata.topics().iter().find(|found| found.name() == name && found.error().is_none());
-            let count = found.map_or(0, |found| found.partitions().len());
-            if count == 0 {
-                return Err(OffsetsError::NoTopic(name));
-            }
-            partitions.insert(*topic, i32::try_from(count).unwrap_or(i32::MAX));
+/// How many partitions each topic has.
+///
+/// # Errors
+/// When Kafka is away, or a topic is missing.
+pub(crate) fn partitions_of(
+    consumer: &BaseConsumer<QuietContext>,
+    namespace: &Namespace,
+    topics: &BTreeSet<Topic>,
+) -> Result<BTreeMap<Topic, i32>, OffsetsError> {
+    let mut partitions = BTreeMap::new();
+    for topic in topics {
+        let name = namespace.topic(*topic);
+        let metadata = consumer.fetch_metadata(Some(&name), TIME_LIMIT).map_err(refused)?;
+        let found = metadata.topics().iter().find(|found| found.name() == name && found.error().is_none());
+        let count = found.map_or(0, |found| found.partitions().len());
+        if count == 0 {
+            return Err(OffsetsError::NoTopic(name));
         }
-        Ok(partitions)
+        partitions.insert(*topic, i32::try_from(count).unwrap_or(i32::MAX));
     }
+    Ok(partitions)
+}
+
+/// Where partitions end now.
+///
+/// # Errors
+/// When Kafka is away.
+pub(crate) fn ends_of(
+    consumer: &BaseConsumer<QuietContext>,
+    namespace: &Namespace,
+    partitions: &BTreeMap<Topic, i32>,
+) -> Result<Offsets, OffsetsError> {
+    let mut list = TopicPartitionList::new();
+    for (topic, count) in partitions {
+        let name = namespace.topic(*topic);
+        for number in 0..*count {
+            // In this request an offset is a timestamp, and this one stands for the end.
+            list.add_partition_offset(&name, number, Offset::End).map_err(refused)?;
+        }
+    }
+    let found = consumer.offsets_for_times(list, TIME_LIMIT).map_err(refused)?;
+    let mut ends = Offsets::new();
+    for element in found.elements() {
+        element.error().map_err(refused)?;
+        let Some(topic) = namespace.topic_of(element.topic()) else { continue };
+        if let Offset::Offset(end) = element.offset() {
+            ends.insert(Partition { topic, number: element.partition() }, end);
+        }
+    }
+    Ok(ends)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it maps errors")]
+fn refused(error: KafkaError) -> OffsetsError {
+    OffsetsError::Kafka(causes(&error).to_string())
 }

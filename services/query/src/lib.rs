@@ -1,12 +1,14 @@
-//! Query: HTTP reads of what processors folded.
+//! Query: HTTP reads of what processors folded, and conversations over sockets.
 //!
 //! It reads projections, and fills stamped caches; it produces nothing and changes no projection. Redis away costs
 //! speed only: the same views are then evaluated in Postgres.
 
+mod conversations;
 mod http;
 mod members;
 mod pipeline;
 mod products;
+mod stream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use tracing::info;
 
 use crate::http::{QueryMetrics, Service, router};
 use crate::members::MemberLists;
+use crate::stream::{StreamMetrics, Streams};
 
 /// How often the servers are asked whether they are there.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
@@ -41,6 +44,9 @@ pub struct QueryArgs {
     /// Seconds an answer may take
     #[arg(long, env = "QUERY_REQUEST_TIMEOUT", default_value_t = 15)]
     pub request_timeout: u64,
+    /// Sockets on conversations that may be open at one time
+    #[arg(long, env = "QUERY_MAX_SOCKETS", default_value_t = 5000)]
+    pub max_sockets: usize,
 }
 
 /// Answers reads until `stop` is cancelled, then ends the requests it has begun.
@@ -68,10 +74,13 @@ pub async fn serve(
     let read_metrics = ReadMetrics::register(&telemetry.metrics, &[])?;
     let reader = Arc::new(Reader::new(connections, "query", args.postgres_connections, read_metrics)?);
     let topics = projections::PROCESSORS.iter().flat_map(|processor| processor.topics()).collect();
+    let stream_metrics = StreamMetrics::register(&telemetry.metrics, &[])?;
+    let streams = Streams::start(connections, Arc::clone(&reader), args.max_sockets, stream_metrics, stop.clone())?;
     let service = Service {
         lists: Arc::new(MemberLists::new(Arc::clone(&reader))),
         offsets: EndOffsets::start(connections, topics).context("the Kafka settings are refused")?,
         metrics: QueryMetrics::register(&telemetry.metrics, &[])?,
+        streams: Arc::clone(&streams),
         request_timeout: Duration::from_secs(args.request_timeout),
         reader: Arc::clone(&reader),
     };
@@ -85,6 +94,7 @@ pub async fn serve(
     let router = router(service).merge(runtime::telemetry::routes(telemetry));
     info!(address = %listener.local_addr()?, "query: /v1 /openapi.json /healthz /readyz /metrics");
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    streams.closed().await;
     background.await?;
     // A pool that waits for a server which is away must not hold up the end.
     let _ = tokio::time::timeout(Duration::from_secs(1), reader.postgres().close()).await;

@@ -2,13 +2,17 @@
 
 mod analytics;
 mod answered_from;
+mod conversations;
 mod failure;
 mod members;
 mod openapi;
 mod parameters;
 mod pipeline;
+mod preferences;
 mod products;
 mod search;
+mod shown;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +29,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::members::MemberLists;
+use crate::stream::Streams;
 
 runtime::metrics! {
     /// What the query service counts.
@@ -45,6 +50,7 @@ pub(crate) struct Service {
     pub reader: Arc<Reader>,
     pub lists: Arc<MemberLists>,
     pub offsets: EndOffsets,
+    pub streams: Arc<Streams>,
     pub metrics: QueryMetrics,
     pub request_timeout: Duration,
 }
@@ -66,6 +72,12 @@ fn reads() -> OpenApiRouter<Service> {
     OpenApiRouter::new()
         .routes(routes!(members::recommendations))
         .routes(routes!(members::purchase_pattern))
+        .routes(routes!(preferences::preferences))
+        .routes(routes!(shown::shown))
+        .routes(routes!(conversations::of_member))
+        .routes(routes!(conversations::conversation))
+        .routes(routes!(conversations::entries))
+        .routes(routes!(stream::stream))
         .routes(routes!(products::product))
         .routes(routes!(products::similar))
         .routes(routes!(products::trending))

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
+use events::{IntentAnalyzed, MessageCreated, RecommendationGenerated};
 use runtime::problem::{PROBLEM_JSON, Problem};
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
@@ -25,10 +26,15 @@ fn describe(routes: &OpenApi) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
     });
-    let mut problem =
+    let mut schemas =
         SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = DEFINITIONS.into()).into_generator();
-    let reference = problem.subschema_for::<Problem>().to_value();
-    for (name, schema) in problem.take_definitions(true) {
+    let reference = schemas.subschema_for::<Problem>().to_value();
+    // Conversations' entries are served in the contract's words.
+    schemas.subschema_for::<MessageCreated>();
+    schemas.subschema_for::<IntentAnalyzed>();
+    schemas.subschema_for::<RecommendationGenerated>();
+    for (name, schema) in schemas.take_definitions(true) {
+        debug_assert!(description["components"]["schemas"].get(&name).is_none(), "two schemas are called {name}");
         description["components"]["schemas"][name] = schema;
     }
     description["components"]["responses"]["Problem"] = json!({
@@ -43,8 +49,10 @@ fn describe(routes: &OpenApi) -> Value {
     for path in paths.into_iter().flat_map(|paths| paths.values_mut()) {
         let Some(responses) = path["get"]["responses"].as_object_mut() else { continue };
         for (status, response) in responses.iter_mut() {
-            response["headers"]["Projection-Generations"] =
-                json!({ "$ref": "#/components/headers/Projection-Generations" });
+            if status != "101" {
+                response["headers"]["Projection-Generations"] =
+                    json!({ "$ref": "#/components/headers/Projection-Generations" });
+            }
             if status.as_str() >= "400" {
                 response["content"] = json!({ PROBLEM_JSON: { "schema": reference } });
             }
@@ -75,7 +83,7 @@ mod tests {
     fn every_reference_leads_somewhere() {
         let description = describe(super::super::reads().get_openapi());
         assert_eq!(description["openapi"], "3.1.0");
-        assert_eq!(description["paths"].as_object().unwrap().len(), 13);
+        assert_eq!(description["paths"].as_object().unwrap().len(), 19);
         let mut found = Vec::new();
         references(&description, &mut found);
         assert!(found.len() > 20);
@@ -90,6 +98,10 @@ mod tests {
         let description = describe(super::super::reads().get_openapi());
         for (path, item) in description["paths"].as_object().unwrap() {
             let parameters = item["get"]["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
+            if path.ends_with("/stream") {
+                assert!(item["get"]["responses"]["101"].is_object(), "it follows what is live");
+                continue;
+            }
             let takes_as_of = parameters.iter().any(|parameter| parameter["name"] == "as_of");
             assert_eq!(takes_as_of, !path.starts_with("/v1/pipeline") && path != "/v1/search", "{path}");
             assert!(item["get"]["responses"]["200"]["headers"]["Projection-Generations"].is_object(), "{path}");

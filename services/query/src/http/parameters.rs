@@ -11,11 +11,14 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use events::{CategoryId, InvalidValue, MemberId};
 use runtime::problem::Problem;
+use uuid::Uuid;
 
 use super::answered_from::AnsweredFrom;
 
 /// The most items a list may be asked for.
 pub(super) const MAX_LIMIT: usize = crate::members::MAX_ITEMS;
+/// The longest id of an event.
+pub(super) const MAX_EVENT_ID_BYTES: usize = 128;
 /// How many items a list has if nobody says.
 pub(super) const DEFAULT_LIMIT: usize = 20;
 
@@ -95,6 +98,12 @@ impl Parameters {
         text.parse().map_err(|_| broken(name, rule, &text))
     }
 
+    /// A parameter that may be given.
+    pub(super) fn optional<T: FromStr>(&mut self, name: &'static str, rule: &str) -> Result<Option<T>, Problem> {
+        let Some(text) = self.take(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| broken(name, rule, &text))
+    }
+
     /// A parameter that is one or several values, separated by commas.
     pub(super) fn list<T>(&mut self, name: &'static str, max_values: usize) -> Result<Option<Vec<T>>, Problem>
     where
@@ -142,6 +151,13 @@ fn broken(name: &str, rule: impl Display, found: &str) -> Problem {
 
 /// A path's one segment, as it was sent.
 pub(super) type Segment = Result<Path<String>, PathRejection>;
+
+/// The conversation a path names.
+pub(super) fn conversation_id(segment: Segment) -> Result<Uuid, Problem> {
+    let text = segment.map(|path| path.0).unwrap_or_default();
+    text.parse()
+        .map_err(|_| invalid(format!("conversation_id is no UUID: {:?}", text.chars().take(64).collect::<String>())))
+}
 
 /// The member a path names.
 pub(super) fn member_id(segment: Segment) -> Result<MemberId, Problem> {

@@ -3,6 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod client;
+mod conversations;
 mod live;
+mod log;
+mod members;
 mod named;
 mod shop;
+mod stream;
+mod talk;

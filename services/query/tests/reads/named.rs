@@ -18,7 +18,7 @@ async fn past(shop: &mut TestShop) {
     let base = shop.serve(shop.cli.connections.clone()).await;
     // In the past, the tote was bought with the purse.
     let past = shop.generation(&RECOMMENDATION, "ready").await;
-    shop.fold_into(past.clone(), 2010).await;
+    shop.fold_into(past.clone(), 2010);
     shop.product("tote", "OLD TOTE").await;
     shop.product("purse", "BLUE PURSE").await;
     for (order, member) in [("o1", "ann"), ("o2", "bob")] {
@@ -26,7 +26,7 @@ async fn past(shop: &mut TestShop) {
     }
     shop.order("o3", "cyd", &["tote"]).await;
     // By now it is bought with the belt, which is also what Redis has.
-    shop.fold_into(shop.live.generation.clone(), 2026).await;
+    shop.fold_into(shop.live.generation.clone(), 2026);
     for (product_id, title) in [("tote", "RED TOTE"), ("purse", "BLUE PURSE"), ("belt", "BELT")] {
         shop.product(product_id, title).await;
     }

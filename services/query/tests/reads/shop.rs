@@ -1,5 +1,6 @@
 //! A shop of a test's own, and its query service.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 
 use chrono::{TimeZone as _, Utc};
@@ -13,7 +14,7 @@ use reqwest::StatusCode;
 use runtime::config::Connections;
 use runtime::database;
 use runtime::fold::{Processor, Shop};
-use runtime::store::{self, Batch, Committed, Generation, Live, Partition, Progress, Statements};
+use runtime::store::{self, Batch, Checkpoint, Committed, Generation, Live, Partition, Progress, Statements};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use stack::{Options, Stack};
@@ -21,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// All events are said to come from here.
+/// Events that were never in Kafka are said to come from here.
 const PARTITION: Partition = Partition { topic: Topic::CatalogEvents, number: 0 };
 
 #[derive(clap::Parser)]
@@ -29,7 +30,7 @@ pub struct Cli {
     #[command(flatten)]
     pub connections: Connections,
     #[command(flatten)]
-    query: QueryArgs,
+    pub query: QueryArgs,
 }
 
 pub struct TestShop {
@@ -43,7 +44,7 @@ pub struct TestShop {
     /// When they happened.
     pub year: i32,
     pub folded: u32,
-    pub epoch: i64,
+    checkpoints: BTreeMap<Partition, Checkpoint>,
 }
 
 /// Gives the test a shop, and removes it, whatever the test comes to.
@@ -78,16 +79,29 @@ impl TestShop {
         let redis = client.get_multiplexed_async_connection().await.unwrap();
         let generation = live.generation.clone();
         let stop = CancellationToken::new();
-        let mut opened = Self { cli, pool, live, redis, stop, generation, year: 2026, folded: 0, epoch: 0 };
-        opened.fold_into(opened.live.generation.clone(), 2026).await;
-        opened
+        let checkpoints = BTreeMap::new();
+        Self { cli, pool, live, redis, stop, generation, year: 2026, folded: 0, checkpoints }
     }
 
-    /// Events go into this generation from here on, which must be empty, and happened in this year.
-    pub async fn fold_into(&mut self, generation: Generation, year: i32) {
+    /// Events go into this generation from here on, and happened in this year.
+    pub fn fold_into(&mut self, generation: Generation, year: i32) {
+        (self.generation, self.year, self.folded, self.checkpoints) = (generation, year, 0, BTreeMap::new());
+    }
+
+    /// Events go into this generation from here on, which holds what the one before it does.
+    pub async fn adopt(&mut self, generation: Generation) {
         let mut connection = self.pool.acquire().await.unwrap();
-        let acquired = store::acquire(&mut connection, &generation, &[PARTITION]).await.unwrap();
-        (self.generation, self.year, self.folded, self.epoch) = (generation, year, 0, acquired[0].epoch);
+        let partitions: Vec<Partition> = self.checkpoints.keys().copied().collect();
+        let acquired = store::acquire(&mut connection, &generation, &partitions).await.unwrap();
+        self.checkpoints = acquired.into_iter().map(|checkpoint| (checkpoint.partition, checkpoint)).collect();
+        self.generation = generation;
+    }
+
+    /// Events go into the live generation of this processor from here on.
+    pub async fn fold_by(&mut self, processor: &Processor) {
+        let shop = Shop { time_zone: self.cli.connections.time_zone };
+        let live = store::open_live(&self.pool, processor, &shop).await.unwrap();
+        self.fold_into(live.generation, 2026);
     }
 
     /// Another generation of a processor, empty, and as it is live no more.
@@ -104,7 +118,14 @@ impl TestShop {
         other
     }
 
-    /// What a cut-over does to readers of recommendation.
+    /// What a cut-over does to readers.
+    pub async fn switch_to(&self, generation: &Generation) {
+        let sql = "UPDATE live_generation SET generation = $2, promotion = $3 WHERE processor = $1";
+        let switch = sqlx::query(sql).bind(&generation.processor).bind(generation.id).bind(Uuid::now_v7());
+        switch.execute(&self.pool).await.unwrap();
+    }
+
+    /// Another promotion of recommendation's generation.
     pub async fn promote(&self, promotion: Uuid) {
         let sql = "UPDATE live_generation SET promotion = $2 WHERE processor = $1";
         sqlx::query(sql).bind(RECOMMENDATION.name).bind(promotion).execute(&self.pool).await.unwrap();
@@ -130,23 +151,35 @@ impl TestShop {
         sqlx::query(&drop).execute(&mut maintenance).await.unwrap();
     }
 
-    /// Folds an event into rows of recommendation, and takes away the marks a publisher would.
+    /// Folds an event that was never in Kafka.
     pub async fn fold<P: events::Payload + serde::de::DeserializeOwned>(&mut self, data: Value) {
         self.folded += 1;
         let time = Utc.with_ymd_and_hms(self.year, 3, 1, 12, 0, self.folded).unwrap();
         let envelope = Envelope::new(format!("event-{}", self.folded), "test", time);
         let event = Event::new(envelope, serde_json::from_value::<P>(data).unwrap());
-        let processor: &Processor = &RECOMMENDATION;
+        assert_eq!(self.commit(&event, PARTITION, i64::from(self.folded) - 1).await, 1);
+    }
+
+    /// Folds the record at this offset, and takes away the marks a publisher would; gives how many events were new.
+    pub async fn commit(&mut self, event: &Event, partition: Partition, offset: i64) -> usize {
+        let processor = projections::processor(&self.generation.processor).unwrap();
+        let checkpoint = if let Some(checkpoint) = self.checkpoints.get(&partition) {
+            *checkpoint
+        } else {
+            let mut connection = self.pool.acquire().await.unwrap();
+            store::acquire(&mut connection, &self.generation, &[partition]).await.unwrap()[0]
+        };
+        let (epoch, from, to) = (checkpoint.epoch, checkpoint.next_offset, offset + 1);
+        let progress = Progress { partition, epoch, from, to, max_event_time: Some(event.envelope.time) };
+        let batch = Batch { events: vec![event], progress: vec![progress], ..Batch::default() };
         let shop = Shop { time_zone: self.cli.connections.time_zone };
         let statements = Statements::new(processor.tables());
-        let to = i64::from(self.folded);
-        let progress =
-            Progress { partition: PARTITION, epoch: self.epoch, from: to - 1, to, max_event_time: Some(time) };
-        let batch = Batch { events: vec![&event], progress: vec![progress], ..Batch::default() };
         let committed = store::commit(&self.pool, processor, &shop, &self.generation, &statements, &batch).await;
-        assert!(matches!(committed, Ok(Committed::Folded { new_events: 1, .. })), "{committed:?}");
+        let Ok(Committed::Folded { new_events, .. }) = committed else { panic!("{committed:?}") };
+        self.checkpoints.insert(partition, Checkpoint { next_offset: to, ..checkpoint });
         let settle = format!("DELETE FROM {}.dirty", self.generation.schema);
         sqlx::query(&settle).execute(&self.pool).await.unwrap();
+        new_events
     }
 
     pub async fn product(&mut self, product_id: &str, title: &str) {
@@ -166,9 +199,14 @@ impl TestShop {
 
     /// Starts a query service; returns its base URL.
     pub async fn serve(&self, connections: Connections) -> String {
+        self.serve_with(connections, self.cli.query.clone()).await
+    }
+
+    /// The same with other settings.
+    pub async fn serve_with(&self, connections: Connections, args: QueryArgs) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let (args, stop) = (self.cli.query.clone(), self.stop.clone());
+        let stop = self.stop.clone();
         tokio::spawn(async move { query::serve(listener, &args, &connections, stop).await.unwrap() });
         base
     }

@@ -1,0 +1,254 @@
+//! What a member was shown, and why.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use projections::RECOMMENDATION;
+use runtime::problem::Problem;
+use runtime::read::Served;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::Row as _;
+use sqlx::postgres::{PgPool, PgRow};
+use utoipa::ToSchema;
+use utoipa::openapi::Ref;
+use utoipa::openapi::schema::{Array, ArrayBuilder};
+use uuid::Uuid;
+
+use super::Service;
+use super::analytics::decoded;
+use super::answered_from::{AS_OF, Snapshot};
+use super::failure::Answer;
+use super::parameters::{MAX_EVENT_ID_BYTES, Parameters, Segment, invalid, member_id};
+
+/// What a member was shown.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ShownList {
+    /// The member asked for.
+    member_id: String,
+    /// The newest first.
+    shown: Vec<ShownRecommendation>,
+    /// What to ask for next as `before`; null when there is nothing older.
+    next: Option<String>,
+}
+
+/// A recommendation as it was given.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ShownRecommendation {
+    /// The `recommendation-generated` event.
+    event_id: String,
+    /// When.
+    shown_at: DateTime<Utc>,
+    /// Where.
+    conversation_id: Uuid,
+    /// The member's message that it answers.
+    message_id: Uuid,
+    /// What that message was understood to say; null where the rows that answer have it not.
+    intent: Option<ShownIntent>,
+    #[serde(flatten)]
+    given: Given,
+}
+
+/// What an intent's message was understood to say, and what was looked for after it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct ShownIntent {
+    /// The `intent-analyzed` event.
+    event_id: String,
+    /// When.
+    happened_at: DateTime<Utc>,
+    #[serde(flatten)]
+    understood: UnderstoodIntent,
+}
+
+/// What is shown of a recommendation's data: in the contract's words.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+struct Given {
+    /// The recommendation.
+    recommendation_id: Uuid,
+    /// The products, the best first, as the catalogue had them then: each with its score, what that is made of, the reason
+    /// a shopper reads, and the events that each part of the score comes from.
+    #[schema(schema_with = items)]
+    items: Value,
+    /// How much each part of a score counted.
+    #[schema(schema_with = sub_scores)]
+    weights: Value,
+    /// The generation of the projections that it was ranked from.
+    generation: Uuid,
+    /// How far that generation was folded.
+    #[schema(schema_with = folded_offsets)]
+    folded_offsets: Value,
+    /// Joined, and shown as `intent`.
+    #[serde(skip_serializing)]
+    #[schema(ignore)]
+    intent_event_id: String,
+}
+
+/// What is shown of an intent's data: in the contract's words.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+struct UnderstoodIntent {
+    /// What the message says.
+    #[schema(schema_with = understanding)]
+    understood: Value,
+    /// What is looked for in the conversation after it.
+    #[schema(schema_with = request)]
+    request: Value,
+    /// Who understood it so.
+    #[schema(schema_with = model_run)]
+    analysed_by: Value,
+}
+
+fn items() -> Array {
+    ArrayBuilder::new().items(Ref::from_schema_name("RecommendedProduct")).build()
+}
+
+fn folded_offsets() -> Array {
+    ArrayBuilder::new().items(Ref::from_schema_name("FoldedOffset")).build()
+}
+
+fn sub_scores() -> Ref {
+    Ref::from_schema_name("SubScores")
+}
+
+fn understanding() -> Ref {
+    Ref::from_schema_name("Understanding")
+}
+
+fn request() -> Ref {
+    Ref::from_schema_name("Request")
+}
+
+fn model_run() -> Ref {
+    Ref::from_schema_name("ModelRun")
+}
+
+/// What a member was shown in conversations, and why: as it was given then, whatever has changed since.
+///
+/// With `before` a moment, it begins with what was shown last until then.
+#[utoipa::path(
+    get,
+    path = "/v1/members/{member_id}/shown",
+    tag = "members",
+    params(
+        ("member_id" = String, Path, description = "The member", min_length = 1, max_length = 64),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most recommendations: 1 to 100, or 20"),
+        ("before" = Option<String>, Query, max_length = 128, description = "Only those before the one of this event id, or before this RFC 3339 time"),
+        ("as_of" = Option<String>, Query, description = AS_OF),
+    ),
+    responses(
+        (status = 200, body = ShownList),
+        (status = 404, description = "Nothing was recommended to the member in a conversation"),
+    )
+)]
+pub(super) async fn shown(
+    State(service): State<Service>,
+    member: Segment,
+    mut parameters: Parameters,
+) -> Answer<Json<ShownList>> {
+    let member_id = member_id(member)?;
+    let limit = parameters.limit()?;
+    let before = parameters.text("before", MAX_EVENT_ID_BYTES)?;
+    let snapshot = Snapshot::take(parameters, &service.reader).await?;
+    let (postgres, served) = (service.reader.postgres(), snapshot.of(&RECOMMENDATION)?);
+    let before = match before {
+        Some(before) => Some(place_of(postgres, served, &member_id, &before).await?),
+        None => None,
+    };
+    let mut rows = recommendations(postgres, served, &member_id, before, limit + 1).await?;
+    if rows.is_empty() && recommendations(postgres, served, &member_id, None, 1).await?.is_empty() {
+        let detail = format!("nothing was recommended to the member {member_id} in a conversation");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "no-recommendations", "No recommendations", detail).into());
+    }
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| has_more).map(|row| row.get("event_id"));
+    let mut given = Vec::with_capacity(rows.len());
+    for row in &rows {
+        given.push(body::<Given>(row)?);
+    }
+    let intents = intents(postgres, served, &member_id, &given).await?;
+    let shown = rows.iter().zip(given).map(|(row, given)| ShownRecommendation {
+        event_id: row.get("event_id"),
+        shown_at: row.get("happened_at"),
+        conversation_id: row.get("conversation_id"),
+        message_id: row.get("message_id"),
+        intent: intents.get(&given.intent_event_id).cloned(),
+        given,
+    });
+    let shown = shown.collect();
+    Ok(Json(ShownList { member_id: member_id.to_string(), shown, next }))
+}
+
+/// Where to begin: behind all that has this event's place or a later one, or happened at this time or later.
+async fn place_of(postgres: &PgPool, served: &Served, member_id: &str, before: &str) -> Answer<(DateTime<Utc>, Uuid)> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(before) {
+        return Ok((time.to_utc(), Uuid::nil()));
+    }
+    let sql = format!(
+        "SELECT happened_at, event FROM {}.conversation_entry
+         WHERE member_id = $1 AND kind = 'recommendation' AND event_id = $2
+         ORDER BY happened_at DESC, event DESC LIMIT 1",
+        served.generation.schema
+    );
+    let found = sqlx::query_as(&sql).bind(member_id).bind(before).fetch_optional(postgres).await?;
+    let detail = || {
+        format!("the parameter before: {before:?} is neither the event of a recommendation to this member nor a time")
+    };
+    Ok(found.ok_or_else(|| invalid(detail()))?)
+}
+
+async fn recommendations(
+    postgres: &PgPool,
+    served: &Served,
+    member_id: &str,
+    before: Option<(DateTime<Utc>, Uuid)>,
+    limit: usize,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let sql = format!(
+        "SELECT event_id, happened_at, conversation_id, message_id, body FROM {}.conversation_entry
+         WHERE member_id = $1 AND kind = 'recommendation'
+           AND ($2::timestamptz IS NULL OR (happened_at, event) < ($2, $3))
+         ORDER BY happened_at DESC, event DESC LIMIT $4",
+        served.generation.schema
+    );
+    sqlx::query(&sql)
+        .bind(member_id)
+        .bind(before.map(|(happened_at, _)| happened_at))
+        .bind(before.map(|(_, event)| event))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(postgres)
+        .await
+}
+
+/// The intents that these recommendations answer, by event.
+async fn intents(
+    postgres: &PgPool,
+    served: &Served,
+    member_id: &str,
+    given: &[Given],
+) -> Answer<HashMap<String, ShownIntent>> {
+    let sql = format!(
+        "SELECT event_id, happened_at, body FROM {}.conversation_entry
+         WHERE member_id = $1 AND kind = 'intent' AND event_id = ANY ($2)",
+        served.generation.schema
+    );
+    let wanted: Vec<&str> = given.iter().map(|given| given.intent_event_id.as_str()).collect();
+    let mut intents = HashMap::new();
+    for row in sqlx::query(&sql).bind(member_id).bind(wanted).fetch_all(postgres).await? {
+        let event_id: String = row.get("event_id");
+        let intent = ShownIntent {
+            event_id: event_id.clone(),
+            happened_at: row.get("happened_at"),
+            understood: body::<UnderstoodIntent>(&row)?,
+        };
+        intents.insert(event_id, intent);
+    }
+    Ok(intents)
+}
+
+/// What is shown of a row's data. What the contract adds to it is passed over.
+fn body<T: serde::de::DeserializeOwned>(row: &PgRow) -> Result<T, Problem> {
+    decoded(serde_json::from_str(row.get("body")).unwrap_or_default())
+}

@@ -1,0 +1,213 @@
+//! What happens in conversations, pushed to whoever watches them.
+//!
+//! A process tails the log once for all its sockets. A record wakes the conversation it belongs to; what is pushed is the
+//! row that was committed for it, once the live generation is past the record: the tail's own copy may be a second
+//! occurrence of the event. Rows for all that were woken are read with one query, and while nothing happens nobody asks
+//! Postgres anything. Whatever may have gone unseen (a socket was just opened, the tail began anew) is looked for in the
+//! rows once the fold is past it; each socket drops what it has sent.
+
+mod follow;
+mod pieces;
+mod socket;
+mod waiting;
+mod watchers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::response::Response;
+use chrono::Utc;
+use projections::ASSISTANT;
+use prometheus::IntGauge;
+use runtime::config::Connections;
+use runtime::read::{ReadError, Reader, Served};
+use runtime::store::{self, Offsets};
+use runtime::tail::{Seen, Tail};
+use runtime::telemetry::SECONDS_BUCKETS;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use self::follow::{Follow, TOPICS, conversation_of};
+use self::socket::Session;
+use self::waiting::CatchUp;
+use self::watchers::{Pushed, Watchers};
+use crate::conversations::{self, EntryRow, Place};
+
+/// A socket is asked so often whether it is still there.
+const PING_SECONDS: u64 = 20;
+/// How long sockets may take to close at the end.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// Clients have nothing to say.
+const MAX_SAID_BYTES: usize = 4096;
+
+runtime::metrics! {
+    /// What is counted of sockets.
+    #[expect(clippy::struct_field_names, reason = "a field's name is its metric's")]
+    pub struct StreamMetrics {
+        /// Open WebSockets
+        query_stream_sockets: IntGauge;
+        /// What was pushed over WebSockets as it came, by kind: message, intent, recommendation or piece
+        query_stream_pushes_total: prometheus::IntCounterVec, labels ["kind"];
+        /// Time from a record's append to Kafka to its push over a WebSocket, in seconds
+        query_stream_push_seconds: prometheus::Histogram, buckets SECONDS_BUCKETS;
+        /// WebSockets that were closed because their clients were too slow
+        query_stream_overflows_total: prometheus::IntCounter;
+    }
+}
+
+impl StreamMetrics {
+    fn pushed(&self, pushed: &Pushed) {
+        self.query_stream_pushes_total.with_label_values(&[&pushed.kind]).inc();
+        let Some(appended_at) = pushed.appended_at else { return };
+        // The broker's clock may be ahead.
+        let seconds = (Utc::now() - appended_at).to_std().unwrap_or_default().as_secs_f64();
+        self.query_stream_push_seconds.observe(seconds);
+    }
+}
+
+/// The sockets of a process, and the tasks that serve them.
+#[derive(Debug)]
+pub struct Streams {
+    reader: Arc<Reader>,
+    watchers: Arc<Watchers>,
+    seen: Seen,
+    catch_ups: mpsc::UnboundedSender<CatchUp>,
+    slots: Arc<Semaphore>,
+    metrics: StreamMetrics,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// A socket's place: it counts as open as long as this lives.
+#[derive(Debug)]
+pub struct Slot {
+    _permit: OwnedSemaphorePermit,
+    sockets: IntGauge,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.sockets.dec();
+    }
+}
+
+impl Streams {
+    /// Begins to follow the log.
+    ///
+    /// # Errors
+    /// When a setting is refused.
+    pub fn start(
+        connections: &Connections,
+        reader: Arc<Reader>,
+        max_sockets: usize,
+        metrics: StreamMetrics,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Arc<Self>> {
+        let watchers = Arc::new(Watchers::default());
+        let watched = Arc::clone(&watchers);
+        let tail = Tail::start(connections, "query-tail", TOPICS.into(), move |event| {
+            let conversation_id = conversation_of(event)?;
+            watched.has(conversation_id).then(|| event.envelope.hash())
+        });
+        let tail = tail.context("the Kafka settings are refused")?;
+        let (catch_ups, asked) = mpsc::unbounded_channel();
+        let streams = Arc::new(Self {
+            reader: Arc::clone(&reader),
+            watchers: Arc::clone(&watchers),
+            seen: tail.seen(),
+            catch_ups,
+            slots: Arc::new(Semaphore::new(max_sockets.min(Semaphore::MAX_PERMITS))),
+            metrics,
+            tasks: TaskTracker::new(),
+            stop: stop.clone(),
+        });
+        let follow = Follow::new(reader, Arc::clone(&watchers), tail, asked);
+        streams.tasks.spawn(follow.run(stop.clone()));
+        streams.tasks.spawn(pieces::forward(connections.clone(), Arc::clone(&watchers), stop.clone()));
+        streams.tasks.spawn(ping(watchers, stop));
+        Ok(streams)
+    }
+
+    /// A place for one more socket; none when there are as many as may be.
+    #[must_use]
+    pub fn slot(&self) -> Option<Slot> {
+        let permit = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        let sockets = self.metrics.query_stream_sockets.clone();
+        sockets.inc();
+        Some(Slot { _permit: permit, sockets })
+    }
+
+    /// Opens a socket on a conversation, behind an event that the client has.
+    pub fn open(
+        self: &Arc<Self>,
+        slot: Slot,
+        upgrade: WebSocketUpgrade,
+        conversation_id: Uuid,
+        after: Option<String>,
+    ) -> Response {
+        let streams = Arc::clone(self);
+        upgrade
+            // Each socket has buffers of its own.
+            .read_buffer_size(MAX_SAID_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(MAX_SAID_BYTES)
+            .max_frame_size(MAX_SAID_BYTES)
+            .on_upgrade(move |socket| {
+                let tasks = streams.tasks.clone();
+                tasks.track_future(async move {
+                    let _slot = slot;
+                    Session::new(streams, socket, conversation_id).run(after).await;
+                })
+            })
+    }
+
+    /// The places that the tail has looked at while nobody watched and that are not folded yet.
+    async fn missed(&self) -> Result<Option<Offsets>, ReadError> {
+        let looked_at = CatchUp { conversation_id: None, until: self.seen.offsets() };
+        let served = self.served().await?;
+        let mut connection = self.reader.postgres().acquire().await?;
+        let folded = store::positions(&mut connection, &served.generation).await?;
+        Ok((!looked_at.is_due(&folded)).then_some(looked_at.until))
+    }
+
+    async fn place_of(&self, conversation_id: Uuid, event_id: &str) -> Result<Option<Place>, ReadError> {
+        let served = self.served().await?;
+        Ok(conversations::place_of(self.reader.postgres(), &served, conversation_id, event_id).await?)
+    }
+
+    async fn entries(
+        &self,
+        conversation_id: Uuid,
+        behind: Option<Place>,
+        limit: usize,
+    ) -> Result<Vec<EntryRow>, ReadError> {
+        let served = self.served().await?;
+        Ok(conversations::entries(self.reader.postgres(), &served, conversation_id, behind, limit).await?)
+    }
+
+    /// Anew each time: another generation may be live by now, in which every entry has the same place.
+    async fn served(&self) -> Result<Served, ReadError> {
+        Ok(self.reader.live().await?.of(&ASSISTANT)?.clone())
+    }
+
+    /// Waits until every socket is closed, which `stop` has begun.
+    pub async fn closed(&self) {
+        self.tasks.close();
+        let _ = tokio::time::timeout(CLOSE_LIMIT, self.tasks.wait()).await;
+    }
+}
+
+/// One timer for all sockets, each in its turn.
+async fn ping(watchers: Arc<Watchers>, stop: CancellationToken) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    for turn in 0.. {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = seconds.tick() => watchers.ping(PING_SECONDS, turn),
+        }
+    }
+}

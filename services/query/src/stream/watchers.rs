@@ -1,0 +1,305 @@
+//! Who watches which conversation: the sockets' queues.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::extract::ws::Utf8Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use events::EventHash;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::conversations::EntryRow;
+
+/// What waits for one socket; then it is too slow.
+pub(super) const QUEUE: usize = 256;
+/// Events of turns that are still open may be of an older time than the newest one.
+pub(super) const OVERLAP: TimeDelta = TimeDelta::minutes(5);
+
+/// What a socket is told.
+#[derive(Clone, Debug)]
+pub(super) enum Push {
+    /// Something happened: a committed row.
+    Entry(Arc<Pushed>),
+    /// A piece of an answer that is being written.
+    Piece {
+        /// Of which message, or to which.
+        message_id: Uuid,
+        /// The JSON text.
+        text: Utf8Bytes,
+    },
+    /// Is it still there?
+    Ping,
+}
+
+/// A committed row, written once for all who watch.
+#[derive(Debug)]
+pub(super) struct Pushed {
+    /// Stands for the event.
+    pub event: EventHash,
+    /// Of which kind it is.
+    pub kind: String,
+    /// The messages whose pieces it replaces.
+    pub replaces: Vec<Uuid>,
+    /// When it happened.
+    pub happened_at: DateTime<Utc>,
+    /// The JSON text.
+    pub text: Utf8Bytes,
+    /// When its record was appended; not known of a row that was found by looking for it.
+    pub appended_at: Option<DateTime<Utc>>,
+}
+
+impl Pushed {
+    /// Of a row.
+    ///
+    /// # Errors
+    /// Never: what was read as JSON can be written.
+    pub fn of(row: &EntryRow, appended_at: Option<DateTime<Utc>>) -> serde_json::Result<Self> {
+        let entry = &row.entry;
+        // An answer is kept under the message that it answers; pieces may name either.
+        let own = entry.data["message_id"].as_str().and_then(|id| id.parse().ok());
+        let is_answer = entry.kind == projections::conversation::MESSAGE && own != Some(entry.message_id);
+        let replaces = if is_answer { own.into_iter().chain([entry.message_id]).collect() } else { Vec::new() };
+        let text = serde_json::to_string(entry)?.into();
+        let (kind, happened_at) = (entry.kind.clone(), entry.happened_at);
+        Ok(Self { event: row.event, kind, replaces, happened_at, text, appended_at })
+    }
+}
+
+/// The sockets by conversation.
+#[derive(Debug, Default)]
+pub(super) struct Watchers {
+    by_conversation: Mutex<HashMap<Uuid, Vec<Watcher>>>,
+    drawn: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    number: u64,
+    queue: mpsc::Sender<Push>,
+    too_slow: CancellationToken,
+    /// The entries that it was given, so that looking for missing ones does not fill its queue.
+    given: HashSet<EventHash>,
+    stage: Stage,
+}
+
+/// How far a socket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It reads what is there.
+    Opening {
+        /// Whether missing entries were looked for meanwhile, but for it.
+        passed_over: bool,
+    },
+    /// It was given all there was.
+    Following {
+        /// The event time of its newest entry, if it has any.
+        newest: Option<DateTime<Utc>>,
+    },
+}
+
+/// A socket's end; it watches as long as this lives.
+#[derive(Debug)]
+pub(super) struct Watch {
+    watchers: Arc<Watchers>,
+    conversation_id: Uuid,
+    number: u64,
+    /// What it is told.
+    pub pushes: mpsc::Receiver<Push>,
+    /// Cancelled when the queue was full: what came then is lost to it.
+    pub too_slow: CancellationToken,
+}
+
+impl Watchers {
+    /// Watches a conversation.
+    pub fn watch(self: &Arc<Self>, conversation_id: Uuid) -> Watch {
+        let (queue, pushes) = mpsc::channel(QUEUE);
+        let (number, too_slow) = (self.drawn.fetch_add(1, Ordering::Relaxed), CancellationToken::new());
+        let stage = Stage::Opening { passed_over: false };
+        let watcher = Watcher { number, queue, too_slow: too_slow.clone(), given: HashSet::new(), stage };
+        self.map().entry(conversation_id).or_default().push(watcher);
+        Watch { watchers: Arc::clone(self), conversation_id, number, pushes, too_slow }
+    }
+
+    /// Whether anybody watches a conversation.
+    pub fn has(&self, conversation_id: Uuid) -> bool {
+        self.map().contains_key(&conversation_id)
+    }
+
+    /// Tells everybody who watches a conversation and was not given it yet.
+    pub fn push(&self, conversation_id: Uuid, push: &Push) {
+        let mut map = self.map();
+        for watcher in map.get_mut(&conversation_id).into_iter().flatten() {
+            if let Push::Entry(pushed) = push {
+                if let Stage::Following { newest } = &mut watcher.stage {
+                    *newest = (*newest).max(Some(pushed.happened_at));
+                }
+                if !watcher.given.insert(pushed.event) {
+                    continue;
+                }
+            }
+            if let Err(TrySendError::Full(_)) = watcher.queue.try_send(push.clone()) {
+                watcher.too_slow.cancel();
+            }
+        }
+    }
+
+    /// Asks one in so many sockets whether it is still there.
+    pub fn ping(&self, one_in: u64, turn: u64) {
+        for watcher in self.map().values().flatten().filter(|watcher| watcher.number % one_in == turn % one_in) {
+            // One that is busy need not be asked.
+            let _ = watcher.queue.try_send(Push::Ping);
+        }
+    }
+
+    /// Every conversation that is watched, or those of them that are named, and since when entries may be missing from one
+    /// of its sockets: none for all of it. One that still reads what is there looks for itself.
+    pub fn since(&self, named: Option<&[Uuid]>) -> Vec<(Uuid, Option<DateTime<Utc>>)> {
+        let mut map = self.map();
+        match named {
+            Some(named) => named.iter().filter_map(|id| since(*id, map.get_mut(id)?)).collect(),
+            None => map.iter_mut().filter_map(|(id, watchers)| since(*id, watchers)).collect(),
+        }
+    }
+
+    fn map(&self) -> MutexGuard<'_, HashMap<Uuid, Vec<Watcher>>> {
+        self.by_conversation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Of one conversation; nothing if nobody follows it yet.
+fn since(conversation_id: Uuid, watchers: &mut [Watcher]) -> Option<(Uuid, Option<DateTime<Utc>>)> {
+    let newest = watchers.iter_mut().filter_map(|watcher| match &mut watcher.stage {
+        Stage::Following { newest } => Some(*newest),
+        Stage::Opening { passed_over } => {
+            *passed_over = true;
+            None
+        }
+    });
+    newest.min().map(|newest| (conversation_id, newest.map(|newest| newest - OVERLAP)))
+}
+
+impl Watch {
+    /// It has these entries.
+    pub fn has(&self, events: impl IntoIterator<Item = EventHash>) {
+        self.with(|watcher| watcher.given.extend(events));
+    }
+
+    /// It was given everything that was there; this was the newest of it. Gives whether missing entries were looked for
+    /// meanwhile, but for it.
+    pub fn follows(&self, newest: Option<DateTime<Utc>>) -> bool {
+        let before = self.with(|watcher| std::mem::replace(&mut watcher.stage, Stage::Following { newest }));
+        before == Some(Stage::Opening { passed_over: true })
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Watcher) -> T) -> Option<T> {
+        let mut map = self.watchers.map();
+        let watchers = map.get_mut(&self.conversation_id)?;
+        watchers.iter_mut().find(|watcher| watcher.number == self.number).map(change)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut map = self.watchers.map();
+        if let Some(watchers) = map.get_mut(&self.conversation_id) {
+            watchers.retain(|watcher| watcher.number != self.number);
+            if watchers.is_empty() {
+                map.remove(&self.conversation_id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Uuid = Uuid::from_u128(1);
+    const ELSEWHERE: Uuid = Uuid::from_u128(2);
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minute)
+    }
+
+    #[test]
+    fn those_who_watch_are_told_until_they_leave() {
+        let watchers = Arc::new(Watchers::default());
+        let (mut first, mut second) = (watchers.watch(HERE), watchers.watch(HERE));
+        watchers.push(HERE, &Push::Ping);
+        watchers.push(ELSEWHERE, &Push::Ping);
+        assert!(first.pushes.try_recv().is_ok() && second.pushes.try_recv().is_ok());
+        assert!(first.pushes.try_recv().is_err());
+        drop(first);
+        assert!(watchers.has(HERE));
+        drop(second);
+        assert!(!watchers.has(HERE));
+    }
+
+    #[test]
+    fn a_slow_one_is_told_so_and_holds_nobody_up() {
+        let watchers = Arc::new(Watchers::default());
+        let (slow, mut quick) = (watchers.watch(HERE), watchers.watch(HERE));
+        for _ in 0..QUEUE {
+            watchers.push(HERE, &Push::Ping);
+            quick.pushes.try_recv().unwrap();
+        }
+        assert!(!slow.too_slow.is_cancelled());
+        watchers.ping(1, 0);
+        assert!(!slow.too_slow.is_cancelled(), "a ping is no reason");
+        quick.pushes.try_recv().unwrap();
+        watchers.push(HERE, &Push::Ping);
+        assert!(slow.too_slow.is_cancelled() && !quick.too_slow.is_cancelled());
+    }
+
+    fn entry(event: EventHash, minute: i64) -> Push {
+        Push::Entry(Arc::new(Pushed {
+            event,
+            kind: String::new(),
+            replaces: Vec::new(),
+            happened_at: at(minute),
+            text: Utf8Bytes::default(),
+            appended_at: None,
+        }))
+    }
+
+    #[test]
+    fn entries_are_looked_for_since_what_the_furthest_behind_was_given() {
+        let watchers = Arc::new(Watchers::default());
+        let (first, second) = (watchers.watch(HERE), watchers.watch(HERE));
+        let other = watchers.watch(ELSEWHERE);
+        assert!(!first.follows(Some(at(60))));
+        assert_eq!(watchers.since(None), [(HERE, Some(at(55)))], "the others read what is there");
+        assert!(second.follows(Some(at(70))), "it was passed over");
+        assert!(other.follows(None));
+        assert_eq!(watchers.since(Some(&[HERE, Uuid::nil()])), [(HERE, Some(at(55)))]);
+        assert_eq!(watchers.since(Some(&[ELSEWHERE])), [(ELSEWHERE, None)], "all of it");
+        watchers.push(HERE, &entry(1, 80));
+        assert_eq!(watchers.since(Some(&[HERE])), [(HERE, Some(at(75)))]);
+    }
+
+    #[test]
+    fn what_a_socket_was_given_fills_no_queue() {
+        let watchers = Arc::new(Watchers::default());
+        let mut watch = watchers.watch(HERE);
+        watch.has([1]);
+        for event in [1, 2, 2, 1] {
+            watchers.push(HERE, &entry(event, 0));
+        }
+        assert!(matches!(watch.pushes.try_recv(), Ok(Push::Entry(pushed)) if pushed.event == 2));
+        assert!(watch.pushes.try_recv().is_err());
+    }
+
+    #[test]
+    fn each_is_asked_in_its_turn() {
+        let watchers = Arc::new(Watchers::default());
+        let mut all: Vec<Watch> = (0..4).map(|_| watchers.watch(HERE)).collect();
+        for turn in 0..2 {
+            watchers.ping(2, turn);
+        }
+        assert!(all.iter_mut().all(|watch| watch.pushes.try_recv().is_ok() && watch.pushes.try_recv().is_err()));
+    }
+}

@@ -1,0 +1,259 @@
+//! What happens in a conversation, over a WebSocket.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeZone as _, Utc};
+use events::{ConversationCreated, Event, IntentAnalyzed, MessageCreated, RecommendationGenerated};
+use projections::ASSISTANT;
+use query::QueryArgs;
+use redis::AsyncCommands as _;
+use reqwest::StatusCode;
+use runtime::config::Connections;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use crate::client::Client;
+use crate::log::{Log, event};
+use crate::shop::{TestShop, get, with_shop};
+use crate::talk::{ASKED, CONVERSATION, answered, asked, opened, recommended, said, understood};
+
+fn stream() -> String {
+    format!("/v1/conversations/{CONVERSATION}/stream")
+}
+
+fn at(minute: u32) -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 3, 1, 13, minute, 0).unwrap()
+}
+
+/// Gives the test a shop whose assistant has a conversation, and a log that is removed in the end.
+async fn with_log(test: impl AsyncFnOnce(&mut TestShop, &Log)) {
+    with_shop(async |shop: &mut TestShop| {
+        let log = Log::open(&shop.cli.connections);
+        log.create_topics().await;
+        shop.fold_by(&ASSISTANT).await;
+        shop.fold::<ConversationCreated>(opened()).await;
+        test(shop, &log).await;
+        log.delete_topics().await;
+    })
+    .await;
+}
+
+async fn metrics(base: &str) -> String {
+    reqwest::get(format!("{base}/metrics")).await.unwrap().text().await.unwrap()
+}
+
+async fn append_and_fold(shop: &mut TestShop, log: &Log, event: &Event) {
+    let (partition, offset) = log.append(event).await;
+    shop.commit(event, partition, offset).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn committed_rows_are_pushed_once() {
+    with_log(pushed_once).await;
+}
+
+async fn pushed_once(shop: &mut TestShop, log: &Log) {
+    let base = shop.serve(shop.cli.connections.clone()).await;
+    let unknown = format!("/v1/conversations/{}/stream", Uuid::from_u128(9));
+    assert_eq!(Client::open(&base, &unknown).await.err(), Some(StatusCode::NOT_FOUND));
+    assert_eq!(Client::open(&base, &format!("{}?as_of=1", stream())).await.err(), Some(StatusCode::BAD_REQUEST));
+    let plain = get(&base, &stream()).await;
+    assert_eq!((plain.status, &plain.body["title"]), (StatusCode::UPGRADE_REQUIRED, &json!("Upgrade required")));
+
+    let mut client = Client::open(&base, &stream()).await.unwrap();
+    let mut other = Client::open(&base, &stream()).await.unwrap();
+    assert!(client.until_live().await.is_empty() && other.until_live().await.is_empty());
+
+    // Not before it is folded; and what is pushed is the row, whatever else was appended under its id.
+    let (message, forged) = (
+        event::<MessageCreated>("m1", at(10), asked()),
+        event::<MessageCreated>("m1", at(10), said(ASKED, "something else")),
+    );
+    let (partition, offset) = log.append(&message).await;
+    log.append(&forged).await;
+    client.is_silent().await;
+    assert_eq!(shop.commit(&message, partition, offset).await, 1);
+    let told = client.next().await;
+    let expected = json!({
+        "event_id": "m1", "kind": "message", "happened_at": "2026-03-01T13:10:00Z", "message_id": ASKED, "data": asked(),
+    });
+    assert_eq!(told, expected);
+    assert_eq!(other.next().await, expected);
+    assert_eq!(shop.commit(&forged, partition, offset + 1).await, 0);
+    client.is_silent().await;
+
+    // A turn; the intent comes without its vector.
+    let turn = [
+        event::<IntentAnalyzed>("i1", at(11), understood()),
+        event::<RecommendationGenerated>("r1", at(12), recommended("i1")),
+        event::<MessageCreated>("a1", at(13), answered()),
+    ];
+    for (event, kind) in turn.iter().zip(["intent", "recommendation", "message"]) {
+        append_and_fold(shop, log, event).await;
+        let told = client.next().await;
+        assert_eq!((&told["event_id"], &told["kind"]), (&json!(event.envelope.id), &json!(kind)));
+    }
+    // Others' conversations wake nobody.
+    let mut elsewhere = said(Uuid::from_u128(8), "hello");
+    elsewhere["conversation_id"] = json!(Uuid::from_u128(7));
+    append_and_fold(shop, log, &event::<MessageCreated>("e1", at(14), elsewhere)).await;
+    client.is_silent().await;
+
+    // Of what is older than the overlap of five minutes nothing comes again, and neither does the event itself.
+    append_and_fold(shop, log, &event::<MessageCreated>("m2", at(17), said(Uuid::from_u128(6), "thanks"))).await;
+    for (after, ids) in [
+        ("", vec!["m1", "i1", "r1", "a1", "m2"]),
+        ("?after=m2", vec!["r1", "a1"]),
+        ("?after=x", vec!["m1", "i1", "r1", "a1", "m2"]),
+    ] {
+        let mut again = Client::open(&base, &format!("{}{after}", stream())).await.unwrap();
+        assert_eq!(again.until_live().await, ids, "{after}");
+    }
+
+    let metrics = metrics(&base).await;
+    assert!(metrics.contains(r#"jangbogo_query_stream_pushes_total{kind="intent"} 2"#), "{metrics}");
+
+    // Another generation goes live.
+    let next = shop.generation(&ASSISTANT, "ready").await;
+    let folded = shop.generation.clone();
+    for table in ["conversation", "conversation_entry", "seen", "checkpoint"] {
+        let copy = format!("INSERT INTO {0}.{table} SELECT * FROM {1}.{table}", next.schema, folded.schema);
+        sqlx::query(&copy).execute(&shop.pool).await.unwrap();
+    }
+    shop.switch_to(&next).await;
+    shop.adopt(next).await;
+    append_and_fold(shop, log, &event::<MessageCreated>("m3", at(18), said(Uuid::from_u128(5), "bye"))).await;
+    assert_eq!(client.next().await["event_id"], "m2");
+    assert_eq!(client.next().await["event_id"], "m3");
+
+    shop.stop.cancel();
+    assert_eq!(client.closed().await, 1001);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pieces_of_an_answer_are_forwarded_until_it_is_there() {
+    with_log(pieces).await;
+}
+
+async fn pieces(shop: &mut TestShop, log: &Log) {
+    let base = shop.serve(shop.cli.connections.clone()).await;
+    let mut client = Client::open(&base, &stream()).await.unwrap();
+    client.until_live().await;
+    let channel = shop.key(&format!("reply:{CONVERSATION}"));
+    let piece = |attempt: u32, piece: &str| json!({ "attempt": attempt, "message_id": ASKED, "piece": piece });
+    let published = async |shop: &mut TestShop, value: &Value| -> i64 {
+        shop.redis.publish(&channel, value.to_string()).await.unwrap()
+    };
+    while published(shop, &json!("not a piece")).await == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for (attempt, words) in [(1, "Here "), (2, "Here is")] {
+        published(shop, &piece(attempt, words)).await;
+        let expected = json!({ "kind": "piece", "attempt": attempt, "message_id": ASKED, "piece": words });
+        assert_eq!(client.next().await, expected);
+    }
+    append_and_fold(shop, log, &event::<MessageCreated>("a1", at(10), answered())).await;
+    assert_eq!(client.next().await["event_id"], "a1");
+    published(shop, &piece(2, " a red tote.")).await;
+    client.is_silent().await;
+
+    // A client that takes nothing is told so in the end, and holds up nobody else.
+    let mut slow = Client::open(&base, &stream()).await.unwrap();
+    slow.until_live().await;
+    let mut other = piece(1, &"long ".repeat(10_000));
+    other["message_id"] = json!(Uuid::from_u128(11));
+    for number in 1.. {
+        published(shop, &other).await;
+        assert_eq!(client.next().await["message_id"], other["message_id"], "{number}");
+        if number % 20 == 0 && metrics(&base).await.contains("jangbogo_query_stream_overflows_total 1") {
+            break;
+        }
+        assert!(number < 5000, "it is not too slow");
+    }
+    assert_eq!(slow.closed().await, 1013);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_are_as_many_as_may_be() {
+    with_log(limited).await;
+}
+
+async fn limited(shop: &mut TestShop, _: &Log) {
+    let args = QueryArgs { max_sockets: 2, ..shop.cli.query.clone() };
+    let base = shop.serve_with(shop.cli.connections.clone(), args).await;
+    let first = Client::open(&base, &stream()).await.unwrap();
+    let _second = Client::open(&base, &stream()).await.unwrap();
+    assert_eq!(Client::open(&base, &stream()).await.err(), Some(StatusCode::SERVICE_UNAVAILABLE));
+    drop(first);
+    let mut attempts = 0;
+    while let Err(status) = Client::open(&base, &stream()).await {
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        attempts += 1;
+        assert!(attempts < 100, "the place is not free");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_sockets_each_hear_of_their_own_conversation() {
+    with_log(many).await;
+}
+
+async fn many(shop: &mut TestShop, log: &Log) {
+    let conversations: Vec<Uuid> = (100..120).map(Uuid::from_u128).collect();
+    for conversation_id in &conversations {
+        let opened = json!({ "conversation_id": conversation_id, "member_id": "mina" });
+        shop.fold::<ConversationCreated>(opened).await;
+    }
+    let base = shop.serve(shop.cli.connections.clone()).await;
+    let mut clients = Vec::new();
+    for conversation_id in conversations.iter().cycle().take(400) {
+        let path = format!("/v1/conversations/{conversation_id}/stream");
+        let mut client = Client::open(&base, &path).await.unwrap();
+        assert!(client.until_live().await.is_empty());
+        clients.push((conversation_id, client));
+    }
+    for conversation_id in &conversations {
+        let mut message = asked();
+        message["conversation_id"] = json!(conversation_id);
+        append_and_fold(shop, log, &event::<MessageCreated>(&conversation_id.to_string(), at(10), message)).await;
+    }
+    for (conversation_id, client) in &mut clients {
+        assert_eq!(client.next().await["event_id"], json!(conversation_id));
+    }
+    assert!(metrics(&base).await.contains("jangbogo_query_stream_sockets 400"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happened_while_the_log_was_away_is_pushed_afterwards() {
+    with_shop(log_away).await;
+}
+
+async fn log_away(shop: &mut TestShop) {
+    shop.fold_by(&ASSISTANT).await;
+    shop.fold::<ConversationCreated>(opened()).await;
+    // Kafka and Redis are not there: what is there is told, and the socket stays open.
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let away =
+        Connections { kafka: free.to_string(), redis: format!("redis://{free}"), ..shop.cli.connections.clone() };
+    let base = shop.serve(away).await;
+    shop.fold::<MessageCreated>(asked()).await;
+    let mut client = Client::open(&base, &stream()).await.unwrap();
+    assert_eq!(client.until_live().await, ["event-2"]);
+    client.is_silent().await;
+
+    // The log's tail cannot be read before there are topics.
+    let base = shop.serve(shop.cli.connections.clone()).await;
+    let mut client = Client::open(&base, &stream()).await.unwrap();
+    assert_eq!(client.until_live().await, ["event-2"]);
+    shop.fold::<IntentAnalyzed>(understood()).await;
+    client.is_silent().await;
+    let log = Log::open(&shop.cli.connections);
+    log.create_topics().await;
+    assert_eq!(client.next().await["event_id"], "event-3");
+    append_and_fold(shop, &log, &event::<MessageCreated>("a1", at(10), answered())).await;
+    assert_eq!(client.next().await["event_id"], "a1");
+    client.is_silent().await;
+    log.delete_topics().await;
+}
