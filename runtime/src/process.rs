@@ -151,7 +151,9 @@ pub async fn run(
             check: kafka_check.clone(),
         };
         let outputs = Outputs::new(&connections, &name, metrics.clone(), check(&name))?;
-        let context = ReactorContext { reactor, moments: moments.clone(), outputs, metrics, check: check(&name) };
+        let reacting = check(&name);
+        reacting.ok();
+        let context = ReactorContext { reactor, moments: moments.clone(), outputs, metrics, check: reacting };
         let until = stopping.clone();
         let react = move |source| reactor::work(context.clone(), source, until.clone());
         shutdown.spawn(name, membership::keep(connections.clone(), options, stopping.clone(), react));

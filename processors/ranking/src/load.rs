@@ -76,6 +76,7 @@ pub async fn load(
     let known = known(reader, served, rows, history.products).await?;
 
     let mut wanted: BTreeSet<String> = asked.found.iter().cloned().collect();
+    wanted.extend(asked.request.iter().flat_map(|request| &request.like).map(ToString::to_string));
     let mut by_others: Vec<(f64, &str)> =
         scores(&known).iter().map(|(product_id, found)| (found.score, *product_id)).collect();
     by_others.sort_by(|left, right| by_score_then_id(*left, *right));

@@ -133,19 +133,19 @@ pub fn rank(snapshot: &Snapshot, request: Option<&Request>, weights: Weights, li
         snapshot.found.iter().enumerate().map(|(place, product_id)| (product_id.as_str(), place)).collect();
     let nothing_asked = Request::default();
     let asked = request.unwrap_or(&nothing_asked);
-    let allowed = snapshot.candidates.iter().filter(|(product_id, candidate)| {
+    let of_the_kind = of_the_kind(asked, &snapshot.candidates);
+    let allowed = of_the_kind.into_iter().filter(|(product_id, candidate)| {
         constraints::allows(asked, candidate) && (request.is_some() || !snapshot.bought.contains(*product_id))
     });
-    let mut allowed: Vec<(&str, &Candidate)> =
+    let allowed: Vec<(&str, &Candidate)> =
         allowed.map(|(product_id, candidate)| (product_id.as_str(), candidate)).collect();
-    keep_the_kind(asked, &mut allowed);
     let content = contents(&allowed, request.is_some());
     let mut items: Vec<(RankedItem, &Candidate)> = allowed
         .into_iter()
         .zip(content)
         .map(|((product_id, candidate), content)| {
             let place = places.get(product_id).copied();
-            let by_intent = Intent::of(snapshot, request, candidate, place);
+            let by_intent = Intent::of(snapshot, request, (product_id, candidate), place);
             (item(product_id, candidate, weights, content, collaborative.get(product_id), &by_intent), candidate)
         })
         .filter(|(item, _)| item.score > 0.0)
@@ -159,13 +159,15 @@ pub fn rank(snapshot: &Snapshot, request: Option<&Request>, weights: Weights, li
     Ranking { basis, weights, items: order.into_iter().map(|place| items[place].0.clone()).collect() }
 }
 
-/// Where anything is of the kind of thing that was asked for, nothing else is shown.
-fn keep_the_kind(request: &Request, allowed: &mut Vec<(&str, &Candidate)>) {
+/// Where the shop has the kind of thing that was asked for, nothing else is shown, be it too dear or sold out.
+fn of_the_kind<'a>(request: &Request, candidates: &'a BTreeMap<String, Candidate>) -> Vec<(&'a String, &'a Candidate)> {
     let kinds: Vec<_> = request.wishes.iter().filter(|wish| wish.wanted && names_kind(wish)).collect();
     let is_one = |candidate: &Candidate| kinds.iter().any(|wish| candidate.is(&wish.slot, &wish.value));
-    if allowed.iter().any(|(_, candidate)| is_one(candidate)) {
-        allowed.retain(|(_, candidate)| is_one(candidate));
-    }
+    let named: Vec<_> = candidates
+        .iter()
+        .filter(|(product_id, candidate)| is_one(candidate) || request.like.iter().any(|like| **like == **product_id))
+        .collect();
+    if named.iter().any(|(_, candidate)| is_one(candidate)) { named } else { candidates.iter().collect() }
 }
 
 /// The content scores: cosines beside the best of the list, 0 to 1; the request's count more than the history's.
@@ -195,10 +197,24 @@ struct Intent<'a> {
 }
 
 impl<'a> Intent<'a> {
-    fn of(snapshot: &'a Snapshot, request: Option<&'a Request>, candidate: &Candidate, place: Option<usize>) -> Self {
+    fn of(
+        snapshot: &'a Snapshot,
+        request: Option<&'a Request>,
+        (product_id, candidate): (&str, &Candidate),
+        place: Option<usize>,
+    ) -> Self {
         let (taste, statements) = taste(&snapshot.taste, candidate);
-        let liked = statements.into_iter().filter(|statement| statement.wanted).collect();
+        // What is asked for now is told as that.
+        let is_asked = |statement: &Statement| {
+            let wishes = request.iter().flat_map(|request| &request.wishes);
+            wishes.into_iter().any(|wish| *wish.slot == *statement.slot && *wish.value == *statement.value)
+        };
+        let liked = statements.into_iter().filter(|statement| statement.wanted && !is_asked(statement)).collect();
+        let is_like = request.is_some_and(|request| request.like.iter().any(|like| **like == *product_id));
         let Some(request) = request else { return Self { score: taste.max(0.0), asked: Vec::new(), liked } };
+        if is_like {
+            return Self { score: 1.0, asked: Vec::new(), liked };
+        }
         let (fit, asked) = fit(request, candidate);
         let found = place.map_or(0.0, |place| 1.0 / (1.0 + f64::from(u32::try_from(place).unwrap_or(u32::MAX)) / 10.0));
         let wanted_nothing = !request.wishes.iter().any(|wish| wish.wanted);
@@ -333,6 +349,8 @@ mod tests {
     fn constraints_hold_however_well_a_product_scores() {
         let cheap = request(vec![wish("product", "lunch bag", true)], Some(300));
         assert_eq!(ids(&rank(&shop(), Some(&cheap), Weights::default(), 10)), ["red"]);
+        let too_cheap = request(vec![wish("product", "lunch bag", true)], Some(100));
+        assert_eq!(rank(&shop(), Some(&too_cheap), Weights::default(), 10).items, [], "not a lamp instead");
         let not_red = request(vec![wish("product", "lunch bag", true), wish("color", "red", false)], None);
         assert_eq!(ids(&rank(&shop(), Some(&not_red), Weights::default(), 10)), ["blue"]);
         let nothing = request(vec![wish("product", "bag", false), wish("product", "lamp", false)], None);

@@ -36,8 +36,8 @@ pub fn next_request(before: &Request, said: &Understanding, shown: &[ShownProduc
     let mut request = before.clone();
     match said.intent {
         Intent::SmallTalk | Intent::Other => return request,
-        Intent::AskAboutProduct => request.like.clone_from(&said.references),
-        _ => {}
+        // What is spoken of now is what the answer is about; a message that speaks of nothing shown is about nothing shown.
+        _ => request.like.clone_from(&said.references),
     }
     take_back(&mut request, said);
     if starts_anew(before, said) {

@@ -13,18 +13,27 @@ pub(super) fn write(given: &RecommendationGenerated) -> (String, Vec<ProductId>)
     match given.understood.intent {
         Intent::SmallTalk => (small_talk(language), Vec::new()),
         Intent::Other => (other(language), Vec::new()),
-        Intent::RetractPreference if items.is_empty() => (forgotten(language, given), Vec::new()),
-        Intent::StatePreference if items.is_empty() => (noted(language, given), Vec::new()),
-        Intent::AskAboutProduct => about(language, given),
+        Intent::RetractPreference => after(forgotten(language, given), language, items),
+        Intent::StatePreference => after(noted(language, given), language, items),
+        _ if !given.request.like.is_empty() => about(language, given),
         _ if items.is_empty() => (nothing(language, given), Vec::new()),
-        _ => listed(language, &items[..items.len().min(NAMED)]),
+        _ => listed(language, items),
     }
+}
+
+/// What was said first, and the products that fit what is looked for by now, if there are any.
+fn after(said: String, language: Language, items: &[RecommendedProduct]) -> (String, Vec<ProductId>) {
+    if items.is_empty() {
+        return (said, Vec::new());
+    }
+    let (list, named) = listed(language, items);
+    (format!("{said}\n{list}"), named)
 }
 
 fn small_talk(language: Language) -> String {
     match language {
-        Language::English => "Hello! Tell me what you are looking for and I will find it.",
-        Language::Korean => "안녕하세요! 찾으시는 상품을 말씀해 주시면 찾아드릴게요.",
+        Language::English => "Glad to help! Tell me what you are looking for and I will find it.",
+        Language::Korean => "네, 도와드릴게요! 찾으시는 상품을 말씀해 주시면 찾아드릴게요.",
     }
     .to_owned()
 }
@@ -93,7 +102,7 @@ fn about(language: Language, given: &RecommendationGenerated) -> (String, Vec<Pr
         return if given.items.is_empty() {
             (nothing(language, given), Vec::new())
         } else {
-            listed(language, &given.items[..given.items.len().min(NAMED)])
+            listed(language, &given.items)
         };
     }
     let told: Vec<String> = asked.iter().map(|item| facts(language, item)).collect();
@@ -131,6 +140,7 @@ fn listed(language: Language, items: &[RecommendedProduct]) -> (String, Vec<Prod
         }
         .to_owned(),
     ];
+    let items = &items[..items.len().min(NAMED)];
     for (place, item) in items.iter().enumerate() {
         let price =
             item.price.map(|price| format!(", {}", money(language, price.amount_minor, price.currency.as_str())));
