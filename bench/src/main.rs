@@ -11,9 +11,9 @@ mod shop;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use runtime::config::Connections;
-use runtime::process::{self, ProcessorArgs};
+use runtime::process::{self, Hosted, ProcessorArgs};
 use runtime::shutdown::Shutdown;
-use runtime::telemetry::{LevelFilter, LogFormat, init_logging};
+use runtime::telemetry::{LevelFilter, LogFormat, Telemetry, init_logging};
 
 use self::case::{CASES, Case};
 use self::latency::LatencyArguments;
@@ -105,7 +105,8 @@ async fn main() -> anyhow::Result<()> {
         Benchmark::Processor(arguments) => {
             init_logging(arguments.case.name, LevelFilter::INFO, LogFormat::Text)?;
             let shutdown = Shutdown::on_signals()?;
-            process::run(arguments.case.processor, arguments.connections, arguments.processor, shutdown).await?;
+            let hosted = Hosted { processor: arguments.case.processor, reactors: Vec::new() };
+            process::run(hosted, arguments.connections, arguments.processor, Telemetry::new()?, shutdown).await?;
         }
     }
     Ok(())
