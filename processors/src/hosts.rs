@@ -33,6 +33,16 @@ const EMBEDDER_URL: &str = "http://127.0.0.1:8000/v1";
 /// Connections with which the ranking reads what was published.
 const READER_CONNECTIONS: u32 = 4;
 
+/// What folds and publishes alone.
+async fn fold(
+    processor: &'static Processor,
+    connections: Connections,
+    args: ProcessorArgs,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    run(processor, Vec::new(), (connections, args), Telemetry::new()?, shutdown).await
+}
+
 async fn run(
     processor: &'static Processor,
     reactors: Vec<Arc<dyn Reactor>>,
@@ -54,7 +64,7 @@ impl Hosting for AnalyticsHost {
     const PROCESSOR: &'static Processor = &ANALYTICS;
 
     async fn run(self, connections: Connections, shutdown: Shutdown) -> anyhow::Result<()> {
-        run(Self::PROCESSOR, Vec::new(), (connections, self.process), Telemetry::new()?, shutdown).await
+        fold(Self::PROCESSOR, connections, self.process, shutdown).await
     }
 }
 
@@ -69,7 +79,7 @@ impl Hosting for EsSyncHost {
     const PROCESSOR: &'static Processor = &ES_SYNC;
 
     async fn run(self, connections: Connections, shutdown: Shutdown) -> anyhow::Result<()> {
-        run(Self::PROCESSOR, Vec::new(), (connections, self.process), Telemetry::new()?, shutdown).await
+        fold(Self::PROCESSOR, connections, self.process, shutdown).await
     }
 }
 
@@ -92,6 +102,9 @@ impl Hosting for RecommendationHost {
     const PROCESSOR: &'static Processor = &RECOMMENDATION;
 
     async fn run(self, connections: Connections, shutdown: Shutdown) -> anyhow::Result<()> {
+        if self.process.fold_only {
+            return fold(Self::PROCESSOR, connections, self.process, shutdown).await;
+        }
         let telemetry = Telemetry::new()?;
         let metrics = ReadMetrics::register(&telemetry.metrics, &[])?;
         let reader = Arc::new(Reader::new(&connections, "recommendation-ranking", READER_CONNECTIONS, metrics)?);
@@ -115,6 +128,9 @@ impl Hosting for PreferenceAnalysisHost {
     const PROCESSOR: &'static Processor = &PREFERENCE_ANALYSIS;
 
     async fn run(self, connections: Connections, shutdown: Shutdown) -> anyhow::Result<()> {
+        if self.process.fold_only {
+            return fold(Self::PROCESSOR, connections, self.process, shutdown).await;
+        }
         let telemetry = Telemetry::new()?;
         let Self { process, language_model, mut embedder } = self;
         embedder.url.get_or_insert_with(|| EMBEDDER_URL.to_owned());
@@ -145,6 +161,9 @@ impl Hosting for EmbedderHost {
     const PROCESSOR: &'static Processor = &EMBEDDER;
 
     async fn run(self, connections: Connections, shutdown: Shutdown) -> anyhow::Result<()> {
+        if self.process.fold_only {
+            return fold(Self::PROCESSOR, connections, self.process, shutdown).await;
+        }
         let telemetry = Telemetry::new()?;
         let listener = TcpListener::bind(self.listen)
             .await
@@ -176,6 +195,9 @@ impl Hosting for AssistantHost {
     const PROCESSOR: &'static Processor = &ASSISTANT;
 
     async fn run(self, connections: Connections, shutdown: Shutdown) -> anyhow::Result<()> {
+        if self.process.fold_only {
+            return fold(Self::PROCESSOR, connections, self.process, shutdown).await;
+        }
         let telemetry = Telemetry::new()?;
         let language_model = open_language_model(&self.language_model, &telemetry)?;
         let pieces = Pieces::new(&connections).context("the address of redis cannot be read")?;

@@ -35,6 +35,9 @@ pub struct ProcessorArgs {
     /// rebalance. Unique among the group's processes; without it a member leaves when it stops
     #[arg(long)]
     pub instance: Option<String>,
+    /// Fold and publish, and react to nothing: no model is loaded and no event is produced
+    #[arg(long, env = "JANGBOGO_FOLD_ONLY", action = clap::ArgAction::SetTrue)]
+    pub fold_only: bool,
     /// Where /healthz, /readyz and /metrics answer, on the loopback address; 0 is any free port
     #[arg(long, default_value_t = 0)]
     pub admin_port: u16,
