@@ -104,7 +104,9 @@ async fn operators_decide_about_dead_letters() {
     for group in READERS {
         shop.start_processor(group);
     }
-    shop.start_processor("es-sync");
+    for processor in PROCESSORS.iter().filter(|processor| !READERS.contains(&processor.name)) {
+        shop.start_processor(processor.name);
+    }
     shop.settle().await;
     let desk = Desk { shop };
 

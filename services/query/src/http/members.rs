@@ -35,7 +35,7 @@ pub(super) struct Recommendation {
     product: ProductSummary,
     /// The weighted sum of the sub-scores: above 0, at most 1. What is like an item above it comes later than its score.
     score: f64,
-    sub_scores: SubScores,
+    sub_scores: ScoreParts,
     /// For shoppers.
     #[schema(example = "often bought with LUNCH BAG RED RETROSPOT, which you bought")]
     reason: String,
@@ -45,7 +45,7 @@ pub(super) struct Recommendation {
 
 /// What a score is made of, each 0 to 1.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
-pub(super) struct SubScores {
+pub(super) struct ScoreParts {
     /// Its text is like those of the member's products.
     content: f64,
     /// It is bought together with them, above 0.5; popular in their categories, above 0.2; or trending.
@@ -54,7 +54,7 @@ pub(super) struct SubScores {
     intent: f64,
 }
 
-impl SubScores {
+impl ScoreParts {
     fn of(item: &RankedItem) -> Self {
         Self { content: item.content, collaborative: item.collaborative, intent: item.intent }
     }
@@ -173,7 +173,7 @@ pub(super) async fn recommendations(
         let product = products.on_sale(&item.product_id)?.clone();
         let reason = ranking::reason(Language::English, None, item, |product_id| products.title(product_id));
         let sources = item.sources.iter().map(|evidence| told(evidence, &products)).collect();
-        Some(Recommendation { product, score: item.score, sub_scores: SubScores::of(item), reason, sources })
+        Some(Recommendation { product, score: item.score, sub_scores: ScoreParts::of(item), reason, sources })
     });
     let items = on_sale.take(limit).collect();
     let answer = Recommendations { member_id: member_id.to_string(), basis: list.ranking.basis, items };
