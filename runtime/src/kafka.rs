@@ -1,9 +1,12 @@
-//! What Kafka's client library says while it retries: many lines a second in an outage, which readiness reports once.
+//! What every client of Kafka shares: how an event's headers are written, and what the library says while it retries (many
+//! lines a second in an outage, which readiness reports once).
 
+use events::Encoded;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
 use tracing::debug;
 
 /// Sends what the library says to the debug log. What matters comes back as a result or a delivery report.
@@ -21,3 +24,10 @@ impl ClientContext for QuietContext {
 }
 
 impl ConsumerContext for QuietContext {}
+
+/// The headers of an event, in their order.
+#[must_use]
+pub fn headers(event: &Encoded) -> OwnedHeaders {
+    let written = OwnedHeaders::new_with_capacity(event.headers.len());
+    event.headers.iter().fold(written, |written, (key, value)| written.insert(Header { key, value: Some(value) }))
+}

@@ -11,10 +11,10 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use runtime::config::Connections;
+use runtime::kafka::headers;
 
 use super::repeat::repeated;
 use crate::limits::{ANSWER_LIMIT, ORDER_TOPICS, consume, decoded, end_offsets};
@@ -196,11 +196,7 @@ fn produce(connections: &Connections, year: &[Event], repetitions: u64) -> anyho
         for event in year {
             let encoded = repeated(event, repetition)?.encode()?;
             let name = topic(encoded.topic);
-            let mut headers = OwnedHeaders::new_with_capacity(encoded.headers.len());
-            for (key, value) in &encoded.headers {
-                headers = headers.insert(Header { key, value: Some(value) });
-            }
-            let mut record = BaseRecord::to(&name).key(&encoded.key).payload(&encoded.value).headers(headers);
+            let mut record = BaseRecord::to(&name).key(&encoded.key).payload(&encoded.value).headers(headers(&encoded));
             while let Err((error, unsent)) = producer.send(record) {
                 let KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) = error else {
                     return Err(error).context("kafka takes no more orders");

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use events::{Event, EventType, Topic};
-use rdkafka::message::{Header, Message as _, OwnedHeaders};
+use rdkafka::message::Message as _;
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use runtime::config::Connections;
-use runtime::kafka::QuietContext;
+use runtime::kafka::{QuietContext, headers};
 use runtime::namespace::Namespace;
 
 /// Sent and not yet acknowledged. Bounds the memory used; deep enough for full batches.
@@ -60,12 +60,8 @@ impl EventProducer {
     /// When the event cannot be written as JSON, or an earlier one was not accepted.
     pub async fn send(&mut self, event: &Event) -> anyhow::Result<()> {
         let encoded = event.encode().with_context(|| format!("cannot write event {}", event.envelope.id))?;
-        let mut headers = OwnedHeaders::new_with_capacity(encoded.headers.len());
-        for (key, value) in &encoded.headers {
-            headers = headers.insert(Header { key, value: Some(value) });
-        }
         let topic = self.namespace.topic(encoded.topic);
-        let record = FutureRecord::to(&topic).key(&encoded.key).payload(&encoded.value).headers(headers);
+        let record = FutureRecord::to(&topic).key(&encoded.key).payload(&encoded.value).headers(headers(&encoded));
         if self.in_flight.len() >= MAX_IN_FLIGHT {
             self.await_oldest().await?;
         }

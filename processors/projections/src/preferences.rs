@@ -14,8 +14,6 @@ use crate::history::Members;
 
 /// The name of the view of members' preferences.
 pub const PREFERENCE_VIEW: &str = "user:preference";
-/// The slot under which price wishes are taken back.
-pub const PRICE_SLOT: &str = "price";
 
 runtime::table! {
     /// Values that a member said are wanted or not

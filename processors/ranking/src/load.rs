@@ -83,6 +83,10 @@ pub async fn load(
     wanted.extend(by_others.into_iter().take(FROM_OTHERS).map(|(_, product_id)| product_id.to_owned()));
     let profile = profile(rows, &known.history).await?;
     let request = asked.embedded.map(|(model, vector)| (model.to_owned(), vector.to_vec()));
+    if request.is_some() || profile.is_some() {
+        // So many the index looks at, and it gives no more than that.
+        sqlx::query("SET LOCAL hnsw.ef_search = 100").execute(rows.connection()).await?;
+    }
     for (model, vector) in request.iter().chain(profile.iter()) {
         wanted.extend(nearest(rows, model, vector).await?);
     }
@@ -156,7 +160,6 @@ async fn profile(rows: &mut Rows, history: &[HistoryProduct]) -> Result<Option<(
 
 /// The products nearest to a vector, as the index finds them.
 async fn nearest(rows: &mut Rows, model: &str, vector: &[f32]) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query("SET LOCAL hnsw.ef_search = 100").execute(rows.connection()).await?;
     sqlx::query_scalar(
         "SELECT product_id FROM (
              SELECT product_id, model FROM product_vector ORDER BY vector <=> $1 LIMIT $3

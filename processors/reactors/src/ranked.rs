@@ -53,11 +53,11 @@ impl Rank {
         intent: &IntentAnalyzed,
         mut moment: Moment,
     ) -> Result<RecommendationGenerated, Failure> {
-        let found = if wants_products(intent) { self.found(intent).await } else { Vec::new() };
         let request = &*intent.request;
         let embedded = intent.embedded.as_ref().map(|embedded| (&*embedded.model, &embedded.vector));
         let served = moment.stand().served.clone();
         let (items, weights) = if wants_products(intent) {
+            let found = self.found(intent).await;
             let asked = Asked { request: Some(request), embedded, found: &found };
             let loaded = ranking::load(&self.reader, &served, moment.rows(), &intent.member_id, asked).await?;
             let ranking = ranking::rank(&loaded.snapshot, Some(request), self.weights, ITEMS);

@@ -11,7 +11,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use runtime::append_time::APPEND_TIME_HEADER;
 use runtime::config::Connections;
 use runtime::dead_letter::{Letter, Verdict};
-use runtime::kafka::QuietContext;
+use runtime::kafka::{self, QuietContext};
 use runtime::namespace::Namespace;
 use uuid::Uuid;
 
@@ -82,12 +82,9 @@ impl LetterProducer {
         let mut envelope = Envelope::new(Uuid::now_v7(), SOURCE, Utc::now());
         envelope.correlation_id = Some(self.correlation_id.clone());
         let encoded = Event { envelope, data }.encode().context("cannot write the decision as JSON")?;
-        let mut headers = OwnedHeaders::new_with_capacity(encoded.headers.len());
-        for (key, value) in &encoded.headers {
-            headers = headers.insert(Header { key, value: Some(value) });
-        }
         let topic = self.namespace.topic(encoded.topic);
-        let record = FutureRecord::to(&topic).key(&encoded.key).payload(&encoded.value).headers(headers);
+        let record =
+            FutureRecord::to(&topic).key(&encoded.key).payload(&encoded.value).headers(kafka::headers(&encoded));
         self.producer.send_result(record).map_err(|(error, _)| error).with_context(|| format!("cannot send to {topic}"))
     }
 }

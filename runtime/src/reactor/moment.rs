@@ -98,9 +98,7 @@ impl Moments {
             }
             drop(rows);
             // The hint was of a database that was wiped since, or of another generation.
-            if wait > WAIT.0 {
-                tokio::time::sleep(WAIT.0).await;
-            }
+            tokio::time::sleep(WAIT.0).await;
         }
     }
 }

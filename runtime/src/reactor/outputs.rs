@@ -3,13 +3,12 @@
 use chrono::TimeDelta;
 use events::{Data, Encoded, Envelope, Event, derived_id};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tracing::{debug, error};
 
 use super::ReactorMetrics;
 use crate::config::Connections;
-use crate::kafka::QuietContext;
+use crate::kafka::{QuietContext, headers};
 use crate::namespace::Namespace;
 use crate::retry::Backoff;
 use crate::telemetry::{CheckHandle, causes};
@@ -80,12 +79,8 @@ impl Outputs {
     async fn try_produce(&self, records: &[Encoded]) -> Option<KafkaError> {
         let mut handed_over = Vec::with_capacity(records.len());
         for record in records {
-            let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            for (name, value) in &record.headers {
-                headers = headers.insert(Header { key: name, value: Some(value) });
-            }
             let topic = self.namespace.topic(record.topic);
-            let message = FutureRecord::to(&topic).key(&record.key).payload(&record.value).headers(headers);
+            let message = FutureRecord::to(&topic).key(&record.key).payload(&record.value).headers(headers(record));
             match self.producer.send_result(message) {
                 Ok(delivery) => handed_over.push(delivery),
                 Err((error, _)) if is_impossible(&error) => error!(key = record.key, %error, "an output was refused"),

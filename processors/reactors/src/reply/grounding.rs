@@ -13,9 +13,6 @@ pub enum Ungrounded {
     /// Words in capitals or quotation marks that are no title of this recommendation.
     #[error("{0:?} is no title of the recommendation's")]
     Title(String),
-    /// A product by a place that is not there.
-    #[error("there is no product [{0}]")]
-    Place(usize),
     /// Words about stock that the recommendation does not have.
     #[error("it speaks of stock: {0:?}")]
     Stock(String),

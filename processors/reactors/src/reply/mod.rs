@@ -22,8 +22,6 @@ use tracing::debug;
 
 use crate::turn::Turns;
 
-pub use self::grounding::{Ungrounded, check};
-
 /// The reactor of the assistant.
 pub static SPEC: ReactorSpec = ReactorSpec {
     processor: "assistant",

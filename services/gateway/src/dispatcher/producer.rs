@@ -10,11 +10,10 @@ use std::time::Duration;
 use events::{Encoded, Topic};
 use futures::channel::oneshot::Canceled;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 use runtime::config::Connections;
-use runtime::kafka::QuietContext;
+use runtime::kafka::{QuietContext, headers};
 use runtime::telemetry::CheckHandle;
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -74,11 +73,7 @@ impl Producer {
     }
 
     fn hand_over(&self, topic: &str, encoded: &Encoded) -> KafkaResult<DeliveryFuture> {
-        let mut headers = OwnedHeaders::new_with_capacity(encoded.headers.len());
-        for (name, value) in &encoded.headers {
-            headers = headers.insert(Header { key: name, value: Some(value) });
-        }
-        let record = FutureRecord::to(topic).key(&encoded.key).payload(&encoded.value).headers(headers);
+        let record = FutureRecord::to(topic).key(&encoded.key).payload(&encoded.value).headers(headers(encoded));
         self.kafka.send_result(record).map_err(|(error, _)| error)
     }
 
