@@ -235,11 +235,18 @@ mod tests {
                 name,
                 reads: listed.reads.clone(),
                 projections: listed.projections.iter().map(|projection| leak(projection)).collect(),
-                reactors: Vec::new(),
+                reactors: listed.reactors.iter().map(|reactor| leak_spec(name, reactor, &listed.emits)).collect(),
                 views: views.collect(),
             }
         };
+        // The last is es-sync.
         topology.processors.iter().map(|processor| declare(leak(&processor.name))).collect()
+    }
+
+    fn leak_spec(processor: &'static str, name: &str, emits: &[Topic]) -> &'static ReactorSpec {
+        let (name, emits) = (leak(name), emits.to_vec().leak());
+        let (description, reads, parallel, newest_only) = ("", &[][..], 1, false);
+        Box::leak(Box::new(ReactorSpec { processor, name, description, reads, emits, parallel, newest_only }))
     }
 
     fn leak(text: &str) -> &'static str {
@@ -276,9 +283,10 @@ mod tests {
     fn every_mismatch_of_a_processor_is_named() {
         let topology = Topology::embedded().unwrap();
         let mut declared = declared(&topology);
-        declared[2].reads = vec![Topic::OrderCompleted];
-        declared[2].projections.push("synonyms");
-        declared[2].views.push((Store::Redis, "synonyms"));
+        let es_sync = declared.last_mut().unwrap();
+        es_sync.reads = vec![Topic::OrderCompleted];
+        es_sync.projections.push("synonyms");
+        es_sync.views.push((Store::Redis, "synonyms"));
         assert_eq!(
             lines(&topology, &declared),
             [
@@ -300,7 +308,7 @@ mod tests {
         let mut declared = declared(&topology);
         topology.processors[1].group = "recommendation".to_owned();
         topology.queries[0].name = "gateway".to_owned();
-        topology.queries[0].reads.push("embedder".to_owned());
+        topology.queries[0].reads.push("synonyms".to_owned());
         declared.pop();
         assert_eq!(
             lines(&topology, &declared),
@@ -309,7 +317,7 @@ mod tests {
                  processors and queries",
                 "2 processors in topology.toml have the group recommendation: give each its own: processors of one \
                  group would share partitions and each miss events",
-                "query gateway reads processor embedder, which topology.toml does not have: correct its reads, or add \
+                "query gateway reads processor synonyms, which topology.toml does not have: correct its reads, or add \
                  the processor",
                 "processor analytics has the group recommendation in topology.toml: write group = \"analytics\": a \
                  processor's group carries its name",
