@@ -95,7 +95,8 @@ pub const ROUTES: [Route; 8] = [
         name: "recommendations",
         share: 6,
         processor: "recommendation",
-        path: |number| format!("members/member-{}/recommendations?limit=10", number % MEMBERS),
+        // Long enough for the decoy, which nobody has a liking for beside its neighbours.
+        path: |number| format!("members/member-{}/recommendations?limit=60", number % MEMBERS),
         traces: |answer| {
             let mut traces: Vec<Origin> = items(answer).map(|item| title(&item["product"])).collect();
             let sources = items(answer).flat_map(|item| item["sources"].as_array().unwrap());

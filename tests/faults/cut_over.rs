@@ -84,7 +84,7 @@ async fn answers_under_load_come_from_one_generation_through_cut_overs_and_rollb
     shop.close().await;
 }
 
-/// Folds all three anew and serves that. Gives how long it took.
+/// Folds all of them anew and serves that. Gives how long it took.
 async fn rebuild(shop: &Shop, is_again: bool) -> Duration {
     if is_again {
         // Those of the turn before: nobody reads them any more.
@@ -131,7 +131,7 @@ async fn rows_that_differ_are_not_replaced_unasked(shop: &Shop) {
     assert_eq!(live(shop).await, before);
 }
 
-/// Marks all that is live, and all that will be folded into it, and has it published again. Gives the ids.
+/// Marks what is live and asked for, and all that will be folded into it, and has it published again. Gives the ids.
 async fn mark(shop: &Shop) -> BTreeMap<String, String> {
     let mut database = shop.database().await;
     let mut marked = BTreeMap::new();
@@ -176,7 +176,8 @@ fn marks(processor: &Processor) -> String {
              INSERT INTO dirty VALUES ('rec:trending', 'all');",
         ),
         "analytics" => (count("order_line", "total_minor") + &count("product_sales", "sold_minor"), ""),
-        _ => (String::new(), "INSERT INTO dirty SELECT 'products', product_id FROM product;"),
+        "es-sync" => (String::new(), "INSERT INTO dirty SELECT 'products', product_id FROM product;"),
+        _ => return String::new(),
     };
     format!("{titles} {counts} {again}")
 }

@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use events::{
-    CartItemAdded, CategoryId, Currency, Data, Encoded, Envelope, Event, MemberId, Money, OrderCancelled,
-    OrderCompleted, OrderId, OrderItem, ProductId, ProductRetired, ProductSearched, ProductUpserted, ProductViewed,
-    Quantity, RecommendationClicked, Text, WishlistItemAdded,
+    CartItemAdded, CategoryId, Currency, Data, Encoded, Envelope, Event, IntentAnalyzed, MemberId, MessageCreated,
+    Money, OrderCancelled, OrderCompleted, OrderId, OrderItem, Payload as _, PreferenceRetracted, ProductEmbedded,
+    ProductId, ProductRetired, ProductSearched, ProductUpserted, ProductViewed, Quantity, RecommendationClicked,
+    RecommendationGenerated, Text, WishlistItemAdded,
 };
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use runtime::config::Connections;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use crate::random::Random;
 use crate::support::headers_of;
@@ -93,9 +95,34 @@ impl Shoppers {
                 items: self.items(),
             }
             .into(),
-            970..995 => self.description(product_id).into(),
+            970..985 => self.description(product_id).into(),
+            985..995 => self.talk(product_id),
             _ => ProductRetired { product_id }.into(),
         }
+    }
+
+    /// Something of a conversation, as reactors and gateway record it.
+    fn talk(&mut self, product_id: ProductId) -> Data {
+        let (conversation_id, message_id) = (self.uuid(1_000), self.uuid(5_000));
+        match self.random.below(5) {
+            0 => MessageCreated { conversation_id, message_id, ..MessageCreated::example() }.into(),
+            1 => {
+                let member_id = self.member();
+                IntentAnalyzed { conversation_id, message_id, member_id, ..IntentAnalyzed::example() }.into()
+            }
+            2 => {
+                let member_id = self.member();
+                RecommendationGenerated { conversation_id, message_id, member_id, ..RecommendationGenerated::example() }
+                    .into()
+            }
+            3 => PreferenceRetracted { member_id: self.member(), ..PreferenceRetracted::example() }.into(),
+            _ => ProductEmbedded { product_id, ..ProductEmbedded::example() }.into(),
+        }
+    }
+
+    /// One of so many.
+    fn uuid(&mut self, many: u64) -> Uuid {
+        Uuid::from_u128(u128::from(self.random.below(many)) + (0x7000 << 64))
     }
 
     fn description(&mut self, product_id: ProductId) -> ProductUpserted {

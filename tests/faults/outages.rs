@@ -80,8 +80,6 @@ async fn servers_that_restart_stand_still_and_lose_everything_change_nothing() {
 
     let rewiped = if scale(false, true) { Some(wipe_once_more(&shop).await) } else { None };
     wipes::no_orphans(&shop).await;
-    let verified = shop.command(&["replay", "verify", "--all"]).status().unwrap();
-    assert!(verified.success(), "replay verify: {verified}");
     urls.all_ready().await;
     println!(
         "C outages: {restarts} restarts, half of them SIGKILL; wiped: Redis 1, Elasticsearch {}, Postgres {}; {} events, {} \

@@ -126,32 +126,32 @@ impl Members {
                 let before = self.newest();
                 self.names.insert(member);
                 start(shop, member);
-                self.wait_until_acquired(&before, self.share()).await;
-                self.judge(change, &before, self.share());
+                self.wait_until_acquired(&before, self.share().0).await;
+                self.judge(change, &before, self.share().1);
             }
             Change::Down(member) => {
                 let before = self.newest();
                 let share = self.share();
                 self.names.remove(member);
                 shop.terminate(member);
-                self.wait_until_acquired(&before, share).await;
-                self.judge(change, &before, share);
+                self.wait_until_acquired(&before, share.0).await;
+                self.judge(change, &before, share.1);
             }
             Change::RollingRestart => {
                 for member in STATIC {
                     let before = self.newest();
                     shop.terminate(member);
                     start(shop, member);
-                    self.wait_until_acquired(&before, self.share()).await;
-                    self.judge(change, &before, self.share());
+                    self.wait_until_acquired(&before, self.share().0).await;
+                    self.judge(change, &before, self.share().1);
                 }
             }
         }
     }
 
-    /// How many partitions each member has: they divide evenly by two, three and four.
-    fn share(&self) -> usize {
-        self.group.partitions / self.names.len()
+    /// How many partitions each member has, at least and at most.
+    fn share(&self) -> (usize, usize) {
+        (self.group.partitions / self.names.len(), self.group.partitions.div_ceil(self.names.len()))
     }
 
     /// Waits until so many partitions were acquired since then, the group has settled, and all go on.

@@ -61,7 +61,7 @@ impl ChatShop {
         for processor in PROCESSORS {
             chat.start_processor(processor.name);
         }
-        chat.shop.start("outbox-dispatcher", &[]);
+        chat.shop.start("outbox-dispatcher", &["--admin-port", "0"]);
         chat.shop.start("gateway", &["--listen", &gateway]);
         chat.shop.start("query", &["--listen", &query]);
         for base in [&chat.gateway, &chat.query] {

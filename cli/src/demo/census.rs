@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use events::{Data, Event, EventHash, OrderItem, Record, Topic};
+use events::{Data, Event, EventHash, Money, OrderItem, Record, Topic};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
@@ -29,6 +29,15 @@ pub struct Sums {
     pub cancelled_minor: i64,
 }
 
+/// A product as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// What it is called.
+    pub title: String,
+    /// What it costs.
+    pub price: Option<Money>,
+}
+
 /// The log, counted.
 #[derive(Debug, Default)]
 pub struct Census {
@@ -36,8 +45,8 @@ pub struct Census {
     pub records: BTreeMap<Topic, u64>,
     /// Distinct events of each topic and source.
     pub events: BTreeMap<(Topic, String), u64>,
-    /// Products on sale or not.
-    pub products: BTreeSet<String>,
+    /// Products on sale, by id.
+    pub products: BTreeMap<String, Product>,
     /// Lines that came by other ways than the import.
     pub other_sums: Sums,
 }
@@ -118,7 +127,8 @@ impl Census {
         };
         match &event.data {
             Data::ProductUpserted(product) => {
-                self.products.insert(product.product_id.to_string());
+                let as_it_is = Product { title: product.title.to_string(), price: product.price };
+                self.products.insert(product.product_id.to_string(), as_it_is);
             }
             Data::ProductRetired(product) => {
                 self.products.remove(product.product_id.as_str());

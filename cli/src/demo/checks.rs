@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use events::Topic;
-use projections::ES_SYNC;
+use indicatif::{ProgressBar, ProgressStyle};
 use projections::catalogue::PRODUCTS_VIEW;
+use projections::{ES_SYNC, RECOMMENDATION};
 use runtime::config::Connections;
 use runtime::publisher::index_name;
 use runtime::store::live;
@@ -16,12 +17,14 @@ use uuid::Uuid;
 
 use super::census::{Census, Sums};
 use super::web::Web;
-use super::{SETTLE_LIMIT, shop, sums};
+use super::{SETTLE_LIMIT, shop, sums, talk};
 use crate::events::import::{DEMO_SHOP, Report};
 use crate::output::table;
 
 /// How long a change may take to be seen before the check fails.
 const VISIBLE_LIMIT: Duration = Duration::from_secs(30);
+/// How long the first embedding of the whole demo shop may take on a slow machine.
+const VECTORS_LIMIT: Duration = Duration::from_mins(15);
 
 /// What was checked, and how it went.
 #[derive(Default)]
@@ -65,12 +68,15 @@ pub async fn run(connections: &Connections, web: &Web, expected: &Report) -> any
     checks.add("Kafka holds what was produced", produced(&census, expected));
     checks.add("units and revenue equal the file's", revenue(web, &census).await);
     checks.add("Elasticsearch holds the catalogue", documents(connections, &census).await);
+    checks.add("every product has a vector", vectors(connections, &census).await);
     checks.add("three members are recommended products", recommendations(web, &census).await);
     checks.add("three products have similar ones", similar(web, &census).await);
     let trending_before = trending(web).await?;
     checks.add("a product upserted over HTTP is found, a retired one is not", upsert(web).await);
     checks.add("an order placed over HTTP changes trending and its member's list", order(web, &trending_before).await);
     checks.add("trending is still the shop's", still_trending(web, &trending_before).await);
+    checks.add("a conversation in English is answered with what is so", talk::in_english(web, &census).await);
+    checks.add("a conversation in Korean is answered with what is so", talk::in_korean(web, &census).await);
     checks.add("nothing lags and nothing is dead", settled(web).await);
     Ok(checks)
 }
@@ -133,6 +139,37 @@ async fn documents(connections: &Connections, census: &Census) -> anyhow::Result
     Ok(format!("{wanted} documents, {wanted} products"))
 }
 
+async fn vectors(connections: &Connections, census: &Census) -> anyhow::Result<String> {
+    let mut database = PgConnection::connect_with(&runtime::database::options(connections, "demo")?).await?;
+    let live = live(&mut database, RECOMMENDATION.name).await?.context("recommendation has no live generation")?;
+    let sql = format!("SELECT count(*) FROM {}.product_vector WHERE product_id = ANY($1)", live.generation.schema);
+    let products: Vec<&str> = census.products.keys().map(String::as_str).collect();
+    let wanted = i64::try_from(products.len())?;
+    let bar = progress(wanted.unsigned_abs());
+    let started = Instant::now();
+    loop {
+        let found: i64 = sqlx::query_scalar(&sql).bind(&products).fetch_one(&mut database).await?;
+        bar.set_position(found.unsigned_abs());
+        if found == wanted {
+            bar.finish_and_clear();
+            return Ok(format!("{found} vectors, {wanted} products"));
+        }
+        ensure!(
+            started.elapsed() < VECTORS_LIMIT,
+            "only {found} of {wanted} products have one after {VECTORS_LIMIT:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn progress(length: u64) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template("embedding {wide_bar} {human_pos}/{human_len} products") {
+        bar.set_style(style);
+    }
+    bar
+}
+
 async fn recommendations(web: &Web, census: &Census) -> anyhow::Result<String> {
     let mut found = Vec::new();
     // Three who bought often.
@@ -162,12 +199,12 @@ async fn similar(web: &Web, census: &Census) -> anyhow::Result<String> {
 fn all_in_catalogue(list: &Value, census: &Census) -> anyhow::Result<usize> {
     let products = product_ids(list);
     for product in &products {
-        ensure!(census.products.contains(product), "{product} is not in the catalogue");
+        ensure!(census.products.contains_key(product), "{product} is not in the catalogue");
     }
     Ok(products.len())
 }
 
-fn product_ids(list: &Value) -> Vec<String> {
+pub(super) fn product_ids(list: &Value) -> Vec<String> {
     let items = list["items"].as_array().into_iter().flatten();
     items.filter_map(|item| item["product"]["product_id"].as_str().map(str::to_owned)).collect()
 }
@@ -258,7 +295,7 @@ async fn settled(web: &Web) -> anyhow::Result<String> {
 }
 
 /// Asks until the answer is as wanted.
-async fn eventually(web: &Web, path: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<()> {
+pub(super) async fn eventually(web: &Web, path: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<()> {
     let started = Instant::now();
     while started.elapsed() < VISIBLE_LIMIT {
         if wanted(&web.get(path).await?) {

@@ -2,9 +2,11 @@
 
 mod census;
 mod checks;
+mod conversation;
 mod processes;
 mod shop;
 mod sums;
+mod talk;
 mod web;
 
 use std::net::SocketAddr;

@@ -4,10 +4,17 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use reqwest::StatusCode;
 use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Error as WebSocketError;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 /// How long a process may take until it is ready.
 const READY_LIMIT: Duration = Duration::from_mins(2);
+
+/// An open WebSocket.
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A client of both services.
 pub struct Web {
@@ -61,6 +68,24 @@ impl Web {
             bail!("GET {url} was answered with {status}: {text}");
         }
         serde_json::from_str(&text).with_context(|| format!("GET {url} gave no JSON: {text}"))
+    }
+
+    /// A WebSocket of the query service, once what it is about is known there.
+    ///
+    /// # Errors
+    /// When it is not known in time, or the service does not answer.
+    pub async fn stream(&self, path: &str, limit: Duration) -> anyhow::Result<Socket> {
+        let url = format!("{}{path}", self.query.replacen("http", "ws", 1));
+        let started = Instant::now();
+        loop {
+            match connect_async(&url).await {
+                Ok((socket, _)) => return Ok(socket),
+                Err(WebSocketError::Http(answer))
+                    if answer.status() == StatusCode::NOT_FOUND && started.elapsed() < limit => {}
+                Err(error) => return Err(error).with_context(|| format!("GET {url}")),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// A command to the gateway.

@@ -42,6 +42,13 @@ pub struct HistoryProduct {
     pub event_id: Option<String>,
 }
 
+impl HistoryProduct {
+    /// The member's newest act with it, as a cause.
+    fn act(&self) -> Option<SourceEvent> {
+        Some(SourceEvent { event_id: self.event_id.clone()?, product_id: Some(self.product_id.clone()) })
+    }
+}
+
 /// A product with a score that is comparable within its list.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Scored {
@@ -51,13 +58,22 @@ pub struct Scored {
     pub score: f64,
 }
 
-/// The popular products of a category.
-#[derive(Clone, Debug)]
-pub struct PopularIn {
+/// A category that a member favours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Favourite {
     /// Which category.
     pub category: String,
     /// How much of the member's taste it is: 0 to 1.
     pub share: f64,
+    /// The member's newest act with the product that says so most.
+    pub act: Option<SourceEvent>,
+}
+
+/// The popular products of a category.
+#[derive(Clone, Debug)]
+pub struct PopularIn {
+    /// Of which category, and why of that.
+    pub favourite: Favourite,
     /// Its products.
     pub products: Vec<Scored>,
 }
@@ -78,19 +94,26 @@ pub(crate) struct Collaborative {
 pub fn favourite_categories<'a>(
     history: &'a [HistoryProduct],
     category_of: impl Fn(&'a str) -> Option<&'a str>,
-) -> Vec<(String, f64)> {
-    let mut weights: BTreeMap<&str, f64> = BTreeMap::new();
+) -> Vec<Favourite> {
+    let mut products: BTreeMap<&str, Vec<&HistoryProduct>> = BTreeMap::new();
     for product in history {
         if let Some(category) = category_of(&product.product_id) {
-            *weights.entry(category).or_default() += product.weight;
+            products.entry(category).or_default().push(product);
         }
     }
-    let total: f64 = weights.values().sum();
-    let mut shares: Vec<(String, f64)> =
-        weights.into_iter().map(|(category, weight)| (category.to_owned(), weight / total)).collect();
-    shares.sort_by(|left, right| by_score_then_id((left.1, &left.0), (right.1, &right.0)));
-    shares.truncate(MAX_CATEGORIES);
-    shares
+    let weight = |products: &[&HistoryProduct]| products.iter().map(|product| product.weight).sum::<f64>();
+    let total: f64 = products.values().map(|products| weight(products)).sum();
+    let favourite = |(category, products): (&str, Vec<&HistoryProduct>)| {
+        let heaviest = products
+            .iter()
+            .min_by(|left, right| by_score_then_id((left.weight, &left.product_id), (right.weight, &right.product_id)));
+        let act = heaviest.and_then(|product| product.act());
+        Favourite { category: category.to_owned(), share: weight(&products) / total, act }
+    };
+    let mut favourites: Vec<Favourite> = products.into_iter().map(favourite).collect();
+    favourites.sort_by(|left, right| by_score_then_id((left.share, &left.category), (right.share, &right.category)));
+    favourites.truncate(MAX_CATEGORIES);
+    favourites
 }
 
 /// The collaborative scores of all products that have one.
@@ -113,7 +136,8 @@ pub(crate) fn scores(known: &Known) -> BTreeMap<&str, Collaborative> {
         }
         if let Some(popular) = popular.get(product_id) {
             score = score.or(Some(0.2 + 0.3 * popular.score / best_popular));
-            found.evidence.push(Evidence::Popular { category: popular.category.to_owned() });
+            found.evidence.push(Evidence::Popular { category: popular.favourite.category.clone() });
+            found.causes.extend(popular.favourite.act.clone().filter(|act| !found.causes.contains(act)));
         }
         if let Some(attention) = trending.get(product_id) {
             score = score.or(Some(0.2 * attention / best_trending));
@@ -152,10 +176,7 @@ impl NeighbourEvidence<'_> {
 
     /// The acts they come from.
     fn causes(&self) -> impl Iterator<Item = SourceEvent> {
-        self.heaviest().into_iter().filter_map(|(_, source)| {
-            let product_id = Some(source.product_id.clone());
-            Some(SourceEvent { event_id: source.event_id.clone()?, product_id })
-        })
+        self.heaviest().into_iter().filter_map(|(_, source)| source.act())
     }
 }
 
@@ -178,19 +199,19 @@ fn by_neighbours(known: &Known) -> HashMap<&str, NeighbourEvidence<'_>> {
 /// A product's evidence by its category.
 struct PopularEvidence<'a> {
     score: f64,
-    category: &'a str,
+    favourite: &'a Favourite,
 }
 
 /// Popular products: their place within their category, weighted by the category's share.
 fn by_popularity(known: &Known) -> HashMap<&str, PopularEvidence<'_>> {
     let mut evidence: HashMap<&str, PopularEvidence<'_>> = HashMap::new();
-    for PopularIn { category, share, products } in &known.popular {
+    for PopularIn { favourite, products } in &known.popular {
         let best = largest(products.iter().map(|scored| scored.score));
         for scored in products {
-            let score = share * scored.score / best;
+            let score = favourite.share * scored.score / best;
             let is_better = evidence.get(scored.product_id.as_str()).is_none_or(|known| known.score < score);
             if score > 0.0 && is_better {
-                evidence.insert(&scored.product_id, PopularEvidence { score, category });
+                evidence.insert(&scored.product_id, PopularEvidence { score, favourite });
             }
         }
     }
@@ -215,6 +236,11 @@ mod tests {
         products.iter().map(|(id, score)| Scored { product_id: (*id).to_owned(), score: *score }).collect()
     }
 
+    fn popular_in(category: &str, share: f64, products: &[(&str, f64)]) -> PopularIn {
+        let act = Some(SourceEvent { event_id: format!("act in {category}"), product_id: None });
+        PopularIn { favourite: Favourite { category: category.to_owned(), share, act }, products: scored(products) }
+    }
+
     fn history(products: &[(&str, f64, i64)]) -> Vec<HistoryProduct> {
         let product = |&(id, weight, orders): &(&str, f64, i64)| HistoryProduct {
             product_id: id.to_owned(),
@@ -233,8 +259,8 @@ mod tests {
                 ("lamp".to_owned(), scored(&[("bulb", 0.5), ("bag", 0.3)])),
             ]),
             popular: vec![
-                PopularIn { category: "bags".to_owned(), share: 0.9, products: scored(&[("tote", 8.0), ("bag", 9.0)]) },
-                PopularIn { category: "lights".to_owned(), share: 0.1, products: scored(&[("bulb", 3.0)]) },
+                popular_in("bags", 0.9, &[("tote", 8.0), ("bag", 9.0)]),
+                popular_in("lights", 0.1, &[("bulb", 3.0)]),
             ],
             trending: scored(&[("star", 100.0), ("tote", 50.0)]),
         }
@@ -263,6 +289,7 @@ mod tests {
         assert!((contribution - 2.0 / 3.0).abs() < 1e-12);
         assert_eq!(found["bulb"].evidence.len(), 3);
         assert_eq!(found["bulb"].causes[1].event_id, "act with lamp");
+        assert_eq!(found["tote"].causes[0].event_id, "act in bags");
         assert_eq!(found["tote"].evidence, [Evidence::Popular { category: "bags".to_owned() }, Evidence::Trending]);
     }
 
@@ -283,8 +310,10 @@ mod tests {
             "b" => Some("lights"),
             _ => None,
         };
-        let expected = [("bags".to_owned(), 0.75), ("lights".to_owned(), 0.25)];
-        assert_eq!(favourite_categories(&products, category_of), expected);
+        let favourites = favourite_categories(&products, category_of);
+        let shares: Vec<(&str, f64)> = favourites.iter().map(|one| (one.category.as_str(), one.share)).collect();
+        assert_eq!(shares, [("bags", 0.75), ("lights", 0.25)]);
+        assert_eq!(favourites[1].act.as_ref().map(|act| act.event_id.as_str()), Some("act with b"));
         assert_eq!(favourite_categories(&[], category_of), []);
     }
 }

@@ -18,7 +18,7 @@ pub mod search;
 mod weights;
 
 pub use candidate::{Candidate, Product, normalised_words};
-pub use collaborative::{HistoryProduct, PopularIn, Scored, favourite_categories};
+pub use collaborative::{Favourite, HistoryProduct, PopularIn, Scored, favourite_categories};
 pub use intent::{Statement, Taste};
 pub use load::{Asked, Loaded, list_of, load, view};
 pub use rank::{Basis, Evidence, RankedItem, Ranking, Snapshot, SourceEvent, rank};

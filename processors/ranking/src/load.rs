@@ -114,19 +114,12 @@ async fn known(
     let favourites = favourite_categories(&history, |id| categories.get(id).map(String::as_str));
     let (similar, popular) = (view(SIMILAR_VIEW)?, view(POPULAR_VIEW)?);
     let mut keys: Vec<ViewKey<'_>> = ids.iter().map(|key| ViewKey { view: similar, key }).collect();
-    keys.extend(favourites.iter().map(|(category, _)| ViewKey { view: popular, key: category }));
+    keys.extend(favourites.iter().map(|favourite| ViewKey { view: popular, key: &favourite.category }));
     keys.push(ViewKey { view: view(TRENDING_VIEW)?, key: TRENDING_KEY });
     let mut values = reader.views_or_rows(served, rows, &keys).await?.into_iter();
     let neighbours = ids.iter().zip(values.by_ref()).map(|(id, value)| ((*id).to_owned(), list_of(value))).collect();
-    let popular = favourites
-        .iter()
-        .zip(values.by_ref())
-        .map(|((category, share), value)| PopularIn {
-            category: category.clone(),
-            share: *share,
-            products: list_of(value),
-        })
-        .collect();
+    let popular_in = |(favourite, value)| PopularIn { favourite, products: list_of(value) };
+    let popular = favourites.into_iter().zip(values.by_ref()).map(popular_in).collect();
     let trending = list_of(values.next().flatten());
     Ok(Known { history, neighbours, popular, trending })
 }

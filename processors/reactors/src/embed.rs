@@ -8,7 +8,7 @@ use events::{
     Data, Event, MessageCreated, MessageEmbedded, ProductEmbedded, ProductUpserted, Role, Text, Topic, Vector,
 };
 use futures::future::BoxFuture;
-use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec};
+use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
 
 /// The embedder's reactor.
 pub static SPEC: ReactorSpec = ReactorSpec {
@@ -100,6 +100,11 @@ impl Reactor for Embed {
                 _ => Ok(Vec::new()),
             }
         })
+    }
+
+    /// What has no vector is recommended without likeness.
+    fn fallback(&self, _: &Event, _: &Stand) -> Vec<Data> {
+        Vec::new()
     }
 }
 

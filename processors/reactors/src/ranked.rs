@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use events::{
-    Cause, Currency, Data, Event, Intent, IntentAnalyzed, Money, ProductId, RecommendationGenerated,
+    Cause, Currency, Data, Event, Intent, IntentAnalyzed, InvalidValue, Money, ProductId, RecommendationGenerated,
     RecommendedProduct, SubScore, SubScores, Text, Topic,
 };
 use futures::future::BoxFuture;
 use projections::ES_SYNC;
 use ranking::search::{SearchRequest, search};
 use ranking::{Asked, Language, RankedItem, Snapshot, Weights};
-use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec};
+use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
 use runtime::read::Reader;
 use sqlx::Row as _;
 use tracing::debug;
@@ -68,23 +68,7 @@ impl Rank {
             (Vec::new(), self.weights)
         };
         let stand = moment.close();
-        Ok(RecommendationGenerated {
-            recommendation_id: recommendation_id(&event.envelope.source, &event.envelope.id),
-            message_id: intent.message_id,
-            conversation_id: intent.conversation_id,
-            member_id: intent.member_id.clone(),
-            intent_event_id: Text::new(event.envelope.id.clone())?,
-            understood: intent.understood.clone(),
-            request: intent.request.clone(),
-            items,
-            weights: SubScores {
-                content: weights.content,
-                collaborative: weights.collaborative,
-                intent: weights.intent,
-            },
-            generation: served.generation.id,
-            folded_offsets: stand.offsets()?,
-        })
+        Ok(given(event, intent, items, weights, &stand)?)
     }
 
     /// What the search index finds for the request's words; nothing while it is away: there are other candidates.
@@ -134,6 +118,35 @@ impl Reactor for Rank {
             Ok(vec![self.recommend(event, intent, moment).await?.into()])
         })
     }
+
+    /// Nothing is recommended.
+    fn fallback(&self, event: &Event, stand: &Stand) -> Vec<Data> {
+        let Data::IntentAnalyzed(intent) = &event.data else { return Vec::new() };
+        given(event, intent, Vec::new(), self.weights, stand).map(Data::from).into_iter().collect()
+    }
+}
+
+fn given(
+    event: &Event,
+    intent: &IntentAnalyzed,
+    items: Vec<RecommendedProduct>,
+    weights: Weights,
+    stand: &Stand,
+) -> Result<RecommendationGenerated, InvalidValue> {
+    let Weights { content, collaborative, intent: asked } = weights;
+    Ok(RecommendationGenerated {
+        recommendation_id: recommendation_id(&event.envelope.source, &event.envelope.id),
+        message_id: intent.message_id,
+        conversation_id: intent.conversation_id,
+        member_id: intent.member_id.clone(),
+        intent_event_id: Text::new(event.envelope.id.clone())?,
+        understood: intent.understood.clone(),
+        request: intent.request.clone(),
+        items,
+        weights: SubScores { content, collaborative, intent: asked },
+        generation: stand.served.generation.id,
+        folded_offsets: stand.offsets()?,
+    })
 }
 
 /// Small talk is answered without products.

@@ -6,7 +6,8 @@ use lexicon::hangul::is_syllable;
 ///
 /// A text in both is in the language whose grammar holds it together: Korean, if a word of two Hangul syllables or a
 /// third of the letters are Hangul, since Koreans put English names into Korean sentences and not the other way round.
-pub(crate) fn detect(text: &str) -> &'static str {
+#[must_use]
+pub fn detect(text: &str) -> &'static str {
     let hangul = text.chars().filter(|&character| is_syllable(character)).count();
     let latin = text.chars().filter(char::is_ascii_alphabetic).count();
     let jamo = text.chars().any(lexicon::hangul::is_hangul);

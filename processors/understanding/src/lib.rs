@@ -44,6 +44,7 @@ mod vocabulary;
 
 pub use analysis::{Analysis, Nearest, Similar, analyse};
 pub use item::Term;
+pub use language::detect as language_of;
 pub use merge::{EVERYTHING, REFERENCE, next_request};
 pub use reading::{Context, ShownProduct};
 pub use vocabulary::{ProductText, Vocabulary};

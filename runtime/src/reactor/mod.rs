@@ -49,7 +49,8 @@ impl ReactorSpec {
     }
 }
 
-/// Why an effect could not be done now: a server is away. It is tried again for ever.
+/// Why an effect could not be done now. A server is away: it is tried again for ever. An [`events::InvalidValue`] says that
+/// it never can be done, since its output would break the contract: the reactor's fallback stands in its place.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// An effect, and what it answers to.
@@ -64,6 +65,10 @@ pub trait Reactor: Send + Sync + 'static {
 
     /// Does it. The outputs' order matters, since their ids count them; their keys are a function of the input.
     fn react<'a>(&'a self, event: &'a Event, moment: Moment) -> BoxFuture<'a, Result<Vec<Data>, Failure>>;
+
+    /// What is recorded where the effect panicked or can never be done, so that whoever waits for its outputs goes on.
+    /// Needs no server, and cannot fail.
+    fn fallback(&self, event: &Event, stand: &Stand) -> Vec<Data>;
 }
 
 crate::metrics! {
@@ -71,7 +76,7 @@ crate::metrics! {
     pub struct ReactorMetrics {
         /// Events of the partition that are not reacted to yet
         reactor_lag_events: prometheus::IntGaugeVec, labels ["topic", "partition"];
-        /// Inputs by what became of them: reacted, folded (the result was there already), superseded or panicked
+        /// Inputs by what became of them: reacted, fallback (it cannot be done), folded already, superseded or panicked
         reactor_inputs_total: prometheus::IntCounterVec, labels ["outcome"];
         /// Events produced
         reactor_outputs_total: prometheus::IntCounter;

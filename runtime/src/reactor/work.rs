@@ -1,17 +1,19 @@
 //! The reactor loop: serial for each key, parallel across keys, and never in the way of the group.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use events::{Event, EventHash};
+use events::{Data, Event, EventHash, InvalidValue};
+use futures::FutureExt as _;
 use rdkafka::error::{KafkaError, KafkaResult};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
 use super::low_water::LowWater;
-use super::moment::Moments;
+use super::moment::{Moment, Moments};
 use super::outputs::{Outputs, events_of, output_id};
 use super::{Failure, Reactor, ReactorMetrics};
 use crate::retry::Backoff;
@@ -290,8 +292,26 @@ async fn try_react(context: &ReactorContext, input: &Work) -> Result<(&'static s
     if moment.has(first).await? {
         return Ok(("folded", None));
     }
-    let outputs = context.reactor.react(event, moment).await?;
+    let (outcome, outputs) = match done(context, event, moment).await? {
+        Ok(outputs) => ("reacted", outputs),
+        Err(cause) => {
+            error!(%partition, offset, cause, "an effect cannot be done: its fallback is recorded");
+            let stand = context.moments.past(*partition, *offset).await?.close();
+            ("fallback", context.reactor.fallback(event, &stand))
+        }
+    };
     let outputs = events_of(&reactor, effect, &event.envelope, outputs);
     context.outputs.produce(&outputs).await;
-    Ok(("reacted", outputs.first().map(|output| output.envelope.hash())))
+    Ok((outcome, outputs.first().map(|output| output.envelope.hash())))
+}
+
+/// Does an effect: gives its outputs, or why it never can be done.
+async fn done(context: &ReactorContext, event: &Event, moment: Moment) -> Result<Result<Vec<Data>, String>, Failure> {
+    // Nothing of an effect is kept after it: what it left half done is gone with it.
+    match AssertUnwindSafe(context.reactor.react(event, moment)).catch_unwind().await {
+        Ok(Ok(outputs)) => Ok(Ok(outputs)),
+        Ok(Err(failure)) if failure.is::<InvalidValue>() => Ok(Err(causes(failure.as_ref()).to_string())),
+        Ok(Err(failure)) => Err(failure),
+        Err(_) => Ok(Err("it panicked".to_owned())),
+    }
 }

@@ -62,16 +62,16 @@ impl Oracle {
         self.analytics.fold(record, local);
     }
 
-    /// The tables of a processor.
+    /// What the shop's own facts make of a processor's tables. What conversations make of them is not known here.
     pub fn tables(&self, processor: &str) -> Vec<Table> {
-        let mut tables = vec![self.catalogue.table()];
-        match processor {
-            "recommendation" => tables.extend(self.recommendation.tables()),
-            "analytics" => tables.extend(self.analytics.tables()),
-            "es-sync" => {}
+        let own = match processor {
+            "recommendation" => Vec::from(self.recommendation.tables()),
+            "analytics" => self.analytics.tables().into(),
+            "es-sync" | "preference-analysis" => Vec::new(),
+            "embedder" | "assistant" => return Vec::new(),
             other => panic!("the oracle knows nothing of the processor {other}"),
-        }
-        tables
+        };
+        std::iter::once(self.catalogue.table()).chain(own).collect()
     }
 }
 

@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use embedding::client::Embedder;
 use events::{
-    Data, Embedded, Event, IntentAnalyzed, MessageCreated, ModelRun, ProductId, RecommendationGenerated, Role, Text,
-    Topic, Vector,
+    Data, Embedded, Event, Intent, IntentAnalyzed, InvalidValue, MessageCreated, ModelRun, ProductId,
+    RecommendationGenerated, Role, Text, Topic, Understanding, Vector,
 };
 use futures::future::BoxFuture;
 use language_model::LanguageModel;
-use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec};
+use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
 use tracing::{debug, warn};
-use understanding::{Analysis, Context, ShownProduct, analyse, next_request};
+use understanding::{Analysis, Context, ShownProduct, analyse, language_of, next_request};
 
 use self::vocabulary::Vocabularies;
 use crate::turn::Turns;
@@ -142,9 +142,39 @@ impl Reactor for Analyse {
             Ok(vec![self.analyse(event, message, moment).await?.into()])
         })
     }
+
+    /// Nothing is understood.
+    fn fallback(&self, event: &Event, _: &Stand) -> Vec<Data> {
+        let Data::MessageCreated(message) = &event.data else { return Vec::new() };
+        not_understood(message).map(Data::from).into_iter().collect()
+    }
 }
 
-fn local_run() -> Result<ModelRun, Failure> {
+fn not_understood(message: &MessageCreated) -> Result<IntentAnalyzed, InvalidValue> {
+    let understanding = Understanding {
+        intent: Intent::Other,
+        wishes: Vec::new(),
+        price: None,
+        price_direction: None,
+        quantity: None,
+        retracted: Vec::new(),
+        indifferent: Vec::new(),
+        references: Vec::new(),
+        sentiment_permille: 0,
+        language: Text::new(language_of(&message.content))?,
+    };
+    Ok(IntentAnalyzed {
+        message_id: message.message_id,
+        conversation_id: message.conversation_id,
+        member_id: message.member_id.clone(),
+        understood: Box::new(understanding),
+        request: Box::default(),
+        embedded: None,
+        analysed_by: local_run()?,
+    })
+}
+
+fn local_run() -> Result<ModelRun, InvalidValue> {
     Ok(ModelRun { model: Text::new(LOCAL_ANALYSER)?, prompt_hash: None, parameters: BTreeMap::new() })
 }
 

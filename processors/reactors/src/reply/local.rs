@@ -38,7 +38,7 @@ fn small_talk(language: Language) -> String {
     .to_owned()
 }
 
-fn other(language: Language) -> String {
+pub(super) fn other(language: Language) -> String {
     match language {
         Language::English => "I can help you find products in this shop. What are you looking for?",
         Language::Korean => "저는 이 쇼핑몰의 상품을 찾아드릴 수 있어요. 어떤 상품을 찾으세요?",

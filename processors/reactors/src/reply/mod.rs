@@ -12,12 +12,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use events::{
-    Data, Event, MessageCreated, ModelRun, ProductId, RecommendationGenerated, Role, Text, Topic, derived_id,
+    Data, Event, InvalidValue, MessageCreated, ModelRun, ProductId, RecommendationGenerated, Role, Text, Topic,
+    derived_id,
 };
 use futures::future::BoxFuture;
 use language_model::LanguageModel;
+use ranking::Language;
 use runtime::pieces::Pieces;
-use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec};
+use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
 use tracing::debug;
 
 use crate::turn::Turns;
@@ -72,19 +74,9 @@ impl Reply {
         let _ = moment.close();
         let answer = match self.by_model(given, &turns).await {
             Some(answer) => answer,
-            None => local_answer(given)?,
+            None => local_answer(local::write(given))?,
         };
-        Ok(MessageCreated {
-            message_id: derived_id(&["reply", &event.envelope.source, &event.envelope.id]),
-            conversation_id: given.conversation_id,
-            member_id: given.member_id.clone(),
-            role: Role::Ai,
-            content: Text::new(answer.text.chars().take(MAX_CHARACTERS).collect::<String>())?,
-            in_reply_to: Some(given.message_id),
-            recommendation_id: Some(given.recommendation_id),
-            product_ids: answer.named,
-            written_by: Some(answer.run),
-        })
+        Ok(message(event, given, answer)?)
     }
 
     async fn by_model(&self, given: &RecommendationGenerated, turns: &Turns) -> Option<Answer> {
@@ -99,8 +91,21 @@ impl Reply {
     }
 }
 
-fn local_answer(given: &RecommendationGenerated) -> Result<Answer, Failure> {
-    let (text, named) = local::write(given);
+fn message(event: &Event, given: &RecommendationGenerated, answer: Answer) -> Result<MessageCreated, InvalidValue> {
+    Ok(MessageCreated {
+        message_id: derived_id(&["reply", &event.envelope.source, &event.envelope.id]),
+        conversation_id: given.conversation_id,
+        member_id: given.member_id.clone(),
+        role: Role::Ai,
+        content: Text::new(answer.text.chars().take(MAX_CHARACTERS).collect::<String>())?,
+        in_reply_to: Some(given.message_id),
+        recommendation_id: Some(given.recommendation_id),
+        product_ids: answer.named,
+        written_by: Some(answer.run),
+    })
+}
+
+fn local_answer((text, named): (String, Vec<ProductId>)) -> Result<Answer, InvalidValue> {
     let run = ModelRun { model: Text::new(LOCAL_WRITER)?, prompt_hash: None, parameters: BTreeMap::new() };
     Ok(Answer { text, named, run })
 }
@@ -119,5 +124,12 @@ impl Reactor for Reply {
             let Data::RecommendationGenerated(given) = &event.data else { return Ok(Vec::new()) };
             Ok(vec![self.answer(event, given, moment).await?.into()])
         })
+    }
+
+    /// An answer that names no product.
+    fn fallback(&self, event: &Event, _: &Stand) -> Vec<Data> {
+        let Data::RecommendationGenerated(given) = &event.data else { return Vec::new() };
+        let answer = local_answer((local::other(Language::of(&given.understood.language)), Vec::new()));
+        answer.and_then(|answer| message(event, given, answer)).map(Data::from).into_iter().collect()
     }
 }

@@ -1,0 +1,158 @@
+//! What `demo --once` says to the shop, and what must be so of its answers: every product and price is the catalogue's, and
+//! what was asked for is kept to.
+
+use anyhow::{Context as _, ensure};
+use events::Money;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::census::{Census, Product};
+use super::checks::eventually;
+use super::conversation::{Conversation, Turn};
+use super::web::Web;
+
+/// In pence.
+const LIMIT_MINOR: i64 = 300;
+
+/// A red lunch bag, then a cheaper one, then one that is not red; and a taste that is told and taken back.
+///
+/// # Errors
+/// When an answer is not so, or none comes.
+pub async fn in_english(web: &Web, census: &Census) -> anyhow::Result<String> {
+    let member = new_member();
+    let mut talk = Conversation::open(web, &member).await?;
+
+    let found = talk.say("I am looking for a red retrospot lunch bag under 3 pounds").await?;
+    is_so(&found, census)?;
+    costs(&found, |minor| minor <= LIMIT_MINOR)?;
+    let first = title(found.items().first())?;
+    ensure!(has(first, "RED") && has(first, "LUNCH"), "the first of the list is {first}");
+
+    let dearest = found.items().iter().filter_map(minor).max().context("nothing has a price")?;
+    let cheaper = talk.say("cheaper").await?;
+    is_so(&cheaper, census)?;
+    costs(&cheaper, |minor| minor < dearest)?;
+
+    let other = talk.say("not red").await?;
+    is_so(&other, census)?;
+    costs(&other, |minor| minor < dearest)?;
+    ensure!(!other.items().is_empty(), "nothing is left");
+    has_none(&other, "RED")?;
+
+    let preferences = format!("/v1/members/{member}/preferences");
+    let likes_plastic =
+        |known: &Value| known["likes"].as_array().into_iter().flatten().any(|like| like["value"] == "plastic");
+    talk.say("I like plastic").await?;
+    eventually(web, &preferences, likes_plastic).await.context("the member's taste is not known")?;
+    talk.say("forget that I like plastic").await?;
+    eventually(web, &preferences, |known| !likes_plastic(known)).await.context("what was taken back still counts")?;
+
+    talk.can_be_read_afterwards().await?;
+    Ok(told(&[&found, &cheaper, &other]))
+}
+
+/// A red lunch bag that is not of plastic; and a question about the second of the list.
+///
+/// # Errors
+/// When an answer is not so, or none comes.
+pub async fn in_korean(web: &Web, census: &Census) -> anyhow::Result<String> {
+    let mut talk = Conversation::open(web, &new_member()).await?;
+
+    let found = talk.say("빨간색 도시락 가방 추천해줘, 3파운드 이하로, 플라스틱 말고").await?;
+    is_so(&found, census)?;
+    costs(&found, |minor| minor <= LIMIT_MINOR)?;
+    has_none(&found, "PLASTIC")?;
+    let first = title(found.items().first())?;
+    ensure!(has(first, "RED") && has(first, "LUNCH"), "the first of the list is {first}");
+    ensure!(is_korean(&found.reply), "the reply is not in Korean: {}", found.reply);
+
+    let second = title(found.items().get(1))?;
+    let more = talk.say("두 번째 거 더 있어?").await?;
+    is_so(&more, census)?;
+    ensure!(more.reply.contains(second), "asked about {second}, it says {}", more.reply);
+    ensure!(is_korean(&more.reply), "the reply is not in Korean: {}", more.reply);
+
+    talk.can_be_read_afterwards().await?;
+    Ok(told(&[&found, &more]))
+}
+
+/// A member that nobody knows.
+fn new_member() -> String {
+    format!("demo-{}", &Uuid::new_v4().simple().to_string()[..12])
+}
+
+fn told(turns: &[&Turn]) -> String {
+    let said = |turn: &&Turn| {
+        let first = turn.items().first().and_then(|item| item["title"].as_str()).unwrap_or("nothing");
+        format!("{first} ({} ms)", turn.took.as_millis())
+    };
+    turns.iter().map(said).collect::<Vec<_>>().join("; ")
+}
+
+/// What is listed is as the catalogue has it; what the reply names is listed, at its price.
+fn is_so(turn: &Turn, census: &Census) -> anyhow::Result<()> {
+    for item in turn.items() {
+        let id = item["product_id"].as_str().unwrap_or_default();
+        let Product { title, price } = census.products.get(id).with_context(|| format!("there is no product {id}"))?;
+        ensure!(item["title"] == title.as_str(), "{id} is {title}, the list says {}", item["title"]);
+        ensure!(item["price"] == json!(price), "{title} costs {price:?}, the list says {}", item["price"]);
+    }
+    for line in turn.reply.lines() {
+        let named = census.products.iter().filter(|(_, product)| line.contains(&product.title));
+        // LUNCH BAG is named by LUNCH BAG RED too.
+        let Some((id, product)) = named.max_by_key(|(_, product)| product.title.len()) else { continue };
+        let is_listed = turn.items().iter().any(|item| item["title"] == product.title.as_str());
+        ensure!(is_listed, "the reply names {} ({id}), which is not listed: {line}", product.title);
+        let rest = line.replace(&product.title, "");
+        let price = product.price.map(|Money { amount_minor, .. }| decimal(amount_minor));
+        for said in decimals(&rest) {
+            let is_so = Some(&said) == price.as_ref() || said == decimal(LIMIT_MINOR);
+            ensure!(is_so, "{} costs {price:?}, the reply says {said}: {line}", product.title);
+        }
+    }
+    Ok(())
+}
+
+fn costs(turn: &Turn, is_right: impl Fn(i64) -> bool) -> anyhow::Result<()> {
+    for item in turn.items() {
+        let minor = minor(item).with_context(|| format!("{} has no price", item["title"]))?;
+        ensure!(is_right(minor), "{} costs {minor} pence", item["title"]);
+    }
+    Ok(())
+}
+
+fn has_none(turn: &Turn, word: &str) -> anyhow::Result<()> {
+    for item in turn.items() {
+        let title = title(Some(item))?;
+        ensure!(!has(title, word), "{title} is listed, though {word} is not wanted");
+    }
+    Ok(())
+}
+
+fn minor(item: &Value) -> Option<i64> {
+    item["price"]["amount_minor"].as_i64()
+}
+
+fn title(item: Option<&Value>) -> anyhow::Result<&str> {
+    item.and_then(|item| item["title"].as_str()).context("the list is too short")
+}
+
+fn has(title: &str, word: &str) -> bool {
+    title.split(|letter: char| !letter.is_alphanumeric()).any(|found| found.eq_ignore_ascii_case(word))
+}
+
+fn is_korean(text: &str) -> bool {
+    text.chars().any(|letter| ('가'..='힣').contains(&letter))
+}
+
+fn decimal(minor: i64) -> String {
+    format!("{}.{:02}", minor / 100, minor % 100)
+}
+
+/// The numbers in a text that are written with two decimals.
+fn decimals(text: &str) -> Vec<String> {
+    let numbers = text.split(|letter: char| !letter.is_ascii_digit() && letter != '.');
+    let is_decimal =
+        |number: &&str| number.split_once('.').is_some_and(|(units, cents)| !units.is_empty() && cents.len() == 2);
+    numbers.filter(is_decimal).map(str::to_owned).collect()
+}
