@@ -9,12 +9,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use events::{
     CartItemAdded, CategoryId, Currency, Data, Encoded, Envelope, Event, MemberId, Money, OrderCancelled,
     OrderCompleted, OrderId, OrderItem, ProductId, ProductRetired, ProductSearched, ProductUpserted, ProductViewed,
-    Quantity, RecommendationClicked, Text, WishlistItemAdded,
+    Quantity, RecommendationClicked, RecommendationShown, Text, WishlistItemAdded,
 };
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use runtime::config::Connections;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use crate::random::Random;
 use crate::support::headers_of;
@@ -73,7 +74,14 @@ impl Shoppers {
                 CartItemAdded { member_id: self.member(), product_id, quantity }.into()
             }
             700..770 => WishlistItemAdded { member_id: self.member(), product_id }.into(),
-            770..830 => RecommendationClicked { member_id: self.member(), product_id, recommendation_id: None }.into(),
+            770..800 => {
+                let recommendation_id = self.recommendation();
+                RecommendationClicked { member_id: self.member(), product_id, recommendation_id }.into()
+            }
+            800..830 => {
+                let (recommendation_id, product_ids) = (self.recommendation(), vec![product_id, self.product()]);
+                RecommendationShown { member_id: self.member(), recommendation_id, product_ids }.into()
+            }
             830..850 => {
                 let query = Text::new("빨간 도시락 가방").unwrap();
                 ProductSearched { member_id: self.member(), query, result_count: None }.into()
@@ -133,6 +141,10 @@ impl Shoppers {
 
     fn member_or_none(&mut self) -> Option<MemberId> {
         (self.random.below(10) > 0).then(|| self.member())
+    }
+
+    fn recommendation(&mut self) -> Option<Uuid> {
+        (self.random.below(2) > 0).then(|| Uuid::from_u128(self.random.below(5).into()))
     }
 
     fn quantity(&mut self) -> Quantity {

@@ -77,11 +77,8 @@ impl Rank {
             understood: intent.understood.clone(),
             request: intent.request.clone(),
             items,
-            weights: SubScores {
-                content: weights.content,
-                collaborative: weights.collaborative,
-                intent: weights.intent,
-            },
+            weights: as_recorded(weights),
+            weight_setting: as_recorded(self.weights),
             generation: served.generation.id,
             folded_offsets: stand.offsets()?,
         })
@@ -195,6 +192,10 @@ fn recommended(
 
 fn cause_of(sub_score: SubScore, event_id: &str, product_id: Option<&str>) -> Result<Cause, Failure> {
     Ok(Cause { sub_score, event_id: Text::new(event_id)?, product_id: product_id.map(ProductId::new).transpose()? })
+}
+
+fn as_recorded(Weights { content, collaborative, intent }: Weights) -> SubScores {
+    SubScores { content, collaborative, intent }
 }
 
 /// The id that a recommendation for an intent has.

@@ -5,6 +5,7 @@
 mod analytics;
 mod catalogue;
 mod compare;
+mod funnel;
 mod log;
 mod recommendation;
 mod table;
@@ -17,6 +18,7 @@ use serde_json::Value;
 use self::analytics::Analytics;
 use self::catalogue::Catalogue;
 pub use self::compare::compare;
+use self::funnel::Funnel;
 pub use self::log::read;
 use self::log::{Kind, Record};
 use self::recommendation::Recommendation;
@@ -29,6 +31,7 @@ pub struct Oracle {
     catalogue: Catalogue,
     recommendation: Recommendation,
     analytics: Analytics,
+    funnel: Funnel,
     /// Records read.
     pub records: u64,
     /// Records whose event had been read before.
@@ -44,6 +47,7 @@ impl Oracle {
             catalogue: Catalogue::default(),
             recommendation: Recommendation::default(),
             analytics: Analytics::default(),
+            funnel: Funnel::default(),
             records: 0,
             repeats: 0,
         }
@@ -60,6 +64,7 @@ impl Oracle {
         self.catalogue.fold(record);
         self.recommendation.fold(record, local);
         self.analytics.fold(record, local);
+        self.funnel.fold(record, local.date_naive());
     }
 
     /// The tables of a processor.
@@ -67,7 +72,10 @@ impl Oracle {
         let mut tables = vec![self.catalogue.table()];
         match processor {
             "recommendation" => tables.extend(self.recommendation.tables()),
-            "analytics" => tables.extend(self.analytics.tables()),
+            "analytics" => {
+                tables.extend(self.analytics.tables());
+                tables.extend(self.funnel.tables());
+            }
             "es-sync" => {}
             other => panic!("the oracle knows nothing of the processor {other}"),
         }
