@@ -18,9 +18,9 @@ reached AS (
            bool_or(first_seen_at IS NOT NULL) AS shown,
            bool_or(clicked_at IS NOT NULL) AS clicked,
            bool_or(EXISTS (
-               SELECT FROM order_line
-               JOIN member_order USING (event, member_id)
-               WHERE member_id = offered.member_id AND product_id = offered.product_id
+               SELECT FROM member_order
+               JOIN order_line USING (event)
+               WHERE member_order.member_id = offered.member_id AND order_line.product_id = offered.product_id
                  AND ordered_at >= first_seen_at AND ordered_at < offered_at + interval '7 days'
                  AND NOT EXISTS (
                      SELECT FROM recommended_product AS later
