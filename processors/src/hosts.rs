@@ -13,6 +13,7 @@ use projections::{ANALYTICS, ASSISTANT, EMBEDDER, ES_SYNC, PREFERENCE_ANALYSIS, 
 use ranking::Weights;
 use reactors::embed::Embed;
 use reactors::intent::Analyse;
+use reactors::pattern::Announce;
 use reactors::ranked::Rank;
 use reactors::reply::Reply;
 use runtime::config::Connections;
@@ -53,7 +54,7 @@ async fn run(
     Ok(process::run(Hosted { processor, reactors }, connections, args, telemetry, shutdown).await?)
 }
 
-/// Sales and purchase patterns.
+/// Sales, purchase patterns and the funnel.
 #[derive(Args, Clone, Debug)]
 pub struct AnalyticsHost {
     #[command(flatten)]
@@ -64,7 +65,10 @@ impl Hosting for AnalyticsHost {
     const PROCESSOR: &'static Processor = &ANALYTICS;
 
     async fn run(self, connections: Connections, shutdown: Shutdown) -> anyhow::Result<()> {
-        fold(Self::PROCESSOR, connections, self.process, shutdown).await
+        if self.process.fold_only {
+            return fold(Self::PROCESSOR, connections, self.process, shutdown).await;
+        }
+        run(Self::PROCESSOR, vec![Arc::new(Announce)], (connections, self.process), Telemetry::new()?, shutdown).await
     }
 }
 

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Asia::Seoul;
-use projections::{catalogue, co_purchase, conversation, history, popularity, preferences, purchases, sales, vectors};
+use projections::{
+    catalogue, co_purchase, conversation, funnel, history, popularity, preferences, purchases, sales, vectors,
+};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use runtime::fold::{Processor, Projection, Shop as Settings, Table, Target, View};
 use runtime::replay::{FoldError, Folder};
@@ -37,6 +39,7 @@ const PROJECTIONS: &[&Projection] = &[
     &co_purchase::PROJECTION,
     &purchases::PROJECTION,
     &sales::PROJECTION,
+    &funnel::PROJECTION,
     &conversation::PROJECTION,
     &preferences::PROJECTION,
     &vectors::PROJECTION,

@@ -10,7 +10,7 @@ use events::{
     CartItemAdded, CategoryId, Currency, Data, Encoded, Envelope, Event, IntentAnalyzed, MemberId, MessageCreated,
     Money, OrderCancelled, OrderCompleted, OrderId, OrderItem, Payload as _, PreferenceRetracted, ProductEmbedded,
     ProductId, ProductRetired, ProductSearched, ProductUpserted, ProductViewed, Quantity, RecommendationClicked,
-    RecommendationGenerated, Text, WishlistItemAdded,
+    RecommendationGenerated, RecommendationShown, Text, WishlistItemAdded,
 };
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -75,7 +75,14 @@ impl Shoppers {
                 CartItemAdded { member_id: self.member(), product_id, quantity }.into()
             }
             700..770 => WishlistItemAdded { member_id: self.member(), product_id }.into(),
-            770..830 => RecommendationClicked { member_id: self.member(), product_id, recommendation_id: None }.into(),
+            770..800 => {
+                let recommendation_id = self.recommendation();
+                RecommendationClicked { member_id: self.member(), product_id, recommendation_id }.into()
+            }
+            800..830 => {
+                let (recommendation_id, product_ids) = (self.recommendation(), vec![product_id, self.product()]);
+                RecommendationShown { member_id: self.member(), recommendation_id, product_ids }.into()
+            }
             830..850 => {
                 let query = Text::new("빨간 도시락 가방").unwrap();
                 ProductSearched { member_id: self.member(), query, result_count: None }.into()
@@ -160,6 +167,10 @@ impl Shoppers {
 
     fn member_or_none(&mut self) -> Option<MemberId> {
         (self.random.below(10) > 0).then(|| self.member())
+    }
+
+    fn recommendation(&mut self) -> Option<Uuid> {
+        (self.random.below(2) > 0).then(|| Uuid::from_u128(self.random.below(5).into()))
     }
 
     fn quantity(&mut self) -> Quantity {

@@ -10,7 +10,7 @@ use crate::fields::{finite, finite_option, list};
 use crate::primitives::{CategoryId, Currency, MemberId, Money};
 use crate::registry::{EventType, Payload};
 
-/// A member's purchase pattern changed.
+/// A member's purchase pattern changed: other favourites, or a rhythm, a basket or a value that is off by more than a tenth.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PurchasePatternAnalyzed {
@@ -24,8 +24,10 @@ pub struct PurchasePatternAnalyzed {
     /// Units of an order, on average.
     #[serde(serialize_with = "finite")]
     pub mean_units_per_order: f64,
-    /// Value of an order, on average.
-    pub mean_order_value: Money,
+    /// Value of an order on average, by currency: each of them once.
+    #[schemars(length(min = 1, max = 17_576))]
+    #[serde(deserialize_with = "list::<_, _, 1, 17_576>")]
+    pub mean_order_value: Vec<Money>,
     /// Hours of the day (0 to 23, the shop's time zone), most frequent first.
     #[schemars(length(max = 24))]
     #[serde(deserialize_with = "list::<_, _, 0, 24>")]
@@ -49,7 +51,7 @@ impl Payload for PurchasePatternAnalyzed {
             orders: 12,
             median_days_between_orders: Some(21.5),
             mean_units_per_order: 96.0,
-            mean_order_value: Money { amount_minor: 21_340, currency: example_value!(Currency::new("GBP")) },
+            mean_order_value: vec![Money { amount_minor: 21_340, currency: example_value!(Currency::new("GBP")) }],
             favourite_hours: vec![10, 12],
             favourite_categories: vec![example_value!(CategoryId::new("bags"))],
         }

@@ -116,8 +116,10 @@ pub struct RecommendationGenerated {
     #[schemars(length(max = 200))]
     #[serde(deserialize_with = "list::<_, _, 0, 200>")]
     pub items: Vec<RecommendedProduct>,
-    /// The weights used.
+    /// The weights used: those set, shifted for the length of the member's history.
     pub weights: SubScores,
+    /// The weights set.
+    pub weight_setting: SubScores,
     /// The generation of the projections it was computed from.
     pub generation: Uuid,
     /// How far that generation had been folded.
@@ -157,7 +159,8 @@ impl Payload for RecommendationGenerated {
                     product_id: Some(example_value!(ProductId::new("22386"))),
                 }],
             }],
-            weights: SubScores { content: 0.3, collaborative: 0.3, intent: 0.4 },
+            weights: SubScores { content: 0.33, collaborative: 0.23, intent: 0.44 },
+            weight_setting: SubScores { content: 0.3, collaborative: 0.3, intent: 0.4 },
             generation: Uuid::from_u128(0x0193_9d2e_0000_7a10_8000_0000_0000_0004),
             folded_offsets: vec![FoldedOffset {
                 topic: example_value!(Text::new("order-completed")),

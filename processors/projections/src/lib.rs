@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod co_purchase;
 pub mod conversation;
+pub mod funnel;
 pub mod history;
 pub mod popularity;
 pub mod preferences;
@@ -30,12 +31,12 @@ pub static RECOMMENDATION: Processor = Processor {
     ],
 };
 
-/// Sales by day and category, and how members buy.
+/// Sales by day and category, how members buy, and what conversations come to.
 pub static ANALYTICS: Processor = Processor {
     name: "analytics",
-    description: "sales by day and category, and members' purchase patterns",
-    fold_version: 2,
-    projections: &[&catalogue::PROJECTION, &purchases::PROJECTION, &sales::PROJECTION],
+    description: "sales by day and category, members' purchase patterns, and the funnel of conversations",
+    fold_version: 3,
+    projections: &[&catalogue::PROJECTION, &purchases::PROJECTION, &sales::PROJECTION, &funnel::PROJECTION],
 };
 
 /// The catalogue in Elasticsearch.

@@ -4,6 +4,7 @@
 
 pub mod embed;
 pub mod intent;
+pub mod pattern;
 pub mod ranked;
 pub mod reply;
 mod turn;
@@ -11,4 +12,4 @@ mod turn;
 use runtime::reactor::ReactorSpec;
 
 /// Every reactor: the topology check goes by this list.
-pub static REACTORS: &[&ReactorSpec] = &[&embed::SPEC, &intent::SPEC, &ranked::SPEC, &reply::SPEC];
+pub static REACTORS: &[&ReactorSpec] = &[&embed::SPEC, &intent::SPEC, &pattern::SPEC, &ranked::SPEC, &reply::SPEC];

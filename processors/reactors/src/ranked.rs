@@ -68,7 +68,31 @@ impl Rank {
             (Vec::new(), self.weights)
         };
         let stand = moment.close();
-        Ok(given(event, intent, items, weights, &stand)?)
+        Ok(self.given(event, intent, items, weights, &stand)?)
+    }
+
+    fn given(
+        &self,
+        event: &Event,
+        intent: &IntentAnalyzed,
+        items: Vec<RecommendedProduct>,
+        weights: Weights,
+        stand: &Stand,
+    ) -> Result<RecommendationGenerated, InvalidValue> {
+        Ok(RecommendationGenerated {
+            recommendation_id: recommendation_id(&event.envelope.source, &event.envelope.id),
+            message_id: intent.message_id,
+            conversation_id: intent.conversation_id,
+            member_id: intent.member_id.clone(),
+            intent_event_id: Text::new(event.envelope.id.clone())?,
+            understood: intent.understood.clone(),
+            request: intent.request.clone(),
+            items,
+            weights: as_recorded(weights),
+            weight_setting: as_recorded(self.weights),
+            generation: stand.served.generation.id,
+            folded_offsets: stand.offsets()?,
+        })
     }
 
     /// What the search index finds for the request's words; nothing while it is away: there are other candidates.
@@ -122,31 +146,8 @@ impl Reactor for Rank {
     /// Nothing is recommended.
     fn fallback(&self, event: &Event, stand: &Stand) -> Vec<Data> {
         let Data::IntentAnalyzed(intent) = &event.data else { return Vec::new() };
-        given(event, intent, Vec::new(), self.weights, stand).map(Data::from).into_iter().collect()
+        self.given(event, intent, Vec::new(), self.weights, stand).map(Data::from).into_iter().collect()
     }
-}
-
-fn given(
-    event: &Event,
-    intent: &IntentAnalyzed,
-    items: Vec<RecommendedProduct>,
-    weights: Weights,
-    stand: &Stand,
-) -> Result<RecommendationGenerated, InvalidValue> {
-    let Weights { content, collaborative, intent: asked } = weights;
-    Ok(RecommendationGenerated {
-        recommendation_id: recommendation_id(&event.envelope.source, &event.envelope.id),
-        message_id: intent.message_id,
-        conversation_id: intent.conversation_id,
-        member_id: intent.member_id.clone(),
-        intent_event_id: Text::new(event.envelope.id.clone())?,
-        understood: intent.understood.clone(),
-        request: intent.request.clone(),
-        items,
-        weights: SubScores { content, collaborative, intent: asked },
-        generation: stand.served.generation.id,
-        folded_offsets: stand.offsets()?,
-    })
 }
 
 /// Small talk is answered without products.
@@ -208,6 +209,10 @@ fn recommended(
 
 fn cause_of(sub_score: SubScore, event_id: &str, product_id: Option<&str>) -> Result<Cause, Failure> {
     Ok(Cause { sub_score, event_id: Text::new(event_id)?, product_id: product_id.map(ProductId::new).transpose()? })
+}
+
+fn as_recorded(Weights { content, collaborative, intent }: Weights) -> SubScores {
+    SubScores { content, collaborative, intent }
 }
 
 /// The id that a recommendation for an intent has.

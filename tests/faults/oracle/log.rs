@@ -22,7 +22,12 @@ pub enum Kind {
     ProductViewed,
     CartItemAdded,
     WishlistItemAdded,
+    RecommendationShown,
     RecommendationClicked,
+    MessageCreated,
+    IntentAnalyzed,
+    RecommendationGenerated,
+    PurchasePatternAnalyzed,
     /// No table depends on it.
     Other,
 }
@@ -91,7 +96,12 @@ fn record(message: &BorrowedMessage<'_>) -> Record {
         "product-viewed" => (Kind::ProductViewed, 1),
         "cart-item-added" => (Kind::CartItemAdded, 1),
         "wishlist-item-added" => (Kind::WishlistItemAdded, 1),
+        "recommendation-shown" => (Kind::RecommendationShown, 1),
         "recommendation-clicked" => (Kind::RecommendationClicked, 1),
+        "message-created" => (Kind::MessageCreated, 1),
+        "intent-analyzed" => (Kind::IntentAnalyzed, 1),
+        "recommendation-generated" => (Kind::RecommendationGenerated, 1),
+        "purchase-pattern-analyzed" => (Kind::PurchasePatternAnalyzed, 1),
         _ => (Kind::Other, 1),
     };
     let schema = header("ce_dataschema");

@@ -5,6 +5,7 @@
 mod analytics;
 mod catalogue;
 mod compare;
+mod funnel;
 mod log;
 mod recommendation;
 mod table;
@@ -17,6 +18,7 @@ use serde_json::Value;
 use self::analytics::Analytics;
 use self::catalogue::Catalogue;
 pub use self::compare::compare;
+use self::funnel::Funnel;
 pub use self::log::read;
 use self::log::{Kind, Record};
 use self::recommendation::Recommendation;
@@ -29,6 +31,7 @@ pub struct Oracle {
     catalogue: Catalogue,
     recommendation: Recommendation,
     analytics: Analytics,
+    funnel: Funnel,
     /// Records read.
     pub records: u64,
     /// Records whose event had been read before.
@@ -44,6 +47,7 @@ impl Oracle {
             catalogue: Catalogue::default(),
             recommendation: Recommendation::default(),
             analytics: Analytics::default(),
+            funnel: Funnel::default(),
             records: 0,
             repeats: 0,
         }
@@ -60,13 +64,14 @@ impl Oracle {
         self.catalogue.fold(record);
         self.recommendation.fold(record, local);
         self.analytics.fold(record, local);
+        self.funnel.fold(record, local.date_naive());
     }
 
     /// What the shop's own facts make of a processor's tables. What conversations make of them is not known here.
     pub fn tables(&self, processor: &str) -> Vec<Table> {
         let own = match processor {
             "recommendation" => Vec::from(self.recommendation.tables()),
-            "analytics" => self.analytics.tables().into(),
+            "analytics" => self.analytics.tables().into_iter().chain(self.funnel.tables()).collect(),
             "es-sync" | "preference-analysis" => Vec::new(),
             "embedder" | "assistant" => return Vec::new(),
             other => panic!("the oracle knows nothing of the processor {other}"),

@@ -2,14 +2,16 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use events::{
-    CartItemAdded, CategoryId, Currency, Data, Envelope, Event, EventType, MemberId, Money, OrderCancelled,
-    OrderCompleted, OrderId, OrderItem, ProductId, ProductRetired, ProductUpserted, ProductViewed, Quantity,
-    RecommendationClicked, RecommendationShown, Text, WishlistItemAdded, WishlistItemRemoved,
+    CartItemAdded, CategoryId, Currency, Data, Envelope, Event, EventType, IntentAnalyzed, MemberId, MessageCreated,
+    Money, OrderCancelled, OrderCompleted, OrderId, OrderItem, Payload as _, ProductId, ProductRetired,
+    ProductUpserted, ProductViewed, PurchasePatternAnalyzed, Quantity, RecommendationClicked, RecommendationGenerated,
+    RecommendationShown, RecommendedProduct, Role, Text, WishlistItemAdded, WishlistItemRemoved,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use uuid::Uuid;
 
 /// Distinct events, in the order of their ids; their times are in no order.
 pub fn histories(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Event>> {
@@ -34,6 +36,7 @@ fn data() -> impl Strategy<Value = Data> {
         3 => product_upserted(),
         1 => products().prop_map(|product_id| ProductRetired { product_id }.into()),
         4 => behaviors(),
+        4 => talk(),
         1 => select(EventType::ALL).prop_map(EventType::example),
     ]
 }
@@ -115,11 +118,51 @@ fn behaviors() -> impl Strategy<Value = Data> {
         }),
         both().prop_map(|(member_id, product_id)| WishlistItemAdded { member_id, product_id }.into()),
         both().prop_map(|(member_id, product_id)| WishlistItemRemoved { member_id, product_id }.into()),
-        (members(), vec(products(), 1..4)).prop_map(|(member_id, product_ids)| {
-            RecommendationShown { member_id, recommendation_id: None, product_ids }.into()
+        (members(), vec(products(), 1..4), option::of(uuids())).prop_map(
+            |(member_id, product_ids, recommendation_id)| {
+                RecommendationShown { member_id, recommendation_id, product_ids }.into()
+            }
+        ),
+        (both(), option::of(uuids())).prop_map(|((member_id, product_id), recommendation_id)| {
+            RecommendationClicked { member_id, product_id, recommendation_id }.into()
         }),
-        both().prop_map(|(member_id, product_id)| {
-            RecommendationClicked { member_id, product_id, recommendation_id: None }.into()
+    ]
+}
+
+fn uuids() -> impl Strategy<Value = Uuid> {
+    (0_u128..3).prop_map(Uuid::from_u128)
+}
+
+/// What is said, understood and recommended in conversations, and the patterns announced of members.
+fn talk() -> impl Strategy<Value = Data> {
+    let message = (uuids(), members(), select(&[Role::User, Role::Ai][..]));
+    let intent = (uuids(), select(&["a", "b"][..]));
+    let recommendation = (uuids(), uuids(), members(), vec(products(), 0..4), select(&[0.0, 0.5][..]));
+    prop_oneof![
+        message.prop_map(|(message_id, member_id, role)| {
+            MessageCreated { message_id, member_id, role, ..MessageCreated::example() }.into()
+        }),
+        intent.prop_map(|(message_id, model)| {
+            let mut intent = IntentAnalyzed { message_id, ..IntentAnalyzed::example() };
+            intent.analysed_by.model = Text::new(model).unwrap();
+            intent.into()
+        }),
+        recommendation.prop_map(|(recommendation_id, message_id, member_id, products, content)| {
+            let mut given = RecommendationGenerated {
+                recommendation_id,
+                message_id,
+                member_id,
+                ..RecommendationGenerated::example()
+            };
+            let item = given.items.remove(0);
+            given.items =
+                products.into_iter().map(|product_id| RecommendedProduct { product_id, ..item.clone() }).collect();
+            given.weight_setting.content = content;
+            given.into()
+        }),
+        (members(), 1_u32..4, 1_u8..3).prop_map(|(member_id, orders, hour)| {
+            let favourite_hours = vec![hour];
+            PurchasePatternAnalyzed { member_id, orders, favourite_hours, ..PurchasePatternAnalyzed::example() }.into()
         }),
     ]
 }

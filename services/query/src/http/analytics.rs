@@ -1,10 +1,12 @@
-//! Sales by day and category, and in all.
+//! Sales by day and category, and in all; what conversations come to.
 
 use axum::Json;
 use axum::extract::State;
 use chrono::{NaiveDate, TimeDelta};
 use projections::ANALYTICS;
+use projections::funnel::FUNNEL_VIEW;
 use projections::sales::{DAILY_VIEW, TOTALS_VIEW};
+use ranking::Weights;
 use runtime::problem::Problem;
 use runtime::read::{ReadError, ViewKey};
 use serde::de::DeserializeOwned;
@@ -91,6 +93,43 @@ pub(super) struct Total {
     cancelled_minor: i64,
 }
 
+/// Days with what conversations came to.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FunnelDays {
+    /// Every day asked for, in order.
+    days: Vec<FunnelDay>,
+}
+
+/// What the conversations of a day came to.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FunnelDay {
+    /// The day of the messages, in the shop's time zone.
+    day: NaiveDate,
+    /// By analyser and weights.
+    funnels: Vec<Funnel>,
+}
+
+/// Messages that one analyser understood and that products were ranked for by one setting of the weights: how many came
+/// how far.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct Funnel {
+    /// The model or analyser that understood them; null while none has.
+    analyser: Option<String>,
+    /// The weights set, before they are shifted for a member's history; null while nothing is ranked.
+    weights: Option<Weights>,
+    /// Shoppers' messages.
+    messages: i64,
+    /// For which at least one product was recommended.
+    recommended: i64,
+    /// Of which the shopper saw at least one, as `recommendation-shown` says, or a click.
+    shown: i64,
+    /// Of which the shopper clicked at least one.
+    clicked: i64,
+    /// Of which the shopper ordered at least one, after seeing it there and within seven days of the recommendation. An
+    /// order counts for the recommendation in which its product was seen last.
+    bought: i64,
+}
+
 /// Sales by category for each day of a span.
 #[utoipa::path(
     get,
@@ -104,15 +143,9 @@ pub(super) struct Total {
     responses((status = 200, body = Days))
 )]
 pub(super) async fn days(State(service): State<Service>, mut parameters: Parameters) -> Answer<Json<Days>> {
-    let from: NaiveDate = parameters.required("from", DAY_RULE)?;
-    let to: NaiveDate = parameters.required("to", DAY_RULE)?;
-    let count = (to - from).num_days() + 1;
-    if !(1..=MAX_DAYS).contains(&count) {
-        let detail = format!("from {from} to {to} are {count} days; there must be 1 to {MAX_DAYS}");
-        return Err(invalid(detail).into());
-    }
-    let days = (0..count).map(|number| from + TimeDelta::days(number)).collect();
-    Ok(Json(Days { days: read(&service, parameters, days).await? }))
+    let days = span(&mut parameters)?;
+    let days = read(&service, parameters, DAILY_VIEW, days).await?;
+    Ok(Json(Days { days: days.into_iter().map(|(day, categories)| Day { day, categories }).collect() }))
 }
 
 /// A day's sales by category.
@@ -129,8 +162,9 @@ pub(super) async fn days(State(service): State<Service>, mut parameters: Paramet
 pub(super) async fn day(State(service): State<Service>, day: Segment, parameters: Parameters) -> Answer<Json<Day>> {
     let text = day.map(|path| path.0).unwrap_or_default();
     let day: NaiveDate = text.parse().map_err(|_| invalid(format!("{text:?} is not {DAY_RULE}")))?;
-    let day = read(&service, parameters, vec![day]).await?.pop();
-    Ok(Json(day.ok_or_else(Problem::internal)?))
+    let (day, categories) =
+        read(&service, parameters, DAILY_VIEW, vec![day]).await?.pop().ok_or_else(Problem::internal)?;
+    Ok(Json(Day { day, categories }))
 }
 
 /// All sales by currency.
@@ -148,15 +182,52 @@ pub(super) async fn totals(State(service): State<Service>, parameters: Parameter
     Ok(Json(Totals { totals: value.map(decoded).transpose()?.unwrap_or_default() }))
 }
 
-async fn read(service: &Service, parameters: Parameters, days: Vec<NaiveDate>) -> Answer<Vec<Day>> {
+/// What conversations came to on each day of a span.
+///
+/// A message counts on the day on which it was written, once at each stage that it has reached by now.
+#[utoipa::path(
+    get,
+    path = "/v1/analytics/funnel",
+    tag = "analytics",
+    params(
+        ("from" = NaiveDate, Query, description = "The first day, in the shop's time zone"),
+        ("to" = NaiveDate, Query, description = "The last day: at most 92 in all"),
+        ("as_of" = Option<String>, Query, description = AS_OF),
+    ),
+    responses((status = 200, body = FunnelDays))
+)]
+pub(super) async fn funnel(State(service): State<Service>, mut parameters: Parameters) -> Answer<Json<FunnelDays>> {
+    let days = span(&mut parameters)?;
+    let days = read(&service, parameters, FUNNEL_VIEW, days).await?;
+    Ok(Json(FunnelDays { days: days.into_iter().map(|(day, funnels)| FunnelDay { day, funnels }).collect() }))
+}
+
+/// The days from `from` to `to`.
+fn span(parameters: &mut Parameters) -> Result<Vec<NaiveDate>, Problem> {
+    let from: NaiveDate = parameters.required("from", DAY_RULE)?;
+    let to: NaiveDate = parameters.required("to", DAY_RULE)?;
+    let count = (to - from).num_days() + 1;
+    if !(1..=MAX_DAYS).contains(&count) {
+        return Err(invalid(format!("from {from} to {to} are {count} days; there must be 1 to {MAX_DAYS}")));
+    }
+    Ok((0..count).map(|number| from + TimeDelta::days(number)).collect())
+}
+
+/// The value of each day in a view of lists by day.
+async fn read<T: DeserializeOwned>(
+    service: &Service,
+    parameters: Parameters,
+    view: &'static str,
+    days: Vec<NaiveDate>,
+) -> Answer<Vec<(NaiveDate, Vec<T>)>> {
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
-    let view = ANALYTICS.view(DAILY_VIEW).ok_or(ReadError::NotLive(ANALYTICS.name))?;
+    let view = ANALYTICS.view(view).ok_or(ReadError::NotLive(ANALYTICS.name))?;
     let keys: Vec<String> = days.iter().map(ToString::to_string).collect();
     let wanted: Vec<ViewKey<'_>> = keys.iter().map(|key| ViewKey { view, key }).collect();
     let values = service.reader.views(snapshot.of(&ANALYTICS)?, &wanted).await?;
     let mut answer = Vec::with_capacity(days.len());
     for (day, value) in days.into_iter().zip(values) {
-        answer.push(Day { day, categories: value.map(decoded).transpose()?.unwrap_or_default() });
+        answer.push((day, value.map(decoded).transpose()?.unwrap_or_default()));
     }
     Ok(answer)
 }

@@ -3,15 +3,17 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode};
-use projections::purchases::PATTERN_VIEW;
+use chrono::{DateTime, Utc};
+use projections::purchases::{ANNOUNCED_VIEW, PATTERN_VIEW};
 use projections::{ANALYTICS, RECOMMENDATION};
 use ranking::{Basis, Evidence, Language, RankedItem};
 use runtime::problem::Problem;
-use runtime::read::ReadError;
+use runtime::read::{ReadError, ViewKey};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Service;
+use super::analytics::decoded;
 use super::answered_from::{AS_OF, Snapshot};
 use super::failure::Answer;
 use super::parameters::{Parameters, Segment, member_id};
@@ -108,6 +110,18 @@ pub(super) struct PurchasePattern {
     /// The member asked for.
     member_id: String,
     #[serde(flatten)]
+    pattern: Pattern,
+    /// The pattern that the shop was told last, on the topic `purchase-pattern-analyzed`; null before the first.
+    announced: Option<AnnouncedPattern>,
+}
+
+/// A pattern that the shop was told of.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+struct AnnouncedPattern {
+    /// The event that tells it.
+    event_id: String,
+    /// When it happened, by the shop's clock: a millisecond after the order that it follows.
+    announced_at: DateTime<Utc>,
     pattern: Pattern,
 }
 
@@ -218,13 +232,16 @@ pub(super) async fn purchase_pattern(
 ) -> Answer<Json<PurchasePattern>> {
     let member_id = member_id(member)?;
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
-    let view = ANALYTICS.view(PATTERN_VIEW).ok_or(ReadError::NotLive(ANALYTICS.name))?;
-    let Some(value) = service.reader.view(snapshot.of(&ANALYTICS)?, view, &member_id).await? else {
+    let view = |name| ANALYTICS.view(name).ok_or(ReadError::NotLive(ANALYTICS.name));
+    let wanted = [view(PATTERN_VIEW)?, view(ANNOUNCED_VIEW)?].map(|view| ViewKey { view, key: &member_id });
+    let mut values = service.reader.views(snapshot.of(&ANALYTICS)?, &wanted).await?.into_iter();
+    let (pattern, announced) = (values.next().flatten(), values.next().flatten());
+    let Some(pattern) = pattern else {
         let detail = format!("no order of the member {member_id} is known");
         return Err(Problem::new(StatusCode::NOT_FOUND, "no-orders", "No orders", detail).into());
     };
-    let pattern = super::analytics::decoded(value)?;
-    Ok(Json(PurchasePattern { member_id: member_id.to_string(), pattern }))
+    let (pattern, announced) = (decoded(pattern)?, announced.map(decoded).transpose()?);
+    Ok(Json(PurchasePattern { member_id: member_id.to_string(), pattern, announced }))
 }
 
 #[cfg(test)]

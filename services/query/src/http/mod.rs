@@ -87,6 +87,7 @@ fn reads() -> OpenApiRouter<Service> {
         .routes(routes!(analytics::days))
         .routes(routes!(analytics::day))
         .routes(routes!(analytics::totals))
+        .routes(routes!(analytics::funnel))
         .routes(routes!(pipeline::pipeline))
         .routes(routes!(pipeline::processor))
 }

@@ -49,13 +49,15 @@ pub fn recommended(intent_event_id: &str) -> Value {
     json!({
         "recommendation_id": Uuid::from_u128(3), "message_id": ASKED, "conversation_id": CONVERSATION,
         "member_id": "mina", "intent_event_id": intent_event_id,
+        "understood": understood()["understood"], "request": understood()["request"],
         "items": [{
             "product_id": "tote", "title": "RED TOTE", "score": 0.86,
             "sub_scores": { "content": 0.8, "collaborative": 0.7, "intent": 1.0 },
             "reason": "red, below 3 pounds",
             "caused_by": [{ "sub_score": "collaborative", "event_id": "order-1", "product_id": "purse" }],
         }],
-        "weights": { "content": 0.3, "collaborative": 0.3, "intent": 0.4 },
+        "weights": { "content": 0.4, "collaborative": 0.1, "intent": 0.5 },
+        "weight_setting": { "content": 0.3, "collaborative": 0.3, "intent": 0.4 },
         "generation": Uuid::from_u128(4),
         "folded_offsets": [{ "topic": "order-completed", "partition": 0, "next_offset": 8141 }],
     })
