@@ -293,26 +293,30 @@ impl Shop {
         found
     }
 
-    /// Every document on sale, by id.
+    /// Every document of an index, by id; tombstones apart.
     pub async fn documents(&self, index: &str) -> BTreeMap<String, Value> {
         let client = reqwest::Client::new();
-        let base = format!("{}/{index}", self.connections.elasticsearch);
-        client.post(format!("{base}/_refresh")).send().await.unwrap();
+        let server = &self.connections.elasticsearch;
+        let post = async |path: &str, body: Value| -> Value {
+            client.post(format!("{server}/{path}")).json(&body).send().await.unwrap().json().await.unwrap()
+        };
+        client.post(format!("{server}/{index}/_refresh")).send().await.unwrap();
+        let query = serde_json::json!({
+            "size": 1000,
+            "sort": ["_doc"],
+            "query": { "bool": { "must_not": { "term": { "tombstone": true } } } },
+        });
         let mut documents = BTreeMap::new();
-        let mut after = String::new();
+        let mut page = post(&format!("{index}/_search?scroll=1m"), query).await;
         loop {
-            let query = serde_json::json!({
-                "size": 5000,
-                "sort": ["product_id"],
-                "query": { "bool": { "must_not": { "term": { "tombstone": true } } } },
-                "search_after": [after],
-            });
-            let answer: Value =
-                client.post(format!("{base}/_search")).json(&query).send().await.unwrap().json().await.unwrap();
-            let hits = answer["hits"]["hits"].as_array().unwrap_or_else(|| panic!("{answer}"));
-            let Some(last) = hits.last() else { return documents };
-            last["sort"][0].as_str().unwrap().clone_into(&mut after);
+            let hits = page["hits"]["hits"].as_array().unwrap_or_else(|| panic!("{page}"));
+            let scroll = serde_json::json!({ "scroll_id": page["_scroll_id"] });
+            if hits.is_empty() {
+                client.delete(format!("{server}/_search/scroll")).json(&scroll).send().await.unwrap();
+                return documents;
+            }
             documents.extend(hits.iter().map(|hit| (hit["_id"].as_str().unwrap().to_owned(), hit["_source"].clone())));
+            page = post("_search/scroll?scroll=1m", scroll).await;
         }
     }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use events::{Data, Event, ProductUpserted, Topic};
 use runtime::fold::{Deltas, Projection, Shop, TableMarker as _, Target, View, ViewKeys, Watch};
 
+use crate::vectors::ProductVectors;
+
 /// The name of the view of product documents.
 pub const PRODUCTS_VIEW: &str = "products";
 
@@ -31,7 +33,7 @@ runtime::table! {
 pub static PROJECTION: Projection =
     Projection { name: "catalogue", reads: &[Topic::CatalogEvents], tables: &[Products::TABLE], fold, views: &[] };
 
-/// The catalogue as documents to search.
+/// The catalogue as documents to search, each with the product's vector: for a processor that hosts [`STORED`](crate::vectors::STORED) too.
 pub static DOCUMENTS: Projection = Projection {
     name: "documents",
     reads: &[Topic::CatalogEvents],
@@ -40,7 +42,10 @@ pub static DOCUMENTS: Projection = Projection {
     views: &[View {
         name: PRODUCTS_VIEW,
         description: "a document for each product on sale",
-        watches: &[Watch { table: Products::TABLE, column: "product_id" }],
+        watches: &[
+            Watch { table: Products::TABLE, column: "product_id" },
+            Watch { table: ProductVectors::TABLE, column: "product_id" },
+        ],
         keys: ViewKeys::Same,
         query: include_str!("catalogue.documents.sql"),
         all_keys: "SELECT product_id FROM product WHERE product_id > $1 ORDER BY product_id LIMIT $2",

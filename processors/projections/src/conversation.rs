@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use events::{Data, Event, EventHash, IntentAnalyzed, Topic};
-use runtime::fold::{Deltas, Projection, Shop, TableMarker as _};
+use runtime::fold::{Deltas, Projection, Shop, Table, TableMarker as _, Target, View, ViewKeys, Watch};
 use uuid::Uuid;
 
 runtime::table! {
@@ -30,6 +30,9 @@ runtime::table! {
         }
     }
 }
+
+/// The name of the view of messages' documents.
+pub const MESSAGES_VIEW: &str = "messages";
 
 /// The kind of an entry that is a message.
 pub const MESSAGE: &str = "message";
@@ -59,6 +62,28 @@ pub static RECOMMENDED: Projection = Projection {
     tables: &[Entries::TABLE],
     fold,
     views: &[],
+};
+
+/// The entries' table without its further indexes.
+static UNINDEXED: Table = Table { indexes: &[], ..*Entries::TABLE };
+
+/// What was said, as documents to search: nothing else is read, so every entry is a message.
+pub static MESSAGES: Projection = Projection {
+    name: "messages",
+    reads: &[Topic::ConversationMessageCreated],
+    tables: &[&UNINDEXED],
+    fold,
+    views: &[View {
+        name: MESSAGES_VIEW,
+        description: "a document for each message, by its event",
+        watches: &[Watch { table: Entries::TABLE, column: "event" }],
+        keys: ViewKeys::Same,
+        query: include_str!("conversation.messages.sql"),
+        all_keys: "SELECT event::text FROM conversation_entry WHERE $1 = '' OR event > nullif($1, '')::uuid
+                   ORDER BY event LIMIT $2",
+        swept: false,
+        target: Target::Elasticsearch { index: include_str!("conversation.index.json") },
+    }],
 };
 
 fn fold(event: &Event, _: &Shop, deltas: &mut Deltas) {

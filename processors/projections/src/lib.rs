@@ -39,12 +39,12 @@ pub static ANALYTICS: Processor = Processor {
     projections: &[&catalogue::PROJECTION, &purchases::PROJECTION, &sales::PROJECTION, &funnel::PROJECTION],
 };
 
-/// The catalogue in Elasticsearch.
+/// The catalogue and what was said, in Elasticsearch.
 pub static ES_SYNC: Processor = Processor {
     name: "es-sync",
-    description: "the catalogue's documents in Elasticsearch",
-    fold_version: 2,
-    projections: &[&catalogue::DOCUMENTS],
+    description: "products' and messages' documents in Elasticsearch",
+    fold_version: 3,
+    projections: &[&catalogue::DOCUMENTS, &vectors::STORED, &conversation::MESSAGES],
 };
 
 /// What members say and like.

@@ -1,7 +1,7 @@
 //! Products' vectors, as an embedding model gave them.
 
 use events::{Data, Event, Topic, Vector};
-use runtime::fold::{Deltas, Projection, Shop, TableMarker as _};
+use runtime::fold::{Deltas, Projection, Shop, Table, TableMarker as _};
 
 runtime::table! {
     /// The newest vector of each product
@@ -26,6 +26,12 @@ pub static EMBEDDED: Projection = Projection {
     reads: &[Topic::CatalogEvents, Topic::ConversationMessageCreated, Topic::EmbeddingEvents],
     ..PROJECTION
 };
+
+/// The table without the index, which costs more than the rows do.
+static UNINDEXED: Table = Table { nearest: &[], ..*ProductVectors::TABLE };
+
+/// As [`PROJECTION`], for a processor that never asks for the nearest.
+pub static STORED: Projection = Projection { tables: &[&UNINDEXED], ..PROJECTION };
 
 fn fold(event: &Event, _: &Shop, deltas: &mut Deltas) {
     if let Data::ProductEmbedded(embedded) = &event.data {

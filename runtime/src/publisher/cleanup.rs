@@ -80,7 +80,7 @@ impl Publisher {
             let known: Vec<Uuid> =
                 sqlx::query_scalar("SELECT generation FROM public.generation").fetch_all(&mut self.connection).await?;
             for generation in indexes.into_iter().filter(|generation| !known.contains(generation)) {
-                search.delete_index_of(generation).await?;
+                search.delete_indexes_of(generation).await?;
                 removed += 1;
             }
         }

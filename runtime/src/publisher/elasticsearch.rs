@@ -1,5 +1,7 @@
 //! Views in Elasticsearch: an index for each generation, a document for each key.
 
+use std::collections::BTreeSet;
+
 use elasticsearch::http::StatusCode;
 use elasticsearch::http::transport::Transport;
 use elasticsearch::indices::{IndicesCreateParts, IndicesDeleteParts, IndicesGetSettingsParts, IndicesRefreshParts};
@@ -21,12 +23,19 @@ pub(super) const STORE: &str = "elasticsearch";
 /// How often a bulk is tried while the store is too busy for some of it: some seconds, in which a snapshot is held.
 const ATTEMPTS: usize = 6;
 
-/// Writes one view to Elasticsearch.
+/// Writes a processor's views to Elasticsearch.
 pub(crate) struct SearchSink {
     client: Elasticsearch,
-    index: String,
-    definition: &'static str,
+    indexes: Vec<Index>,
+    /// The UUIDs of all indexes, in their order.
     incarnation: Option<String>,
+}
+
+/// The index of a view.
+struct Index {
+    view: &'static str,
+    name: String,
+    definition: &'static str,
 }
 
 /// The index of a view in a generation.
@@ -95,28 +104,41 @@ async fn delete_index(client: &Elasticsearch, index: &str) -> Result<(), Publish
     Ok(())
 }
 
+impl Index {
+    /// What the names of the view's indexes begin with; the rest is the generation's id.
+    fn prefix(&self) -> &str {
+        self.name.trim_end_matches(|digit: char| digit.is_ascii_hexdigit())
+    }
+}
+
 impl SearchSink {
+    /// For those views whose target is Elasticsearch; none if there are none.
     pub(super) fn new(
         context: &PublisherContext,
         generation: &Generation,
-        view: &'static View,
         incarnation: Option<String>,
-    ) -> Result<Self, PublishError> {
-        let Target::Elasticsearch { index: definition } = view.target else {
-            return Err(PublishError::Answer(format!("view {} is not published there", view.name)));
+    ) -> Result<Option<Self>, PublishError> {
+        let index = |view: &'static View| {
+            let Target::Elasticsearch { index: definition } = view.target else { return None };
+            Some(Index { view: view.name, name: index_name(&context.connections, view.name, generation), definition })
         };
-        let index = index_name(&context.connections, view.name, generation);
-        Ok(Self { client: client(&context.connections)?, index, definition, incarnation })
+        let indexes: Vec<Index> = context.processor.views().filter_map(index).collect();
+        let client = client(&context.connections)?;
+        Ok((!indexes.is_empty()).then_some(Self { client, indexes, incarnation }))
     }
 
-    /// Creates the index if it is not there. Gives its incarnation when it is another one than before.
+    /// Creates the indexes that are not there. Gives their incarnation when it is another one than before.
     pub(super) async fn look(&mut self) -> Result<Option<String>, PublishError> {
-        let found = if let Some(uuid) = self.index_uuid().await? {
-            uuid
-        } else {
-            self.create().await?;
-            self.index_uuid().await?.ok_or(PublishError::OtherIncarnation(STORE))?
-        };
+        let mut found = Vec::new();
+        for index in &self.indexes {
+            if let Some(uuid) = self.index_uuid(index).await? {
+                found.push(uuid);
+            } else {
+                self.create(index).await?;
+                found.push(self.index_uuid(index).await?.ok_or(PublishError::OtherIncarnation(STORE))?);
+            }
+        }
+        let found = found.join(" ");
         if self.incarnation.as_ref() == Some(&found) {
             return Ok(None);
         }
@@ -124,43 +146,45 @@ impl SearchSink {
         Ok(Some(found))
     }
 
-    async fn index_uuid(&self) -> Result<Option<String>, PublishError> {
-        let parts = IndicesGetSettingsParts::Index(&[self.index.as_str()]);
+    async fn index_uuid(&self, index: &Index) -> Result<Option<String>, PublishError> {
+        let parts = IndicesGetSettingsParts::Index(&[index.name.as_str()]);
         let response = self.client.indices().get_settings(parts).send().await?;
         if response.status_code() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
         let answer: Value = response.error_for_status_code()?.json().await?;
-        let uuid = answer[&self.index]["settings"]["index"]["uuid"].as_str();
+        let uuid = answer[&index.name]["settings"]["index"]["uuid"].as_str();
         Ok(Some(uuid.ok_or_else(|| PublishError::Answer(answer.to_string()))?.to_owned()))
     }
 
-    /// What the names of the view's indexes begin with; the rest is the generation's id.
-    fn prefix(&self) -> &str {
-        self.index.trim_end_matches(|digit: char| digit.is_ascii_hexdigit())
+    /// The generations that have an index of one of the views.
+    pub(super) async fn generations(&self) -> Result<BTreeSet<Uuid>, PublishError> {
+        let mut generations = BTreeSet::new();
+        for prefix in self.indexes.iter().map(Index::prefix) {
+            let pattern = format!("{prefix}*");
+            let parts = IndicesGetSettingsParts::Index(&[pattern.as_str()]);
+            let response = self.client.indices().get_settings(parts).send().await?;
+            let answer: Value = response.error_for_status_code()?.json().await?;
+            let indexes = answer.as_object().ok_or_else(|| PublishError::Answer(answer.to_string()))?;
+            generations.extend(indexes.keys().filter_map(|name| name.strip_prefix(prefix)?.parse::<Uuid>().ok()));
+        }
+        Ok(generations)
     }
 
-    /// The generations that have an index of this view.
-    pub(super) async fn generations(&self) -> Result<Vec<Uuid>, PublishError> {
-        let pattern = format!("{}*", self.prefix());
-        let parts = IndicesGetSettingsParts::Index(&[pattern.as_str()]);
-        let response = self.client.indices().get_settings(parts).send().await?;
-        let answer: Value = response.error_for_status_code()?.json().await?;
-        let indexes = answer.as_object().ok_or_else(|| PublishError::Answer(answer.to_string()))?;
-        Ok(indexes.keys().filter_map(|index| index.strip_prefix(self.prefix())?.parse().ok()).collect())
+    /// Deletes the views' indexes of a generation that is gone.
+    pub(super) async fn delete_indexes_of(&self, generation: Uuid) -> Result<(), PublishError> {
+        for prefix in self.indexes.iter().map(Index::prefix) {
+            let index = format!("{prefix}{}", generation.simple());
+            info!(index, "deleting the index of a generation that is gone");
+            delete_index(&self.client, &index).await?;
+        }
+        Ok(())
     }
 
-    /// Deletes the view's index of a generation that is gone.
-    pub(super) async fn delete_index_of(&self, generation: Uuid) -> Result<(), PublishError> {
-        let index = format!("{}{}", self.prefix(), generation.simple());
-        info!(index, "deleting the index of a generation that is gone");
-        delete_index(&self.client, &index).await
-    }
-
-    async fn create(&self) -> Result<(), PublishError> {
-        let definition: Value = serde_json::from_str(self.definition)
+    async fn create(&self, index: &Index) -> Result<(), PublishError> {
+        let definition: Value = serde_json::from_str(index.definition)
             .map_err(|error| PublishError::Answer(format!("nothing: the index's definition is no JSON: {error}")))?;
-        let parts = IndicesCreateParts::Index(&self.index);
+        let parts = IndicesCreateParts::Index(&index.name);
         let response = self.client.indices().create(parts).body(definition).send().await?;
         if response.status_code().is_success() {
             return Ok(());
@@ -174,11 +198,14 @@ impl SearchSink {
 
     /// Writes documents; a key without rows becomes a document that says so, so that no older one comes back. What the
     /// store is too busy for is tried again, a few times.
-    pub(super) async fn write(&self, version: Version, entries: &[Entry]) -> Result<(), PublishError> {
+    pub(super) async fn write(&self, view: &View, version: Version, entries: &[Entry]) -> Result<(), PublishError> {
+        let index = self.indexes.iter().find(|index| index.view == view.name);
+        let index =
+            index.ok_or_else(|| PublishError::Answer(format!("nothing: no index is of the view {}", view.name)))?;
         let mut left: Vec<&Entry> = entries.iter().collect();
         let mut backoff = Backoff::default();
         for _ in 0..ATTEMPTS {
-            left = self.write_once(version, &left).await?;
+            left = self.write_once(&index.name, version, &left).await?;
             if left.is_empty() {
                 return Ok(());
             }
@@ -188,7 +215,12 @@ impl SearchSink {
     }
 
     /// Gives the entries that it was too busy for.
-    async fn write_once<'a>(&self, version: Version, entries: &[&'a Entry]) -> Result<Vec<&'a Entry>, PublishError> {
+    async fn write_once<'a>(
+        &self,
+        index: &str,
+        version: Version,
+        entries: &[&'a Entry],
+    ) -> Result<Vec<&'a Entry>, PublishError> {
         let number = (version.epoch << 32) | version.number;
         let mut operations: Vec<BulkOperation<Value>> = Vec::new();
         for Entry { key, value } in entries {
@@ -196,7 +228,7 @@ impl SearchSink {
             let operation = BulkOperation::index(document).id(key).version(number).version_type(VersionType::External);
             operations.push(operation.into());
         }
-        let parts = BulkParts::Index(&self.index);
+        let parts = BulkParts::Index(index);
         let response = self.client.bulk(parts).body(operations).send().await?;
         let answer: Value = response.error_for_status_code()?.json().await?;
         let items = answer["items"].as_array().filter(|items| items.len() == entries.len());
@@ -209,7 +241,7 @@ impl SearchSink {
                 Some(200 | 201 | 409) => {}
                 Some(404) => return Err(PublishError::OtherIncarnation(STORE)),
                 // The document itself is refused: trying again is in vain, and the others must go on.
-                Some(400) => error!(index = self.index, item = %item, "a document was refused"),
+                Some(400) => error!(index, item = %item, "a document was refused"),
                 Some(429 | 503) => left.push(*entry),
                 _ => return Err(PublishError::Answer(item.to_string())),
             }

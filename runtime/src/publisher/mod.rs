@@ -25,7 +25,7 @@ use self::redis::RedisSink;
 use self::sweeps::Sweeps;
 use crate::config::Connections;
 use crate::database;
-use crate::fold::{Processor, Target, View};
+use crate::fold::{Processor, Target};
 use crate::retry::Backoff;
 use crate::store::Live;
 use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
@@ -206,16 +206,12 @@ impl Publisher {
         .await?;
         let version = Version { promotion: live.promotion, epoch: row.get("epoch"), number: 0 };
         let published = || context.processor.views().filter(|view| context.stores.has(view.target));
-        let in_search = |view: &&View| matches!(view.target, Target::Elasticsearch { .. });
-        let redis = if published().any(|view| !in_search(&view)) {
+        let redis = if published().any(|view| !matches!(view.target, Target::Elasticsearch { .. })) {
             Some(RedisSink::new(&context.connections, row.get("redis_incarnation"))?)
         } else {
             None
         };
-        let search = match published().find(in_search) {
-            Some(view) => Some(SearchSink::new(context, &live.generation, view, row.get("elasticsearch_incarnation"))?),
-            None => None,
-        };
+        let search = SearchSink::new(context, &live.generation, row.get("elasticsearch_incarnation"))?;
         let pending: Vec<String> = row.get("pending_sweeps");
         let kept = published().filter(|view| view.target != Target::RedisEviction);
         let sweeps = Sweeps::new(kept, &pending);

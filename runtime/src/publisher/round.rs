@@ -149,7 +149,7 @@ async fn write(
         (Target::RedisHash | Target::RedisRanking | Target::RedisEviction, Some(redis), _) => {
             redis.write(view, version, entries).await
         }
-        (Target::Elasticsearch { .. }, _, Some(search)) => search.write(version, entries).await,
+        (Target::Elasticsearch { .. }, _, Some(search)) => search.write(view, version, entries).await,
         _ => Ok(()),
     }
 }

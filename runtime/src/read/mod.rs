@@ -7,6 +7,7 @@
 mod generations;
 mod published;
 mod rows;
+mod search;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ use crate::{database, publisher};
 
 pub use self::generations::{AsOfError, GenerationId, Generations, InvalidGenerationId, Served};
 pub use self::rows::Rows;
+pub use self::search::SearchError;
 
 crate::metrics! {
     /// What a reader counts.
@@ -221,12 +223,6 @@ impl Reader {
     #[must_use]
     pub fn search(&self) -> &Elasticsearch {
         &self.search
-    }
-
-    /// The index of a view in a generation.
-    #[must_use]
-    pub fn index(&self, served: &Served, view: &View) -> String {
-        publisher::index_name(&self.connections, view.name, &served.generation)
     }
 
     /// The pool, for the permanent tables.

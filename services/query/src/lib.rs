@@ -5,7 +5,9 @@
 
 mod conversations;
 mod http;
+mod meaning;
 mod members;
+mod messages;
 mod pipeline;
 mod products;
 mod stream;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use elasticsearch::cluster::ClusterHealthParts;
+use embedding::client::EmbedderMetrics;
 use runtime::config::Connections;
 use runtime::end_offsets::EndOffsets;
 use runtime::read::{ReadMetrics, Reader};
@@ -26,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::http::{QueryMetrics, Service, router};
+use crate::meaning::{MeaningArgs, Meanings};
 use crate::members::MemberLists;
 use crate::stream::{StreamMetrics, Streams};
 
@@ -47,6 +51,9 @@ pub struct QueryArgs {
     /// Sockets on conversations that may be open at one time
     #[arg(long, env = "QUERY_MAX_SOCKETS", default_value_t = 5000)]
     pub max_sockets: usize,
+    /// Where searches' vectors come from.
+    #[command(flatten)]
+    pub meaning: MeaningArgs,
 }
 
 /// Answers reads until `stop` is cancelled, then ends the requests it has begun.
@@ -76,11 +83,13 @@ pub async fn serve(
     let topics = projections::PROCESSORS.iter().flat_map(|processor| processor.topics()).collect();
     let stream_metrics = StreamMetrics::register(&telemetry.metrics, &[])?;
     let streams = Streams::start(connections, Arc::clone(&reader), args.max_sockets, stream_metrics, stop.clone())?;
+    let meanings = Meanings::new(&args.meaning, EmbedderMetrics::register(&telemetry.metrics, &[])?)?;
     let service = Service {
         lists: Arc::new(MemberLists::new(Arc::clone(&reader))),
         offsets: EndOffsets::start(connections, topics).context("the Kafka settings are refused")?,
         metrics: QueryMetrics::register(&telemetry.metrics, &[])?,
         streams: Arc::clone(&streams),
+        meanings,
         request_timeout: Duration::from_secs(args.request_timeout),
         reader: Arc::clone(&reader),
     };

@@ -112,9 +112,26 @@ impl Embedder {
         let Some(url) = &args.url else {
             return Ok(Self::of_encoder(Encoder::load(&args.encoder, encoder_metrics).await?, args, metrics));
         };
-        let server = Server::new(url, &args.encoder.model, args.api_key.as_ref())?;
-        let cache = VectorCache::new(server.model(), args.cache);
-        Ok(Self { source: Source::Server(server), cache, time_limit: args.time_limit(), metrics })
+        let key = args.api_key.as_ref();
+        Ok(Self::of_server(url, &args.encoder.model, key, args.cache, args.time_limit(), metrics)?)
+    }
+
+    /// A client of one model at the server with this base URL (`…/v1`), which keeps the vectors of so many texts in
+    /// memory. Whether the server answers is not asked.
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub fn of_server(
+        url: &str,
+        model: &str,
+        key: Option<&ApiKey>,
+        cached_texts: u64,
+        time_limit: Duration,
+        metrics: EmbedderMetrics,
+    ) -> Result<Self, ServerUrlError> {
+        let server = Server::new(url, model, key)?;
+        let cache = VectorCache::new(server.model(), cached_texts);
+        Ok(Self { source: Source::Server(server), cache, time_limit, metrics })
     }
 
     /// A client of a model that is in this process already.

@@ -13,7 +13,7 @@ use runtime::store::Generation;
 use uuid::Uuid;
 
 use super::failure::Answer;
-use super::parameters::Parameters;
+use super::parameters::{Parameters, invalid};
 
 /// Names the generations an answer was read from.
 pub(super) const PROJECTION_GENERATIONS: HeaderName = HeaderName::from_static("projection-generations");
@@ -72,16 +72,18 @@ impl Snapshot {
         Ok(Self { generations, answered_from })
     }
 
-    /// Whether the request named its generations.
-    pub(super) fn is_named(&self) -> bool {
-        self.generations.are_named()
-    }
-
     /// The generation of a processor that answers this request.
     pub(super) fn of(&self, processor: &Processor) -> Result<&Served, ReadError> {
         let served = self.generations.of(processor)?;
         let Generation { processor, id, .. } = &served.generation;
         self.answered_from.record(processor, *id);
         Ok(served)
+    }
+    /// As [`Self::of`], for what is asked of its search indexes: only what is served has some.
+    pub(super) fn of_index(&self, processor: &Processor) -> Answer<&Served> {
+        if self.generations.are_named() {
+            return Err(invalid("search is not kept for generations of the past; ask without as_of".to_owned()).into());
+        }
+        Ok(self.of(processor)?)
     }
 }

@@ -9,7 +9,7 @@ use runtime::read::{AsOfError, ReadError};
 use runtime::telemetry::causes;
 use tracing::error;
 
-use ranking::search::SearchError;
+use runtime::read::SearchError;
 
 /// A handler's error.
 #[derive(Debug)]

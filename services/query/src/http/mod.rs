@@ -5,6 +5,7 @@ mod answered_from;
 mod conversations;
 mod failure;
 mod members;
+mod messages;
 mod openapi;
 mod parameters;
 mod pipeline;
@@ -28,6 +29,7 @@ use runtime::telemetry::SECONDS_BUCKETS;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::meaning::Meanings;
 use crate::members::MemberLists;
 use crate::stream::Streams;
 
@@ -51,6 +53,7 @@ pub(crate) struct Service {
     pub lists: Arc<MemberLists>,
     pub offsets: EndOffsets,
     pub streams: Arc<Streams>,
+    pub meanings: Meanings,
     pub metrics: QueryMetrics,
     pub request_timeout: Duration,
 }
@@ -75,6 +78,7 @@ fn reads() -> OpenApiRouter<Service> {
         .routes(routes!(preferences::preferences))
         .routes(routes!(shown::shown))
         .routes(routes!(conversations::of_member))
+        .routes(routes!(messages::messages))
         .routes(routes!(conversations::conversation))
         .routes(routes!(conversations::entries))
         .routes(routes!(stream::stream))

@@ -10,6 +10,7 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use events::{CategoryId, InvalidValue, MemberId};
+use ranking::search::MAX_WINDOW;
 use runtime::problem::Problem;
 use uuid::Uuid;
 
@@ -19,6 +20,8 @@ use super::answered_from::AnsweredFrom;
 pub(super) const MAX_LIMIT: usize = crate::members::MAX_ITEMS;
 /// The longest id of an event.
 pub(super) const MAX_EVENT_ID_BYTES: usize = 128;
+/// The longest text that is searched for.
+pub(super) const MAX_QUERY_BYTES: usize = 512;
 /// How many items a list has if nobody says.
 pub(super) const DEFAULT_LIMIT: usize = 20;
 
@@ -82,6 +85,15 @@ impl Parameters {
     /// How many items are asked for.
     pub(super) fn limit(&mut self) -> Result<usize, Problem> {
         Ok(self.number("limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT))
+    }
+
+    /// How many hits of a search are asked for, and how many are passed over.
+    pub(super) fn page(&mut self) -> Result<(usize, usize), Problem> {
+        let (limit, offset) = (self.limit()?, self.number("offset", 0..=MAX_WINDOW)?.unwrap_or_default());
+        if offset + limit > MAX_WINDOW {
+            return Err(invalid(format!("offset and limit together must be at most {MAX_WINDOW}")));
+        }
+        Ok((limit, offset))
     }
 
     /// A parameter that is true or false.
@@ -194,6 +206,14 @@ mod tests {
             let rule = "the parameter limit must be a whole number from 1 to 100; it is ";
             assert!(problem.detail().starts_with(rule), "{}", problem.detail());
         }
+    }
+
+    #[test]
+    fn a_search_is_paged_no_further_than_the_index_goes() {
+        assert_eq!(of("limit=7&offset=9993").page().unwrap(), (7, 9993));
+        assert_eq!(of("").page().unwrap(), (DEFAULT_LIMIT, 0));
+        let problem = of("limit=8&offset=9993").page().unwrap_err();
+        assert_eq!(problem.detail(), "offset and limit together must be at most 10000");
     }
 
     #[test]

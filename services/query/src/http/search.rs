@@ -2,18 +2,21 @@
 
 use axum::Json;
 use axum::extract::State;
+use events::Currency;
+use lexicon::Slot;
 use projections::ES_SYNC;
+use ranking::search::{self, SearchFacets, SearchRequest};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Service;
 use super::answered_from::Snapshot;
 use super::failure::Answer;
-use super::parameters::{Parameters, invalid};
+use super::parameters::{MAX_QUERY_BYTES, Parameters, invalid};
 use crate::products::{self, ProductSummary};
-use ranking::search::{self, MAX_WINDOW, SearchRequest};
 
-const MAX_QUERY_BYTES: usize = 512;
+const MAX_COLOR_BYTES: usize = 64;
+const CURRENCY_BYTES: usize = 3;
 
 /// What was found.
 #[derive(Debug, Serialize, ToSchema)]
@@ -22,24 +25,39 @@ pub(super) struct SearchResults {
     total: u64,
     /// How many were passed over.
     offset: usize,
+    searched_by: SearchedBy,
+    /// The words in English where some were Korean names of things or what they are like: both were searched for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    translation: Option<String>,
     /// The best first.
     items: Vec<SearchItem>,
+    facets: SearchFacets,
+}
+
+/// How products were found: by `words-and-meaning`, the latter as an embedding model has it; by `words` alone, while the
+/// embedding service does not answer; or, without words, by `filters`.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+enum SearchedBy {
+    WordsAndMeaning,
+    Words,
+    Filters,
 }
 
 /// A product that was found.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SearchItem {
     product: ProductSummary,
-    /// It orders this answer.
+    /// It orders this answer: the sum of the reciprocals of its ranks by words and by meaning, 60 added to each rank.
     score: f64,
     /// The title as HTML with `<em>` around what was found, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     highlight: Option<String>,
 }
 
-/// Searches the catalogue, in Korean and English.
+/// Searches the catalogue by words and by meaning, in Korean and English.
 ///
-/// Without words it lists products by id.
+/// Without words it lists products by id. Prices of several currencies are compared by their minor units alone: name one.
 #[utoipa::path(
     get,
     path = "/v1/search",
@@ -47,6 +65,8 @@ pub(super) struct SearchItem {
     params(
         ("q" = Option<String>, Query, description = "Words", max_length = 512),
         ("category" = Option<String>, Query, description = "Only this category"),
+        ("color" = Option<String>, Query, description = "Only this colour, in English or Korean", max_length = 64),
+        ("currency" = Option<String>, Query, description = "Only what is priced in this currency: ISO 4217"),
         ("min_price_minor" = Option<u64>, Query, description = "Only at this price or above, in minor units"),
         ("max_price_minor" = Option<u64>, Query, description = "Only at this price or below, in minor units"),
         ("highlight" = Option<bool>, Query, description = "Marks what was found in titles"),
@@ -59,23 +79,34 @@ pub(super) struct SearchItem {
     )
 )]
 pub(super) async fn search(State(service): State<Service>, mut parameters: Parameters) -> Answer<Json<SearchResults>> {
+    let words = parameters.text("q", MAX_QUERY_BYTES)?;
+    let (limit, offset) = parameters.page()?;
     let request = SearchRequest {
-        words: parameters.text("q", MAX_QUERY_BYTES)?,
+        translation: words.as_deref().and_then(lexicon::in_english),
         category: parameters.category()?.map(|category| category.to_string()),
+        color: parameters.text("color", MAX_COLOR_BYTES)?.map(|color| color_name(&color)),
+        currency: currency(&mut parameters)?,
         min_price_minor: parameters.number("min_price_minor", 0..=i64::MAX)?,
         max_price_minor: parameters.number("max_price_minor", 0..=i64::MAX)?,
         highlight: parameters.flag("highlight")?,
-        limit: parameters.limit()?,
-        offset: parameters.number("offset", 0..=MAX_WINDOW)?.unwrap_or_default(),
+        facets: true,
+        limit,
+        offset,
+        meaning: None,
+        words,
     };
-    if request.offset + request.limit > MAX_WINDOW {
-        return Err(invalid(format!("offset and limit together must be at most {MAX_WINDOW}")).into());
-    }
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
-    if snapshot.is_named() {
-        return Err(invalid("search is not kept for generations of the past; ask without as_of".to_owned()).into());
-    }
-    let served = snapshot.of(&ES_SYNC)?;
+    let served = snapshot.of_index(&ES_SYNC)?;
+    let meaning = match request.translation.as_ref().or(request.words.as_ref()) {
+        Some(text) => service.meanings.of(text).await,
+        None => None,
+    };
+    let searched_by = match (&request.words, &meaning) {
+        (Some(_), Some(_)) => SearchedBy::WordsAndMeaning,
+        (Some(_), None) => SearchedBy::Words,
+        (None, _) => SearchedBy::Filters,
+    };
+    let request = SearchRequest { meaning, ..request };
     let found = search::search(&service.reader, served, &request).await?;
     let ids: Vec<&str> = found.hits.iter().map(|hit| hit.product_id.as_str()).collect();
     // As es-sync itself has folded them: never older than its documents.
@@ -84,5 +115,23 @@ pub(super) async fn search(State(service): State<Service>, mut parameters: Param
         let product = products.on_sale(&hit.product_id)?.clone();
         Some(SearchItem { product, score: hit.score, highlight: hit.highlight.clone() })
     });
-    Ok(Json(SearchResults { total: found.total, offset: request.offset, items: items.collect() }))
+    Ok(Json(SearchResults {
+        total: found.total,
+        offset,
+        searched_by,
+        items: items.collect(),
+        facets: found.facets.unwrap_or_default(),
+        translation: request.translation,
+    }))
+}
+
+/// A colour as documents have it: by its name in the lexicon, or as the catalogue gives it, in lower case.
+fn color_name(color: &str) -> String {
+    lexicon::canonical(Slot::Color, color).map_or_else(|| color.to_lowercase(), str::to_owned)
+}
+
+fn currency(parameters: &mut Parameters) -> Answer<Option<String>> {
+    let Some(code) = parameters.text("currency", CURRENCY_BYTES)? else { return Ok(None) };
+    let code = Currency::new(&code).map_err(|error| invalid(format!("the parameter currency: {error}")))?;
+    Ok(Some(code.to_string()))
 }

@@ -43,7 +43,7 @@ async fn caches(shop: &mut TestShop) {
     let first = get(&base, list).await;
     assert_eq!((first.cache.as_deref(), first.products()), (Some("miss"), vec!["purse", "belt"]));
     assert_eq!(first.body["basis"], "history");
-    assert_eq!(first.body["items"][0]["reason"], "often bought with RED TOTE, which you bought");
+    assert_eq!(first.body["items"][0]["reason"], "often bought with RED TOTE, which you bought; popular in bags");
     assert_eq!(get(&base, list).await.cache.as_deref(), Some("hit"));
     let stale: String = shop.redis.get(shop.key("rec:user:cyd")).await.unwrap();
 

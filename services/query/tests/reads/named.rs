@@ -52,7 +52,7 @@ async fn past(shop: &mut TestShop) {
     for id in [all.as_str(), &past.id.simple().to_string(), end, &end.to_uppercase()] {
         let then = get(&base, &format!("{list}?as_of={id}")).await;
         assert_eq!((then.products(), then.cache.as_deref()), (vec!["purse"], Some("bypass")), "{id}");
-        assert_eq!(then.body["items"][0]["reason"], "often bought with OLD TOTE, which you bought");
+        assert_eq!(then.body["items"][0]["reason"], "often bought with OLD TOTE, which you bought; popular in bags");
         assert_eq!(then.generations, named(&past));
     }
     let kept: String = shop.redis.get(shop.key("rec:user:cyd")).await.unwrap();

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
 
 use chrono::{TimeZone as _, Utc};
 use clap::Parser as _;
 use events::{Envelope, Event, OrderCompleted, ProductUpserted, Topic};
 use futures::FutureExt as _;
+use projections::catalogue::PRODUCTS_VIEW;
+use projections::conversation::MESSAGES_VIEW;
 use projections::{ES_SYNC, RECOMMENDATION};
 use query::QueryArgs;
 use redis::AsyncCommands as _;
@@ -14,16 +17,21 @@ use reqwest::StatusCode;
 use runtime::config::Connections;
 use runtime::database;
 use runtime::fold::{Processor, Shop};
+use runtime::publisher::{self, PublisherContext, Stores};
 use runtime::store::{self, Batch, Checkpoint, Committed, Generation, Live, Partition, Progress, Statements};
+use runtime::telemetry::Telemetry;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use stack::{Options, Stack};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Events that were never in Kafka are said to come from here.
 const PARTITION: Partition = Partition { topic: Topic::CatalogEvents, number: 0 };
+/// A publisher waits until another one's session has ended.
+const INDEXED_WITHIN: Duration = Duration::from_secs(30);
 
 #[derive(clap::Parser)]
 pub struct Cli {
@@ -45,6 +53,8 @@ pub struct TestShop {
     pub year: i32,
     pub folded: u32,
     checkpoints: BTreeMap<Partition, Checkpoint>,
+    /// Generations with search indexes.
+    indexed: Vec<Generation>,
 }
 
 /// Gives the test a shop, and removes it, whatever the test comes to.
@@ -80,7 +90,7 @@ impl TestShop {
         let generation = live.generation.clone();
         let stop = CancellationToken::new();
         let checkpoints = BTreeMap::new();
-        Self { cli, pool, live, redis, stop, generation, year: 2026, folded: 0, checkpoints }
+        Self { cli, pool, live, redis, stop, generation, year: 2026, folded: 0, checkpoints, indexed: Vec::new() }
     }
 
     /// Events go into this generation from here on, and happened in this year.
@@ -139,6 +149,9 @@ impl TestShop {
 
     pub async fn close(mut self) {
         self.stop.cancel();
+        for generation in &self.indexed {
+            publisher::drop_indexes(&self.cli.connections, &ES_SYNC, generation).await.unwrap();
+        }
         self.pool.close().await;
         let pattern = self.cli.connections.namespace.redis_key("*");
         let keys: Vec<String> = self.redis.keys(pattern).await.unwrap();
@@ -180,6 +193,43 @@ impl TestShop {
         let settle = format!("DELETE FROM {}.dirty", self.generation.schema);
         sqlx::query(&settle).execute(&self.pool).await.unwrap();
         new_events
+    }
+
+    /// Publishes all that was folded into a generation of es-sync to its search indexes.
+    pub async fn index(&mut self) {
+        let pending = format!(
+            "UPDATE {}.publisher SET pending_sweeps = '{{{PRODUCTS_VIEW},{MESSAGES_VIEW}}}'",
+            self.generation.schema
+        );
+        sqlx::query(&pending).execute(&self.pool).await.unwrap();
+        let telemetry = Telemetry::new().unwrap();
+        let (_sender, live) =
+            watch::channel(Live { generation: self.generation.clone(), promotion: self.live.promotion });
+        let context = PublisherContext {
+            connections: self.cli.connections.clone(),
+            processor: &ES_SYNC,
+            live,
+            stores: Stores::Search,
+            pool: self.pool.clone(),
+            metrics: telemetry.metrics.processor(ES_SYNC.name).unwrap(),
+            redis_check: telemetry.readiness.check("redis"),
+            search_check: telemetry.readiness.check("elasticsearch"),
+        };
+        let stop = CancellationToken::new();
+        let publishing = tokio::spawn(publisher::run(context, stop.clone()));
+        self.indexed.push(self.generation.clone());
+        let deadline = Instant::now() + INDEXED_WITHIN;
+        loop {
+            let mut connection = self.pool.acquire().await.unwrap();
+            if store::search_backlog(&mut connection, &self.generation).await.unwrap() == 0 {
+                break;
+            }
+            assert!(Instant::now() < deadline, "not all is published");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        stop.cancel();
+        publishing.await.unwrap();
+        publisher::refresh_indexes(&self.cli.connections, &ES_SYNC, &self.generation).await.unwrap();
     }
 
     pub async fn product(&mut self, product_id: &str, title: &str) {

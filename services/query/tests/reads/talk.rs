@@ -46,10 +46,11 @@ pub fn understood() -> Value {
 
 /// What was recommended for the intent of this event.
 pub fn recommended(intent_event_id: &str) -> Value {
+    let intent = understood();
     json!({
         "recommendation_id": Uuid::from_u128(3), "message_id": ASKED, "conversation_id": CONVERSATION,
         "member_id": "mina", "intent_event_id": intent_event_id,
-        "understood": understood()["understood"], "request": understood()["request"],
+        "understood": intent["understood"], "request": intent["request"],
         "items": [{
             "product_id": "tote", "title": "RED TOTE", "score": 0.86,
             "sub_scores": { "content": 0.8, "collaborative": 0.7, "intent": 1.0 },

@@ -1,0 +1,96 @@
+//! Korean shopping words put into English: for catalogues in English, which are searched in both languages.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::hangul::is_hangul;
+use crate::{areas, kinds, values};
+
+/// The most words of a text that are one name.
+const NAME_WORDS: usize = 4;
+
+/// English names by Korean ones, without spaces; a kind of thing before what it may be like.
+static ENGLISH: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
+    let kinds = kinds().iter().map(|kind| (&kind.korean, kind.name));
+    let values = values().iter().map(|value| (&value.korean, value.name));
+    let areas = areas().iter().map(|area| (&area.korean, area.name));
+    let mut english = HashMap::new();
+    for (forms, name) in kinds.chain(values).chain(areas) {
+        for form in forms {
+            english.entry(form.replace(' ', "")).or_insert(name);
+        }
+    }
+    english
+});
+
+/// A text with the Korean names that are known in English, and the rest as it is; none if it has no such name.
+///
+/// Names are found word by word, the longest first, and in words that are made of nothing but names: `빨간색 도시락가방`.
+/// Particles, endings and sentences are not understood.
+#[must_use]
+pub fn in_english(text: &str) -> Option<String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let mut english: Vec<&str> = Vec::new();
+    let mut is_translated = false;
+    let mut at = 0;
+    while at < words.len() {
+        let most = NAME_WORDS.min(words.len() - at);
+        let name = |count: usize| Some((count, names(&words[at..at + count].concat())?));
+        if let Some((count, names)) = (1..=most).rev().find_map(name) {
+            english.extend(names);
+            is_translated = true;
+            at += count;
+        } else {
+            english.push(words[at]);
+            at += 1;
+        }
+    }
+    is_translated.then(|| english.join(" "))
+}
+
+/// The names that a Korean word is made of, the longest at each place; none if there is anything else in it.
+fn names(word: &str) -> Option<Vec<&'static str>> {
+    if !word.chars().all(is_hangul) {
+        return None;
+    }
+    let mut found = Vec::new();
+    let mut rest = word;
+    while !rest.is_empty() {
+        let ends = rest.char_indices().map(|(at, character)| at + character.len_utf8());
+        let (end, name) = ends.rev().find_map(|end| Some((end, name(&rest[..end])?)))?;
+        found.push(name);
+        rest = &rest[end..];
+    }
+    Some(found)
+}
+
+/// A name, be it a colour's with 색 behind it.
+fn name(form: &str) -> Option<&'static str> {
+    ENGLISH.get(form).or_else(|| ENGLISH.get(form.strip_suffix('색')?)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_put_into_english_however_they_are_spaced() {
+        for (korean, english) in [
+            ("빨간 도시락 가방", "red lunch bag"),
+            ("빨간색 도시락가방", "red lunch bag"),
+            ("빨간도시락가방", "red lunch bag"),
+            ("생일 카드", "birthday card"),
+            ("RETROSPOT 도시락 가방", "RETROSPOT lunch bag"),
+        ] {
+            assert_eq!(in_english(korean).as_deref(), Some(english), "{korean}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_stays_as_it_is() {
+        assert_eq!(in_english("빨간 뚜비두"), Some("red 뚜비두".to_owned()));
+        for text in ["red lunch bag", "뚜비두", "가방뚜비두", "85123A", ""] {
+            assert_eq!(in_english(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Bodies of searches.
+
+use serde_json::{Value, json};
+
+use super::words::{each_word, forms};
+use super::{Meaning, SearchRequest, facets, fusion};
+
+/// So many products are near a text at most, and so many are looked at for them.
+const NEAREST: usize = 50;
+const LOOKED_AT: usize = 200;
+/// Where words are looked for, and how much a find there counts. English and Korean are analysed apart.
+const FIELDS: [&str; 7] = [
+    "title^3",
+    "title.korean^3",
+    "category^2",
+    "description",
+    "description.korean",
+    "attribute_text",
+    "attribute_text.korean",
+];
+
+/// The products nearest to a text, as the index finds them: approximately.
+pub(super) fn nearest(request: &SearchRequest, meaning: &Meaning) -> Value {
+    let mut filters = filters(request);
+    filters.push(json!({ "term": { "vector_model": meaning.model } }));
+    json!({
+        "knn": {
+            "field": "vector",
+            "query_vector": &*meaning.vector,
+            "k": NEAREST,
+            "num_candidates": LOOKED_AT,
+            "similarity": meaning.min_cosine,
+            "filter": filters,
+        },
+        "_source": false,
+        "size": NEAREST,
+    })
+}
+
+/// The products with the words and those that are near: the former by how well the words fit, then the latter.
+pub(super) fn found(request: &SearchRequest, nearest: &[String]) -> Value {
+    let mut query = json!({ "filter": filters(request), "must_not": [{ "term": { "tombstone": true } }] });
+    let texts: Vec<Value> =
+        [&request.words, &request.translation].into_iter().flatten().map(|text| each_word(text, word)).collect();
+    let sort = if texts.is_empty() { json!(["product_id"]) } else { json!(["_score", "product_id"]) };
+    if !texts.is_empty() {
+        let near = json!({ "constant_score": { "filter": { "ids": { "values": nearest } }, "boost": 0 } });
+        query["should"] = json!([{ "dis_max": { "queries": texts } }, near]);
+        query["minimum_should_match"] = 1.into();
+    }
+    let (from, size) = if nearest.is_empty() {
+        (request.offset, request.limit)
+    } else {
+        (0, fusion::WINDOW.max(request.offset + request.limit))
+    };
+    let mut body = json!({
+        "query": { "bool": query },
+        "sort": sort,
+        "track_scores": true,
+        "track_total_hits": true,
+        "_source": false,
+        "from": from,
+        "size": size,
+    });
+    if request.highlight {
+        // 0: the whole title.
+        body["highlight"] = json!({ "encoder": "html", "fields": { "title": { "number_of_fragments": 0 } } });
+    }
+    if request.facets {
+        body["aggs"] = facets::aggregations();
+    }
+    body
+}
+
+fn filters(request: &SearchRequest) -> Vec<Value> {
+    let terms = [("category", &request.category), ("colors", &request.color), ("currency", &request.currency)];
+    let term = |(field, value): (&str, &Option<String>)| Some(json!({ "term": { field: value.as_ref()? } }));
+    let mut filters: Vec<Value> = terms.into_iter().filter_map(term).collect();
+    if request.min_price_minor.is_some() || request.max_price_minor.is_some() {
+        let range = json!({ "gte": request.min_price_minor, "lte": request.max_price_minor });
+        filters.push(json!({ "range": { "price_minor": range } }));
+    }
+    filters
+}
+
+/// One word: in any field, or as a product's id; a misspelt one in the title counts less.
+fn word(word: &str) -> Vec<Value> {
+    let mut queries = forms(word, &FIELDS);
+    queries.push(json!({ "term": { "product_id": { "value": word, "case_insensitive": true, "boost": 20 } } }));
+    if word.chars().count() >= 4 && word.chars().all(char::is_alphabetic) {
+        let misspelt = json!({ "query": word, "fuzziness": "AUTO", "prefix_length": 2, "boost": 0.3 });
+        queries.push(json!({ "match": { "title": misspelt } }));
+    }
+    queries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn red_bag() -> SearchRequest {
+        SearchRequest {
+            words: Some("red bag".to_owned()),
+            category: Some("bags".to_owned()),
+            color: Some("red".to_owned()),
+            currency: Some("GBP".to_owned()),
+            min_price_minor: Some(100),
+            limit: 5,
+            offset: 10,
+            ..SearchRequest::default()
+        }
+    }
+
+    #[test]
+    fn words_filters_and_page_make_the_query() {
+        let body = found(&red_bag(), &[]);
+        let query = &body["query"]["bool"];
+        let words = &query["should"][0]["dis_max"]["queries"][0]["bool"]["should"];
+        assert_eq!(words.as_array().unwrap().len(), 2);
+        let forms = &words[1]["dis_max"]["queries"];
+        assert_eq!([0, 1].map(|number| &forms[number]["multi_match"]["query"]), ["bag", "bags"]);
+        let terms = [0, 1, 2].map(|number| &query["filter"][number]["term"]);
+        assert_eq!(terms, [&json!({ "category": "bags" }), &json!({ "colors": "red" }), &json!({ "currency": "GBP" })]);
+        assert_eq!(query["filter"][3]["range"]["price_minor"], json!({ "gte": 100, "lte": null }));
+        assert_eq!(query["must_not"][0]["term"]["tombstone"], true);
+        assert_eq!((body["from"].as_u64(), body["size"].as_u64()), (Some(10), Some(5)));
+        assert_eq!(body["sort"], json!(["_score", "product_id"]));
+        assert_eq!((body.get("highlight"), body.get("aggs")), (None, None));
+    }
+
+    /// A filter that counted by words alone would let the nearest through.
+    #[test]
+    fn what_is_near_passes_the_same_filters() {
+        let meaning = Meaning { model: "minilm".to_owned(), vector: [0.5; 384].into(), min_cosine: 0.4 };
+        let request = red_bag();
+        let (near, body) = (nearest(&request, &meaning), found(&request, &["tote".to_owned()]));
+        let model = json!({ "term": { "vector_model": "minilm" } });
+        let asked = near["knn"]["filter"].as_array().unwrap().split_last().unwrap();
+        assert_eq!(asked, (&model, body["query"]["bool"]["filter"].as_array().unwrap().as_slice()));
+        let ids = &body["query"]["bool"]["should"][1]["constant_score"];
+        assert_eq!((&ids["filter"]["ids"]["values"], &ids["boost"]), (&json!(["tote"]), &json!(0)));
+        // Ranks are told from the first on.
+        assert_eq!((body["from"].as_u64(), body["size"].as_u64()), (Some(0), Some(200)));
+    }
+
+    #[test]
+    fn a_translation_is_searched_for_as_well() {
+        let request = SearchRequest { translation: Some("red bag".to_owned()), ..red_bag() };
+        let body = found(&SearchRequest { words: Some("빨간 가방".to_owned()), ..request }, &[]);
+        let texts = &body["query"]["bool"]["should"][0]["dis_max"]["queries"];
+        let first = |text: &Value| text["bool"]["should"][0]["dis_max"]["queries"][0]["multi_match"]["query"].clone();
+        assert_eq!([0, 1].map(|number| first(&texts[number])), ["빨간", "red"]);
+    }
+
+    #[test]
+    fn without_words_everything_is_listed() {
+        let body = found(&SearchRequest { limit: 20, ..SearchRequest::default() }, &[]);
+        assert_eq!(body["sort"], json!(["product_id"]));
+        assert_eq!(body["query"]["bool"].get("should"), None);
+    }
+}

@@ -1,0 +1,68 @@
+//! Searching what was said.
+
+use axum::Json;
+use axum::extract::State;
+use projections::ES_SYNC;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Service;
+use super::answered_from::Snapshot;
+use super::failure::Answer;
+use super::parameters::{MAX_QUERY_BYTES, Parameters, Segment, invalid, member_id};
+use crate::messages::{self, FoundMessage, FoundMessages, MessageSearch};
+
+/// A page of what was found in a member's conversations.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct MessageResults {
+    /// The member asked for.
+    member_id: String,
+    /// How many messages there are in all.
+    total: u64,
+    /// How many were passed over.
+    offset: usize,
+    /// The best first; of equal ones the newest.
+    messages: Vec<FoundMessage>,
+}
+
+/// Searches a member's conversations, in Korean and English: what the member said, and what was answered.
+///
+/// Nobody else's messages are found. A message is there within a second of being said.
+#[utoipa::path(
+    get,
+    path = "/v1/members/{member_id}/messages",
+    tag = "conversations",
+    params(
+        ("member_id" = String, Path, description = "The member", min_length = 1, max_length = 64),
+        ("q" = String, Query, description = "Words", min_length = 1, max_length = 512),
+        ("conversation_id" = Option<Uuid>, Query, description = "Only in this conversation"),
+        ("highlight" = Option<bool>, Query, description = "Shows the passage that fits best, with what was found marked"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most messages: 1 to 100, or 20"),
+        ("offset" = Option<u32>, Query, maximum = 9999, description = "Messages to pass over: up to 10,000 with the limit"),
+    ),
+    responses(
+        (status = 200, body = MessageResults),
+        (status = 503, description = "The search index is away or being built; Retry-After says when to try again"),
+    )
+)]
+pub(super) async fn messages(
+    State(service): State<Service>,
+    member: Segment,
+    mut parameters: Parameters,
+) -> Answer<Json<MessageResults>> {
+    let member_id = member_id(member)?;
+    let words = parameters.text("q", MAX_QUERY_BYTES)?;
+    let (limit, offset) = parameters.page()?;
+    let search = MessageSearch {
+        member_id: member_id.clone(),
+        words: words.ok_or_else(|| invalid("the parameter q is missing: the words to search for".to_owned()))?,
+        conversation_id: parameters.optional("conversation_id", "a conversation's id")?,
+        highlight: parameters.flag("highlight")?,
+        limit,
+        offset,
+    };
+    let snapshot = Snapshot::take(parameters, &service.reader).await?;
+    let served = snapshot.of_index(&ES_SYNC)?;
+    let FoundMessages { total, messages } = messages::search(&service.reader, served, &search).await?;
+    Ok(Json(MessageResults { member_id: member_id.to_string(), total, offset, messages }))
+}

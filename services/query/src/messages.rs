@@ -1,0 +1,180 @@
+//! Searching what was said in one member's conversations.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use events::{MemberId, MessageCreated};
+use projections::ES_SYNC;
+use projections::conversation::MESSAGES_VIEW;
+use ranking::search::words_in;
+use runtime::read::{ReadError, Reader, SearchError, Served};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sqlx::Row as _;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// English and Korean are analysed apart.
+const FIELDS: [&str; 2] = ["text", "text.korean"];
+/// Characters of a message that are shown around what was found.
+const PASSAGE: usize = 150;
+
+/// What is searched for.
+#[derive(Clone, Debug)]
+pub struct MessageSearch {
+    /// In whose conversations: nobody else's messages are found.
+    pub member_id: MemberId,
+    /// What was said.
+    pub words: String,
+    /// Only in this conversation.
+    pub conversation_id: Option<Uuid>,
+    /// Whether the places that were found are marked.
+    pub highlight: bool,
+    /// The most messages.
+    pub limit: usize,
+    /// Messages to pass over.
+    pub offset: usize,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct FoundMessages {
+    /// How many messages there are in all.
+    pub total: u64,
+    /// The best first; of equal ones the newest.
+    pub messages: Vec<FoundMessage>,
+}
+
+/// A message that was found.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FoundMessage {
+    /// Where it was said.
+    conversation_id: Uuid,
+    /// The message.
+    message_id: Uuid,
+    /// Its event: its place among the conversation's entries.
+    event_id: String,
+    /// Who said it: `user` is the shopper, `ai` the shop's assistant, `system` the shop itself.
+    #[schema(value_type = String, pattern = "^(user|ai|system)$")]
+    role: Value,
+    /// When.
+    said_at: DateTime<Utc>,
+    /// What was said, all of it.
+    text: String,
+    /// How well it fits; it orders this answer.
+    score: f64,
+    /// The passage that fits best as HTML with `<em>` around what was found, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    highlight: Option<String>,
+}
+
+/// Searches the index of a generation, and tells what its rows say of the messages found.
+///
+/// # Errors
+/// When Elasticsearch is away or has no index, or Postgres is away.
+pub async fn search(reader: &Reader, served: &Served, search: &MessageSearch) -> Result<FoundMessages, SearchError> {
+    let view = ES_SYNC.view(MESSAGES_VIEW).ok_or(ReadError::NotLive(ES_SYNC.name))?;
+    let answer: Answer = reader.ask_index(served, view, &body(search)).await?;
+    let hits = answer.hits;
+    let events: Vec<Uuid> = hits.hits.iter().map(|hit| hit.id).collect();
+    // The index was asked for this member's alone; the rows have the last word.
+    let sql = format!(
+        "SELECT event, event_id, happened_at, body FROM {}.conversation_entry WHERE event = ANY ($1) AND member_id = $2",
+        served.generation.schema
+    );
+    let rows = sqlx::query(&sql).bind(events).bind(search.member_id.as_str()).fetch_all(reader.postgres()).await;
+    let mut rows: HashMap<Uuid, _> =
+        rows.map_err(ReadError::from)?.into_iter().map(|row| (row.get("event"), row)).collect();
+    let message = |hit: AnswerHit| {
+        let row = rows.remove(&hit.id)?;
+        let message: MessageCreated = serde_json::from_str(row.get("body")).ok()?;
+        Some(FoundMessage {
+            conversation_id: message.conversation_id,
+            message_id: message.message_id,
+            event_id: row.get("event_id"),
+            role: json!(message.role),
+            said_at: row.get("happened_at"),
+            text: message.content.to_string(),
+            score: hit.score.unwrap_or_default(),
+            highlight: hit.highlight.into_values().flatten().next(),
+        })
+    };
+    Ok(FoundMessages { total: hits.total.value, messages: hits.hits.into_iter().filter_map(message).collect() })
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    hits: AnswerHits,
+}
+
+#[derive(Deserialize)]
+struct AnswerHits {
+    total: AnswerTotal,
+    hits: Vec<AnswerHit>,
+}
+
+#[derive(Deserialize)]
+struct AnswerTotal {
+    value: u64,
+}
+
+#[derive(Deserialize)]
+struct AnswerHit {
+    #[serde(rename = "_id")]
+    id: Uuid,
+    #[serde(rename = "_score")]
+    score: Option<f64>,
+    #[serde(default)]
+    highlight: HashMap<String, Vec<String>>,
+}
+
+fn body(search: &MessageSearch) -> Value {
+    let mut filters = vec![json!({ "term": { "member_id": search.member_id } })];
+    if let Some(conversation_id) = search.conversation_id {
+        filters.push(json!({ "term": { "conversation_id": conversation_id } }));
+    }
+    let mut body = json!({
+        "query": {
+            "bool": {
+                "filter": filters,
+                "must_not": [{ "term": { "tombstone": true } }],
+                "must": [words_in(&search.words, &FIELDS)],
+            },
+        },
+        "sort": ["_score", { "said_at": "desc" }, "event"],
+        "track_scores": true,
+        "track_total_hits": true,
+        "_source": false,
+        "from": search.offset,
+        "size": search.limit,
+    });
+    if search.highlight {
+        let one = json!({ "number_of_fragments": 1, "fragment_size": PASSAGE });
+        let fields: Value = FIELDS.iter().map(|field| ((*field).to_owned(), one.clone())).collect();
+        body["highlight"] = json!({ "encoder": "html", "fields": fields });
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_search_is_of_one_member_alone() {
+        let mut search = MessageSearch {
+            member_id: MemberId::new("mina").unwrap(),
+            words: "red bag OR member_id:*".to_owned(),
+            conversation_id: None,
+            highlight: false,
+            limit: 5,
+            offset: 10,
+        };
+        let of_member = json!({ "term": { "member_id": "mina" } });
+        assert_eq!(body(&search)["query"]["bool"]["filter"], json!([of_member]));
+        assert_eq!(body(&search).get("highlight"), None);
+        search.conversation_id = Some(Uuid::from_u128(1));
+        let in_one = json!({ "term": { "conversation_id": "00000000-0000-0000-0000-000000000001" } });
+        assert_eq!(body(&search)["query"]["bool"]["filter"], json!([of_member, in_one]));
+    }
+}

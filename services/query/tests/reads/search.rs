@@ -1,0 +1,230 @@
+//! Searching the catalogue, with the embedding service as it is and its real model.
+
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use embedding::client::{Embedder, EmbedderMetrics};
+use embedding::encoder::{Encoder, EncoderArgs, EncoderMetrics};
+use embedding::models::{DEFAULT_MODEL, ModelSpec, ModelsDirectory};
+use embedding::service::{self, ServiceArgs, ServiceMetrics};
+use events::{ProductEmbedded, ProductId, ProductRetired, ProductUpserted, Text, Vector};
+use projections::ES_SYNC;
+use query::QueryArgs;
+use runtime::telemetry::Metrics;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::shop::{Got, TestShop, get, with_shop};
+
+#[derive(Parser)]
+struct EmbedderCli {
+    #[command(flatten)]
+    encoder: EncoderArgs,
+    #[command(flatten)]
+    service: ServiceArgs,
+}
+
+/// Starts the embedding service; gives its base URL.
+async fn embedding_service() -> String {
+    let models = ModelsDirectory::of_environment().unwrap();
+    let fetch = move || models.fetch(ModelSpec::find(DEFAULT_MODEL).unwrap(), |message| eprintln!("{message}"));
+    tokio::task::spawn_blocking(fetch).await.unwrap().unwrap();
+    let cli = EmbedderCli::parse_from(["test"]);
+    let metrics = Metrics::new().unwrap();
+    let encoder = Encoder::load(&cli.encoder, EncoderMetrics::register(&metrics, &[]).unwrap()).await.unwrap();
+    let router = service::router(encoder, cli.service, ServiceMetrics::register(&metrics, &[]).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+fn with_embedder(shop: &TestShop, url: &str) -> QueryArgs {
+    let mut args = shop.cli.query.clone();
+    url.clone_into(&mut args.meaning.embeddings_url);
+    // A debug build on a busy machine.
+    args.meaning.embedding_timeout_ms = 10_000.try_into().unwrap();
+    args
+}
+
+async fn upsert(shop: &mut TestShop, product_id: &str, title: &str, category: &str, price: (i64, &str)) {
+    let (amount_minor, currency) = price;
+    let price = json!({ "amount_minor": amount_minor, "currency": currency });
+    let product = json!({ "product_id": product_id, "title": title, "category": category, "price": price });
+    shop.fold::<ProductUpserted>(product).await;
+}
+
+/// What the embedder's reactor would write.
+async fn embed(shop: &mut TestShop, embedder: &Embedder, product_id: &str, text: &str, model: &str) {
+    let vector = Vector::new(embedder.embed(text).await.unwrap().to_vec()).unwrap();
+    let embedded = ProductEmbedded {
+        product_id: ProductId::new(product_id).unwrap(),
+        model: Text::new(model).unwrap(),
+        text_hash: Text::new(embedding::text_hash(text)).unwrap(),
+        vector,
+    };
+    shop.fold::<ProductEmbedded>(serde_json::to_value(embedded).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn products_are_found_by_words_and_by_meaning() {
+    with_shop(by_words_and_meaning).await;
+}
+
+async fn by_words_and_meaning(shop: &mut TestShop) {
+    let url = embedding_service().await;
+    let metrics = EmbedderMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
+    let embedder = Embedder::of_server(&url, DEFAULT_MODEL, None, 100, Duration::from_secs(30), metrics).unwrap();
+    let base = shop.serve_with(shop.cli.connections.clone(), with_embedder(shop, &url)).await;
+    shop.fold_by(&ES_SYNC).await;
+    let products = [
+        ("lunch", "LUNCH BAG RED RETROSPOT", "bags", (165, "GBP")),
+        ("jumbo", "JUMBO BAG BLUE PAISLEY", "bags", (208, "GBP")),
+        ("umbrella", "RED RETROSPOT UMBRELLA", "rainwear", (595, "GBP")),
+        ("mug", "COFFEE MUG BLUE PAISLEY", "kitchen", (99, "GBP")),
+        ("balloon", "빨간 풍선", "party", (2500, "KRW")),
+        ("old", "LUNCH BAG RED SPOTTY", "bags", (165, "GBP")),
+        ("other", "LUNCH TIN RED RETROSPOT", "kitchen", (165, "GBP")),
+    ];
+    for (product_id, title, category, price) in products {
+        upsert(shop, product_id, title, category, price).await;
+        let model = if product_id == "other" { "another model" } else { DEFAULT_MODEL };
+        embed(shop, &embedder, product_id, title, model).await;
+    }
+    shop.fold::<ProductRetired>(json!({ "product_id": "old" })).await;
+    shop.index().await;
+
+    // By words that no title has.
+    let cup = get(&base, "/v1/search?q=tea+cup").await;
+    assert_eq!((cup.products(), &cup.body["total"]), (vec!["mug"], &json!(1)));
+    assert_eq!(cup.body["searched_by"], "words-and-meaning");
+    assert_eq!(cup.generations, Some(format!("es-sync={}", shop.generation.id)));
+    // What words and meaning find comes before what one of them does; a vector of another model says nothing.
+    let lunch = get(&base, "/v1/search?q=red+lunch+bag").await;
+    assert_eq!(lunch.products()[0], "lunch", "{}", lunch.body);
+    assert!(!lunch.products().contains(&"old"), "it is retired");
+    assert_eq!(get(&base, "/v1/search?q=tin").await.products(), ["other"], "by its words");
+    assert_eq!(get(&base, "/v1/search?q=lunchbox").await.products(), ["lunch"], "not by its meaning");
+    assert_eq!(get(&base, "/v1/search?q=xyzzy").await.body["total"], 0, "nothing is near nonsense");
+
+    // Korean finds what is written in either language.
+    let korean = get(&base, "/v1/search?q=빨간색 도시락가방").await;
+    assert_eq!((korean.products()[0], &korean.body["translation"]), ("lunch", &json!("red lunch bag")));
+    assert_eq!(get(&base, "/v1/search?q=풍선을&highlight=true").await.products()[0], "balloon");
+
+    filters_and_facets(&base).await;
+    let pages = pages(&base, "red+bag").await;
+    assert_eq!(pages, get(&base, "/v1/search?q=red+bag").await.products());
+    assert!(pages.len() > 2);
+}
+
+async fn filters_and_facets(base: &str) {
+    let facets = |got: &Got, name: &str| got.body["facets"][name].clone();
+    let all = get(base, "/v1/search").await;
+    assert_eq!(all.products(), ["balloon", "jumbo", "lunch", "mug", "other", "umbrella"], "by id");
+    assert_eq!(all.body["searched_by"], "filters");
+    let counted = |value: &str, products: u64| json!({ "value": value, "products": products });
+    assert_eq!(
+        facets(&all, "categories"),
+        json!([counted("bags", 2), counted("kitchen", 2), counted("party", 1), counted("rainwear", 1),])
+    );
+    // 빨간 is no word of an English title: the lexicon reads colours in those.
+    assert_eq!(facets(&all, "colors"), json!([counted("red", 3), counted("blue", 2)]));
+    let bucket = |currency: &str, min: i64, max: i64, products: u64| json!({ "currency": currency, "min_price_minor": min, "max_price_minor": max, "products": products });
+    let buckets = json!([
+        bucket("GBP", 0, 99, 1),
+        bucket("GBP", 100, 199, 2),
+        bucket("GBP", 200, 499, 1),
+        bucket("GBP", 500, 999, 1),
+        bucket("KRW", 2000, 4999, 1),
+    ]);
+    assert_eq!(facets(&all, "prices"), buckets);
+
+    // Whatever is counted can be filtered by, and what is near passes the same filters.
+    for (filter, found) in [
+        ("category=bags", vec!["jumbo", "lunch"]),
+        ("color=blue", vec!["jumbo", "mug"]),
+        ("color=빨간색", vec!["lunch", "other", "umbrella"]),
+        ("currency=KRW", vec!["balloon"]),
+        ("currency=GBP&min_price_minor=100&max_price_minor=199", vec!["lunch", "other"]),
+        ("q=red+umbrella&category=rainwear", vec!["umbrella"]),
+        ("q=tea+cup&category=bags", vec![]),
+        ("q=tea+cup&max_price_minor=98", vec![]),
+    ] {
+        let got = get(base, &format!("/v1/search?{filter}")).await;
+        assert_eq!((got.products(), &got.body["total"]), (found.clone(), &json!(found.len())), "{filter}");
+        let categories: u64 =
+            facets(&got, "categories").as_array().unwrap().iter().map(|one| one["products"].as_u64().unwrap()).sum();
+        assert_eq!(categories, found.len() as u64, "{filter}");
+    }
+    for (filter, rule) in [("currency=pounds", "currency"), ("currency=gbp", "capital"), ("colour=red", "no parameter")]
+    {
+        let got = get(base, &format!("/v1/search?{filter}")).await;
+        assert!(got.status == 400 && got.body["detail"].as_str().unwrap().contains(rule), "{filter}: {}", got.body);
+    }
+}
+
+/// All that is found, a product a page.
+async fn pages(base: &str, words: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    loop {
+        let page = get(base, &format!("/v1/search?q={words}&limit=1&offset={}", found.len())).await;
+        let Some(product_id) = page.products().pop() else { return found };
+        found.push(product_id.to_owned());
+        assert!(page.body["total"].as_u64().unwrap() >= found.len() as u64);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_embedding_service_words_alone_are_answered_at_once() {
+    with_shop(by_words_alone).await;
+}
+
+async fn by_words_alone(shop: &mut TestShop) {
+    shop.fold_by(&ES_SYNC).await;
+    upsert(shop, "tote", "RED TOTE", "bags", (500, "GBP")).await;
+    shop.index().await;
+    // One that nobody listens for, and one that is accepted and never answered.
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for address in [free, silent.local_addr().unwrap()] {
+        let mut args = shop.cli.query.clone();
+        args.meaning.embeddings_url = format!("http://{address}/v1");
+        args.meaning.embedding_timeout_ms = 1000.try_into().unwrap();
+        let base = shop.serve_with(shop.cli.connections.clone(), args).await;
+        let started = Instant::now();
+        for _ in 0..20 {
+            let got = get(&base, "/v1/search?q=tote").await;
+            assert_eq!((got.products(), &got.body["searched_by"]), (vec!["tote"], &json!("words")));
+        }
+        assert!(started.elapsed() < Duration::from_secs(8), "a time-out for each search: {:?}", started.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_of_one_generation() {
+    with_shop(one_generation).await;
+}
+
+async fn one_generation(shop: &mut TestShop) {
+    let base = shop.serve(shop.cli.connections.clone()).await;
+    shop.fold_by(&ES_SYNC).await;
+    let (before, after) = (shop.generation.clone(), shop.generation(&ES_SYNC, "ready").await);
+    upsert(shop, "tote", "RED TOTE", "bags", (500, "GBP")).await;
+    upsert(shop, "purse", "RED PURSE", "bags", (500, "GBP")).await;
+    shop.index().await;
+    shop.fold_into(after.clone(), 2026);
+    upsert(shop, "tote", "BLUE TOTE", "bags", (500, "GBP")).await;
+    shop.index().await;
+
+    let told = |got: &Got| -> (Vec<String>, Value, Option<String>) {
+        let titles = got.body["items"].as_array().unwrap().iter();
+        let titles = titles.map(|item| item["product"]["title"].as_str().unwrap().to_owned()).collect();
+        (titles, got.body["facets"]["colors"][0]["value"].clone(), got.generations.clone())
+    };
+    let of = |generation: &runtime::store::Generation| Some(format!("es-sync={}", generation.id));
+    let path = "/v1/search?category=bags";
+    assert_eq!(told(&get(&base, path).await), (vec!["RED PURSE".into(), "RED TOTE".into()], json!("red"), of(&before)));
+    shop.switch_to(&after).await;
+    assert_eq!(told(&get(&base, path).await), (vec!["BLUE TOTE".into()], json!("blue"), of(&after)));
+}
