@@ -28,7 +28,7 @@ runtime::table! {
     }
 }
 
-/// Facts alone, in the order in which they happened: what led to what is found when a day is looked at.
+/// Facts alone: what led to what, an order above all, is found when a day is looked at.
 pub static PROJECTION: Projection = Projection {
     name: "funnel",
     reads: &[
