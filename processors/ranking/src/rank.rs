@@ -126,8 +126,10 @@ const TASTE: f64 = 0.15;
 /// Ranks a list of at most so many items: for a request, or without one a member's own list, without what they bought.
 #[must_use]
 pub fn rank(snapshot: &Snapshot, request: Option<&Request>, weights: Weights, limit: usize) -> Ranking {
-    let weights = weights.shifted(snapshot.known.history.len());
     let basis = if snapshot.known.history.is_empty() { Basis::ColdStart } else { Basis::History };
+    // Where nothing is asked and nothing known, what is popular is all that there is to rank by.
+    let is_shifted = request.is_some() || basis == Basis::History;
+    let weights = if is_shifted { weights.shifted(snapshot.known.history.len()) } else { weights };
     let collaborative = scores(&snapshot.known);
     let places: BTreeMap<&str, usize> =
         snapshot.found.iter().enumerate().map(|(place, product_id)| (product_id.as_str(), place)).collect();
@@ -327,7 +329,15 @@ mod tests {
         assert_eq!(ids(&ranking), ["blue", "lamp"]);
         let cause = SourceEvent { event_id: "order-1".to_owned(), product_id: Some("red".to_owned()) };
         assert!(ranking.items[0].causes.contains(&(SubScore::Collaborative, cause)));
-        assert_eq!(rank(&Snapshot::default(), None, Weights::default(), 10).basis, Basis::ColdStart);
+    }
+
+    #[test]
+    fn who_is_new_is_shown_what_trends() {
+        let candidates = [("blue".to_owned(), Candidate::of(Product::default()))].into();
+        let trending = vec![Scored { product_id: "blue".to_owned(), score: 1.0 }];
+        let known = Known { trending, ..Known::default() };
+        let ranking = rank(&Snapshot { known, candidates, ..Snapshot::default() }, None, Weights::default(), 10);
+        assert_eq!((ranking.basis, ids(&ranking)), (Basis::ColdStart, vec!["blue"]));
     }
 
     #[test]
