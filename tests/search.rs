@@ -1,6 +1,8 @@
 //! What is searched is a fold of the log: products with their vectors, and what was said. It is all there again after a
 //! rebuild, which asks no model, and after an index was lost.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -27,11 +29,10 @@ fn history() -> Vec<Event> {
         product_id: ProductId::new(format!("p{number}")).unwrap(),
         ..ProductUpserted::example()
     };
-    let vector = |number: usize| ProductEmbedded { product_id: product(number).product_id, ..ProductEmbedded::example() };
-    let said = |number: usize| MessageCreated {
-        message_id: Uuid::from_u128(number as u128),
-        ..MessageCreated::example()
-    };
+    let vector =
+        |number: usize| ProductEmbedded { product_id: product(number).product_id, ..ProductEmbedded::example() };
+    let said =
+        |number: usize| MessageCreated { message_id: Uuid::from_u128(number as u128), ..MessageCreated::example() };
     let mut facts: Vec<Data> = Vec::new();
     for number in 0..PRODUCTS {
         facts.extend([product(number).into(), vector(number).into(), said(number).into()]);

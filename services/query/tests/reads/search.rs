@@ -57,13 +57,13 @@ async fn upsert(shop: &mut TestShop, product_id: &str, title: &str, category: &s
 /// What the embedder's reactor would write.
 async fn embed(shop: &mut TestShop, embedder: &Embedder, product_id: &str, text: &str, model: &str) {
     let vector = Vector::new(embedder.embed(text).await.unwrap().to_vec()).unwrap();
-    let embedded = ProductEmbedded {
+    let data = ProductEmbedded {
         product_id: ProductId::new(product_id).unwrap(),
         model: Text::new(model).unwrap(),
         text_hash: Text::new(embedding::text_hash(text)).unwrap(),
         vector,
     };
-    shop.fold::<ProductEmbedded>(serde_json::to_value(embedded).unwrap()).await;
+    shop.fold::<ProductEmbedded>(serde_json::to_value(data).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
