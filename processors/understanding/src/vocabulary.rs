@@ -1,7 +1,6 @@
 //! What a shop's words name: the lexicon's, and what the shop's own catalogue adds.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashSet};
 
 use lexicon::{Phrases, Slot, key};
 
@@ -39,8 +38,6 @@ pub struct Vocabulary {
     pub(crate) known: HashSet<String>,
     pub(crate) spelling: Spelling,
     pub(crate) korean_spelling: Spelling,
-    /// Terms by value, for whoever finds one by other means than its words.
-    by_value: BTreeMap<Arc<str>, Term>,
 }
 
 impl Vocabulary {
@@ -74,15 +71,6 @@ impl Vocabulary {
         }
         vocabulary.finish(catalogue.words);
         vocabulary
-    }
-
-    /// Every value that may be named, for a search by similarity. In alphabetical order.
-    pub fn terms(&self) -> impl Iterator<Item = &str> {
-        self.by_value.keys().map(|value| &**value)
-    }
-
-    pub(crate) fn term(&self, value: &str) -> Option<&Term> {
-        self.by_value.get(value)
     }
 
     fn add_english(&mut self, phrase: &str, term: Term) {
@@ -195,15 +183,6 @@ impl Vocabulary {
         for form in forms {
             self.korean_spelling.add(form);
         }
-        let english = self.english.iter().flat_map(|(_, terms)| terms);
-        let mut by_value: HashMap<Arc<str>, &Term> = HashMap::new();
-        for term in english.chain(self.korean.terms()) {
-            let known = by_value.entry(term.value.clone()).or_insert(term);
-            if (term.weak, term.slot) < (known.weak, known.slot) {
-                *known = term;
-            }
-        }
-        self.by_value = by_value.into_iter().map(|(value, term)| (value, term.clone())).collect();
         self.korean.add_cues();
     }
 }
@@ -246,8 +225,6 @@ mod tests {
         assert_eq!(named("emma bridgewater").unwrap().slot, "brand");
         assert_eq!(named("sea mist").unwrap(), Term::new("color", "sea mist"));
         assert_eq!(named("lunchbox").unwrap().value.as_ref(), "lunch box");
-        assert!(vocabulary.terms().any(|term| term == "gazebo lantern"));
-        assert_eq!(vocabulary.term("lunch-and-picnic").unwrap().slot, "category");
     }
 
     #[test]

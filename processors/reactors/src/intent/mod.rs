@@ -73,7 +73,7 @@ impl Analyse {
         }
         let (analysis, analysed_by) = match self.by_model(&context, &turns, message).await {
             Some(understood) => understood,
-            None => (analyse(&learnt.vocabulary, &context, &message.content, None), local_run()?),
+            None => (analyse(&learnt.vocabulary, &context, &message.content), local_run()?),
         };
         let embedded = self.embedded(&analysis, message).await;
         Ok(IntentAnalyzed {
