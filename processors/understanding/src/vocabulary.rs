@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use events::{CategoryId, ProductUpserted};
 use lexicon::{Phrases, Slot, key};
 
 use crate::cue;
@@ -25,6 +26,19 @@ pub struct ProductText<'a> {
     pub brand: Option<&'a str>,
     /// Further attributes, by name.
     pub attributes: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> From<&'a ProductUpserted> for ProductText<'a> {
+    fn from(product: &'a ProductUpserted) -> Self {
+        Self {
+            product_id: product.product_id.as_str(),
+            title: &product.title,
+            description: product.description.as_deref(),
+            category: product.category.as_ref().map(CategoryId::as_str),
+            brand: product.brand.as_deref(),
+            attributes: product.attributes.iter().map(|(name, value)| (&**name, &**value)).collect(),
+        }
+    }
 }
 
 /// Everything the analyser knows words for. Immutable once learnt, and to be shared.

@@ -22,6 +22,8 @@ use understanding::{Analysis, Context, ShownProduct, analyse, next_request};
 use self::vocabulary::Vocabularies;
 use crate::turn::Turns;
 
+pub use self::model::{Asked, instructions_hash, understand};
+
 /// The reactor of preference analysis.
 pub static SPEC: ReactorSpec = ReactorSpec {
     processor: "preference-analysis",
@@ -95,7 +97,9 @@ impl Analyse {
         message: &MessageCreated,
     ) -> Option<(Analysis, ModelRun)> {
         let language_model = self.language_model.as_ref()?;
-        match model::understand(language_model, context, turns, message).await {
+        let earlier = turns.messages.iter().filter(|earlier| earlier.message_id != message.message_id);
+        let earlier = earlier.map(|earlier| (earlier.role, &*earlier.content)).collect();
+        match understand(language_model, &Asked { context, earlier, message: &message.content }).await {
             Ok((understanding, run)) => {
                 let request = next_request(&context.request, &understanding, &context.shown);
                 Some((Analysis { understanding, request }, run))
