@@ -33,7 +33,8 @@ fn refusal(arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// The aim of both languages, on messages that the analyser was not developed on too.
+/// A guard against getting worse, on the whole of each file. It does not say that the aim is reached on messages nobody has
+/// met: the held-out file's harder part by itself is below it in English (see the README beside the utterances).
 #[test]
 fn the_local_analyser_understands_four_slots_of_five() {
     let report = report(&["utterances", "--json"]);
@@ -85,7 +86,7 @@ fn people_s_dialogues_are_compared_with_what_annotators_say() {
     .unwrap();
     fs::write(folder.path().join("items/shoes.json"), r#"[{"name": "Speedy Running Shoes"}]"#).unwrap();
     let report = report(&["dialogues", "--json", folder.path().to_str().unwrap()]);
-    assert_eq!(report["vocabulary_products"], 1);
+    assert_eq!(report["analyser"]["vocabulary_products"], 1);
     let report = &report["report"];
     assert_eq!((report["dialogues"].as_u64(), report["messages"].as_u64()), (Some(1), Some(3)));
     for goal in ["recommendation", "qa", "meta"] {

@@ -1,16 +1,17 @@
 //! `jangbogo evaluate dialogues`: conversations of people.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use ::events::Currency;
 use anyhow::{Context as _, bail};
 use clap::Args;
+use comfy_table::Table;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use reactors::intent::Asked;
 use serde::Serialize;
+use understanding::ProductText;
 use understanding::evaluation::{Conversation, Dialogue, DialogueReport, Item, read_dialogues, read_items};
-use understanding::{ProductText, Vocabulary};
 
 use super::analyser::{Analyser, AnalyserArguments, MeasuredAnalyser};
 use super::{align_numbers, cells};
@@ -41,8 +42,6 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Evaluation {
     analyser: MeasuredAnalyser,
-    /// Products whose words were learnt.
-    vocabulary_products: usize,
     report: DialogueReport,
 }
 
@@ -56,10 +55,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         description: item.description.as_deref(),
         ..ProductText::default()
     });
-    let analyser = Analyser::new(&arguments.analyser, Vocabulary::learn(products))?;
+    let analyser = Analyser::new(&arguments.analyser, products.collect())?;
     let report = evaluate(&analyser, &dialogues, Currency::new("USD")?).await?;
-    let evaluation = Evaluation { analyser: analyser.measured()?, vocabulary_products: items.len(), report };
-    let text = if arguments.json { serde_json::to_string_pretty(&evaluation)? + "\n" } else { evaluation.to_text() };
+    let evaluation = Evaluation { analyser: analyser.measured()?, report };
+    let text = if arguments.json { serde_json::to_string_pretty(&evaluation)? + "\n" } else { evaluation.to_string() };
     print(&text)?;
     Ok(())
 }
@@ -90,7 +89,7 @@ fn read(directory: &Path) -> anyhow::Result<(Vec<Dialogue>, Vec<Item>)> {
 }
 
 async fn evaluate(analyser: &Analyser, dialogues: &[Dialogue], currency: Currency) -> anyhow::Result<DialogueReport> {
-    let mut progress = analyser.is_slow().then(|| Progress::new("conversations", dialogues.len() as u64));
+    let mut progress = analyser.progress("conversations", dialogues.len());
     let conversations = stream::iter(dialogues).map(|dialogue| go_through(analyser, dialogue, currency));
     let mut conversations = conversations.buffered(analyser.parallel());
     let mut report = DialogueReport::default();
@@ -117,51 +116,46 @@ async fn go_through<'d>(
     Ok(conversation)
 }
 
-impl Evaluation {
-    fn to_text(&self) -> String {
-        let report = &self.report;
-        let mut text = format!(
-            "understanding of {} messages in {} conversations {}\nwith the words of {} products\n",
-            report.messages,
-            report.dialogues,
-            self.analyser.to_text(),
-            self.vocabulary_products
-        );
+impl fmt::Display for Evaluation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { analyser, report } = self;
+        let (messages, dialogues) = (report.messages, report.dialogues);
+        writeln!(formatter, "understanding of {messages} messages in {dialogues} conversations {analyser}")?;
+        let goals = goals(report);
+        writeln!(formatter, "\nwhat messages are about, and what they were taken for\n{goals}")?;
 
-        text += "\nwhat messages are about, and what they were taken for\n";
-        let taken_for = ["recommendation", "qa", "meta"];
-        let mut rows = table(["Goal", "Precision", "Recall", "F1", "Labelled", "Recommendation", "QA", "Meta"]);
-        for (goal, taken) in &report.taken_for {
-            // Goals that are not scored have no figures.
-            let mut row = vec![goal.clone()];
-            match report.goals.get(goal) {
-                Some(score) => row.extend(cells(*score)),
-                None => row.extend(["-", "-", "-", "-"].map(str::to_owned)),
-            }
-            row.extend(taken_for.map(|goal| taken.get(goal).copied().unwrap_or_default().to_string()));
-            rows.add_row(row);
-        }
-        align_numbers(&mut rows, 1);
-        text += &format!("{rows}\n\nfeedback\n");
-
-        let mut rows = table(["Sign", "Precision", "Recall", "F1", "Labelled"]);
+        let mut rows = table(["Feedback", "Precision", "Recall", "F1", "Labelled"]);
         for (sign, score) in &report.feedback {
             let [precision, recall, f1, labelled] = cells(*score);
             rows.add_row([sign, &precision, &recall, &f1, &labelled]);
         }
         align_numbers(&mut rows, 1);
-        text += &format!("{rows}\n\nwhat was found of what is there\n");
+        writeln!(formatter, "\n{rows}")?;
 
-        let mut rows = table(["What", "Found", "Of"]);
-        rows.add_row([
-            "messages that disclose a need".to_owned(),
-            report.needs.found.to_string(),
-            report.needs.labelled.to_string(),
-        ]);
-        for (slot, found) in &report.tasks {
-            rows.add_row([format!("{slot} of tasks"), found.found.to_string(), found.labelled.to_string()]);
+        let mut rows = table(["What is there", "Found", "Of"]);
+        let needs = ("messages that disclose a need".to_owned(), &report.needs);
+        let tasks = report.tasks.iter().map(|(slot, found)| (format!("{slot} of tasks"), found));
+        for (what, found) in std::iter::once(needs).chain(tasks) {
+            rows.add_row([what, found.found.to_string(), found.labelled.to_string()]);
         }
         align_numbers(&mut rows, 1);
-        text + &format!("{rows}\n")
+        writeln!(formatter, "\n{rows}")
     }
+}
+
+/// Goals that are not scored have no figures.
+fn goals(report: &DialogueReport) -> Table {
+    let taken_for = ["recommendation", "qa", "meta"];
+    let mut rows = table(["Goal", "Precision", "Recall", "F1", "Labelled", "Recommendation", "QA", "Meta"]);
+    for (goal, taken) in &report.taken_for {
+        let mut row = vec![goal.clone()];
+        match report.goals.get(goal) {
+            Some(score) => row.extend(cells(*score)),
+            None => row.extend(["-", "-", "-", "-"].map(str::to_owned)),
+        }
+        row.extend(taken_for.map(|goal| taken.get(goal).copied().unwrap_or_default().to_string()));
+        rows.add_row(row);
+    }
+    align_numbers(&mut rows, 1);
+    rows
 }

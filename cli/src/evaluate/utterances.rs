@@ -1,18 +1,18 @@
 //! `jangbogo evaluate utterances`: labelled messages.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
+use std::{fmt, fs};
 
-use ::events::{Currency, Data, Understanding};
+use ::events::{Currency, Data, Event, Understanding};
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueEnum};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use reactors::intent::Asked;
 use runtime::config::Connections;
 use serde::Serialize;
-use understanding::evaluation::{self, Report, Split, Utterance};
-use understanding::{ProductText, Vocabulary};
+use understanding::ProductText;
+use understanding::evaluation::{self, Difference, Report, Split, Utterance};
 
 use super::analyser::{Analyser, AnalyserArguments, MeasuredAnalyser};
 use super::{align_numbers, cells};
@@ -59,8 +59,6 @@ enum SplitName {
 #[derive(Serialize)]
 struct Evaluation {
     analyser: MeasuredAnalyser,
-    /// Products whose words were learnt.
-    vocabulary_products: usize,
     /// By the half's or the file's name.
     reports: BTreeMap<String, Report>,
 }
@@ -71,8 +69,10 @@ pub async fn run(arguments: Arguments, connections: &Connections) -> anyhow::Res
         bail!("the held-out half is kept unseen: add --split development to --differences");
     }
     let sets = sets(&arguments)?;
-    let (vocabulary, products) = demo_shop(connections).await?;
-    let analyser = Analyser::new(&arguments.analyser, vocabulary)?;
+    // The words of the demo shop, from the catalogue events that importing it makes.
+    let events = import::read(&ImportArguments::default(), connections).await?.events;
+    let products = events.iter().filter_map(product).collect();
+    let analyser = Analyser::new(&arguments.analyser, products)?;
     let currency = Currency::new("GBP")?;
     let mut reports = BTreeMap::new();
     for (name, utterances) in sets {
@@ -82,8 +82,8 @@ pub async fn run(arguments: Arguments, connections: &Connections) -> anyhow::Res
         }
         reports.insert(name, report);
     }
-    let evaluation = Evaluation { analyser: analyser.measured()?, vocabulary_products: products, reports };
-    let text = if arguments.json { serde_json::to_string_pretty(&evaluation)? + "\n" } else { evaluation.to_text() };
+    let evaluation = Evaluation { analyser: analyser.measured()?, reports };
+    let text = if arguments.json { serde_json::to_string_pretty(&evaluation)? + "\n" } else { evaluation.to_string() };
     print(&text)?;
     Ok(())
 }
@@ -119,19 +119,15 @@ fn sets(arguments: &Arguments) -> anyhow::Result<Vec<(String, Vec<Utterance>)>> 
     Ok(sets)
 }
 
-/// The words of the demo shop, from the catalogue events that importing it makes; and of how many products.
-async fn demo_shop(connections: &Connections) -> anyhow::Result<(Vocabulary, usize)> {
-    let events = import::read(&ImportArguments::default(), connections).await?.events;
-    let products: Vec<ProductText<'_>> = events
-        .iter()
-        .filter_map(|event| if let Data::ProductUpserted(product) = &event.data { Some(product.into()) } else { None })
-        .collect();
-    let count = products.len();
-    Ok((Vocabulary::learn(products), count))
+fn product(event: &Event) -> Option<ProductText<'_>> {
+    match &event.data {
+        Data::ProductUpserted(product) => Some(ProductText::from(product)),
+        _ => None,
+    }
 }
 
 async fn evaluate(analyser: &Analyser, utterances: &[Utterance], currency: Currency) -> anyhow::Result<Report> {
-    let mut progress = analyser.is_slow().then(|| Progress::new("messages", utterances.len() as u64));
+    let mut progress = analyser.progress("messages", utterances.len());
     let answers = stream::iter(utterances).map(|utterance| answer(analyser, utterance, currency));
     let mut answers = answers.buffered(analyser.parallel());
     let mut report = Report::default();
@@ -153,29 +149,19 @@ async fn answer<'u>(
     Ok((utterance, analyser.understand(&asked).await?))
 }
 
-impl Evaluation {
-    fn to_text(&self) -> String {
-        let mut text = format!(
-            "understanding of messages {}\nwith the words of {} products of the demo shop\n",
-            self.analyser.to_text(),
-            self.vocabulary_products
-        );
+impl fmt::Display for Evaluation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "understanding of messages {}", self.analyser)?;
         for (name, report) in &self.reports {
-            text += &format!("\n{name}\n{}\n", rows(report));
+            writeln!(formatter, "\n{name}\n{}", rows(report))?;
             for (language, report) in &report.languages {
-                text += &format!("{language}: {} of {} intents right\n", report.right_intents, report.utterances);
+                writeln!(formatter, "{language}: {} of {} intents right", report.right_intents, report.utterances)?;
             }
-            for difference in &report.differences {
-                text += &format!(
-                    "{} {}\n   missed  {}\n   wrong   {}\n",
-                    difference.id,
-                    difference.text,
-                    difference.missed.join("; "),
-                    difference.wrong.join("; ")
-                );
+            for Difference { id, text, missed, wrong } in &report.differences {
+                writeln!(formatter, "{id} {text}\n   missed  {}\n   wrong   {}", missed.join("; "), wrong.join("; "))?;
             }
         }
-        text
+        Ok(())
     }
 }
 

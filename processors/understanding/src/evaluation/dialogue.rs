@@ -12,28 +12,6 @@ const VOTES: f64 = 3.0;
 /// The products that a shopper may speak of are the newest.
 const SHOWN: usize = 10;
 
-/// What each task asks for, as far as our slots can say it; the key is the beginning of a task's name and its number. Not
-/// said are authors, genres, memory and shoe sizes, for which there are no slots.
-const TASKS: &[(&str, &str, &[(&str, &str)])] = &[
-    ("Books", "45", &[("product", "book")]),
-    ("Books", "46", &[("product", "book")]),
-    ("Books", "49", &[("product", "book"), ("price", "2000 USD")]),
-    ("Cellphones", "45", &[("product", "smartphone")]),
-    ("Cellphones", "46", &[("product", "smartphone"), ("price", "60000 USD")]),
-    ("Cellphones", "49", &[("product", "phone"), ("product", "microphone"), ("product", "light")]),
-    ("Officeproducts", "45", &[("product", "calendar"), ("price", "3000 USD")]),
-    ("Officeproducts", "46", &[("product", "cartridge"), ("product", "paper")]),
-    (
-        "Officeproducts",
-        "49",
-        &[("product", "pen"), ("product", "pencil case"), ("product", "notebook"), ("color", "green")],
-    ),
-    ("SportsandOutdoors", "45", &[("product", "running shoe")]),
-    ("SportsandOutdoors", "46", &[("product", "running shoe"), ("color", "red")]),
-    ("SportsandOutdoors", "47", &[("product", "running shoe"), ("color", "red"), ("material", "recycled")]),
-    ("SportsandOutdoors", "48", &[("product", "racquet"), ("product", "shuttlecock")]),
-];
-
 /// A conversation between a shopper and a person who plays the shop.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Dialogue {
@@ -125,14 +103,34 @@ impl Dialogue {
             let whole = value.strip_suffix("00 USD").unwrap_or(value);
             said.iter().any(|text| text.contains(&format!(" {} ", lexicon::key(whole))))
         };
-        let task = TASKS.iter().find(|(name, number, _)| self.id.starts_with(name) && self.task.id == *number);
-        let goals = task.map_or(&[][..], |(_, _, goals)| goals);
         let operator = |slot| if slot == "price" { "<=" } else { "=" };
-        goals
+        self.goals()
             .iter()
             .filter(|(_, value)| named(value))
             .map(|(slot, value)| Said::new(Part::Slot, slot, operator(*slot), value, true))
             .collect()
+    }
+
+    /// What the task asks for, as far as our slots can say it. There are none for authors, genres, memory and shoe sizes.
+    fn goals(&self) -> &'static [(&'static str, &'static str)] {
+        let catalogue = self.id.split([':', '&']).next().unwrap_or_default();
+        match (catalogue, self.task.id.as_str()) {
+            ("Books", "45" | "46") => &[("product", "book")],
+            ("Books", "49") => &[("product", "book"), ("price", "2000 USD")],
+            ("Cellphones", "45") => &[("product", "smartphone")],
+            ("Cellphones", "46") => &[("product", "smartphone"), ("price", "60000 USD")],
+            ("Cellphones", "49") => &[("product", "phone"), ("product", "microphone"), ("product", "light")],
+            ("Officeproducts", "45") => &[("product", "calendar"), ("price", "3000 USD")],
+            ("Officeproducts", "46") => &[("product", "cartridge"), ("product", "paper")],
+            ("Officeproducts", "49") => {
+                &[("product", "pen"), ("product", "pencil case"), ("product", "notebook"), ("color", "green")]
+            }
+            ("SportsandOutdoors", "45") => &[("product", "running shoe")],
+            ("SportsandOutdoors", "46") => &[("product", "running shoe"), ("color", "red")],
+            ("SportsandOutdoors", "47") => &[("product", "running shoe"), ("color", "red"), ("material", "recycled")],
+            ("SportsandOutdoors", "48") => &[("product", "racquet"), ("product", "shuttlecock")],
+            _ => &[],
+        }
     }
 
     fn shopper(&self) -> impl Iterator<Item = &Turn> {
