@@ -2,9 +2,11 @@
 
 mod completions;
 mod demo;
+mod evaluate;
 mod events;
 mod models;
 mod output;
+mod progress;
 mod run;
 mod stack;
 mod topology;
@@ -66,6 +68,8 @@ enum Command {
     Replay(replay::Command),
     #[command(subcommand)]
     Models(models::Command),
+    #[command(subcommand)]
+    Evaluate(evaluate::Command),
     Demo(demo::Arguments),
     Completions(completions::Arguments),
 }
@@ -95,6 +99,7 @@ async fn run(Cli { shared, command }: Cli, matches: &ArgMatches) -> anyhow::Resu
         Command::Run(command) => run::run(command, connections).await,
         Command::Replay(command) => replay::run(command, connections).await,
         Command::Models(command) => models::run(command).await,
+        Command::Evaluate(command) => evaluate::run(command, &connections).await,
         Command::Demo(arguments) => {
             demo::run(arguments, &connections::stack_options(matches, &shared.connections)?, connections).await
         }

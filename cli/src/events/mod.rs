@@ -3,7 +3,6 @@
 pub mod import;
 mod produce;
 mod producer;
-mod progress;
 mod schemas;
 mod tail;
 

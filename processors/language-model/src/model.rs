@@ -96,6 +96,12 @@ impl LanguageModel {
         self.call(request, Streamed::new(on_piece, self.settings.piece_limit)).await
     }
 
+    /// What a [`Completion`] to this prompt will say as its hash.
+    #[must_use]
+    pub fn prompt_hash(&self, prompt: &Prompt, schema: &Schema) -> String {
+        self.request(prompt, Some(schema)).prompt_hash
+    }
+
     /// What the circuit breaker thinks of the server now.
     #[must_use]
     pub fn condition(&self) -> Condition {

@@ -21,38 +21,14 @@ pub struct Analysis {
     pub request: Request,
 }
 
-/// The term of the vocabulary that is nearest to a phrase.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Nearest {
-    /// One of [`Vocabulary::terms`].
-    pub term: String,
-    /// How near: the cosine of the two vectors.
-    pub cosine: f32,
-}
-
-/// How to find a term for words that the vocabulary lacks.
-pub struct Similar<'f> {
-    /// The nearest term to a phrase, if there is any.
-    pub nearest: &'f dyn Fn(&str) -> Option<Nearest>,
-    /// The least cosine that counts. It depends on the model: two unrelated words have 0.1 with one and 0.8 with another.
-    pub threshold: f32,
-}
-
-/// How many phrases of a message are looked for by similarity: each costs a model call.
-const SIMILAR_PHRASES: usize = 4;
-
 /// What a list of an event may hold.
 const WISHES: usize = 100;
 
 /// Analyses a message.
 #[must_use]
-pub fn analyse(vocabulary: &Vocabulary, context: &Context, message: &str, similar: Option<&Similar<'_>>) -> Analysis {
+pub fn analyse(vocabulary: &Vocabulary, context: &Context, message: &str) -> Analysis {
     let text = text::normalise(message);
-    let mut items = segment::segment(vocabulary, &text);
-    if let Some(similar) = similar {
-        look_up(vocabulary, similar, &mut items);
-    }
-    let mut reading = Reading::new(context, items);
+    let mut reading = Reading::new(context, segment::segment(vocabulary, &text));
     things::choose(&mut reading);
     let set_aside = intent::set_aside(&mut reading);
     references::read(&mut reading);
@@ -66,17 +42,6 @@ pub fn analyse(vocabulary: &Vocabulary, context: &Context, message: &str, simila
     let understanding = understanding(&reading, set_aside, &text);
     let request = next_request(&context.request, &understanding, &context.shown);
     Analysis { understanding, request }
-}
-
-/// Takes words that nobody knows for the nearest term.
-fn look_up(vocabulary: &Vocabulary, similar: &Similar<'_>, items: &mut [Item]) {
-    let unknown = items.iter_mut().filter(|item| matches!(item.meaning, Meaning::Word | Meaning::Other));
-    for item in unknown.filter(|item| item.text.chars().count() > 1).take(SIMILAR_PHRASES) {
-        let near = (similar.nearest)(&item.text).filter(|nearest| nearest.cosine >= similar.threshold);
-        if let Some(term) = near.and_then(|nearest| vocabulary.term(&nearest.term)) {
-            item.meaning = Meaning::Terms(vec![term.clone()]);
-        }
-    }
 }
 
 fn understanding(reading: &Reading<'_>, set_aside: bool, text: &str) -> Understanding {

@@ -95,9 +95,4 @@ impl Dictionary {
     pub fn contents(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter(|(_, entry)| !entry.terms.is_empty()).map(|(form, _)| &**form)
     }
-
-    /// Everything that is named.
-    pub fn terms(&self) -> impl Iterator<Item = &Term> {
-        self.entries.values().flat_map(|entry| &entry.terms)
-    }
 }

@@ -1,20 +1,26 @@
 //! How well an analyser understands: its answers beside labels that people wrote.
 //!
-//! An utterance is a line of JSON: what was said, in which context, and what it says. Slots and retractions, negations
-//! and indifference are counted apart, micro-averaged: a right answer is one that has attribute, operator, value and
-//! polarity right. The same comparison serves the local analyser and a language model: it takes any closure.
+//! [`Report`] compares with labelled [`Utterance`]s, micro-averaged: a right answer is one that has attribute, operator,
+//! value and polarity right. [`DialogueReport`] compares with what people who talked in a shop were after. Neither knows
+//! who answered: the local analyser or a language model.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use events::{Currency, PriceDirection, Understanding};
+use events::{PriceDirection, Understanding};
+use serde::Serialize;
 
 use crate::merge::{EVERYTHING, REFERENCE};
-use crate::reading::Context;
 
+mod dialogue;
+mod dialogue_report;
+mod score;
 mod utterance;
 
-pub use utterance::{Utterance, read};
+pub use dialogue::{Conversation, Dialogue, Item, read_dialogues, read_items};
+pub use dialogue_report::DialogueReport;
+pub use score::Score;
+pub use utterance::{Split, Utterance, read};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
@@ -43,14 +49,6 @@ impl Said {
             _ => lexicon::key(known.unwrap_or(value)),
         };
         Self { part, attribute: attribute.to_owned(), operator: operator.to_owned(), value, wanted }
-    }
-
-    fn name(&self) -> String {
-        match self.part {
-            Part::Slot => self.attribute.clone(),
-            Part::Retraction => "(taken back)".to_owned(),
-            Part::NoPreference => "(any will do)".to_owned(),
-        }
     }
 }
 
@@ -81,124 +79,76 @@ fn said(understanding: &Understanding) -> Vec<Said> {
     all
 }
 
-/// How often an analyser was right.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Score {
-    /// Said, and labelled so.
-    pub right: usize,
-    /// Said, but not labelled.
-    pub wrong: usize,
-    /// Labelled, but not said.
-    pub missed: usize,
-}
-
-impl Score {
-    /// How much of what it said is right; 1 when it said nothing.
-    #[must_use]
-    pub fn precision(self) -> f64 {
-        ratio(self.right, self.right + self.wrong)
-    }
-
-    /// How much of what is labelled it said; 1 when nothing is.
-    #[must_use]
-    pub fn recall(self) -> f64 {
-        ratio(self.right, self.right + self.missed)
-    }
-
-    /// The harmonic mean of both.
-    #[must_use]
-    pub fn f1(self) -> f64 {
-        ratio(2 * self.right, 2 * self.right + self.wrong + self.missed)
-    }
-
-    fn add(&mut self, other: Self) {
-        self.right += other.right;
-        self.wrong += other.wrong;
-        self.missed += other.missed;
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of a file's lines")]
-fn ratio(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
-}
-
-/// What was answered otherwise than labelled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// The utterance's id.
-    pub id: String,
-    /// What was labelled but not said, and what was said but not labelled.
-    pub missed: Vec<String>,
-    /// See above.
-    pub wrong: Vec<String>,
-}
-
-/// The outcome of an evaluation.
-#[derive(Clone, Debug, Default)]
+/// How an analyser's answers compare with labelled utterances.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// By language and slot; retractions and indifference stand as slots of their own, in parentheses.
-    pub slots: BTreeMap<(String, String), Score>,
-    /// By language: what is unwanted.
-    pub negations: BTreeMap<String, Score>,
-    /// By language: messages whose intent is right, of all.
-    pub intents: BTreeMap<String, (usize, usize)>,
+    /// By language.
+    pub languages: BTreeMap<String, LanguageReport>,
     /// Every utterance that was not understood as labelled.
     pub differences: Vec<Difference>,
 }
 
+/// What was right in one language.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct LanguageReport {
+    /// Utterances compared.
+    pub utterances: usize,
+    /// Utterances whose intent is right.
+    pub right_intents: usize,
+    /// What is wanted and what not, by attribute.
+    pub slots: BTreeMap<String, Score>,
+    /// All of these together.
+    pub all_slots: Score,
+    /// Those of them that are unwanted: negations.
+    pub unwanted: Score,
+    /// What is taken back; not among the slots.
+    pub retractions: Score,
+    /// Attributes of which any value will do; not among the slots.
+    pub no_preference: Score,
+}
+
+/// What was answered otherwise than labelled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The utterance's id.
+    pub id: String,
+    /// Its text.
+    pub text: String,
+    /// What was labelled but not said.
+    pub missed: Vec<String>,
+    /// What was said but not labelled.
+    pub wrong: Vec<String>,
+}
+
 impl Report {
-    /// All slots of a language together, without retractions and indifference; of every language for none.
-    #[must_use]
-    pub fn overall(&self, language: Option<&str>) -> Score {
-        self.sum(|of, slot| language.is_none_or(|language| of == language) && !slot.starts_with('('))
-    }
-
-    /// What is taken back, and slots of which any will do, in a language; of every language for none.
-    #[must_use]
-    pub fn turns(&self, language: Option<&str>) -> Score {
-        self.sum(|of, slot| language.is_none_or(|language| of == language) && slot.starts_with('('))
-    }
-
-    fn sum(&self, counts: impl Fn(&str, &str) -> bool) -> Score {
-        let mut sum = Score::default();
-        for ((language, slot), score) in &self.slots {
-            if counts(language, slot) {
-                sum.add(*score);
-            }
-        }
-        sum
-    }
-
-    fn count(&mut self, utterance: &Utterance, understood: &Understanding) {
+    /// Compares one answer. Where there is none, all that is labelled was missed.
+    pub fn add(&mut self, utterance: &Utterance, understood: Option<&Understanding>) {
         let mut expected = utterance.expected();
         expected.sort();
         expected.dedup();
-        let said = said(understood);
+        let said = understood.map(said).unwrap_or_default();
         let right = said.iter().filter(|said| expected.contains(said));
         let wrong = said.iter().filter(|said| !expected.contains(said));
         let missed = expected.iter().filter(|label| !said.contains(label));
-        let mut add = |said: &Said, score: Score| {
-            self.slots.entry((utterance.language.clone(), said.name())).or_default().add(score);
-            if !said.wanted {
-                self.negations.entry(utterance.language.clone()).or_default().add(score);
-            }
-        };
-        right.for_each(|said| add(said, Score { right: 1, ..Score::default() }));
-        wrong.clone().for_each(|said| add(said, Score { wrong: 1, ..Score::default() }));
-        missed.clone().for_each(|said| add(said, Score { missed: 1, ..Score::default() }));
-        let (good, all) = self.intents.entry(utterance.language.clone()).or_default();
-        let same = utterance.intent == understood.intent;
-        *good += usize::from(same);
-        *all += 1;
+
+        let language = self.languages.entry(utterance.language.clone()).or_default();
+        right.for_each(|said| language.add(said, Score::RIGHT));
+        wrong.clone().for_each(|said| language.add(said, Score::WRONG));
+        missed.clone().for_each(|said| language.add(said, Score::MISSED));
+        let intent = understood.map(|understood| understood.intent);
+        let same = intent == Some(utterance.intent);
+        language.utterances += 1;
+        language.right_intents += usize::from(same);
+
         let mut difference = Difference {
             id: utterance.id.clone(),
+            text: utterance.text.clone(),
             missed: missed.map(ToString::to_string).collect(),
             wrong: wrong.map(ToString::to_string).collect(),
         };
         if !same {
             difference.missed.push(format!("{:?}", utterance.intent));
-            difference.wrong.push(format!("{:?}", understood.intent));
+            difference.wrong.extend(intent.map(|intent| format!("{intent:?}")));
         }
         if !(difference.missed.is_empty() && difference.wrong.is_empty()) {
             self.differences.push(difference);
@@ -206,48 +156,31 @@ impl Report {
     }
 }
 
-/// Compares an analyser's answers with the labels.
-pub fn evaluate<'u>(
-    utterances: impl IntoIterator<Item = &'u Utterance>,
-    default_currency: Currency,
-    mut analyse: impl FnMut(&Context, &str) -> Understanding,
-) -> Report {
-    let mut report = Report::default();
-    for utterance in utterances {
-        let understood = analyse(&utterance.context(default_currency), &utterance.text);
-        report.count(utterance, &understood);
+impl LanguageReport {
+    fn add(&mut self, said: &Said, score: Score) {
+        match said.part {
+            Part::Slot => {
+                self.slots.entry(said.attribute.clone()).or_default().add(score);
+                self.all_slots.add(score);
+                if !said.wanted {
+                    self.unwanted.add(score);
+                }
+            }
+            Part::Retraction => self.retractions.add(score),
+            Part::NoPreference => self.no_preference.add(score),
+        }
     }
-    report
 }
 
 impl fmt::Display for Said {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.wanted { "" } else { "not " };
-        let part = if self.part == Part::Slot { String::new() } else { format!("{} ", self.name()) };
-        write!(formatter, "{part}{sign}{} {} {}", self.attribute, self.operator, self.value)
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "{:<24} precision  recall      F1  labelled", "")?;
-        let mut row = |name: &str, score: Score| {
-            let (precision, recall, f1) = (score.precision(), score.recall(), score.f1());
-            writeln!(formatter, "{name:<24} {precision:>9.3} {recall:>7.3} {f1:>7.3} {:>9}", score.right + score.missed)
+        let part = match self.part {
+            Part::Slot => "",
+            Part::Retraction => "taken back: ",
+            Part::NoPreference => "any will do: ",
         };
-        for ((language, slot), score) in &self.slots {
-            row(&format!("{language} {slot}"), *score)?;
-        }
-        for language in self.intents.keys() {
-            row(&format!("{language} all slots"), self.overall(Some(language)))?;
-            row(&format!("{language} unwanted"), self.negations.get(language).copied().unwrap_or_default())?;
-            row(&format!("{language} taken back, any"), self.turns(Some(language)))?;
-        }
-        row("all slots", self.overall(None))?;
-        for (language, (good, all)) in &self.intents {
-            writeln!(formatter, "{language} intent: {good} of {all}, {:.3}", ratio(*good, *all))?;
-        }
-        Ok(())
+        let sign = if self.wanted { "" } else { "not " };
+        write!(formatter, "{part}{sign}{} {} {}", self.attribute, self.operator, self.value)
     }
 }
 

@@ -86,8 +86,10 @@ pub(crate) fn of(reading: &Reading<'_>, found: Found) -> Intent {
             () if !reading.context.is_empty() && (has(Cue::More) || asked_for) => Intent::RefineSearch,
             () if asked_for && !chat => Intent::FindProduct,
             () if chat => Intent::SmallTalk,
-            () if !reading.context.is_empty() => Intent::RefineSearch,
-            () => Intent::Other,
+            () if reading.context.is_empty() => Intent::Other,
+            // Nothing is asked for: a question is about what was shown.
+            () if reading.asks() && !reading.context.shown.is_empty() => Intent::AskAboutProduct,
+            () => Intent::RefineSearch,
         };
     }
     let states =

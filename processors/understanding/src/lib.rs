@@ -42,8 +42,7 @@ mod things;
 mod tokens;
 mod vocabulary;
 
-pub use analysis::{Analysis, Nearest, Similar, analyse};
-pub use item::Term;
+pub use analysis::{Analysis, analyse};
 pub use language::detect as language_of;
 pub use merge::{EVERYTHING, REFERENCE, next_request};
 pub use reading::{Context, ShownProduct};

@@ -24,6 +24,7 @@ fn a_refinement_changes_it() {
     let not_red = request(&shown(), "not red");
     assert_eq!(wishes(&not_red), ["lunch bag", "-red"]);
     assert_eq!(&*not_red.words, "lunch bag");
+    assert_eq!(request(&shown(), "빨간색 말고"), not_red);
     assert_eq!(wishes(&request(&shown(), "blue or green")), ["lunch bag", "blue", "green"]);
     assert_eq!(wishes(&request(&shown(), "any colour")), ["lunch bag"]);
     assert_eq!(wishes(&request(&shown(), "빨간색이라고 한 건 취소")), ["lunch bag"]);
@@ -53,6 +54,7 @@ fn cheaper_is_below_what_is_spoken_of_or_the_cheapest_shown() {
     let limit = |text| request(&shown(), text).price.map(|price| (price.min_minor, price.max_minor));
     assert_eq!(limit("cheaper"), Some((None, Some(144))));
     assert_eq!(limit("cheaper than the last one"), Some((None, Some(199))));
+    assert_eq!(limit("더 싼 거"), Some((None, Some(144))));
     assert_eq!(limit("더 비싼 거"), Some((Some(201), None)));
     let mut unpriced = shown();
     unpriced.shown.iter_mut().for_each(|product| product.price = None);
@@ -80,4 +82,40 @@ fn words_are_at_most_512_characters() {
         (0..100).map(|index| wish("product", &format!("thing{index:02} with a name"), true)).collect();
     let words = words(&wishes);
     assert!(words.chars().count() <= WORDS && words.chars().count() > WORDS - 20);
+}
+
+/// The follow-ups that a shop must get right.
+#[test]
+fn more_of_the_second_is_asked_for() {
+    let more = [
+        "두 번째 거 더 있어?",
+        "두번째거 더 있나요",
+        "2번 더 보여줘",
+        "2번째 거랑 비슷한 걸로 더요",
+        "is there more of the second one?",
+        "do you have any more of the second one?",
+        "got more of the 2nd?",
+        "more like the second one",
+    ];
+    for text in more {
+        let said = say(&shown(), text);
+        assert_eq!(said.understanding.intent, Intent::RefineSearch, "{text}");
+        assert_eq!(said.understanding.references, [ProductId::new("B").unwrap()], "{text}");
+        assert_eq!(said.request.like, said.understanding.references, "{text}");
+        assert_eq!(wishes(&said.request), ["lunch bag", "red"], "{text}: what was asked for stays");
+    }
+}
+
+#[test]
+fn a_liking_is_taken_back() {
+    let mut context = shown();
+    context.request.wishes.push(wish("material", "plastic", true));
+    for text in ["forget that I like plastic", "플라스틱 좋아한다고 한 거 잊어줘"] {
+        let said = say(&context, text);
+        assert_eq!(said.understanding.intent, Intent::RetractPreference, "{text}");
+        assert_eq!(wishes(&said.request), ["lunch bag", "red"], "{text}");
+        // Said of nothing in this conversation, it still takes back what was said in another.
+        assert_eq!(say(&fresh(), text).understanding.retracted, said.understanding.retracted, "{text}");
+        assert_eq!(said.understanding.retracted.len(), 1, "{text}");
+    }
 }

@@ -22,14 +22,18 @@ pub(crate) fn segment(vocabulary: &Vocabulary, text: &str) -> Vec<Item> {
             Kind::Word => english::segment(vocabulary, &without_hyphens(&tokens[at..at + length]), &mut items),
             Kind::Hangul => {
                 let after_number = at > 0 && tokens[at - 1].kind == Kind::Number;
-                korean::segment(vocabulary, &tokens[at..at + length], after_number, &mut items);
+                let mut run = tokens[at..at + length].to_vec();
+                if after_number && let Some(rest) = after_ordinal(run[0]) {
+                    run[0].text = rest;
+                }
+                korean::segment(vocabulary, &run, after_number, &mut items);
             }
             Kind::Number => items.push(number(token, tokens.get(at + 1))),
             Kind::Mark => items.extend(mark(&tokens, at)),
         }
         at += length.max(1);
         // The st of 1st was read with its number.
-        if token.kind == Kind::Number && items.last().is_some_and(|item| matches!(item.meaning, Meaning::Cues(_))) {
+        if token.kind == Kind::Number && tokens.get(at).is_some_and(is_ordinal_ending) {
             at += 1;
         }
     }
@@ -55,12 +59,22 @@ fn without_hyphens<'t>(run: &[Token<'t>]) -> Vec<Token<'t>> {
 
 fn number(token: Token<'_>, next: Option<&Token<'_>>) -> Item {
     let value = hundredths(token.text);
-    let suffix = next.filter(|next| !next.spaced && matches!(next.text, "st" | "nd" | "rd" | "th"));
-    let meaning = match (suffix, usize::try_from(value / 100)) {
-        (Some(_), Ok(ordinal)) => Meaning::Cues(vec![Cue::Ordinal(ordinal)]),
+    let is_ordinal = next.is_some_and(|next| is_ordinal_ending(next) || after_ordinal(*next).is_some());
+    let meaning = match usize::try_from(value / 100) {
+        Ok(ordinal) if is_ordinal => Meaning::Cues(vec![Cue::Ordinal(ordinal)]),
         _ => Meaning::Number(value),
     };
     Item::new(token.text, meaning, token.spaced, false)
+}
+
+fn is_ordinal_ending(token: &Token<'_>) -> bool {
+    !token.spaced && matches!(token.text, "st" | "nd" | "rd" | "th")
+}
+
+/// What follows the 번 or 번째 of 2번 and 2번째.
+fn after_ordinal(token: Token<'_>) -> Option<&str> {
+    let rest = token.text.strip_prefix("번").filter(|_| !token.spaced)?;
+    Some(rest.strip_prefix('째').unwrap_or(rest))
 }
 
 /// A number as written, in hundredths: commas divide thousands where three digits follow, else they are points.

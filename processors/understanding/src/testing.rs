@@ -77,7 +77,7 @@ pub(crate) fn shown() -> Context {
 }
 
 pub(crate) fn say(context: &Context, text: &str) -> Analysis {
-    analyse(shop(), context, text, None)
+    analyse(shop(), context, text)
 }
 
 pub(crate) fn intent(context: &Context, text: &str) -> Intent {

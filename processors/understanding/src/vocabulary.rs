@@ -1,8 +1,8 @@
 //! What a shop's words name: the lexicon's, and what the shop's own catalogue adds.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashSet};
 
+use events::{CategoryId, ProductUpserted};
 use lexicon::{Phrases, Slot, key};
 
 use crate::cue;
@@ -28,6 +28,19 @@ pub struct ProductText<'a> {
     pub attributes: Vec<(&'a str, &'a str)>,
 }
 
+impl<'a> From<&'a ProductUpserted> for ProductText<'a> {
+    fn from(product: &'a ProductUpserted) -> Self {
+        Self {
+            product_id: product.product_id.as_str(),
+            title: &product.title,
+            description: product.description.as_deref(),
+            category: product.category.as_ref().map(CategoryId::as_str),
+            brand: product.brand.as_deref(),
+            attributes: product.attributes.iter().map(|(name, value)| (&**name, &**value)).collect(),
+        }
+    }
+}
+
 /// Everything the analyser knows words for. Immutable once learnt, and to be shared.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
@@ -39,8 +52,6 @@ pub struct Vocabulary {
     pub(crate) known: HashSet<String>,
     pub(crate) spelling: Spelling,
     pub(crate) korean_spelling: Spelling,
-    /// Terms by value, for whoever finds one by other means than its words.
-    by_value: BTreeMap<Arc<str>, Term>,
 }
 
 impl Vocabulary {
@@ -74,15 +85,6 @@ impl Vocabulary {
         }
         vocabulary.finish(catalogue.words);
         vocabulary
-    }
-
-    /// Every value that may be named, for a search by similarity. In alphabetical order.
-    pub fn terms(&self) -> impl Iterator<Item = &str> {
-        self.by_value.keys().map(|value| &**value)
-    }
-
-    pub(crate) fn term(&self, value: &str) -> Option<&Term> {
-        self.by_value.get(value)
     }
 
     fn add_english(&mut self, phrase: &str, term: Term) {
@@ -195,15 +197,6 @@ impl Vocabulary {
         for form in forms {
             self.korean_spelling.add(form);
         }
-        let english = self.english.iter().flat_map(|(_, terms)| terms);
-        let mut by_value: HashMap<Arc<str>, &Term> = HashMap::new();
-        for term in english.chain(self.korean.terms()) {
-            let known = by_value.entry(term.value.clone()).or_insert(term);
-            if (term.weak, term.slot) < (known.weak, known.slot) {
-                *known = term;
-            }
-        }
-        self.by_value = by_value.into_iter().map(|(value, term)| (value, term.clone())).collect();
         self.korean.add_cues();
     }
 }
@@ -246,8 +239,6 @@ mod tests {
         assert_eq!(named("emma bridgewater").unwrap().slot, "brand");
         assert_eq!(named("sea mist").unwrap(), Term::new("color", "sea mist"));
         assert_eq!(named("lunchbox").unwrap().value.as_ref(), "lunch box");
-        assert!(vocabulary.terms().any(|term| term == "gazebo lantern"));
-        assert_eq!(vocabulary.term("lunch-and-picnic").unwrap().slot, "category");
     }
 
     #[test]

@@ -16,8 +16,8 @@ use runtime::config::Connections;
 use self::online_retail::{Imported, Settings};
 pub use self::report::{Produced, Report};
 use super::producer::EventProducer;
-use super::progress::Progress;
 use crate::output;
+use crate::progress::Progress;
 
 /// The demo shop: Online Retail II, first year (see `cli/data/README.md`).
 pub const DEMO_SHOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cli/data/online-retail-ii.csv.zst");

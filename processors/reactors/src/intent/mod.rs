@@ -22,6 +22,8 @@ use understanding::{Analysis, Context, ShownProduct, analyse, language_of, next_
 use self::vocabulary::Vocabularies;
 use crate::turn::Turns;
 
+pub use self::model::{Asked, instructions_hash, understand};
+
 /// The reactor of preference analysis.
 pub static SPEC: ReactorSpec = ReactorSpec {
     processor: "preference-analysis",
@@ -73,7 +75,7 @@ impl Analyse {
         }
         let (analysis, analysed_by) = match self.by_model(&context, &turns, message).await {
             Some(understood) => understood,
-            None => (analyse(&learnt.vocabulary, &context, &message.content, None), local_run()?),
+            None => (analyse(&learnt.vocabulary, &context, &message.content), local_run()?),
         };
         let embedded = self.embedded(&analysis, message).await;
         Ok(IntentAnalyzed {
@@ -95,7 +97,9 @@ impl Analyse {
         message: &MessageCreated,
     ) -> Option<(Analysis, ModelRun)> {
         let language_model = self.language_model.as_ref()?;
-        match model::understand(language_model, context, turns, message).await {
+        let earlier = turns.messages.iter().filter(|earlier| earlier.message_id != message.message_id);
+        let earlier = earlier.map(|earlier| (earlier.role, &*earlier.content)).collect();
+        match understand(language_model, &Asked { context, earlier, message: &message.content }).await {
             Ok((understanding, run)) => {
                 let request = next_request(&context.request, &understanding, &context.shown);
                 Some((Analysis { understanding, request }, run))

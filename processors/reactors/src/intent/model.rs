@@ -1,12 +1,10 @@
 //! Asking a language model what a message says.
 
-use events::{MessageCreated, ModelRun, ProductId, Role, Text, Understanding, Wish};
+use events::{ModelRun, ProductId, Role, Text, Understanding, Wish};
 use language_model::{DATA_RULE, LanguageModel, Prompt, Schema, data_block};
 use runtime::reactor::Failure;
 use serde_json::json;
 use understanding::Context;
-
-use crate::turn::Turns;
 
 const TASK: &str = "\
 You analyse one message of a shopper in an online shop's chat, written in Korean or English, and answer with JSON only.
@@ -31,25 +29,51 @@ const SCHEMA: &str = include_str!("schema.json");
 /// So many messages before this one are shown to the model.
 const EARLIER_MESSAGES: usize = 6;
 
-/// What a message says, as the model understands it.
-pub(super) async fn understand(
-    language_model: &LanguageModel,
-    context: &Context,
-    turns: &Turns,
-    message: &MessageCreated,
-) -> Result<(Understanding, ModelRun), Failure> {
-    let schema = Schema::new("understanding", serde_json::from_str(SCHEMA)?)?;
-    let completion = language_model.complete_json::<Understanding>(&prompt(context, turns, message), &schema).await?;
-    let run = completion.model_run()?;
-    Ok((checked(completion.output, context), run))
+/// A message in its conversation, as a language model is asked about it.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    /// What was looked for and shown before it.
+    pub context: &'a Context,
+    /// What was said before it, the oldest first; of many, the newest are told.
+    pub earlier: Vec<(Role, &'a str)>,
+    /// What the shopper writes.
+    pub message: &'a str,
 }
 
-fn prompt(context: &Context, turns: &Turns, message: &MessageCreated) -> Prompt {
-    let earlier: Vec<&MessageCreated> =
-        turns.messages.iter().filter(|earlier| earlier.message_id != message.message_id).collect();
+/// What a message says, as the model understands it, and how it was asked.
+///
+/// # Errors
+/// When it does not answer as it should in time: a [`language_model::CallError`].
+pub async fn understand(
+    language_model: &LanguageModel,
+    asked: &Asked<'_>,
+) -> Result<(Understanding, ModelRun), Failure> {
+    let completion = language_model.complete_json::<Understanding>(&prompt(asked), &schema()?).await?;
+    let run = completion.model_run()?;
+    Ok((checked(completion.output, asked.context), run))
+}
+
+/// What is the same of every question: the hash of the prompt without a message.
+///
+/// # Errors
+/// Never, as long as the schema is one.
+pub fn instructions_hash(language_model: &LanguageModel) -> Result<String, Failure> {
+    let instructions = Prompt { system: instructions(), messages: Vec::new() };
+    Ok(language_model.prompt_hash(&instructions, &schema()?))
+}
+
+fn schema() -> Result<Schema, Failure> {
+    Ok(Schema::new("understanding", serde_json::from_str(SCHEMA)?)?)
+}
+
+fn instructions() -> String {
+    format!("{TASK}\n\n{DATA_RULE}")
+}
+
+fn prompt(Asked { context, earlier, message }: &Asked<'_>) -> Prompt {
     let said: Vec<_> = earlier[earlier.len().saturating_sub(EARLIER_MESSAGES)..]
         .iter()
-        .map(|earlier| json!({ "by": if earlier.role == Role::User { "shopper" } else { "shop" }, "text": &*earlier.content }))
+        .map(|(role, text)| json!({ "by": if *role == Role::User { "shopper" } else { "shop" }, "text": text }))
         .collect();
     let shown: Vec<_> = context
         .shown
@@ -62,12 +86,9 @@ fn prompt(context: &Context, turns: &Turns, message: &MessageCreated) -> Prompt 
         "earlier_messages": said,
         "standing_request": context.request,
         "products_shown": shown,
-        "message": &*message.content,
+        "message": message,
     });
-    Prompt {
-        system: format!("{TASK}\n\n{DATA_RULE}"),
-        messages: vec![(language_model::Role::User, data_block("conversation", data))],
-    }
+    Prompt { system: instructions(), messages: vec![(language_model::Role::User, data_block("conversation", data))] }
 }
 
 /// A model may name products that were never shown, and write values in capitals.

@@ -6,6 +6,38 @@ use serde::Deserialize;
 use super::{Part, Said};
 use crate::reading::{Context, ShownProduct};
 
+/// Which half of the labelled utterances: see `utterances/README.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// For building an analyser.
+    Development,
+    /// For saying how good one is, and nothing else.
+    HeldOut,
+}
+
+impl Split {
+    /// Its name: `development` or `held-out`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::HeldOut => "held-out",
+        }
+    }
+
+    /// Its utterances.
+    ///
+    /// # Errors
+    /// When a line is not an utterance; the error says which.
+    pub fn utterances(self) -> Result<Vec<Utterance>, String> {
+        let lines = match self {
+            Self::Development => include_str!("../../utterances/development.jsonl"),
+            Self::HeldOut => include_str!("../../utterances/held-out.jsonl"),
+        };
+        read(lines).map_err(|error| format!("{} utterances, {error}", self.name()))
+    }
+}
+
 /// A labelled utterance.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,0 +1,198 @@
+//! Whoever understands messages.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use ::events::{ModelRun, Understanding};
+use anyhow::{anyhow, bail};
+use clap::Args;
+use language_model::{CallError, LanguageModel, LanguageModelMetrics, Settings};
+use reactors::intent::{Asked, LOCAL_ANALYSER, instructions_hash, understand};
+use runtime::telemetry::Telemetry;
+use serde::Serialize;
+use understanding::{ProductText, Vocabulary, analyse};
+
+use crate::progress::Progress;
+
+/// After so many messages without any answer it is no use to go on.
+const IN_VAIN: usize = 5;
+
+/// Who is measured.
+#[derive(Args, Clone, Debug)]
+pub struct AnalyserArguments {
+    /// Measure the local analyser, although a language model is configured
+    #[arg(long)]
+    pub local: bool,
+    #[command(flatten)]
+    pub language_model: Settings,
+}
+
+/// The local analyser, or a language model.
+pub enum Analyser {
+    /// With what it learnt of so many products.
+    Local(Box<Vocabulary>, usize),
+    /// Asked about so many messages at a time.
+    LanguageModel(Box<LanguageModel>, usize, Mutex<Seen>),
+}
+
+/// What a language model answered so far.
+#[derive(Default)]
+pub struct Seen {
+    run: Option<ModelRun>,
+    unanswered: BTreeMap<String, usize>,
+}
+
+/// Who was measured.
+#[derive(Debug, Serialize)]
+pub struct MeasuredAnalyser {
+    /// The local analyser's name, or the model's as its server says it.
+    pub name: String,
+    /// SHA-256 of instructions, schema and parameters, without a message; none for the local analyser.
+    pub prompt_hash: Option<String>,
+    /// How the model was asked.
+    pub parameters: BTreeMap<String, String>,
+    /// Products whose words it learnt; none for a language model.
+    pub vocabulary_products: Option<usize>,
+    /// Messages that were not answered, by why not.
+    pub unanswered: BTreeMap<String, usize>,
+}
+
+impl Analyser {
+    /// The one that the settings name; without a language model, or with `--local`, the local one, which learns the words of
+    /// these products.
+    ///
+    /// # Errors
+    /// When a setting of the language model cannot be used.
+    pub fn new(arguments: &AnalyserArguments, products: Vec<ProductText<'_>>) -> anyhow::Result<Self> {
+        let settings = &arguments.language_model;
+        if !arguments.local {
+            let metrics = LanguageModelMetrics::register(&Telemetry::new()?.metrics, &[])?;
+            if let Some(language_model) = LanguageModel::new(settings, metrics)? {
+                return Ok(Self::LanguageModel(
+                    Box::new(language_model),
+                    settings.max_in_flight.into(),
+                    Mutex::default(),
+                ));
+            }
+        }
+        let count = products.len();
+        Ok(Self::Local(Box::new(Vocabulary::learn(products)), count))
+    }
+
+    /// How many messages may be asked about at a time.
+    pub fn parallel(&self) -> usize {
+        if let Self::LanguageModel(_, parallel, _) = self { *parallel } else { 1 }
+    }
+
+    /// How far it is, where that takes long.
+    pub fn progress(&self, what: &'static str, total: usize) -> Option<Progress> {
+        matches!(self, Self::LanguageModel(..)).then(|| Progress::new(what, total as u64))
+    }
+
+    /// What a message says; none if there was no answer.
+    ///
+    /// # Errors
+    /// When none of the first messages was answered; the error says why the last one was not.
+    pub async fn understand(&self, asked: &Asked<'_>) -> anyhow::Result<Option<Understanding>> {
+        let (language_model, seen) = match self {
+            Self::Local(vocabulary, _) => {
+                return Ok(Some(analyse(vocabulary, asked.context, asked.message).understanding));
+            }
+            Self::LanguageModel(language_model, _, seen) => (language_model, seen),
+        };
+        loop {
+            let error = match understand(language_model, asked).await {
+                Ok((understanding, run)) => {
+                    lock(seen).run = Some(run);
+                    return Ok(Some(understanding));
+                }
+                Err(error) => error,
+            };
+            // Nothing was sent: an evaluation has the time that a shopper has not.
+            if let Some(until) = later(&*error)
+                && lock(seen).run.is_some()
+            {
+                tokio::time::sleep_until(until.into()).await;
+                continue;
+            }
+            lock(seen).give_up(&*error)?;
+            return Ok(None);
+        }
+    }
+
+    /// Who it was, once all is understood.
+    ///
+    /// # Errors
+    /// When a language model answered nothing.
+    pub fn measured(&self) -> anyhow::Result<MeasuredAnalyser> {
+        let (language_model, seen) = match self {
+            Self::Local(_, products) => {
+                return Ok(MeasuredAnalyser {
+                    name: LOCAL_ANALYSER.to_owned(),
+                    prompt_hash: None,
+                    parameters: BTreeMap::new(),
+                    vocabulary_products: Some(*products),
+                    unanswered: BTreeMap::new(),
+                });
+            }
+            Self::LanguageModel(language_model, _, seen) => (language_model, lock(seen)),
+        };
+        let Some(run) = &seen.run else {
+            let why = seen.unanswered.keys().next().map_or("nothing was asked", String::as_str);
+            bail!("the language model answered no message: {why}");
+        };
+        Ok(MeasuredAnalyser {
+            name: run.model.to_string(),
+            prompt_hash: Some(instructions_hash(language_model).map_err(|error| anyhow!(error))?),
+            parameters: run.parameters.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            vocabulary_products: None,
+            unanswered: seen.unanswered.clone(),
+        })
+    }
+}
+
+impl Seen {
+    fn give_up(&mut self, error: &(dyn Error + Send + Sync + 'static)) -> anyhow::Result<()> {
+        *self.unanswered.entry(error.to_string()).or_default() += 1;
+        if self.run.is_none() && self.unanswered.values().sum::<usize>() >= IN_VAIN {
+            let why = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+            bail!("the language model answered none of the first {IN_VAIN} messages: {why}");
+        }
+        Ok(())
+    }
+}
+
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// When a call may be made that was not made now.
+fn later(error: &(dyn Error + Send + Sync + 'static)) -> Option<Instant> {
+    match error.downcast_ref()? {
+        CallError::BudgetSpent { until } | CallError::BreakerOpen { until } => Some(*until),
+        _ => None,
+    }
+}
+
+impl fmt::Display for MeasuredAnalyser {
+    /// Who it was, and what it did not answer.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "by {}", self.name)?;
+        if let Some(prompt_hash) = &self.prompt_hash {
+            write!(formatter, "; prompt {prompt_hash}")?;
+        }
+        for (name, value) in &self.parameters {
+            write!(formatter, "; {name} {value}")?;
+        }
+        if let Some(products) = self.vocabulary_products {
+            write!(formatter, ", which learnt the words of {products} products")?;
+        }
+        for (why, messages) in &self.unanswered {
+            write!(formatter, "\nnot answered: {messages}, because {why}")?;
+        }
+        Ok(())
+    }
+}

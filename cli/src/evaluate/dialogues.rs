@@ -1,0 +1,161 @@
+//! `jangbogo evaluate dialogues`: conversations of people.
+
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
+
+use ::events::Currency;
+use anyhow::{Context as _, bail};
+use clap::Args;
+use comfy_table::Table;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use reactors::intent::Asked;
+use serde::Serialize;
+use understanding::ProductText;
+use understanding::evaluation::{Conversation, Dialogue, DialogueReport, Item, read_dialogues, read_items};
+
+use super::analyser::{Analyser, AnalyserArguments, MeasuredAnalyser};
+use super::{align_numbers, cells};
+use crate::output::{print, table};
+use crate::progress::Progress;
+
+/// Compares with conversations of people in which one plays the shop: MG-ShopDial
+///
+/// Its annotators say what each message is about and which acts it holds, and each shopper was told what to look for. So
+/// goals, feedback, needs and tasks are compared; what a message says slot by slot is labelled nowhere, nor are
+/// negations, retractions and products spoken of. The local analyser learns the words of the catalogues that were
+/// talked about.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// Where dialogues.json and items/ are
+    directory: PathBuf,
+    /// At most so many conversations
+    #[arg(long, value_name = "CONVERSATIONS")]
+    limit: Option<usize>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    analyser: AnalyserArguments,
+}
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Evaluation {
+    analyser: MeasuredAnalyser,
+    report: DialogueReport,
+}
+
+/// Evaluates, and prints the report.
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let (mut dialogues, items) = read(&arguments.directory)?;
+    dialogues.truncate(arguments.limit.unwrap_or(dialogues.len()));
+    let products = items.iter().map(|item| ProductText {
+        product_id: &item.title,
+        title: &item.title,
+        description: item.description.as_deref(),
+        ..ProductText::default()
+    });
+    let analyser = Analyser::new(&arguments.analyser, products.collect())?;
+    let report = evaluate(&analyser, &dialogues, Currency::new("USD")?).await?;
+    let evaluation = Evaluation { analyser: analyser.measured()?, report };
+    let text = if arguments.json { serde_json::to_string_pretty(&evaluation)? + "\n" } else { evaluation.to_string() };
+    print(&text)?;
+    Ok(())
+}
+
+fn read(directory: &Path) -> anyhow::Result<(Vec<Dialogue>, Vec<Item>)> {
+    let text = |path: &Path| {
+        fs::read_to_string(path).with_context(|| {
+            format!("cannot read {}; the folder of MG-ShopDial holds dialogues.json and items/", path.display())
+        })
+    };
+    let path = directory.join("dialogues.json");
+    let dialogues =
+        read_dialogues(&text(&path)?).with_context(|| format!("{} is not as MG-ShopDial has it", path.display()))?;
+    let folder = directory.join("items");
+    let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    paths.sort();
+    let mut items = Vec::new();
+    for path in paths {
+        items.extend(
+            read_items(&text(&path)?).with_context(|| format!("{} is not as MG-ShopDial has it", path.display()))?,
+        );
+    }
+    if items.is_empty() {
+        bail!("{} holds no products", folder.display());
+    }
+    Ok((dialogues, items))
+}
+
+async fn evaluate(analyser: &Analyser, dialogues: &[Dialogue], currency: Currency) -> anyhow::Result<DialogueReport> {
+    let mut progress = analyser.progress("conversations", dialogues.len());
+    let conversations = stream::iter(dialogues).map(|dialogue| go_through(analyser, dialogue, currency));
+    let mut conversations = conversations.buffered(analyser.parallel());
+    let mut report = DialogueReport::default();
+    while let Some(conversation) = conversations.try_next().await? {
+        report.add(&conversation);
+        progress.iter_mut().for_each(Progress::step);
+    }
+    progress.into_iter().for_each(Progress::finish);
+    Ok(report)
+}
+
+async fn go_through<'d>(
+    analyser: &Analyser,
+    dialogue: &'d Dialogue,
+    currency: Currency,
+) -> anyhow::Result<Conversation<'d>> {
+    let mut conversation = Conversation::new(dialogue, currency);
+    while let Some(message) = conversation.next_message() {
+        let earlier = conversation.earlier().collect();
+        let asked = Asked { context: conversation.context(), earlier, message };
+        let understood = analyser.understand(&asked).await?;
+        conversation.understood(understood);
+    }
+    Ok(conversation)
+}
+
+impl fmt::Display for Evaluation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { analyser, report } = self;
+        let (messages, dialogues) = (report.messages, report.dialogues);
+        writeln!(formatter, "understanding of {messages} messages in {dialogues} conversations {analyser}")?;
+        let goals = goals(report);
+        writeln!(formatter, "\nwhat messages are about, and what they were taken for\n{goals}")?;
+
+        let mut rows = table(["Feedback", "Precision", "Recall", "F1", "Labelled"]);
+        for (sign, score) in &report.feedback {
+            let [precision, recall, f1, labelled] = cells(*score);
+            rows.add_row([sign, &precision, &recall, &f1, &labelled]);
+        }
+        align_numbers(&mut rows, 1);
+        writeln!(formatter, "\n{rows}")?;
+
+        let mut rows = table(["What is there", "Found", "Of"]);
+        let needs = ("messages that disclose a need".to_owned(), &report.needs);
+        let tasks = report.tasks.iter().map(|(slot, found)| (format!("{slot} of tasks"), found));
+        for (what, found) in std::iter::once(needs).chain(tasks) {
+            rows.add_row([what, found.found.to_string(), found.labelled.to_string()]);
+        }
+        align_numbers(&mut rows, 1);
+        writeln!(formatter, "\n{rows}")
+    }
+}
+
+/// Goals that are not scored have no figures.
+fn goals(report: &DialogueReport) -> Table {
+    let taken_for = ["recommendation", "qa", "meta"];
+    let mut rows = table(["Goal", "Precision", "Recall", "F1", "Labelled", "Recommendation", "QA", "Meta"]);
+    for (goal, taken) in &report.taken_for {
+        let mut row = vec![goal.clone()];
+        match report.goals.get(goal) {
+            Some(score) => row.extend(cells(*score)),
+            None => row.extend(["-", "-", "-", "-"].map(str::to_owned)),
+        }
+        row.extend(taken_for.map(|goal| taken.get(goal).copied().unwrap_or_default().to_string()));
+        rows.add_row(row);
+    }
+    align_numbers(&mut rows, 1);
+    rows
+}
