@@ -1,0 +1,194 @@
+//! A shop that answers: every processor with its reactors, the dispatcher, the gateway and the query service.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use projections::{PROCESSORS, RECOMMENDATION};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::Shop;
+
+/// How long a process may take until it is ready: the embedder warms a model.
+const READY_LIMIT: Duration = Duration::from_mins(2);
+/// How long products may wait for their vectors.
+const VECTORS_LIMIT: Duration = Duration::from_mins(10);
+
+/// A shop that answers messages.
+pub struct ChatShop {
+    pub shop: Shop,
+    /// Base URL of the gateway.
+    pub gateway: String,
+    /// Base URL of the query service.
+    pub query: String,
+    pub client: reqwest::Client,
+    /// What processors find in their environment besides the servers' addresses.
+    variables: Vec<(String, String)>,
+}
+
+/// A message and what became of it: the events' data.
+#[derive(Debug)]
+pub struct Turn {
+    pub intent: Value,
+    pub recommendation: Value,
+    pub reply: Value,
+}
+
+impl ChatShop {
+    /// Opens a shop and starts everything, with these variables in the processors' environment
+    /// (`OPENAI_BASE_URL`, say). Nothing is imported yet.
+    pub async fn open(name: &str, variables: &[(&str, &str)]) -> Self {
+        let shop = Shop::open(name).await;
+        let fetched = shop.command(&["models", "fetch"]).output().unwrap();
+        assert!(fetched.status.success(), "{}", String::from_utf8_lossy(&fetched.stderr));
+        let [gateway, query, embedder] = [(); 3].map(|()| free_address());
+        let mut all = vec![
+            ("JANGBOGO_FOLD_ONLY".to_owned(), "false".to_owned()),
+            ("EMBEDDER_LISTEN".to_owned(), embedder.clone()),
+            ("EMBEDDINGS_URL".to_owned(), format!("http://{embedder}/v1")),
+        ];
+        all.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).no_proxy().build().unwrap();
+        let mut chat = Self {
+            shop,
+            gateway: format!("http://{gateway}"),
+            query: format!("http://{query}"),
+            client,
+            variables: all,
+        };
+        for processor in PROCESSORS {
+            chat.start_processor(processor.name);
+        }
+        chat.shop.start("outbox-dispatcher", &[]);
+        chat.shop.start("gateway", &["--listen", &gateway]);
+        chat.shop.start("query", &["--listen", &query]);
+        for base in [&chat.gateway, &chat.query] {
+            chat.ready(base).await;
+        }
+        chat
+    }
+
+    /// Starts a processor with its reactors; again, after it was killed.
+    pub fn start_processor(&mut self, name: &str) {
+        let variables: Vec<(&str, &str)> =
+            self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.shop.start_member_with(name, name, &["--instance", "a"], &variables);
+    }
+
+    async fn ready(&self, base: &str) {
+        let started = Instant::now();
+        loop {
+            let account = match self.client.get(format!("{base}/readyz")).send().await {
+                Ok(answer) if answer.status().is_success() => return,
+                Ok(answer) => answer.text().await.unwrap_or_default(),
+                Err(error) => error.to_string(),
+            };
+            assert!(started.elapsed() < READY_LIMIT, "{base} is not ready after {READY_LIMIT:?}: {account}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Imports a file of orders and waits until all of it is folded and published and every product has its vector.
+    pub async fn import(&self, file: &Path) {
+        self.shop.import(file.to_str().unwrap());
+        self.shop.settle().await;
+        let started = Instant::now();
+        while self.products_without_vector().await > 0 {
+            assert!(started.elapsed() < VECTORS_LIMIT, "products without vectors after {VECTORS_LIMIT:?}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        self.shop.settle().await;
+    }
+
+    async fn products_without_vector(&self) -> i64 {
+        let live = self.shop.live(&RECOMMENDATION).await.unwrap();
+        let schema = &live.generation.schema;
+        let sql = format!(
+            "SELECT count(*) FROM {schema}.product WHERE title IS NOT NULL
+             AND product_id NOT IN (SELECT product_id FROM {schema}.product_vector)"
+        );
+        sqlx::query_scalar(&sql).fetch_one(&mut self.shop.database().await).await.unwrap()
+    }
+
+    /// A command to the gateway that must be accepted.
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        let answer = self.client.post(format!("{}{path}", self.gateway)).json(body).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert_eq!(status, StatusCode::ACCEPTED, "POST {path} {body}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// A read of the query service; none where it says 404.
+    pub async fn get(&self, path: &str) -> Option<Value> {
+        let answer = self.client.get(format!("{}{path}", self.query)).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        if status == StatusCode::NOT_FOUND {
+            return None;
+        }
+        assert_eq!(status, StatusCode::OK, "GET {path}: {text}");
+        Some(serde_json::from_str(&text).unwrap())
+    }
+
+    /// Opens a conversation of a member.
+    pub async fn open_conversation(&self, member: &str) -> Uuid {
+        id(&self.post("/v1/conversations", &json!({ "member_id": member })).await["conversation_id"])
+    }
+
+    /// Says something; gives the message's id.
+    pub async fn say(&self, conversation: Uuid, content: &str) -> Uuid {
+        let path = format!("/v1/conversations/{conversation}/messages");
+        id(&self.post(&path, &json!({ "content": content })).await["message_id"])
+    }
+
+    /// Every entry of a conversation by now, the oldest first.
+    pub async fn entries(&self, conversation: Uuid) -> Vec<Value> {
+        let mut entries = Vec::new();
+        let mut after = String::new();
+        loop {
+            let path = format!("/v1/conversations/{conversation}/entries?limit=100{after}");
+            // A conversation that was opened a moment ago is not folded yet.
+            let Some(mut page) = self.get(&path).await else { return entries };
+            entries.extend(page["entries"].as_array_mut().unwrap().drain(..));
+            let Some(next) = page["next"].as_str() else { return entries };
+            after = format!("&after={next}");
+        }
+    }
+
+    /// Waits until a message is answered.
+    pub async fn wait_for_reply(&self, conversation: Uuid, message: Uuid, limit: Duration) -> Turn {
+        let started = Instant::now();
+        loop {
+            let entries = self.entries(conversation).await;
+            let of = |kind: &str| {
+                let is_it = |entry: &&Value| entry["kind"] == kind && entry["message_id"] == json!(message);
+                let mut found = entries.iter().filter(is_it).map(|entry| &entry["data"]);
+                found.find(|data| kind != "message" || data["role"] == "ai").cloned()
+            };
+            if let (Some(intent), Some(recommendation), Some(reply)) =
+                (of("intent"), of("recommendation"), of("message"))
+            {
+                return Turn { intent, recommendation, reply };
+            }
+            assert!(started.elapsed() < limit, "no answer to {message} in {conversation} after {limit:?}: {entries:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Stops everything and removes what the shop owns in the servers.
+    pub async fn close(self) {
+        self.shop.close().await;
+    }
+}
+
+fn id(value: &Value) -> Uuid {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+/// An address that nobody listens on now.
+fn free_address() -> String {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().to_string()
+}
