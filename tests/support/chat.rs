@@ -93,6 +93,11 @@ impl ChatShop {
     /// Imports a file of orders and waits until all of it is folded and published and every product has its vector.
     pub async fn import(&self, file: &Path) {
         self.shop.import(file.to_str().unwrap());
+        self.settled().await;
+    }
+
+    /// Waits until the log is folded and published and every product has its vector.
+    pub async fn settled(&self) {
         self.shop.settle().await;
         let started = Instant::now();
         while self.products_without_vector().await > 0 {

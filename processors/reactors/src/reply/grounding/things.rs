@@ -53,14 +53,12 @@ pub(super) fn check(sentence: &Sentence<'_>) -> Result<(), Ungrounded> {
     let mut listed = false;
     for clause in clauses(sentence.text) {
         let words = words(clause);
-        let named: Vec<&RecommendedProduct> = sentence.products(clause).collect();
-        let known = if named.is_empty() { Known::of(&sentence.given.items) } else { Known::of(named) };
         let (mut at, mut others, mut excused_here) = (0, false, false);
         while at < words.len() {
             let (length, found) = thing(&words[at..]);
             let phrase = &words[at..at + length];
             others |= found.is_none() && !matches!(phrase[0].as_str(), "a" | "an" | "or" | "the");
-            if found.is_some_and(|name| !known.has(name, phrase)) {
+            if found.is_some_and(|name| !is_so(sentence, clause, name, phrase)) {
                 // In a list, what was said before its first counts for all: no teapots, mugs or plates.
                 excused_here = excused(&words[..at], &words[at + length..], phrase) || listed && !others;
                 if !excused_here {
@@ -72,6 +70,13 @@ pub(super) fn check(sentence: &Sentence<'_>) -> Result<(), Ungrounded> {
         listed = excused_here || listed && !others;
     }
     Ok(())
+}
+
+/// Whether the products that a clause names, or else any that is recommended, are what is said.
+fn is_so(sentence: &Sentence<'_>, clause: &str, name: &'static str, phrase: &[String]) -> bool {
+    let named: Vec<&RecommendedProduct> = sentence.products(clause).collect();
+    let known = if named.is_empty() { Known::of(&sentence.given.items) } else { Known::of(named) };
+    known.has(name, phrase)
 }
 
 /// Commas, brackets and conjunctions divide.
