@@ -1,5 +1,6 @@
 //! A shop that answers: every processor with its reactors, the dispatcher, the gateway and the query service.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ pub struct ChatShop {
     pub client: reqwest::Client,
     /// What processors find in their environment besides the servers' addresses.
     variables: Vec<(String, String)>,
+    /// Where processors tell their metrics, by name.
+    admin: BTreeMap<String, String>,
 }
 
 /// A message and what became of it: the events' data.
@@ -57,11 +60,12 @@ impl ChatShop {
             query: format!("http://{query}"),
             client,
             variables: all,
+            admin: BTreeMap::new(),
         };
         for processor in PROCESSORS {
             chat.start_processor(processor.name);
         }
-        chat.shop.start("outbox-dispatcher", &[]);
+        chat.shop.start("outbox-dispatcher", &["--admin-port", "0"]);
         chat.shop.start("gateway", &["--listen", &gateway]);
         chat.shop.start("query", &["--listen", &query]);
         for base in [&chat.gateway, &chat.query] {
@@ -74,7 +78,18 @@ impl ChatShop {
     pub fn start_processor(&mut self, name: &str) {
         let variables: Vec<(&str, &str)> =
             self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        self.shop.start_member_with(name, name, &["--instance", "a"], &variables);
+        let address = free_address();
+        let port = address.rsplit(':').next().unwrap();
+        self.shop.start_member_with(name, name, &["--instance", "a", "--admin-port", port], &variables);
+        self.admin.insert(name.to_owned(), address);
+    }
+
+    /// The value of a processor's metric, with its labels if it has any; 0 before it is counted.
+    pub async fn metric(&self, processor: &str, metric: &str) -> f64 {
+        let answer = self.client.get(format!("http://{}/metrics", self.admin[processor])).send().await.unwrap();
+        let metrics = answer.text().await.unwrap();
+        let value = metrics.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().unwrap())
     }
 
     async fn ready(&self, base: &str) {
