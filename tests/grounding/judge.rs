@@ -194,9 +194,8 @@ fn stock(text: &str) -> Option<u32> {
 
 /// Two words in capitals, one after the other: a name, as this shop writes them.
 fn shouted(text: &str) -> impl Iterator<Item = String> {
-    let capitals = |word: &str| {
-        word.chars().filter(|c| c.is_ascii_uppercase()).count() > 1 && !word.chars().any(char::is_lowercase)
-    };
+    let capitals =
+        |word: &str| word.chars().filter(char::is_ascii_uppercase).count() > 1 && !word.chars().any(char::is_lowercase);
     let words: Vec<&str> = text.split_whitespace().collect();
     let pairs: Vec<String> =
         words.windows(2).filter(|pair| pair.iter().all(|word| capitals(word))).map(|pair| pair.join(" ")).collect();

@@ -134,7 +134,7 @@ fn what_the_shop_says_without_servers_is_so() {
             let reply = Reply { text: &text, names: named.iter().map(ProductId::as_str).collect() };
             report.add(&judge, (&said, &expected), &given, &reply);
             // Many lists are alike.
-            if report.conversations % 10 == 0 {
+            if report.conversations.is_multiple_of(10) {
                 lies.tell(&given);
             }
             context.shown = shown(&given);

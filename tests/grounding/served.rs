@@ -19,7 +19,7 @@ const LINES: usize = 3000;
 /// So many conversations are held at a time.
 const AT_ONCE: usize = 8;
 /// How long an answer may take; a busy machine is slow.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A message and what became of it.
 struct Turn {
@@ -43,7 +43,7 @@ async fn what_the_shop_says_is_so() {
             report.add(&judge, (said, expected), given, &Reply { text: &reply.content, names });
         }
         report.conversations += 1;
-        if report.conversations % 50 == 0 {
+        if report.conversations.is_multiple_of(50) {
             println!("{report}");
         }
     }

@@ -84,11 +84,13 @@ impl ChatShop {
         self.admin.insert(name.to_owned(), address);
     }
 
-    /// The value of a processor's metric, with its labels if it has any; 0 before it is counted.
+    /// The value of a processor's metric, without the shop's prefix and with its labels if it has any; 0 before it is
+    /// counted.
     pub async fn metric(&self, processor: &str, metric: &str) -> f64 {
         let answer = self.client.get(format!("http://{}/metrics", self.admin[processor])).send().await.unwrap();
         let metrics = answer.text().await.unwrap();
-        let value = metrics.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+        let value =
+            metrics.lines().find_map(|line| line.strip_prefix("jangbogo_")?.strip_prefix(metric)?.strip_prefix(' '));
         value.map_or(0.0, |value| value.parse().unwrap())
     }
 
@@ -172,7 +174,7 @@ impl ChatShop {
             let path = format!("/v1/conversations/{conversation}/entries?limit=100{after}");
             // A conversation that was opened a moment ago is not folded yet.
             let Some(mut page) = self.get(&path).await else { return entries };
-            entries.extend(page["entries"].as_array_mut().unwrap().drain(..));
+            entries.append(page["entries"].as_array_mut().unwrap());
             let Some(next) = page["next"].as_str() else { return entries };
             after = format!("&after={next}");
         }
