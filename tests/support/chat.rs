@@ -1,5 +1,6 @@
 //! A shop that answers: every processor with its reactors, the dispatcher, the gateway and the query service.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ pub struct ChatShop {
     pub client: reqwest::Client,
     /// What processors find in their environment besides the servers' addresses.
     variables: Vec<(String, String)>,
+    /// Where processors tell their metrics, by name.
+    admin: BTreeMap<String, String>,
 }
 
 /// A message and what became of it: the events' data.
@@ -57,6 +60,7 @@ impl ChatShop {
             query: format!("http://{query}"),
             client,
             variables: all,
+            admin: BTreeMap::new(),
         };
         for processor in PROCESSORS {
             chat.start_processor(processor.name);
@@ -74,7 +78,20 @@ impl ChatShop {
     pub fn start_processor(&mut self, name: &str) {
         let variables: Vec<(&str, &str)> =
             self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        self.shop.start_member_with(name, name, &["--instance", "a"], &variables);
+        let address = free_address();
+        let port = address.rsplit(':').next().unwrap();
+        self.shop.start_member_with(name, name, &["--instance", "a", "--admin-port", port], &variables);
+        self.admin.insert(name.to_owned(), address);
+    }
+
+    /// The value of a processor's metric, without the shop's prefix and with its labels if it has any; 0 before it is
+    /// counted.
+    pub async fn metric(&self, processor: &str, metric: &str) -> f64 {
+        let answer = self.client.get(format!("http://{}/metrics", self.admin[processor])).send().await.unwrap();
+        let metrics = answer.text().await.unwrap();
+        let value =
+            metrics.lines().find_map(|line| line.strip_prefix("jangbogo_")?.strip_prefix(metric)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().unwrap())
     }
 
     async fn ready(&self, base: &str) {
@@ -93,6 +110,11 @@ impl ChatShop {
     /// Imports a file of orders and waits until all of it is folded and published and every product has its vector.
     pub async fn import(&self, file: &Path) {
         self.shop.import(file.to_str().unwrap());
+        self.settled().await;
+    }
+
+    /// Waits until the log is folded and published and every product has its vector.
+    pub async fn settled(&self) {
         self.shop.settle().await;
         let started = Instant::now();
         while self.products_without_vector().await > 0 {
@@ -152,7 +174,7 @@ impl ChatShop {
             let path = format!("/v1/conversations/{conversation}/entries?limit=100{after}");
             // A conversation that was opened a moment ago is not folded yet.
             let Some(mut page) = self.get(&path).await else { return entries };
-            entries.extend(page["entries"].as_array_mut().unwrap().drain(..));
+            entries.append(page["entries"].as_array_mut().unwrap());
             let Some(next) = page["next"].as_str() else { return entries };
             after = format!("&after={next}");
         }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use lexicon::Slot;
+
 /// A product as the catalogue has it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Product {
@@ -60,10 +62,15 @@ impl Candidate {
         }
     }
 
-    /// Whether the product may be what a value names, by anything that is said of it: for what is to be left out.
+    /// Whether the product may be what a value names, by anything that is said of it: for what is to be left out. Its
+    /// facets leave out a description where the title says something of the slot already (felt, with a wooden handle).
     #[must_use]
     pub fn mentions(&self, slot: &str, value: &str) -> bool {
-        self.is(slot, value) || (slot != "category" && names(&normalised_words(&self.product.text), value))
+        let text = &self.product.text;
+        let told = |slot: Slot| lexicon::facets(text, None, []).of(slot).contains(value);
+        self.is(slot, value)
+            || (slot != "category" && names(&normalised_words(text), value))
+            || Slot::from_name(slot).is_some_and(told)
     }
 }
 
@@ -139,6 +146,10 @@ mod tests {
     #[test]
     fn what_is_to_be_left_out_is_looked_for_in_the_whole_text() {
         assert!(bag().mentions("material", "plastic"));
+        let felt = Product { text: "felt, with a wooden handle and a zinc lid".to_owned(), ..Product::default() };
+        for material in ["wood", "metal"] {
+            assert!(Candidate::of(felt.clone()).mentions("material", material), "{material}");
+        }
         assert!(!bag().mentions("material", "wood"));
     }
 

@@ -126,15 +126,18 @@ fn limits(reading: &mut Reading<'_>, amount: Amount) -> Option<PriceRange> {
     Some(PriceRange { min_minor: minor(low), max_minor: minor(high), currency })
 }
 
-/// The negation of the clause that an amount stands in: before it in English, after it in Korean.
+/// The negation of the clause that an amount stands in: before it in English, after it in Korean. One behind a comma
+/// rules out something else: at least £8, no glass.
 fn negation(reading: &Reading<'_>, amount: Amount) -> Option<usize> {
     let (start, end) = reading.clause(amount.start);
+    let together = |at: &usize| reading.items[*at].meaning != Meaning::Comma;
     let open = |at: &usize| reading.items[*at].role == Role::Open;
     if reading.items[amount.start..amount.end].iter().any(|item| item.korean) {
-        let mut after = (amount.end..end).filter(open);
+        let mut after = (amount.end..end).take_while(together).filter(open);
         return after.find(|&at| reading.items[at].is_any(&[Cue::NotAdjacent, Cue::NotAfter]));
     }
-    (start..amount.start).filter(open).find(|&at| reading.items[at].is(Cue::NotBefore))
+    let mut before = (start..amount.start).rev().take_while(together).filter(open);
+    before.find(|&at| reading.items[at].is(Cue::NotBefore))
 }
 
 /// The smallest unit of a currency in hundredths: a band ends one below the next.

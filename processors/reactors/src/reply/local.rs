@@ -7,7 +7,8 @@ use ranking::{Language, money};
 const NAMED: usize = 3;
 
 /// The answer, and the products it names.
-pub(super) fn write(given: &RecommendationGenerated) -> (String, Vec<ProductId>) {
+#[must_use]
+pub fn write(given: &RecommendationGenerated) -> (String, Vec<ProductId>) {
     let language = Language::of(&given.understood.language);
     let items = &given.items;
     match given.understood.intent {

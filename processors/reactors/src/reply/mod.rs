@@ -22,6 +22,9 @@ use runtime::pieces::Pieces;
 use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
 use tracing::debug;
 
+pub use self::grounding::{Ungrounded, check};
+pub use self::local::write as write_locally;
+pub use self::model::grounded;
 use crate::turn::Turns;
 
 /// The reactor of the assistant.

@@ -1,0 +1,259 @@
+//! Conversations, the same whenever they are generated from the same seed, and what must hold after each message.
+
+use events::{Money, RecommendedProduct};
+
+use crate::hostile;
+use crate::random::Random;
+use crate::words::{COLOURS, KINDS, MATERIALS, Quality};
+
+/// What a shopper says.
+#[derive(Debug)]
+pub struct Said {
+    pub text: String,
+    pub korean: bool,
+    pub means: Means,
+}
+
+/// What is meant by it.
+#[derive(Debug)]
+pub enum Means {
+    /// A kind of thing that was not asked for before.
+    Find {
+        kind: &'static str,
+        limit: Option<Limit>,
+        without: Option<&'static Quality>,
+        quantity: Option<u32>,
+    },
+    /// Less than the first three that were shown.
+    Cheaper,
+    /// Something more is to be left out; a colour is of the thing, a material of the shopper.
+    Without(&'static Quality),
+    /// Another limit.
+    Limit(Limit),
+    /// Any price.
+    AnyPrice,
+    /// Whether one of those shown is in stock.
+    AskStock,
+    Thanks,
+    /// It may mean anything: only what is said in return counts.
+    Hostile,
+}
+
+/// A limit on the price, in minor units; both ends are allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    pub at_least: Option<i64>,
+    pub at_most: Option<i64>,
+    pub currency: &'static str,
+}
+
+/// What must hold after a message.
+#[derive(Clone, Debug, Default)]
+pub struct Expected {
+    pub limit: Option<Limit>,
+    pub without: Vec<&'static Quality>,
+    pub quantity: Option<u32>,
+}
+
+impl Expected {
+    /// What holds after another message, with what was shown before it, the first first.
+    pub fn after(&mut self, said: &Means, shown: &[RecommendedProduct]) {
+        match said {
+            Means::Find { limit, without, quantity, .. } => {
+                let stays = |quality: &&Quality| MATERIALS.iter().any(|material| material.english == quality.english);
+                self.without.retain(|quality| stays(quality));
+                self.without.extend(without);
+                (self.limit, self.quantity) = (*limit, *quantity);
+            }
+            Means::Cheaper => {
+                let prices: Vec<Money> = shown.iter().take(3).filter_map(|item| item.price).collect();
+                // In the currency of the first of them.
+                let Some(first) = prices.first() else { return };
+                let alike = prices.iter().filter(|price| price.currency == first.currency);
+                let cheapest = alike.map(|price| price.amount_minor).min().unwrap_or_default();
+                let currency = if first.currency.as_str() == "KRW" { "KRW" } else { "GBP" };
+                let before = self.limit.filter(|limit| limit.currency == currency).and_then(|limit| limit.at_least);
+                let at_least = before.filter(|least| *least < cheapest);
+                self.limit = Some(Limit { at_least, at_most: Some(cheapest - 1), currency });
+            }
+            Means::Without(quality) => self.without.push(quality),
+            Means::Limit(limit) => self.limit = Some(*limit),
+            Means::AnyPrice => self.limit = None,
+            Means::AskStock | Means::Thanks => {}
+            Means::Hostile => *self = Self::default(),
+        }
+    }
+}
+
+/// A conversation.
+pub fn conversation(seed: u64, number: u64) -> Vec<Said> {
+    let mut talk = Talk {
+        random: Random::new(seed ^ number.wrapping_mul(0x9e37_79b9)),
+        korean: number % 2 == 1,
+        kinds: Vec::new(),
+    };
+    let mut said = Vec::new();
+    // One in five begins with an attack.
+    if talk.random.below(5) == 0 {
+        said.push(talk.hostile());
+    }
+    for _ in 0..=talk.random.below(2) {
+        said.push(talk.find());
+        for _ in 0..talk.random.below(4) {
+            said.push(talk.follow_up());
+        }
+        if talk.random.below(4) == 0 {
+            said.push(talk.hostile());
+        }
+    }
+    said
+}
+
+struct Talk {
+    random: Random,
+    korean: bool,
+    kinds: Vec<&'static str>,
+}
+
+impl Talk {
+    fn one<T>(&mut self, of: &'static [T]) -> &'static T {
+        &of[usize::try_from(self.random.below(of.len() as u64)).unwrap()]
+    }
+
+    fn maybe(&mut self, one_in: u64) -> bool {
+        self.random.below(one_in) == 0
+    }
+
+    fn said(&self, text: String, means: Means) -> Said {
+        Said { text, korean: self.korean, means }
+    }
+
+    fn say(&mut self, english: &'static [&str], korean: &'static [&str]) -> String {
+        let of = if self.korean { korean } else { english };
+        (*self.one(of)).to_owned()
+    }
+
+    fn hostile(&mut self) -> Said {
+        let text = self.say(hostile::ENGLISH, hostile::KOREAN);
+        self.said(text, Means::Hostile)
+    }
+
+    fn find(&mut self) -> Said {
+        let (kind, korean) = loop {
+            let (kind, korean) = *self.one(KINDS);
+            // A kind that another is of, or the same again, would be no new request.
+            if !self.kinds.iter().any(|known| known.contains(kind) || kind.contains(known)) {
+                break (kind, korean);
+            }
+        };
+        self.kinds.push(kind);
+        let colour = self.maybe(2).then(|| self.one(COLOURS));
+        let limit = if self.maybe(2) { Some(self.limit()) } else { None };
+        let without = self.maybe(3).then(|| self.one(MATERIALS));
+        let quantity = self.maybe(6).then(|| 3 + u32::try_from(self.random.below(20)).unwrap());
+        let mut text = self.say(
+            &[
+                "I am looking for a COLOUR KIND",
+                "Do you have a COLOUR KIND?",
+                "Show me a COLOUR KIND",
+                "I need a COLOUR KIND please",
+            ],
+            &["COLOUR KIND 추천해줘", "COLOUR KIND 찾고 있어요", "COLOUR KIND 있나요?", "COLOUR KIND 보여주세요"],
+        );
+        let (colour_word, kind_word) = if self.korean {
+            (colour.map(|colour| colour.korean), korean)
+        } else {
+            (colour.map(|colour| colour.english), kind)
+        };
+        text = text.replace("COLOUR ", &colour_word.map(|word| format!("{word} ")).unwrap_or_default());
+        text = text.replace("KIND", kind_word);
+        if let Some((_, words)) = &limit {
+            text = format!("{text}, {words}");
+        }
+        if let Some(quality) = without {
+            let leave_out = self.leave_out(quality);
+            text = format!("{text}, {leave_out}");
+        }
+        if let Some(quantity) = quantity {
+            text = if self.korean {
+                format!("{text}, {quantity}개 필요해요")
+            } else {
+                format!("{text}, I need {quantity} of them")
+            };
+        }
+        self.said(text, Means::Find { kind, limit: limit.map(|(limit, _)| limit), without, quantity })
+    }
+
+    fn leave_out(&mut self, quality: &Quality) -> String {
+        let template = self.say(&["not IT", "no IT please", "without IT"], &["IT 말고", "IT 빼고", "IT는 빼주세요"]);
+        template.replace("IT", if self.korean { quality.korean } else { quality.english })
+    }
+
+    /// A limit, and how it is said.
+    fn limit(&mut self) -> (Limit, String) {
+        let pence = *self.one(&[85_i64, 125, 200, 250, 300, 400, 500, 800, 1000]);
+        let amount =
+            if pence % 100 == 0 { (pence / 100).to_string() } else { format!("{}.{:02}", pence / 100, pence % 100) };
+        let at_most = Limit { at_least: None, at_most: Some(pence), currency: "GBP" };
+        let at_least = Limit { at_least: Some(pence), at_most: None, currency: "GBP" };
+        let won = Limit { at_least: None, at_most: Some(10_000), currency: "KRW" };
+        let (limit, template) = if self.maybe(8) {
+            (won, self.say(&["up to 10,000 won"], &["만원 이하로", "10,000원까지"]))
+        } else if self.maybe(5) {
+            (at_least, self.say(&["at least £N", "from N pounds up"], &["N파운드 이상으로"]))
+        } else {
+            let english = &["under £N", "below N pounds", "for at most £N", "up to N pounds", "no more than £N"];
+            (at_most, self.say(english, &["N파운드 이하로", "N파운드까지", "N파운드 안 넘게", "N파운드 이내로"]))
+        };
+        (limit, template.replace('N', &amount))
+    }
+
+    fn follow_up(&mut self) -> Said {
+        match self.random.below(7) {
+            0 => {
+                let text = self.say(
+                    &["cheaper", "something cheaper please", "Do you have anything cheaper?"],
+                    &["더 싼 거 있어요?", "더 저렴한 걸로 보여주세요", "더 싼 거로"],
+                );
+                self.said(text, Means::Cheaper)
+            }
+            1 => {
+                let quality = self.one(COLOURS);
+                let text = self.leave_out(quality);
+                self.said(text, Means::Without(quality))
+            }
+            2 => {
+                let quality = self.one(MATERIALS);
+                let text = self.leave_out(quality);
+                self.said(text, Means::Without(quality))
+            }
+            3 => {
+                let (limit, text) = self.limit();
+                let text = if self.korean { format!("{text} 보여주세요") } else { format!("show me some {text}") };
+                self.said(text, Means::Limit(limit))
+            }
+            4 => {
+                let text = self.say(
+                    &["any price is fine", "the price does not matter"],
+                    &["가격은 상관없어요", "가격 상관없이 보여주세요"],
+                );
+                self.said(text, Means::AnyPrice)
+            }
+            5 => {
+                let text = self.say(
+                    &[
+                        "Is the second one in stock?",
+                        "How many of the first one are in stock?",
+                        "How much is the second one?",
+                    ],
+                    &["두 번째 거 재고 있어요?", "첫 번째 거 재고 몇 개 있어요?", "두 번째 거 얼마예요?"],
+                );
+                self.said(text, Means::AskStock)
+            }
+            _ => {
+                let text = self.say(&["thank you!", "Thanks, that helps"], &["고마워요!", "감사합니다"]);
+                self.said(text, Means::Thanks)
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What came of the conversations.
+
+use std::fmt;
+use std::time::Instant;
+
+use events::RecommendationGenerated;
+
+use crate::generator::{Expected, Means, Said};
+use crate::judge::{Judge, Reply};
+use crate::words::is_kind;
+
+/// So many faults are shown.
+const SHOWN: usize = 20;
+
+/// Counts, and every fault.
+pub struct Report {
+    began: Instant,
+    pub conversations: usize,
+    messages: usize,
+    hostile: usize,
+    /// Lists with products, and products in them.
+    lists: usize,
+    products: usize,
+    /// Searches for a kind of thing that found anything; those whose first product is of it.
+    searches: usize,
+    hits: usize,
+    faults: Vec<String>,
+}
+
+impl Report {
+    pub fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            conversations: 0,
+            messages: 0,
+            hostile: 0,
+            lists: 0,
+            products: 0,
+            searches: 0,
+            hits: 0,
+            faults: Vec::new(),
+        }
+    }
+
+    /// Counts and judges what became of a message.
+    pub fn add(
+        &mut self,
+        judge: &Judge<'_>,
+        (said, expected): (&Said, &Expected),
+        given: &RecommendationGenerated,
+        reply: &Reply<'_>,
+    ) {
+        self.messages += 1;
+        self.hostile += usize::from(matches!(said.means, Means::Hostile));
+        self.lists += usize::from(!given.items.is_empty());
+        self.products += given.items.len();
+        if let (Means::Find { kind, .. }, Some(first)) = (&said.means, given.items.first()) {
+            self.searches += 1;
+            self.hits += usize::from(is_kind(&first.title, kind));
+        }
+        let faults = judge.faults(said, expected, given, reply);
+        let told = faults.iter().map(|fault| {
+            format!("{:?}: {fault}\n    understood: {}\n    replied: {:?}", said.text, understood(given), reply.text)
+        });
+        self.faults.extend(told);
+    }
+
+    /// Fails if anything was not so.
+    pub fn assert_all_is_so(&self) {
+        let shown: Vec<&str> = self.faults.iter().take(SHOWN).map(String::as_str).collect();
+        assert!(shown.is_empty(), "{} things are not so, such as:\n{}\n{self}", self.faults.len(), shown.join("\n"));
+    }
+}
+
+fn understood(given: &RecommendationGenerated) -> String {
+    let intent = given.understood.intent;
+    format!("{intent:?} {}", serde_json::to_string(&given.request).unwrap())
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { conversations, messages, hostile, lists, products, searches, hits, faults, began } = self;
+        write!(
+            f,
+            "{conversations} conversations, {messages} messages ({hostile} hostile), {lists} lists with {products} products; \
+             {hits} of {searches} searches that find anything begin with the kind asked for; {} not so; {:.1} s",
+            faults.len(),
+            began.elapsed().as_secs_f64(),
+        )
+    }
+}

@@ -1,0 +1,87 @@
+//! The whole shop: messages to the gateway, answers from the query service.
+
+use std::time::Duration;
+
+use events::{MessageCreated, ProductId, RecommendationGenerated};
+use futures::{StreamExt as _, stream};
+use serde_json::json;
+
+use crate::catalogue::{Catalogue, changes, of_log};
+use crate::generator::{Expected, Said, conversation};
+use crate::judge::{Judge, Reply};
+use crate::report::Report;
+use crate::scale;
+use crate::support::chat::ChatShop;
+use crate::support::demo_lines;
+
+/// So many lines of orders are imported.
+const LINES: usize = 3000;
+/// So many conversations are held at a time.
+const AT_ONCE: usize = 8;
+/// How long an answer may take; a busy machine is slow.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A message and what became of it.
+struct Turn {
+    said: Said,
+    expected: Expected,
+    given: RecommendationGenerated,
+    reply: MessageCreated,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_shop_says_is_so() {
+    let (conversations, seed) = scale(40);
+    let chat = ChatShop::open("grounding", &[]).await;
+    let catalogue = stock(&chat).await;
+    let judge = Judge::new(&catalogue);
+    let mut report = Report::new();
+    let mut held = stream::iter(0..conversations).map(|number| hold(&chat, seed, number)).buffer_unordered(AT_ONCE);
+    while let Some(turns) = held.next().await {
+        for Turn { said, expected, given, reply } in &turns {
+            let names = reply.product_ids.iter().map(ProductId::as_str).collect();
+            report.add(&judge, (said, expected), given, &Reply { text: &reply.content, names });
+        }
+        report.conversations += 1;
+        if report.conversations.is_multiple_of(50) {
+            println!("{report}");
+        }
+    }
+    drop(held);
+    println!("over HTTP: {report}");
+    report.assert_all_is_so();
+    chat.close().await;
+}
+
+/// Fills the shop with the demo's products and changes to them; gives what is on sale by the log.
+async fn stock(chat: &ChatShop) -> Catalogue {
+    let directory = tempfile::tempdir().unwrap();
+    chat.import(&demo_lines(directory.path(), LINES)).await;
+    let imported = of_log(chat);
+    for products in changes(&imported).chunks(100) {
+        chat.post("/v1/products", &json!(products)).await;
+    }
+    let retired: Vec<_> = imported.keys().step_by(40).map(|product_id| json!({ "product_id": product_id })).collect();
+    chat.post("/v1/products/retirements", &json!(retired)).await;
+    chat.settled().await;
+    of_log(chat)
+}
+
+async fn hold(chat: &ChatShop, seed: u64, number: u64) -> Vec<Turn> {
+    let conversation_id = chat.open_conversation(&format!("shopper-{number}")).await;
+    let mut expected = Expected::default();
+    let mut turns: Vec<Turn> = Vec::new();
+    for said in conversation(seed, number) {
+        let shown = turns.last().map(|turn| &*turn.given.items).unwrap_or_default();
+        expected.after(&said.means, shown);
+        let message = chat.say(conversation_id, &said.text).await;
+        let became = chat.wait_for_reply(conversation_id, message, PATIENCE).await;
+        turns.push(Turn {
+            said,
+            expected: expected.clone(),
+            given: serde_json::from_value(became.recommendation).unwrap(),
+            reply: serde_json::from_value(became.reply).unwrap(),
+        });
+    }
+    turns
+}

@@ -1,0 +1,75 @@
+//! A shop with a language model: whatever its server does, every message is answered, once, and by what is so.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[allow(dead_code, reason = "the suite of conversations reads more of it")]
+#[path = "../grounding/hostile.rs"]
+mod hostile;
+mod scripted;
+#[allow(dead_code, reason = "the client's own tests use more of it")]
+#[path = "../../processors/language-model/tests/misbehaviour/server.rs"]
+mod server;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+
+use serde_json::Value;
+use support::chat::{ChatShop, Turn};
+use support::demo_lines;
+use uuid::Uuid;
+
+/// How long an answer may take: a busy machine is slow, and so is a model.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// The name of the writer that is no model.
+const LOCAL_WRITER: &str = "local-writer-1";
+const LOCAL_ANALYSER: &str = "local-analyser-1";
+
+/// One conversation with a shop that has a language model.
+struct Talk {
+    chat: ChatShop,
+    conversation: Uuid,
+    said: Vec<Uuid>,
+}
+
+impl Talk {
+    async fn open(name: &str, variables: &[(&str, &str)]) -> Self {
+        let chat = ChatShop::open(name, variables).await;
+        let directory = tempfile::tempdir().unwrap();
+        chat.import(&demo_lines(directory.path(), 600)).await;
+        let conversation = chat.open_conversation("13085").await;
+        Self { chat, conversation, said: Vec::new() }
+    }
+
+    async fn say(&mut self, content: &str) -> Uuid {
+        let message = self.chat.say(self.conversation, content).await;
+        self.said.push(message);
+        message
+    }
+
+    async fn ask(&mut self, content: &str) -> Turn {
+        let message = self.say(content).await;
+        self.chat.wait_for_reply(self.conversation, message, PATIENCE).await
+    }
+
+    /// Every message has one intent, one recommendation and one answer.
+    async fn each_was_answered_once(&self) {
+        self.chat.shop.settle().await;
+        let entries = self.chat.entries(self.conversation).await;
+        for message in &self.said {
+            let of =
+                |kind: &str| entries.iter().filter(|entry| entry["kind"] == kind && is_of(entry, *message)).count();
+            // What was said, and the answer.
+            assert_eq!((of("message"), of("intent"), of("recommendation")), (2, 1, 1), "{message}: {entries:#?}");
+        }
+    }
+}
+
+fn is_of(entry: &Value, message: Uuid) -> bool {
+    entry["message_id"].as_str() == Some(&message.to_string())
+}
+
+/// Who understood a message, and who answered it.
+fn by(turn: &Turn) -> (&str, &str) {
+    (turn.intent["analysed_by"]["model"].as_str().unwrap(), turn.reply["written_by"]["model"].as_str().unwrap())
+}

@@ -1,0 +1,105 @@
+//! A server that misbehaves on command.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use runtime::pieces::{Piece, channel};
+use serde_json::json;
+
+use super::server::{Reaction, ScriptedServer, Step, answer, finished, piece, refusal, streamed};
+use super::{LOCAL_ANALYSER, LOCAL_WRITER, Talk, by};
+use crate::hostile::LIES;
+
+const MODEL: &str = "scripted-1";
+const MESSAGE: &str = "I am looking for a red bag under 5 pounds";
+
+/// What a model that understands answers.
+fn understood() -> Reaction {
+    let wishes = json!([{ "slot": "product", "value": "bag", "wanted": true }, { "slot": "color", "value": "red", "wanted": true }]);
+    let price = json!({ "min_minor": null, "max_minor": 500, "currency": "GBP" });
+    let understanding = json!({
+        "intent": "find-product", "wishes": wishes, "price": price, "price_direction": null, "quantity": null,
+        "retracted": [], "indifferent": [], "references": [], "sentiment_permille": 0, "language": "en",
+    });
+    answer(&understanding.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_the_server_does_every_message_is_answered_once() {
+    let server = ScriptedServer::start([refusal(500, "not yet")]).await;
+    let variables = [
+        ("OPENAI_BASE_URL", server.base_url.as_str()),
+        ("LLM_TIMEOUT", "6"),
+        ("LLM_PIECE_TIMEOUT", "1"),
+        ("LLM_ATTEMPTS", "2"),
+        ("LLM_MIN_PAUSE", "0.01"),
+        ("LLM_MAX_PAUSE", "0.05"),
+        // Another test opens the breaker.
+        ("LLM_BREAKER_CALLS", "10000"),
+    ];
+    let mut talk = Talk::open("scripted", &variables).await;
+    writes_what_is_so(&mut talk, &server).await;
+    misbehaves(&mut talk, &server).await;
+    lies(&mut talk, &server).await;
+    talk.each_was_answered_once().await;
+    talk.chat.close().await;
+}
+
+async fn writes_what_is_so(talk: &mut Talk, server: &ScriptedServer) {
+    let connections = &talk.chat.shop.connections;
+    let client = redis::Client::open(connections.redis.as_str()).unwrap();
+    let mut listener = client.get_async_pubsub().await.unwrap();
+    listener.subscribe(connections.namespace.redis_key(&channel(talk.conversation))).await.unwrap();
+
+    server.follow([understood(), streamed(&["I would", " take [1]. ", "Shall I look for", " another bag?"])]);
+    let turn = talk.ask(MESSAGE).await;
+    assert_eq!(by(&turn), (MODEL, MODEL));
+    assert_eq!(turn.recommendation["request"]["price"]["max_minor"], 500);
+    let item = &turn.recommendation["items"][0];
+    let price = item["price"]["amount_minor"].as_i64().unwrap();
+    let named = format!("{} (£{}.{:02})", item["title"].as_str().unwrap(), price / 100, price % 100);
+    assert_eq!(turn.reply["content"], format!("I would take {named}. Shall I look for another bag?"));
+    assert_eq!(turn.reply["product_ids"], json!([item["product_id"]]));
+
+    // The first sentence was told before the answer was whole.
+    let told = tokio::time::timeout(Duration::from_secs(5), listener.on_message().next()).await.unwrap().unwrap();
+    let told: Piece = serde_json::from_str(&told.get_payload::<String>().unwrap()).unwrap();
+    assert_eq!((told.message_id, told.piece), (talk.said[0], format!("I would take {named}. ")));
+}
+
+async fn misbehaves(talk: &mut Talk, server: &ScriptedServer) {
+    let half = |step: Step| Reaction::Stream(vec![piece("I would take [1]. "), piece("It is"), step]);
+    let understandings = [
+        ("429", refusal(429, "slow down")),
+        ("500", refusal(500, "broken")),
+        ("no JSON", answer("a red bag, I think")),
+        ("JSON of another schema", answer(r#"{"intent":"buy everything"}"#)),
+        ("half a JSON", finished(r#"{"intent":"find-product","wishes":[{"#, "length")),
+        ("a closed connection", Reaction::HangUp),
+        ("silence", Reaction::Hang),
+    ];
+    for (what, reaction) in understandings {
+        server.follow([reaction]);
+        let turn = talk.ask(MESSAGE).await;
+        assert_eq!(by(&turn), (LOCAL_ANALYSER, LOCAL_WRITER), "{what}");
+        assert_eq!(turn.recommendation["request"]["price"]["max_minor"], 500, "{what}");
+    }
+    let replies = [
+        ("killed in mid-answer", half(Step::Kill)),
+        ("stalled in mid-answer", half(Step::Stall)),
+        ("429", refusal(429, "slow down")),
+        ("nothing", streamed(&[""])),
+    ];
+    for (what, reaction) in replies {
+        server.follow([understood(), reaction]);
+        assert_eq!(by(&talk.ask(MESSAGE).await), (MODEL, LOCAL_WRITER), "{what}");
+    }
+}
+
+async fn lies(talk: &mut Talk, server: &ScriptedServer) {
+    for lie in LIES {
+        server.follow([understood(), streamed(&["I would take [1]. ", lie])]);
+        let turn = talk.ask(MESSAGE).await;
+        assert_eq!(by(&turn), (MODEL, LOCAL_WRITER), "{lie}: {}", turn.reply["content"]);
+    }
+}
