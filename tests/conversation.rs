@@ -189,8 +189,8 @@ async fn each_is_answered_though_its_reactors_are_killed_and_cut_over(chat: &mut
             rebuilding = Some(rebuild.kill_on_drop(true).spawn().unwrap());
         }
     }
-    let rebuilt = rebuilding.unwrap().wait().await.unwrap();
-    assert!(rebuilt.success(), "replay rebuild: {rebuilt}");
+    let status = rebuilding.unwrap().wait().await.unwrap();
+    assert!(status.success(), "replay rebuild: {status}");
     all_are_answered_once(chat, talks).await;
     chat.shop.settle().await;
     let verified = chat.shop.command(&["replay", "verify", "--all"]).status().unwrap();

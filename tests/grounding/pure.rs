@@ -129,7 +129,7 @@ fn what_the_shop_says_without_servers_is_so() {
         let mut listed = Vec::new();
         for said in conversation(seed, number) {
             expected.after(&said.means, &listed);
-            let given = shop.recommend(analyse(&shop.vocabulary, &context, &said.text, None));
+            let given = shop.recommend(analyse(&shop.vocabulary, &context, &said.text));
             let (text, named) = write_locally(&given);
             let reply = Reply { text: &text, names: named.iter().map(ProductId::as_str).collect() };
             report.add(&judge, (&said, &expected), &given, &reply);
