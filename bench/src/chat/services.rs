@@ -9,7 +9,7 @@ use projections::{ASSISTANT, PROCESSORS, RECOMMENDATION};
 use reqwest::{Client, StatusCode};
 use runtime::store::live;
 use serde_json::Value;
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
 use crate::fold::stop;
 use crate::shop::{Shop, sibling};
@@ -43,7 +43,7 @@ impl Services {
         for name in PROCESSORS.iter().map(|processor| processor.name).chain(["outbox-dispatcher"]) {
             let address = free_address()?;
             let port = address.rsplit(':').next().unwrap_or_default();
-            let mut command = shop.command(sibling("jangbogo")?);
+            let mut command = program(shop)?;
             command.args(["run", name, "--admin-port", port]);
             if name != "outbox-dispatcher" {
                 command.args(["--instance", "bench"]);
@@ -55,7 +55,7 @@ impl Services {
         }
         for name in ["gateway", "query"] {
             let address = free_address()?;
-            let mut command = shop.command(sibling("jangbogo")?);
+            let mut command = program(shop)?;
             command.args(["run", name, "--listen", &address]);
             services.processes.push((name, command.spawn().with_context(|| format!("cannot start {name}"))?));
             let base = format!("http://{address}");
@@ -154,6 +154,13 @@ impl Services {
         }
         Ok(())
     }
+}
+
+/// The program that every process is, which ends when this one does, however that is.
+fn program(shop: &Shop) -> anyhow::Result<Command> {
+    let mut command = shop.command(sibling("jangbogo")?);
+    command.env("JANGBOGO_ENDS_WITH_PARENT", "1");
+    Ok(command)
 }
 
 /// A command that must be accepted; gives the answer.
