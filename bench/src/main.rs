@@ -1,6 +1,7 @@
 //! Jangbogo's benchmarks, each beside the raw limits of the machine it runs on.
 
 mod case;
+mod chat;
 mod fold;
 mod latency;
 mod limits;
@@ -16,6 +17,7 @@ use runtime::shutdown::Shutdown;
 use runtime::telemetry::{LevelFilter, LogFormat, Telemetry, init_logging};
 
 use self::case::{CASES, Case};
+use self::chat::ChatArguments;
 use self::latency::LatencyArguments;
 use self::rebuild::RebuildArguments;
 
@@ -35,6 +37,8 @@ enum Benchmark {
     Rebuild(RebuildArguments),
     /// Times events from Kafka to the query service's answers, in a busy shop and while it is rebuilt
     Latency(LatencyArguments),
+    /// Times messages from the gateway to their answers over sockets, at several rates
+    Chat(ChatArguments),
     /// Removes the logs that `rebuild` keeps for its next run
     Clean,
     /// The process under test of a case that is no processor of the pipeline
@@ -99,6 +103,10 @@ async fn main() -> anyhow::Result<()> {
         }
         Benchmark::Latency(arguments) => {
             let report = unless_interrupted(Box::pin(latency::run(&arguments))).await?;
+            println!("{}", if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
+        }
+        Benchmark::Chat(arguments) => {
+            let report = unless_interrupted(Box::pin(chat::run(&arguments))).await?;
             println!("{}", if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
         }
         Benchmark::Clean => rebuild::clean().await?,

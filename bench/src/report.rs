@@ -102,9 +102,24 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
+/// The smallest value that so many percent of the values do not exceed.
+pub fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_percentile_is_a_value_that_was_measured() {
+        let values: Vec<f64> = (1..=200).map(f64::from).collect();
+        for (percent, expected) in [(50, 100.0), (95, 190.0), (99, 198.0), (100, 200.0)] {
+            assert!((percentile(&values, percent) - expected).abs() < f64::EPSILON);
+        }
+        assert!((percentile(&values[..1], 99) - 1.0).abs() < f64::EPSILON);
+    }
 
     #[test]
     fn the_median_is_in_the_middle() {

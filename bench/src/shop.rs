@@ -7,6 +7,8 @@ use anyhow::{Context as _, ensure};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use runtime::config::Connections;
+use runtime::publisher::drop_indexes;
+use runtime::store::generations;
 use runtime::topology::{Topology, apply};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
@@ -141,8 +143,23 @@ impl Shop {
         Ok(())
     }
 
+    async fn drop_indexes(&self) -> anyhow::Result<()> {
+        let options = runtime::database::options(&self.connections, "bench")?;
+        let mut database = match PgConnection::connect_with(&options).await {
+            // Nothing was folded.
+            Err(error) if runtime::database::is_missing(&error) => return Ok(()),
+            database => database.context("cannot connect to Postgres")?,
+        };
+        for stored in generations(&mut database, None).await? {
+            let Some(processor) = projections::processor(&stored.generation.processor) else { continue };
+            drop_indexes(&self.connections, processor, &stored.generation).await?;
+        }
+        Ok(())
+    }
+
     /// Removes everything the shop owns in the servers.
     pub async fn close(self) -> anyhow::Result<()> {
+        self.drop_indexes().await?;
         self.drop_database().await?;
         self.empty_redis().await?;
         let admin: AdminClient<DefaultClientContext> = self.connections.kafka_client("bench").create()?;

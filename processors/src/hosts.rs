@@ -174,7 +174,7 @@ impl Hosting for EmbedderHost {
             .with_context(|| format!("cannot listen on {}; choose another --listen", self.listen))?;
         let encoder = Encoder::load(&self.embedder.encoder, EncoderMetrics::register(&telemetry.metrics, &[])?).await?;
         let metrics = EmbedderMetrics::register(&telemetry.metrics, &[])?;
-        let embedder = Embedder::of_encoder(encoder.clone(), &self.embedder, metrics);
+        let embedder = Embedder::of_encoder(encoder.clone(), &self.embedder, metrics).patient();
         let router = service::router(encoder, self.service, ServiceMetrics::register(&telemetry.metrics, &[])?);
         info!(address = %listener.local_addr()?, "embedder: /v1/embeddings");
         let stop = shutdown.token();

@@ -132,6 +132,7 @@ pub async fn run(
             instance: args.instance.as_ref().map(|name| format!("{name}-{number}")),
             discarded: Arc::clone(&discarded),
             lag: metrics.lag_events.clone(),
+            rebalances: metrics.rebalances_total.clone(),
             check: kafka_check.clone(),
         };
         let (context, until) = (context.clone(), stopping.clone());
@@ -151,6 +152,7 @@ pub async fn run(
             instance: args.instance.clone(),
             discarded: Arc::clone(&discarded),
             lag: metrics.reactor_lag_events.clone(),
+            rebalances: metrics.reactor_rebalances_total.clone(),
             check: kafka_check.clone(),
         };
         let outputs = Outputs::new(&connections, &name, metrics.clone(), check(&name))?;

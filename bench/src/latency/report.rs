@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::load::Produced;
 use super::probe::Probe;
+use crate::report::percentile;
 
 /// What went on when events were sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -168,27 +169,7 @@ fn row<'a>(during: During, seen: Option<Seen>, probes: impl Iterator<Item = &'a 
     Some(Row { during, seen, probes: latencies.len(), p50_ms: at(50), p95_ms: at(95), p99_ms: at(99), max_ms })
 }
 
-/// The smallest value that so many percent of the values do not exceed.
-fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    let rank = (sorted.len() * percent).div_ceil(100);
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
-}
-
 #[expect(clippy::cast_precision_loss, reason = "a count of events is far below 2^52")]
 fn as_float(count: u64) -> f64 {
     count as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::percentile;
-
-    #[test]
-    fn a_percentile_is_a_value_that_was_measured() {
-        let values: Vec<f64> = (1..=200).map(f64::from).collect();
-        for (percent, expected) in [(50, 100.0), (95, 190.0), (99, 198.0), (100, 200.0)] {
-            assert!((percentile(&values, percent) - expected).abs() < f64::EPSILON);
-        }
-        assert!((percentile(&values[..1], 99) - 1.0).abs() < f64::EPSILON);
-    }
 }

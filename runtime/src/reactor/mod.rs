@@ -76,6 +76,8 @@ crate::metrics! {
     pub struct ReactorMetrics {
         /// Events of the partition that are not reacted to yet
         reactor_lag_events: prometheus::IntGaugeVec, labels ["topic", "partition"];
+        /// Times that the group gave partitions or took them back
+        reactor_rebalances_total: prometheus::IntCounter;
         /// Inputs by what became of them: reacted, fallback (it cannot be done), folded already, superseded or panicked
         reactor_inputs_total: prometheus::IntCounterVec, labels ["outcome"];
         /// Events produced

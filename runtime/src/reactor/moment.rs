@@ -87,7 +87,7 @@ impl Moments {
     pub(super) async fn past(&self, partition: Partition, offset: i64) -> Result<Moment, sqlx::Error> {
         let mut wait = WAIT.0;
         loop {
-            self.folded.past(partition, offset, wait).await;
+            let was_told = self.folded.past(partition, offset, wait).await;
             wait = (wait * 2).min(WAIT.1);
             let Live { generation, promotion } = self.live.borrow().clone();
             let mut rows = Rows::begin(&self.pool, &generation).await?;
@@ -97,8 +97,10 @@ impl Moments {
                 return Ok(Moment { rows, stand: Stand { served, offsets } });
             }
             drop(rows);
-            // The hint was of a database that was wiped since, or of another generation.
-            tokio::time::sleep(WAIT.0).await;
+            if was_told {
+                // Of a database that was wiped since, or of another generation.
+                tokio::time::sleep(WAIT.0).await;
+            }
         }
     }
 }

@@ -51,7 +51,8 @@ impl Outputs {
         metrics: ReactorMetrics,
         check: CheckHandle,
     ) -> KafkaResult<Self> {
-        let producer = connections.kafka_producer(reactor).create_with_context(QuietContext)?;
+        // Somebody waits for an effect's one output: none waits for company.
+        let producer = connections.kafka_producer(reactor).set("linger.ms", "0").create_with_context(QuietContext)?;
         Ok(Self { producer, namespace: connections.namespace.clone(), metrics, check })
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus::IntGaugeVec;
+use prometheus::{IntCounter, IntGaugeVec};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -36,6 +36,7 @@ impl Rebalance {
 /// What librdkafka calls back.
 pub(super) struct Context {
     rebalances: Mutex<Vec<Rebalance>>,
+    counted: IntCounter,
     pub(super) stopping: Arc<AtomicBool>,
     pub(super) namespace: Namespace,
     pub(super) discarded: Arc<HashSet<(Partition, i64)>>,
@@ -48,6 +49,7 @@ impl Context {
     pub(super) fn new(connections: &Connections, options: SourceOptions, stopping: Arc<AtomicBool>) -> Self {
         Self {
             rebalances: Mutex::default(),
+            counted: options.rebalances,
             stopping,
             namespace: connections.namespace.clone(),
             discarded: options.discarded,
@@ -112,6 +114,7 @@ impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let assign = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         let rebalance = Rebalance { assign, list: list.clone() };
+        self.counted.inc();
         if !self.stopping.load(Ordering::Acquire) {
             self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).push(rebalance);
             return;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use events::{Event, Topic};
-use prometheus::IntGaugeVec;
+use prometheus::{IntCounter, IntGaugeVec};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
 use tokio::sync::{mpsc, oneshot};
@@ -136,6 +136,8 @@ pub struct SourceOptions {
     pub discarded: Arc<HashSet<(Partition, i64)>>,
     /// How far the group is behind, by topic and partition.
     pub lag: IntGaugeVec,
+    /// How often the group gave partitions or took them back.
+    pub rebalances: IntCounter,
     /// Kafka's readiness.
     pub check: CheckHandle,
 }

@@ -112,6 +112,8 @@ metrics! {
     pub struct ProcessorMetrics {
         /// Events of the partition that are not folded yet
         lag_events: IntGaugeVec, labels ["topic", "partition"];
+        /// Times that the group gave partitions or took them back
+        rebalances_total: IntCounter;
         /// Events folded, counted once each
         events_folded_total: IntCounterVec, labels ["topic"];
         /// Events skipped because one of the same id was folded before

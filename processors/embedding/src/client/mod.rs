@@ -19,6 +19,9 @@ use crate::text::{InvalidText, check_text};
 
 pub use self::server::{ApiKey, ServerError, ServerUrlError};
 
+/// The longest that the patient wait.
+const PATIENCE: Duration = Duration::from_mins(5);
+
 runtime::metrics! {
     /// What a client counts.
     pub struct EmbedderMetrics {
@@ -139,6 +142,12 @@ impl Embedder {
     pub fn of_encoder(encoder: Encoder, args: &EmbedderArgs, metrics: EmbedderMetrics) -> Self {
         let cache = VectorCache::new(encoder.model(), args.cache);
         Self { source: Source::Encoder(encoder), cache, time_limit: args.time_limit(), metrics }
+    }
+
+    /// As patient as need be: for whoever would only ask again, and have what was given up computed anew.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self { time_limit: PATIENCE, ..self }
     }
 
     /// The model's id: what events record.

@@ -83,6 +83,21 @@ async fn what_takes_too_long_is_no_vector_and_is_asked_for_anew() {
 }
 
 #[tokio::test]
+async fn the_patient_wait_for_what_takes_long() {
+    let model = LetterModel::held();
+    let mut args = args(None);
+    args.timeout_ms = 20.try_into().unwrap();
+    let embedder = Embedder::of_encoder(model.encoder(10).await, &args, embedder_metrics()).patient();
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        model.permits.add_permits(1);
+    };
+    let (vector, ()) = tokio::join!(embedder.embed("bag"), release);
+    assert!(vector.is_ok());
+    assert_eq!(model.embedded(), 1, "nothing was computed twice");
+}
+
+#[tokio::test]
 async fn a_text_that_cannot_be_embedded_is_not_even_asked_for() {
     let model = LetterModel::quick();
     let embedder = Embedder::of_encoder(model.encoder(10).await, &args(None), embedder_metrics());

@@ -42,6 +42,8 @@ impl Producer {
         config
             .set("enable.gapless.guarantee", "true")
             .set("message.timeout.ms", "0")
+            // Rows that came together are handed over together: none waits for more.
+            .set("linger.ms", "0")
             // A topic that does not exist is reported sooner than after the usual 30 s.
             .set("topic.metadata.propagation.max.ms", "5000");
         Ok(Self { kafka: config.create_with_context(QuietContext)? })

@@ -1,0 +1,94 @@
+//! A member's next list after a view or an order: from the gateway's 202 to the list that shows it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use reqwest::Client;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
+
+use super::services::{Services, post};
+use crate::shop::Shop;
+
+/// Acts a second: in turn a view and an order, each of a member nobody had heard of.
+pub const ACTS_A_SECOND: u32 = 5;
+/// How often the list is asked for.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// An act that no list shows after this time counts as lost.
+const SEEN_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long each act took until the member's list showed it.
+#[derive(Debug, Default)]
+pub struct Lists {
+    /// Of views, in milliseconds.
+    pub views: Vec<f64>,
+    /// Of orders, in milliseconds.
+    pub orders: Vec<f64>,
+}
+
+/// Acts at their rate for so long.
+pub async fn measure(shop: &Shop, services: &Services, time: Duration) -> anyhow::Result<Lists> {
+    let products: Arc<[String]> = products(shop, services).await?.into();
+    let mut tick = tokio::time::interval(Duration::from_secs(1) / ACTS_A_SECOND);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let started = Instant::now();
+    let mut under_way = JoinSet::new();
+    let mut number = 0;
+    while started.elapsed() < time {
+        tick.tick().await;
+        let (client, gateway, query) =
+            (services.client().clone(), services.gateway().to_owned(), services.query().to_owned());
+        let product = products[number % products.len()].clone();
+        under_way.spawn(async move { act(&client, &gateway, &query, number, &product).await });
+        number += 1;
+    }
+    let mut lists = Lists::default();
+    while let Some(done) = under_way.join_next().await {
+        let (is_view, took) = done??;
+        if is_view { &mut lists.views } else { &mut lists.orders }.push(took);
+    }
+    Ok(lists)
+}
+
+/// Gives whether it was a view, and the milliseconds until it showed.
+async fn act(client: &Client, gateway: &str, query: &str, number: usize, product: &str) -> anyhow::Result<(bool, f64)> {
+    let member = format!("newcomer-{number}");
+    let is_view = number.is_multiple_of(2);
+    if is_view {
+        let viewed = json!([{ "type": "product-viewed", "data": { "member_id": member, "product_id": product } }]);
+        post(client, gateway, "/v1/behaviors", &viewed).await?;
+    } else {
+        let order = json!({
+            "order_id": Uuid::now_v7(), "member_id": member, "currency": "GBP",
+            "items": [{ "product_id": product, "quantity": 1, "total_minor": 250 }],
+        });
+        post(client, gateway, "/v1/orders", &order).await?;
+    }
+    let accepted = Instant::now();
+    let url = format!("{query}/v1/members/{member}/recommendations?limit=10");
+    loop {
+        let list: Value = client.get(&url).send().await?.error_for_status()?.json().await?;
+        // Before, it is what is trending.
+        if list["basis"] == "history" {
+            return Ok((is_view, accepted.elapsed().as_secs_f64() * 1_000.0));
+        }
+        ensure!(accepted.elapsed() < SEEN_LIMIT, "what {member} did shows in no list after {SEEN_LIMIT:?}");
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// Products that are bought: there is something to recommend beside each.
+async fn products(shop: &Shop, services: &Services) -> anyhow::Result<Vec<String>> {
+    let mut database = shop.database().await?;
+    let live = runtime::store::live(&mut database, projections::RECOMMENDATION.name).await?;
+    let schema = live.context("recommendation has no generation")?.generation.schema;
+    let sql = format!(
+        "SELECT product_id FROM {schema}.member_product GROUP BY product_id ORDER BY sum(orders) DESC, product_id LIMIT 500"
+    );
+    let products: Vec<String> = sqlx::query_scalar(&sql).fetch_all(&mut database).await?;
+    ensure!(!products.is_empty(), "nothing was ever bought in the shop at {}", services.query());
+    Ok(products)
+}

@@ -1,0 +1,285 @@
+//! How soon messages were answered, for people and programs.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+
+use super::ledger::{Message, Stage};
+use super::lists::Lists;
+use super::load::Said;
+use crate::report::percentile;
+
+/// All of it.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Open conversations, each with a WebSocket.
+    pub conversations: usize,
+    /// One record appended, read by a consumer that waits for it, and one row committed, while nothing else goes on: the
+    /// median, in milliseconds.
+    pub hop_ms: f64,
+    /// Messages at each rate.
+    pub rates: Vec<RateReport>,
+    /// The most messages a second that were answered in time without falling behind, if that was looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub highest_rate: Option<u32>,
+    /// Members' lists; none beside a slow model.
+    pub lists: Vec<ListRow>,
+    /// How it went beside a slow model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_model: Option<SlowReport>,
+    /// Messages in all, each answered exactly once.
+    pub messages: usize,
+}
+
+/// Messages at one rate.
+#[derive(Debug, Serialize)]
+pub struct RateReport {
+    /// Messages a second.
+    pub rate: u32,
+    /// How many.
+    pub messages: usize,
+    /// How many were not answered when the last was due.
+    pub behind: usize,
+    /// From one moment to another.
+    pub rows: Vec<Row>,
+}
+
+/// Milliseconds from one moment of messages to another.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// From what to what.
+    pub span: String,
+    #[serde(flatten)]
+    pub times: Times,
+    /// Hops of the pipeline in between: how often a record is appended, read, and folded in a commit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hops: Option<u32>,
+    /// The median as a multiple of so many hops alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiple_of_hops: Option<f64>,
+}
+
+/// How times are spread, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "as JSON has them, with the unit")]
+pub struct Times {
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+    pub p99_ms: f64,
+    pub max_ms: f64,
+}
+
+/// From the acceptance of an act to the member's list that shows it.
+#[derive(Debug, Serialize)]
+pub struct ListRow {
+    pub act: &'static str,
+    pub acts: usize,
+    #[serde(flatten)]
+    pub times: Times,
+}
+
+/// Beside a model that takes 20 s and fails one request in five.
+#[derive(Debug, Serialize)]
+pub struct SlowReport {
+    /// Requests that the model had.
+    pub asked: u64,
+    /// Replies that it wrote; the others are the local writer's.
+    pub by_model: usize,
+    /// How often the processors' groups gave or took partitions meanwhile.
+    pub rebalances: u64,
+}
+
+impl Times {
+    /// Of these milliseconds; none of none.
+    fn of(mut milliseconds: Vec<f64>) -> Option<Self> {
+        milliseconds.sort_unstable_by(f64::total_cmp);
+        let at = |percent| percentile(&milliseconds, percent);
+        let max_ms = *milliseconds.last()?;
+        Some(Self { p50_ms: at(50), p95_ms: at(95), p99_ms: at(99), max_ms })
+    }
+}
+
+/// A moment of a message.
+type Moment = fn(&Message) -> Option<DateTime<Utc>>;
+
+/// What is reported of messages: from, to, and the hops in between. The log's times are in whole milliseconds.
+const SPANS: [(&str, Moment, Moment, Option<u32>); 10] = [
+    ("due → accepted", |message| message.due, |message| message.accepted, None),
+    ("accepted → intent pushed", |message| message.accepted, |message| pushed(message, Stage::Intent), Some(2)),
+    (
+        "accepted → recommendation pushed",
+        |message| message.accepted,
+        |message| pushed(message, Stage::Recommendation),
+        Some(3),
+    ),
+    ("accepted → reply pushed", |message| message.accepted, Message::replied, Some(4)),
+    ("due → reply pushed", |message| message.due, Message::replied, None),
+    ("  accepted → message in the log", |message| message.accepted, |message| appended(message, Stage::Message), None),
+    (
+        "  message → intent in the log",
+        |message| appended(message, Stage::Message),
+        |message| appended(message, Stage::Intent),
+        None,
+    ),
+    (
+        "  intent → recommendation in the log",
+        |message| appended(message, Stage::Intent),
+        |message| appended(message, Stage::Recommendation),
+        None,
+    ),
+    (
+        "  recommendation → reply in the log",
+        |message| appended(message, Stage::Recommendation),
+        |message| appended(message, Stage::Reply),
+        None,
+    ),
+    ("  reply in the log → pushed", |message| appended(message, Stage::Reply), Message::replied, None),
+];
+
+fn pushed(message: &Message, stage: Stage) -> Option<DateTime<Utc>> {
+    message.pushed[stage as usize]
+}
+
+fn appended(message: &Message, stage: Stage) -> Option<DateTime<Utc>> {
+    message.appended[stage as usize]
+}
+
+impl RateReport {
+    /// Of what was said at a rate, beside the time of a hop alone.
+    pub fn new(rate: u32, said: &Said, hop_ms: f64) -> Self {
+        let rows = SPANS.iter().filter_map(|(span, from, to, hops)| {
+            let milliseconds = |message| Some(milliseconds(from(message)?, to(message)?));
+            let times = Times::of(said.messages.iter().filter_map(milliseconds).collect())?;
+            let multiple_of_hops = hops.map(|hops| times.p50_ms / (f64::from(hops) * hop_ms));
+            Some(Row { span: (*span).to_owned(), times, hops: *hops, multiple_of_hops })
+        });
+        Self { rate, messages: said.messages.len(), behind: said.behind, rows: rows.collect() }
+    }
+
+    /// Whether messages were answered in time, counted from when they were due, and no more waited in the end than are
+    /// said in that time.
+    pub fn is_sustained(&self, limit: Duration) -> bool {
+        let replies = self.rows.iter().find(|row| row.span == "due → reply pushed");
+        let in_time = replies.is_some_and(|row| row.times.p95_ms <= limit.as_secs_f64() * 1_000.0);
+        in_time && as_float(self.behind) <= f64::from(self.rate) * limit.as_secs_f64()
+    }
+}
+
+impl ListRow {
+    /// Of views and of orders.
+    pub fn all(lists: Lists) -> Vec<Self> {
+        let row = |act, times: Vec<f64>| Some(Self { act, acts: times.len(), times: Times::of(times)? });
+        [row("a view", lists.views), row("an order", lists.orders)].into_iter().flatten().collect()
+    }
+}
+
+impl Report {
+    /// As tables.
+    pub fn to_text(&self) -> String {
+        let Self { conversations, hop_ms, messages, .. } = self;
+        let mut text = format!(
+            "{conversations} conversations with a WebSocket each; {messages} messages, each answered exactly once\n\
+             one hop alone (a record appended and read, a row committed): {hop_ms:.1} ms\n"
+        );
+        // Writing to a String cannot fail.
+        for rate in &self.rates {
+            let RateReport { rate, messages, behind, rows } = rate;
+            let _ = write!(
+                text,
+                "\n{rate} messages a second: {messages}, {behind} of them unanswered when the last was due\n"
+            );
+            let mut table = table(&["", "p50", "p95", "p99", "longest", "p50 / hops alone"]);
+            for Row { span, times, hops, multiple_of_hops } in rows {
+                let hops = hops.zip(*multiple_of_hops);
+                let multiple = hops.map_or_else(String::new, |(hops, multiple)| format!("{multiple:.1} × {hops}"));
+                table.add_row([vec![span.clone()], times.cells().to_vec(), vec![multiple]].concat());
+            }
+            let _ = writeln!(text, "{}", aligned(table));
+        }
+        if let Some(highest) = self.highest_rate {
+            let _ = writeln!(text, "\nhighest sustained rate: {highest} messages a second");
+        }
+        if !self.lists.is_empty() {
+            let mut table = table(&["accepted → in the member's list", "acts", "p50", "p95", "p99", "longest"]);
+            for ListRow { act, acts, times } in &self.lists {
+                table.add_row([vec![(*act).to_owned(), acts.to_string()], times.cells().to_vec()].concat());
+            }
+            let _ = writeln!(text, "\n{}", aligned(table));
+        }
+        if let Some(SlowReport { asked, by_model, rebalances }) = &self.slow_model {
+            let _ = writeln!(
+                text,
+                "\nthe slow model was asked {asked} times and wrote {by_model} replies; {rebalances} rebalances"
+            );
+        }
+        text
+    }
+}
+
+impl Times {
+    fn cells(self) -> [String; 4] {
+        [self.p50_ms, self.p95_ms, self.p99_ms, self.max_ms].map(|milliseconds| format!("{milliseconds:.0} ms"))
+    }
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(header);
+    table
+}
+
+fn aligned(mut table: Table) -> Table {
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// What the log stamps in whole milliseconds may lie a part of one before what it follows.
+fn milliseconds(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+    (to - from).to_std().unwrap_or_default().as_secs_f64() * 1_000.0
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of messages is far below 2^52")]
+fn as_float(count: usize) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    /// Each answered after so long.
+    fn said(milliseconds: &[i64], behind: usize) -> Said {
+        let answered = |milliseconds: &i64| {
+            let (due, mut message) = (Utc::now(), Message::default());
+            (message.due, message.accepted) = (Some(due), Some(due));
+            message.pushed[Stage::Reply as usize] = Some(due + TimeDelta::milliseconds(*milliseconds));
+            message
+        };
+        Said { messages: milliseconds.iter().map(answered).collect(), behind }
+    }
+
+    #[test]
+    fn a_rate_is_sustained_while_answers_come_in_time_and_nothing_piles_up() {
+        let limit = Duration::from_millis(500);
+        let judged = |said: &Said| RateReport::new(30, said, 2.0).is_sustained(limit);
+        assert!(judged(&said(&[100; 100], 3)));
+        assert!(!judged(&said(&[600; 100], 3)), "too late");
+        assert!(!judged(&said(&[100; 100], 16)), "it falls behind");
+        assert!(!judged(&said(&[], 0)), "nothing was answered");
+    }
+
+    #[test]
+    fn hops_are_what_a_median_is_a_multiple_of() {
+        let report = RateReport::new(30, &said(&[80; 10], 0), 2.0);
+        let reply = report.rows.iter().find(|row| row.hops == Some(4)).unwrap();
+        assert_eq!(reply.multiple_of_hops, Some(10.0));
+    }
+}

@@ -1,0 +1,211 @@
+//! Every part of a shop that answers: six processors with their reactors, the dispatcher, the gateway and the query
+//! service, a process each.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use projections::{ASSISTANT, PROCESSORS, RECOMMENDATION};
+use reqwest::{Client, StatusCode};
+use runtime::store::live;
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+use crate::fold::stop;
+use crate::shop::{Shop, sibling};
+
+/// How long a process may take until it is ready: the embedder warms a model.
+const READY_LIMIT: Duration = Duration::from_mins(2);
+/// How long the demo shop may take until it is folded, published and embedded.
+const SETTLE_LIMIT: Duration = Duration::from_mins(20);
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+
+/// The processes.
+pub struct Services {
+    processes: Vec<(&'static str, Child)>,
+    /// Where each answers `/readyz` and `/metrics`.
+    admin: Vec<(&'static str, String)>,
+    gateway: String,
+    query: String,
+    client: Client,
+}
+
+impl Services {
+    /// Starts everything, with these variables in the processors' environment, and waits until all are ready.
+    pub async fn start(shop: &Shop, variables: &[(&str, String)]) -> anyhow::Result<Self> {
+        let fetched = shop.command(sibling("jangbogo")?).args(["models", "fetch"]).status().await?;
+        ensure!(fetched.success(), "jangbogo models fetch ended with {fetched}");
+        let embedder = free_address()?;
+        let client = Client::builder().timeout(REQUEST_LIMIT).build()?;
+        let mut services =
+            Self { processes: Vec::new(), admin: Vec::new(), gateway: String::new(), query: String::new(), client };
+        for name in PROCESSORS.iter().map(|processor| processor.name).chain(["outbox-dispatcher"]) {
+            let address = free_address()?;
+            let port = address.rsplit(':').next().unwrap_or_default();
+            let mut command = program(shop)?;
+            command.args(["run", name, "--admin-port", port]);
+            if name != "outbox-dispatcher" {
+                command.args(["--instance", "bench"]);
+            }
+            command.env("EMBEDDER_LISTEN", &embedder).env("EMBEDDINGS_URL", format!("http://{embedder}/v1"));
+            command.envs(variables.iter().map(|(name, value)| (name, value)));
+            services.processes.push((name, command.spawn().with_context(|| format!("cannot start {name}"))?));
+            services.admin.push((name, format!("http://{address}")));
+        }
+        for name in ["gateway", "query"] {
+            let address = free_address()?;
+            let mut command = program(shop)?;
+            command.args(["run", name, "--listen", &address]);
+            services.processes.push((name, command.spawn().with_context(|| format!("cannot start {name}"))?));
+            let base = format!("http://{address}");
+            services.admin.push((name, base.clone()));
+            *if name == "gateway" { &mut services.gateway } else { &mut services.query } = base;
+        }
+        services.ready().await?;
+        Ok(services)
+    }
+
+    /// Base URL of the gateway.
+    pub fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
+    /// Base URL of the query service.
+    pub fn query(&self) -> &str {
+        &self.query
+    }
+
+    /// The client that everything here is asked by.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    async fn ready(&mut self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        for (name, base) in self.admin.clone() {
+            loop {
+                self.ensure_running()?;
+                let account = match self.client.get(format!("{base}/readyz")).send().await {
+                    Ok(answer) if answer.status().is_success() => break,
+                    Ok(answer) => answer.text().await.unwrap_or_default(),
+                    Err(error) => error.to_string(),
+                };
+                ensure!(started.elapsed() < READY_LIMIT, "{name} is not ready after {READY_LIMIT:?}: {account}");
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// That no process has ended.
+    pub fn ensure_running(&mut self) -> anyhow::Result<()> {
+        for (name, process) in &mut self.processes {
+            if let Some(status) = process.try_wait()? {
+                bail!("{name} ended with {status}; its log is above");
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until every product has its vector, and everything in the log is folded and published.
+    pub async fn settle(&mut self, shop: &Shop) -> anyhow::Result<()> {
+        let started = Instant::now();
+        while !(self.is_settled().await && products_without_vector(shop).await? == 0 && self.is_settled().await) {
+            self.ensure_running()?;
+            ensure!(
+                started.elapsed() < SETTLE_LIMIT,
+                "the demo shop is not folded and embedded after {SETTLE_LIMIT:?}"
+            );
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    async fn is_settled(&self) -> bool {
+        let Ok(answer) = self.client.get(format!("{}/v1/pipeline", self.query)).send().await else { return false };
+        let state: Value = answer.json().await.unwrap_or_default();
+        state["settled"] == true
+    }
+
+    /// A command to the gateway, which must be accepted.
+    pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        post(&self.client, &self.gateway, path, body).await
+    }
+
+    /// How often groups of the processors have given or taken partitions.
+    pub async fn rebalances(&self) -> anyhow::Result<u64> {
+        let mut count = 0;
+        for (_, base) in self.admin.iter().filter(|(name, _)| PROCESSORS.iter().any(|one| one.name == *name)) {
+            let metrics = self.client.get(format!("{base}/metrics")).send().await?.text().await?;
+            let counted = metrics.lines().filter(|line| !line.starts_with('#') && line.contains("rebalances_total"));
+            for value in counted.filter_map(|line| line.rsplit(' ').next()) {
+                count += value.parse::<u64>().with_context(|| format!("{value:?} is no count"))?;
+            }
+        }
+        Ok(count)
+    }
+
+    /// SIGTERM to each; all must end well.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        for (name, process) in self.processes.into_iter().rev() {
+            let status = stop(process).await.context(name)?;
+            ensure!(status.success(), "{name} ended with {status}");
+        }
+        Ok(())
+    }
+}
+
+/// The program that every process is, which ends when this one does, however that is.
+fn program(shop: &Shop) -> anyhow::Result<Command> {
+    let mut command = shop.command(sibling("jangbogo")?);
+    command.env("JANGBOGO_ENDS_WITH_PARENT", "1");
+    Ok(command)
+}
+
+/// A command that must be accepted; gives the answer.
+pub async fn post(client: &Client, gateway: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
+    let answer = client.post(format!("{gateway}{path}")).json(body).send().await?;
+    let status = answer.status();
+    let text = answer.text().await?;
+    ensure!(status == StatusCode::ACCEPTED, "the gateway answered POST {path} with {status}: {text}");
+    Ok(serde_json::from_str(&text)?)
+}
+
+async fn products_without_vector(shop: &Shop) -> anyhow::Result<i64> {
+    let mut database = shop.database().await?;
+    let live = live(&mut database, RECOMMENDATION.name).await?.context("recommendation has no generation")?;
+    let schema = live.generation.schema;
+    let sql = format!(
+        "SELECT count(*) FROM {schema}.product WHERE title IS NOT NULL
+         AND product_id NOT IN (SELECT product_id FROM {schema}.product_vector)"
+    );
+    Ok(sqlx::query_scalar(&sql).fetch_one(&mut database).await?)
+}
+
+/// That the rows hold exactly one intent, recommendation and reply for each of so many messages.
+pub async fn ensure_rows_each_once(shop: &Shop, messages: usize) -> anyhow::Result<()> {
+    let mut database = shop.database().await?;
+    let live = live(&mut database, ASSISTANT.name).await?.context("assistant has no generation")?;
+    let sql = format!(
+        "SELECT count(*), count(*) FILTER (WHERE said = 2 AND intents = 1 AND recommendations = 1)
+         FROM (SELECT count(*) FILTER (WHERE kind = 'message') AS said,
+                      count(*) FILTER (WHERE kind = 'intent') AS intents,
+                      count(*) FILTER (WHERE kind = 'recommendation') AS recommendations
+               FROM {}.conversation_entry GROUP BY message_id) AS turns",
+        live.generation.schema
+    );
+    let (turns, once): (i64, i64) = sqlx::query_as(&sql).fetch_one(&mut database).await?;
+    let expected = i64::try_from(messages)?;
+    ensure!(
+        turns == expected && once == expected,
+        "{messages} messages were accepted; rows hold {turns}, {once} of them with one intent, one recommendation and one reply"
+    );
+    Ok(())
+}
+
+/// An address that nobody listens on now.
+pub fn free_address() -> anyhow::Result<String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
+    Ok(listener.local_addr()?.to_string())
+}

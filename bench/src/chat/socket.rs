@@ -1,0 +1,129 @@
+//! The shoppers' ends: conversations, each with a WebSocket that notes what comes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use chrono::Utc;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use uuid::Uuid;
+
+use super::ledger::{Ledger, Stage};
+use super::services::Services;
+
+/// Conversations that are opened at one time.
+const AT_ONCE: usize = 16;
+/// How long a conversation may take until it can be watched.
+const KNOWN_LIMIT: Duration = Duration::from_secs(30);
+const KNOWN_INTERVAL: Duration = Duration::from_millis(50);
+/// The local writer's name in replies begins so.
+const LOCAL_WRITER: &str = "local-";
+
+/// What is read of what comes.
+#[derive(Deserialize)]
+struct Told {
+    kind: String,
+    message_id: Option<Uuid>,
+    data: Option<ToldData>,
+}
+
+#[derive(Deserialize)]
+struct ToldData {
+    role: Option<String>,
+    written_by: Option<WrittenBy>,
+}
+
+#[derive(Deserialize)]
+struct WrittenBy {
+    model: String,
+}
+
+/// Open conversations, each with a socket.
+pub struct Conversations {
+    /// Their ids.
+    pub ids: Vec<Uuid>,
+    /// Sockets that were closed before they should be.
+    closed: Arc<AtomicU64>,
+    sockets: Vec<JoinHandle<()>>,
+}
+
+impl Conversations {
+    /// Opens so many conversations, of a member each, and watches them.
+    pub async fn open(services: &Services, count: usize, ledger: &Ledger) -> anyhow::Result<Self> {
+        let closed = Arc::new(AtomicU64::new(0));
+        let opening = (0..count).map(|number| open(services, number));
+        let opened: Vec<_> = stream::iter(opening).buffer_unordered(AT_ONCE).try_collect().await?;
+        let (mut ids, mut sockets) = (Vec::new(), Vec::new());
+        for (id, socket) in opened {
+            ids.push(id);
+            sockets.push(tokio::spawn(watch(socket, ledger.clone(), Arc::clone(&closed))));
+        }
+        Ok(Self { ids, closed, sockets })
+    }
+
+    /// That every socket is still open.
+    pub fn ensure_open(&self) -> anyhow::Result<()> {
+        match self.closed.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            closed => bail!("{closed} sockets were closed by the query service"),
+        }
+    }
+}
+
+impl Drop for Conversations {
+    fn drop(&mut self) {
+        self.sockets.iter().for_each(JoinHandle::abort);
+    }
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn open(services: &Services, number: usize) -> anyhow::Result<(Uuid, Socket)> {
+    let body = json!({ "member_id": format!("shopper-{number}") });
+    let opened: Value = services.post("/v1/conversations", &body).await?;
+    let id: Uuid = serde_json::from_value(opened["conversation_id"].clone()).context("a conversation without an id")?;
+    let url = format!("{}/v1/conversations/{id}/stream", services.query().replace("http:", "ws:"));
+    let started = Instant::now();
+    loop {
+        match connect_async(&url).await {
+            Ok((socket, _)) => return Ok((id, socket)),
+            // It is not folded yet.
+            Err(Error::Http(answer)) if answer.status().as_u16() == StatusCode::NOT_FOUND.as_u16() => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot watch conversation {id}")),
+        }
+        if started.elapsed() > KNOWN_LIMIT {
+            bail!("conversation {id} cannot be watched {KNOWN_LIMIT:?} after it was opened: it is unknown");
+        }
+        tokio::time::sleep(KNOWN_INTERVAL).await;
+    }
+}
+
+/// Notes what comes until the socket ends.
+async fn watch(mut socket: Socket, ledger: Ledger, closed: Arc<AtomicU64>) {
+    while let Some(Ok(message)) = socket.next().await {
+        let Message::Text(text) = message else { continue };
+        let at = Utc::now();
+        let Ok(told) = serde_json::from_str::<Told>(&text) else { continue };
+        let Some(message_id) = told.message_id else { continue };
+        let role = told.data.as_ref().and_then(|data| data.role.as_deref());
+        let stage = match (told.kind.as_str(), role) {
+            ("message", Some("user")) => Stage::Message,
+            ("message", _) => Stage::Reply,
+            ("intent", _) => Stage::Intent,
+            ("recommendation", _) => Stage::Recommendation,
+            _ => continue,
+        };
+        let written_by = told.data.and_then(|data| data.written_by);
+        let by_model = written_by.is_some_and(|run| !run.model.starts_with(LOCAL_WRITER));
+        ledger.pushed(message_id, stage, by_model, at);
+    }
+    closed.fetch_add(1, Ordering::Relaxed);
+}
