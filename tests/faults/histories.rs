@@ -30,6 +30,9 @@ use self::case::{Case, Places, Reading};
 use crate::scale::{scale, turn};
 use crate::support::Shop;
 
+/// Conversations with their messages' documents.
+static CONVERSATIONS: Projection = Projection { views: conversation::MESSAGES.views, ..conversation::PROJECTION };
+
 /// Every projection there is, in one set of tables: a history is folded into all of them at once.
 const PROJECTIONS: &[&Projection] = &[
     &operators::PROJECTION,
@@ -40,7 +43,7 @@ const PROJECTIONS: &[&Projection] = &[
     &purchases::PROJECTION,
     &sales::PROJECTION,
     &funnel::PROJECTION,
-    &conversation::PROJECTION,
+    &CONVERSATIONS,
     &preferences::PROJECTION,
     &vectors::PROJECTION,
 ];

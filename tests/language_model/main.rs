@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "the suite of conversations reads more of it")]
 #[path = "../grounding/hostile.rs"]
 mod hostile;
+mod real;
 mod scripted;
 #[allow(dead_code, reason = "the client's own tests use more of it")]
 #[path = "../../processors/language-model/tests/misbehaviour/server.rs"]

@@ -284,7 +284,8 @@ mod tests {
         let topology = Topology::embedded().unwrap();
         let mut declared = declared(&topology);
         let es_sync = declared.last_mut().unwrap();
-        es_sync.reads = vec![Topic::OrderCompleted];
+        es_sync.reads.retain(|topic| *topic != Topic::CatalogEvents);
+        es_sync.reads.push(Topic::OrderCompleted);
         es_sync.projections.push("synonyms");
         es_sync.views.push((Store::Redis, "synonyms"));
         assert_eq!(

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use projections::catalogue::PRODUCTS_VIEW;
+use projections::conversation::MESSAGES_VIEW;
 use projections::{ES_SYNC, PROCESSORS};
 use runtime::publisher::index_name;
 use runtime::store::generations;
@@ -105,7 +106,9 @@ pub async fn no_orphans(shop: &Shop) {
         .await
         .unwrap()
         .iter()
-        .map(|stored| index_name(&shop.connections, PRODUCTS_VIEW, &stored.generation))
+        .flat_map(|stored| {
+            [PRODUCTS_VIEW, MESSAGES_VIEW].map(|view| index_name(&shop.connections, view, &stored.generation))
+        })
         .collect();
     let began = Instant::now();
     loop {

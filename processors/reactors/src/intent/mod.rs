@@ -194,3 +194,21 @@ fn shown(list: &RecommendationGenerated) -> Result<Vec<ShownProduct>, Failure> {
     };
     list.items.iter().take(SHOWN).map(product).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use events::{Envelope, Payload as _};
+
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_not_understood_has_an_intent_all_the_same() {
+        for (content, language) in [("빨간 가방", "ko"), ("a bag", "en"), ("🙂", "und")] {
+            let message = MessageCreated { content: Text::new(content).unwrap(), ..MessageCreated::example() };
+            let intent = not_understood(&message).unwrap();
+            assert_eq!((&*intent.understood.language, intent.message_id), (language, message.message_id));
+            let event = Event { envelope: Envelope::new("1", "test", chrono::Utc::now()), data: intent.into() };
+            event.encode().unwrap();
+        }
+    }
+}
