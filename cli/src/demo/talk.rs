@@ -25,8 +25,7 @@ pub async fn in_english(web: &Web, census: &Census) -> anyhow::Result<String> {
     let found = talk.say("I am looking for a red retrospot lunch bag under 3 pounds").await?;
     is_so(&found, census)?;
     costs(&found, |minor| minor <= LIMIT_MINOR)?;
-    let first = title(found.items().first())?;
-    ensure!(has(first, "RED") && has(first, "LUNCH"), "the first of the list is {first}");
+    is_best(&found, census)?;
 
     let dearest = found.items().iter().filter_map(minor).max().context("nothing has a price")?;
     let cheaper = talk.say("cheaper").await?;
@@ -35,7 +34,9 @@ pub async fn in_english(web: &Web, census: &Census) -> anyhow::Result<String> {
 
     let other = talk.say("not red").await?;
     is_so(&other, census)?;
-    costs(&other, |minor| minor < dearest)?;
+    // Where nothing was cheaper, that is not looked for any longer.
+    let is_cheaper = !cheaper.items().is_empty();
+    costs(&other, |minor| if is_cheaper { minor < dearest } else { minor <= LIMIT_MINOR })?;
     ensure!(!other.items().is_empty(), "nothing is left");
     has_none(&other, "RED")?;
 
@@ -62,8 +63,7 @@ pub async fn in_korean(web: &Web, census: &Census) -> anyhow::Result<String> {
     is_so(&found, census)?;
     costs(&found, |minor| minor <= LIMIT_MINOR)?;
     has_none(&found, "PLASTIC")?;
-    let first = title(found.items().first())?;
-    ensure!(has(first, "RED") && has(first, "LUNCH"), "the first of the list is {first}");
+    is_best(&found, census)?;
     ensure!(is_korean(&found.reply), "the reply is not in Korean: {}", found.reply);
 
     let second = title(found.items().get(1))?;
@@ -110,6 +110,20 @@ fn is_so(turn: &Turn, census: &Census) -> anyhow::Result<()> {
             ensure!(is_so, "{} costs {price:?}, the reply says {said}: {line}", product.title);
         }
     }
+    Ok(())
+}
+
+/// The first of the list is a lunch bag, and a red one if there is any that is cheap enough.
+fn is_best(turn: &Turn, census: &Census) -> anyhow::Result<()> {
+    let is_red = |title: &str| has(title, "RED");
+    let is_lunch_bag = |title: &str| has(title, "LUNCH") && has(title, "BAG");
+    let is_cheap = |product: &Product| product.price.is_some_and(|price| price.amount_minor <= LIMIT_MINOR);
+    let there_is = census
+        .products
+        .values()
+        .any(|product| is_red(&product.title) && is_lunch_bag(&product.title) && is_cheap(product));
+    let first = title(turn.items().first())?;
+    ensure!(is_lunch_bag(first) && (is_red(first) || !there_is), "the first of the list is {first}");
     Ok(())
 }
 
