@@ -46,14 +46,18 @@ async fn answers(talk: &mut Talk) {
         let (analyser, writer) = by(&turn);
         println!("{message:?} → {analyser}, {writer} after {:.1?}: {}", began.elapsed(), turn.reply["content"]);
     }
-    let mut read = 0.0;
+    assert!(heard(talk, ANALYSIS, "json").await > 0.0, "the model answered nothing by the schema");
+    assert!(heard(talk, "assistant", "text").await > 0.0, "the model streamed no text");
+}
+
+/// How often the model said something, to its end or not.
+async fn heard(talk: &Talk, processor: &str, form: &str) -> f64 {
+    let mut heard = 0.0;
     for outcome in ["answered", "cut_off", "invalid_output"] {
-        let calls = format!("language_model_calls_total{{form=\"json\",outcome=\"{outcome}\"}}");
-        read += talk.chat.metric(ANALYSIS, &calls).await;
+        let calls = format!("language_model_calls_total{{form=\"{form}\",outcome=\"{outcome}\"}}");
+        heard += talk.chat.metric(processor, &calls).await;
     }
-    assert!(read > 0.0, "the model answered nothing by the schema");
-    let streamed = "language_model_calls_total{form=\"text\",outcome=\"answered\"}";
-    assert!(talk.chat.metric("assistant", streamed).await > 0.0, "the model streamed no text");
+    heard
 }
 
 async fn is_killed_in_mid_answer(talk: &mut Talk, server: &mut SmallModel) {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use events::{
     Cause, Currency, Data, Event, Intent, IntentAnalyzed, InvalidValue, Money, ProductId, RecommendationGenerated,
@@ -33,6 +34,8 @@ pub static SPEC: ReactorSpec = ReactorSpec {
 const ITEMS: usize = 10;
 /// So many products come from the search for the request's words.
 const FOUND: usize = 40;
+/// A search that takes longer is done without: a snapshot is open meanwhile, and there are other candidates.
+const SEARCH_LIMIT: Duration = Duration::from_millis(250);
 
 /// Ranks products for intents.
 pub struct Rank {
@@ -95,7 +98,7 @@ impl Rank {
         })
     }
 
-    /// What the search index finds for the request's words; nothing while it is away: there are other candidates.
+    /// What the search index finds for the request's words; nothing while it is away or slow.
     async fn found(&self, intent: &IntentAnalyzed) -> Vec<String> {
         let words = intent.request.words.trim();
         if words.is_empty() {
@@ -117,10 +120,14 @@ impl Rank {
             }
         };
         let Ok(served) = generations.of(&ES_SYNC) else { return Vec::new() };
-        match search(&self.reader, served, &request).await {
-            Ok(found) => found.hits.into_iter().map(|hit| hit.product_id).collect(),
-            Err(error) => {
+        match tokio::time::timeout(SEARCH_LIMIT, search(&self.reader, served, &request)).await {
+            Ok(Ok(found)) => found.hits.into_iter().map(|hit| hit.product_id).collect(),
+            Ok(Err(error)) => {
                 debug!(%error, "not searched");
+                Vec::new()
+            }
+            Err(_) => {
+                debug!("the search took longer than {SEARCH_LIMIT:?}");
                 Vec::new()
             }
         }
