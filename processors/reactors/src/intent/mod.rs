@@ -214,7 +214,7 @@ mod tests {
         let mut cheaper = IntentAnalyzed::example();
         let found = RecommendationGenerated { message_id: cheaper.message_id, ..RecommendationGenerated::example() };
         let nothing = RecommendationGenerated { items: Vec::new(), ..found.clone() };
-        assert!(!led_nowhere(&cheaper, &[nothing.clone()]), "a limit that was said stays");
+        assert!(!led_nowhere(&cheaper, std::slice::from_ref(&nothing)), "a limit that was said stays");
         cheaper.understood.price_direction = Some(events::PriceDirection::Cheaper);
         assert!(led_nowhere(&cheaper, &[nothing]) && !led_nowhere(&cheaper, &[found]));
     }
