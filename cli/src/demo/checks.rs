@@ -281,8 +281,7 @@ async fn still_trending(web: &Web, before: &Value) -> anyhow::Result<String> {
 }
 
 async fn settled(web: &Web) -> anyhow::Result<String> {
-    shop::wait_until_folded(web, SETTLE_LIMIT).await?;
-    let state = web.get("/v1/pipeline").await?;
+    let state = shop::wait_until_folded(web, SETTLE_LIMIT).await?;
     let mut found = Vec::new();
     for processor in state["processors"].as_array().context("the pipeline has no processors")? {
         let (name, lag) = (&processor["processor"], &processor["lag"]);

@@ -30,11 +30,12 @@ pub async fn load(connections: &Connections) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// Waits until every processor has folded the log to its end and published what changed, with a progress bar.
+/// Waits until every processor has folded the log to its end and published what changed, with a progress bar. Gives the
+/// pipeline's state then.
 ///
 /// # Errors
 /// When that takes longer than the limit, or the query service does not answer.
-pub async fn wait_until_folded(web: &Web, limit: Duration) -> anyhow::Result<()> {
+pub async fn wait_until_folded(web: &Web, limit: Duration) -> anyhow::Result<Value> {
     let started = Instant::now();
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("folding {wide_bar} {human_pos}/{human_len} events · {msg}") {
@@ -45,7 +46,7 @@ pub async fn wait_until_folded(web: &Web, limit: Duration) -> anyhow::Result<()>
         let state = web.get("/v1/pipeline").await?;
         if state["settled"].as_bool() == Some(true) {
             bar.finish_and_clear();
-            return Ok(());
+            return Ok(state);
         }
         let Outstanding { folded, end, stale } = outstanding(&state);
         bar.set_length(end);
