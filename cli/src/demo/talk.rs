@@ -14,7 +14,7 @@ use super::web::Web;
 /// In pence.
 const LIMIT_MINOR: i64 = 300;
 
-/// A red lunch bag, then a cheaper one, then one that is not red; and a taste that is told and taken back.
+/// A red lunch bag, then one that is not red, then a cheaper one; and a taste that is told and taken back.
 ///
 /// # Errors
 /// When an answer is not so, or none comes.
@@ -27,18 +27,15 @@ pub async fn in_english(web: &Web, census: &Census) -> anyhow::Result<String> {
     costs(&found, |minor| minor <= LIMIT_MINOR)?;
     is_best(&found, census)?;
 
-    let dearest = found.items().iter().filter_map(minor).max().context("nothing has a price")?;
+    let other = talk.say("not red").await?;
+    is_so(&other, census)?;
+    costs(&other, |minor| minor <= LIMIT_MINOR)?;
+    has_none(&other, "RED")?;
+
+    let dearest = other.items().iter().filter_map(minor).max().context("nothing is left")?;
     let cheaper = talk.say("cheaper").await?;
     is_so(&cheaper, census)?;
     costs(&cheaper, |minor| minor < dearest)?;
-
-    let other = talk.say("not red").await?;
-    is_so(&other, census)?;
-    // Where nothing was cheaper, that is not looked for any longer.
-    let is_cheaper = !cheaper.items().is_empty();
-    costs(&other, |minor| if is_cheaper { minor < dearest } else { minor <= LIMIT_MINOR })?;
-    ensure!(!other.items().is_empty(), "nothing is left");
-    has_none(&other, "RED")?;
 
     let preferences = format!("/v1/members/{member}/preferences");
     let likes_plastic =
@@ -49,7 +46,7 @@ pub async fn in_english(web: &Web, census: &Census) -> anyhow::Result<String> {
     eventually(web, &preferences, |known| !likes_plastic(known)).await.context("what was taken back still counts")?;
 
     talk.can_be_read_afterwards().await?;
-    Ok(told(&[&found, &cheaper, &other]))
+    Ok(told(&[&found, &other, &cheaper]))
 }
 
 /// A red lunch bag that is not of plastic; and a question about the second of the list.

@@ -66,10 +66,8 @@ impl Analyse {
         let learnt = self.vocabularies.current(generation, connection).await?;
         let _ = moment.close();
 
-        let newest = turns.recommendations.iter().rev().find(|list| !list.items.is_empty());
-        let shown = newest.map(shown).transpose()?.unwrap_or_default();
-        let mut before = turns.intents.iter().rev().filter(|intent| intent.message_id != message.message_id);
-        let before = before.find(|intent| !led_nowhere(intent, &turns.recommendations));
+        let shown = turns.recommendations.last().map(shown).transpose()?.unwrap_or_default();
+        let before = turns.intents.iter().rev().find(|intent| intent.message_id != message.message_id);
         let mut context = Context::new(learnt.currency);
         context.shown = shown;
         if let Some(before) = before {
@@ -156,12 +154,6 @@ impl Reactor for Analyse {
     }
 }
 
-/// Whether "cheaper" found nothing: what is said next goes on from what was looked for before it.
-fn led_nowhere(intent: &IntentAnalyzed, lists: &[RecommendationGenerated]) -> bool {
-    intent.understood.price_direction.is_some()
-        && lists.iter().any(|list| list.message_id == intent.message_id && list.items.is_empty())
-}
-
 fn not_understood(message: &MessageCreated) -> Result<IntentAnalyzed, InvalidValue> {
     let understanding = Understanding {
         intent: Intent::Other,
@@ -208,16 +200,6 @@ mod tests {
     use events::{Envelope, Payload as _};
 
     use super::*;
-
-    #[test]
-    fn cheaper_than_anything_leads_nowhere() {
-        let mut cheaper = IntentAnalyzed::example();
-        let found = RecommendationGenerated { message_id: cheaper.message_id, ..RecommendationGenerated::example() };
-        let nothing = RecommendationGenerated { items: Vec::new(), ..found.clone() };
-        assert!(!led_nowhere(&cheaper, std::slice::from_ref(&nothing)), "a limit that was said stays");
-        cheaper.understood.price_direction = Some(events::PriceDirection::Cheaper);
-        assert!(led_nowhere(&cheaper, &[nothing]) && !led_nowhere(&cheaper, &[found]));
-    }
 
     #[test]
     fn a_message_that_is_not_understood_has_an_intent_all_the_same() {
