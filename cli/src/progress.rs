@@ -25,12 +25,17 @@ impl Progress {
 
     /// One step more.
     pub fn step(&mut self) {
-        self.bar.inc(1);
+        self.at(self.bar.position() + 1);
+    }
+
+    /// So many steps are done.
+    pub fn at(&mut self, position: u64) {
+        self.bar.set_position(position);
         let total = self.bar.length().unwrap_or_default();
-        let tenths = (self.bar.position() * 10).checked_div(total).unwrap_or_default();
+        let tenths = (position * 10).checked_div(total).unwrap_or_default();
         if !self.is_terminal && tenths > self.told_tenths {
             self.told_tenths = tenths;
-            eprintln!("{}: {} of {total}", self.what, self.bar.position());
+            eprintln!("{}: {position} of {total}", self.what);
         }
     }
 

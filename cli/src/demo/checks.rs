@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use events::Topic;
-use indicatif::{ProgressBar, ProgressStyle};
 use projections::catalogue::PRODUCTS_VIEW;
 use projections::{ES_SYNC, RECOMMENDATION};
 use runtime::config::Connections;
@@ -20,6 +19,7 @@ use super::web::Web;
 use super::{SETTLE_LIMIT, shop, sums, talk};
 use crate::events::import::{DEMO_SHOP, Report};
 use crate::output::table;
+use crate::progress::Progress;
 
 /// How long a change may take to be seen before the check fails.
 const VISIBLE_LIMIT: Duration = Duration::from_secs(30);
@@ -145,13 +145,13 @@ async fn vectors(connections: &Connections, census: &Census) -> anyhow::Result<S
     let sql = format!("SELECT count(*) FROM {}.product_vector WHERE product_id = ANY($1)", live.generation.schema);
     let products: Vec<&str> = census.products.keys().map(String::as_str).collect();
     let wanted = i64::try_from(products.len())?;
-    let bar = progress(wanted.unsigned_abs());
+    let mut progress = Progress::new("embedding", wanted.unsigned_abs());
     let started = Instant::now();
     loop {
         let found: i64 = sqlx::query_scalar(&sql).bind(&products).fetch_one(&mut database).await?;
-        bar.set_position(found.unsigned_abs());
+        progress.at(found.unsigned_abs());
         if found == wanted {
-            bar.finish_and_clear();
+            progress.finish();
             return Ok(format!("{found} vectors, {wanted} products"));
         }
         ensure!(
@@ -160,14 +160,6 @@ async fn vectors(connections: &Connections, census: &Census) -> anyhow::Result<S
         );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-}
-
-fn progress(length: u64) -> ProgressBar {
-    let bar = ProgressBar::new(length);
-    if let Ok(style) = ProgressStyle::with_template("embedding {wide_bar} {human_pos}/{human_len} products") {
-        bar.set_style(style);
-    }
-    bar
 }
 
 async fn recommendations(web: &Web, census: &Census) -> anyhow::Result<String> {

@@ -1,5 +1,4 @@
-//! Two conversations with the running shop, over HTTP and WebSocket: everything that is listed or said is held against
-//! the catalogue and against what was asked for.
+//! A conversation with the running shop, over HTTP and WebSocket.
 
 use std::time::{Duration, Instant};
 

@@ -22,7 +22,7 @@ use crate::{database, publisher};
 
 pub use self::generations::{AsOfError, GenerationId, Generations, InvalidGenerationId, Served};
 pub use self::rows::Rows;
-pub use self::search::SearchError;
+pub use self::search::{Hits, SearchError};
 
 crate::metrics! {
     /// What a reader counts.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use elasticsearch::SearchParts;
 use elasticsearch::http::StatusCode;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -33,6 +34,27 @@ pub enum SearchError {
     /// The view is not known.
     #[error("the index cannot be named")]
     Read(#[from] ReadError),
+}
+
+/// What a search found.
+#[derive(Debug, Deserialize)]
+pub struct Hits<H> {
+    total: Total,
+    /// The page that was asked for, in its order.
+    pub hits: Vec<H>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Total {
+    value: u64,
+}
+
+impl<H> Hits<H> {
+    /// How many there are in all, on any page.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total.value
+    }
 }
 
 impl Reader {

@@ -7,7 +7,7 @@ use events::{MemberId, MessageCreated};
 use projections::ES_SYNC;
 use projections::conversation::MESSAGES_VIEW;
 use ranking::search::words_in;
-use runtime::read::{ReadError, Reader, SearchError, Served};
+use runtime::read::{Hits, ReadError, Reader, SearchError, Served};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::Row as _;
@@ -99,23 +99,12 @@ pub async fn search(reader: &Reader, served: &Served, search: &MessageSearch) ->
             highlight: hit.highlight.into_values().flatten().next(),
         })
     };
-    Ok(FoundMessages { total: hits.total.value, messages: hits.hits.into_iter().filter_map(message).collect() })
+    Ok(FoundMessages { total: hits.total(), messages: hits.hits.into_iter().filter_map(message).collect() })
 }
 
 #[derive(Deserialize)]
 struct Answer {
-    hits: AnswerHits,
-}
-
-#[derive(Deserialize)]
-struct AnswerHits {
-    total: AnswerTotal,
-    hits: Vec<AnswerHit>,
-}
-
-#[derive(Deserialize)]
-struct AnswerTotal {
-    value: u64,
+    hits: Hits<AnswerHit>,
 }
 
 #[derive(Deserialize)]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use projections::ES_SYNC;
 use projections::catalogue::PRODUCTS_VIEW;
-use runtime::read::{ReadError, Reader, SearchError, Served};
+use runtime::read::{Hits, ReadError, Reader, SearchError, Served};
 use serde::Deserialize;
 
 use self::facets::Counted;
@@ -102,19 +102,8 @@ pub async fn search(reader: &Reader, served: &Served, request: &SearchRequest) -
 
 #[derive(Deserialize)]
 struct Answer {
-    hits: AnswerHits,
+    hits: Hits<AnswerHit>,
     aggregations: Option<Counted>,
-}
-
-#[derive(Deserialize)]
-struct AnswerHits {
-    total: AnswerTotal,
-    hits: Vec<AnswerHit>,
-}
-
-#[derive(Deserialize)]
-struct AnswerTotal {
-    value: u64,
 }
 
 #[derive(Deserialize)]
@@ -152,6 +141,6 @@ impl Answer {
         let highlight = |id: &str| marked.get(id)?.title.first().cloned();
         let hit = |(id, score): (&str, f64)| Hit { product_id: id.to_owned(), score, highlight: highlight(id) };
         let found = ordered.into_iter().map(hit).collect();
-        Found { total: self.hits.total.value, hits: found, facets: self.aggregations.map(Counted::into_facets) }
+        Found { total: self.hits.total(), hits: found, facets: self.aggregations.map(Counted::into_facets) }
     }
 }
