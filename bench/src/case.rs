@@ -1,7 +1,7 @@
 //! What is measured: processors of the pipeline, and parts of them.
 
 use projections::{ANALYTICS, RECOMMENDATION, catalogue, history, popularity};
-use runtime::fold::Processor;
+use runtime::fold::{Pace, Processor};
 
 /// A set of projections in a process of its own.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ static RECOMMENDATION_SUMS: Processor = Processor {
     name: "bench-sums",
     description: "popular and trending products, and members' histories",
     fold_version: 1,
+    pace: Pace::AtOnce,
     projections: &[&catalogue::PROJECTION, &history::PROJECTION, &popularity::PROJECTION],
 };
 

@@ -10,6 +10,9 @@ use tracing::warn;
 
 use crate::config::Connections;
 
+/// For so long after its last use a connection is taken to be good.
+const UNTESTED: Duration = Duration::from_secs(1);
+
 static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 
 /// The database of the connections' namespace.
@@ -33,6 +36,16 @@ pub fn pool(connections: &Connections, application: &str, max_connections: u32) 
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(5))
+        // Whether it is still good is asked of a connection that has rested, not every time.
+        .test_before_acquire(false)
+        .before_acquire(|connection, about| {
+            Box::pin(async move {
+                if about.idle_for < UNTESTED {
+                    return Ok(true);
+                }
+                Ok(connection.ping().await.is_ok())
+            })
+        })
         .connect_lazy_with(options(connections, application)?))
 }
 

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use rdkafka::error::KafkaError;
+use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPool;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +26,12 @@ use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
 const MAX_BATCH_EVENTS: usize = 5_000;
 /// A batch's records take at most this much, so that its rows fit in memory whatever they hold.
 const MAX_BATCH_BYTES: usize = 1 << 20;
+
+/// Commits begin so far apart: one that nothing came just before is made at once, and those that would follow it closely
+/// are made together.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
+/// So many records wait for no others.
+const PLENTY: usize = 500;
 
 /// How long a worker that should stop may still take over its last commit.
 const STOP_GRACE: Duration = Duration::from_secs(3);
@@ -70,6 +78,10 @@ pub struct Worker {
     source: Source,
     owned: BTreeMap<Partition, Owned>,
     queue: VecDeque<Record>,
+    /// Kept from commit to commit: a pool asks a connection whether it is well each time it comes back.
+    connection: Option<PoolConnection<Postgres>>,
+    /// When the last commit began.
+    began: Instant,
     stop: CancellationToken,
 }
 
@@ -78,7 +90,16 @@ impl Worker {
     #[must_use]
     pub fn new(mut context: Context, source: Source, stop: CancellationToken) -> Self {
         let generation = context.live.borrow_and_update().generation.clone();
-        Self { context, generation, source, owned: BTreeMap::new(), queue: VecDeque::new(), stop }
+        Self {
+            context,
+            generation,
+            source,
+            owned: BTreeMap::new(),
+            queue: VecDeque::new(),
+            connection: None,
+            began: Instant::now(),
+            stop,
+        }
     }
 
     /// Folds until it is asked to stop.
@@ -116,12 +137,29 @@ impl Worker {
                 next = if self.queue_is_full() { None } else { self.source.try_next() };
             }
             while !self.queue.is_empty() && !stop.is_cancelled() {
+                self.gather().await?;
                 self.fold_batch().await;
                 while let Some(input) = (!self.queue_is_full()).then(|| self.source.try_next()).flatten() {
                     self.take(input).await?;
                 }
             }
         }
+    }
+
+    /// Takes what else comes until the next commit is due, unless there is plenty.
+    async fn gather(&mut self) -> Result<(), KafkaError> {
+        let due = (self.began + COMMIT_INTERVAL).into();
+        let stop = self.stop.clone();
+        while self.queue.len() < PLENTY {
+            let input = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep_until(due) => return Ok(()),
+                input = self.source.next() => input,
+            };
+            self.take(input.ok_or(KafkaError::Canceled)?).await?;
+        }
+        Ok(())
     }
 
     fn queue_is_full(&self) -> bool {
@@ -215,6 +253,7 @@ impl Worker {
             bytes += record.bytes;
             records.extend(self.queue.pop_front());
         }
+        self.began = Instant::now();
         self.fold_records(records).await;
         self.source.consumed(bytes);
         let started = self.owned.iter().filter(|(_, owned)| owned.started);
@@ -283,13 +322,19 @@ impl Worker {
         owned.is_some_and(|owned| owned.started && record.offset >= owned.next_offset)
     }
 
-    async fn try_fold(&self, records: &[Record]) -> Result<Committed, sqlx::Error> {
+    async fn try_fold(&mut self, records: &[Record]) -> Result<Committed, sqlx::Error> {
         let batch = Batch::of(records, None, |partition| {
             let Owned { epoch, next_offset, .. } = self.owned[&partition];
             Checkpoint { partition, next_offset, epoch }
         });
         let Context { pool, processor, shop, statements, .. } = &self.context;
-        commit(pool, processor, shop, &self.generation, statements, &batch).await
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => pool.acquire().await?,
+        };
+        let committed = commit(&mut connection, processor, shop, &self.generation, statements, &batch).await?;
+        self.connection = Some(connection);
+        Ok(committed)
     }
 
     fn advance(&mut self, records: &[Record], new_events: usize, started: Instant) {

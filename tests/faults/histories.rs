@@ -15,7 +15,7 @@ use projections::{
     catalogue, co_purchase, conversation, funnel, history, popularity, preferences, purchases, sales, vectors,
 };
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
-use runtime::fold::{Processor, Projection, Shop as Settings, Table, Target, View};
+use runtime::fold::{Pace, Processor, Projection, Shop as Settings, Table, Target, View};
 use runtime::replay::{FoldError, Folder};
 use runtime::store::{
     BulkPlan, Generation, Offsets, Partition, Statements, create_in_bulk, drop_generation, finish_bulk, finish_table,
@@ -160,7 +160,8 @@ impl Store {
         let pool = runtime::database::pool(&shop.connections, "test", 1).unwrap();
         let processors = ["live", "again"].map(|name| {
             let name = Box::leak(format!("{name}_{number}").into_boxed_str());
-            let processor = Processor { name, description: "", fold_version: 1, projections: PROJECTIONS };
+            let processor =
+                Processor { name, description: "", fold_version: 1, pace: Pace::AtOnce, projections: PROJECTIONS };
             &*Box::leak(Box::new(processor))
         });
         let live = open_live(&pool, processors[0], &SETTINGS).await.unwrap().generation;

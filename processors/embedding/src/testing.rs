@@ -73,4 +73,8 @@ impl TextModel for LetterModel {
         };
         Ok(texts.iter().map(vector).collect())
     }
+
+    fn in_background(&self) -> Result<Self, ModelError> {
+        Ok(self.clone())
+    }
 }

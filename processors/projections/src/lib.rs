@@ -13,13 +13,14 @@ pub mod sales;
 mod testing;
 pub mod vectors;
 
-use runtime::fold::Processor;
+use runtime::fold::{Pace, Processor};
 
 /// Similar products, popular and trending ones, and what members bought and looked at.
 pub static RECOMMENDATION: Processor = Processor {
     name: "recommendation",
     description: "similar, popular and trending products, members' histories and preferences, and what was recommended",
     fold_version: 2,
+    pace: Pace::AtOnce,
     projections: &[
         &catalogue::PROJECTION,
         &vectors::PROJECTION,
@@ -36,6 +37,7 @@ pub static ANALYTICS: Processor = Processor {
     name: "analytics",
     description: "sales by day and category, members' purchase patterns, and the funnel of conversations",
     fold_version: 3,
+    pace: Pace::Gathered,
     projections: &[&catalogue::PROJECTION, &purchases::PROJECTION, &sales::PROJECTION, &funnel::PROJECTION],
 };
 
@@ -44,6 +46,7 @@ pub static ES_SYNC: Processor = Processor {
     name: "es-sync",
     description: "products' and messages' documents in Elasticsearch",
     fold_version: 3,
+    pace: Pace::Gathered,
     projections: &[&catalogue::DOCUMENTS, &vectors::STORED, &conversation::MESSAGES],
 };
 
@@ -52,6 +55,7 @@ pub static PREFERENCE_ANALYSIS: Processor = Processor {
     name: "preference-analysis",
     description: "conversations and members' preferences",
     fold_version: 1,
+    pace: Pace::AtOnce,
     projections: &[&catalogue::PROJECTION, &conversation::PROJECTION, &preferences::PROJECTION, &history::ACTS],
 };
 
@@ -60,6 +64,7 @@ pub static EMBEDDER: Processor = Processor {
     name: "embedder",
     description: "products' vectors",
     fold_version: 1,
+    pace: Pace::Gathered,
     projections: &[&vectors::EMBEDDED],
 };
 
@@ -68,6 +73,7 @@ pub static ASSISTANT: Processor = Processor {
     name: "assistant",
     description: "conversations: what was said, understood, recommended and answered",
     fold_version: 1,
+    pace: Pace::AtOnce,
     projections: &[&conversation::PROJECTION],
 };
 

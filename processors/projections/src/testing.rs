@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use events::{
     Currency, Data, Envelope, Event, MemberId, OrderCancelled, OrderCompleted, OrderId, OrderItem, ProductId, Quantity,
 };
-use runtime::fold::{Cell, ColumnType, Deltas, KeyValue, Processor, Projection, Shop, TableDeltas, decode_key};
+use runtime::fold::{Cell, ColumnType, Deltas, KeyValue, Pace, Processor, Projection, Shop, TableDeltas, decode_key};
 
 /// A shop nine hours east of UTC.
 pub(crate) const SEOUL: Shop = Shop { time_zone: chrono_tz::Asia::Seoul };
@@ -68,8 +68,13 @@ fn items(lines: &[(&str, i64, i64)]) -> Vec<OrderItem> {
 pub(crate) fn given<const N: usize>(projection: &'static Projection, facts: [Fact; N]) -> Folded {
     let envelope = |number: usize, time| Envelope::new(number.to_string(), "test", time);
     let events = (1..).zip(facts).map(|(number, Fact(time, data))| Event { envelope: envelope(number, time), data });
-    let processor =
-        Processor { name: "test", description: "", fold_version: 1, projections: Vec::leak(vec![projection]) };
+    let processor = Processor {
+        name: "test",
+        description: "",
+        fold_version: 1,
+        pace: Pace::AtOnce,
+        projections: Vec::leak(vec![projection]),
+    };
     Folded::new(&processor, &events.collect::<Vec<_>>())
 }
 

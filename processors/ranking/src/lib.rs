@@ -20,7 +20,7 @@ mod weights;
 pub use candidate::{Candidate, Product, normalised_words};
 pub use collaborative::{Favourite, HistoryProduct, PopularIn, Scored, favourite_categories};
 pub use intent::{Statement, Taste};
-pub use load::{Asked, Loaded, list_of, load, view};
+pub use load::{Asked, Member, list_of, load_member, load_products, view};
 pub use rank::{Basis, Evidence, RankedItem, Ranking, Snapshot, SourceEvent, rank};
 pub use reason::{Language, money, reason};
 pub use weights::Weights;

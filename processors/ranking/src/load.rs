@@ -18,11 +18,12 @@ use sqlx::postgres::PgRow;
 
 use crate::candidate::{Candidate, Product};
 use crate::collaborative::{HistoryProduct, Known, PopularIn, by_score_then_id, favourite_categories, scores};
+use crate::intent::Taste;
 use crate::rank::Snapshot;
 
 /// So many products come from each kind of evidence.
 const FROM_OTHERS: usize = 200;
-const NEAREST: i64 = 80;
+const NEAREST: usize = 80;
 
 /// What is asked, and what was found for it elsewhere.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,13 +36,16 @@ pub struct Asked<'a> {
     pub found: &'a [String],
 }
 
-/// What was loaded.
-#[derive(Debug)]
-pub struct Loaded {
-    /// To be ranked.
-    pub snapshot: Snapshot,
+/// What is known of a member before anything is asked.
+#[derive(Debug, Default)]
+pub struct Member {
+    known: Known,
+    bought: BTreeSet<String>,
+    taste: Taste,
+    /// What the history's products have in common, and the model's id.
+    profile: Option<(String, Vec<f32>)>,
     /// How many events of the member the rows hold: the version of what depends on them.
-    pub member_events: i64,
+    pub events: i64,
 }
 
 /// The value of the view of histories.
@@ -51,37 +55,41 @@ struct History {
     products: Vec<HistoryProduct>,
 }
 
-/// Loads what a list for a member is ranked from. Rows are read in the given snapshot; similar and popular products as they
-/// are published.
+/// Loads what is known of a member. Rows are read in the given snapshot; similar and popular products as they are
+/// published.
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn load(
+pub async fn load_member(
     reader: &Reader,
     served: &Served,
     rows: &mut Rows,
     member_id: &str,
-    asked: Asked<'_>,
-) -> Result<Loaded, ReadError> {
+) -> Result<Member, ReadError> {
     let key = [member_id.to_owned()];
     let history = rows.view(view(HISTORY_VIEW)?, &key).await?.pop().flatten();
     let history: History = history.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
     let taste = rows.view(view(PREFERENCE_VIEW)?, &key).await?.pop().flatten();
     let taste = taste.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
-    let bought: Vec<String> =
-        sqlx::query_scalar("SELECT product_id FROM member_product WHERE member_id = $1 AND orders > 0")
-            .bind(member_id)
-            .fetch_all(rows.connection())
-            .await?;
-    let known = known(reader, served, rows, history.products).await?;
+    let acts = if history.events > 0 { acts(rows, member_id, &history.products).await? } else { Vec::new() };
+    let bought = acts.iter().filter(|act| act.is_bought).map(|act| act.product_id.clone()).collect();
+    let profile = profile(&acts, &history.products);
+    let known = known(reader, served, rows, history.products, &acts).await?;
+    Ok(Member { known, bought, taste, profile, events: history.events })
+}
 
+/// Loads the products that a list for a member is ranked from, in the snapshot that the member was loaded in.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn load_products(rows: &mut Rows, member: Member, asked: Asked<'_>) -> Result<Snapshot, ReadError> {
+    let Member { known, bought, taste, profile, .. } = member;
     let mut wanted: BTreeSet<String> = asked.found.iter().cloned().collect();
     wanted.extend(asked.request.iter().flat_map(|request| &request.like).map(ToString::to_string));
     let mut by_others: Vec<(f64, &str)> =
         scores(&known).iter().map(|(product_id, found)| (found.score, *product_id)).collect();
     by_others.sort_by(|left, right| by_score_then_id(*left, *right));
     wanted.extend(by_others.into_iter().take(FROM_OTHERS).map(|(_, product_id)| product_id.to_owned()));
-    let profile = profile(rows, &known.history).await?;
     let request = asked.embedded.map(|(model, vector)| (model.to_owned(), vector.to_vec()));
     if request.is_some() || profile.is_some() {
         // So many the index looks at, and it gives no more than that.
@@ -91,9 +99,41 @@ pub async fn load(
         wanted.extend(nearest(rows, model, vector).await?);
     }
     let candidates = candidates(rows, &Vec::from_iter(wanted), request.as_ref(), profile.as_ref()).await?;
-    let snapshot =
-        Snapshot { known, bought: bought.into_iter().collect(), taste, candidates, found: asked.found.to_vec() };
-    Ok(Loaded { snapshot, member_events: history.events })
+    Ok(Snapshot { known, bought, taste, candidates, found: asked.found.to_vec() })
+}
+
+/// A product that a member bought, or that is in the history.
+struct Act {
+    product_id: String,
+    is_bought: bool,
+    category: Option<String>,
+    /// With the model's id; of those in the history alone.
+    vector: Option<(String, pgvector::Vector)>,
+}
+
+async fn acts(rows: &mut Rows, member_id: &str, history: &[HistoryProduct]) -> Result<Vec<Act>, sqlx::Error> {
+    let ids: Vec<&str> = history.iter().map(|product| product.product_id.as_str()).collect();
+    let found = sqlx::query(
+        "SELECT product_id, orders > 0 AS is_bought, category, model, vector
+         FROM member_product
+         LEFT JOIN product USING (product_id)
+         LEFT JOIN (
+             SELECT product_id, model, vector FROM product_vector WHERE product_id = ANY ($2)
+         ) AS of_history USING (product_id)
+         WHERE member_id = $1 AND (orders > 0 OR product_id = ANY ($2))
+         ORDER BY product_id",
+    )
+    .bind(member_id)
+    .bind(ids)
+    .fetch_all(rows.connection())
+    .await?;
+    let act = |row: &PgRow| Act {
+        product_id: row.get("product_id"),
+        is_bought: row.get("is_bought"),
+        category: row.get("category"),
+        vector: row.get::<Option<String>, _>("model").zip(row.get("vector")),
+    };
+    Ok(found.iter().map(act).collect())
 }
 
 /// What is bought together with a history's products, popular in its categories, and trending.
@@ -102,17 +142,13 @@ async fn known(
     served: &Served,
     rows: &mut Rows,
     history: Vec<HistoryProduct>,
+    acts: &[Act],
 ) -> Result<Known, ReadError> {
-    let ids: Vec<&str> = history.iter().map(|product| product.product_id.as_str()).collect();
-    let categories =
-        sqlx::query("SELECT product_id, category FROM product WHERE product_id = ANY ($1) AND category IS NOT NULL")
-            .bind(&ids)
-            .fetch_all(rows.connection())
-            .await?;
-    let categories: BTreeMap<String, String> =
-        categories.iter().map(|row| (row.get("product_id"), row.get("category"))).collect();
-    let favourites = favourite_categories(&history, |id| categories.get(id).map(String::as_str));
+    let categories: BTreeMap<&str, &str> =
+        acts.iter().filter_map(|act| Some((&*act.product_id, act.category.as_deref()?))).collect();
+    let favourites = favourite_categories(&history, |id| categories.get(id).copied());
     let (similar, popular) = (view(SIMILAR_VIEW)?, view(POPULAR_VIEW)?);
+    let ids: Vec<&str> = history.iter().map(|product| product.product_id.as_str()).collect();
     let mut keys: Vec<ViewKey<'_>> = ids.iter().map(|key| ViewKey { view: similar, key }).collect();
     keys.extend(favourites.iter().map(|favourite| ViewKey { view: popular, key: &favourite.category }));
     keys.push(ViewKey { view: view(TRENDING_VIEW)?, key: TRENDING_KEY });
@@ -125,45 +161,40 @@ async fn known(
 }
 
 /// What a history's products have in common: the mean of their vectors by weight, and the model's id.
-async fn profile(rows: &mut Rows, history: &[HistoryProduct]) -> Result<Option<(String, Vec<f32>)>, sqlx::Error> {
+fn profile(acts: &[Act], history: &[HistoryProduct]) -> Option<(String, Vec<f32>)> {
     let weights: BTreeMap<&str, f64> = history.iter().map(|one| (one.product_id.as_str(), one.weight)).collect();
-    let ids: Vec<&str> = weights.keys().copied().collect();
-    let found = sqlx::query(
-        "SELECT product_id, model, vector FROM product_vector WHERE product_id = ANY ($1) ORDER BY product_id",
-    )
-    .bind(ids)
-    .fetch_all(rows.connection())
-    .await?;
-    let Some(model) = found.last().map(|row| row.get::<String, _>("model")) else { return Ok(None) };
+    let vectors = || acts.iter().filter_map(|act| Some((&act.product_id, act.vector.as_ref()?)));
+    let (_, (model, _)) = vectors().last()?;
     let mut sum = vec![0.0_f64; Vector::DIMENSIONS];
-    for row in found.iter().filter(|row| row.get::<&str, _>("model") == model) {
-        let weight = weights.get(row.get::<&str, _>("product_id")).copied().unwrap_or_default();
-        for (sum, value) in sum.iter_mut().zip(row.get::<pgvector::Vector, _>("vector").as_slice()) {
+    for (product_id, (_, vector)) in vectors().filter(|(_, (of, _))| of == model) {
+        let weight = weights.get(product_id.as_str()).copied().unwrap_or_default();
+        for (sum, value) in sum.iter_mut().zip(vector.as_slice()) {
             *sum += weight * f64::from(*value);
         }
     }
     let length = sum.iter().map(|value| value * value).sum::<f64>().sqrt();
     if length <= 0.0 {
-        return Ok(None);
+        return None;
     }
     #[expect(clippy::cast_possible_truncation, reason = "a vector's numbers are of single precision")]
     let vector = sum.into_iter().map(|value| (value / length) as f32).collect();
-    Ok(Some((model, vector)))
+    Some((model.clone(), vector))
 }
 
 /// The products nearest to a vector, as the index finds them.
 async fn nearest(rows: &mut Rows, model: &str, vector: &[f32]) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar(
+    // With the limit in its text the statement's plan is the index, whatever it is asked.
+    let sql = format!(
         "SELECT product_id FROM (
-             SELECT product_id, model FROM product_vector ORDER BY vector <=> $1 LIMIT $3
+             SELECT product_id, model FROM product_vector ORDER BY vector <=> $1 LIMIT {NEAREST}
          ) AS nearest
-         WHERE model = $2",
-    )
-    .bind(pgvector::Vector::from(vector.to_vec()))
-    .bind(model)
-    .bind(NEAREST)
-    .fetch_all(rows.connection())
-    .await
+         WHERE model = $2"
+    );
+    sqlx::query_scalar(&sql)
+        .bind(pgvector::Vector::from(vector.to_vec()))
+        .bind(model)
+        .fetch_all(rows.connection())
+        .await
 }
 
 /// The products of these ids that are on sale, and how near each is.

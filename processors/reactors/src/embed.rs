@@ -8,6 +8,7 @@ use events::{
     Data, Event, MessageCreated, MessageEmbedded, ProductEmbedded, ProductUpserted, Role, Text, Topic, Vector,
 };
 use futures::future::BoxFuture;
+use runtime::fold::Pace;
 use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
 
 /// The embedder's reactor.
@@ -18,6 +19,7 @@ pub static SPEC: ReactorSpec = ReactorSpec {
     reads: &[Topic::CatalogEvents, Topic::ConversationMessageCreated],
     emits: &[Topic::EmbeddingEvents],
     parallel: 64,
+    pace: Pace::Gathered,
     newest_only: false,
 };
 

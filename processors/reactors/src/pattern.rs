@@ -12,6 +12,7 @@ use events::{Data, Event, MemberId, Money, PurchasePatternAnalyzed, Topic};
 use futures::future::BoxFuture;
 use projections::ANALYTICS;
 use projections::purchases::{ANNOUNCED_VIEW, PATTERN_VIEW};
+use runtime::fold::Pace;
 use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
 use serde_json::{Value, json};
 
@@ -23,6 +24,7 @@ pub static SPEC: ReactorSpec = ReactorSpec {
     reads: &[Topic::OrderCompleted],
     emits: &[Topic::PurchasePatternAnalyzed],
     parallel: 8,
+    pace: Pace::Gathered,
     newest_only: true,
 };
 

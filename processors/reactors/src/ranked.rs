@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use projections::ES_SYNC;
 use ranking::search::{SearchRequest, search};
 use ranking::{Asked, Language, RankedItem, Snapshot, Weights};
+use runtime::fold::Pace;
 use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
 use runtime::read::Reader;
 use sqlx::Row as _;
@@ -27,6 +28,7 @@ pub static SPEC: ReactorSpec = ReactorSpec {
     reads: &[Topic::PreferenceEvents],
     emits: &[Topic::RecommendationEvents],
     parallel: 16,
+    pace: Pace::AtOnce,
     newest_only: false,
 };
 
@@ -60,12 +62,13 @@ impl Rank {
         let embedded = intent.embedded.as_ref().map(|embedded| (&*embedded.model, &embedded.vector));
         let served = moment.stand().served.clone();
         let (items, weights) = if wants_products(intent) {
-            let found = self.found(intent).await;
+            let member = ranking::load_member(&self.reader, &served, moment.rows(), &intent.member_id);
+            let (found, member) = tokio::join!(self.found(intent), member);
             let asked = Asked { request: Some(request), embedded, found: &found };
-            let loaded = ranking::load(&self.reader, &served, moment.rows(), &intent.member_id, asked).await?;
-            let ranking = ranking::rank(&loaded.snapshot, Some(request), self.weights, ITEMS);
-            let titles = titles(&ranking.items, &loaded.snapshot, &mut moment).await?;
-            let items = ranking.items.iter().map(|item| recommended(event, intent, item, &loaded.snapshot, &titles));
+            let snapshot = ranking::load_products(moment.rows(), member?, asked).await?;
+            let ranking = ranking::rank(&snapshot, Some(request), self.weights, ITEMS);
+            let titles = titles(&ranking.items, &snapshot, &mut moment).await?;
+            let items = ranking.items.iter().map(|item| recommended(event, intent, item, &snapshot, &titles));
             (items.collect::<Result<Vec<_>, Failure>>()?, ranking.weights)
         } else {
             (Vec::new(), self.weights)
@@ -174,6 +177,9 @@ async fn titles(
 ) -> Result<BTreeMap<String, String>, sqlx::Error> {
     let named = items.iter().flat_map(|item| &item.causes).filter_map(|(_, cause)| cause.product_id.clone());
     let named: Vec<String> = named.filter(|id| !snapshot.candidates.contains_key(id)).collect();
+    if named.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let rows = sqlx::query("SELECT product_id, title FROM product WHERE product_id = ANY ($1) AND title IS NOT NULL")
         .bind(named)
         .fetch_all(moment.rows().connection())

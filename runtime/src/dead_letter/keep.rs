@@ -1,7 +1,9 @@
 //! Keeping refused records.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -17,7 +19,9 @@ use crate::telemetry::{CheckHandle, causes};
 /// Where a group's dead letters go.
 #[derive(Clone)]
 pub struct DeadLetters {
-    producer: FutureProducer<QuietContext>,
+    config: ClientConfig,
+    /// Made for the first letter: a producer has a thread that polls, and most processes never need it.
+    producer: Arc<OnceLock<FutureProducer<QuietContext>>>,
     topic: String,
     group: String,
     check: CheckHandle,
@@ -25,15 +29,20 @@ pub struct DeadLetters {
 
 impl DeadLetters {
     /// For the group of that processor.
-    ///
-    /// # Errors
-    /// When the producer's configuration is refused.
-    pub fn new(connections: &Connections, processor: &str, check: CheckHandle) -> KafkaResult<Self> {
+    #[must_use]
+    pub fn new(connections: &Connections, processor: &str, check: CheckHandle) -> Self {
         let config = connections.kafka_producer(&format!("{processor}-dead-letters"));
-        let producer = config.create_with_context(QuietContext)?;
         let topic = connections.namespace.dead_letter_topic(processor);
         check.ok();
-        Ok(Self { producer, topic, group: processor.to_owned(), check })
+        Self { config, producer: Arc::default(), topic, group: processor.to_owned(), check }
+    }
+
+    fn producer(&self) -> KafkaResult<&FutureProducer<QuietContext>> {
+        if let Some(producer) = self.producer.get() {
+            return Ok(producer);
+        }
+        let producer = self.config.create_with_context(QuietContext)?;
+        Ok(self.producer.get_or_init(|| producer))
     }
 
     /// Keeps a refused record, trying until the broker has acknowledged it.
@@ -59,9 +68,13 @@ impl DeadLetters {
             let mut message: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&self.topic).headers(headers.clone());
             message.key = refused.key.as_deref();
             message.payload = refused.value.as_deref();
-            match self.producer.send(message, Duration::from_secs(5)).await {
+            let sent = match self.producer() {
+                Ok(producer) => producer.send(message, Duration::from_secs(5)).await.map_err(|(error, _)| error),
+                Err(error) => Err(error),
+            };
+            match sent {
                 Ok(_) => return self.check.ok(),
-                Err((error, _)) => {
+                Err(error) => {
                     debug!(topic = self.topic, error = %causes(&error), "a dead letter was not accepted, trying again");
                     self.check.failing(&error);
                 }

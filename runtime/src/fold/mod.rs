@@ -12,6 +12,6 @@ mod view;
 
 pub use cell::{Cell, ColumnType, ColumnValue, KeyColumn, KeyValue, decode_key};
 pub use deltas::{Deltas, TableDeltas};
-pub use projection::{Processor, Projection, Shop};
+pub use projection::{Pace, Processor, Projection, Shop};
 pub use table::{Column, Group, GroupOf, Key, Merge, Table, TableMarker};
 pub use view::{Target, View, ViewKeys, Watch};

@@ -47,6 +47,15 @@ pub struct Projection {
 /// Raised when the tables that the runtime keeps in every generation change.
 const SYSTEM_VERSION: u32 = 2;
 
+/// How soon what was appended is taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// At once: somebody waits for it.
+    AtOnce,
+    /// A tenth of a second later at most, together with what has come meanwhile: in fewer and larger batches.
+    Gathered,
+}
+
 /// A program that folds topics into one set of tables, with one consumer group and one checkpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Processor {
@@ -56,6 +65,8 @@ pub struct Processor {
     pub description: &'static str,
     /// Raised when a fold or a table changes its meaning: rows of another version are never mixed.
     pub fold_version: u32,
+    /// How soon its events are taken up.
+    pub pace: Pace,
     /// What it hosts.
     pub projections: &'static [&'static Projection],
 }

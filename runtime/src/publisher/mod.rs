@@ -12,8 +12,9 @@ mod sweeps;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
+use futures::FutureExt as _;
 use sqlx::postgres::{PgConnection, PgListener, PgPool};
-use sqlx::{ConnectOptions as _, Row as _};
+use sqlx::{ConnectOptions as _, Executor as _, Row as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -25,7 +26,7 @@ use self::redis::RedisSink;
 use self::sweeps::Sweeps;
 use crate::config::Connections;
 use crate::database;
-use crate::fold::{Processor, Target};
+use crate::fold::{Pace, Processor, Target};
 use crate::retry::Backoff;
 use crate::store::Live;
 use crate::telemetry::{CheckHandle, ProcessorMetrics, causes};
@@ -43,8 +44,17 @@ pub(crate) use self::round::{evaluate, now};
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Global views' "now" moves in steps of this.
 const TICK: TimeDelta = TimeDelta::hours(1);
-/// Of the time, rounds that follow each other under load leave this share to the fold: as long as they took.
+/// How long a publisher rests after a round: as long as that took, so that under load the fold has its share. What is
+/// changed meanwhile is published at once then, and a key that changed often is evaluated once.
 const REST_LIMIT: Duration = Duration::from_secs(2);
+
+/// A publisher rests at least so long.
+const fn rest(pace: Pace) -> Duration {
+    match pace {
+        Pace::AtOnce => Duration::from_millis(50),
+        Pace::Gathered => Duration::from_millis(200),
+    }
+}
 
 /// Orders two values of one key: the later promotion, then the later publisher, then its later write.
 #[derive(Clone, Copy, Debug)]
@@ -242,14 +252,15 @@ impl Publisher {
             *backoff = Backoff::default();
             if done > 0 {
                 self.context.metrics.publish_round_seconds.observe(started.elapsed().as_secs_f64());
-                // Leaves the processor to the fold for as long as this took; a lone change took next to nothing.
-                tokio::time::sleep(started.elapsed().min(REST_LIMIT)).await;
+                tokio::time::sleep(started.elapsed().clamp(rest(self.context.processor.pace), REST_LIMIT)).await;
+                // What they are about is in the rows that are read next.
+                while let Some(Ok(_)) = listener.recv().now_or_never() {}
                 continue;
             }
             self.context.metrics.publish_backlog.set(0);
             match tokio::time::timeout(POLL_INTERVAL, listener.recv()).await {
                 Ok(Err(error)) => return Err(error.into()),
-                Ok(Ok(_)) | Err(_) => while listener.next_buffered().is_some() {},
+                Ok(Ok(_)) | Err(_) => {}
             }
         }
     }
@@ -297,9 +308,9 @@ fn floored(watermark: DateTime<Utc>) -> DateTime<Utc> {
     watermark.duration_trunc(TICK).unwrap_or(watermark)
 }
 
-/// Every statement of this connection means one generation's tables.
+/// Every statement of this connection means one generation's tables, and is planned once.
 async fn set_session_schema(connection: &mut PgConnection, schema: &str) -> Result<(), sqlx::Error> {
-    let sql = format!("SET search_path = {schema}, public");
-    sqlx::query(&sql).execute(connection).await?;
+    let sql = format!("SET search_path = {schema}, public; SET plan_cache_mode = force_generic_plan");
+    connection.execute(sqlx::raw_sql(&sql)).await?;
     Ok(())
 }

@@ -16,6 +16,8 @@ use std::borrow::Cow;
 use events::{Data, Event, Topic};
 use futures::future::BoxFuture;
 
+use crate::fold::Pace;
+
 pub use self::folded::Folded;
 pub(crate) use self::moment::Moments;
 pub use self::moment::{Moment, Stand};
@@ -37,6 +39,8 @@ pub struct ReactorSpec {
     pub emits: &'static [Topic],
     /// Effects at one time.
     pub parallel: usize,
+    /// How soon an input is taken up.
+    pub pace: Pace,
     /// Of several inputs of one key that wait, only the newest matters: the effect says how things are, not what happened.
     pub newest_only: bool,
 }

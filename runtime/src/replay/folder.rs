@@ -212,7 +212,8 @@ impl Folder {
             }
             let batch = Batch::of(&records, self.as_of, |partition| self.checkpoints[&partition]);
             let Self { pool, processor, shop, generation, statements, .. } = self;
-            match commit(pool, processor, shop, generation, statements, &batch).await {
+            let mut connection = pool.acquire().await?;
+            match commit(&mut connection, processor, shop, generation, statements, &batch).await {
                 Ok(Committed::Folded { new_events, .. }) => {
                     folded.records += records.len() as u64;
                     folded.new_events += new_events as u64;

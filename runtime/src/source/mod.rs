@@ -23,6 +23,7 @@ use self::context::Context;
 pub(crate) use self::decode::{decode, event_of};
 use self::poller::Poller;
 use crate::config::Connections;
+use crate::fold::Pace;
 use crate::store::{Checkpoint, Partition};
 use crate::telemetry::CheckHandle;
 
@@ -130,6 +131,8 @@ pub struct SourceOptions {
     pub topics: Vec<Topic>,
     /// What becomes of a place that is not there.
     pub without_offset: WithoutOffset,
+    /// How soon.
+    pub pace: Pace,
     /// Static membership: unique in the group. None for a member that leaves when it stops.
     pub instance: Option<String>,
     /// Positions whose dead letters somebody has discarded.
@@ -153,6 +156,11 @@ impl Source {
             WithoutOffset::Fail => "error",
             WithoutOffset::Earliest => "earliest",
         };
+        // The broker answers once there are so many bytes, or after so many milliseconds.
+        let (fetch_bytes, fetch_wait) = match options.pace {
+            Pace::AtOnce => ("1", "50"),
+            Pace::Gathered => ("65536", "100"),
+        };
         let mut config = connections.kafka_client(&group);
         config
             .set("group.id", &group)
@@ -163,7 +171,8 @@ impl Source {
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "2000")
             .set("max.poll.interval.ms", "60000")
-            .set("fetch.wait.max.ms", "50")
+            .set("fetch.min.bytes", fetch_bytes)
+            .set("fetch.wait.max.ms", fetch_wait)
             .set("fetch.error.backoff.ms", "50")
             // By default a partition whose queue is full is not asked for more within a second, in which it runs dry.
             .set("fetch.queue.backoff.ms", "10")

@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use super::commit::set_schema;
 use super::generation::{Generation, State, set_state};
 use super::statements::{column_definitions, columns, keys, value_columns};
 use crate::fold::{Cell, ColumnType, Group, KeyValue, Merge, Processor, Table, TableDeltas, decode_key};
@@ -100,8 +99,7 @@ pub async fn finish_table(
     table: &Table,
     is_beside_live: bool,
 ) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    set_schema(&mut transaction, generation).await?;
+    let mut transaction = connection.begin_with(generation.begin("")).await?;
     // The session of a replay that was killed may still be at it.
     let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", table.name);
     transaction.execute(sqlx::raw_sql(&lock)).await?;
@@ -130,8 +128,7 @@ pub async fn finish_table(
 /// # Errors
 /// When Postgres is away.
 pub async fn finish_bulk(connection: &mut PgConnection, generation: &Generation) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    set_schema(&mut transaction, generation).await?;
+    let mut transaction = connection.begin_with(generation.begin("")).await?;
     transaction.execute(sqlx::raw_sql("DROP TABLE staging_intact; DROP AGGREGATE add(bigint)")).await?;
     set_state(&mut transaction, generation, State::CatchingUp).await?;
     transaction.commit().await

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use events::Event;
-use sqlx::postgres::PgPool;
-use sqlx::{PgConnection, Row as _};
+use sqlx::{Connection as _, PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::checkpoint::{Checkpoint, Partition};
@@ -115,15 +114,14 @@ pub enum Committed {
 /// # Errors
 /// When Postgres is away or refuses; nothing is folded then.
 pub async fn commit(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     processor: &Processor,
     shop: &Shop,
     generation: &Generation,
     statements: &Statements,
     batch: &Batch<'_>,
 ) -> Result<Committed, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    set_schema(&mut transaction, generation).await?;
+    let mut transaction = connection.begin_with(generation.begin("")).await?;
     let new_events = insert_seen(&mut transaction, &batch.events).await?;
     fail_point("commit-before-rows");
     let mut deltas = Deltas::new(processor);
@@ -137,28 +135,19 @@ pub async fn commit(
         statements.write(&mut transaction, position, table).await?;
     }
     insert_dead_letters(&mut transaction, &batch.dead_letters).await?;
-    let marked = !statements.are_in_bulk() && mark_dirty(&mut transaction, processor, &deltas).await?;
+    if !statements.are_in_bulk() {
+        mark_dirty(&mut transaction, processor, generation, &deltas).await?;
+    }
     fail_point("commit-after-rows");
     let fenced = advance(&mut transaction, &batch.progress).await?;
     if !fenced.is_empty() {
         transaction.rollback().await?;
         return Ok(Committed::Fenced(fenced));
     }
-    if marked {
-        sqlx::query("SELECT pg_notify($1, '')").bind(&generation.schema).execute(&mut *transaction).await?;
-    }
     fail_point("commit-after-checkpoint");
     transaction.commit().await?;
     fail_point("commit-after-commit");
     Ok(Committed::Folded { new_events: new_events.len(), rows: deltas.row_count() })
-}
-
-/// Statements of this transaction mean a generation's tables.
-pub(crate) async fn set_schema(connection: &mut PgConnection, generation: &Generation) -> Result<(), sqlx::Error> {
-    // The name was made by this program: a processor's name and hexadecimal digits.
-    let sql = format!("SET LOCAL search_path = {}, public", generation.schema);
-    sqlx::query(&sql).execute(connection).await?;
-    Ok(())
 }
 
 /// Remembers the batch's events and gives those that were not remembered before, each once.
@@ -199,23 +188,28 @@ async fn insert_dead_letters(connection: &mut PgConnection, letters: &[DeadLette
     Ok(())
 }
 
-/// Appends a mark for every key of every view that the changed rows make stale. Says whether there were any.
+/// Appends a mark for every key of every view that the changed rows make stale. The publisher is told once this commits.
 async fn mark_dirty(
     connection: &mut PgConnection,
     processor: &Processor,
+    generation: &Generation,
     deltas: &Deltas,
-) -> Result<bool, sqlx::Error> {
+) -> Result<(), sqlx::Error> {
     let marks = stale_keys(processor, deltas);
     if marks.is_empty() {
-        return Ok(false);
+        return Ok(());
     }
     let (views, keys): (Vec<&str>, Vec<String>) = marks.into_iter().unzip();
-    sqlx::query("INSERT INTO dirty (view, key) SELECT * FROM unnest($1::text[], $2::text[])")
-        .bind(views)
-        .bind(keys)
-        .execute(connection)
-        .await?;
-    Ok(true)
+    sqlx::query(
+        "WITH marked AS (INSERT INTO dirty (view, key) SELECT * FROM unnest($1::text[], $2::text[]))
+         SELECT pg_notify($3, '')",
+    )
+    .bind(views)
+    .bind(keys)
+    .bind(&generation.schema)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The watched columns' values of the changed rows, by view.

@@ -37,6 +37,12 @@ impl Generation {
         }
     }
 
+    /// Begins a transaction in which unqualified names mean this generation's tables, in one round trip.
+    pub(crate) fn begin(&self, mode: &str) -> String {
+        // The name was made by this program: a processor's name and hexadecimal digits.
+        format!("BEGIN {mode}; SET LOCAL search_path = {}, public", self.schema)
+    }
+
     /// The end of its id, which is how people name it.
     #[must_use]
     pub fn short_id(&self) -> String {

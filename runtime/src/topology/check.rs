@@ -225,6 +225,7 @@ fn check_processor(topology: &Topology, declared: &DeclaredProcessor, mismatches
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fold::Pace;
 
     fn declared(topology: &Topology) -> Vec<DeclaredProcessor> {
         let declare = |name: &'static str| {
@@ -245,8 +246,8 @@ mod tests {
 
     fn leak_spec(processor: &'static str, name: &str, emits: &[Topic]) -> &'static ReactorSpec {
         let (name, emits) = (leak(name), emits.to_vec().leak());
-        let (description, reads, parallel, newest_only) = ("", &[][..], 1, false);
-        Box::leak(Box::new(ReactorSpec { processor, name, description, reads, emits, parallel, newest_only }))
+        let (description, reads, parallel, pace, newest_only) = ("", &[][..], 1, Pace::AtOnce, false);
+        Box::leak(Box::new(ReactorSpec { processor, name, description, reads, emits, parallel, pace, newest_only }))
     }
 
     fn leak(text: &str) -> &'static str {

@@ -13,7 +13,7 @@ use events::MemberId;
 use moka::Expiry;
 use moka::future::Cache;
 use projections::history::MEMBER_LIST_VIEW;
-use ranking::{Asked, Loaded, Ranking, Snapshot, Weights};
+use ranking::{Asked, Ranking, Snapshot, Weights};
 use runtime::read::{ReadError, Reader, Served};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -90,6 +90,14 @@ impl CacheOutcome {
     }
 }
 
+/// What a list is ranked from.
+struct Loaded {
+    snapshot: Snapshot,
+    member_events: i64,
+    /// Redis has all that these rows say.
+    settled: bool,
+}
+
 struct KeepEach;
 
 impl<K> Expiry<K, Kept> for KeepEach {
@@ -112,13 +120,13 @@ impl MemberLists {
     /// When Postgres is away.
     pub async fn list(&self, served: &Served, member_id: &MemberId) -> Result<MemberList, Arc<ReadError>> {
         let Some(promotion) = served.promotion else {
-            let (loaded, _) = self.load(served, member_id).await.map_err(Arc::new)?;
+            let loaded = self.load(served, member_id).await.map_err(Arc::new)?;
             return Ok(MemberList { ranking: Arc::new(ranked(&loaded.snapshot)), cache: CacheOutcome::Bypass });
         };
         let version = self.version(served, member_id).await.map_err(Arc::new)?;
         let Some(member_events) = version else {
             // Not cached: anybody may ask for any number of members that do not exist.
-            let (loaded, _) = self.load(served, member_id).await.map_err(Arc::new)?;
+            let loaded = self.load(served, member_id).await.map_err(Arc::new)?;
             return Ok(MemberList { ranking: Arc::new(ranked(&loaded.snapshot)), cache: CacheOutcome::Miss });
         };
         let stamp = Stamp { promotion, member_events };
@@ -151,7 +159,7 @@ impl MemberLists {
     }
 
     async fn rank_and_cache(&self, served: &Served, promotion: Uuid, member_id: &MemberId) -> Result<Kept, ReadError> {
-        let (Loaded { snapshot, member_events }, settled) = self.load(served, member_id).await?;
+        let Loaded { snapshot, member_events, settled } = self.load(served, member_id).await?;
         // As the rows say that were ranked: they may be newer than those that were asked for.
         let stamped = Stamped { stamp: Stamp { promotion, member_events }, ranking: ranked(&snapshot) };
         let keep = if settled { with_jitter(KEEP, member_id) } else { KEEP_UNSETTLED };
@@ -162,7 +170,7 @@ impl MemberLists {
     }
 
     /// Reads what the ranking needs.
-    async fn load(&self, served: &Served, member_id: &MemberId) -> Result<(Loaded, bool), ReadError> {
+    async fn load(&self, served: &Served, member_id: &MemberId) -> Result<Loaded, ReadError> {
         let mut rows = self.reader.rows(served).await?;
         // Marks go only with what they mark published: without them, Redis has all that these rows say.
         let settled: bool = sqlx::query_scalar(
@@ -171,8 +179,10 @@ impl MemberLists {
         )
         .fetch_one(rows.connection())
         .await?;
-        let loaded = ranking::load(&self.reader, served, &mut rows, member_id, Asked::default()).await?;
-        Ok((loaded, settled))
+        let member = ranking::load_member(&self.reader, served, &mut rows, member_id).await?;
+        let member_events = member.events;
+        let snapshot = ranking::load_products(&mut rows, member, Asked::default()).await?;
+        Ok(Loaded { snapshot, member_events, settled })
     }
 }
 

@@ -144,10 +144,15 @@ impl Embedder {
         Self { source: Source::Encoder(encoder), cache, time_limit: args.time_limit(), metrics }
     }
 
-    /// As patient as need be: for whoever would only ask again, and have what was given up computed anew.
+    /// As patient as need be: for whoever would only ask again, and have what was given up computed anew. A model in this
+    /// process computes it at low priority.
     #[must_use]
     pub fn patient(self) -> Self {
-        Self { time_limit: PATIENCE, ..self }
+        let source = match self.source {
+            Source::Encoder(encoder) => Source::Encoder(encoder.patient()),
+            server @ Source::Server(_) => server,
+        };
+        Self { source, time_limit: PATIENCE, ..self }
     }
 
     /// The model's id: what events record.

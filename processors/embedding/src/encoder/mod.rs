@@ -1,14 +1,15 @@
-//! One thread owns the model and embeds what everybody asks for.
+//! A thread owns the model and embeds what everybody asks for, and one of low priority what nobody waits for.
 //!
-//! Texts wait in a bounded queue. While the thread computes, others gather; it takes as many as [`BATCH_TOKENS`] allow,
-//! in the order in which they came, and computes them at once. Who finds the queue full is told so at once, and whoever
-//! has stopped waiting costs nothing.
+//! Texts wait in a bounded queue of each. While a thread computes, others gather; it takes as many as [`BATCH_TOKENS`]
+//! allow, in the order in which they came, and computes them at once. Who finds the queue full is told so at once, and
+//! whoever has stopped waiting costs nothing.
 
 mod thread;
 
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use runtime::telemetry::{BATCH_BUCKETS, SECONDS_BUCKETS};
@@ -42,13 +43,17 @@ runtime::metrics! {
     }
 }
 
+/// How long a text that nobody waits for waits for company: two short texts take little longer than one.
+const GATHERING: Duration = Duration::from_millis(5);
+
 /// The settings of an embedding model in this process.
 #[derive(Args, Clone, Debug)]
 pub struct EncoderArgs {
     /// The embedding model
     #[arg(id = "embedding-model", long, env = "EMBEDDING_MODEL", default_value = DEFAULT_MODEL, value_name = "NAME")]
     pub model: String,
-    /// Processor cores that the embedding model may use [default: half of them]
+    /// Processor cores that the embedding model may use, and as many again, at low priority, for texts that nobody waits
+    /// for [default: half of them]
     #[arg(id = "embedding-threads", long, env = "EMBEDDING_THREADS", value_name = "COUNT")]
     pub threads: Option<NonZeroUsize>,
     /// Texts that may wait for the embedding model; more are refused
@@ -118,6 +123,7 @@ struct Job {
 #[derive(Clone, Debug)]
 pub struct Encoder {
     jobs: mpsc::Sender<Job>,
+    patient_jobs: mpsc::Sender<Job>,
     metrics: EncoderMetrics,
     model: Arc<str>,
     dimensions: usize,
@@ -135,7 +141,8 @@ impl Encoder {
         Self::start(move || EmbeddingModel::load(&models, spec, threads), args.queue, metrics).await
     }
 
-    /// Starts a thread that calls `load`, warms the model, and owns it from then on. At most `queue` texts wait for it.
+    /// Starts a thread that calls `load`, warms the model, and owns it from then on. At most `queue` texts wait for it, and as many of
+    /// the patient.
     ///
     /// # Errors
     /// What `load` says; or the model does not compute, or the thread cannot be started.
@@ -144,24 +151,31 @@ impl Encoder {
         queue: NonZeroUsize,
         metrics: EncoderMetrics,
     ) -> Result<Self, StartError> {
-        let (jobs, waiting) = mpsc::channel(queue.get());
+        let (jobs, urgent) = mpsc::channel(queue.get());
+        let (patient_jobs, patient) = mpsc::channel(queue.get());
         let (loaded, is_loaded) = oneshot::channel();
         let of_thread = metrics.clone();
-        std::thread::Builder::new()
-            .name("embedding-model".to_owned())
-            .spawn(move || match thread::warm(load) {
-                Ok(model) => {
-                    let about = (Arc::from(model.name()), model.dimensions());
-                    if loaded.send(Ok(about)).is_ok() {
-                        thread::serve(&model, waiting, &of_thread);
-                    }
+        spawn("embedding-model", move || match thread::warm(load) {
+            Ok(model) => {
+                let background = model.in_background();
+                let about = (Arc::<str>::from(model.name()), model.dimensions());
+                if loaded.send(background.map(|background| (about, background))).is_ok() {
+                    thread::serve(&model, urgent, Duration::ZERO, &of_thread);
                 }
-                // Nobody waits any more.
-                Err(error) => drop(loaded.send(Err(error))),
-            })
-            .map_err(StartError::Thread)?;
-        let (model, dimensions) = is_loaded.await.unwrap_or(Err(ModelError::Panic))?;
-        Ok(Self { jobs, metrics, model, dimensions })
+            }
+            // Nobody waits any more.
+            Err(error) => drop(loaded.send(Err(error))),
+        })?;
+        let ((model, dimensions), background) = is_loaded.await.unwrap_or(Err(ModelError::Panic))?;
+        let of_thread = metrics.clone();
+        spawn("embedding-background", move || thread::serve(&background, patient, GATHERING, &of_thread))?;
+        Ok(Self { jobs, patient_jobs, metrics, model, dimensions })
+    }
+
+    /// For texts that nobody waits for: they are computed at low priority.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self { jobs: self.patient_jobs.clone(), ..self }
     }
 
     /// The model's id.
@@ -193,6 +207,10 @@ impl Encoder {
         place.send(Job { text, answer });
         answered.await.unwrap_or(Err(EncodeError::Stopped))
     }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop).map_err(StartError::Thread)
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use super::*;
 use crate::model::Tokens;
 
 /// Makes a token of each character, and a vector of the number of tokens. Each batch waits for a permit.
+#[derive(Clone)]
 struct SlowModel {
-    permits: Mutex<blocking::Receiver<()>>,
+    permits: Arc<Mutex<blocking::Receiver<()>>>,
     batches: blocking::Sender<Vec<usize>>,
 }
 
@@ -36,6 +37,10 @@ impl TextModel for SlowModel {
         assert!(!lengths.contains(&13), "a text of 13 tokens");
         Ok(lengths.into_iter().map(|length| vec![f32::from(u16::try_from(length).unwrap())]).collect())
     }
+
+    fn in_background(&self) -> Result<Self, ModelError> {
+        Ok(self.clone())
+    }
 }
 
 struct Slow {
@@ -50,7 +55,7 @@ async fn slow(queue: usize) -> Slow {
     // Warming takes two batches.
     permits.send(()).unwrap();
     permits.send(()).unwrap();
-    let load = move || Ok(SlowModel { permits: Mutex::new(permitted), batches: batches_of_model });
+    let load = move || Ok(SlowModel { permits: Arc::new(Mutex::new(permitted)), batches: batches_of_model });
     let metrics = EncoderMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
     let encoder = Encoder::start(load, NonZeroUsize::new(queue).unwrap(), metrics).await.unwrap();
     assert_eq!(batches.recv().unwrap().len(), 1);
@@ -100,6 +105,29 @@ async fn what_gathers_while_the_model_computes_is_one_batch_within_the_budget() 
         assert_eq!(other.await.unwrap().unwrap().tokens, tokens);
     }
     assert_eq!(slow.encoder.metrics.embedding_texts_total.get(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_patient_are_computed_together_and_hold_nobody_up() {
+    let mut slow = slow(100).await;
+    let patient = slow.encoder.clone().patient();
+    let ask_patiently = |text: &'static str| {
+        let patient = patient.clone();
+        tokio::spawn(async move { patient.embed(text.to_owned()).await })
+    };
+    let first = ask_patiently("a");
+    assert_eq!(slow.batch(), [1]);
+    let others = [ask_patiently("bb"), ask_patiently("bb")];
+    slow.until_waiting(2).await;
+    let urgent = slow.ask("ccc");
+    assert_eq!(slow.batch(), [3], "while the patient are computed");
+    for _ in 0..3 {
+        slow.permits.send(()).unwrap();
+    }
+    assert_eq!(slow.batch(), [2, 2]);
+    for asked in others.into_iter().chain([first, urgent]) {
+        asked.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::oneshot::Sender;
@@ -28,8 +29,13 @@ pub(super) fn warm<M: TextModel>(load: impl FnOnce() -> Result<M, ModelError>) -
     })
 }
 
-/// Embeds until every sender is gone.
-pub(super) fn serve(model: &impl TextModel, mut jobs: mpsc::Receiver<Job>, metrics: &EncoderMetrics) {
+/// Embeds until every sender is gone. The first text of a batch waits so long for others.
+pub(super) fn serve(
+    model: &impl TextModel,
+    mut jobs: mpsc::Receiver<Job>,
+    gathering: Duration,
+    metrics: &EncoderMetrics,
+) {
     let mut next: Option<Waiting> = None;
     loop {
         let mut batch: Vec<Waiting> = Vec::new();
@@ -38,6 +44,9 @@ pub(super) fn serve(model: &impl TextModel, mut jobs: mpsc::Receiver<Job>, metri
             if !batch.is_empty() && tokens + waiting.tokens.len() > BATCH_TOKENS {
                 next = Some(waiting);
                 break;
+            }
+            if batch.is_empty() && !gathering.is_zero() {
+                std::thread::sleep(gathering);
             }
             tokens += waiting.tokens.len();
             batch.push(waiting);

@@ -5,7 +5,7 @@
 //! is computed with: a row of a matrix product does not depend on the other rows, and no sum has another length.
 
 use candle_core::{DType, Device, Result as Computed, Tensor};
-use candle_nn::{LayerNorm, Linear, Module as _, VarBuilder, layer_norm, linear, ops};
+use candle_nn::{LayerNorm, Module as _, VarBuilder, layer_norm, ops};
 use serde::Deserialize;
 
 use super::error::ModelError;
@@ -121,14 +121,58 @@ impl Bert {
     }
 }
 
+/// So many outputs the product's kernels compute side by side, with AVX-512, with AVX2, and at worst.
+const PANELS: [usize; 3] = [48, 16, 1];
+/// More rows than this at once, and the product adds up in another order.
+const ROWS_AT_ONCE: usize = 64;
+
+/// A product with weights, and a sum.
+struct Affine {
+    /// By panel of outputs, input, and output of the panel: in the order in which the product's kernel reads them. In the
+    /// file's order all weights would be copied into this one each time, which takes longer than the product of a short
+    /// text.
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Affine {
+    /// Of weights by output and input.
+    fn new(weight: &Tensor, bias: Tensor) -> Computed<Self> {
+        let (outputs, inputs) = weight.dims2()?;
+        let panel = PANELS.into_iter().find(|panel| outputs.is_multiple_of(*panel)).unwrap_or(1);
+        let panels = weight.reshape((outputs / panel, panel, inputs))?;
+        Ok(Self { weight: panels.transpose(1, 2)?.contiguous()?, bias })
+    }
+
+    fn load(inputs: usize, outputs: usize, weights: &VarBuilder) -> Computed<Self> {
+        Self::new(&weights.get((outputs, inputs), "weight")?, weights.get(outputs, "bias")?)
+    }
+
+    /// A row's result does not depend on the other rows.
+    fn forward(&self, rows: &Tensor) -> Computed<Tensor> {
+        let count = rows.dim(0)?;
+        let blocks = count.div_ceil(ROWS_AT_ONCE);
+        let starts = |block| block * count / blocks;
+        let block = |block| self.block(&rows.narrow(0, starts(block), starts(block + 1) - starts(block))?);
+        Tensor::cat(&(0..blocks).map(block).collect::<Computed<Vec<_>>>()?, 0)
+    }
+
+    fn block(&self, rows: &Tensor) -> Computed<Tensor> {
+        let (panels, inputs, panel) = self.weight.dims3()?;
+        let count = rows.dim(0)?;
+        let products = rows.broadcast_as((panels, count, inputs))?.matmul(&self.weight)?;
+        products.transpose(0, 1)?.reshape((count, panels * panel))?.broadcast_add(&self.bias)
+    }
+}
+
 /// One of the network's layers.
 struct Layer {
     /// Query, key and value side by side: one product instead of three.
-    query_key_value: Linear,
-    attention_output: Linear,
+    query_key_value: Affine,
+    attention_output: Affine,
     attention_norm: LayerNorm,
-    intermediate: Linear,
-    output: Linear,
+    intermediate: Affine,
+    output: Affine,
     output_norm: LayerNorm,
     heads: usize,
     scale: f64,
@@ -144,11 +188,11 @@ impl Layer {
         #[expect(clippy::cast_precision_loss, reason = "a head has a few dozen components")]
         let components_of_head = (size / config.num_attention_heads) as f64;
         Ok(Self {
-            query_key_value: Linear::new(Tensor::cat(&weight, 0)?, Some(Tensor::cat(&bias, 0)?)),
-            attention_output: linear(size, size, weights.pp("attention.output.dense"))?,
+            query_key_value: Affine::new(&Tensor::cat(&weight, 0)?, Tensor::cat(&bias, 0)?)?,
+            attention_output: Affine::load(size, size, &weights.pp("attention.output.dense"))?,
             attention_norm: layer_norm(size, epsilon, weights.pp("attention.output.LayerNorm"))?,
-            intermediate: linear(size, inner, weights.pp("intermediate.dense"))?,
-            output: linear(inner, size, weights.pp("output.dense"))?,
+            intermediate: Affine::load(size, inner, &weights.pp("intermediate.dense"))?,
+            output: Affine::load(inner, size, &weights.pp("output.dense"))?,
             output_norm: layer_norm(size, epsilon, weights.pp("output.LayerNorm"))?,
             heads: config.num_attention_heads,
             scale: components_of_head.sqrt().recip(),

@@ -8,8 +8,10 @@ mod tokens;
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
-use rayon::ThreadPool;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use tracing::warn;
 
 use self::batches::batches;
 use self::bert::{Bert, BertConfig};
@@ -23,8 +25,11 @@ pub use self::tokens::Tokens;
 /// text which comes next need not wait long (about 90 ms on one core).
 pub const BATCH_TOKENS: usize = 256;
 
+/// The niceness of threads for texts that nobody waits for.
+const BACKGROUND_NICENESS: i32 = 10;
+
 /// What turns texts into vectors. One thread owns it: see [`Encoder`](crate::encoder::Encoder).
-pub trait TextModel: Send + 'static {
+pub trait TextModel: Send + Sized + 'static {
     /// Its id: what events record.
     fn name(&self) -> &str;
 
@@ -43,6 +48,12 @@ pub trait TextModel: Send + 'static {
     /// # Errors
     /// When the computation fails.
     fn embed(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError>;
+
+    /// The same model, which gives way to everything else on the machine.
+    ///
+    /// # Errors
+    /// When it has no threads to compute in.
+    fn in_background(&self) -> Result<Self, ModelError>;
 }
 
 /// Vectors of texts, and what became of the texts.
@@ -59,8 +70,8 @@ pub struct Embedded {
 /// A BERT encoder with mean pooling, computed by Candle in 32-bit floats on processor cores.
 pub struct EmbeddingModel {
     spec: &'static ModelSpec,
-    tokenizer: TextTokenizer,
-    bert: Bert,
+    tokenizer: Arc<TextTokenizer>,
+    bert: Arc<Bert>,
     pool: ThreadPool,
 }
 
@@ -76,12 +87,8 @@ impl EmbeddingModel {
         if bert.dimensions() != spec.dimensions {
             return Err(ModelError::Dimensions { expected: spec.dimensions, found: bert.dimensions() });
         }
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.get())
-            .thread_name(|number| format!("embedding-{number}"))
-            .build()
-            .map_err(ModelError::Threads)?;
-        Ok(Self { spec, tokenizer, bert, pool })
+        let pool = threads_named("embedding", threads.get()).build().map_err(ModelError::Threads)?;
+        Ok(Self { spec, tokenizer: Arc::new(tokenizer), bert: Arc::new(bert), pool })
     }
 
     /// What the table says about it.
@@ -126,6 +133,25 @@ impl TextModel for EmbeddingModel {
     fn embed(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError> {
         // Candle computes in the pool that it is called in.
         self.pool.install(|| self.bert.embed(texts))
+    }
+
+    fn in_background(&self) -> Result<Self, ModelError> {
+        let threads = threads_named("embedding-background", self.pool.current_num_threads());
+        let pool = threads.start_handler(|_| give_way()).build().map_err(ModelError::Threads)?;
+        Ok(Self { spec: self.spec, tokenizer: Arc::clone(&self.tokenizer), bert: Arc::clone(&self.bert), pool })
+    }
+}
+
+fn threads_named(name: &'static str, threads: usize) -> ThreadPoolBuilder {
+    ThreadPoolBuilder::new().num_threads(threads).thread_name(move |number| format!("{name}-{number}"))
+}
+
+/// Gives this thread a low priority, where the system has such a thing.
+fn give_way() {
+    // Elsewhere a thread has no priority of its own.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), BACKGROUND_NICENESS) {
+        warn!(%error, "texts that nobody waits for are embedded at full priority");
     }
 }
 

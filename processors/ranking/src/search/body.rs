@@ -19,6 +19,9 @@ const FIELDS: [&str; 7] = [
     "attribute_text.korean",
 ];
 
+/// All that is read of a hit. What is stored of a document is large, and reading it takes as long as finding it.
+const ID: [&str; 1] = ["product_id"];
+
 /// The products nearest to a text, as the index finds them: approximately.
 pub(super) fn nearest(request: &SearchRequest, meaning: &Meaning) -> Value {
     let mut filters = filters(request);
@@ -32,7 +35,8 @@ pub(super) fn nearest(request: &SearchRequest, meaning: &Meaning) -> Value {
             "similarity": meaning.min_cosine,
             "filter": filters,
         },
-        "_source": false,
+        "docvalue_fields": ID,
+        "stored_fields": "_none_",
         "size": NEAREST,
     })
 }
@@ -58,13 +62,16 @@ pub(super) fn found(request: &SearchRequest, nearest: &[String]) -> Value {
         "sort": sort,
         "track_scores": true,
         "track_total_hits": true,
-        "_source": false,
+        "docvalue_fields": ID,
         "from": from,
         "size": size,
     });
     if request.highlight {
+        body["_source"] = false.into();
         // 0: the whole title.
         body["highlight"] = json!({ "encoder": "html", "fields": { "title": { "number_of_fragments": 0 } } });
+    } else {
+        body["stored_fields"] = "_none_".into();
     }
     if request.facets {
         body["aggs"] = facets::aggregations();

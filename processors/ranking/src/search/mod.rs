@@ -92,7 +92,7 @@ pub async fn search(reader: &Reader, served: &Served, request: &SearchRequest) -
     let nearest = match &request.meaning {
         Some(meaning) if request.words.is_some() => {
             let answer: Answer = reader.ask_index(served, view, &body::nearest(request, meaning)).await?;
-            answer.hits.hits.into_iter().map(|hit| hit.id).collect()
+            answer.hits.hits.into_iter().map(|hit| hit.fields.product_id.0).collect()
         }
         _ => Vec::new(),
     };
@@ -108,11 +108,22 @@ struct Answer {
 
 #[derive(Deserialize)]
 struct AnswerHit {
-    #[serde(rename = "_id")]
-    id: String,
+    fields: AnswerFields,
     #[serde(rename = "_score")]
     score: Option<f64>,
     highlight: Option<AnswerHighlight>,
+}
+
+/// Every field that is asked for has a list of values.
+#[derive(Deserialize)]
+struct AnswerFields {
+    product_id: (String,),
+}
+
+impl AnswerHit {
+    fn id(&self) -> &str {
+        &self.fields.product_id.0
+    }
 }
 
 #[derive(Deserialize)]
@@ -127,17 +138,17 @@ impl Answer {
         let ordered: Vec<(&str, f64)> = if nearest.is_empty() {
             // The page itself.
             let places = (request.offset..).map(fusion::reciprocal);
-            hits.iter().map(|hit| &*hit.id).zip(places).collect()
+            hits.iter().map(AnswerHit::id).zip(places).collect()
         } else {
             // The best from the first on, down to those that are there by their meaning alone.
             let by_words = hits.iter().filter(|hit| hit.score.is_some_and(|score| score > 0.0));
-            let by_words: Vec<&str> = by_words.map(|hit| &*hit.id).collect();
+            let by_words: Vec<&str> = by_words.map(AnswerHit::id).collect();
             let by_meaning: Vec<&str> = nearest.iter().map(String::as_str).collect();
             let fused = fusion::fuse(&by_words, &by_meaning);
             fused.into_iter().skip(request.offset).take(request.limit).collect()
         };
         let marked: HashMap<&str, &AnswerHighlight> =
-            hits.iter().filter_map(|hit| Some((&*hit.id, hit.highlight.as_ref()?))).collect();
+            hits.iter().filter_map(|hit| Some((hit.id(), hit.highlight.as_ref()?))).collect();
         let highlight = |id: &str| marked.get(id)?.title.first().cloned();
         let hit = |(id, score): (&str, f64)| Hit { product_id: id.to_owned(), score, highlight: highlight(id) };
         let found = ordered.into_iter().map(hit).collect();

@@ -15,6 +15,7 @@ use events::{
 };
 use futures::future::BoxFuture;
 use language_model::LanguageModel;
+use runtime::fold::Pace;
 use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
 use tracing::{debug, warn};
 use understanding::{Analysis, Context, ShownProduct, analyse, language_of, next_request};
@@ -32,6 +33,7 @@ pub static SPEC: ReactorSpec = ReactorSpec {
     reads: &[Topic::ConversationMessageCreated],
     emits: &[Topic::PreferenceEvents],
     parallel: 32,
+    pace: Pace::AtOnce,
     newest_only: false,
 };
 

@@ -18,6 +18,7 @@ use events::{
 use futures::future::BoxFuture;
 use language_model::LanguageModel;
 use ranking::Language;
+use runtime::fold::Pace;
 use runtime::pieces::Pieces;
 use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
 use tracing::debug;
@@ -35,6 +36,7 @@ pub static SPEC: ReactorSpec = ReactorSpec {
     reads: &[Topic::RecommendationEvents],
     emits: &[Topic::ConversationMessageCreated],
     parallel: 32,
+    pace: Pace::AtOnce,
     newest_only: false,
 };
 

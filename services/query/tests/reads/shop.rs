@@ -187,7 +187,8 @@ impl TestShop {
         let batch = Batch { events: vec![event], progress: vec![progress], ..Batch::default() };
         let shop = Shop { time_zone: self.cli.connections.time_zone };
         let statements = Statements::new(processor.tables());
-        let committed = store::commit(&self.pool, processor, &shop, &self.generation, &statements, &batch).await;
+        let mut connection = self.pool.acquire().await.unwrap();
+        let committed = store::commit(&mut connection, processor, &shop, &self.generation, &statements, &batch).await;
         let Ok(Committed::Folded { new_events, .. }) = committed else { panic!("{committed:?}") };
         self.checkpoints.insert(partition, Checkpoint { next_offset: to, ..checkpoint });
         let settle = format!("DELETE FROM {}.dirty", self.generation.schema);
