@@ -178,7 +178,6 @@ registry! {
     PreferenceRetracted => "preference-retracted" v 1 on PreferenceEvents,
     RecommendationGenerated => "recommendation-generated" v 1 on RecommendationEvents,
     ProductEmbedded => "product-embedded" v 1 on EmbeddingEvents,
-    MessageEmbedded => "message-embedded" v 1 on EmbeddingEvents,
     DeadLetterRequeued => "dead-letter-requeued" v 1 on DeadLetterEvents,
     DeadLetterDiscarded => "dead-letter-discarded" v 1 on DeadLetterEvents,
     PurchasePatternAnalyzed => "purchase-pattern-analyzed" v 1 on PurchasePatternAnalyzed,

@@ -1,10 +1,12 @@
 //! A processor as a process: its workers, its publisher and its admin server.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use futures::FutureExt as _;
 use sqlx::postgres::PgPool;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -165,11 +167,8 @@ pub async fn run(
         let react = move |source| reactor::work(context.clone(), source, until.clone());
         shutdown.spawn(name, membership::keep(connections.clone(), options, stopping.clone(), react));
     }
-    let covering = coverage::watch(connections.clone(), processor, stopping.clone());
-    shutdown.spawn("coverage", async move {
-        covering.await;
-        Ok::<(), std::convert::Infallible>(())
-    });
+    shutdown
+        .spawn("coverage", coverage::watch(connections.clone(), processor, stopping.clone()).map(Ok::<(), Infallible>));
     let publishing = PublisherContext {
         connections,
         processor,
@@ -180,10 +179,7 @@ pub async fn run(
         redis_check: check("redis"),
         search_check: check("elasticsearch"),
     };
-    shutdown.spawn("publisher", async move {
-        publisher::run(publishing, stopping).await;
-        Ok::<(), std::convert::Infallible>(())
-    });
+    shutdown.spawn("publisher", publisher::run(publishing, stopping).map(Ok::<(), Infallible>));
     shutdown.drain().await?;
     // A pool that waits for a server which is away must not hold up the end.
     let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;

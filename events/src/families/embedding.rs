@@ -1,14 +1,12 @@
-//! Vectors of texts, recorded so that a replay calls no model.
+//! Vectors of products' texts, recorded so that a replay calls no model. A message's is in its `intent-analyzed`.
 
 use std::borrow::Cow;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use super::conversation::{EXAMPLE_CONVERSATION, EXAMPLE_MESSAGE, uuid_key};
 use super::example_value;
-use crate::primitives::{MemberId, ProductId, Text, Vector};
+use crate::primitives::{ProductId, Text, Vector};
 use crate::registry::{EventType, Payload};
 
 /// A product's text was embedded.
@@ -35,43 +33,6 @@ impl Payload for ProductEmbedded {
     fn example() -> Self {
         Self {
             product_id: example_value!(ProductId::new("20725")),
-            model: example_value!(Text::new("all-MiniLM-L6-v2")),
-            text_hash: example_value!(Text::new(EXAMPLE_HASH)),
-            vector: Vector::example(),
-        }
-    }
-}
-
-/// A message's text was embedded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MessageEmbedded {
-    /// The message.
-    pub message_id: Uuid,
-    /// Where it was said.
-    pub conversation_id: Uuid,
-    /// Whose conversation it is.
-    pub member_id: MemberId,
-    /// The model's id.
-    pub model: Text<128>,
-    /// SHA-256 of the text that was embedded, in hexadecimal.
-    pub text_hash: Text<64>,
-    /// Of length 1.
-    pub vector: Vector,
-}
-
-impl Payload for MessageEmbedded {
-    const TYPE: EventType = EventType::MessageEmbedded;
-
-    fn key(&self) -> Cow<'_, str> {
-        uuid_key(self.conversation_id)
-    }
-
-    fn example() -> Self {
-        Self {
-            message_id: EXAMPLE_MESSAGE,
-            conversation_id: EXAMPLE_CONVERSATION,
-            member_id: example_value!(MemberId::new("13085")),
             model: example_value!(Text::new("all-MiniLM-L6-v2")),
             text_hash: example_value!(Text::new(EXAMPLE_HASH)),
             vector: Vector::example(),

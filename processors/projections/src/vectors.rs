@@ -20,12 +20,9 @@ pub static PROJECTION: Projection = Projection {
     views: &[],
 };
 
-/// As [`PROJECTION`], for the processor that embeds: it follows the texts too.
-pub static EMBEDDED: Projection = Projection {
-    name: "embedded",
-    reads: &[Topic::CatalogEvents, Topic::ConversationMessageCreated, Topic::EmbeddingEvents],
-    ..PROJECTION
-};
+/// As [`PROJECTION`], for the processor that embeds: it follows their texts too.
+pub static EMBEDDED: Projection =
+    Projection { name: "embedded", reads: &[Topic::CatalogEvents, Topic::EmbeddingEvents], ..PROJECTION };
 
 /// The table without the index, which costs more than the rows do.
 static UNINDEXED: Table = Table { nearest: &[], ..*ProductVectors::TABLE };

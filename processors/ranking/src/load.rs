@@ -164,7 +164,7 @@ async fn known(
 fn profile(acts: &[Act], history: &[HistoryProduct]) -> Option<(String, Vec<f32>)> {
     let weights: BTreeMap<&str, f64> = history.iter().map(|one| (one.product_id.as_str(), one.weight)).collect();
     let vectors = || acts.iter().filter_map(|act| Some((&act.product_id, act.vector.as_ref()?)));
-    let (_, (model, _)) = vectors().last()?;
+    let (_, (model, _)) = vectors().next_back()?;
     let mut sum = vec![0.0_f64; Vector::DIMENSIONS];
     for (product_id, (_, vector)) in vectors().filter(|(_, (of, _))| of == model) {
         let weight = weights.get(product_id.as_str()).copied().unwrap_or_default();

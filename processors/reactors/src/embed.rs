@@ -1,12 +1,11 @@
-//! Texts become vectors: of products, so that likeness can be asked of an index, and of what shoppers say.
+//! Products' texts become vectors, so that likeness can be asked of an index. The vector of what a shopper looks for comes
+//! with the intent: see [`crate::intent`].
 
 use std::borrow::Cow;
 
 use embedding::client::Embedder;
 use embedding::text_hash;
-use events::{
-    Data, Event, MessageCreated, MessageEmbedded, ProductEmbedded, ProductUpserted, Role, Text, Topic, Vector,
-};
+use events::{Data, Event, ProductEmbedded, ProductUpserted, Text, Topic, Vector};
 use futures::future::BoxFuture;
 use runtime::fold::Pace;
 use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
@@ -15,8 +14,8 @@ use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
 pub static SPEC: ReactorSpec = ReactorSpec {
     processor: "embedder",
     name: "embed",
-    description: "the vectors of products' and messages' texts",
-    reads: &[Topic::CatalogEvents, Topic::ConversationMessageCreated],
+    description: "the vectors of products' texts",
+    reads: &[Topic::CatalogEvents],
     emits: &[Topic::EmbeddingEvents],
     parallel: 64,
     pace: Pace::Gathered,
@@ -26,7 +25,7 @@ pub static SPEC: ReactorSpec = ReactorSpec {
 /// How much of a description is embedded, in characters: a model reads no more than a page.
 const DESCRIPTION: usize = 600;
 
-/// Embeds products and messages.
+/// Embeds products.
 pub struct Embed {
     embedder: Embedder,
 }
@@ -63,18 +62,6 @@ impl Embed {
         let (model, text_hash) = (Text::new(model)?, Text::new(hash)?);
         Ok(vec![ProductEmbedded { product_id, model, text_hash, vector }.into()])
     }
-
-    async fn message(&self, message: &MessageCreated) -> Result<Vec<Data>, Failure> {
-        let embedded = MessageEmbedded {
-            message_id: message.message_id,
-            conversation_id: message.conversation_id,
-            member_id: message.member_id.clone(),
-            model: Text::new(self.embedder.model())?,
-            text_hash: Text::new(text_hash(&message.content))?,
-            vector: self.vector(&message.content).await?,
-        };
-        Ok(vec![embedded.into()])
-    }
 }
 
 impl Reactor for Embed {
@@ -83,24 +70,13 @@ impl Reactor for Embed {
     }
 
     fn effect(&self, event: &Event) -> Option<Cow<'_, str>> {
-        let has_text = match &event.data {
-            Data::ProductUpserted(_) => true,
-            Data::MessageCreated(message) => message.role == Role::User,
-            _ => false,
-        };
-        has_text.then(|| self.embedder.model().into())
+        matches!(event.data, Data::ProductUpserted(_)).then(|| self.embedder.model().into())
     }
 
     fn react<'a>(&'a self, event: &'a Event, moment: Moment) -> BoxFuture<'a, Result<Vec<Data>, Failure>> {
         Box::pin(async move {
-            match &event.data {
-                Data::ProductUpserted(product) => self.product(product, moment).await,
-                Data::MessageCreated(message) => {
-                    let _ = moment.close();
-                    self.message(message).await
-                }
-                _ => Ok(Vec::new()),
-            }
+            let Data::ProductUpserted(product) = &event.data else { return Ok(Vec::new()) };
+            self.product(product, moment).await
         })
     }
 

@@ -37,7 +37,7 @@ const ITEMS: usize = 10;
 /// So many products come from the search for the request's words.
 const FOUND: usize = 40;
 /// A search that takes longer is done without: a snapshot is open meanwhile, and there are other candidates.
-const SEARCH_LIMIT: Duration = Duration::from_millis(250);
+const SEARCH_LIMIT: Duration = Duration::from_millis(100);
 
 /// Ranks products for intents.
 pub struct Rank {

@@ -258,9 +258,8 @@ impl Publisher {
                 continue;
             }
             self.context.metrics.publish_backlog.set(0);
-            match tokio::time::timeout(POLL_INTERVAL, listener.recv()).await {
-                Ok(Err(error)) => return Err(error.into()),
-                Ok(Ok(_)) | Err(_) => {}
+            if let Ok(woken) = tokio::time::timeout(POLL_INTERVAL, listener.recv()).await {
+                woken?;
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Bodies of searches.
 
+use lexicon::hangul::is_hangul;
 use serde_json::{Value, json};
 
 use super::words::{each_word, forms};
@@ -8,16 +9,9 @@ use super::{Meaning, SearchRequest, facets, fusion};
 /// So many products are near a text at most, and so many are looked at for them.
 const NEAREST: usize = 50;
 const LOOKED_AT: usize = 200;
-/// Where words are looked for, and how much a find there counts. English and Korean are analysed apart.
-const FIELDS: [&str; 7] = [
-    "title^3",
-    "title.korean^3",
-    "category^2",
-    "description",
-    "description.korean",
-    "attribute_text",
-    "attribute_text.korean",
-];
+/// Where words are looked for, and how much a find there counts. The same texts are analysed as English and as Korean.
+const FIELDS: [&str; 4] = ["title^3", "category^2", "description", "attribute_text"];
+const KOREAN_FIELDS: [&str; 4] = ["title.korean^3", "category^2", "description.korean", "attribute_text.korean"];
 
 /// All that is read of a hit. What is stored of a document is large, and reading it takes as long as finding it.
 const ID: [&str; 1] = ["product_id"];
@@ -92,7 +86,8 @@ fn filters(request: &SearchRequest) -> Vec<Value> {
 
 /// One word: in any field, or as a product's id; a misspelt one in the title counts less.
 fn word(word: &str) -> Vec<Value> {
-    let mut queries = forms(word, &FIELDS);
+    let fields = if word.chars().any(is_hangul) { &KOREAN_FIELDS } else { &FIELDS };
+    let mut queries = forms(word, fields);
     queries.push(json!({ "term": { "product_id": { "value": word, "case_insensitive": true, "boost": 20 } } }));
     if word.chars().count() >= 4 && word.chars().all(char::is_alphabetic) {
         let misspelt = json!({ "query": word, "fuzziness": "AUTO", "prefix_length": 2, "boost": 0.3 });
