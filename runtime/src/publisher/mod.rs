@@ -44,12 +44,12 @@ pub(crate) use self::round::{evaluate, now};
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Global views' "now" moves in steps of this.
 const TICK: TimeDelta = TimeDelta::hours(1);
-/// How long a publisher rests after a round: as long as that took, so that under load the fold has its share. What is
-/// changed meanwhile is published at once then, and a key that changed often is evaluated once.
+/// A publisher rests after a round as long as that took, but no longer than this, so that under load the fold has its
+/// share. What is changed meanwhile is published at once then, and a key that changed often is evaluated once.
 const REST_LIMIT: Duration = Duration::from_secs(2);
 
-/// A publisher rests at least so long.
-const fn rest(pace: Pace) -> Duration {
+/// A publisher rests at least so long after changes, so that others gather.
+const fn gathering(pace: Pace) -> Duration {
     match pace {
         Pace::AtOnce => Duration::from_millis(50),
         Pace::Gathered => Duration::from_millis(200),
@@ -248,11 +248,14 @@ impl Publisher {
                 looked_at = Some(Instant::now());
             }
             let started = Instant::now();
-            let done = self.round().await? + self.sweep().await? + self.clean_up().await?;
+            let changed = self.round().await?;
+            let swept = self.sweep().await? + self.clean_up().await?;
             *backoff = Backoff::default();
-            if done > 0 {
+            if changed + swept > 0 {
                 self.context.metrics.publish_round_seconds.observe(started.elapsed().as_secs_f64());
-                tokio::time::sleep(started.elapsed().clamp(rest(self.context.processor.pace), REST_LIMIT)).await;
+                // A sweep waits for nothing to gather.
+                let at_least = if swept == 0 { gathering(self.context.processor.pace) } else { Duration::ZERO };
+                tokio::time::sleep(started.elapsed().min(REST_LIMIT).max(at_least)).await;
                 // What they are about is in the rows that are read next.
                 while let Some(Ok(_)) = listener.recv().now_or_never() {}
                 continue;
