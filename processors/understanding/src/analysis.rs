@@ -8,7 +8,8 @@ use crate::merge::{EVERYTHING, REFERENCE, next_request};
 use crate::reading::{Context, Reading};
 use crate::vocabulary::Vocabulary;
 use crate::{
-    aside, indifference, intent, language, negation, prices, quantities, references, retraction, segment, sentiment,
+    aside, belongings, indifference, intent, language, negation, prices, quantities, references, retraction, segment,
+    sentiment,
 };
 use crate::{text, things};
 
@@ -38,6 +39,7 @@ pub fn analyse(vocabulary: &Vocabulary, context: &Context, message: &str) -> Ana
     indifference::read(&mut reading);
     aside::read(&mut reading);
     negation::read(&mut reading);
+    belongings::read(&mut reading);
     things::settle(&mut reading);
     let understanding = understanding(&reading, set_aside, &text);
     let request = next_request(&context.request, &understanding, &context.shown);

@@ -42,12 +42,12 @@ fn elsewhere(reading: &mut Reading<'_>, at: usize) {
         }
         return;
     }
-    let stops = |item: &Item| item.ends_a_clause() || item.meaning == Meaning::Comma || item.is(Cue::Find);
+    let stops =
+        |item: &Item| item.ends_a_clause() || item.meaning == Meaning::Comma || item.is(Cue::Find) || item.text == "so";
     let start = reading.items[..at].iter().rposition(stops).map_or(0, |stop| stop + 1);
     let end = reading.items[at..].iter().position(stops).map_or(reading.items.len(), |stop| at + stop);
-    if reading.items[start..end].iter().any(Item::is_thing)
-        || reading.items[start..end].iter().any(|item| item.is(Cue::Like))
-    {
+    let thing = |item: &Item| item.term().is_some_and(|term| term.is_thing() && !term.weak);
+    if reading.items[start..end].iter().any(thing) || reading.items[start..end].iter().any(|item| item.is(Cue::Like)) {
         return;
     }
     for item in &mut reading.items[start..end] {
@@ -101,6 +101,7 @@ mod tests {
             &fresh(),
             &[
                 ("Our lounge is all grey, so I'd like a throw in orange", "product=throw; color=orange"),
+                ("my kitchen is all copper so a red tea towel", "color=red; product=tea towel"),
                 ("거실이 온통 회색이라 알록달록한 쿠션", "color=multicolour; product=cushion"),
                 ("옷걸이 다섯개 걸 수 있는 훅", "product=hook"),
                 ("t shirts? no wait, a tote bag", "product=tote bag"),

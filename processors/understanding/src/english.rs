@@ -30,7 +30,14 @@ fn word_of(vocabulary: &Vocabulary, text: &str) -> String {
     if vocabulary.known.contains(&*word) || vocabulary.known.contains(&bare) {
         return word.into_owned();
     }
-    vocabulary.spelling.correct(&word).map_or_else(|| word.clone().into_owned(), str::to_owned)
+    let meant = vocabulary.spelling.correct(&word).filter(|meant| !of_one_verb(&word, meant));
+    meant.map_or_else(|| word.clone().into_owned(), str::to_owned)
+}
+
+/// Who would "organise" asks for no organiser, and what is "heated" is no heater.
+fn of_one_verb(word: &str, other: &str) -> bool {
+    let stem = |word: &str| word.strip_suffix(['r', 'd']).unwrap_or(word).to_owned();
+    stem(word).ends_with('e') && stem(word) == stem(other)
 }
 
 fn piece(vocabulary: &Vocabulary, words: &[String]) -> (usize, Meaning) {
@@ -54,4 +61,22 @@ fn unknown(word: &str) -> Meaning {
         return Meaning::Cues(vec![Cue::Filler]);
     }
     Meaning::Word
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{check, fresh};
+
+    #[test]
+    fn mistakes_are_mended_but_other_words_are_not() {
+        check(
+            &fresh(),
+            &[
+                ("a lantren", "product=lantern"),
+                ("a spanner", "product=spanner"),
+                ("a lamp to organise my evenings", "product=lamp"),
+                ("a heated blanket", "product=blanket"),
+            ],
+        );
+    }
 }

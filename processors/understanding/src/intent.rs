@@ -12,7 +12,12 @@ pub(crate) fn set_aside(reading: &mut Reading<'_>) -> bool {
     let mut start = 0;
     while start < reading.items.len() {
         let (_, end) = reading.clause(start);
-        let aside = |item: &Item| item.is_any(&[Cue::Injection, Cue::Abuse, Cue::Service]);
+        // "Our teapot got smashed, we need another" asks.
+        let asked = reading.items[start..end].iter().any(|item| item.is(Cue::Find));
+        let aside = |item: &Item| {
+            let mishap = matches!(item.text.as_str(), "broken" | "smashed" | "damaged");
+            item.is_any(&[Cue::Injection, Cue::Abuse, Cue::Service]) && !(mishap && asked)
+        };
         if reading.items[start..end].iter().any(aside) || gives_away(&reading.items[start..end]) {
             reading.use_up(start, end);
             any = true;
@@ -105,10 +110,15 @@ pub(crate) fn of(reading: &Reading<'_>, found: Found) -> Intent {
     }
     let only_limits =
         !found.wishes && !asked_for && !found.references && reading.price.is_none() && reading.quantity.is_none();
-    if only_limits || !found.thing && found.unwanted && !asked_for && !limits {
+    if only_limits || !found.thing && found.unwanted && !asked_for && !limits && !begins_with_something(reading) {
         return Intent::StatePreference;
     }
     Intent::FindProduct
+}
+
+/// "Anything ceramic, but no flowers" asks.
+fn begins_with_something(reading: &Reading<'_>) -> bool {
+    reading.items.first().is_some_and(|first| matches!(first.text.as_str(), "anything" | "something"))
 }
 
 /// Whether it asks about a product that was shown, rather than for others.

@@ -7,7 +7,8 @@
 //! 1. `text` writes it one way; `segment` divides it into pieces: names (of `vocabulary`), cues (of `data/`), numbers.
 //! 2. `intent` sets aside clauses that are not about products; `references` finds the products spoken of.
 //! 3. `retraction`, `prices`, `quantities`, `indifference`, `aside`, `negation` each take what is theirs.
-//! 4. `things` decides which things are meant; what is left open is wanted.
+//! 4. `belongings` takes what is said of other things; `things` decides which things are meant, `nameless` which of
+//!    the words that nobody knows are things or patterns; what is left open is wanted.
 //! 5. `intent` says what the message is for.
 //!
 //! [`next_request`] then says what is looked for after the message; an LLM's understanding goes the same way.
@@ -15,6 +16,7 @@
 mod amounts;
 mod analysis;
 mod aside;
+mod belongings;
 mod cue;
 mod dictionary;
 mod english;
@@ -26,6 +28,7 @@ mod korean;
 mod language;
 mod learn;
 mod merge;
+mod nameless;
 mod negation;
 mod prices;
 mod quantities;

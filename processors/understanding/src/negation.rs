@@ -174,7 +174,7 @@ fn than(reading: &mut Reading<'_>, at: usize) {
                 reading.items[index].role = Role::Used;
             }
         }
-    } else if reading.has(Cue::Like) {
+    } else if reading.has(Cue::Like) || reading.items[..at].iter().any(|item| item.text.ends_with("rather")) {
         let (_, end) = reading.clause(at);
         for item in reading.items[at..end].iter_mut().filter(|item| item.term().is_some()) {
             item.role = Role::Used;
@@ -222,6 +222,8 @@ mod tests {
                 ("a lamp, not too big", "product=lamp; -size=large"),
                 ("not just red lamps, blue lamps too", "color=red; product=lamp; color=blue"),
                 ("I hate stripes, dots are fine", "-pattern=stripe; pattern=polka dot"),
+                ("I'd rather have a metal lamp than a plastic one", "material=metal; product=lamp"),
+                ("wool would itch, a cotton throw please", "-material=wool; material=cotton; product=throw"),
                 ("plastic free lunch box", "-material=plastic; product=lunch box"),
                 ("the lamp isn't too expensive I hope", "product=lamp"),
             ],

@@ -62,8 +62,9 @@ fn counted(reading: &Reading<'_>, at: usize, end: usize, count: u64) -> Option<(
         return None;
     }
     let before = at.checked_sub(1).map(|before| &items[before]);
-    // "She has twelve of them already."
-    if before.is_some_and(|item| matches!(item.text.as_str(), "has" | "have" | "had" | "got")) {
+    // "She has twelve of them already", "a rack that holds six bottles".
+    let has = ["has", "have", "had", "got", "holds", "fits", "hold", "fit", "to hold", "to fit", "takes"];
+    if before.is_some_and(|item| has.contains(&item.text.as_str())) {
         return None;
     }
     if before.is_some_and(|item| item.is(Cue::SetOf) || item.cue(ordinal).is_some()) || items[at].text == "one" {
@@ -93,7 +94,8 @@ fn thing_after(items: &[Item], end: usize) -> bool {
         if item.is_thing() {
             return true;
         }
-        let quality = item.term().is_some() || item.is(Cue::Filler) || item.meaning == Meaning::Word;
+        let matching = item.text == "matching";
+        let quality = matching || item.term().is_some() || item.is(Cue::Filler) || item.meaning == Meaning::Word;
         if !quality {
             return false;
         }

@@ -96,6 +96,9 @@ fn forget_slot(reading: &mut Reading<'_>, start: usize, end: usize) -> bool {
     !slots.is_empty()
 }
 
+/// With these, what holds no longer was said before: "not bothered about vintage any more", "glass is fine after all".
+const ENGLISH_TOLD: &[Cue] = &[Cue::NotBefore, Cue::HateBefore, Cue::Any, Cue::IsFine];
+
 /// "We don't need the mugs after all": a thing that is no longer needed is taken back rather than ruled out.
 fn no_longer_needed(reading: &mut Reading<'_>) {
     for at in 0..reading.items.len() {
@@ -108,7 +111,7 @@ fn no_longer_needed(reading: &mut Reading<'_>) {
             reading.items[..at].iter().rposition(|item| item.meaning == Meaning::Stop).map_or(0, |stop| stop + 1);
         let told = reading.items[start..at]
             .iter()
-            .any(|item| if korean { item.is(Cue::Said) } else { item.is_any(&[Cue::NotBefore, Cue::HateBefore]) });
+            .any(|item| if korean { item.is(Cue::Said) } else { item.is_any(ENGLISH_TOLD) });
         // 이제 안 좋아해요: what was liked is liked no more.
         let told = told || korean && reading.items.get(at + 1).is_some_and(|item| item.is(Cue::HateAfter));
         if told && !reading.items[at + 1..].iter().any(|item| korean && item.is_named()) {
@@ -129,6 +132,7 @@ mod tests {
                 ("forget that I like plastic", "forget material=plastic"),
                 ("please delete scandinavian from my tastes", "forget style=scandinavian"),
                 ("I don't hate yellow any more", "forget color=yellow"),
+                ("I'm not bothered about vintage any more", "forget style=vintage"),
                 ("ignore what I said about not wanting florals", "forget pattern=floral"),
                 ("빨간색 좋아한다는 건 잊어줘", "forget color=red"),
                 ("나무 얘기한 건 무시하고 금속 램프", "material=metal; product=lamp; forget material=wood"),

@@ -49,7 +49,7 @@ impl Spelling {
         let found = tries.filter_map(|shorter| self.near.get(&shorter)).flatten();
         let candidates = found.filter_map(|&index| self.words.get(usize::try_from(index).ok()?));
         candidates
-            .filter(|(_, known)| within_one(known, &letters))
+            .filter(|(_, known)| begins_alike(known, &letters) && within_one(known, &letters))
             .map(|(known, spelled)| (spelled.first() != letters.first(), &**known))
             .min()
             .map(|(_, known)| known)
@@ -58,6 +58,17 @@ impl Spelling {
 
 fn without_one(letters: &[u32]) -> impl Iterator<Item = Box<[u32]>> + '_ {
     (0..letters.len()).map(|at| letters[..at].iter().chain(&letters[at + 1..]).copied().collect())
+}
+
+/// Whether a mistake is likely where a Latin word begins: few are made there, so that another letter is another word.
+fn begins_alike(known: &[u32], typed: &[u32]) -> bool {
+    let letter = |letters: &[u32], at: usize| letters.get(at).copied().and_then(char::from_u32).unwrap_or_default();
+    let (first, meant) = (letter(typed, 0), letter(known, 0));
+    !first.is_ascii()
+        || first == meant
+        || first == letter(known, 1)
+        || meant == letter(typed, 1)
+        || matches!((first, meant), ('c', 'k' | 's') | ('k' | 's', 'c') | ('s', 'z') | ('z', 's'))
 }
 
 /// Whether one mistake makes one of the other.
@@ -93,6 +104,8 @@ mod tests {
             ("도시락", Some("도시락")),
             ("도시락", Some("도시락")),
             ("모그컵", Some("머그컵")),
+            ("andle", Some("candle")),
+            ("handle", None),
             ("kandel", None),
             ("rad", None),
             ("lined", None),

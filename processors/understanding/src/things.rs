@@ -1,9 +1,8 @@
 //! What kind of thing is meant: which of a phrase's meanings, which of several things, and things nobody has a word for.
 
-use std::sync::Arc;
-
 use crate::cue::Cue;
 use crate::item::{Item, Meaning, Role, Term};
+use crate::nameless;
 use crate::reading::Reading;
 
 /// Takes each phrase for one of the things it may mean.
@@ -15,6 +14,10 @@ pub(crate) fn choose(reading: &mut Reading<'_>) {
         if let Some(scent) = terms.iter().find(|term| smells && matches!(term.slot, "pattern" | "material")) {
             let term = Term { slot: "material", ..scent.clone() };
             reading.items[at].meaning = Meaning::Terms(vec![term]);
+            continue;
+        }
+        if names_a_shade(&reading.items, at) {
+            reading.items[at].role = Role::Used;
             continue;
         }
         if terms.len() < 2 {
@@ -29,6 +32,18 @@ pub(crate) fn choose(reading: &mut Reading<'_>) {
 /// After these, a flower is what a thing smells of, and so what it contains.
 const SCENTS: &[&str] =
     &["scented", "scent", "fragranced", "fragrance", "향", "향의", "향기", "향이", "향으로", "향인"];
+
+/// "Sage green": which green it is, and nothing by itself.
+fn names_a_shade(items: &[Item], at: usize) -> bool {
+    let is_color = |item: &Item| matches!(&item.meaning, Meaning::Terms(terms) if terms[0].slot == "color");
+    SHADES.contains(&items[at].text.as_str()) && items.get(at + 1).is_some_and(|next| next.spaced && is_color(next))
+}
+
+#[rustfmt::skip]
+const SHADES: &[&str] = &[
+    "apple", "brick", "butter", "cherry", "chocolate", "cinnamon", "cornflower", "dove", "fern", "honey", "lavender",
+    "leaf", "lemon", "peacock", "rose", "sage", "slate", "steel", "stone", "strawberry", "sunflower", "sunshine",
+];
 
 fn surely_a_thing(item: &Item) -> bool {
     matches!(&item.meaning, Meaning::Terms(terms) if terms.iter().all(|term| term.is_thing() && !term.weak))
@@ -74,30 +89,11 @@ fn near(items: &[Item], at: usize) -> impl Iterator<Item = &Item> {
 
 /// Decides which things are meant, once it is known what is taken back and what is unwanted.
 pub(crate) fn settle(reading: &mut Reading<'_>) {
-    somebodys(reading);
     others(reading);
     general(reading);
     compounds(reading);
     places(reading);
-    motifs(reading);
-    if !reading.names_a_thing() {
-        unknown(reading);
-    }
-}
-
-/// "For my dog": animals that a shopper has are no patterns.
-fn somebodys(reading: &mut Reading<'_>) {
-    for at in 1..reading.items.len() {
-        let pattern = reading.items[at].term().is_some_and(|term| term.slot == "pattern");
-        let next = reading.items.get(at + 1);
-        let shown = next.is_some_and(|next| next.is(Cue::MarkerAfter) || next.is_thing());
-        let before = &reading.items[at - 1];
-        let whose = before.is(Cue::Mine)
-            || before.is(Cue::For) && before.text.split(' ').any(|word| matches!(word, "my" | "our"));
-        if pattern && whose && !shown {
-            reading.items[at].role = Role::Used;
-        }
-    }
+    nameless::read(reading);
 }
 
 /// "A small tearoom": the size of something else. "My nan turns 80": a birthday.
@@ -114,12 +110,37 @@ fn others(reading: &mut Reading<'_>) {
         if size && named && of_a_word {
             reading.items[at].role = Role::Used;
         }
+        if birthday(reading, at) {
+            reading.items[at].meaning = Meaning::Terms(vec![Term::new("occasion", "birthday")]);
+        }
         let turns = matches!(reading.items[at].text.as_str(), "turns" | "turning" | "turned" | "turn");
         if turns && reading.number(at + 1).is_some() {
             reading.items[at].meaning = Meaning::Terms(vec![Term::new("occasion", "birthday")]);
         }
     }
 }
+
+/// "My dad's 60th", "her fortieth": a birthday, unless it is said what else.
+fn birthday(reading: &Reading<'_>, at: usize) -> bool {
+    let item = &reading.items[at];
+    let ordinal = item.cue(|cue| matches!(cue, Cue::Ordinal(16..=100)).then_some(())).is_some()
+        || AGES.contains(&item.text.as_str());
+    let whose = at > 0 && (reading.items[at - 1].is(Cue::Mine) || reading.items[at - 1].text.ends_with("'s"));
+    let other = reading.items.get(at + 1).is_some_and(|next| next.term().is_some() || next.meaning == Meaning::Word);
+    ordinal && whose && !other
+}
+
+const AGES: &[&str] = &[
+    "sixteenth",
+    "eighteenth",
+    "thirtieth",
+    "fortieth",
+    "fiftieth",
+    "sixtieth",
+    "seventieth",
+    "eightieth",
+    "ninetieth",
+];
 
 /// Parts of the shop count where things in general are asked for, or nothing else is.
 fn general(reading: &mut Reading<'_>) {
@@ -137,7 +158,7 @@ fn general(reading: &mut Reading<'_>) {
         let cues = [Cue::Find, Cue::Sell, Cue::Like, Cue::HateBefore, Cue::HateAfter];
         let asked = reading.context.is_empty() || cues.into_iter().any(|cue| reading.has(cue));
         let alone = !strong && !taken && asked && !wished;
-        if generally || alone {
+        if generally || alone || is_listed(&reading.items, at) {
             taken = true;
         } else {
             reading.items[at].role = Role::Used;
@@ -145,9 +166,20 @@ fn general(reading: &mut Reading<'_>) {
     }
 }
 
+/// "Jars, a rack and labels": whether a product of the catalogue stands in a list.
+fn is_listed(items: &[Item], at: usize) -> bool {
+    let product = !items[at].korean && items[at].term().is_some_and(|term| term.slot == "product");
+    let divides = |item: &Item| item.is(Cue::Join) || item.meaning == Meaning::Comma;
+    let before = items[..at].iter().rposition(|item| !item.is(Cue::Filler));
+    let named = before.is_some_and(|before| divides(&items[before]) && before > 0 && items[before - 1].is_thing());
+    product && named && items.get(at + 1).is_none_or(|next| divides(next) || next.meaning == Meaning::Stop)
+}
+
 /// English names a thing by the last of several nouns: a bicycle bell, a scratching post.
 fn compounds(reading: &mut Reading<'_>) {
     for at in (1..reading.items.len()).rev() {
+        stand(reading, at);
+        head(reading, at);
         // Of two things side by side, Korean means the second as well: 트리 장식.
         if reading.items[at].korean && reading.items[at].is_thing() && reading.items[at - 1].is_thing() {
             if reading.items[at].role == Role::Open && reading.items[at - 1].role == Role::Open {
@@ -159,7 +191,11 @@ fn compounds(reading: &mut Reading<'_>) {
             continue;
         }
         let mut first = at;
-        while first > 0 && at - first < 2 && modifies(&reading.items[first - 1]) {
+        while first > 0
+            && at - first < 2
+            && modifies(&reading.items[first - 1])
+            && !is_a_verb(&reading.items, first - 1)
+        {
             first -= 1;
         }
         if first == at {
@@ -177,18 +213,54 @@ fn compounds(reading: &mut Reading<'_>) {
     }
 }
 
+/// After a thing, "stand" and the like are nouns: a plate stand. "Lights" are one anywhere.
+fn stand(reading: &mut Reading<'_>, at: usize) {
+    let head = lexicon::key(&reading.items[at].text);
+    let is_verb = reading.items.get(at + 1).is_some_and(|next| matches!(next.text.as_str(), "up" | "out" | "on"));
+    let before = &reading.items[at - 1];
+    let of_thing = before.is_thing() && before.role == Role::Open && !before.korean;
+    let noun = matches!(head.as_str(), "stand" | "case" | "rest") && of_thing || reading.items[at].text == "lights";
+    if noun && !is_verb && reading.items[at].is(Cue::Filler) {
+        reading.items[at].meaning = Meaning::Terms(vec![Term::new("product", &head)]);
+    }
+}
+
+/// "Kettle descaler": a noun that nobody knows, at the end of what is said of a thing, is what is meant.
+fn head(reading: &mut Reading<'_>, at: usize) {
+    let items = &reading.items;
+    let ends = items.get(at + 1).is_none_or(|next| {
+        matches!(next.meaning, Meaning::Stop | Meaning::Comma) || next.is_any(&[Cue::For, Cue::Find, Cue::Join])
+    });
+    let noun = items[at].meaning == Meaning::Word && modifies(&items[at]) && items[at].spaced;
+    let before = &items[at - 1];
+    // Not so in "is the bag waterproof" and "cushion geometric", where it says how a thing is.
+    let article = |item: &Item| matches!(item.text.as_str(), "a" | "an" | "some" | "any");
+    let starts = items[..at - 1].iter().rposition(|item| !article(item));
+    let asked = starts.map_or(at > 1, |starts| items[starts].is_any(&[Cue::Find, Cue::Sell, Cue::Join]));
+    if ends && noun && asked && before.is_thing() && before.role == Role::Open && !before.korean {
+        let term = Term::new("product", &lexicon::key(&items[at].text));
+        reading.items[at].meaning = Meaning::Terms(vec![term]);
+    }
+}
+
 fn occasion_of(thing: &str) -> Option<&'static str> {
     let (first, _) = thing.split_once(' ')?;
     lexicon::canonical(lexicon::Slot::Occasion, first)
 }
 
-fn modifies(item: &Item) -> bool {
+pub(crate) fn modifies(item: &Item) -> bool {
     let noun = item.meaning == Meaning::Word && !is_an_adjective(&item.text);
     (noun || item.is_thing()) && !item.korean && item.role == Role::Open
 }
 
+/// "To decorate".
+pub(crate) fn is_a_verb(items: &[Item], at: usize) -> bool {
+    let before = at.checked_sub(1).map(|before| items[before].text.as_str());
+    items[at].meaning == Meaning::Word && before.is_some_and(|before| before == "to" || before.ends_with(" to"))
+}
+
 /// By its ending; the common ones are fillers anyway.
-fn is_an_adjective(word: &str) -> bool {
+pub(crate) fn is_an_adjective(word: &str) -> bool {
     ["y", "ful", "ish", "ous", "less", "able", "ible", "ive", "est", "ed", "ly", "'s", "ier"]
         .iter()
         .any(|end| word.ends_with(end))
@@ -202,14 +274,20 @@ fn places(reading: &mut Reading<'_>) {
             let next = items[at + 1..].iter().find(|item| !item.is(Cue::Filler));
             return next.is_some_and(|next| next.is(Cue::Place));
         }
-        let passes = |item: &Item| item.is(Cue::Filler) || item.term().is_some_and(|term| !term.is_thing());
-        let before = items[..at].iter().rev().find(|item| !passes(item));
+        // Words are a compound's first, or adjectives.
+        let passes = |item: &Item| {
+            item.is_filler() && !matches!(item.text.as_str(), "so" | "then")
+                || matches!(item.meaning, Meaning::Word | Meaning::Number(_))
+                || item.term().is_some_and(|term| !term.is_thing())
+        };
+        let before = items[..at].iter().rev().take(12).find(|item| !passes(item));
         before.is_some_and(|before| before.is(Cue::For) || before.is(Cue::Per) || before.text.starts_with("with"))
     };
     let things: Vec<usize> = (0..reading.items.len()).filter(|&at| reading.items[at].is_thing()).collect();
-    let places: Vec<usize> = things.iter().copied().filter(|&at| is_place(at)).collect();
+    let mut places: Vec<usize> = things.iter().copied().filter(|&at| is_place(at)).collect();
     if places.len() == things.len() {
-        return;
+        // "Something to hang on the christmas tree" is not the tree, "something for the kitchen" is of the kitchen.
+        places.retain(|&at| !reading.items[at].korean && something_for(reading, at));
     }
     for at in places.into_iter().filter(|&at| reading.items[at].role == Role::Open).collect::<Vec<_>>() {
         reading.items[at].role = Role::Used;
@@ -223,64 +301,15 @@ fn places(reading: &mut Reading<'_>) {
     }
 }
 
-/// A thing that nobody has a word for: the first nouns that a request speaks of.
-fn unknown(reading: &mut Reading<'_>) {
-    let chats = [Cue::Injection, Cue::Service, Cue::Abuse, Cue::Chat, Cue::Greet, Cue::Thanks];
-    let asked = reading.has(Cue::Find) || reading.has(Cue::Sell);
-    let fragment = reading.context.is_empty() && !reading.has(Cue::Like) && !reading.has(Cue::Habit);
-    let chats = chats.into_iter().any(|cue| reading.has(cue));
-    if !asked && (chats || !fragment) || reading.has(Cue::Forget) {
-        return;
-    }
-    if !reading.context.is_empty() && !reading.has(Cue::Sell) {
-        return;
-    }
-    // What follows the asking is asked for, if anything does.
-    let asking = reading.items.iter().position(|item| item.is_any(&[Cue::Find, Cue::Sell]));
-    let follows = asking.is_some_and(|asking| reading.items[asking..].iter().any(|item| item.meaning == Meaning::Word));
-    let mut at = asking.filter(|_| follows || !reading.context.is_empty()).unwrap_or(0);
-    while at < reading.items.len() {
-        let length =
-            reading.items[at..].iter().take_while(|item| item.meaning == Meaning::Word && !item.korean).count();
-        if length == 0 {
-            at += 1;
-            continue;
-        }
-        let before = at.checked_sub(1).map(|before| &reading.items[before]);
-        let elsewhere = before.is_some_and(|item| item.is_any(&[Cue::For, Cue::Mine, Cue::Quoted]));
-        let words: Vec<String> = reading.items[at..at + length].iter().map(|item| lexicon::key(&item.text)).collect();
-        let last = words.len() - 1;
-        if !elsewhere && !is_an_adjective(&words[last]) && length <= 3 {
-            let value: Arc<str> = words.join(" ").into();
-            reading.use_up(at, at + last);
-            reading.items[at + last].meaning = Meaning::Terms(vec![Term { slot: "product", value, weak: false }]);
-            return;
-        }
-        at += length;
-    }
+/// Whether it says where "something" or "a gift" is to be used.
+fn something_for(reading: &Reading<'_>, at: usize) -> bool {
+    let product = reading.items[at].term().is_some_and(|term| term.slot == "product");
+    let used = |item: &Item| item.is(Cue::For) && !item.text.starts_with("of") && item.text != "in";
+    let before = &reading.items[..at];
+    let asked =
+        before.iter().position(|item| ["something", "anything", "things"].iter().any(|word| item.text.contains(word)));
+    product && asked.is_some_and(|asked| before[asked..].iter().any(used))
 }
-
-/// A pattern that nobody has a word for: what "print" or "shaped" is said of.
-fn motifs(reading: &mut Reading<'_>) {
-    for at in 1..reading.items.len() {
-        let word = &reading.items[at - 1];
-        if word.meaning == Meaning::Word && word.role == Role::Open && reading.items[at].text == "style" {
-            let value = lexicon::key(&word.text);
-            reading.items[at - 1].meaning = Meaning::Terms(vec![Term::new("style", &value)]);
-            continue;
-        }
-        if word.meaning == Meaning::Word
-            && word.role == Role::Open
-            && MARKERS.contains(&reading.items[at].text.as_str())
-        {
-            let value = lexicon::key(&word.text);
-            reading.items[at - 1].meaning = Meaning::Terms(vec![Term::new("pattern", &value)]);
-        }
-    }
-}
-
-/// After these, anything is a pattern.
-const MARKERS: &[&str] = &["print", "shaped", "themed", "motif", "pattern", "patterned", "shape", "design"];
 
 #[cfg(test)]
 mod tests {
@@ -310,12 +339,18 @@ mod tests {
             &[
                 ("a lamp for my desk", "product=lamp"),
                 ("책상에 놓을 램프", "product=lamp"),
-                ("a bell for my dog", "product=bell"),
+                ("a lamp for my rickety desk", "product=lamp"),
                 ("a small tearoom needs teaspoons", "product=teaspoon"),
                 ("bicycle bell", "product=bicycle bell"),
+                ("something to put on my desk", ""),
+                ("do you have kettle descaler", "product=kettle descaler"),
+                ("star lights", "pattern=star; product=light"),
+                ("a bath plug", "product=bath plug"),
+                ("a picnic on sunday, so plates", "occasion=picnic; product=plate"),
+                ("photo frame stand", "product=photo frame stand"),
+                ("sage green cushion", "color=green; product=cushion"),
+                ("a teacup for my dad's 60th", "product=teacup; occasion=birthday"),
                 ("my nan turns 80, a teacup", "occasion=birthday; product=teacup"),
-                ("cherry print bowls", "pattern=cherry; product=bowl"),
-                ("a spatchcock print bowl", "pattern=spatchcock; product=bowl"),
             ],
         );
     }

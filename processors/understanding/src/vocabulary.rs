@@ -65,8 +65,7 @@ impl Vocabulary {
         vocabulary.add_narrow_names();
         vocabulary.add_categories(&catalogue.categories);
         for (phrase, weak) in catalogue.kinds {
-            let known = vocabulary.english.get(&phrase).is_some_and(|terms| terms.iter().any(Term::is_thing));
-            if !known {
+            if !vocabulary.is_thing(&phrase) && !vocabulary.is_made_of(&phrase) {
                 vocabulary.add_english(&phrase, Term { weak, ..Term::new("product", &phrase) });
             }
         }
@@ -85,6 +84,18 @@ impl Vocabulary {
         }
         vocabulary.finish(catalogue.words);
         vocabulary
+    }
+
+    fn is_thing(&self, phrase: &str) -> bool {
+        self.english.get(phrase).is_some_and(|terms| terms.iter().any(Term::is_thing))
+    }
+
+    /// Whether it is a thing with its material or colour before it: a glass jar is a jar.
+    fn is_made_of(&self, phrase: &str) -> bool {
+        let quality = |terms: &Vec<Term>| terms.iter().any(|term| matches!(term.slot, "material" | "color"));
+        phrase
+            .split_once(' ')
+            .is_some_and(|(first, thing)| self.english.get(first).is_some_and(quality) && self.is_thing(thing))
     }
 
     fn add_english(&mut self, phrase: &str, term: Term) {
@@ -192,6 +203,8 @@ impl Vocabulary {
         self.known.extend(words);
         self.known.extend(cue::ENGLISH.iter().flat_map(|(phrase, _)| phrase.split(' ').map(str::to_owned)));
         self.known.extend(cue::FILLERS.iter().cloned());
+        // Near a name, and no mistake: a spanner is no scanner.
+        self.known.extend(include_str!("../data/words-en.txt").lines().map(key));
         let mut forms: Vec<&str> = self.korean.contents().collect();
         forms.sort_unstable();
         for form in forms {
