@@ -141,8 +141,8 @@ impl Encoder {
         Self::start(move || EmbeddingModel::load(&models, spec, threads), args.queue, metrics).await
     }
 
-    /// Starts a thread that calls `load`, warms the model, and owns it from then on. At most `queue` texts wait for it, and as many of
-    /// the patient.
+    /// Starts a thread that calls `load`, warms the model, and owns it from then on, and one of low priority beside it. At
+    /// most `queue` texts wait for each.
     ///
     /// # Errors
     /// What `load` says; or the model does not compute, or the thread cannot be started.

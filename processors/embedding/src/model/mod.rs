@@ -22,7 +22,7 @@ pub use self::error::ModelError;
 pub use self::tokens::Tokens;
 
 /// How many tokens are computed at once: enough to keep a core busy (twice as many gain 8 %), few enough that a short
-/// text which comes next need not wait long (about 90 ms on one core).
+/// text which comes next need not wait long.
 pub const BATCH_TOKENS: usize = 256;
 
 /// The niceness of threads for texts that nobody waits for.
