@@ -212,8 +212,9 @@ impl Folder {
             }
             let batch = Batch::of(&records, self.as_of, |partition| self.checkpoints[&partition]);
             let Self { pool, processor, shop, generation, statements, .. } = self;
-            let mut connection = pool.acquire().await?;
-            match commit(&mut connection, processor, shop, generation, statements, &batch).await {
+            // The connection goes back to the pool before the outcome is looked at, which may ask for one.
+            let committed = commit(&mut *pool.acquire().await?, processor, shop, generation, statements, &batch).await;
+            match committed {
                 Ok(Committed::Folded { new_events, .. }) => {
                     folded.records += records.len() as u64;
                     folded.new_events += new_events as u64;
