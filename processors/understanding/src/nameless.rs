@@ -111,18 +111,16 @@ fn listed(reading: &mut Reading<'_>) {
 fn motifs(reading: &mut Reading<'_>) {
     for at in 1..reading.items.len() {
         let word = &reading.items[at - 1];
-        if word.meaning == Meaning::Word && word.role == Role::Open && reading.items[at].text == "style" {
-            let value = lexicon::key(&word.text);
-            reading.items[at - 1].meaning = Meaning::Terms(vec![Term::new("style", &value)]);
+        if word.meaning != Meaning::Word || word.role != Role::Open {
             continue;
         }
-        if word.meaning == Meaning::Word
-            && word.role == Role::Open
-            && MARKERS.contains(&reading.items[at].text.as_str())
-        {
-            let value = lexicon::key(&word.text);
-            reading.items[at - 1].meaning = Meaning::Terms(vec![Term::new("pattern", &value)]);
-        }
+        let slot = match reading.items[at].text.as_str() {
+            "style" => "style",
+            marker if MARKERS.contains(&marker) => "pattern",
+            _ => continue,
+        };
+        let value = lexicon::key(&word.text);
+        reading.items[at - 1].meaning = Meaning::Terms(vec![Term::new(slot, &value)]);
     }
 }
 
