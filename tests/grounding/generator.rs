@@ -53,11 +53,18 @@ pub struct Expected {
     pub limit: Option<Limit>,
     pub without: Vec<&'static Quality>,
     pub quantity: Option<u32>,
+    /// Whether the limit is that of a "cheaper", and the one before it, which holds again where nothing is cheaper.
+    is_cheaper: bool,
+    before: Option<Limit>,
 }
 
 impl Expected {
-    /// What holds after another message, with what was shown before it, the first first.
-    pub fn after(&mut self, said: &Means, shown: &[RecommendedProduct]) {
+    /// What holds after another message, with the lists that were shown before it, the newest last, the first first.
+    pub fn after(&mut self, said: &Means, lists: &[&[RecommendedProduct]]) {
+        if std::mem::take(&mut self.is_cheaper) && lists.last().is_some_and(|list| list.is_empty()) {
+            self.limit = self.before;
+        }
+        let shown = lists.iter().rfind(|list| !list.is_empty()).copied().unwrap_or_default();
         match said {
             Means::Find { limit, without, quantity, .. } => {
                 let stays = |quality: &&Quality| MATERIALS.iter().any(|material| material.english == quality.english);
@@ -72,6 +79,7 @@ impl Expected {
                 let alike = prices.iter().filter(|price| price.currency == first.currency);
                 let cheapest = alike.map(|price| price.amount_minor).min().unwrap_or_default();
                 let currency = if first.currency.as_str() == "KRW" { "KRW" } else { "GBP" };
+                (self.is_cheaper, self.before) = (true, self.limit);
                 let before = self.limit.filter(|limit| limit.currency == currency).and_then(|limit| limit.at_least);
                 let at_least = before.filter(|least| *least < cheapest);
                 self.limit = Some(Limit { at_least, at_most: Some(cheapest - 1), currency });

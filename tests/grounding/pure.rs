@@ -7,7 +7,7 @@ use events::{
 };
 use ranking::{Candidate, Language, Product, RankedItem, Scored, Snapshot, Weights};
 use reactors::reply::{grounded, write_locally};
-use understanding::{Analysis, Context, ProductText, ShownProduct, Vocabulary, analyse};
+use understanding::{Analysis, Answered, Context, ProductText, ShownProduct, Vocabulary, analyse, request_so_far};
 
 use crate::catalogue::{Catalogue, changes, of_orders};
 use crate::generator::{Expected, conversation};
@@ -80,6 +80,7 @@ impl Shop {
             self.snapshot.found = found.map(|(id, _)| id.clone()).take(40).collect();
             let ranking = ranking::rank(&self.snapshot, Some(&request), Weights::default(), 10);
             let language = Language::of(&understanding.language);
+            given.lacking = ranking.lacking;
             given.items = ranking.items.iter().map(|item| self.recommended(item, language, &request)).collect();
         }
         (given.understood, given.request) = (Box::new(understanding), Box::new(request));
@@ -106,14 +107,18 @@ impl Shop {
     }
 }
 
-fn shown(given: &RecommendationGenerated) -> Vec<ShownProduct> {
+fn answered(given: &RecommendationGenerated) -> Answered<'_> {
+    Answered { understood: &given.understood, request: &given.request, found_nothing: given.items.is_empty() }
+}
+
+fn shown(items: &[RecommendedProduct]) -> Vec<ShownProduct> {
     let product = |item: &RecommendedProduct| ShownProduct {
         product_id: item.product_id.clone(),
         title: item.title.to_string(),
         category: None,
         price: item.price,
     };
-    given.items.iter().map(product).collect()
+    items.iter().map(product).collect()
 }
 
 #[test]
@@ -126,9 +131,12 @@ fn what_the_shop_says_without_servers_is_so() {
     for number in 0..conversations {
         let mut context = Context::new(Currency::new("GBP").unwrap());
         let mut expected = Expected::default();
-        let mut listed = Vec::new();
+        let mut turns: Vec<RecommendationGenerated> = Vec::new();
         for said in conversation(seed, number) {
-            expected.after(&said.means, &listed);
+            let lists: Vec<_> = turns.iter().map(|given| &*given.items).collect();
+            expected.after(&said.means, &lists);
+            context.shown = shown(lists.iter().rfind(|list| !list.is_empty()).copied().unwrap_or_default());
+            context.request = request_so_far(turns.iter().map(answered));
             let given = shop.recommend(analyse(&shop.vocabulary, &context, &said.text));
             let (text, named) = write_locally(&given);
             let reply = Reply { text: &text, names: named.iter().map(ProductId::as_str).collect() };
@@ -137,9 +145,7 @@ fn what_the_shop_says_without_servers_is_so() {
             if report.conversations.is_multiple_of(10) {
                 lies.tell(&given);
             }
-            context.shown = shown(&given);
-            context.request = *given.request;
-            listed = given.items;
+            turns.push(given);
         }
         report.conversations += 1;
     }

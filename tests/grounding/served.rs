@@ -72,8 +72,8 @@ async fn hold(chat: &ChatShop, seed: u64, number: u64) -> Vec<Turn> {
     let mut expected = Expected::default();
     let mut turns: Vec<Turn> = Vec::new();
     for said in conversation(seed, number) {
-        let shown = turns.last().map(|turn| &*turn.given.items).unwrap_or_default();
-        expected.after(&said.means, shown);
+        let lists: Vec<_> = turns.iter().map(|turn| &*turn.given.items).collect();
+        expected.after(&said.means, &lists);
         let message = chat.say(conversation_id, &said.text).await;
         let became = chat.wait_for_reply(conversation_id, message, PATIENCE).await;
         turns.push(Turn {

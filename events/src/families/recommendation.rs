@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::conversation::{EXAMPLE_CONVERSATION, EXAMPLE_MESSAGE, uuid_key};
-use super::{IntentAnalyzed, Request, Understanding, example_value};
+use super::{IntentAnalyzed, Request, Understanding, Wish, example_value};
 use crate::fields::{finite, list};
 use crate::primitives::{CategoryId, Currency, MemberId, Money, ProductId, Text};
 use crate::registry::{EventType, Payload};
@@ -116,6 +116,10 @@ pub struct RecommendationGenerated {
     #[schemars(length(max = 200))]
     #[serde(deserialize_with = "list::<_, _, 0, 200>")]
     pub items: Vec<RecommendedProduct>,
+    /// What was asked for and the product that comes nearest does not have; empty where one has all of it.
+    #[schemars(length(max = 100))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "list::<_, _, 0, 100>")]
+    pub lacking: Vec<Wish>,
     /// The weights used: those set, shifted for the length of the member's history.
     pub weights: SubScores,
     /// The weights set.
@@ -159,6 +163,7 @@ impl Payload for RecommendationGenerated {
                     product_id: Some(example_value!(ProductId::new("22386"))),
                 }],
             }],
+            lacking: Vec::new(),
             weights: SubScores { content: 0.33, collaborative: 0.23, intent: 0.44 },
             weight_setting: SubScores { content: 0.3, collaborative: 0.3, intent: 0.4 },
             generation: Uuid::from_u128(0x0193_9d2e_0000_7a10_8000_0000_0000_0004),

@@ -19,6 +19,6 @@ pub use attributes::slot_of_attribute;
 pub use facets::{Facets, facets};
 pub use kinds::{Area, Kind, areas, kinds};
 pub use phrases::Phrases;
-pub use translation::in_english;
+pub use translation::{in_english, in_korean};
 pub use values::{Slot, Value, canonical, names, traps, value, values, with_implied};
 pub use words::{key, singular, split};

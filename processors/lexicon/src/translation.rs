@@ -1,10 +1,11 @@
-//! Korean shopping words put into English: for catalogues in English, which are searched in both languages.
+//! Korean shopping words put into English, for catalogues in English, which are searched in both languages; and canonical
+//! values put into Korean, for answers.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::hangul::is_hangul;
-use crate::{areas, kinds, values};
+use crate::{Slot, areas, kinds, value, values};
 
 /// The most words of a text that are one name.
 const NAME_WORDS: usize = 4;
@@ -48,6 +49,17 @@ pub fn in_english(text: &str) -> Option<String> {
     is_translated.then(|| english.join(" "))
 }
 
+/// A value of a slot, or of `product` or `category`, in Korean; none where no Korean word for it is known.
+#[must_use]
+pub fn in_korean(slot: &str, name: &str) -> Option<&'static str> {
+    let forms = match slot {
+        "product" => &kinds().iter().find(|kind| kind.name == name)?.korean,
+        "category" => &areas().iter().find(|area| area.name == name)?.korean,
+        slot => &value(Slot::from_name(slot)?, name)?.korean,
+    };
+    forms.first().copied()
+}
+
 /// The names that a Korean word is made of, the longest at each place; none if there is anything else in it.
 fn names(word: &str) -> Option<Vec<&'static str>> {
     if !word.chars().all(is_hangul) {
@@ -83,6 +95,19 @@ mod tests {
             ("RETROSPOT 도시락 가방", "RETROSPOT lunch bag"),
         ] {
             assert_eq!(in_english(korean).as_deref(), Some(english), "{korean}");
+        }
+    }
+
+    #[test]
+    fn values_are_put_into_korean() {
+        for (slot, name, korean) in [
+            ("product", "lunch bag", Some("도시락 가방")),
+            ("category", "kitchen", Some("주방")),
+            ("color", "red", Some("빨강")),
+            ("color", "lunch bag", None),
+            ("brand", "acme", None),
+        ] {
+            assert_eq!(in_korean(slot, name), korean, "{slot} {name}");
         }
     }
 

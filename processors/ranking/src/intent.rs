@@ -71,6 +71,30 @@ pub(crate) fn fit<'a>(request: &'a Request, candidate: &Candidate) -> (f64, Vec<
     (met.iter().map(|wish| weight(wish)).sum::<f64>() / total, met)
 }
 
+/// What the product that comes nearest does not have of what was asked for; nothing where one has all of it.
+pub(crate) fn lacking<'a>(request: &'a Request, candidates: impl Iterator<Item = &'a Candidate>) -> Vec<&'a Wish> {
+    let total = |wishes: &[&Wish]| wishes.iter().map(|wish| weight(wish)).sum::<f64>();
+    let mut nearest: Option<Vec<&Wish>> = None;
+    for candidate in candidates {
+        let lacks = lacks(request, candidate);
+        if lacks.is_empty() {
+            return lacks;
+        }
+        if nearest.as_ref().is_none_or(|nearest| total(&lacks) < total(nearest)) {
+            nearest = Some(lacks);
+        }
+    }
+    nearest.unwrap_or_default()
+}
+
+/// Wishes of one slot are alternatives, and so are kinds of things.
+fn lacks<'a>(request: &'a Request, candidate: &Candidate) -> Vec<&'a Wish> {
+    let slot = |wish: &'a Wish| if names_kind(wish) { "product" } else { &*wish.slot };
+    let wanted = || request.wishes.iter().filter(|wish| wish.wanted);
+    let met: Vec<&str> = wanted().filter(|wish| candidate.is(&wish.slot, &wish.value)).map(slot).collect();
+    wanted().filter(|wish| !met.contains(&slot(wish))).collect()
+}
+
 /// Whether a wish names the kind of thing, rather than a quality of it.
 pub(crate) fn names_kind(wish: &Wish) -> bool {
     matches!(&*wish.slot, "product" | "category")
@@ -117,6 +141,22 @@ mod tests {
         assert!((score - 4.0 / 6.0).abs() < 1e-12);
         assert_eq!(met.len(), 1);
         assert!(fit(&Request::default(), &bag()).0.abs() < 1e-12);
+    }
+
+    #[test]
+    fn something_is_lacking_where_no_product_has_all_of_it() {
+        let blue = Candidate::of(Product { title: "BLUE LUNCH BOX".to_owned(), ..Product::default() });
+        let bags = [bag(), blue];
+        let lacking = |wishes: &[(&str, &str)]| {
+            let wishes = wishes.iter().map(|(slot, value)| wish(slot, value, true)).collect();
+            let request = Request { wishes, ..Request::default() };
+            lacking(&request, bags.iter()).into_iter().map(|wish| wish.value.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(lacking(&[("product", "lunch bag"), ("color", "red")]), [""; 0]);
+        assert_eq!(lacking(&[("product", "lunch bag"), ("color", "blue")]), ["blue"], "the kind counts more");
+        assert_eq!(lacking(&[("color", "blue"), ("color", "green")]), [""; 0], "alternatives");
+        assert_eq!(lacking(&[("product", "lamp"), ("category", "lunch"), ("material", "zinc")]).len(), 3);
+        assert_eq!(lacking(&[]), [""; 0]);
     }
 
     #[test]

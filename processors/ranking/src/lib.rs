@@ -22,5 +22,5 @@ pub use collaborative::{Favourite, HistoryProduct, PopularIn, Scored, favourite_
 pub use intent::{Statement, Taste};
 pub use load::{Asked, Member, list_of, load_member, load_products, view};
 pub use rank::{Basis, Evidence, RankedItem, Ranking, Snapshot, SourceEvent, rank};
-pub use reason::{Language, money, reason};
+pub use reason::{Language, money, named, reason};
 pub use weights::Weights;

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use events::{Request, SubScore};
+use events::{Request, SubScore, Wish};
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::Candidate;
 use crate::collaborative::{Collaborative, Known, by_score_then_id, largest, scores};
-use crate::intent::{Statement, Taste, fit, names_kind, taste};
+use crate::intent::{Statement, Taste, fit, lacking, names_kind, taste};
 use crate::weights::Weights;
 use crate::{constraints, diversity};
 
@@ -35,6 +35,8 @@ pub struct Ranking {
     pub weights: Weights,
     /// As they are shown.
     pub items: Vec<RankedItem>,
+    /// What was asked for and the product that comes nearest does not have.
+    pub lacking: Vec<Wish>,
 }
 
 /// What a list stands on.
@@ -158,7 +160,8 @@ pub fn rank(snapshot: &Snapshot, request: Option<&Request>, weights: Weights, li
     let scores: Vec<f64> = items.iter().map(|(item, _)| item.score).collect();
     let words: Vec<&[String]> = items.iter().map(|(_, candidate)| candidate.words.as_slice()).collect();
     let order = diversity::order(&scores, &words, limit);
-    Ranking { basis, weights, items: order.into_iter().map(|place| items[place].0.clone()).collect() }
+    let lacking = lacking(asked, items.iter().map(|(_, candidate)| *candidate)).into_iter().cloned().collect();
+    Ranking { basis, weights, items: order.into_iter().map(|place| items[place].0.clone()).collect(), lacking }
 }
 
 /// Where the shop has the kind of thing that was asked for, nothing else is shown, be it too dear or sold out.
@@ -269,7 +272,7 @@ fn item(
 
 #[cfg(test)]
 mod tests {
-    use events::{Currency, PriceRange, Text, Wish};
+    use events::{Currency, PriceRange, Text};
 
     use super::*;
     use crate::candidate::Product;

@@ -37,7 +37,7 @@ pub fn reason<'a>(
         .sources
         .iter()
         .filter_map(|evidence| match evidence {
-            Evidence::Asked { value, .. } => Some(value.as_str()),
+            Evidence::Asked { slot, value } => Some(named(language, slot, value)),
             _ => None,
         })
         .collect();
@@ -86,7 +86,8 @@ fn told<'a>(language: Language, evidence: &'a Evidence, title: impl Fn(&'a str) 
             if is_english { format!("popular in {category}") } else { format!("{category} 인기 상품") }
         }
         Evidence::Trending => (if is_english { "trending now" } else { "지금 인기" }).to_owned(),
-        Evidence::Liked { value, .. } => {
+        Evidence::Liked { slot, value } => {
+            let value = named(language, slot, value);
             if is_english {
                 format!("{value}, which you said you like")
             } else {
@@ -103,6 +104,15 @@ fn told<'a>(language: Language, evidence: &'a Evidence, title: impl Fn(&'a str) 
         })
         .to_owned(),
     })
+}
+
+/// A value of a slot in this language; as it is where no word for it is known.
+#[must_use]
+pub fn named<'a>(language: Language, slot: &str, value: &'a str) -> &'a str {
+    match language {
+        Language::English => value,
+        Language::Korean => lexicon::in_korean(slot, value).unwrap_or(value),
+    }
 }
 
 /// An amount as shoppers read it: `£3.00`, `3.00파운드`; with its code where the currency is no well-known one.
@@ -177,6 +187,8 @@ mod tests {
         let item = item(vec![Evidence::Trending, asked]);
         let told = reason(Language::English, Some(&request), &item, |id| id);
         assert_eq!(told, "red as you asked; not over £3.00; trending now");
+        let told = reason(Language::Korean, Some(&request), &item, |id| id);
+        assert_eq!(told, "찾으시는 빨강 상품, 3.00파운드 이하, 지금 인기");
     }
 
     #[test]

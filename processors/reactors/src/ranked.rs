@@ -61,7 +61,7 @@ impl Rank {
         let request = &*intent.request;
         let embedded = intent.embedded.as_ref().map(|embedded| (&*embedded.model, &embedded.vector));
         let served = moment.stand().served.clone();
-        let (items, weights) = if wants_products(intent) {
+        let ranked = if wants_products(intent) {
             let member = ranking::load_member(&self.reader, &served, moment.rows(), &intent.member_id);
             let (found, member) = tokio::join!(self.found(intent), member);
             let asked = Asked { request: Some(request), embedded, found: &found };
@@ -69,20 +69,20 @@ impl Rank {
             let ranking = ranking::rank(&snapshot, Some(request), self.weights, ITEMS);
             let titles = titles(&ranking.items, &snapshot, &mut moment).await?;
             let items = ranking.items.iter().map(|item| recommended(event, intent, item, &snapshot, &titles));
-            (items.collect::<Result<Vec<_>, Failure>>()?, ranking.weights)
+            Some((items.collect::<Result<Vec<_>, Failure>>()?, ranking.lacking, ranking.weights))
         } else {
-            (Vec::new(), self.weights)
+            None
         };
-        let stand = moment.close();
-        Ok(self.given(event, intent, items, weights, &stand)?)
+        let nothing = self.nothing(event, intent, &moment.close())?;
+        let Some((items, lacking, weights)) = ranked else { return Ok(nothing) };
+        Ok(RecommendationGenerated { items, lacking, weights: as_recorded(weights), ..nothing })
     }
 
-    fn given(
+    /// A recommendation of no product.
+    fn nothing(
         &self,
         event: &Event,
         intent: &IntentAnalyzed,
-        items: Vec<RecommendedProduct>,
-        weights: Weights,
         stand: &Stand,
     ) -> Result<RecommendationGenerated, InvalidValue> {
         Ok(RecommendationGenerated {
@@ -93,8 +93,9 @@ impl Rank {
             intent_event_id: Text::new(event.envelope.id.clone())?,
             understood: intent.understood.clone(),
             request: intent.request.clone(),
-            items,
-            weights: as_recorded(weights),
+            items: Vec::new(),
+            lacking: Vec::new(),
+            weights: as_recorded(self.weights),
             weight_setting: as_recorded(self.weights),
             generation: stand.served.generation.id,
             folded_offsets: stand.offsets()?,
@@ -156,7 +157,7 @@ impl Reactor for Rank {
     /// Nothing is recommended.
     fn fallback(&self, event: &Event, stand: &Stand) -> Vec<Data> {
         let Data::IntentAnalyzed(intent) = &event.data else { return Vec::new() };
-        self.given(event, intent, Vec::new(), self.weights, stand).map(Data::from).into_iter().collect()
+        self.nothing(event, intent, stand).map(Data::from).into_iter().collect()
     }
 }
 

@@ -47,6 +47,6 @@ mod vocabulary;
 
 pub use analysis::{Analysis, analyse};
 pub use language::detect as language_of;
-pub use merge::{EVERYTHING, REFERENCE, next_request};
+pub use merge::{Answered, EVERYTHING, REFERENCE, next_request, request_so_far};
 pub use reading::{Context, ShownProduct};
 pub use vocabulary::{ProductText, Vocabulary};

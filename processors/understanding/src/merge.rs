@@ -6,7 +6,8 @@
 //! - **Anything else changes the request.** A value takes the place of the earlier ones of its slot; several said at once
 //!   are alternatives. What is ruled out is no longer wanted, and what it is a kind of neither (not metal: not zinc).
 //! - **Cheaper** is below the price of what is spoken of, else below the cheapest of the first three shown; **dearer** above
-//!   it, else above the dearest of these.
+//!   it, else above the dearest of these. One that finds nothing is not held to: the next message goes on from the limit
+//!   before it.
 //! - **Any colour** removes what was said of colours, wanted or not. What is taken back is removed likewise.
 //! - Small talk and everything else that is not about products changes nothing.
 
@@ -29,6 +30,27 @@ const LOOKED_AT: usize = 3;
 
 /// The order of words in an English noun phrase.
 const ORDER: &[&str] = &["size", "style", "color", "occasion", "brand", "pattern", "material", "product", "category"];
+
+/// A message that was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'a> {
+    /// What it says.
+    pub understood: &'a Understanding,
+    /// What was looked for after it.
+    pub request: &'a Request,
+    /// Whether there was no product for that.
+    pub found_nothing: bool,
+}
+
+/// What the next message goes on from, by those before it, the newest last.
+#[must_use]
+pub fn request_so_far<'a>(answered: impl DoubleEndedIterator<Item = Answered<'a>>) -> Request {
+    let mut newest_first = answered.rev().peekable();
+    let Some(mut request) = newest_first.peek().map(|newest| newest.request.clone()) else { return Request::default() };
+    let mut held = newest_first.skip_while(|one| one.found_nothing && one.understood.price_direction.is_some());
+    request.price = held.next().and_then(|one| one.request.price);
+    request
+}
 
 /// What is looked for after a message.
 #[must_use]

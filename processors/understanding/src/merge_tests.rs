@@ -1,4 +1,5 @@
 use super::*;
+use crate::Analysis;
 use crate::testing::{fresh, say, shown, wish};
 
 fn request(context: &crate::Context, text: &str) -> Request {
@@ -59,6 +60,30 @@ fn cheaper_is_below_what_is_spoken_of_or_the_cheapest_shown() {
     let mut unpriced = shown();
     unpriced.shown.iter_mut().for_each(|product| product.price = None);
     assert_eq!(request(&unpriced, "cheaper").price, None);
+}
+
+#[test]
+fn a_cheaper_that_found_nothing_is_not_held_to() {
+    // What is said, and whether anything was found for it.
+    let limit = |turns: &[(&str, bool)]| {
+        let mut answered: Vec<(Analysis, bool)> = Vec::new();
+        let mut context = shown();
+        for (text, found) in turns {
+            answered.push((say(&context, text), !found));
+            context.request = request_so_far(answered.iter().map(|(analysis, found_nothing)| Answered {
+                understood: &analysis.understanding,
+                request: &analysis.request,
+                found_nothing: *found_nothing,
+            }));
+        }
+        context.request.price.and_then(|price| price.max_minor)
+    };
+    assert_eq!(limit(&[("under 3 pounds", true), ("cheaper", true)]), Some(144));
+    assert_eq!(limit(&[("under 3 pounds", true), ("cheaper", false)]), Some(300));
+    assert_eq!(limit(&[("under 3 pounds", true), ("cheaper", false), ("cheaper", false)]), Some(300));
+    assert_eq!(limit(&[("under 3 pounds", true), ("cheaper", false), ("thank you", false)]), Some(300));
+    assert_eq!(limit(&[("cheaper", false)]), None);
+    assert_eq!(limit(&[("under 3 pounds", false)]), Some(300), "a limit that was said holds");
 }
 
 #[test]

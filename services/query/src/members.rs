@@ -219,7 +219,8 @@ mod tests {
     #[test]
     fn a_cached_list_counts_only_under_its_own_stamp() {
         let stamp = Stamp { promotion: Uuid::from_u128(7), member_events: 3 };
-        let ranking = Ranking { basis: Basis::History, weights: Weights::default(), items: Vec::new() };
+        let ranking =
+            Ranking { basis: Basis::History, weights: Weights::default(), items: Vec::new(), lacking: Vec::new() };
         let text = serde_json::to_string(&Stamped { stamp, ranking: ranking.clone() }).unwrap();
         assert_eq!(counts_under(&text, stamp), Some(ranking));
         for other in [Stamp { member_events: 4, ..stamp }, Stamp { promotion: Uuid::from_u128(8), ..stamp }] {

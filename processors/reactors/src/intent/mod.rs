@@ -18,7 +18,8 @@ use language_model::LanguageModel;
 use runtime::fold::Pace;
 use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
 use tracing::{debug, warn};
-use understanding::{Analysis, Context, ShownProduct, analyse, language_of, next_request};
+use understanding::{Analysis, Answered, Context, ShownProduct, analyse, language_of, next_request, request_so_far};
+use uuid::Uuid;
 
 use self::vocabulary::Vocabularies;
 use crate::turn::Turns;
@@ -68,13 +69,10 @@ impl Analyse {
         let learnt = self.vocabularies.current(generation, connection).await?;
         let _ = moment.close();
 
-        let shown = turns.recommendations.last().map(shown).transpose()?.unwrap_or_default();
-        let before = turns.intents.iter().rev().find(|intent| intent.message_id != message.message_id);
         let mut context = Context::new(learnt.currency);
-        context.shown = shown;
-        if let Some(before) = before {
-            context.request = (*before.request).clone();
-        }
+        let newest_list = turns.recommendations.iter().rfind(|given| !given.items.is_empty());
+        context.shown = newest_list.map(shown).transpose()?.unwrap_or_default();
+        context.request = request_so_far(answered(&turns, message.message_id));
         let (analysis, analysed_by) = match self.by_model(&context, &turns, message).await {
             Some(understood) => understood,
             None => (analyse(&learnt.vocabulary, &context, &message.content), local_run()?),
@@ -182,6 +180,18 @@ fn not_understood(message: &MessageCreated) -> Result<IntentAnalyzed, InvalidVal
 
 fn local_run() -> Result<ModelRun, InvalidValue> {
     Ok(ModelRun { model: Text::new(LOCAL_ANALYSER)?, prompt_hash: None, parameters: BTreeMap::new() })
+}
+
+/// The shopper's messages but this one.
+fn answered(turns: &Turns, message_id: Uuid) -> impl DoubleEndedIterator<Item = Answered<'_>> {
+    turns.intents.iter().filter(move |intent| intent.message_id != message_id).map(|intent| {
+        let mut lists = turns.recommendations.iter().filter(|given| given.message_id == intent.message_id);
+        Answered {
+            understood: &intent.understood,
+            request: &intent.request,
+            found_nothing: lists.any(|given| given.items.is_empty()),
+        }
+    })
 }
 
 /// The products of a list as a shopper speaks of them.

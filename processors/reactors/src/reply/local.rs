@@ -1,7 +1,7 @@
 //! Answers in words of ours, in the shopper's language: made from nothing but the recommendation.
 
-use events::{Intent, ProductId, RecommendationGenerated, RecommendedProduct};
-use ranking::{Language, money};
+use events::{Intent, ProductId, RecommendationGenerated, RecommendedProduct, Wish};
+use ranking::{Language, money, named};
 
 /// So many products are named in an answer; the list beside it has them all.
 const NAMED: usize = 3;
@@ -10,24 +10,23 @@ const NAMED: usize = 3;
 #[must_use]
 pub fn write(given: &RecommendationGenerated) -> (String, Vec<ProductId>) {
     let language = Language::of(&given.understood.language);
-    let items = &given.items;
     match given.understood.intent {
         Intent::SmallTalk => (small_talk(language), Vec::new()),
         Intent::Other => (other(language), Vec::new()),
-        Intent::RetractPreference => after(forgotten(language, given), language, items),
-        Intent::StatePreference => after(noted(language, given), language, items),
+        Intent::RetractPreference => after(forgotten(language, given), language, given),
+        Intent::StatePreference => after(noted(language, given), language, given),
         _ if !given.request.like.is_empty() => about(language, given),
-        _ if items.is_empty() => (nothing(language, given), Vec::new()),
-        _ => listed(language, items),
+        _ if given.items.is_empty() => (nothing(language, given), Vec::new()),
+        _ => listed(language, given),
     }
 }
 
 /// What was said first, and the products that fit what is looked for by now, if there are any.
-fn after(said: String, language: Language, items: &[RecommendedProduct]) -> (String, Vec<ProductId>) {
-    if items.is_empty() {
+fn after(said: String, language: Language, given: &RecommendationGenerated) -> (String, Vec<ProductId>) {
+    if given.items.is_empty() {
         return (said, Vec::new());
     }
-    let (list, named) = listed(language, items);
+    let (list, named) = listed(language, given);
     (format!("{said}\n{list}"), named)
 }
 
@@ -48,7 +47,8 @@ pub(super) fn other(language: Language) -> String {
 }
 
 fn forgotten(language: Language, given: &RecommendationGenerated) -> String {
-    let values: Vec<&str> = given.understood.retracted.iter().map(|taken_back| &*taken_back.value).collect();
+    let retracted = given.understood.retracted.iter();
+    let values: Vec<&str> = retracted.map(|back| named(language, &back.slot, &back.value)).collect();
     let values = values.join(", ");
     match language {
         Language::English if values.is_empty() => "All right, I will not count that any more.".to_owned(),
@@ -59,11 +59,11 @@ fn forgotten(language: Language, given: &RecommendationGenerated) -> String {
 }
 
 fn noted(language: Language, given: &RecommendationGenerated) -> String {
-    let named = |wanted: bool| {
+    let said = |wanted: bool| {
         let wishes = given.understood.wishes.iter().filter(|wish| wish.wanted == wanted);
-        wishes.map(|wish| &*wish.value).collect::<Vec<_>>().join(", ")
+        wishes.map(|wish| named(language, &wish.slot, &wish.value)).collect::<Vec<_>>().join(", ")
     };
-    let (liked, disliked) = (named(true), named(false));
+    let (liked, disliked) = (said(true), said(false));
     let mut parts = Vec::new();
     match language {
         Language::English => {
@@ -100,11 +100,7 @@ fn about(language: Language, given: &RecommendationGenerated) -> (String, Vec<Pr
     let asked: Vec<&RecommendedProduct> =
         given.items.iter().filter(|item| given.request.like.contains(&item.product_id)).take(NAMED).collect();
     if asked.is_empty() {
-        return if given.items.is_empty() {
-            (nothing(language, given), Vec::new())
-        } else {
-            listed(language, &given.items)
-        };
+        return if given.items.is_empty() { (nothing(language, given), Vec::new()) } else { listed(language, given) };
     }
     let told: Vec<String> = asked.iter().map(|item| facts(language, item)).collect();
     (told.join("\n"), asked.iter().map(|item| item.product_id.clone()).collect())
@@ -133,21 +129,42 @@ fn facts(language: Language, item: &RecommendedProduct) -> String {
     }
 }
 
-fn listed(language: Language, items: &[RecommendedProduct]) -> (String, Vec<ProductId>) {
-    let mut lines = vec![
+/// The first products, and that none has all that was asked for, if that is so.
+fn listed(language: Language, given: &RecommendationGenerated) -> (String, Vec<ProductId>) {
+    let mut lines = vec![lacking(language, given).unwrap_or_else(|| {
         match language {
             Language::English => "This is what I would look at:",
             Language::Korean => "이런 상품은 어떠세요?",
         }
-        .to_owned(),
-    ];
-    let items = &items[..items.len().min(NAMED)];
+        .to_owned()
+    })];
+    let items = &given.items[..given.items.len().min(NAMED)];
     for (place, item) in items.iter().enumerate() {
         let price =
             item.price.map(|price| format!(", {}", money(language, price.amount_minor, price.currency.as_str())));
         lines.push(format!("{}. {}{} ({})", place + 1, &*item.title, price.unwrap_or_default(), &*item.reason));
     }
     (lines.join("\n"), items.iter().map(|item| item.product_id.clone()).collect())
+}
+
+fn lacking(language: Language, given: &RecommendationGenerated) -> Option<String> {
+    // What things are for, and what they feel like, products seldom say.
+    let is_told = |wish: &&Wish| !matches!(&*wish.slot, "occasion" | "style");
+    let mut told = given.lacking.iter().filter(is_told).peekable();
+    told.peek()?;
+    // A message may hold anything: only what the lexicon knows is said again.
+    let known = told.filter(|wish| lexicon::in_korean(&wish.slot, &wish.value).is_some());
+    let known: Vec<&str> = known.map(|wish| named(language, &wish.slot, &wish.value)).collect();
+    Some(match language {
+        Language::English if known.is_empty() => "I found nothing with all of that. This comes closest:".to_owned(),
+        Language::English => {
+            format!("I found nothing with all of that: no {}. This comes closest:", known.join(", no "))
+        }
+        Language::Korean if known.is_empty() => {
+            "말씀하신 조건에 모두 맞는 상품은 찾지 못했어요. 가장 가까운 상품이에요:".to_owned()
+        }
+        Language::Korean => format!("말씀하신 {} 상품은 찾지 못했어요. 가장 가까운 상품이에요:", known.join(", ")),
+    })
 }
 
 #[cfg(test)]
@@ -191,6 +208,24 @@ mod tests {
             write(&empty),
             ("I found nothing that fits for £3.00 or less. Shall I look above that?".to_owned(), vec![])
         );
+    }
+
+    #[test]
+    fn what_no_product_has_is_said() {
+        let (mut english, mut korean) = (given(Intent::FindProduct, "en"), given(Intent::FindProduct, "ko"));
+        let wish =
+            |slot, value| Wish { slot: Text::new(slot).unwrap(), value: Text::new(value).unwrap(), wanted: true };
+        english.lacking =
+            vec![wish("color", "blue"), wish("material", "zinc"), wish("occasion", "wedding"), wish("brand", "acme")];
+        korean.lacking.clone_from(&english.lacking);
+        for (given, begins) in [
+            (english, "I found nothing with all of that: no blue, no zinc. This comes closest:\n1. LUNCH BAG"),
+            (korean, "말씀하신 파랑, 아연 상품은 찾지 못했어요. 가장 가까운 상품이에요:\n1. LUNCH BAG"),
+        ] {
+            let (text, _) = write(&given);
+            assert!(text.starts_with(begins), "{text}");
+            assert_eq!(check(&text, &given), Ok(()));
+        }
     }
 
     #[test]

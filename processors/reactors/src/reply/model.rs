@@ -20,8 +20,8 @@ const TASK: &str = "\
 You answer a shopper in an online shop's chat, in the language of their last message, in at most four short sentences.
 The products you may speak of are given; write [1] for the first, [2] for the second, and so on: the shop puts title and \
 price in its place. Never write a title, a price, a number, or anything about stock yourself, and speak of no other \
-product. If there are no products, say that nothing was found and ask what to change. Say why a product fits, by the \
-reasons given.";
+product. If there are no products, say that nothing was found and ask what to change; if something is lacking, say that no product \
+has it. Say why a product fits, by the reasons given.";
 
 /// So many messages are shown to the model.
 const EARLIER_MESSAGES: usize = 8;
@@ -82,6 +82,7 @@ fn prompt(given: &RecommendationGenerated, turns: &Turns) -> Prompt {
         "looked_for": given.request,
         "language": given.understood.language,
         "products": products,
+        "lacking": given.lacking,
     });
     Prompt {
         system: format!("{TASK}\n\n{DATA_RULE}"),

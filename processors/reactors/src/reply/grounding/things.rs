@@ -110,7 +110,7 @@ fn thing(words: &[String]) -> (usize, Option<&'static str>) {
     }
     if words[0].starts_with(hangul::is_syllable) {
         for length in (1..=words.len().min(3)).rev() {
-            if let Some(name) = korean(&words[..length].concat()) {
+            if let Some(name) = korean(&words[..length]) {
                 return (length, Some(name));
             }
         }
@@ -118,10 +118,11 @@ fn thing(words: &[String]) -> (usize, Option<&'static str>) {
     (1, None)
 }
 
-/// What a Korean word names: it ends with the name, but for particles; a short name is the whole of it.
-fn korean(word: &str) -> Option<&'static str> {
-    let characters: Vec<char> = word.chars().collect();
-    for start in 0..characters.len() {
+/// What Korean words name together: they end with the name, but for particles; a short name is the whole of them.
+fn korean(words: &[String]) -> Option<&'static str> {
+    let characters: Vec<char> = words.iter().flat_map(|word| word.chars()).collect();
+    // A name that begins in a later word is that word's.
+    for start in 0..words.first().map_or(0, |first| first.chars().count()) {
         for end in (start + 1..=characters.len()).rev() {
             let form: String = characters[start..end].iter().collect();
             let rest: String = characters[end..].iter().collect();
@@ -158,7 +159,7 @@ impl Known {
                 for start in 0..words.len() {
                     for end in start + 1..=words.len().min(start + 4) {
                         known.names.extend(ENGLISH.get(&words[start..end].join(" ")));
-                        known.names.extend(korean(&words[start..end].concat()));
+                        known.names.extend(korean(&words[start..end]));
                     }
                 }
                 known.words.push(words);
