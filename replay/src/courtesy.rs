@@ -1,5 +1,6 @@
 //! A fold of the past gives way to the live one: shoppers wait for that.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use runtime::store::{Generation, Live, Offsets, behind};
@@ -19,6 +20,8 @@ const LATELY: Duration = Duration::from_secs(10);
 /// What was seen of the live fold.
 #[derive(Debug, Default)]
 pub struct LiveFold {
+    /// The ends of the log, and when they were seen; the first are those that it is expected to have.
+    ends: VecDeque<(Instant, Offsets)>,
     reached: Option<Offsets>,
     moved: Option<Instant>,
     /// It did not move when it was last waited for, nor since.
@@ -28,6 +31,15 @@ pub struct LiveFold {
 }
 
 impl LiveFold {
+    /// What a live fold has that is not behind, where the log ends so now: it may let events gather for so long.
+    fn due(&mut self, ends: Offsets, gathering: Duration) -> Offsets {
+        self.ends.push_back((Instant::now(), ends));
+        while self.ends.get(1).is_some_and(|(seen, _)| seen.elapsed() >= gathering) {
+            self.ends.pop_front();
+        }
+        self.ends.front().map(|(_, ends)| ends.clone()).unwrap_or_default()
+    }
+
     fn look(&mut self, reached: Offsets) {
         if self.reached.as_ref().is_some_and(|last| *last != reached) {
             self.moved = Some(Instant::now());
@@ -46,10 +58,12 @@ impl LiveFold {
 }
 
 impl Job {
-    /// Rests until the live fold, if it is at work, has all that is in the log now. Gives whether it is, or was lately.
+    /// Rests until the live fold, if it is at work, has what is in the log but for what it lets gather. Gives whether it is
+    /// at work, or was lately.
     pub async fn give_way(&self, live: Option<&Live>) -> Result<bool, ReplayError> {
         let Some(Live { generation, .. }) = live else { return Ok(false) };
         let ends = self.log_ends().await?;
+        let ends = self.live_fold.lock().await.due(ends, self.processor.pace.gathering());
         let began = Instant::now();
         if self.is_worth_waiting_for(generation, &ends, began).await? {
             // Nobody else folds meanwhile.
@@ -78,5 +92,28 @@ impl Job {
         let still_since = live_fold.moved.map_or(waiting_since, |moved| moved.max(waiting_since));
         live_fold.stands_still |= is_behind && still_since.elapsed() > STANDSTILL;
         Ok(is_behind && !live_fold.stands_still && !live_fold.fell_behind_lately())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::Topic;
+    use runtime::store::Partition;
+
+    use super::*;
+
+    #[test]
+    fn what_gathers_is_not_behind() {
+        let partition = Partition { topic: Topic::OrderCompleted, number: 0 };
+        let ends = |end| Offsets::from([(partition, end)]);
+        let mut at_once = LiveFold::default();
+        assert_eq!(at_once.due(ends(5), Duration::ZERO), ends(5));
+        assert_eq!(at_once.due(ends(7), Duration::ZERO), ends(7));
+        let mut gathered = LiveFold::default();
+        let long = Duration::from_hours(1);
+        assert_eq!(gathered.due(ends(5), long), ends(5));
+        assert_eq!(gathered.due(ends(7), long), ends(5));
+        // As if the last were seen long ago.
+        assert_eq!(gathered.due(ends(9), Duration::ZERO), ends(9));
     }
 }

@@ -1,5 +1,7 @@
 //! Projections and the processors that host them.
 
+use std::time::Duration;
+
 use chrono::{DateTime, NaiveDate, Timelike as _, Utc};
 use chrono_tz::Tz;
 use events::{Event, Topic};
@@ -54,6 +56,17 @@ pub enum Pace {
     AtOnce,
     /// A tenth of a second later at most, together with what has come meanwhile: in fewer and larger batches.
     Gathered,
+}
+
+impl Pace {
+    /// How long what was appended may lie before it is taken up.
+    #[must_use]
+    pub const fn gathering(self) -> Duration {
+        match self {
+            Self::AtOnce => Duration::ZERO,
+            Self::Gathered => Duration::from_millis(100),
+        }
+    }
 }
 
 /// A program that folds topics into one set of tables, with one consumer group and one checkpoint.

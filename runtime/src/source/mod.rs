@@ -156,10 +156,10 @@ impl Source {
             WithoutOffset::Fail => "error",
             WithoutOffset::Earliest => "earliest",
         };
-        // The broker answers once there are so many bytes, or after so many milliseconds.
+        // The broker answers once there are so many bytes, or after so long.
         let (fetch_bytes, fetch_wait) = match options.pace {
-            Pace::AtOnce => ("1", "50"),
-            Pace::Gathered => ("65536", "100"),
+            Pace::AtOnce => ("1", Duration::from_millis(50)),
+            Pace::Gathered => ("65536", options.pace.gathering()),
         };
         let mut config = connections.kafka_client(&group);
         config
@@ -172,7 +172,7 @@ impl Source {
             .set("heartbeat.interval.ms", "2000")
             .set("max.poll.interval.ms", "60000")
             .set("fetch.min.bytes", fetch_bytes)
-            .set("fetch.wait.max.ms", fetch_wait)
+            .set("fetch.wait.max.ms", fetch_wait.as_millis().to_string())
             .set("fetch.error.backoff.ms", "50")
             // By default a partition whose queue is full is not asked for more within a second, in which it runs dry.
             .set("fetch.queue.backoff.ms", "10")
