@@ -15,9 +15,19 @@ const NEXT_TO_NOTHING: i64 = 500;
 /// Steps towards a log that grows as fast as it is folded.
 const STEPS: usize = 50;
 
+/// How a fold goes on beside the live one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// It gives way.
+    Polite,
+    /// It does not: there is an end to it, and it is near, or would never come otherwise.
+    Hurried,
+}
+
 impl Job {
-    /// Folds up to exactly these offsets; what is past them already stays so.
-    pub async fn fold_to(&self, generation: &Generation, until: &Offsets) -> Result<(), ReplayError> {
+    /// Folds up to exactly these offsets; what is past them already stays so. Next to nothing is folded in a hurry: that is
+    /// what the live fold waits for at last.
+    pub async fn fold_to(&self, generation: &Generation, until: &Offsets, manner: Manner) -> Result<(), ReplayError> {
         let left = behind(&self.positions(generation).await?, until);
         if left.is_empty() {
             return Ok(());
@@ -26,8 +36,8 @@ impl Job {
         let statements = Statements::new(self.processor.tables());
         let verdicts = self.verdicts(generation).await?;
         let (mut folder, mut log) = self.open_fold(generation, statements, until, self.max_rate, &verdicts).await?;
-        // In the last step the live fold waits for this one.
-        let live = verdicts.live.as_ref().filter(|_| left.values().sum::<i64>() > NEXT_TO_NOTHING);
+        let is_much = left.values().sum::<i64>() > NEXT_TO_NOTHING;
+        let live = verdicts.live.as_ref().filter(|_| is_much && manner == Manner::Polite);
         let mut bytes = if live.is_some() { SMALL_BATCH_BYTES } else { BATCH_BYTES };
         while let Some(records) = log.next_chunk(bytes, Duration::ZERO).await {
             self.progress.advance(folder.fold(records?).await?.records);
@@ -42,10 +52,13 @@ impl Job {
         for _ in 0..STEPS {
             let ends = self.log_ends().await?;
             let left: i64 = behind(&self.positions(generation).await?, &ends).values().sum();
-            let state = if left > before { "lagging" } else { "catching up" };
+            // A step that leaves as much as the one before gave way to a log that grows as fast as it folds.
+            let is_gaining = left < before / 2;
+            let (state, manner) =
+                if is_gaining { ("catching up", Manner::Polite) } else { ("lagging", Manner::Hurried) };
             before = left;
             self.progress.begin(state, left.unsigned_abs());
-            self.fold_to(generation, &ends).await?;
+            self.fold_to(generation, &ends, manner).await?;
             if left < NEXT_TO_NOTHING {
                 return Ok(());
             }

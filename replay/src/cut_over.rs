@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use uuid::Uuid;
 
+use crate::catch_up::Manner;
 use crate::error::ReplayError;
 use crate::job::Job;
 
@@ -165,7 +166,7 @@ impl Job {
         promotion: Uuid,
     ) -> Result<Live, ReplayError> {
         let last_step = async {
-            self.fold_to(generation, promoting.held()).await?;
+            self.fold_to(generation, promoting.held(), Manner::Hurried).await?;
             self.refuse_forgetful(generation).await?;
             self.indexed(generation, HOLD_LIMIT).await
         };

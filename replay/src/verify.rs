@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use runtime::store::{Generation, Live, State, behind, positions, set_state};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
+use crate::catch_up::Manner;
 use crate::compare::{Difference, Side, differences, digest};
 use crate::error::ReplayError;
 use crate::job::Job;
@@ -27,7 +28,7 @@ impl Job {
         let mut snapshot = live_side.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let held = positions(&mut snapshot, &live.generation).await?;
         let live_digest = digest(&mut snapshot, self.processor, &live.generation, only_events).await?;
-        self.fold_to(generation, &held).await?;
+        self.fold_to(generation, &held, Manner::Polite).await?;
         let mut folded_side = self.connect_for_digests(is_beside_live).await?;
         let folded_digest = digest(&mut folded_side, self.processor, generation, only_events).await?;
         if live_digest == folded_digest {
