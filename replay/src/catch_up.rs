@@ -20,13 +20,12 @@ const STEPS: usize = 50;
 pub enum Manner {
     /// It gives way.
     Polite,
-    /// It does not: there is an end to it, and it is near, or would never come otherwise.
+    /// It does not: the live fold waits for it, or its end would never come otherwise.
     Hurried,
 }
 
 impl Job {
-    /// Folds up to exactly these offsets; what is past them already stays so. Next to nothing is folded in a hurry: that is
-    /// what the live fold waits for at last.
+    /// Folds up to exactly these offsets; what is past them already stays so.
     pub async fn fold_to(&self, generation: &Generation, until: &Offsets, manner: Manner) -> Result<(), ReplayError> {
         let left = behind(&self.positions(generation).await?, until);
         if left.is_empty() {
@@ -36,8 +35,7 @@ impl Job {
         let statements = Statements::new(self.processor.tables());
         let verdicts = self.verdicts(generation).await?;
         let (mut folder, mut log) = self.open_fold(generation, statements, until, self.max_rate, &verdicts).await?;
-        let is_much = left.values().sum::<i64>() > NEXT_TO_NOTHING;
-        let live = verdicts.live.as_ref().filter(|_| is_much && manner == Manner::Polite);
+        let live = verdicts.live.as_ref().filter(|_| manner == Manner::Polite);
         let mut bytes = if live.is_some() { SMALL_BATCH_BYTES } else { BATCH_BYTES };
         while let Some(records) = log.next_chunk(bytes, Duration::ZERO).await {
             self.progress.advance(folder.fold(records?).await?.records);
