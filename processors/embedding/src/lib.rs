@@ -13,7 +13,7 @@ pub mod service;
 mod testing;
 mod text;
 
-pub use text::{InvalidText, MAX_TEXT_BYTES, check_text, text_hash};
+pub use text::{InvalidText, MAX_TEXT_BYTES, Prompts, Purpose, check_text, text_hash};
 
 /// How many components every vector of the pipeline has.
 pub const DIMENSIONS: usize = 384;

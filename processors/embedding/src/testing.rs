@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use runtime::telemetry::Metrics;
 use tokio::sync::Semaphore;
 
-use crate::DIMENSIONS;
 use crate::encoder::{Encoder, EncoderMetrics};
-use crate::model::{ModelError, TextModel, Tokens};
+use crate::model::{ModelError, TextModel, Tokenise, Tokens};
+use crate::{DIMENSIONS, Prompts};
 
 /// Reads eight letters of a text at most, and makes a vector that points where its first letter says.
 #[derive(Clone)]
@@ -18,18 +18,24 @@ pub(crate) struct LetterModel {
     pub embedded: Arc<AtomicUsize>,
     /// One permit for each batch.
     pub permits: Arc<Semaphore>,
+    /// What stands before texts.
+    pub prompts: Prompts,
 }
 
 impl LetterModel {
     /// One that computes without delay.
     pub fn quick() -> Self {
-        Self { embedded: Arc::default(), permits: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)) }
+        Self {
+            embedded: Arc::default(),
+            permits: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            prompts: Prompts::NONE,
+        }
     }
 
     /// One that computes when it is told to.
     pub fn held() -> Self {
         // Warming takes two batches.
-        Self { embedded: Arc::default(), permits: Arc::new(Semaphore::new(2)) }
+        Self { embedded: Arc::default(), permits: Arc::new(Semaphore::new(2)), prompts: Prompts::NONE }
     }
 
     pub fn embedded(&self) -> usize {
@@ -54,11 +60,16 @@ impl TextModel for LetterModel {
         DIMENSIONS
     }
 
-    fn tokenise(&self, text: &str) -> Result<Tokens, ModelError> {
-        assert_ne!(text, "panic");
-        let ids: Vec<u32> = text.chars().map(u32::from).collect();
-        let truncated = ids.len() > 8;
-        Ok(Tokens { ids: ids.into_iter().take(8).collect(), truncated })
+    fn batch_tokens(&self) -> usize {
+        256
+    }
+
+    fn prompts(&self) -> Prompts {
+        self.prompts
+    }
+
+    fn tokenizer(&self) -> Arc<dyn Tokenise> {
+        Arc::new(Letters)
     }
 
     fn embed(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError> {
@@ -76,5 +87,16 @@ impl TextModel for LetterModel {
 
     fn in_background(&self) -> Result<Self, ModelError> {
         Ok(self.clone())
+    }
+}
+
+struct Letters;
+
+impl Tokenise for Letters {
+    fn tokenise(&self, text: &str) -> Result<Tokens, ModelError> {
+        assert_ne!(text, "panic");
+        let ids: Vec<u32> = text.chars().map(u32::from).collect();
+        let truncated = ids.len() > 8;
+        Ok(Tokens { ids: ids.into_iter().take(8).collect(), truncated })
     }
 }

@@ -1,11 +1,52 @@
 //! Texts as they are taken: what is refused, and their hashes.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 /// The longest text that is taken, in bytes of UTF-8. The model reads no more than the beginning of it.
-pub const MAX_TEXT_BYTES: usize = 32 * 1024;
+pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
+
+/// What a text is embedded for. Some models were taught to tell these apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// To look for others, or to be compared with its like.
+    #[default]
+    Query,
+    /// To be found.
+    Passage,
+}
+
+/// What stands before a text when it is embedded; nothing for a model that was not taught to tell purposes apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prompts {
+    /// Before a [`Purpose::Query`].
+    pub query: &'static str,
+    /// Before a [`Purpose::Passage`].
+    pub passage: &'static str,
+}
+
+impl Prompts {
+    /// Of a model that has none.
+    pub const NONE: Self = Self { query: "", passage: "" };
+
+    /// The text as the model is to read it. One that has a prompt already keeps it: clients made for such a model write it
+    /// themselves.
+    #[must_use]
+    pub fn before<'a>(&self, purpose: Purpose, text: &'a str) -> Cow<'a, str> {
+        let prompt = match purpose {
+            Purpose::Query => self.query,
+            Purpose::Passage => self.passage,
+        };
+        if prompt.is_empty() || text.starts_with(self.query) || text.starts_with(self.passage) {
+            return text.into();
+        }
+        format!("{prompt}{text}").into()
+    }
+}
 
 /// Why a text is not embedded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,10 +129,19 @@ mod tests {
         let message = |text: &str| check_text(text).unwrap_err().to_string();
         assert_eq!(message(""), "is empty");
         assert_eq!(message(" \n\u{3000}"), "is empty");
-        assert_eq!(message(&"한".repeat(11_000)), "has 33000 bytes of UTF-8, more than 32768");
+        assert_eq!(message(&"한".repeat(350_000)), "has 1050000 bytes of UTF-8, more than 1048576");
         assert!(message("가\0").starts_with("has the control character U+0000 at byte 3;"));
         assert!(message("a\u{1b}[31m").starts_with("has the control character U+001B at byte 1;"));
         assert!(message("\u{85}a").starts_with("has the control character U+0085 at byte 0;"));
+    }
+
+    #[test]
+    fn a_prompt_stands_before_a_text_once() {
+        let prompts = Prompts { query: "query: ", passage: "passage: " };
+        assert_eq!(prompts.before(Purpose::Query, "가방"), "query: 가방");
+        assert_eq!(prompts.before(Purpose::Passage, "가방"), "passage: 가방");
+        assert_eq!(prompts.before(Purpose::Query, "passage: 가방"), "passage: 가방");
+        assert_eq!(Prompts::NONE.before(Purpose::Passage, "가방"), "가방");
     }
 
     #[test]

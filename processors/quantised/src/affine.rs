@@ -29,6 +29,8 @@ struct Outputs {
     weights: Panel,
     units: [Lanes; PANEL_LANES],
     biases: [Lanes; PANEL_LANES],
+    /// Each output's for inputs of 1: what the middle of a row is multiplied with.
+    of_ones: [Lanes; PANEL_LANES],
 }
 
 /// Whether a matrix of this size can be had as an [`Affine`]: outputs come in panels, and inputs are outputs of others.
@@ -78,12 +80,14 @@ impl Affine {
         cpu.products(inputs, &panel.weights, &mut sums);
         for (row, sums) in (first..).zip(&sums) {
             let at = (row * self.panels.len() + number) * PANEL_LANES;
-            let unit = rows.unit(row);
+            let (unit, middle) = (rows.unit(row), rows.middle(row));
             for (lane, sums) in sums.as_chunks::<LANES>().0.iter().enumerate() {
                 #[expect(clippy::cast_precision_loss, reason = "a sum has fewer digits to say than a float has")]
                 let sums = Lanes(sums.map(|sum| sum as f32));
                 let products = sums.with(panel.units[lane].map(|of_output| of_output * unit), |sum, unit| sum * unit);
-                let output = products.with(panel.biases[lane], add);
+                let of_middle =
+                    panel.of_ones[lane].with(panel.biases[lane], |of_ones, bias| of_ones.mul_add(middle, bias));
+                let output = products.with(of_middle, add);
                 outputs[at + lane] = match then {
                     Then::Keep => output,
                     Then::Gelu => output.map(gelu),
@@ -100,7 +104,7 @@ impl Outputs {
         let inputs = weights.len() / PANEL;
         let mut blocks = vec![Block([[0; GROUP]; PANEL]); inputs / GROUP];
         let mut offsets = [0; PANEL];
-        let mut units = [0.0; PANEL];
+        let (mut units, mut of_ones) = ([0.0; PANEL], [0.0; PANEL]);
         for (output, weights) in weights.chunks_exact(inputs).enumerate() {
             let most = weights.iter().fold(0.0_f32, |most, weight| most.max(weight.abs()));
             units[output] = most / 127.0;
@@ -111,8 +115,12 @@ impl Outputs {
                 block.0[output] = bytes;
                 offsets[output] -= i32::from(ZERO) * bytes.into_iter().map(i32::from).sum::<i32>();
             }
+            #[expect(clippy::cast_precision_loss, reason = "as precise as a float is")]
+            let sum = (-offsets[output] / i32::from(ZERO)) as f32;
+            of_ones[output] = sum * units[output];
         }
-        Self { weights: Panel { blocks, offsets }, units: in_lanes(&units), biases: in_lanes(biases) }
+        let weights = Panel { blocks, offsets };
+        Self { weights, units: in_lanes(&units), biases: in_lanes(biases), of_ones: in_lanes(&of_ones) }
     }
 }
 

@@ -71,6 +71,12 @@ pub(crate) fn greater(one: f32, other: f32) -> f32 {
     if one > other { one } else { other }
 }
 
+/// The lesser of both; the second where one is no number.
+#[inline(always)]
+pub(crate) fn lesser(one: f32, other: f32) -> f32 {
+    if one < other { one } else { other }
+}
+
 /// e to the power of `x`, to within 2 units in the last place; of what is below -87, e to the power of that.
 #[inline(always)]
 pub(crate) fn exponential(x: f32) -> f32 {

@@ -1,35 +1,46 @@
 //! Rows of numbers, one for each token.
 
 use crate::cpu::GROUP;
-use crate::lanes::{LANES, Lanes, add, greater};
+use crate::lanes::{LANES, Lanes, add, greater, lesser};
 
-/// Rows as bytes around [`ZERO`](crate::cpu::ZERO), each with a unit of its own: so a row's bytes do not depend on the
-/// others.
+/// Rows as bytes around [`ZERO`](crate::cpu::ZERO), each with a middle and a unit of its own: so a row's bytes do not depend
+/// on the others.
 #[derive(Debug, Default)]
 pub(crate) struct QuantisedRows {
     bytes: Vec<u8>,
+    middles: Vec<f32>,
     units: Vec<f32>,
 }
 
+/// Steps from a row's middle to its greatest number: no byte is 0, so that none has a sign without its opposite.
+const STEPS: f32 = 127.0;
+
 impl QuantisedRows {
-    /// Takes `rows`, each of so many lanes. A number becomes the nearest of 255 that lie evenly between its row's greatest
-    /// and the negative of that.
+    /// Takes `rows`, each of so many lanes. A number becomes the nearest of 255 that lie evenly from its row's least to its
+    /// greatest: most rows have a few numbers far out on one side.
     #[inline(always)]
     pub(crate) fn set(&mut self, rows: &[Lanes], width: usize) {
         /// Added to a number, it leaves the nearest integer, and 128, in the lowest byte.
         const ROUNDING: f32 = 12_582_912.0 + 128.0;
         self.bytes.resize(rows.len() * LANES, 0);
-        self.units.resize(rows.len() / width, 0.0);
-        let quantised = self.bytes.as_chunks_mut::<LANES>().0.chunks_exact_mut(width).zip(&mut self.units);
-        for (row, (bytes, unit)) in rows.chunks_exact(width).zip(quantised) {
-            let most = row.iter().fold(Lanes::ZERO, |most, lanes| most.with(lanes.map(f32::abs), greater));
-            let most = most.reduce(greater);
-            *unit = most / 127.0;
-            let per_unit = if most > 0.0 { 127.0 / most } else { 0.0 };
+        self.middles.clear();
+        self.units.clear();
+        for (row, bytes) in rows.chunks_exact(width).zip(self.bytes.as_chunks_mut().0.chunks_exact_mut(width)) {
+            let (mut least, mut most) = (row[0], row[0]);
+            for lanes in row {
+                least = least.with(*lanes, lesser);
+                most = most.with(*lanes, greater);
+            }
+            let (least, most) = (least.reduce(lesser), most.reduce(greater));
+            let middle = (least + most) * 0.5;
+            let per_unit = if most > least { STEPS / (most - middle) } else { 0.0 };
+            self.middles.push(middle);
+            self.units.push((most - middle) / STEPS);
             for (bytes, lanes) in bytes.iter_mut().zip(row) {
+                let bytes: &mut [u8; LANES] = bytes;
                 for (byte, number) in bytes.iter_mut().zip(lanes.0) {
                     #[expect(clippy::cast_possible_truncation, reason = "the lowest byte is meant")]
-                    let lowest = number.mul_add(per_unit, ROUNDING).to_bits() as u8;
+                    let lowest = (number - middle).mul_add(per_unit, ROUNDING).to_bits() as u8;
                     *byte = lowest;
                 }
             }
@@ -46,6 +57,12 @@ impl QuantisedRows {
     #[inline(always)]
     pub(crate) fn row(&self, number: usize, groups: usize) -> &[[u8; GROUP]] {
         &self.bytes.as_chunks().0[number * groups..][..groups]
+    }
+
+    /// What a row's middle byte stands for.
+    #[inline(always)]
+    pub(crate) fn middle(&self, number: usize) -> f32 {
+        self.middles[number]
     }
 
     /// What one step between a row's bytes is.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use embedding::client::Embedder;
-use embedding::text_hash;
+use embedding::{Purpose, text_hash};
 use events::{Data, Event, ProductEmbedded, ProductUpserted, Text, Topic, Vector};
 use futures::future::BoxFuture;
 use runtime::fold::Pace;
@@ -39,7 +39,7 @@ impl Embed {
 
     async fn vector(&self, text: &str) -> Result<Vector, Failure> {
         let text = if text.trim().is_empty() { "-" } else { text };
-        Ok(Vector::new(self.embedder.embed(text).await?.to_vec())?)
+        Ok(Vector::new(self.embedder.embed(Purpose::Passage, text).await?.to_vec())?)
     }
 
     async fn product(&self, product: &ProductUpserted, mut moment: Moment) -> Result<Vec<Data>, Failure> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use embedding::Purpose;
 use embedding::client::{ApiKey, EmbedError, Embedder, EmbedderMetrics, ServerUrlError};
 use embedding::models::DEFAULT_MODEL;
 use ranking::search::Meaning;
@@ -75,7 +76,7 @@ impl Meanings {
     }
 
     async fn ask(&self, text: &str, advice: Advice) -> Option<Meaning> {
-        match self.embedder.embed(text).await {
+        match self.embedder.embed(Purpose::Query, text).await {
             Ok(vector) => {
                 if self.breaker.succeeded(advice, Instant::now()) {
                     info!("the embedding service answers again");

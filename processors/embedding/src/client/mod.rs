@@ -15,7 +15,8 @@ use runtime::telemetry::SECONDS_BUCKETS;
 use self::server::Server;
 use crate::cache::VectorCache;
 use crate::encoder::{EncodeError, Encoder, EncoderArgs, EncoderMetrics, StartError, TextEmbedding};
-use crate::text::{InvalidText, check_text};
+use crate::models::ModelSpec;
+use crate::text::{InvalidText, Prompts, Purpose, check_text};
 
 pub use self::server::{ApiKey, ServerError, ServerUrlError};
 
@@ -96,6 +97,7 @@ enum Source {
 #[derive(Clone, Debug)]
 pub struct Embedder {
     source: Source,
+    prompts: Prompts,
     cache: VectorCache,
     time_limit: Duration,
     metrics: EmbedderMetrics,
@@ -134,14 +136,16 @@ impl Embedder {
     ) -> Result<Self, ServerUrlError> {
         let server = Server::new(url, model, key)?;
         let cache = VectorCache::new(server.model(), cached_texts);
-        Ok(Self { source: Source::Server(server), cache, time_limit, metrics })
+        let prompts = ModelSpec::find(model).map_or(Prompts::NONE, |spec| spec.prompts);
+        Ok(Self { source: Source::Server(server), prompts, cache, time_limit, metrics })
     }
 
     /// A client of a model that is in this process already.
     #[must_use]
     pub fn of_encoder(encoder: Encoder, args: &EmbedderArgs, metrics: EmbedderMetrics) -> Self {
         let cache = VectorCache::new(encoder.model(), args.cache);
-        Self { source: Source::Encoder(encoder), cache, time_limit: args.time_limit(), metrics }
+        let prompts = encoder.prompts();
+        Self { source: Source::Encoder(encoder), prompts, cache, time_limit: args.time_limit(), metrics }
     }
 
     /// As patient as need be: for whoever would only ask again, and have what was given up computed anew. A model in this
@@ -168,8 +172,9 @@ impl Embedder {
     ///
     /// # Errors
     /// When there is none within the time limit: go on without.
-    pub async fn embed(&self, text: &str) -> Result<Arc<[f32]>, EmbedError> {
+    pub async fn embed(&self, purpose: Purpose, text: &str) -> Result<Arc<[f32]>, EmbedError> {
         check_text(text)?;
+        let text = &*self.prompts.before(purpose, text);
         let timer = self.metrics.embedder_seconds.start_timer();
         let embedded = tokio::time::timeout(self.time_limit, self.cache.get_or_embed(text, self.ask(text))).await;
         timer.observe_duration();
@@ -184,7 +189,7 @@ impl Embedder {
 
     async fn ask(&self, text: &str) -> Result<TextEmbedding, EmbedError> {
         match &self.source {
-            Source::Encoder(encoder) => Ok(encoder.embed(text.to_owned()).await?),
+            Source::Encoder(encoder) => Ok(encoder.embed(text).await?),
             Source::Server(server) => Ok(server.embed(text).await.map_err(Arc::new)?),
         }
     }

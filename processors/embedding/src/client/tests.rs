@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::DIMENSIONS;
+use crate::model::Arithmetic;
 use crate::models::{DEFAULT_MODEL, ModelsArgs};
 use crate::service::{ServiceArgs, ServiceMetrics, router};
 use crate::testing::LetterModel;
@@ -22,7 +23,7 @@ fn args(url: Option<String>) -> EmbedderArgs {
         api_key: Some("geheim".parse().unwrap()),
         timeout_ms: 1000.try_into().unwrap(),
         cache: 100,
-        encoder: EncoderArgs { model, threads: None, queue, models },
+        encoder: EncoderArgs { model, arithmetic: Arithmetic::default(), threads: None, queue, models },
     }
 }
 
@@ -57,7 +58,7 @@ async fn of_url(url: String) -> Embedder {
 async fn a_text_that_many_ask_for_is_embedded_once() {
     let model = LetterModel::held();
     let embedder = Embedder::of_encoder(model.encoder(10).await, &args(None), embedder_metrics());
-    let asked = join_all((0..20).map(|_| embedder.embed("bag")));
+    let asked = join_all((0..20).map(|_| embedder.embed(Purpose::Query, "bag")));
     model.permits.add_permits(1);
     for vector in asked.await {
         assert_eq!(vector.unwrap()[usize::from(b'b')].to_bits(), 1.0_f32.to_bits());
@@ -75,10 +76,10 @@ async fn what_takes_too_long_is_no_vector_and_is_asked_for_anew() {
     let mut args = args(None);
     args.timeout_ms = 20.try_into().unwrap();
     let embedder = Embedder::of_encoder(model.encoder(10).await, &args, embedder_metrics());
-    let error = embedder.embed("bag").await.unwrap_err();
+    let error = embedder.embed(Purpose::Query, "bag").await.unwrap_err();
     assert_eq!(error.to_string(), "no embedding within 20 ms");
     model.permits.add_permits(10);
-    let retried = async { while embedder.embed("bag").await.is_err() {} };
+    let retried = async { while embedder.embed(Purpose::Query, "bag").await.is_err() {} };
     tokio::time::timeout(Duration::from_secs(10), retried).await.unwrap();
 }
 
@@ -92,7 +93,7 @@ async fn the_patient_wait_for_what_takes_long() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         model.permits.add_permits(1);
     };
-    let (vector, ()) = tokio::join!(embedder.embed("bag"), release);
+    let (vector, ()) = tokio::join!(embedder.embed(Purpose::Query, "bag"), release);
     assert!(vector.is_ok());
     assert_eq!(model.embedded(), 1, "nothing was computed twice");
 }
@@ -101,8 +102,8 @@ async fn the_patient_wait_for_what_takes_long() {
 async fn a_text_that_cannot_be_embedded_is_not_even_asked_for() {
     let model = LetterModel::quick();
     let embedder = Embedder::of_encoder(model.encoder(10).await, &args(None), embedder_metrics());
-    assert_eq!(embedder.embed(" \n").await.unwrap_err().to_string(), "the text is empty");
-    assert!(matches!(embedder.embed("a\0").await, Err(EmbedError::Text(_))));
+    assert_eq!(embedder.embed(Purpose::Query, " \n").await.unwrap_err().to_string(), "the text is empty");
+    assert!(matches!(embedder.embed(Purpose::Query, "a\0").await, Err(EmbedError::Text(_))));
     assert_eq!(model.embedded(), 0);
 }
 
@@ -118,7 +119,10 @@ async fn our_own_service_gives_what_the_model_in_this_process_gives() {
     args.encoder.model = "letters".to_owned();
     let encoder_metrics = EncoderMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
     let remote = Embedder::new(&args, embedder_metrics(), encoder_metrics).await.unwrap();
-    assert_eq!(remote.embed("bag").await.unwrap(), in_process.embed("bag").await.unwrap());
+    assert_eq!(
+        remote.embed(Purpose::Query, "bag").await.unwrap(),
+        in_process.embed(Purpose::Query, "bag").await.unwrap()
+    );
     assert_eq!(remote.model(), "letters");
 }
 
@@ -132,7 +136,7 @@ async fn servers_are_asked_as_openai_s_are_and_may_answer_in_digits() {
         (StatusCode::OK, json!({"data": [{"embedding": vector}]}))
     })
     .await;
-    assert_eq!(embedder.embed("bag").await.unwrap()[..3], [0.6, 0.8, 0.0]);
+    assert_eq!(embedder.embed(Purpose::Query, "bag").await.unwrap()[..3], [0.6, 0.8, 0.0]);
 }
 
 #[tokio::test]
@@ -148,7 +152,7 @@ async fn what_is_no_vector_is_an_error_that_says_so() {
         (503, json!("later"), "answers 503 Service Unavailable: \"later\""),
     ] {
         let embedder = of_server(move |_, _| (StatusCode::from_u16(status).unwrap(), answer.clone())).await;
-        let error = embedder.embed("bag").await.unwrap_err().to_string();
+        let error = embedder.embed(Purpose::Query, "bag").await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error} lacks {expected}");
         assert_eq!(embedder.metrics.embedder_vectors_total.with_label_values(&["failed"]).get(), 1);
     }
@@ -159,7 +163,7 @@ async fn a_server_that_is_away_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     drop(listener);
-    let error = of_url(url).await.embed("bag").await.unwrap_err();
+    let error = of_url(url).await.embed(Purpose::Query, "bag").await.unwrap_err();
     assert_eq!(error.to_string(), "the embeddings server does not answer");
 }
 

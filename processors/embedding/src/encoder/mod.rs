@@ -1,11 +1,12 @@
 //! A thread owns the model and embeds what everybody asks for, and one of low priority what nobody waits for.
 //!
-//! Texts wait in a bounded queue of each. While a thread computes, others gather; it takes as many as [`BATCH_TOKENS`]
-//! allow, in the order in which they came, and computes them at once. Who finds the queue full is told so at once, and
+//! Whoever asks makes the tokens of a text himself, while the model computes. They wait in a bounded queue of each. While a thread computes, others gather; it takes as many as are best
+//! computed at once, in the order in which they came. Who finds the queue full is told so at once, and
 //! whoever has stopped waiting costs nothing.
 
 mod thread;
 
+use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -16,10 +17,9 @@ use runtime::telemetry::{BATCH_BUCKETS, SECONDS_BUCKETS};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::model::{EmbeddingModel, ModelError, TextModel};
+use crate::Prompts;
+use crate::model::{Arithmetic, EmbeddingModel, ModelError, TextModel, Tokenise, Tokens};
 use crate::models::{DEFAULT_MODEL, ModelSpec, ModelsArgs};
-
-pub use crate::model::BATCH_TOKENS;
 
 runtime::metrics! {
     /// What an encoder counts.
@@ -46,12 +46,25 @@ runtime::metrics! {
 /// How long a text that nobody waits for waits for company: two short texts take little longer than one.
 const GATHERING: Duration = Duration::from_millis(5);
 
+/// Bytes of a text from which on its tokens take longer to make than others should wait for.
+const LONG_TEXT: usize = 8 * 1024;
+
 /// The settings of an embedding model in this process.
 #[derive(Args, Clone, Debug)]
 pub struct EncoderArgs {
     /// The embedding model
     #[arg(id = "embedding-model", long, env = "EMBEDDING_MODEL", default_value = DEFAULT_MODEL, value_name = "NAME")]
     pub model: String,
+    /// How it is computed
+    #[arg(
+        id = "embedding-arithmetic",
+        long,
+        env = "EMBEDDING_ARITHMETIC",
+        value_enum,
+        default_value_t,
+        value_name = "ARITHMETIC"
+    )]
+    pub arithmetic: Arithmetic,
     /// Processor cores that the embedding model may use, and as many again, at low priority, for texts that nobody waits
     /// for [default: half of them]
     #[arg(id = "embedding-threads", long, env = "EMBEDDING_THREADS", value_name = "COUNT")]
@@ -112,10 +125,10 @@ pub enum EncodeError {
     Stopped,
 }
 
-/// A text that waits, and who waits for it.
+/// A text's tokens that wait, and who waits for its vector.
 #[derive(Debug)]
 struct Job {
-    text: String,
+    tokens: Tokens,
     answer: oneshot::Sender<Result<TextEmbedding, EncodeError>>,
 }
 
@@ -125,8 +138,21 @@ pub struct Encoder {
     jobs: mpsc::Sender<Job>,
     patient_jobs: mpsc::Sender<Job>,
     metrics: EncoderMetrics,
-    model: Arc<str>,
+    about: Arc<About>,
+}
+
+/// What is known of the model outside of its thread.
+struct About {
+    name: String,
     dimensions: usize,
+    prompts: Prompts,
+    tokenizer: Arc<dyn Tokenise>,
+}
+
+impl fmt::Debug for About {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("About").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Encoder {
@@ -137,8 +163,8 @@ impl Encoder {
     pub async fn load(args: &EncoderArgs, metrics: EncoderMetrics) -> Result<Self, StartError> {
         let models = args.models.directory().map_err(ModelError::Files)?;
         let spec = ModelSpec::find(&args.model).map_err(ModelError::Files)?;
-        let threads = args.threads();
-        Self::start(move || EmbeddingModel::load(&models, spec, threads), args.queue, metrics).await
+        let (arithmetic, threads) = (args.arithmetic, args.threads());
+        Self::start(move || EmbeddingModel::load(&models, spec, arithmetic, threads), args.queue, metrics).await
     }
 
     /// Starts a thread that calls `load`, warms the model, and owns it from then on, and one of low priority beside it. At
@@ -158,7 +184,12 @@ impl Encoder {
         spawn("embedding-model", move || match thread::warm(load) {
             Ok(model) => {
                 let background = model.in_background();
-                let about = (Arc::<str>::from(model.name()), model.dimensions());
+                let about = About {
+                    name: model.name().to_owned(),
+                    dimensions: model.dimensions(),
+                    prompts: model.prompts(),
+                    tokenizer: model.tokenizer(),
+                };
                 if loaded.send(background.map(|background| (about, background))).is_ok() {
                     thread::serve(&model, urgent, Duration::ZERO, &of_thread);
                 }
@@ -166,10 +197,10 @@ impl Encoder {
             // Nobody waits any more.
             Err(error) => drop(loaded.send(Err(error))),
         })?;
-        let ((model, dimensions), background) = is_loaded.await.unwrap_or(Err(ModelError::Panic))?;
+        let (about, background) = is_loaded.await.unwrap_or(Err(ModelError::Panic))?;
         let of_thread = metrics.clone();
         spawn("embedding-background", move || thread::serve(&background, patient, GATHERING, &of_thread))?;
-        Ok(Self { jobs, patient_jobs, metrics, model, dimensions })
+        Ok(Self { jobs, patient_jobs, metrics, about: Arc::new(about) })
     }
 
     /// For texts that nobody waits for: they are computed at low priority.
@@ -181,20 +212,27 @@ impl Encoder {
     /// The model's id.
     #[must_use]
     pub fn model(&self) -> &str {
-        &self.model
+        &self.about.name
     }
 
     /// How many components a vector has.
     #[must_use]
     pub fn dimensions(&self) -> usize {
-        self.dimensions
+        self.about.dimensions
     }
 
-    /// The vector of a text. It waits its turn, which comes: the queue is bounded. Whoever drops the future gives it up.
+    /// What stands before texts that it embeds; whoever asks puts it there.
+    #[must_use]
+    pub fn prompts(&self) -> Prompts {
+        self.about.prompts
+    }
+
+    /// The vector of a text as it stands. It waits its turn, which comes: the queue is bounded. Whoever drops the future
+    /// gives it up.
     ///
     /// # Errors
     /// At once when the queue is full; or the model failed or is gone.
-    pub async fn embed(&self, text: String) -> Result<TextEmbedding, EncodeError> {
+    pub async fn embed(&self, text: &str) -> Result<TextEmbedding, EncodeError> {
         let place = self.jobs.try_reserve().map_err(|refused| match refused {
             TrySendError::Full(()) => {
                 self.metrics.embedding_refused_texts_total.inc();
@@ -202,10 +240,20 @@ impl Encoder {
             }
             TrySendError::Closed(()) => EncodeError::Stopped,
         })?;
-        self.metrics.embedding_queue_texts.inc();
+        let tokens = self.tokenise(text).await.map_err(|error| EncodeError::Model(Arc::new(error)))?;
         let (answer, answered) = oneshot::channel();
-        place.send(Job { text, answer });
+        self.metrics.embedding_queue_texts.inc();
+        place.send(Job { tokens, answer });
         answered.await.unwrap_or(Err(EncodeError::Stopped))
+    }
+
+    async fn tokenise(&self, text: &str) -> Result<Tokens, ModelError> {
+        if text.len() < LONG_TEXT {
+            return thread::without_panic(|| self.about.tokenizer.tokenise(text));
+        }
+        let (tokenizer, text) = (Arc::clone(&self.about.tokenizer), text.to_owned());
+        let tokens = tokio::task::spawn_blocking(move || tokenizer.tokenise(&text)).await;
+        tokens.unwrap_or(Err(ModelError::Panic))
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use runtime::telemetry::Metrics;
 
 use super::*;
-use crate::model::Tokens;
+use crate::model::{Tokenise, Tokens};
+
+const BATCH_TOKENS: usize = 256;
 
 /// Makes a token of each character, and a vector of the number of tokens. Each batch waits for a permit.
 #[derive(Clone)]
@@ -25,9 +27,16 @@ impl TextModel for SlowModel {
         1
     }
 
-    fn tokenise(&self, text: &str) -> Result<Tokens, ModelError> {
-        assert_ne!(text, "cannot be tokenised");
-        Ok(Tokens { ids: text.chars().map(u32::from).collect(), truncated: false })
+    fn batch_tokens(&self) -> usize {
+        BATCH_TOKENS
+    }
+
+    fn prompts(&self) -> Prompts {
+        Prompts::NONE
+    }
+
+    fn tokenizer(&self) -> Arc<dyn Tokenise> {
+        Arc::new(Characters)
     }
 
     fn embed(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError> {
@@ -40,6 +49,15 @@ impl TextModel for SlowModel {
 
     fn in_background(&self) -> Result<Self, ModelError> {
         Ok(self.clone())
+    }
+}
+
+struct Characters;
+
+impl Tokenise for Characters {
+    fn tokenise(&self, text: &str) -> Result<Tokens, ModelError> {
+        assert_ne!(text, "cannot be tokenised");
+        Ok(Tokens { ids: text.chars().map(u32::from).collect(), truncated: false })
     }
 }
 
@@ -68,7 +86,7 @@ impl Slow {
     /// Asks for a text, which then waits in the queue or is being computed.
     fn ask(&self, text: &str) -> tokio::task::JoinHandle<Result<TextEmbedding, EncodeError>> {
         let (encoder, text) = (self.encoder.clone(), text.to_owned());
-        tokio::spawn(async move { encoder.embed(text).await })
+        tokio::spawn(async move { encoder.embed(&text).await })
     }
 
     /// The next batch that is computed, by the lengths of its texts.
@@ -113,7 +131,7 @@ async fn the_patient_are_computed_together_and_hold_nobody_up() {
     let patient = slow.encoder.clone().patient();
     let ask_patiently = |text: &'static str| {
         let patient = patient.clone();
-        tokio::spawn(async move { patient.embed(text.to_owned()).await })
+        tokio::spawn(async move { patient.embed(text).await })
     };
     let first = ask_patiently("a");
     assert_eq!(slow.batch(), [1]);
@@ -137,7 +155,7 @@ async fn a_full_queue_refuses_at_once() {
     assert_eq!(slow.batch(), [1]);
     let waiting = [slow.ask("bb"), slow.ask("ccc")];
     slow.until_waiting(2).await;
-    assert!(matches!(slow.encoder.embed("dddd".to_owned()).await, Err(EncodeError::Busy)));
+    assert!(matches!(slow.encoder.embed("dddd").await, Err(EncodeError::Busy)));
     assert_eq!(slow.encoder.metrics.embedding_refused_texts_total.get(), 1);
     slow.permits.send(()).unwrap();
     slow.permits.send(()).unwrap();
@@ -173,10 +191,10 @@ async fn a_panic_fails_its_texts_and_not_those_that_come_next() {
         slow.permits.send(()).unwrap();
     }
     for text in ["cannot be tokenised", "13 characters"] {
-        let failed = slow.encoder.embed(text.to_owned()).await;
+        let failed = slow.encoder.embed(text).await;
         assert!(matches!(failed, Err(EncodeError::Model(error)) if matches!(*error, ModelError::Panic)), "{text}");
     }
-    assert_eq!(slow.encoder.embed("well".to_owned()).await.unwrap().tokens, 4);
+    assert_eq!(slow.encoder.embed("well").await.unwrap().tokens, 4);
 }
 
 #[tokio::test]

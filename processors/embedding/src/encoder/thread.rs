@@ -8,22 +8,16 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot::Sender;
 use tracing::error;
 
-use super::{BATCH_TOKENS, EncodeError, EncoderMetrics, Job, TextEmbedding};
+use super::{EncodeError, EncoderMetrics, Job, TextEmbedding};
 use crate::model::{ModelError, TextModel, Tokens};
-
-/// A text's tokens, and who waits for its vector.
-struct Waiting {
-    tokens: Tokens,
-    answer: Sender<Result<TextEmbedding, EncodeError>>,
-}
 
 /// Loads a model and has it compute a short text and a full batch, so that nobody waits for what is done once.
 pub(super) fn warm<M: TextModel>(load: impl FnOnce() -> Result<M, ModelError>) -> Result<M, ModelError> {
     without_panic(|| {
         let model = load()?;
-        let tokens = model.tokenise("a red lunch bag for a child")?;
+        let tokens = model.tokenizer().tokenise("a red lunch bag for a child")?;
         model.embed(&[&tokens])?;
-        let texts = BATCH_TOKENS / tokens.len().max(1);
+        let texts = model.batch_tokens() / tokens.len().max(1);
         model.embed(&vec![&tokens; texts.max(1)])?;
         Ok(model)
     })
@@ -36,12 +30,12 @@ pub(super) fn serve(
     gathering: Duration,
     metrics: &EncoderMetrics,
 ) {
-    let mut next: Option<Waiting> = None;
+    let mut next: Option<Job> = None;
     loop {
-        let mut batch: Vec<Waiting> = Vec::new();
+        let mut batch: Vec<Job> = Vec::new();
         let mut tokens = 0;
-        while let Some(waiting) = next.take().or_else(|| take(model, &mut jobs, batch.is_empty(), metrics)) {
-            if !batch.is_empty() && tokens + waiting.tokens.len() > BATCH_TOKENS {
+        while let Some(waiting) = next.take().or_else(|| take(&mut jobs, batch.is_empty(), metrics)) {
+            if !batch.is_empty() && tokens + waiting.tokens.len() > model.batch_tokens() {
                 next = Some(waiting);
                 break;
             }
@@ -58,33 +52,22 @@ pub(super) fn serve(
     }
 }
 
-/// The next text that can be embedded and that somebody waits for; none when no other is there, or, if it may block,
-/// will be.
-fn take(
-    model: &impl TextModel,
-    jobs: &mut mpsc::Receiver<Job>,
-    may_block: bool,
-    metrics: &EncoderMetrics,
-) -> Option<Waiting> {
+/// The next text that somebody waits for; none when no other is there, or, if it may block, will be.
+fn take(jobs: &mut mpsc::Receiver<Job>, may_block: bool, metrics: &EncoderMetrics) -> Option<Job> {
     loop {
-        let job = if may_block { jobs.blocking_recv() } else { jobs.try_recv().ok() };
-        let Job { text, answer } = job?;
+        let job = if may_block { jobs.blocking_recv() } else { jobs.try_recv().ok() }?;
         metrics.embedding_queue_texts.dec();
-        if answer.is_closed() {
-            metrics.embedding_abandoned_texts_total.inc();
-            continue;
+        if !job.answer.is_closed() {
+            return Some(job);
         }
-        match without_panic(|| model.tokenise(&text)) {
-            Ok(tokens) => return Some(Waiting { tokens, answer }),
-            Err(error) => refuse([answer], error),
-        }
+        metrics.embedding_abandoned_texts_total.inc();
     }
 }
 
-fn compute(model: &impl TextModel, batch: Vec<Waiting>, metrics: &EncoderMetrics) {
+fn compute(model: &impl TextModel, batch: Vec<Job>, metrics: &EncoderMetrics) {
     let asked = batch.len();
     // One of them may have waited for the batch before.
-    let batch: Vec<Waiting> = batch.into_iter().filter(|waiting| !waiting.answer.is_closed()).collect();
+    let batch: Vec<Job> = batch.into_iter().filter(|waiting| !waiting.answer.is_closed()).collect();
     metrics.embedding_abandoned_texts_total.inc_by((asked - batch.len()) as u64);
     if batch.is_empty() {
         return;
@@ -97,7 +80,7 @@ fn compute(model: &impl TextModel, batch: Vec<Waiting>, metrics: &EncoderMetrics
         Ok(vectors) => {
             #[expect(clippy::cast_precision_loss, reason = "a batch has a few hundred texts at most")]
             metrics.embedding_batch_texts.observe(batch.len() as f64);
-            for (Waiting { tokens, answer }, vector) in batch.into_iter().zip(vectors) {
+            for (Job { tokens, answer }, vector) in batch.into_iter().zip(vectors) {
                 metrics.embedding_texts_total.inc();
                 metrics.embedding_tokens_total.inc_by(tokens.len() as u64);
                 metrics.embedding_truncated_texts_total.inc_by(tokens.truncated.into());
@@ -119,7 +102,7 @@ fn refuse(answers: impl IntoIterator<Item = Sender<Result<TextEmbedding, EncodeE
     }
 }
 
-/// A panic of the model or the tokenizer is the failure of these texts, not the end of the thread.
-fn without_panic<T>(work: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {
+/// A panic of the model or the tokenizer is the failure of these texts, not the end of a thread.
+pub(super) fn without_panic<T>(work: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(ModelError::Panic))
 }

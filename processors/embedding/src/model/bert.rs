@@ -1,4 +1,4 @@
-//! The network: BERT, as its makers published it.
+//! The network in 32-bit floats, by Candle: BERT, as its makers published it.
 //!
 //! Rows, one for each token, are computed for a whole batch at once; only attention looks at the rows of one text, and
 //! is computed for all texts of one length at once. So nothing is padded, and a text's rows do not depend on the texts it
@@ -6,11 +6,13 @@
 
 use candle_core::{DType, Device, Result as Computed, Tensor};
 use candle_nn::{LayerNorm, Module as _, VarBuilder, layer_norm, ops};
+use quantised::Shape;
 use serde::Deserialize;
 
 use super::error::ModelError;
 use super::pooling::mean_of_length_1;
 use super::tokens::Tokens;
+use super::weights::Tensors;
 
 /// What is needed of `config.json`.
 #[derive(Debug, Deserialize)]
@@ -25,6 +27,27 @@ pub(super) struct BertConfig {
     num_hidden_layers: usize,
     type_vocab_size: usize,
     vocab_size: usize,
+}
+
+impl BertConfig {
+    /// What the network looks like, if it is of the kind that is known here.
+    pub(super) fn shape(&self) -> Result<Shape, ModelError> {
+        if self.model_type != "bert" || self.hidden_act != "gelu" {
+            return Err(ModelError::Unsupported(format!("{} with {}", self.model_type, self.hidden_act)));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "a small number that need not be exact")]
+        let epsilon = self.layer_norm_eps as f32;
+        Ok(Shape {
+            words: self.vocab_size,
+            positions: self.max_position_embeddings,
+            types: self.type_vocab_size,
+            size: self.hidden_size,
+            inner: self.intermediate_size,
+            heads: self.num_attention_heads,
+            layers: self.num_hidden_layers,
+            epsilon,
+        })
+    }
 }
 
 /// The network and its weights.
@@ -51,32 +74,22 @@ impl Run {
 }
 
 impl Bert {
-    /// Takes the weights out of a safetensors file.
-    pub(super) fn new(config: &BertConfig, weights: Vec<u8>) -> Result<Self, ModelError> {
-        if config.model_type != "bert" || config.hidden_act != "gelu" {
-            return Err(ModelError::Unsupported(format!("{} with {}", config.model_type, config.hidden_act)));
-        }
-        let weights = VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu)?;
-        let size = config.hidden_size;
+    /// A network of this shape with these weights, on this device.
+    pub(super) fn new(shape: Shape, Tensors(weights): Tensors, device: &Device) -> Result<Self, ModelError> {
+        let weights = VarBuilder::from_tensors(weights, DType::F32, device);
+        let size = shape.size;
         let embeddings = weights.pp("embeddings");
-        let types = embeddings.get((config.type_vocab_size, size), "token_type_embeddings.weight")?;
-        let positions = embeddings.get((config.max_position_embeddings, size), "position_embeddings.weight")?;
+        let types = embeddings.get((shape.types, size), "token_type_embeddings.weight")?;
+        let positions = embeddings.get((shape.positions, size), "position_embeddings.weight")?;
         let layers = weights.pp("encoder.layer");
         Ok(Self {
-            words: embeddings.get((config.vocab_size, size), "word_embeddings.weight")?,
+            words: embeddings.get((shape.words, size), "word_embeddings.weight")?,
             // Every token is of the first type.
             positions: positions.broadcast_add(&types.get(0)?)?,
-            norm: layer_norm(size, config.layer_norm_eps, embeddings.pp("LayerNorm"))?,
-            layers: (0..config.num_hidden_layers)
-                .map(|number| Layer::new(config, &layers.pp(number)))
-                .collect::<Computed<_>>()?,
+            norm: layer_norm(size, f64::from(shape.epsilon), embeddings.pp("LayerNorm"))?,
+            layers: (0..shape.layers).map(|number| Layer::new(shape, &layers.pp(number))).collect::<Computed<_>>()?,
             dimensions: size,
         })
-    }
-
-    /// How many components a vector has.
-    pub(super) fn dimensions(&self) -> usize {
-        self.dimensions
     }
 
     /// The vectors of texts, in their order, computed at once.
@@ -111,7 +124,8 @@ impl Bert {
             ids.extend(&text.ids);
             positions.extend((0_u32..).take(text.len()));
         }
-        let (ids, positions) = (Tensor::new(ids, &Device::Cpu)?, Tensor::new(positions, &Device::Cpu)?);
+        let device = self.words.device();
+        let (ids, positions) = (Tensor::new(ids, device)?, Tensor::new(positions, device)?);
         let words = self.words.index_select(&ids, 0)?;
         let mut rows = self.norm.forward(&(words + self.positions.index_select(&positions, 0)?)?)?;
         for layer in &self.layers {
@@ -130,7 +144,7 @@ const ROWS_AT_ONCE: usize = 64;
 struct Affine {
     /// By panel of outputs, input, and output of the panel: in the order in which the product's kernel reads them. In the
     /// file's order all weights would be copied into this one each time, which takes longer than the product of a short
-    /// text.
+    /// text. A GPU has its own ways: there it is by input and output.
     weight: Tensor,
     bias: Tensor,
 }
@@ -139,6 +153,9 @@ impl Affine {
     /// Of weights by output and input.
     fn new(weight: &Tensor, bias: Tensor) -> Computed<Self> {
         let (outputs, inputs) = weight.dims2()?;
+        if !weight.device().is_cpu() {
+            return Ok(Self { weight: weight.t()?.contiguous()?, bias });
+        }
         let panel = PANELS.into_iter().find(|panel| outputs.is_multiple_of(*panel)).unwrap_or(1);
         let panels = weight.reshape((outputs / panel, panel, inputs))?;
         Ok(Self { weight: panels.transpose(1, 2)?.contiguous()?, bias })
@@ -150,6 +167,9 @@ impl Affine {
 
     /// A row's result does not depend on the other rows.
     fn forward(&self, rows: &Tensor) -> Computed<Tensor> {
+        if self.weight.rank() == 2 {
+            return rows.matmul(&self.weight)?.broadcast_add(&self.bias);
+        }
         let count = rows.dim(0)?;
         let blocks = count.div_ceil(ROWS_AT_ONCE);
         let starts = |block| block * count / blocks;
@@ -179,14 +199,14 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(config: &BertConfig, weights: &VarBuilder) -> Computed<Self> {
-        let (size, inner, epsilon) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+    fn new(shape: Shape, weights: &VarBuilder) -> Computed<Self> {
+        let (size, inner, epsilon) = (shape.size, shape.inner, f64::from(shape.epsilon));
         let attention = weights.pp("attention.self");
         let parts = ["query", "key", "value"].map(|name| attention.pp(name));
         let weight = parts.iter().map(|part| part.get((size, size), "weight")).collect::<Computed<Vec<_>>>()?;
         let bias = parts.iter().map(|part| part.get(size, "bias")).collect::<Computed<Vec<_>>>()?;
         #[expect(clippy::cast_precision_loss, reason = "a head has a few dozen components")]
-        let components_of_head = (size / config.num_attention_heads) as f64;
+        let components_of_head = (size / shape.heads) as f64;
         Ok(Self {
             query_key_value: Affine::new(&Tensor::cat(&weight, 0)?, Tensor::cat(&bias, 0)?)?,
             attention_output: Affine::load(size, size, &weights.pp("attention.output.dense"))?,
@@ -194,7 +214,7 @@ impl Layer {
             intermediate: Affine::load(size, inner, &weights.pp("intermediate.dense"))?,
             output: Affine::load(inner, size, &weights.pp("output.dense"))?,
             output_norm: layer_norm(size, epsilon, weights.pp("output.LayerNorm"))?,
-            heads: config.num_attention_heads,
+            heads: shape.heads,
             scale: components_of_head.sqrt().recip(),
         })
     }

@@ -15,6 +15,18 @@ pub enum ModelError {
     /// The network of `config.json` is of a kind that is not known here.
     #[error("config.json asks for {0}, which is not known here")]
     Unsupported(String),
+    /// The network of `config.json` cannot be computed in 8-bit integers.
+    #[error("config.json asks for what is not known here; choose --embedding-arithmetic f32")]
+    Shape(#[from] quantised::ShapeError),
+    /// The weights are not those of `config.json`.
+    #[error("the file of weights does not fit config.json: {0}")]
+    Tensor(String),
+    /// A GPU was asked for.
+    #[error(
+        "no GPU can be used: {0}; a build with `--features cuda` on a machine with CUDA has one, and \
+         --embedding-arithmetic int8 needs none"
+    )]
+    Gpu(#[source] candle_core::Error),
     /// The weights are of another model.
     #[error("its vectors have {found} components, expected {expected}")]
     Dimensions {

@@ -1,10 +1,12 @@
 //! The embedding model: text in, a vector of length 1 out.
 
+mod arithmetic;
 mod batches;
 mod bert;
 mod error;
 mod pooling;
 mod tokens;
+mod weights;
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -13,17 +15,17 @@ use std::sync::Arc;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tracing::warn;
 
+use self::arithmetic::Network;
 use self::batches::batches;
-use self::bert::{Bert, BertConfig};
+use self::bert::BertConfig;
 use self::tokens::TextTokenizer;
-use crate::models::{CONFIG, ModelSpec, ModelsDirectory, TOKENIZER, WEIGHTS};
+use self::weights::Tensors;
+use crate::Prompts;
+use crate::models::{CONFIG, ModelSpec, ModelsDirectory, TOKENIZER};
 
+pub use self::arithmetic::Arithmetic;
 pub use self::error::ModelError;
-pub use self::tokens::Tokens;
-
-/// How many tokens are computed at once: enough to keep a core busy (twice as many gain 8 %), few enough that a short
-/// text which comes next need not wait long.
-pub const BATCH_TOKENS: usize = 256;
+pub use self::tokens::{Tokenise, Tokens};
 
 /// The niceness of threads for texts that nobody waits for.
 const BACKGROUND_NICENESS: i32 = 10;
@@ -36,11 +38,14 @@ pub trait TextModel: Send + Sized + 'static {
     /// How many components its vectors have.
     fn dimensions(&self) -> usize;
 
-    /// The tokens of a text, as many as the model reads.
-    ///
-    /// # Errors
-    /// When the tokenizer refuses it.
-    fn tokenise(&self, text: &str) -> Result<Tokens, ModelError>;
+    /// What stands before texts.
+    fn prompts(&self) -> Prompts;
+
+    /// What makes tokens of texts for it.
+    fn tokenizer(&self) -> Arc<dyn Tokenise>;
+
+    /// How many tokens are best computed at once.
+    fn batch_tokens(&self) -> usize;
 
     /// The vectors of these texts, in their order, each of length 1, computed at once. A text's vector does not depend
     /// on the others.
@@ -67,11 +72,11 @@ pub struct Embedded {
     pub truncated: usize,
 }
 
-/// A BERT encoder with mean pooling, computed by Candle in 32-bit floats on processor cores.
+/// A BERT encoder with mean pooling.
 pub struct EmbeddingModel {
     spec: &'static ModelSpec,
     tokenizer: Arc<TextTokenizer>,
-    bert: Arc<Bert>,
+    network: Network,
     pool: ThreadPool,
 }
 
@@ -79,16 +84,25 @@ impl EmbeddingModel {
     /// Loads a model whose files are there, to be computed by at most so many threads.
     ///
     /// # Errors
-    /// When a file is missing or damaged, or does not hold such a model.
-    pub fn load(models: &ModelsDirectory, spec: &'static ModelSpec, threads: NonZeroUsize) -> Result<Self, ModelError> {
+    /// When a file is missing or damaged, or does not hold such a model; or there is no such arithmetic here.
+    pub fn load(
+        models: &ModelsDirectory,
+        spec: &'static ModelSpec,
+        arithmetic: Arithmetic,
+        threads: NonZeroUsize,
+    ) -> Result<Self, ModelError> {
         let config: BertConfig = serde_json::from_slice(&models.read(spec, CONFIG)?).map_err(ModelError::Config)?;
-        let tokenizer = TextTokenizer::new(&models.read(spec, TOKENIZER)?, spec.max_tokens.get())?;
-        let bert = Bert::new(&config, models.read(spec, WEIGHTS)?)?;
-        if bert.dimensions() != spec.dimensions {
-            return Err(ModelError::Dimensions { expected: spec.dimensions, found: bert.dimensions() });
+        let shape = config.shape()?;
+        if shape.size != spec.dimensions {
+            return Err(ModelError::Dimensions { expected: spec.dimensions, found: shape.size });
         }
+        let tokenizer = TextTokenizer::new(&models.read(spec, TOKENIZER)?, spec.max_tokens.get().min(shape.positions))?;
+        if tokenizer.words() > shape.words {
+            return Err(ModelError::Tensor(format!("of {} tokens it knows {}", tokenizer.words(), shape.words)));
+        }
+        let network = Network::load(arithmetic, shape, Tensors::read(models, spec)?)?;
         let pool = threads_named("embedding", threads.get()).build().map_err(ModelError::Threads)?;
-        Ok(Self { spec, tokenizer: Arc::new(tokenizer), bert: Arc::new(bert), pool })
+        Ok(Self { spec, tokenizer: Arc::new(tokenizer), network, pool })
     }
 
     /// What the table says about it.
@@ -97,16 +111,16 @@ impl EmbeddingModel {
         self.spec
     }
 
-    /// The vectors of these texts, in batches of [`BATCH_TOKENS`]. The same text gives the same bytes whatever it comes
-    /// with.
+    /// The vectors of these texts as they stand, without a prompt, in batches of like lengths. The same text gives the
+    /// same bytes whatever it comes with.
     ///
     /// # Errors
     /// When the tokenizer refuses a text, or the computation fails.
     pub fn embed_batch(&self, texts: &[&str]) -> Result<Embedded, ModelError> {
-        let texts = texts.iter().map(|text| self.tokenise(text)).collect::<Result<Vec<Tokens>, _>>()?;
+        let texts = texts.iter().map(|text| self.tokenizer.tokenise(text)).collect::<Result<Vec<Tokens>, _>>()?;
         let mut vectors = vec![Vec::new(); texts.len()];
         let lengths: Vec<usize> = texts.iter().map(Tokens::len).collect();
-        for batch in batches(&lengths, BATCH_TOKENS) {
+        for batch in batches(&lengths, self.batch_tokens()) {
             let tokens: Vec<&Tokens> = batch.iter().map(|position| &texts[*position]).collect();
             for (position, vector) in batch.into_iter().zip(self.embed(&tokens)?) {
                 vectors[position] = vector;
@@ -126,19 +140,26 @@ impl TextModel for EmbeddingModel {
         self.spec.dimensions
     }
 
-    fn tokenise(&self, text: &str) -> Result<Tokens, ModelError> {
-        self.tokenizer.tokenise(text)
+    fn prompts(&self) -> Prompts {
+        self.spec.prompts
+    }
+
+    fn tokenizer(&self) -> Arc<dyn Tokenise> {
+        Arc::<TextTokenizer>::clone(&self.tokenizer)
+    }
+
+    fn batch_tokens(&self) -> usize {
+        self.network.batch_tokens() * self.pool.current_num_threads()
     }
 
     fn embed(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError> {
-        // Candle computes in the pool that it is called in.
-        self.pool.install(|| self.bert.embed(texts))
+        self.pool.install(|| self.network.embed(texts))
     }
 
     fn in_background(&self) -> Result<Self, ModelError> {
         let threads = threads_named("embedding-background", self.pool.current_num_threads());
         let pool = threads.start_handler(|_| give_way()).build().map_err(ModelError::Threads)?;
-        Ok(Self { spec: self.spec, tokenizer: Arc::clone(&self.tokenizer), bert: Arc::clone(&self.bert), pool })
+        Ok(Self { spec: self.spec, tokenizer: Arc::clone(&self.tokenizer), network: self.network.clone(), pool })
     }
 }
 

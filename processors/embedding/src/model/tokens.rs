@@ -27,8 +27,23 @@ impl Tokens {
     }
 }
 
+/// What turns texts into tokens. Everybody may ask it at once.
+pub trait Tokenise: Send + Sync {
+    /// The tokens of a text, as many as the model reads.
+    ///
+    /// # Errors
+    /// When the tokenizer refuses it.
+    fn tokenise(&self, text: &str) -> Result<Tokens, ModelError>;
+}
+
 /// A tokenizer that cuts texts off where the model stops reading.
-pub(super) struct TextTokenizer(Tokenizer);
+pub(super) struct TextTokenizer {
+    tokenizer: Tokenizer,
+    max_tokens: usize,
+}
+
+/// So many bytes for each token that the model reads are tokenised at first: more than words take.
+const BYTES_OF_TOKEN: usize = 16;
 
 impl TextTokenizer {
     /// Reads `tokenizer.json`.
@@ -37,11 +52,49 @@ impl TextTokenizer {
         tokenizer.with_padding(None);
         let truncation = TruncationParams { max_length: max_tokens, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(ModelError::Tokenizer)?;
-        Ok(Self(tokenizer))
+        Ok(Self { tokenizer, max_tokens })
     }
 
-    pub(super) fn tokenise(&self, text: &str) -> Result<Tokens, ModelError> {
-        let encoding = self.0.encode_fast(text, true).map_err(ModelError::Tokenizer)?;
-        Ok(Tokens { ids: encoding.get_ids().to_vec(), truncated: !encoding.get_overflowing().is_empty() })
+    /// How many tokens there are.
+    pub(super) fn words(&self) -> usize {
+        self.tokenizer.get_vocab_size(true)
+    }
+}
+
+impl Tokenise for TextTokenizer {
+    fn tokenise(&self, text: &str) -> Result<Tokens, ModelError> {
+        let mut bytes = self.max_tokens * BYTES_OF_TOKEN;
+        loop {
+            let beginning = beginning(text, bytes);
+            let encoding = self.tokenizer.encode_fast(beginning, true).map_err(ModelError::Tokenizer)?;
+            let truncated = !encoding.get_overflowing().is_empty();
+            if truncated || beginning.len() == text.len() {
+                return Ok(Tokens { ids: encoding.get_ids().to_vec(), truncated });
+            }
+            // Much of it was white space, or of long words.
+            bytes *= 8;
+        }
+    }
+}
+
+/// The beginning of a text that is longer than so many bytes, up to white space if there is any.
+fn beginning(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes {
+        return text;
+    }
+    let cut = &text[..text.floor_char_boundary(bytes)];
+    cut.rfind(char::is_whitespace).filter(|end| *end > 0).map_or(cut, |end| &cut[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_words() {
+        assert_eq!(beginning("one two three", 20), "one two three");
+        assert_eq!(beginning("one two three", 10), "one two");
+        assert_eq!(beginning("한국어문장", 7), "한국");
+        assert_eq!(beginning(" abcdef", 4), " abc");
     }
 }

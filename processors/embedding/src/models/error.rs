@@ -49,6 +49,9 @@ pub enum ModelsError {
         /// What is wrong with it.
         source: zip::result::ZipError,
     },
+    /// What was downloaded is not as it was when this was written, although its checksum says so.
+    #[error("the weights cannot be converted: {0}")]
+    Conversion(String),
     /// A file or directory could not be read or written.
     #[error("could not {action} {}", path.display())]
     File {

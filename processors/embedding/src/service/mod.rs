@@ -37,8 +37,8 @@ use crate::text::MAX_TEXT_BYTES;
 
 /// The most texts in a request.
 pub const MAX_INPUTS: usize = 100;
-/// The longest body: as many texts as may be of the longest that is taken, and what JSON adds to them.
-const MAX_BODY_BYTES: usize = MAX_INPUTS * MAX_TEXT_BYTES + 512 * 1024;
+/// The longest body: a few of the longest texts, or a page in each of as many as may be.
+const MAX_BODY_BYTES: usize = 8 * MAX_TEXT_BYTES;
 const TRUNCATED_TEXTS: HeaderName = HeaderName::from_static("truncated-texts");
 
 runtime::metrics! {
@@ -120,7 +120,7 @@ impl Service {
     }
 
     async fn embed(&self, text: &str) -> Result<TextEmbedding, Failure> {
-        let embed = self.encoder.embed(text.to_owned());
+        let embed = self.encoder.embed(text);
         let (embedding, outcome) = self.cache.get_or_embed(text, embed).await.map_err(Failure::Encoder)?;
         self.metrics.embeddings_cache_total.with_label_values(&[outcome.choose("hit", "miss")]).inc();
         Ok(embedding)

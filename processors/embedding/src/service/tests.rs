@@ -70,10 +70,13 @@ async fn what_cannot_be_answered_is_an_error_as_openai_words_it() {
 }
 
 #[tokio::test]
-async fn a_body_as_long_as_its_texts_may_be_is_taken() {
+async fn pages_in_many_texts_and_a_megabyte_in_one_are_taken() {
     let (router, _) = service(&LetterModel::quick(), 100).await;
-    let text = "가".repeat(MAX_TEXT_BYTES / 3);
-    let (status, _, answer) = post(&router, json!({"input": vec![text; MAX_INPUTS]}).to_string()).await;
+    let page = "가".repeat(25_000);
+    let (status, _, answer) = post(&router, json!({"input": vec![page; MAX_INPUTS]}).to_string()).await;
+    assert_eq!(status, StatusCode::OK, "{}", answer["error"]);
+    let (status, headers, answer) = post(&router, json!({"input": "가".repeat(MAX_TEXT_BYTES / 3)}).to_string()).await;
+    assert_eq!(headers["truncated-texts"], "1");
     assert_eq!(status, StatusCode::OK, "{}", answer["error"]);
 }
 

@@ -1,7 +1,8 @@
-"""Computes the reference vectors in all-MiniLM-L6-v2.json from the model's original files, in double precision.
+"""Computes the reference vectors of a model from its files, in double precision.
 
-    python3 -m venv venv && venv/bin/pip install numpy safetensors tokenizers
-    venv/bin/python reference.py ~/.cache/jangbogo/models/all-MiniLM-L6-v2-0.1.0 > all-MiniLM-L6-v2.json
+    python3 -m venv venv && venv/bin/pip install gguf numpy safetensors tokenizers
+    venv/bin/python reference.py ~/.cache/jangbogo/models/all-MiniLM-L6-v2-0.1.0 256 > all-MiniLM-L6-v2.json
+    venv/bin/python reference.py ~/.cache/jangbogo/models/multilingual-e5-small-0.3.0 512 > multilingual-e5-small.json
 """
 
 import base64
@@ -11,10 +12,10 @@ import sys
 from pathlib import Path
 
 import numpy
+from gguf import GGUFReader, dequantize
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-MAX_TOKENS = 256
 TEXTS = [
     "red lunch bag",
     "a",
@@ -79,17 +80,24 @@ def embed(weights, config, ids):
     return mean / numpy.linalg.norm(mean)
 
 
+def load(directory):
+    if (directory / "model.safetensors").exists():
+        return load_file(directory / "model.safetensors")
+    return {tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in GGUFReader(directory / "model.gguf").tensors}
+
+
 def main():
     directory = Path(sys.argv[1])
     config = json.loads((directory / "config.json").read_text())
-    weights = {name: tensor.astype(numpy.float64) for name, tensor in load_file(directory / "model.safetensors").items()}
+    max_tokens = int(sys.argv[2])
+    weights = {name: tensor.astype(numpy.float64) for name, tensor in load(directory).items()}
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
     golden = []
     for text in TEXTS:
         whole = len(tokenizer.encode(text).ids)
-        tokenizer.enable_truncation(MAX_TOKENS)
+        tokenizer.enable_truncation(max_tokens)
         ids = tokenizer.encode(text).ids
         tokenizer.no_truncation()
         vector = embed(weights, config, ids)
@@ -98,7 +106,6 @@ def main():
                 "text": text,
                 "tokens": len(ids),
                 "truncated": len(ids) < whole,
-                "starts_with": [round(float(component), 6) for component in vector[:8]],
                 "vector": base64.b64encode(vector.astype("<f4").tobytes()).decode(),
             }
         )

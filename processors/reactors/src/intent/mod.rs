@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use embedding::Purpose;
 use embedding::client::Embedder;
 use events::{
     Data, Embedded, Event, Intent, IntentAnalyzed, InvalidValue, MessageCreated, ModelRun, ProductId,
@@ -116,7 +117,7 @@ impl Analyse {
         let embedder = self.embedder.as_ref()?;
         let words = analysis.request.words.trim();
         let text = if words.is_empty() { &*message.content } else { words };
-        match embedder.embed(text).await {
+        match embedder.embed(Purpose::Query, text).await {
             Ok(vector) => {
                 Some(Embedded { model: Text::new(embedder.model()).ok()?, vector: Vector::new(vector.to_vec()).ok()? })
             }

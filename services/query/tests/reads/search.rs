@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use embedding::Purpose;
 use embedding::client::{Embedder, EmbedderMetrics};
 use embedding::encoder::{Encoder, EncoderArgs, EncoderMetrics};
 use embedding::models::{DEFAULT_MODEL, ModelSpec, ModelsDirectory};
@@ -56,7 +57,7 @@ async fn upsert(shop: &mut TestShop, product_id: &str, title: &str, category: &s
 
 /// What the embedder's reactor would write.
 async fn embed(shop: &mut TestShop, embedder: &Embedder, product_id: &str, text: &str, model: &str) {
-    let vector = Vector::new(embedder.embed(text).await.unwrap().to_vec()).unwrap();
+    let vector = Vector::new(embedder.embed(Purpose::Passage, text).await.unwrap().to_vec()).unwrap();
     let data = ProductEmbedded {
         product_id: ProductId::new(product_id).unwrap(),
         model: Text::new(model).unwrap(),
