@@ -23,7 +23,7 @@ use runtime::process::{self, Hosted, ProcessorArgs};
 use runtime::reactor::Reactor;
 use runtime::read::{ReadMetrics, Reader};
 use runtime::shutdown::Shutdown;
-use runtime::telemetry::Telemetry;
+use runtime::telemetry::{Telemetry, routes};
 use tokio::net::TcpListener;
 use tracing::info;
 
@@ -175,8 +175,9 @@ impl Hosting for EmbedderHost {
         let encoder = Encoder::load(&self.embedder.encoder, EncoderMetrics::register(&telemetry.metrics, &[])?).await?;
         let metrics = EmbedderMetrics::register(&telemetry.metrics, &[])?;
         let embedder = Embedder::of_encoder(encoder.clone(), &self.embedder, metrics).patient();
-        let router = service::router(encoder, self.service, ServiceMetrics::register(&telemetry.metrics, &[])?);
-        info!(address = %listener.local_addr()?, "embedder: /v1/embeddings");
+        let metrics = ServiceMetrics::register(&telemetry.metrics, &[])?;
+        let router = service::router(vec![encoder], self.service, metrics).merge(routes(telemetry.clone()));
+        info!(address = %listener.local_addr()?, "embedder: /embed /batch-embed /similarity /v1/embeddings /stats");
         let stop = shutdown.token();
         shutdown.spawn("embedding service", async move {
             axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await

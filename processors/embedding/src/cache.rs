@@ -40,6 +40,11 @@ impl VectorCache {
         Self { model: model.into(), vectors: Cache::new(texts) }
     }
 
+    /// About how many texts it has the vectors of.
+    pub(crate) fn texts(&self) -> u64 {
+        self.vectors.entry_count()
+    }
+
     /// The vector of `text`; `embed` has it computed when it is not there. Requests for one text at one time have it
     /// computed once.
     pub(crate) async fn get_or_embed<E: Clone + Send + Sync + 'static>(

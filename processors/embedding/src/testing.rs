@@ -18,6 +18,8 @@ pub(crate) struct LetterModel {
     pub embedded: Arc<AtomicUsize>,
     /// One permit for each batch.
     pub permits: Arc<Semaphore>,
+    /// Its name.
+    pub name: &'static str,
     /// What stands before texts.
     pub prompts: Prompts,
 }
@@ -28,6 +30,7 @@ impl LetterModel {
         Self {
             embedded: Arc::default(),
             permits: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            name: "letters",
             prompts: Prompts::NONE,
         }
     }
@@ -35,7 +38,7 @@ impl LetterModel {
     /// One that computes when it is told to.
     pub fn held() -> Self {
         // Warming takes two batches.
-        Self { embedded: Arc::default(), permits: Arc::new(Semaphore::new(2)), prompts: Prompts::NONE }
+        Self { embedded: Arc::default(), permits: Arc::new(Semaphore::new(2)), name: "letters", prompts: Prompts::NONE }
     }
 
     pub fn embedded(&self) -> usize {
@@ -53,7 +56,7 @@ impl LetterModel {
 
 impl TextModel for LetterModel {
     fn name(&self) -> &'static str {
-        "letters"
+        self.name
     }
 
     fn dimensions(&self) -> usize {

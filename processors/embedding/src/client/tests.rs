@@ -113,7 +113,7 @@ async fn our_own_service_gives_what_the_model_in_this_process_gives() {
     let model = LetterModel::quick();
     let service_args = ServiceArgs { cache: 10, request_timeout: 5 };
     let encoder = model.encoder(10).await;
-    let url = served(router(encoder.clone(), service_args, metrics)).await;
+    let url = served(router(vec![encoder.clone()], service_args, metrics)).await;
     let in_process = Embedder::of_encoder(encoder, &args(None), embedder_metrics());
     let mut args = args(Some(url));
     args.encoder.model = "letters".to_owned();

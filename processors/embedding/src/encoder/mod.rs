@@ -221,6 +221,11 @@ impl Encoder {
         self.about.dimensions
     }
 
+    /// What it counts.
+    pub(crate) fn metrics(&self) -> &EncoderMetrics {
+        &self.metrics
+    }
+
     /// What stands before texts that it embeds; whoever asks puts it there.
     #[must_use]
     pub fn prompts(&self) -> Prompts {

@@ -31,7 +31,7 @@ impl BadRequest {
 #[derive(Debug)]
 pub(super) enum Failure {
     BadRequest(BadRequest),
-    ModelNotFound { asked: String, served: String },
+    ModelNotFound { asked: String, served: Vec<String> },
     BodyTooLarge,
     BodyUnreadable(String),
     Encoder(EncodeError),
@@ -84,7 +84,7 @@ impl Failure {
                 (StatusCode::BAD_REQUEST, of_client(message, param, None))
             }
             Self::ModelNotFound { asked, served } => {
-                let message = format!("there is no model {asked:?} here, only {served}");
+                let message = format!("there is no model {asked:?} here, only {}", served.join(" and "));
                 (StatusCode::NOT_FOUND, of_client(message, Some("model".to_owned()), Some("model_not_found")))
             }
             Self::BodyTooLarge => {

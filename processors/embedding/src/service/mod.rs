@@ -1,36 +1,39 @@
-//! `POST /v1/embeddings`, as OpenAI's clients call it.
+//! The embedding service.
 //!
-//! - `input`: a text or 1 to [`MAX_INPUTS`] of them, each as [`check_text`](crate::check_text) takes it.
-//! - `model`: absent, the name of the model served here, or one that begins with `text-embedding`: clients have such a
-//!   name of OpenAI's built in. The answer names the model that was used. Any other is 404, `model_not_found`.
-//! - `encoding_format`: `float`, or `base64` of little-endian 32-bit floats.
-//! - `dimensions`: absent, or as many as the model's vectors have.
-//! - `user` and whatever else is there is ignored.
+//! | route | what |
+//! |---|---|
+//! | `POST /embed` | the vector of one text |
+//! | `POST /batch-embed` | the vectors of 1 to [`MAX_INPUTS`] texts |
+//! | `POST /similarity` | the cosine of two texts |
+//! | `POST /v1/embeddings` | the same as `/batch-embed`, as OpenAI's clients call it |
+//! | `GET /stats` | what it has done so far |
 //!
-//! A text that is longer than the model reads is cut off, as its makers' own library does; the header
-//! `truncated-texts` says how many were. Every error of ours has OpenAI's shape.
+//! Texts are taken as [`check_text`](crate::check_text) takes them. One that is longer than the model reads is cut off, as
+//! its makers' own library does, and the answer says so. `input_type` says what texts are embedded for: `query`, which they
+//! are if nothing is said, or `passage`. `model` is a model that is served here, the first of them if nothing is said; the
+//! answer names the one that was used. Every error of ours has OpenAI's shape.
 
 mod failure;
 mod input;
+mod openai;
+mod plain;
+mod stats;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderName, HeaderValue};
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
-use axum::{Json, Router};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use axum::response::Response;
+use axum::routing::{get, post};
 use clap::Args;
 use futures::future::try_join_all;
 use runtime::telemetry::SECONDS_BUCKETS;
-use serde::Serialize;
 
 use self::failure::Failure;
-use self::input::{EmbeddingsRequest, EncodingFormat};
+use crate::Purpose;
 use crate::cache::VectorCache;
 use crate::encoder::{Encoder, TextEmbedding};
 use crate::text::MAX_TEXT_BYTES;
@@ -39,7 +42,6 @@ use crate::text::MAX_TEXT_BYTES;
 pub const MAX_INPUTS: usize = 100;
 /// The longest body: a few of the longest texts, or a page in each of as many as may be.
 const MAX_BODY_BYTES: usize = 8 * MAX_TEXT_BYTES;
-const TRUNCATED_TEXTS: HeaderName = HeaderName::from_static("truncated-texts");
 
 runtime::metrics! {
     /// What the service counts.
@@ -70,98 +72,84 @@ pub struct ServiceArgs {
     pub request_timeout: u64,
 }
 
-#[derive(Clone)]
-struct Service {
+/// A model that is served, and the vectors that it gave.
+struct Served {
     encoder: Encoder,
     cache: VectorCache,
+}
+
+#[derive(Clone)]
+struct Service {
+    models: Arc<[Served]>,
     metrics: ServiceMetrics,
     request_timeout: Duration,
+    since: Instant,
 }
 
-/// `POST /v1/embeddings` and nothing else, to be merged into a process's router.
-pub fn router(encoder: Encoder, args: ServiceArgs, metrics: ServiceMetrics) -> Router {
-    let cache = VectorCache::new(encoder.model(), args.cache);
-    let request_timeout = Duration::from_secs(args.request_timeout);
+/// The service's routes, to be merged into a process's router. Each model has a cache of its own; the first is the one that
+/// requests get which name none.
+pub fn router(models: Vec<Encoder>, args: ServiceArgs, metrics: ServiceMetrics) -> Router {
+    let served = |encoder: Encoder| Served { cache: VectorCache::new(encoder.model(), args.cache), encoder };
+    let service = Service {
+        models: models.into_iter().map(served).collect(),
+        metrics,
+        request_timeout: Duration::from_secs(args.request_timeout),
+        since: Instant::now(),
+    };
     Router::new()
-        .route("/v1/embeddings", post(embeddings))
+        .route("/embed", post(async |State(service): State<Service>, body| service.answer(body, plain::embed).await))
+        .route(
+            "/batch-embed",
+            post(async |State(service): State<Service>, body| service.answer(body, plain::embed_batch).await),
+        )
+        .route(
+            "/similarity",
+            post(async |State(service): State<Service>, body| service.answer(body, plain::compare).await),
+        )
+        .route(
+            "/v1/embeddings",
+            post(async |State(service): State<Service>, body| service.answer(body, openai::embeddings).await),
+        )
+        .route("/stats", get(async |State(service): State<Service>| service.stats()))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(Service { encoder, cache, metrics, request_timeout })
-}
-
-async fn embeddings(State(service): State<Service>, body: Result<Bytes, BytesRejection>) -> Response {
-    let timer = service.metrics.embeddings_request_seconds.start_timer();
-    let answer = tokio::time::timeout(service.request_timeout, service.answer(body)).await;
-    let response = answer.unwrap_or(Err(Failure::TooSlow)).unwrap_or_else(Failure::into_response);
-    timer.observe_duration();
-    service.metrics.embeddings_requests_total.with_label_values(&[response.status().as_str()]).inc();
-    response
+        .with_state(service)
 }
 
 impl Service {
-    async fn answer(&self, body: Result<Bytes, BytesRejection>) -> Result<Response, Failure> {
-        let request = EmbeddingsRequest::read(&body?, self.encoder.model(), self.encoder.dimensions())?;
-        let texts = try_join_all(request.texts.iter().map(|text| self.embed(text))).await?;
-        let tokens = texts.iter().map(|text| text.tokens).sum();
-        let truncated = texts.iter().filter(|text| text.truncated).count();
-        let data = texts.iter().enumerate().map(|(index, text)| Datum {
-            object: "embedding",
-            index,
-            embedding: encoded(&text.vector, request.encoding_format),
-        });
-        let mut response = Json(Embeddings {
-            object: "list",
-            data: data.collect(),
-            model: self.encoder.model(),
-            usage: Usage { prompt_tokens: tokens, total_tokens: tokens },
+    /// Has a request answered in time, and counts it.
+    async fn answer(
+        self,
+        body: Result<Bytes, BytesRejection>,
+        route: impl AsyncFnOnce(&Self, &[u8]) -> Result<Response, Failure>,
+    ) -> Response {
+        let timer = self.metrics.embeddings_request_seconds.start_timer();
+        let answer = async { route(&self, &body?).await };
+        let answer = tokio::time::timeout(self.request_timeout, answer).await;
+        let response = answer.unwrap_or(Err(Failure::TooSlow)).unwrap_or_else(Failure::into_response);
+        timer.observe_duration();
+        self.metrics.embeddings_requests_total.with_label_values(&[response.status().as_str()]).inc();
+        response
+    }
+
+    /// The model of this name, or the first. Clients of OpenAI's have one of its names built in.
+    fn model(&self, name: Option<&str>) -> Result<&Served, Failure> {
+        let asked = name.filter(|name| !name.starts_with("text-embedding"));
+        let served = |served: &&Served| asked.is_none_or(|asked| served.encoder.model() == asked);
+        self.models.iter().find(served).ok_or_else(|| Failure::ModelNotFound {
+            asked: asked.unwrap_or_default().to_owned(),
+            served: self.models.iter().map(|served| served.encoder.model().to_owned()).collect(),
         })
-        .into_response();
-        response.headers_mut().insert(TRUNCATED_TEXTS, HeaderValue::from(truncated));
-        Ok(response)
     }
 
-    async fn embed(&self, text: &str) -> Result<TextEmbedding, Failure> {
-        let embed = self.encoder.embed(text);
-        let (embedding, outcome) = self.cache.get_or_embed(text, embed).await.map_err(Failure::Encoder)?;
-        self.metrics.embeddings_cache_total.with_label_values(&[outcome.choose("hit", "miss")]).inc();
-        Ok(embedding)
-    }
-}
-
-#[derive(Serialize)]
-struct Embeddings<'a> {
-    object: &'static str,
-    data: Vec<Datum<'a>>,
-    model: &'a str,
-    usage: Usage,
-}
-
-#[derive(Serialize)]
-struct Datum<'a> {
-    object: &'static str,
-    index: usize,
-    embedding: Encoded<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Encoded<'a> {
-    Float(&'a [f32]),
-    Base64(String),
-}
-
-#[derive(Serialize)]
-struct Usage {
-    prompt_tokens: usize,
-    total_tokens: usize,
-}
-
-fn encoded(vector: &[f32], format: EncodingFormat) -> Encoded<'_> {
-    match format {
-        EncodingFormat::Float => Encoded::Float(vector),
-        EncodingFormat::Base64 => {
-            let bytes: Vec<u8> = vector.iter().flat_map(|component| component.to_le_bytes()).collect();
-            Encoded::Base64(STANDARD.encode(bytes))
-        }
+    async fn embed(&self, model: &Served, purpose: Purpose, texts: &[String]) -> Result<Vec<TextEmbedding>, Failure> {
+        let embed = async |text: &String| {
+            let text = &*model.encoder.prompts().before(purpose, text);
+            let vector = model.cache.get_or_embed(text, model.encoder.embed(text)).await;
+            let (embedding, outcome) = vector.map_err(Failure::Encoder)?;
+            self.metrics.embeddings_cache_total.with_label_values(&[outcome.choose("hit", "miss")]).inc();
+            Ok(embedding)
+        };
+        try_join_all(texts.iter().map(embed)).await
     }
 }
 

@@ -2,6 +2,8 @@
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use runtime::telemetry::Metrics;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -12,11 +14,15 @@ use crate::testing::LetterModel;
 async fn service(model: &LetterModel, queue: usize) -> (Router, ServiceMetrics) {
     let metrics = ServiceMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
     let args = ServiceArgs { cache: 100, request_timeout: 5 };
-    (router(model.encoder(queue).await, args, metrics.clone()), metrics)
+    (router(vec![model.encoder(queue).await], args, metrics.clone()), metrics)
 }
 
 async fn post(router: &Router, body: impl Into<Body>) -> (StatusCode, HeaderMap, Value) {
-    let request = Request::post("/v1/embeddings").body(body.into()).unwrap();
+    post_to("/v1/embeddings", router, body).await
+}
+
+async fn post_to(path: &str, router: &Router, body: impl Into<Body>) -> (StatusCode, HeaderMap, Value) {
+    let request = Request::post(path).body(body.into()).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -104,4 +110,120 @@ async fn a_text_that_breaks_the_model_harms_nobody_else() {
     assert_eq!((status, &answer["error"]["type"]), (StatusCode::INTERNAL_SERVER_ERROR, &json!("server_error")));
     let (status, _, _) = post(&router, json!({"input": "bag"}).to_string()).await;
     assert_eq!(status, StatusCode::OK);
+}
+
+/// One whose texts have prompts, and one after it.
+async fn two_models() -> Router {
+    let prompts = crate::Prompts { query: "query: ", passage: "passage: " };
+    let first = LetterModel { prompts, ..LetterModel::quick() }.encoder(100).await;
+    let second = LetterModel { name: "other letters", ..LetterModel::quick() }.encoder(100).await;
+    let args = ServiceArgs { cache: 100, request_timeout: 5 };
+    router(vec![first, second], args, ServiceMetrics::register(&Metrics::new().unwrap(), &[]).unwrap())
+}
+
+fn letter(vector: &Value) -> char {
+    let components: Vec<f32> = serde_json::from_value(vector.clone()).unwrap();
+    char::from_u32(components.iter().position(|component| *component > 0.5).unwrap().try_into().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn texts_are_embedded_and_compared_without_openai_s_ways() {
+    let router = two_models().await;
+    let (status, _, answer) = post_to("/embed", &router, json!({"text": "bag"}).to_string()).await;
+    assert_eq!((status, letter(&answer["embedding"])), (StatusCode::OK, 'q'), "a query, if nothing is said");
+    let about = (&answer["model"], &answer["dimensions"], &answer["tokens"], &answer["truncated"]);
+    assert_eq!(about, (&json!("letters"), &json!(384), &json!(8), &json!(true)));
+
+    let passages = json!({"texts": ["bag", "cup"], "input_type": "passage"});
+    let (_, _, answer) = post_to("/batch-embed", &router, passages.to_string()).await;
+    let of_text = |index: usize| letter(&answer["embeddings"][index]["embedding"]);
+    assert_eq!((of_text(0), of_text(1)), ('p', 'p'));
+    let others = json!({"texts": ["bag", "cup"], "model": "other letters"});
+    let (_, _, answer) = post_to("/batch-embed", &router, others.to_string()).await;
+    let of_text = |index: usize| letter(&answer["embeddings"][index]["embedding"]);
+    assert_eq!((of_text(0), of_text(1), &answer["model"]), ('b', 'c', &json!("other letters")));
+
+    for (texts, similarity) in [(("bag", "bow"), 1.0), (("bag", "cup"), 0.0)] {
+        let asked = json!({"text1": texts.0, "text2": texts.1, "model": "other letters"});
+        let (_, _, answer) = post_to("/similarity", &router, asked.to_string()).await;
+        assert_eq!((&answer["similarity"], &answer["truncated"]), (&json!(similarity), &json!(false)));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_embedded_names_its_field() {
+    let router = two_models().await;
+    for (path, body, status, param) in [
+        ("/embed", json!({"text": " "}), 400, "text"),
+        ("/embed", json!({}), 400, ""),
+        ("/embed", json!({"text": "a", "input_type": "document"}), 400, "input_type"),
+        ("/embed", json!({"text": "a", "model": "gpt"}), 404, "model"),
+        ("/batch-embed", json!({"texts": []}), 400, "texts"),
+        ("/batch-embed", json!({"texts": vec!["a"; 101]}), 400, "texts"),
+        ("/batch-embed", json!({"texts": ["a", "a\u{7}"]}), 400, "texts"),
+        ("/similarity", json!({"text1": "a", "text2": ""}), 400, "text2"),
+        ("/similarity", json!({"text1": "a"}), 400, ""),
+    ] {
+        let (found, _, answer) = post_to(path, &router, body.to_string()).await;
+        assert_eq!(found.as_u16(), status, "{path} {body}");
+        assert_eq!(answer["error"]["param"].as_str().unwrap_or_default(), param, "{path} {body}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_done_is_counted() {
+    let router = two_models().await;
+    let asked = json!({"texts": ["bag", "bag", "cup"], "model": "other letters"}).to_string();
+    assert_eq!(post_to("/batch-embed", &router, asked).await.0, StatusCode::OK);
+    let response = router.oneshot(Request::get("/stats").body(Body::empty()).unwrap()).await.unwrap();
+    let stats: Value = serde_json::from_slice(&to_bytes(response.into_body(), usize::MAX).await.unwrap()).unwrap();
+    assert_eq!(stats["cache"], json!({"hits": 1, "misses": 2, "hit_rate": 1.0 / 3.0}));
+    assert_eq!(stats["models"][1]["model"], "other letters");
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read_say_why() {
+    let (router, _) = service(&LetterModel::quick(), 100).await;
+    let many = format!(r#"{{"input": [{}"a"]}}"#, r#""a","#.repeat(MAX_INPUTS));
+    let long = format!(r#"{{"input": ["a", "{}"]}}"#, "a".repeat(MAX_TEXT_BYTES + 1));
+    let deep = format!(r#"{{"input": {}"#, "[".repeat(100_000));
+    for (body, param, message) in [
+        ("", "", "EOF while parsing a value at line 1 column 0"),
+        ("[]", "", "invalid length 0"),
+        ("{}", "", "missing field `input`"),
+        (r#"{"input": "a"} x"#, "", "trailing characters"),
+        (r#"{"input": "a\u0000b"}"#, "input", "input[0] has the control character U+0000 at byte 1"),
+        (r#"{"input": "\ud800"}"#, "input", "unexpected end of hex escape"),
+        (r#"{"input": []}"#, "input", "input has no text"),
+        (r#"{"input": ["a", ""]}"#, "input", "input[1] is empty"),
+        (r#"{"input": [[1, 2]]}"#, "input", "input[0]: invalid type: sequence, expected a string"),
+        (r#"{"input": 5}"#, "input", "expected a string or an array of 1 to 100 strings"),
+        (&many, "input", "more than 100 strings"),
+        (&long, "input", "input[1] has 1048577 bytes"),
+        (&deep, "input", "expected a string"),
+        (r#"{"input": "a", "dimensions": 100}"#, "dimensions", "have 384 components"),
+        (r#"{"input": "a", "dimensions": -1}"#, "dimensions", "invalid value"),
+        (r#"{"input": "a", "encoding_format": "hex"}"#, "encoding_format", "unknown variant `hex`"),
+        (r#"{"input": "a", "model": 5}"#, "model", "expected a string"),
+    ] {
+        let (status, _, answer) = post(&router, body.to_owned()).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body:.80}");
+        let (found, of_field) = (answer["error"]["message"].as_str().unwrap(), &answer["error"]["param"]);
+        assert!(found.contains(message), "{found} lacks {message}");
+        assert_eq!(of_field.as_str().unwrap_or_default(), param, "{body:.80}: {found}");
+    }
+    let (_, _, answer) = post(&router, b"{\"input\": \"\xff\"}".to_vec()).await;
+    assert!(answer["error"]["message"].as_str().unwrap().contains("invalid unicode"));
+}
+
+#[tokio::test]
+async fn what_openai_s_clients_send_is_understood() {
+    let (router, _) = service(&LetterModel::quick(), 100).await;
+    for body in [
+        r#"{"input": "가방", "model": "text-embedding-3-small", "encoding_format": "base64", "user": "7"}"#,
+        r#"{"input": ["a", "b\nc"], "model": "letters", "dimensions": 384}"#,
+        r#"{"input": "a", "model": null}"#,
+    ] {
+        assert_eq!(post(&router, body).await.0, StatusCode::OK, "{body}");
+    }
 }

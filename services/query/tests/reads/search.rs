@@ -33,7 +33,7 @@ async fn embedding_service() -> String {
     let cli = EmbedderCli::parse_from(["test"]);
     let metrics = Metrics::new().unwrap();
     let encoder = Encoder::load(&cli.encoder, EncoderMetrics::register(&metrics, &[]).unwrap()).await.unwrap();
-    let router = service::router(encoder, cli.service, ServiceMetrics::register(&metrics, &[]).unwrap());
+    let router = service::router(vec![encoder], cli.service, ServiceMetrics::register(&metrics, &[]).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
