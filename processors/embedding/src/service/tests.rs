@@ -90,7 +90,9 @@ async fn pages_in_many_texts_and_a_megabyte_in_one_are_taken() {
 async fn more_than_may_wait_is_refused_and_says_when_to_come_back() {
     let model = LetterModel::held();
     let (router, _) = service(&model, 2).await;
-    let (status, headers, answer) = post(&router, json!({"input": ["a", "b", "c", "d", "e"]}).to_string()).await;
+    // More than a batch takes and than may wait.
+    let texts: Vec<String> = (0..MAX_INPUTS).map(|number| format!("text {number} of many")).collect();
+    let (status, headers, answer) = post(&router, json!({"input": texts}).to_string()).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(headers["retry-after"], "1");
     assert_eq!(answer["error"]["code"], "rate_limit_exceeded");
