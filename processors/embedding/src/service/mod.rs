@@ -29,7 +29,8 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use clap::Args;
-use futures::future::try_join_all;
+use futures::TryStreamExt as _;
+use futures::stream::FuturesUnordered;
 use runtime::telemetry::SECONDS_BUCKETS;
 
 use self::failure::Failure;
@@ -142,14 +143,18 @@ impl Service {
     }
 
     async fn embed(&self, model: &Served, purpose: Purpose, texts: &[String]) -> Result<Vec<TextEmbedding>, Failure> {
-        let embed = async |text: &String| {
+        let embed = async |(index, text): (usize, &String)| {
             let text = &*model.encoder.prompts().before(purpose, text);
             let vector = model.cache.get_or_embed(text, model.encoder.embed(text)).await;
             let (embedding, outcome) = vector.map_err(Failure::Encoder)?;
             self.metrics.embeddings_cache_total.with_label_values(&[outcome.choose("hit", "miss")]).inc();
-            Ok(embedding)
+            Ok::<_, Failure>((index, embedding))
         };
-        try_join_all(texts.iter().map(embed)).await
+        // In any order, so that one that fails at once is not waited with until those before it are there.
+        let embeddings: FuturesUnordered<_> = texts.iter().enumerate().map(embed).collect();
+        let mut embeddings: Vec<_> = embeddings.try_collect().await?;
+        embeddings.sort_unstable_by_key(|(index, _)| *index);
+        Ok(embeddings.into_iter().map(|(_, embedding)| embedding).collect())
     }
 }
 
