@@ -1,7 +1,9 @@
-//! `jangbogo evaluate`: how well messages are understood.
+//! `jangbogo evaluate`: how well messages are understood, and what vectors are worth.
 
 mod analyser;
 mod dialogues;
+mod embeddings;
+mod ranks;
 mod utterances;
 
 use ::understanding::evaluation::Score;
@@ -9,9 +11,9 @@ use clap::Subcommand;
 use comfy_table::{CellAlignment, Table};
 use runtime::config::Connections;
 
-/// Measures how well shoppers' messages are understood, by the local analyser or a language model
+/// Measures how well shoppers' messages are understood, and embedding models
 ///
-/// The language model is asked in the words in which `preference-analysis` asks it, by the same settings. A message that it
+/// Messages are understood by the local analyser or a language model. The language model is asked in the words in which `preference-analysis` asks it, by the same settings. A message that it
 /// does not answer as it should in time counts as one of which nothing was understood; in the shop the local analyser
 /// steps in.
 #[derive(Debug, Subcommand)]
@@ -21,20 +23,23 @@ Examples:
   jangbogo evaluate utterances --split held-out --json      for programs
   jangbogo evaluate utterances --split development --differences
   jangbogo evaluate dialogues ../shared/data/shop-dialogues
+  jangbogo evaluate embeddings ../shared/data/sts --reference
   OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_MODEL=gemma-3 jangbogo evaluate utterances --limit 20")]
 pub enum Command {
     Utterances(utterances::Arguments),
     Dialogues(dialogues::Arguments),
+    Embeddings(embeddings::Arguments),
 }
 
 /// Evaluates, and prints the report.
 ///
 /// # Errors
-/// When the files cannot be read, or the language model answers nothing at all; the message says why.
+/// When files or models cannot be read, or the language model answers nothing at all; the message says why.
 pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<()> {
     match command {
         Command::Utterances(arguments) => utterances::run(arguments, connections).await,
         Command::Dialogues(arguments) => dialogues::run(arguments).await,
+        Command::Embeddings(arguments) => embeddings::run(arguments, connections).await,
     }
 }
 

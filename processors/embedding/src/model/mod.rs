@@ -12,6 +12,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tracing::warn;
 
@@ -117,7 +118,9 @@ impl EmbeddingModel {
     /// # Errors
     /// When the tokenizer refuses a text, or the computation fails.
     pub fn embed_batch(&self, texts: &[&str]) -> Result<Embedded, ModelError> {
-        let texts = texts.iter().map(|text| self.tokenizer.tokenise(text)).collect::<Result<Vec<Tokens>, _>>()?;
+        let texts = self.pool.install(|| {
+            texts.par_iter().map(|text| self.tokenizer.tokenise(text)).collect::<Result<Vec<Tokens>, _>>()
+        })?;
         let mut vectors = vec![Vec::new(); texts.len()];
         let lengths: Vec<usize> = texts.iter().map(Tokens::len).collect();
         for batch in batches(&lengths, self.batch_tokens()) {

@@ -42,7 +42,7 @@ pub struct ModelSpec {
     pub files: &'static [ModelFile],
 }
 
-/// Spearman's correlation of cosines with what people say, over the development sets of STS-B (English) and `KorSTS` (Korean),
+/// Spearman's correlation of cosines with what people say, over the development sets of STS-B (English) and KorSTS (Korean),
 /// as `jangbogo evaluate embeddings` measures it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quality {

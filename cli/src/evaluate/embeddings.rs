@@ -1,0 +1,295 @@
+//! `jangbogo evaluate embeddings`: how well vectors say what texts mean.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use ::events::Data;
+use anyhow::{Context as _, anyhow, ensure};
+use clap::Args;
+use embedding::Purpose;
+use embedding::model::{Arithmetic, EmbeddingModel};
+use embedding::models::{MODELS, ModelSpec, ModelsArgs};
+use runtime::config::Connections;
+use serde::{Deserialize, Serialize};
+
+use super::align_numbers;
+use super::ranks::{discounted_gain, spearman};
+use crate::events::import::{self, ImportArguments};
+use crate::output::{print, table};
+use crate::progress::Progress;
+
+/// Korean queries, and which of the demo shop's products are what they ask for: see `cli/data/README.md`.
+const QUERIES: &str = include_str!("../../data/korean-queries.jsonl");
+/// How many products of a search count.
+const LISTED: usize = 10;
+/// Texts between two steps of the progress.
+const STEP: usize = 256;
+
+/// Compares embedding models: on sentences that people compared, and on Korean queries for English titles
+///
+/// Sentences: Spearman's correlation of the vectors' cosines with what people say, on the development sets of STS-B
+/// (stsb-en-dev.csv) and KorSTS (korsts-dev.tsv). Queries: nDCG@10 of the demo shop's titles by their cosine to 130 Korean
+/// queries, labelled in `cli/data/korean-queries.jsonl`; the shop itself searches by words too.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// Where the files of STS are; queries alone if left out
+    sentences: Option<PathBuf>,
+    /// Only these models [default: all that were fetched]
+    #[arg(long = "model", value_name = "NAME")]
+    names: Vec<String>,
+    /// How they are computed
+    #[arg(long, value_enum, default_value_t, value_name = "ARITHMETIC")]
+    arithmetic: Arithmetic,
+    /// Also compute them in 32-bit floats, and compare all vectors with those
+    #[arg(long)]
+    reference: bool,
+    /// Files with a text on each line, for that comparison
+    #[arg(long, value_name = "FILE", requires = "reference")]
+    texts: Vec<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    models: ModelsArgs,
+}
+
+/// What is printed as JSON: a line for each model and arithmetic.
+#[derive(Serialize)]
+struct Evaluation(Vec<Measured>);
+
+#[derive(Serialize)]
+struct Measured {
+    model: &'static str,
+    arithmetic: String,
+    english_spearman: Option<f64>,
+    korean_spearman: Option<f64>,
+    queries_ndcg: f64,
+    /// Beside the floats.
+    cosines: Option<Cosines>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Cosines {
+    texts: usize,
+    mean: f64,
+    worst: f64,
+}
+
+/// Two sentences, and how alike people find them.
+struct Pair {
+    sentences: [String; 2],
+    score: f64,
+}
+
+#[derive(Deserialize)]
+struct Query {
+    query: String,
+    /// 2: what is asked for; 1: near it.
+    relevant: HashMap<String, u8>,
+}
+
+/// What is measured with.
+struct Texts {
+    english: Vec<Pair>,
+    korean: Vec<Pair>,
+    queries: Vec<Query>,
+    /// By id.
+    titles: BTreeMap<String, String>,
+    others: Vec<String>,
+}
+
+/// Evaluates, and prints the report.
+pub async fn run(arguments: Arguments, connections: &Connections) -> anyhow::Result<()> {
+    let events = import::read(&ImportArguments::default(), connections).await?.events;
+    let title = |data: Data| match data {
+        Data::ProductUpserted(product) => Some((product.product_id.to_string(), product.title.to_string())),
+        _ => None,
+    };
+    let titles = events.into_iter().filter_map(|event| title(event.data)).collect();
+    let (texts, json) = (Texts::read(&arguments, titles)?, arguments.json);
+    let evaluation = tokio::task::spawn_blocking(move || evaluate(&arguments, &texts)).await??;
+    print(&if json { serde_json::to_string_pretty(&evaluation)? + "\n" } else { evaluation.to_string() })?;
+    Ok(())
+}
+
+impl Texts {
+    fn read(arguments: &Arguments, titles: BTreeMap<String, String>) -> anyhow::Result<Self> {
+        let queries: Vec<Query> = QUERIES.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        for (query, product) in queries.iter().flat_map(|query| query.relevant.keys().map(move |id| (query, id))) {
+            ensure!(titles.contains_key(product), "«{}» asks for {product}, which the shop has not", query.query);
+        }
+        let pairs = |file: &str, delimiter, columns| match &arguments.sentences {
+            Some(folder) => read_pairs(&folder.join(file), delimiter, columns),
+            None => Ok(Vec::new()),
+        };
+        let mut others = Vec::new();
+        for path in &arguments.texts {
+            let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+            for line in BufReader::new(file).lines() {
+                others.push(line.with_context(|| format!("cannot read {}", path.display()))?);
+            }
+        }
+        Ok(Self {
+            english: pairs("stsb-en-dev.csv", b',', [0, 1, 2])?,
+            korean: pairs("korsts-dev.tsv", b'\t', [5, 6, 4])?,
+            queries,
+            titles,
+            others,
+        })
+    }
+
+    /// Each text that is measured with, as it is embedded.
+    fn all(&self, spec: &ModelSpec) -> Vec<String> {
+        let before = |purpose, text: &str| spec.prompts.before(purpose, text).into_owned();
+        let sentences = self.english.iter().chain(&self.korean).flat_map(|pair| &pair.sentences);
+        let queries = sentences.chain(self.queries.iter().map(|query| &query.query));
+        let passages = self.titles.values().chain(&self.others);
+        let texts = queries.map(|text| before(Purpose::Query, text));
+        let texts: BTreeSet<String> = texts.chain(passages.map(|text| before(Purpose::Passage, text))).collect();
+        texts.into_iter().collect()
+    }
+}
+
+/// Reads a file of STS: which columns are the sentences and the score. A line whose score is no number is a header.
+fn read_pairs(path: &Path, delimiter: u8, [one, other, score]: [usize; 3]) -> anyhow::Result<Vec<Pair>> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut reader = csv::ReaderBuilder::new();
+    reader.has_headers(false).flexible(true).delimiter(delimiter).quoting(delimiter == b',');
+    let mut pairs = Vec::new();
+    for record in reader.from_reader(text.as_bytes()).records() {
+        let record = record.with_context(|| format!("cannot read {}", path.display()))?;
+        let column = |number: usize| record.get(number).unwrap_or_default();
+        if let Ok(score) = column(score).parse() {
+            pairs.push(Pair { sentences: [column(one).to_owned(), column(other).to_owned()], score });
+        }
+    }
+    ensure!(!pairs.is_empty(), "{} holds no pairs", path.display());
+    Ok(pairs)
+}
+
+fn evaluate(arguments: &Arguments, texts: &Texts) -> anyhow::Result<Evaluation> {
+    let directory = arguments.models.directory()?;
+    let specs: Vec<&'static ModelSpec> = if arguments.names.is_empty() {
+        MODELS.iter().filter(|spec| directory.of(spec).exists()).collect()
+    } else {
+        arguments.names.iter().map(|name| ModelSpec::find(name)).collect::<Result<_, _>>()?
+    };
+    ensure!(!specs.is_empty(), "no model is in {}; run `jangbogo models fetch`", directory.path().display());
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let mut evaluation = Vec::new();
+    for spec in specs {
+        let vectors = |arithmetic| {
+            let model = EmbeddingModel::load(&directory, spec, arithmetic, threads)
+                .with_context(|| format!("{} cannot be loaded", spec.name))?;
+            Vectors::compute(&model, &texts.all(spec))
+        };
+        let measured = vectors(arguments.arithmetic)?;
+        let reference = if arguments.reference { Some(vectors(Arithmetic::F32)?) } else { None };
+        let cosines = reference.as_ref().map(|reference| measured.beside(reference));
+        evaluation.push(measured.measure(spec, arguments.arithmetic, texts, cosines)?);
+        if let Some(reference) = reference {
+            evaluation.push(reference.measure(spec, Arithmetic::F32, texts, None)?);
+        }
+    }
+    Ok(Evaluation(evaluation))
+}
+
+/// Vectors by the text that was embedded, with its prompt.
+struct Vectors(HashMap<String, Vec<f32>>);
+
+impl Vectors {
+    fn compute(model: &EmbeddingModel, texts: &[String]) -> anyhow::Result<Self> {
+        let mut progress = Progress::new("texts", texts.len() as u64);
+        let mut vectors = HashMap::with_capacity(texts.len());
+        for texts in texts.chunks(STEP) {
+            let asked: Vec<&str> = texts.iter().map(String::as_str).collect();
+            vectors.extend(texts.iter().cloned().zip(model.embed_batch(&asked)?.vectors));
+            progress.at(vectors.len() as u64);
+        }
+        progress.finish();
+        Ok(Self(vectors))
+    }
+
+    fn of(&self, spec: &ModelSpec, purpose: Purpose, text: &str) -> anyhow::Result<&[f32]> {
+        let vector = self.0.get(&*spec.prompts.before(purpose, text));
+        vector.map(Vec::as_slice).ok_or_else(|| anyhow!("«{text}» was not embedded"))
+    }
+
+    /// How alike these are to others of the same texts.
+    fn beside(&self, others: &Self) -> Cosines {
+        let cosines = self.0.iter().filter_map(|(text, vector)| Some(cosine(vector, others.0.get(text)?)));
+        let cosines: Vec<f64> = cosines.collect();
+        Cosines { texts: cosines.len(), mean: mean(&cosines), worst: cosines.iter().copied().fold(1.0, f64::min) }
+    }
+
+    fn measure(
+        &self,
+        spec: &'static ModelSpec,
+        arithmetic: Arithmetic,
+        texts: &Texts,
+        cosines: Option<Cosines>,
+    ) -> anyhow::Result<Measured> {
+        let likeness = |pairs: &[Pair]| -> anyhow::Result<Option<f64>> {
+            let vector = |text: &String| self.of(spec, Purpose::Query, text);
+            let cosines = pairs
+                .iter()
+                .map(|Pair { sentences: [one, other], score }| Ok((cosine(vector(one)?, vector(other)?), *score)));
+            Ok(spearman(&cosines.collect::<anyhow::Result<Vec<_>>>()?))
+        };
+        let titles = texts.titles.iter().map(|(id, title)| Ok((id, self.of(spec, Purpose::Passage, title)?)));
+        let titles: Vec<(&String, &[f32])> = titles.collect::<anyhow::Result<_>>()?;
+        let gain = |query: &Query| -> anyhow::Result<f64> {
+            let asked = self.of(spec, Purpose::Query, &query.query)?;
+            let mut found: Vec<(f64, &String)> = titles.iter().map(|(id, title)| (cosine(asked, title), *id)).collect();
+            found.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(other.1)));
+            let grades = found.iter().map(|(_, id)| query.relevant.get(*id).copied().unwrap_or_default());
+            Ok(discounted_gain(grades, query.relevant.values().copied(), LISTED))
+        };
+        Ok(Measured {
+            model: spec.name,
+            arithmetic: format!("{arithmetic:?}").to_lowercase(),
+            english_spearman: likeness(&texts.english)?,
+            korean_spearman: likeness(&texts.korean)?,
+            queries_ndcg: mean(&texts.queries.iter().map(gain).collect::<anyhow::Result<Vec<_>>>()?),
+            cosines,
+        })
+    }
+}
+
+/// Of vectors of length 1.
+fn cosine(one: &[f32], other: &[f32]) -> f64 {
+    one.iter().zip(other).map(|(one, other)| f64::from(*one) * f64::from(*other)).sum()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a mean of some thousand numbers")]
+fn mean(numbers: &[f64]) -> f64 {
+    numbers.iter().sum::<f64>() / numbers.len() as f64
+}
+
+impl fmt::Display for Evaluation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = ["Model", "Computed in", "English", "Korean", "nDCG@10", "Cosine to f32", "Worst", "Texts"];
+        let mut rows = table(header);
+        for measured in &self.0 {
+            let number =
+                |number: Option<f64>, digits: usize| number.map_or("-".to_owned(), |it| format!("{it:.digits$}"));
+            let cosines = measured.cosines;
+            rows.add_row([
+                measured.model.to_owned(),
+                measured.arithmetic.clone(),
+                number(measured.english_spearman, 3),
+                number(measured.korean_spearman, 3),
+                number(Some(measured.queries_ndcg), 3),
+                number(cosines.map(|cosines| cosines.mean), 4),
+                number(cosines.map(|cosines| cosines.worst), 4),
+                cosines.map_or("-".to_owned(), |cosines| cosines.texts.to_string()),
+            ]);
+        }
+        align_numbers(&mut rows, 2);
+        writeln!(formatter, "{rows}")
+    }
+}
