@@ -1,11 +1,14 @@
-//! Files as they come: plain, gzip or zstd, told apart by their first bytes.
+//! Files as they come, line by line: plain, gzip or zstd, told apart by their first bytes.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
+use anyhow::Context as _;
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
+
+use super::report::UnreadableLine;
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
@@ -32,4 +35,28 @@ pub fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
 pub fn name(path: &Path) -> String {
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     file_name.split('.').next().unwrap_or_default().to_owned()
+}
+
+/// Calls `take` with every line that is left, of which the first has the number `first`, and with its number. Gives the
+/// lines that it refused: the rest is read all the same.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn each_line(
+    input: &mut dyn BufRead,
+    first: u64,
+    mut take: impl FnMut(&[u8], u64) -> Result<(), String>,
+) -> anyhow::Result<Vec<UnreadableLine>> {
+    let mut unreadable = Vec::new();
+    let mut bytes = Vec::new();
+    for line in first.. {
+        bytes.clear();
+        if input.read_until(b'\n', &mut bytes).with_context(|| format!("cannot read line {line}"))? == 0 {
+            break;
+        }
+        if let Err(reason) = take(&bytes, line) {
+            unreadable.push(UnreadableLine { line, reason });
+        }
+    }
+    Ok(unreadable)
 }

@@ -1,6 +1,7 @@
 //! `jangbogo events import`: a shop's files into the log.
 
 mod category;
+mod electronics;
 mod input;
 mod line;
 mod online_retail;
@@ -8,12 +9,13 @@ mod report;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use chrono::Utc;
+use anyhow::{Context as _, bail};
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use clap::{Args, ValueEnum};
+use events::{Envelope, Event, derived_id};
 use runtime::config::Connections;
 
-use self::online_retail::{Imported, Settings};
 pub use self::report::{Produced, Report};
 use super::producer::EventProducer;
 use crate::output;
@@ -28,6 +30,8 @@ pub enum Format {
     /// Online Retail II: CSV with a line for each invoice line
     #[default]
     OnlineRetail,
+    /// Icecat's open catalogue of electronics: a JSON object for each line
+    Electronics,
 }
 
 /// Imports a file of products and orders; without a file, the demo shop
@@ -38,10 +42,12 @@ Examples:
   jangbogo events import orders.csv.gz          another file; .csv, .csv.gz and .csv.zst can be read
   jangbogo events import --dry-run --json       what would be produced, as JSON, without Kafka
   jangbogo events import --no-shift             with the file's own times
+  jangbogo --namespace electronics events import --format electronics products.jsonl.gz
+                                                a catalogue, as another shop's
 
-Products come first, then orders and cancellations by time. Ids are derived from the file's name and the invoice:
-importing a file again changes nothing, whatever it was moved by. Lines that cannot be read are reported with their
-number and reason on standard error, and the import goes on.")]
+Products come first, then orders and cancellations by time. Ids are derived from the file's name and the invoice or
+product: importing a file again changes nothing, whatever it was moved by. Lines that cannot be read are reported with
+their number and reason on standard error, and the import goes on.")]
 pub struct ImportArguments {
     /// The file; the demo shop if left out
     #[arg(env = "JANGBOGO_DEMO_SHOP")]
@@ -49,7 +55,8 @@ pub struct ImportArguments {
     /// What the file looks like
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-    /// Keep the file's times; otherwise all are moved by whole weeks, so that the newest falls within the last seven days
+    /// Keep the file's times; otherwise all are moved by whole weeks, so that the newest falls within the last seven days.
+    /// A catalogue's are never moved
     #[arg(long)]
     pub no_shift: bool,
     /// What ids are derived from; the file's name up to its first dot if left out
@@ -61,6 +68,47 @@ pub struct ImportArguments {
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+impl ImportArguments {
+    fn path(&self) -> anyhow::Result<PathBuf> {
+        match (&self.file, self.format) {
+            (Some(file), _) => Ok(file.clone()),
+            (None, Format::OnlineRetail) => Ok(PathBuf::from(DEMO_SHOP)),
+            (None, Format::Electronics) => {
+                bail!("no file is named, and electronics are not shipped: name a file such as products.jsonl.gz")
+            }
+        }
+    }
+}
+
+/// What the events depend on besides the file.
+pub struct Settings {
+    /// Who says the events: `import/<file name>`.
+    pub source: String,
+    /// The zone of the file's times.
+    pub time_zone: Tz,
+    /// When the file is imported.
+    pub now: DateTime<Utc>,
+    /// Whether orders are moved by whole weeks, so that the newest falls within the seven days before now.
+    pub shifts_orders: bool,
+}
+
+impl Settings {
+    /// An envelope whose id is derived from the file's name and what the event is of.
+    fn envelope(&self, kind: &str, id: &str, time: DateTime<Utc>) -> Envelope {
+        let mut envelope = Envelope::new(derived_id(&[&self.source, kind, id]).to_string(), &self.source, time);
+        envelope.correlation_id = Some(self.source.clone());
+        envelope
+    }
+}
+
+/// What a file holds: products first, then orders and cancellations by time.
+pub struct Imported {
+    /// In the order in which they are to be produced.
+    pub events: Vec<Event>,
+    /// What was read and what was left out. Nothing is counted as produced yet.
+    pub report: Report,
 }
 
 /// Imports, and prints what was done.
@@ -107,14 +155,15 @@ pub async fn import(arguments: &ImportArguments, connections: &Connections) -> a
 /// Reads a file and derives its events.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// When the file cannot be read, or none is named and the format has none of its own.
 pub async fn read(arguments: &ImportArguments, connections: &Connections) -> anyhow::Result<Imported> {
-    let path = arguments.file.clone().unwrap_or_else(|| PathBuf::from(DEMO_SHOP));
+    let path = arguments.path()?;
     let name = arguments.name.clone().unwrap_or_else(|| input::name(&path));
     let settings = Settings {
         source: format!("import/{name}"),
         time_zone: connections.time_zone,
-        shift_to: (!arguments.no_shift).then(Utc::now),
+        now: Utc::now(),
+        shifts_orders: !arguments.no_shift,
     };
     let format = arguments.format;
     tokio::task::spawn_blocking(move || read_file(&path, format, &settings)).await?
@@ -125,7 +174,24 @@ fn read_file(path: &Path, format: Format, settings: &Settings) -> anyhow::Result
         let mut input = input::open(path)?;
         match format {
             Format::OnlineRetail => online_retail::read(&mut input, settings),
+            Format::Electronics => electronics::read(&mut input, settings),
         }
     };
     read().with_context(|| format!("cannot import {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_demo_shop_needs_no_file() {
+        let demo = ImportArguments::default();
+        assert_eq!(demo.path().unwrap(), PathBuf::from(DEMO_SHOP));
+        let electronics = ImportArguments { format: Format::Electronics, ..demo };
+        let error = electronics.path().unwrap_err().to_string();
+        assert!(error.ends_with("name a file such as products.jsonl.gz"), "{error}");
+        let file = Some(PathBuf::from("products.jsonl.gz"));
+        assert_eq!(ImportArguments { file: file.clone(), ..electronics }.path().ok(), file);
+    }
 }

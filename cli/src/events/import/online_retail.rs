@@ -23,7 +23,7 @@
 //! A product is what stands in an order or a cancellation. Its title is the description that most of its lines with a
 //! price have; its price is that of the latest order line whose price is a penny at least (of the latest cancellation,
 //! if it was never ordered at a price); it is put on sale at its first invoice's time; [`category`] says how its
-//! category is found.
+//! category is found in its title.
 //!
 //! Times are read in the shop's time zone. Ids are derived from the file's name and the invoice (or product), so that
 //! the same file gives the same ids whenever and wherever it is imported; the first occurrence of an id counts.
@@ -36,33 +36,15 @@ use chrono::{DateTime, Datelike as _, Duration, NaiveDateTime, TimeZone as _, Ut
 use chrono_tz::Tz;
 use events::{
     CategoryId, Currency, Envelope, Event, MemberId, Money, OrderCancelled, OrderCompleted, OrderId, OrderItem,
-    ProductId, ProductUpserted, Quantity, Text, derived_id,
+    ProductId, ProductUpserted, Quantity, Text,
 };
 
-use super::category;
 use super::line::{Line, LineReader, Price};
-use super::report::{Report, Skip, UnreadableLine};
+use super::report::{Details, InvoiceDetails, Report, Skip, UnreadableLine};
+use super::{Imported, Settings, category, input};
 
 /// More lines than any invoice has; also what an order may hold.
 const MAX_LINES_OF_INVOICE: usize = 10_000;
-
-/// What the events depend on besides the file.
-pub struct Settings {
-    /// Who says the events: `import/<file name>`.
-    pub source: String,
-    /// The zone of the file's times.
-    pub time_zone: Tz,
-    /// Move all times by whole weeks, so that the newest falls within the seven days before this one.
-    pub shift_to: Option<DateTime<Utc>>,
-}
-
-/// What a file holds: products first, then orders and cancellations by time.
-pub struct Imported {
-    /// In the order in which they are to be produced.
-    pub events: Vec<Event>,
-    /// What was read and what was left out. Nothing is counted as produced yet.
-    pub report: Report,
-}
 
 /// Reads a file.
 ///
@@ -70,39 +52,37 @@ pub struct Imported {
 /// When it cannot be read at all: the disk, the packing, or missing columns. Lines that cannot be read are reported.
 pub fn read(input: &mut dyn BufRead, settings: &Settings) -> anyhow::Result<Imported> {
     let mut reading = Reading::default();
-    reading.lines(input)?;
+    let unreadable = reading.lines(input)?;
     let invoices = reading.invoices();
-    let mut report = reading.report;
+    let Reading { lines, mut details, .. } = reading;
     let newest = invoices.iter().map(|invoice| invoice.time).max();
-    let shift = match (newest, settings.shift_to) {
-        (Some(newest), Some(now)) => whole_weeks(newest, now.with_timezone(&settings.time_zone).naive_local()),
+    let shift = match newest {
+        Some(newest) if settings.shifts_orders => {
+            whole_weeks(newest, settings.now.with_timezone(&settings.time_zone).naive_local())
+        }
         _ => Duration::zero(),
     };
     let clock = Clock { shift, time_zone: settings.time_zone };
-    report.shifted_weeks = shift.num_weeks();
-    report.newest = newest.map(|newest| clock.time(newest)).transpose()?;
+    details.shifted_weeks = shift.num_weeks();
+    details.newest = newest.map(|newest| clock.time(newest)).transpose()?;
 
     let currency = Currency::new("GBP")?;
     let mut events = Vec::with_capacity(invoices.len() + 5_000);
     for (code, product) in products(&invoices) {
-        let id = derived_id(&[&settings.source, "product", &code]).to_string();
-        let envelope = envelope(settings, id, clock.time(product.first_time)?);
-        report.products += 1;
+        let envelope = settings.envelope("product", &code, clock.time(product.first_time)?);
         events.push(Event::new(envelope, product.upserted(code, currency)?));
     }
+    let products = events.len() as u64;
+    let cancellations = invoices.iter().filter(|invoice| invoice.is_cancellation).count() as u64;
+    let orders = invoices.len() as u64 - cancellations;
     for invoice in invoices {
-        let id = derived_id(&[&settings.source, "invoice", &invoice.number]).to_string();
-        let envelope = envelope(settings, id, clock.time(invoice.time)?);
-        invoice.add_to(&mut report);
+        let envelope = settings.envelope("invoice", &invoice.number, clock.time(invoice.time)?);
+        invoice.add_to(&mut details);
         events.push(invoice.event(envelope, currency));
     }
+    let details = Details::Invoices(details);
+    let report = Report { lines, unreadable, products, orders, cancellations, details, produced: BTreeMap::new() };
     Ok(Imported { events, report })
-}
-
-fn envelope(settings: &Settings, id: String, time: DateTime<Utc>) -> Envelope {
-    let mut envelope = Envelope::new(id, &settings.source, time);
-    envelope.correlation_id = Some(settings.source.clone());
-    envelope
 }
 
 /// The shift that brings `newest` into the seven days that end now.
@@ -150,20 +130,18 @@ struct Invoice {
 }
 
 impl Invoice {
-    fn add_to(&self, report: &mut Report) {
+    fn add_to(&self, details: &mut InvoiceDetails) {
         let units: i64 = self.items.iter().map(|item| item.sold.quantity.units()).sum();
         let minor: i64 = self.items.iter().map(|item| item.sold.total_minor).sum();
         let lines = self.items.len() as u64;
         if self.is_cancellation {
-            report.cancellations += 1;
-            report.cancellation_lines += lines;
-            report.cancelled_units += units;
-            report.cancelled_minor += minor;
+            details.cancellation_lines += lines;
+            details.cancelled_units += units;
+            details.cancelled_minor += minor;
         } else {
-            report.orders += 1;
-            report.order_lines += lines;
-            report.ordered_units += units;
-            report.ordered_minor += minor;
+            details.order_lines += lines;
+            details.ordered_units += units;
+            details.ordered_minor += minor;
         }
     }
 
@@ -193,29 +171,23 @@ struct OpenInvoice {
 
 #[derive(Default)]
 struct Reading {
-    report: Report,
+    lines: u64,
+    details: InvoiceDetails,
     invoices: HashMap<OrderId, OpenInvoice>,
     /// Every code as it is spelt, by the code it stands for.
     spellings: HashMap<String, BTreeSet<String>>,
 }
 
 impl Reading {
-    fn lines(&mut self, input: &mut dyn BufRead) -> anyhow::Result<()> {
-        let mut bytes = Vec::new();
-        input.read_until(b'\n', &mut bytes).context("cannot read the first line")?;
-        let mut reader = LineReader::from_header(&bytes).map_err(|reason| anyhow!(reason))?;
-        for line_number in 2.. {
-            bytes.clear();
-            if input.read_until(b'\n', &mut bytes).with_context(|| format!("cannot read line {line_number}"))? == 0 {
-                break;
-            }
-            self.report.lines += 1;
-            let taken = reader.read(&bytes).and_then(|line| self.take(line, line_number));
-            if let Err(reason) = taken {
-                self.report.unreadable.push(UnreadableLine { line: line_number, reason });
-            }
-        }
-        Ok(())
+    /// Takes all lines and gives those that cannot be read.
+    fn lines(&mut self, input: &mut dyn BufRead) -> anyhow::Result<Vec<UnreadableLine>> {
+        let mut header = Vec::new();
+        input.read_until(b'\n', &mut header).context("cannot read the first line")?;
+        let mut reader = LineReader::from_header(&header).map_err(|reason| anyhow!(reason))?;
+        input::each_line(input, 2, |line, line_number| {
+            self.lines += 1;
+            self.take(reader.read(line)?, line_number)
+        })
     }
 
     /// Judges a line by itself.
@@ -252,10 +224,10 @@ impl Reading {
         invoice.member_id = invoice.member_id.take().or(line.member_id);
         invoice.items.extend(item);
         if let Some(skip) = skip {
-            self.report.skip(skip);
+            self.details.skip(skip);
         }
         if skip == Some(Skip::Service) {
-            *self.report.services.entry(code.clone()).or_default() += 1;
+            *self.details.services.entry(code.clone()).or_default() += 1;
         }
         let spellings = self.spellings.entry(code).or_default();
         if !spellings.contains(&line.code) {
@@ -266,22 +238,22 @@ impl Reading {
 
     /// Judges whole invoices. They come by time, and in the file's order where that is equal.
     fn invoices(&mut self) -> Vec<Invoice> {
-        self.report.merged_spellings = self.spellings.values().map(|spellings| spellings.len() as u64 - 1).sum();
-        self.report.invoices = self.invoices.len() as u64;
+        self.details.merged_spellings = self.spellings.values().map(|spellings| spellings.len() as u64 - 1).sum();
+        self.details.invoices = self.invoices.len() as u64;
         let mut kept = Vec::with_capacity(self.invoices.len());
         for (number, mut invoice) in std::mem::take(&mut self.invoices) {
             if invoice.times.len() > 1 {
-                self.report.invoices_with_several_times += 1;
+                self.details.invoices_with_several_times += 1;
             }
             let is_stock_keeping = invoice.lines == 1
                 && invoice.member_id.is_none()
                 && invoice.items.iter().all(|item| item.price.is_zero());
             if is_stock_keeping && !invoice.items.is_empty() {
-                self.report.skip(Skip::StockKeeping);
+                self.details.skip(Skip::StockKeeping);
                 invoice.items.clear();
             }
             if invoice.items.is_empty() {
-                self.report.empty_invoices += 1;
+                self.details.empty_invoices += 1;
                 continue;
             }
             let Some(&time) = invoice.times.first() else { continue };
@@ -378,7 +350,9 @@ impl Product {
         let best = self.descriptions.into_iter().max_by_key(|(_, lines)| *lines).map(|(description, _)| description);
         let title: String = best.as_deref().unwrap_or(&code).chars().take(512).collect();
         Ok(ProductUpserted {
-            category: Some(CategoryId::new(category::of_title(&title))?),
+            category: Some(CategoryId::new(
+                category::find(category::ONLINE_RETAIL, &title).unwrap_or(category::OTHER),
+            )?),
             title: Text::new(title)?,
             product_id: ProductId::new(code)?,
             description: None,

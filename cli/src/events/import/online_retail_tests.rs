@@ -11,7 +11,7 @@ use crate::events::import::{DEMO_SHOP, input};
 const HEADER: &str = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,CustomerID,Country\n";
 
 fn settings() -> Settings {
-    Settings { source: "import/test".to_owned(), time_zone: Tz::UTC, shift_to: None }
+    Settings { source: "import/test".to_owned(), time_zone: Tz::UTC, now: Utc::now(), shifts_orders: false }
 }
 
 fn import_with(lines: &str, settings: &Settings) -> Imported {
@@ -20,14 +20,20 @@ fn import_with(lines: &str, settings: &Settings) -> Imported {
 
 fn import(lines: &str) -> Imported {
     let imported = import_with(lines, &settings());
-    assert_every_line_is_counted(&imported.report);
+    assert_every_line_is_counted(&imported);
     imported
 }
 
-fn assert_every_line_is_counted(report: &Report) {
-    let skipped: u64 = report.skipped.values().sum();
+fn details(imported: &Imported) -> &InvoiceDetails {
+    let Details::Invoices(details) = &imported.report.details else { panic!("{:?}", imported.report) };
+    details
+}
+
+fn assert_every_line_is_counted(imported: &Imported) {
+    let (report, details) = (&imported.report, details(imported));
+    let skipped: u64 = details.skipped.values().sum();
     let unreadable = report.unreadable.len() as u64;
-    assert_eq!(report.order_lines + report.cancellation_lines + skipped + unreadable, report.lines);
+    assert_eq!(details.order_lines + details.cancellation_lines + skipped + unreadable, report.lines);
 }
 
 fn products(imported: &Imported) -> Vec<&ProductUpserted> {
@@ -77,8 +83,8 @@ fn an_invoice_becomes_an_order_with_its_lines_as_items() {
     assert_eq!(first_envelope.time.to_rfc3339(), "2009-12-01T07:45:00+00:00", "the earliest time counts");
     assert_eq!(first_envelope.source, "import/test");
     assert_eq!(second.member_id, None);
-    assert_eq!(imported.report.invoices_with_several_times, 1);
-    assert_eq!((imported.report.ordered_units, imported.report.ordered_minor), (5, 5255));
+    assert_eq!(details(&imported).invoices_with_several_times, 1);
+    assert_eq!((details(&imported).ordered_units, details(&imported).ordered_minor), (5, 5255));
     let names: Vec<_> = imported.events.iter().map(|event| event.data.event_type().name()).collect();
     assert_eq!(names, ["product-upserted", "product-upserted", "order-completed", "order-completed"]);
 }
@@ -93,7 +99,7 @@ fn a_cancellation_takes_back_positive_units() {
     let [cancellation] = cancellations.as_slice() else { panic!("{cancellations:?}") };
     assert_eq!((cancellation.cancellation_id.as_str(), &cancellation.order_id), ("C3", &None));
     assert_eq!((cancellation.items[0].quantity.units(), cancellation.items[0].total_minor), (2, 1990));
-    assert_eq!(imported.report.skipped, [(Skip::PositiveQuantityOnCancellation, 1)].into());
+    assert_eq!(details(&imported).skipped, [(Skip::PositiveQuantityOnCancellation, 1)].into());
     assert_eq!(products(&imported)[0].price.unwrap().amount_minor, 995, "known from the cancellation alone");
 }
 
@@ -117,10 +123,10 @@ fn what_is_no_sale_is_left_out_by_reason() {
         (Skip::NegativePrice, 1),
         (Skip::StockKeeping, 1),
     ];
-    assert_eq!(imported.report.skipped, expected.into());
-    let services: BTreeMap<String, u64> = imported.report.services.clone();
+    assert_eq!(details(&imported).skipped, expected.into());
+    let services: BTreeMap<String, u64> = details(&imported).services.clone();
     assert_eq!(services, ["GIFT_0001_20", "M", "POST"].map(|code| (code.to_owned(), 1)).into());
-    assert_eq!((imported.report.invoices, imported.report.empty_invoices), (6, 5));
+    assert_eq!((details(&imported).invoices, details(&imported).empty_invoices), (6, 5));
     let products = products(&imported);
     let described: Vec<_> = products.iter().map(|product| (&*product.title, product.price)).collect();
     assert_eq!(described, [("GIVEN AWAY WITH AN ORDER", None), ("PADS TO MATCH ALL CUSHIONS", None)]);
@@ -143,7 +149,7 @@ fn a_product_takes_its_most_used_title_and_its_latest_price() {
     assert_eq!((product.product_id.as_str(), &*product.title), ("85123A", "HEART HOLDER"));
     assert_eq!(product.price.unwrap().amount_minor, 295);
     assert_eq!(imported.events[0].envelope.time.to_rfc3339(), "2009-12-01T07:45:00+00:00");
-    assert_eq!(imported.report.merged_spellings, 1);
+    assert_eq!(details(&imported).merged_spellings, 1);
 }
 
 #[test]
@@ -174,10 +180,10 @@ fn times_move_by_whole_weeks_and_ids_do_not_change() {
     let kept = import(lines);
     for now in ["2026-11-22T15:00:00Z", "2026-11-25T20:01:00Z", "2009-12-01T00:00:00Z"] {
         let now: DateTime<Utc> = now.parse().unwrap();
-        let moved = import_with(lines, &Settings { shift_to: Some(now), ..settings() });
-        let newest = moved.report.newest.unwrap();
+        let moved = import_with(lines, &Settings { now, shifts_orders: true, ..settings() });
+        let newest = details(&moved).newest.unwrap();
         assert!(newest <= now && now - newest < Duration::weeks(1), "{newest} for {now}");
-        let shift = Duration::weeks(moved.report.shifted_weeks);
+        let shift = Duration::weeks(details(&moved).shifted_weeks);
         for (kept, moved) in kept.events.iter().zip(&moved.events) {
             let by = moved.envelope.time - kept.envelope.time;
             assert_eq!(by, shift, "every event moves alike");
@@ -201,19 +207,19 @@ fn times_are_those_of_the_shops_zone() {
 fn the_demo_shop_is_what_it_is_known_to_be() {
     let settings = Settings { source: "import/online-retail-ii".to_owned(), ..settings() };
     let imported = read(&mut input::open(Path::new(DEMO_SHOP)).unwrap(), &settings).unwrap();
-    let report = &imported.report;
-    assert_every_line_is_counted(report);
-    assert_eq!((report.lines, report.invoices), (525_461, 28_816));
+    let (report, details) = (&imported.report, details(&imported));
+    assert_every_line_is_counted(&imported);
+    assert_eq!((report.lines, details.invoices), (525_461, 28_816));
     assert!(report.unreadable.is_empty());
-    assert_eq!(report.skipped[&Skip::NegativeQuantity], 2_121);
-    assert_eq!(report.merged_spellings, 151);
-    assert_eq!(report.invoices_with_several_times, 41);
-    assert_eq!(report.skipped[&Skip::Service], 2_963);
-    assert_eq!(report.skipped[&Skip::StockKeeping], 1_118);
+    assert_eq!(details.skipped[&Skip::NegativeQuantity], 2_121);
+    assert_eq!(details.merged_spellings, 151);
+    assert_eq!(details.invoices_with_several_times, 41);
+    assert_eq!(details.skipped[&Skip::Service], 2_963);
+    assert_eq!(details.skipped[&Skip::StockKeeping], 1_118);
     assert_eq!((report.products, report.orders, report.cancellations), (4_097, 20_587, 4_106));
-    assert_eq!((report.order_lines, report.cancellation_lines), (509_676, 9_582));
-    assert_eq!((report.ordered_units, report.cancelled_units), (5_847_536, 209_861));
-    assert_eq!((report.ordered_minor, report.cancelled_minor), (983_874_794, 24_783_181));
+    assert_eq!((details.order_lines, details.cancellation_lines), (509_676, 9_582));
+    assert_eq!((details.ordered_units, details.cancelled_units), (5_847_536, 209_861));
+    assert_eq!((details.ordered_minor, details.cancelled_minor), (983_874_794, 24_783_181));
 
     let mut ids = HashSet::new();
     let mut newest_of_key = HashMap::new();

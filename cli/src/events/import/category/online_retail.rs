@@ -1,16 +1,11 @@
-//! Which category a product of the demo shop is listed under: its title decides, by keywords.
-//!
-//! The rules are tried from top to bottom and the first one with a keyword in the title wins, so that what a thing is
-//! for (Christmas, Easter) or unmistakably is (a sign, a bag) comes before what it is made of or looks like. A keyword
-//! matches whole words of the title, in capitals and without punctuation, in the singular or with an `S`; `T LIGHT`
-//! therefore matches `T-LIGHTS`. A title that no rule knows is `other`.
+//! The categories of the demo shop: what a thing is for (Christmas, Easter) or unmistakably is (a sign, a bag) comes
+//! before what it is made of or looks like.
 
-/// The category of titles that no rule knows.
-pub const OTHER: &str = "other";
+use super::Rule;
 
 /// Categories and their keywords, in the order in which they are tried.
 #[rustfmt::skip] // One keyword a line would be six hundred lines.
-const RULES: &[(&str, &[&str])] = &[
+pub const RULES: &[Rule] = &[
     ("christmas", &[
         "CHRISTMAS", "XMAS", "ADVENT", "SANTA", "SNOWMAN", "SNOWMEN", "REINDEER", "RUDOLPH", "NATIVITY", "BAUBLE",
         "SNOWFLAKE", "MISTLETOE", "WREATH", "SLEIGH", "ICICLE", "SNOW GLOBE", "TINSEL", "NOEL",
@@ -121,81 +116,3 @@ const RULES: &[(&str, &[&str])] = &[
         "ZINC", "CANVAS", "WALL ART", "FLAG",
     ]),
 ];
-
-/// The category of a title.
-#[must_use]
-pub fn of_title(title: &str) -> &'static str {
-    let words = words(title);
-    for (category, keywords) in RULES {
-        if keywords.iter().any(|keyword| contains(&words, keyword)) {
-            return category;
-        }
-    }
-    OTHER
-}
-
-/// The title's words in capitals, each with a space before it and one after the last: `" RED T LIGHT "`.
-fn words(title: &str) -> String {
-    let mut words = String::with_capacity(title.len() + 2);
-    words.push(' ');
-    for character in title.chars() {
-        if character.is_ascii_alphanumeric() {
-            words.push(character.to_ascii_uppercase());
-        } else if character != '\'' && !words.ends_with(' ') {
-            words.push(' ');
-        }
-    }
-    if !words.ends_with(' ') {
-        words.push(' ');
-    }
-    words
-}
-
-/// Whether the keyword stands in the words, between spaces, as it is or with an `S`.
-fn contains(words: &str, keyword: &str) -> bool {
-    words.match_indices(keyword).any(|(start, _)| {
-        let after = &words[start + keyword.len()..];
-        words[..start].ends_with(' ') && (after.starts_with(' ') || after.starts_with("S "))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_rule_that_knows_a_word_wins() {
-        let cases = [
-            ("LUNCH BAG RED RETROSPOT", "bags"),
-            ("WHITE HANGING HEART T-LIGHT HOLDER", "candles"),
-            ("60 CAKE CASES VINTAGE CHRISTMAS", "christmas"),
-            ("BATHROOM METAL SIGN", "signs"),
-            ("SET/2 RED SPOTTY TEA TOWELS ", "kitchen"),
-            ("RED SPOTTY CUP", "tea-and-coffee"),
-            ("REGENCY CAKESTAND 3 TIER", "baking"),
-            ("PINK FAIRY CAKE CHILD'S APRON", "baking"),
-            ("Dr. Jam's Arouzer Stress Ball", "toys-and-games"),
-            ("BIG PINK POODLE", OTHER),
-            ("", OTHER),
-            ("é ' \u{1f}", OTHER),
-        ];
-        for (title, category) in cases {
-            assert_eq!(of_title(title), category, "{title}");
-        }
-    }
-
-    #[test]
-    fn only_whole_words_match() {
-        assert_eq!(of_title("BAGUETTE"), OTHER);
-        assert_eq!(of_title("HANDBAGS"), "bags");
-        assert_eq!(of_title("PENS"), "stationery");
-        assert_eq!(of_title("OPENED"), OTHER);
-    }
-
-    #[test]
-    fn no_keyword_is_written_in_a_way_that_cannot_match() {
-        for keyword in RULES.iter().flat_map(|(_, keywords)| *keywords) {
-            assert_eq!(words(keyword), format!(" {keyword} "));
-        }
-    }
-}
