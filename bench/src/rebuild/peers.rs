@@ -1,10 +1,9 @@
 //! Other stream processors: built from `bench/peers` by their own tools, and run.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use sqlx::Executor as _;
 use tokio::process::Command;
 use uuid::Uuid;
@@ -14,6 +13,7 @@ use super::copy::create_tables;
 use super::log::remove_topics_of;
 use super::process::{Ended, run};
 use crate::shop::{Shop, sibling};
+use crate::tools::{finished, python};
 
 /// The schema that a peer's tables are in.
 pub const SCHEMA: &str = "peer";
@@ -50,13 +50,8 @@ impl Peers {
     }
 
     async fn build_quix_streams(&self) -> anyhow::Result<()> {
-        let python = self.folder.join("quix-streams/bin/python");
-        if !python.exists() {
-            finished(Command::new("python3").args(["-m", "venv"]).arg(self.folder.join("quix-streams"))).await?;
-        }
         let requirements = Path::new(SOURCES).join("quix-streams/requirements.txt");
-        finished(Command::new(python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements))
-            .await
+        python(&self.folder.join("quix-streams"), &requirements).await.map(drop)
     }
 
     /// Lets a peer fill tables in an empty database, from the beginning of the log.
@@ -103,12 +98,4 @@ impl Peers {
 /// Where peers that add sums up note how far they are, in the same transaction.
 fn create_offsets() -> String {
     format!("CREATE TABLE {SCHEMA}.peer_offset (topic_partition text PRIMARY KEY, next_offset bigint NOT NULL)")
-}
-
-async fn finished(command: &mut Command) -> anyhow::Result<()> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
-    let program = command.as_std().get_program().to_string_lossy().into_owned();
-    let status = command.status().await.with_context(|| format!("cannot run {program}"))?;
-    ensure!(status.success(), "{program} ended with {status}");
-    Ok(())
 }

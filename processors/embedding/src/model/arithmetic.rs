@@ -63,26 +63,35 @@ impl Network {
         }
     }
 
-    /// The vectors of texts, in their order, computed by the threads of the pool that this is called in.
+    /// The vectors of texts, in their order, computed by all threads of the pool that this is called in.
     pub(super) fn embed(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError> {
+        match self {
+            Self::Int8(..) => {
+                let shares = shares(texts).into_par_iter().map(|share| self.embed_in_turn(share));
+                Ok(shares.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+            }
+            Self::F32(_) | Self::Cuda(_) => self.embed_in_turn(texts),
+        }
+    }
+
+    /// The same, by the thread that asks; Candle shares each product out among the threads of its pool.
+    pub(super) fn embed_in_turn(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError> {
         match self {
             Self::Int8(network, cpu) => {
                 let texts: Vec<&[u32]> = texts.iter().map(|text| text.ids.as_slice()).collect();
-                let embed = |texts: &[&[u32]]| SCRATCH.with_borrow_mut(|scratch| network.embed(*cpu, texts, scratch));
-                Ok(shares(&texts).into_par_iter().flat_map_iter(embed).collect())
+                Ok(SCRATCH.with_borrow_mut(|scratch| network.embed(*cpu, &texts, scratch)))
             }
-            // Candle shares each product out among the threads itself.
             Self::F32(network) | Self::Cuda(network) => network.embed(texts),
         }
     }
 }
 
 /// Texts in as many parts as there are threads, each of about as many tokens.
-fn shares<'a>(texts: &'a [&'a [u32]]) -> Vec<&'a [&'a [u32]]> {
+fn shares<'a>(texts: &'a [&'a Tokens]) -> Vec<&'a [&'a Tokens]> {
     let tokens: usize = texts.iter().map(|text| text.len()).sum();
     let of_thread = tokens.div_ceil(rayon::current_num_threads()).max(1);
     let mut so_far = 0;
-    let mut share = |text: &&[u32]| {
+    let mut share = |text: &&Tokens| {
         let share = so_far / of_thread;
         so_far += text.len();
         share
@@ -106,9 +115,10 @@ mod tests {
     #[test]
     fn texts_are_shared_out_by_their_tokens() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-        let tokens = [1_u32; 9];
         let lengths = |lengths: &[usize]| -> Vec<Vec<usize>> {
-            let texts: Vec<&[u32]> = lengths.iter().map(|length| &tokens[..*length]).collect();
+            let text = |length: &usize| Tokens { ids: vec![1; *length], truncated: false };
+            let texts: Vec<Tokens> = lengths.iter().map(text).collect();
+            let texts: Vec<&Tokens> = texts.iter().collect();
             let shares = pool.install(|| shares(&texts));
             shares.into_iter().map(|share| share.iter().map(|text| text.len()).collect()).collect()
         };

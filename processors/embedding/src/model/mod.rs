@@ -123,11 +123,16 @@ impl EmbeddingModel {
         })?;
         let mut vectors = vec![Vec::new(); texts.len()];
         let lengths: Vec<usize> = texts.iter().map(Tokens::len).collect();
-        for batch in batches(&lengths, self.batch_tokens()) {
-            let tokens: Vec<&Tokens> = batch.iter().map(|position| &texts[*position]).collect();
-            for (position, vector) in batch.into_iter().zip(self.embed(&tokens)?) {
-                vectors[position] = vector;
-            }
+        let batches = batches(&lengths, self.network.batch_tokens());
+        let computed = self.pool.install(|| {
+            let of_batch = |batch: &Vec<usize>| -> Result<Vec<Vec<f32>>, ModelError> {
+                let tokens: Vec<&Tokens> = batch.iter().map(|position| &texts[*position]).collect();
+                self.network.embed_in_turn(&tokens)
+            };
+            batches.par_iter().map(of_batch).collect::<Result<Vec<_>, _>>()
+        })?;
+        for (position, vector) in batches.into_iter().flatten().zip(computed.into_iter().flatten()) {
+            vectors[position] = vector;
         }
         let truncated = texts.iter().filter(|text| text.truncated).count();
         Ok(Embedded { vectors, tokens: lengths.iter().sum(), truncated })

@@ -1,0 +1,95 @@
+//! What was measured, for people and programs.
+
+use std::fmt::Write as _;
+use std::num::NonZeroUsize;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+
+use super::contestant::{Contestant, Measured};
+use super::median;
+use super::texts::TextList;
+
+/// Medians over the rounds.
+#[derive(Debug, Serialize)]
+pub struct EmbedReport {
+    rounds: u16,
+    threads: NonZeroUsize,
+    lists: Vec<ListReport>,
+}
+
+/// One list of texts.
+#[derive(Debug, Serialize)]
+struct ListReport {
+    name: &'static str,
+    texts: usize,
+    /// Of all-MiniLM-L6-v2, on average.
+    tokens: f64,
+    contestants: Vec<ContestantReport>,
+}
+
+/// How quick somebody was with it.
+#[derive(Debug, Serialize)]
+struct ContestantReport {
+    name: String,
+    texts_per_second: f64,
+    single_milliseconds: f64,
+    /// Times as many texts a second as the peer with the same model; none if there is none.
+    ratio_to_peer: Option<f64>,
+}
+
+impl EmbedReport {
+    pub(super) fn new(
+        rounds: u16,
+        threads: NonZeroUsize,
+        lists: &[TextList],
+        contestants: &[Contestant],
+        measured: &[Vec<Measured>],
+    ) -> Self {
+        let list = |list: &TextList| {
+            let speeds = |contestant: Contestant| {
+                let rounds = contestants.iter().zip(measured).find(|(one, _)| **one == contestant)?.1;
+                let of_list = || rounds.iter().filter_map(|round| round.get(list.name));
+                let texts_per_second = median(of_list().map(|speed| speed.texts_per_second));
+                Some((texts_per_second, median(of_list().map(|speed| speed.single_milliseconds))))
+            };
+            let contestant = |contestant: &Contestant| {
+                let (texts_per_second, single_milliseconds) = speeds(*contestant)?;
+                let peer = contestant.peer().and_then(speeds);
+                Some(ContestantReport {
+                    name: contestant.name(),
+                    texts_per_second,
+                    single_milliseconds,
+                    ratio_to_peer: peer.map(|(peer, _)| texts_per_second / peer),
+                })
+            };
+            let contestants = contestants.iter().filter_map(contestant).collect();
+            ListReport { name: list.name, texts: list.texts.len(), tokens: list.tokens, contestants }
+        };
+        Self { rounds, threads, lists: lists.iter().map(list).collect() }
+    }
+
+    /// As a table for each list.
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{} threads each; medians of {} rounds\n", self.threads, self.rounds);
+        for list in &self.lists {
+            let mut table = Table::new();
+            table.load_preset(NOTHING).set_header(["", "texts/s", "one text, ms", "to the peer"]);
+            for contestant in &list.contestants {
+                table.add_row([
+                    contestant.name.clone(),
+                    format!("{:.0}", contestant.texts_per_second),
+                    format!("{:.2}", contestant.single_milliseconds),
+                    contestant.ratio_to_peer.map_or_else(String::new, |ratio| format!("{ratio:.1}x")),
+                ]);
+            }
+            for column in table.column_iter_mut().skip(1) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "\n{}: {} texts of {:.1} tokens\n{table}", list.name, list.texts, list.tokens);
+        }
+        text
+    }
+}
