@@ -73,7 +73,7 @@ impl Job {
         Ok(Self {
             connections: connections.clone(),
             processor,
-            shop: Shop { time_zone: connections.time_zone },
+            shop: connections.shop(),
             pool: PgPoolOptions::new().max_connections(pool_size).connect_lazy_with(options),
             ends: OnceCell::new(),
             live_fold: Mutex::default(),

@@ -12,6 +12,7 @@ mod job;
 mod progress;
 mod rebuild;
 mod transfer;
+mod vectors;
 mod verify;
 
 use clap::Subcommand;

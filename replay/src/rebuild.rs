@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use runtime::fold::Shop;
 use runtime::publisher::{Audit, audit};
 use runtime::read::GenerationId;
 use runtime::replay::Bounds;
-use runtime::store::{BulkPlan, Generation, Offsets, State, Stored, create_in_bulk, drop_generation, set_state, thaw};
+use runtime::store::{
+    BulkPlan, Generation, Live, Offsets, State, Stored, create_in_bulk, drop_generation, set_state, thaw,
+};
 use sqlx::PgConnection;
 
 use crate::compare::Difference;
@@ -43,13 +46,14 @@ impl Job {
     /// call has begun goes on.
     pub async fn rebuild(&self, ending: Ending) -> Result<(), ReplayError> {
         let mut connection = self.connect().await?;
-        let stored = self.open(&mut connection, None).await?;
+        let stored = self.open(&mut connection, None, &self.shop).await?;
         let generation = &stored.generation;
         if stored.state == State::Hydrating {
             self.hydrate(&mut connection, &stored).await?;
         }
         let indexing = self.index(generation)?;
         self.catch_up(generation).await?;
+        self.wait_for_vectors(generation).await?;
         if ending.verify {
             self.verify_or_refuse(generation).await?;
         }
@@ -67,13 +71,18 @@ impl Job {
     }
 
     /// The generation to fold: an unfinished one of the same code, or a new one. Nobody else works on it.
-    async fn open(&self, connection: &mut PgConnection, as_of: Option<DateTime<Utc>>) -> Result<Stored, ReplayError> {
+    async fn open(
+        &self,
+        connection: &mut PgConnection,
+        as_of: Option<DateTime<Utc>>,
+        shop: &Shop,
+    ) -> Result<Stored, ReplayError> {
         // Of two replays that begin at once the second finds what the first has made.
         let name = format!("replay {}", self.processor.name);
         let (lock, unlock) =
             ("SELECT pg_advisory_lock(hashtextextended($1, 0))", "SELECT pg_advisory_unlock(hashtextextended($1, 0))");
         sqlx::query(lock).bind(&name).execute(&mut *connection).await?;
-        let opened = self.open_alone(connection, as_of).await;
+        let opened = self.open_alone(connection, as_of, shop).await;
         sqlx::query(unlock).bind(&name).execute(&mut *connection).await?;
         opened
     }
@@ -82,6 +91,7 @@ impl Job {
         &self,
         connection: &mut PgConnection,
         as_of: Option<DateTime<Utc>>,
+        shop: &Shop,
     ) -> Result<Stored, ReplayError> {
         let bounds = self.log().await?;
         let unfinished = if as_of.is_some() {
@@ -105,6 +115,16 @@ impl Job {
                     name = self.processor.name
                 )));
             }
+            let (has, wanted) = (&stored.generation.embedding_model, &shop.embedding_model);
+            if self.processor.has_vectors() && wanted.is_some() && has != wanted {
+                return Err(ReplayError::Refused(format!(
+                    "generation {id} of {name} was begun with vectors of {}, not of {}: go on with that model, or remove it: \
+                     `replay drop {name} {id}`",
+                    has.as_deref().unwrap_or("any model"),
+                    wanted.as_deref().unwrap_or_default(),
+                    name = self.processor.name
+                )));
+            }
             let is_intact = stored.state != State::Hydrating
                 || runtime::store::is_bulk_intact(connection, &stored.generation).await?;
             if is_intact {
@@ -116,7 +136,7 @@ impl Job {
         }
         let captured: Offsets = bounds.iter().map(|(partition, Bounds { end, .. })| (*partition, *end)).collect();
         let plan = BulkPlan { captured: &captured, as_of, together: &self.together };
-        let generation = create_in_bulk(connection, self.processor, &self.shop, plan).await?;
+        let generation = create_in_bulk(connection, self.processor, shop, plan).await?;
         self.lock(connection, &generation).await
     }
 
@@ -127,7 +147,7 @@ impl Job {
         let live = self.live().await?.ok_or_else(|| ReplayError::Refused(format!("{name} has no live generation")))?;
         let live = live.folded_by(&self.fold_version()).map_err(|error| ReplayError::Refused(error.to_string()))?;
         let mut connection = self.connect().await?;
-        let stored = self.open(&mut connection, None).await?;
+        let stored = self.open(&mut connection, None, &self.shop_of(Some(&live))).await?;
         if stored.state == State::Hydrating {
             self.hydrate(&mut connection, &stored).await?;
         }
@@ -149,7 +169,8 @@ impl Job {
     /// Folds what happened until a moment into a generation of its own. Gives it.
     pub async fn at(&self, moment: DateTime<Utc>) -> Result<Generation, ReplayError> {
         let mut connection = self.connect().await?;
-        let stored = self.open(&mut connection, Some(moment)).await?;
+        let live = self.live().await?;
+        let stored = self.open(&mut connection, Some(moment), &self.shop_of(live.as_ref())).await?;
         self.hydrate(&mut connection, &stored).await?;
         set_state(&mut connection, &stored.generation, State::Ready).await?;
         Ok(stored.generation)
@@ -164,7 +185,7 @@ impl Job {
                 ReplayError::Refused(format!("{name} has no generation to promote: `replay rebuild {name}` makes one"))
             })?,
         };
-        self.serve(&stored.generation).await
+        self.serve(&stored.generation, true).await
     }
 
     /// Serves the generation that was live before, or one that was earlier, after it has caught up.
@@ -177,7 +198,13 @@ impl Job {
                 ReplayError::Refused(format!("{} has no earlier generation to go back to", self.processor.name))
             })?
         };
-        self.serve(&stored.generation).await
+        self.serve(&stored.generation, false).await
+    }
+
+    /// The settings of what is to be compared with the live generation, whatever this process was told.
+    fn shop_of(&self, live: Option<&Live>) -> Shop {
+        let embedding_model = live.and_then(|live| live.generation.embedding_model.clone());
+        Shop { embedding_model, ..self.shop.clone() }
     }
 
     fn refuse_unfit(&self, stored: &Stored) -> Result<(), ReplayError> {
@@ -204,7 +231,7 @@ impl Job {
         }
     }
 
-    async fn serve(&self, generation: &Generation) -> Result<(), ReplayError> {
+    async fn serve(&self, generation: &Generation, with_vectors: bool) -> Result<(), ReplayError> {
         let mut connection = self.connect().await?;
         let stored = self.lock(&mut connection, generation).await?;
         self.refuse_unfit(&stored)?;
@@ -213,6 +240,10 @@ impl Job {
             thaw(&mut connection, generation).await?;
         }
         let indexing = self.index(generation)?;
+        if with_vectors {
+            self.catch_up(generation).await?;
+            self.wait_for_vectors(generation).await?;
+        }
         let live = self.cut_over(generation, indexing).await?;
         self.progress.finish("live", &format!("generation {} is live", live.generation.short_id()));
         Ok(())

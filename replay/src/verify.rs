@@ -16,12 +16,13 @@ const STANDSTILL: Duration = Duration::from_secs(15);
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 impl Job {
-    /// Compares a caught-up generation with the live one, at the live one's offsets. Rows of another fold version are
-    /// expected to differ: then only the events that were folded are compared.
+    /// Compares a caught-up generation with the live one, at the live one's offsets. Rows of another fold version or
+    /// embedding model are expected to differ: then only the events that were folded are compared.
     pub async fn compare(&self, generation: &Generation, live: &Live) -> Result<Vec<Difference>, ReplayError> {
         self.progress.begin("verifying", 0);
         self.wait_for_live(generation, live).await?;
-        let only_events = live.generation.fold_version != generation.fold_version;
+        let only_events = live.generation.fold_version != generation.fold_version
+            || live.generation.embedding_model != generation.embedding_model;
         let is_beside_live = self.give_way(Some(live)).await?;
         let mut live_side = self.connect_for_digests(is_beside_live).await?;
         // What is served as of now, and for as long as it takes to fold up to there.

@@ -4,6 +4,7 @@ use chrono_tz::Tz;
 use clap::Args;
 use rdkafka::ClientConfig;
 
+use crate::fold::Shop;
 use crate::namespace::Namespace;
 
 /// Where the servers are, and whose data it is.
@@ -39,9 +40,22 @@ pub struct Connections {
     /// The shop's time zone: days and hours are counted in it. A fold setting: changing it needs a rebuild
     #[arg(long, env = "JANGBOGO_TIME_ZONE", default_value = "UTC", global = true)]
     pub time_zone: Tz,
+    /// The embedding model by which products are embedded, and of which a new generation has vectors; `jangbogo models list`
+    /// shows those there are [default: that of the live generations, all-MiniLM-L6-v2 in a new shop]
+    #[arg(long, env = "EMBEDDING_MODEL", global = true, value_name = "NAME")]
+    pub embedding_model: Option<String>,
 }
 
+/// The embedding model of a shop that was told of none.
+pub const DEFAULT_EMBEDDING_MODEL: &str = "all-MiniLM-L6-v2";
+
 impl Connections {
+    /// The settings of the fold.
+    #[must_use]
+    pub fn shop(&self) -> Shop {
+        Shop { time_zone: self.time_zone, embedding_model: self.embedding_model.clone() }
+    }
+
     /// A Kafka client's configuration with what every client shares.
     #[must_use]
     pub fn kafka_client(&self, client_id: &str) -> ClientConfig {

@@ -92,7 +92,7 @@ pub async fn run(
     let stopping = shutdown.token();
     shutdown.spawn("admin", admin.serve(telemetry.clone(), stopping.clone()));
 
-    let shop = Shop { time_zone: connections.time_zone };
+    let shop = connections.shop();
     let check = |server: &str| telemetry.readiness.check(server);
     let kafka_check = check("kafka");
     let pool = database::pool(&connections, processor.name, connections_of(&args, &reactors))?;

@@ -47,7 +47,7 @@ const PROJECTIONS: &[&Projection] = &[
     &preferences::PROJECTION,
     &vectors::PROJECTION,
 ];
-const SETTINGS: Settings = Settings { time_zone: Seoul };
+const SETTINGS: Settings = Settings { time_zone: Seoul, embedding_model: None };
 /// Each folds histories of its own, with tables of its own.
 const RUNNERS: u32 = 2;
 /// The first runner's; each has the next.

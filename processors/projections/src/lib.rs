@@ -62,8 +62,8 @@ pub static PREFERENCE_ANALYSIS: Processor = Processor {
 /// Products' vectors.
 pub static EMBEDDER: Processor = Processor {
     name: "embedder",
-    description: "products' vectors",
-    fold_version: 1,
+    description: "which texts of products were embedded, by which models",
+    fold_version: 2,
     pace: Pace::Gathered,
     projections: &[&vectors::EMBEDDED],
 };
@@ -93,7 +93,7 @@ mod tests {
     use events::{Envelope, Event, EventType};
 
     use super::PROCESSORS;
-    use crate::testing::Folded;
+    use crate::testing::{Folded, SEOUL};
 
     /// One snapshot for each processor: the rows of every event type's example, each on its own.
     #[test]
@@ -103,7 +103,7 @@ mod tests {
             let mut lines = Vec::new();
             for event_type in EventType::ALL {
                 let envelope = Envelope::new("1", "example", time);
-                let folded = Folded::new(processor, &[Event { envelope, data: event_type.example() }]);
+                let folded = Folded::new(processor, &SEOUL, &[Event { envelope, data: event_type.example() }]);
                 lines.push(event_type.name().to_owned());
                 for table in processor.tables() {
                     lines.extend(folded.rows(table.name).iter().map(|row| format!("    {} {row}", table.name)));

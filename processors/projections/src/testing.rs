@@ -9,7 +9,7 @@ use events::{
 use runtime::fold::{Cell, ColumnType, Deltas, KeyValue, Pace, Processor, Projection, Shop, TableDeltas, decode_key};
 
 /// A shop nine hours east of UTC.
-pub(crate) const SEOUL: Shop = Shop { time_zone: chrono_tz::Asia::Seoul };
+pub(crate) const SEOUL: Shop = Shop { time_zone: chrono_tz::Asia::Seoul, embedding_model: None };
 
 /// Data, and when it happened.
 pub(crate) struct Fact(DateTime<Utc>, Data);
@@ -66,6 +66,11 @@ fn items(lines: &[(&str, i64, i64)]) -> Vec<OrderItem> {
 
 /// Folds what happened, in this order; the events' ids are 1, 2, 3 ….
 pub(crate) fn given<const N: usize>(projection: &'static Projection, facts: [Fact; N]) -> Folded {
+    given_in(&SEOUL, projection, facts)
+}
+
+/// As [`given`], in a shop of these settings.
+pub(crate) fn given_in<const N: usize>(shop: &Shop, projection: &'static Projection, facts: [Fact; N]) -> Folded {
     let envelope = |number: usize, time| Envelope::new(number.to_string(), "test", time);
     let events = (1..).zip(facts).map(|(number, Fact(time, data))| Event { envelope: envelope(number, time), data });
     let processor = Processor {
@@ -75,7 +80,7 @@ pub(crate) fn given<const N: usize>(projection: &'static Projection, facts: [Fac
         pace: Pace::AtOnce,
         projections: Vec::leak(vec![projection]),
     };
-    Folded::new(&processor, &events.collect::<Vec<_>>())
+    Folded::new(&processor, shop, &events.collect::<Vec<_>>())
 }
 
 /// What a history was folded to.
@@ -85,11 +90,11 @@ pub(crate) struct Folded {
 }
 
 impl Folded {
-    pub(crate) fn new(processor: &Processor, events: &[Event]) -> Self {
+    pub(crate) fn new(processor: &Processor, shop: &Shop, events: &[Event]) -> Self {
         let mut deltas = Deltas::new(processor);
         let mut ids = BTreeMap::new();
         for event in events {
-            deltas.fold(processor, &SEOUL, event);
+            deltas.fold(processor, shop, event);
             ids.insert(event.envelope.hash(), event.envelope.id.clone());
         }
         Self { deltas, ids }

@@ -4,10 +4,18 @@ use events::{Data, Event, Topic, Vector};
 use runtime::fold::{Deltas, Projection, Shop, Table, TableMarker as _};
 
 runtime::table! {
-    /// The newest vector of each product
+    /// The newest vector of each product, of the generation's model
     pub ProductVectors "product_vector" nearest [vector] {
         key VectorKey<'a> { product_id: &'a str }
         last Embedding<'a> "embedding" { model: &'a str, text_hash: &'a str, vector: &'a Vector, event_id: &'a str }
+    }
+}
+
+runtime::table! {
+    /// Which text of each product was last embedded by each model
+    pub EmbeddedTexts "embedded_text" {
+        key TextKey<'a> { product_id: &'a str, model: &'a str }
+        last EmbeddedText<'a> "text" { text_hash: &'a str }
     }
 }
 
@@ -20,18 +28,34 @@ pub static PROJECTION: Projection = Projection {
     views: &[],
 };
 
-/// As [`PROJECTION`], for the processor that embeds: it follows their texts too.
-pub static EMBEDDED: Projection =
-    Projection { name: "embedded", reads: &[Topic::CatalogEvents, Topic::EmbeddingEvents], ..PROJECTION };
-
 /// The table without the index, which costs more than the rows do.
 static UNINDEXED: Table = Table { nearest: &[], ..*ProductVectors::TABLE };
 
 /// As [`PROJECTION`], for a processor that never asks for the nearest.
 pub static STORED: Projection = Projection { tables: &[&UNINDEXED], ..PROJECTION };
 
-fn fold(event: &Event, _: &Shop, deltas: &mut Deltas) {
-    if let Data::ProductEmbedded(embedded) = &event.data {
+/// What was embedded, for the processor that embeds: it follows products' texts too.
+pub static EMBEDDED: Projection = Projection {
+    name: "embedded",
+    reads: &[Topic::CatalogEvents, Topic::EmbeddingEvents],
+    tables: &[EmbeddedTexts::TABLE],
+    fold: fold_embedded,
+    views: &[],
+};
+
+/// Asks how many products on sale have no vector, in the schema of a generation that has the catalogue too.
+#[must_use]
+pub fn lacking(schema: &str) -> String {
+    format!(
+        "SELECT count(*) FROM {schema}.product LEFT JOIN {schema}.product_vector USING (product_id)
+         WHERE title IS NOT NULL AND NOT retired AND vector IS NULL"
+    )
+}
+
+fn fold(event: &Event, shop: &Shop, deltas: &mut Deltas) {
+    if let Data::ProductEmbedded(embedded) = &event.data
+        && shop.embedding_model.as_ref().is_none_or(|model| *model == *embedded.model)
+    {
         let embedding = Embedding {
             model: &embedded.model,
             text_hash: &embedded.text_hash,
@@ -42,12 +66,21 @@ fn fold(event: &Event, _: &Shop, deltas: &mut Deltas) {
     }
 }
 
+fn fold_embedded(event: &Event, _: &Shop, deltas: &mut Deltas) {
+    if let Data::ProductEmbedded(embedded) = &event.data {
+        let key = TextKey { product_id: &embedded.product_id, model: &embedded.model };
+        deltas.put(key, EmbeddedText { text_hash: &embedded.text_hash });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use events::{Payload as _, ProductEmbedded, Text};
 
-    use super::PROJECTION;
-    use crate::testing::{at, given};
+    use runtime::fold::Shop;
+
+    use super::{EMBEDDED, PROJECTION};
+    use crate::testing::{SEOUL, at, given, given_in};
 
     #[test]
     fn the_newest_vector_counts_whatever_comes_first() {
@@ -56,5 +89,27 @@ mod tests {
         let folded = given(&PROJECTION, [at("2011-03-02T00:00:00Z", newer), older.into()]);
         let rows = folded.rows("product_vector");
         assert!(rows[0].starts_with("20725: model=\"other\"") && rows[0].contains("vector=[1…]"), "{rows:?}");
+    }
+    #[test]
+    fn vectors_of_other_models_are_none_of_the_generation_s() {
+        let shop = Shop { embedding_model: Some("one".to_owned()), ..SEOUL };
+        let one = ProductEmbedded { model: Text::new("one").unwrap(), ..ProductEmbedded::example() };
+        let other = ProductEmbedded { model: Text::new("other").unwrap(), ..one.clone() };
+        let folded = given_in(&shop, &PROJECTION, [one.into(), at("2011-03-02T00:00:00Z", other)]);
+        let rows = folded.rows("product_vector");
+        assert!(rows.len() == 1 && rows[0].contains("model=\"one\""), "{rows:?}");
+    }
+
+    #[test]
+    fn what_each_model_has_embedded_is_known() {
+        let one = ProductEmbedded { model: Text::new("one").unwrap(), ..ProductEmbedded::example() };
+        let other = ProductEmbedded {
+            model: Text::new("other").unwrap(),
+            text_hash: Text::new("7".repeat(64)).unwrap(),
+            ..one.clone()
+        };
+        let folded = given(&EMBEDDED, [one.into(), other.into()]);
+        let rows = folded.rows("embedded_text");
+        assert!(rows.len() == 2 && rows[0].starts_with("20725 one: text_hash=\"9f86"), "{rows:?}");
     }
 }

@@ -46,7 +46,7 @@ impl Embed {
         let text = product_text(product);
         let (model, hash) = (self.embedder.model(), text_hash(&text));
         let is_known: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM product_vector WHERE product_id = $1 AND model = $2 AND text_hash = $3)",
+            "SELECT EXISTS (SELECT FROM embedded_text WHERE product_id = $1 AND model = $2 AND text_hash = $3)",
         )
         .bind(product.product_id.as_str())
         .bind(model)

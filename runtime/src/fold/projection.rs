@@ -15,6 +15,9 @@ use super::view::View;
 pub struct Shop {
     /// Days and hours are counted in it.
     pub time_zone: Tz,
+    /// The embedding model of which a generation has vectors; none where it takes the newest of any. A generation keeps the
+    /// one that it began with: what a process is told here counts for generations that it begins.
+    pub embedding_model: Option<String>,
 }
 
 impl Shop {
@@ -106,6 +109,12 @@ impl Processor {
     #[must_use]
     pub fn view(&self, name: &str) -> Option<&'static View> {
         self.views().find(|view| view.name == name)
+    }
+
+    /// Whether a generation of it holds vectors: then those of one embedding model.
+    #[must_use]
+    pub fn has_vectors(&self) -> bool {
+        self.tables().any(Table::has_vectors)
     }
 
     /// What its rows depend on besides the log: written beside each generation.

@@ -73,6 +73,13 @@ pub struct Table {
 }
 
 impl Table {
+    /// Whether it holds vectors.
+    #[must_use]
+    pub fn has_vectors(&self) -> bool {
+        let mut columns = self.groups.iter().flat_map(|group| group.columns);
+        columns.any(|column| matches!(column.column_type, ColumnType::Vector))
+    }
+
     /// How many cells a row has besides its key.
     #[must_use]
     pub fn width(&self) -> usize {

@@ -166,7 +166,7 @@ impl Generations {
 
     pub(super) async fn live(postgres: &PgPool) -> Result<Self, ReadError> {
         let rows = sqlx::query(
-            "SELECT processor, generation, schema_name, fold_version, promotion
+            "SELECT processor, generation, schema_name, fold_version, embedding_model, promotion
              FROM live_generation JOIN generation USING (processor, generation)",
         )
         .fetch_all(postgres)
@@ -182,7 +182,7 @@ impl Generations {
     pub(super) async fn named(postgres: &PgPool, ids: &[GenerationId]) -> Result<Self, ReadError> {
         // An id holds digits only, so nothing of it is a pattern.
         let rows = sqlx::query(
-            "SELECT asked.number, processor, generation, schema_name, fold_version, state
+            "SELECT asked.number, processor, generation, schema_name, fold_version, embedding_model, state
              FROM unnest($1::text[]) WITH ORDINALITY AS asked (digits, number)
              JOIN generation ON replace(generation::text, '-', '') LIKE '%' || digits
              ORDER BY number, generation",

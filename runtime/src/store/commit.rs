@@ -125,8 +125,9 @@ pub async fn commit(
     let new_events = insert_seen(&mut transaction, &batch.events).await?;
     fail_point("commit-before-rows");
     let mut deltas = Deltas::new(processor);
+    let shop = Shop { embedding_model: generation.embedding_model.clone(), ..shop.clone() };
     for event in new_events.iter().copied().filter(|event| batch.has(event)) {
-        deltas.fold(processor, shop, event);
+        deltas.fold(processor, &shop, event);
     }
     for (position, table) in deltas.tables().iter().enumerate() {
         if table.is_empty() {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::bulk;
 use super::checkpoint::Partition;
 use super::statements::create_table;
+use crate::config::DEFAULT_EMBEDDING_MODEL;
 use crate::fold::{Processor, Shop};
 
 /// One set of tables.
@@ -24,16 +25,19 @@ pub struct Generation {
     pub schema: String,
     /// By which code and settings it is folded.
     pub fold_version: String,
+    /// The model of its vectors; none if it has none, or the newest of any model.
+    pub embedding_model: Option<String>,
 }
 
 impl Generation {
-    /// Of a row with `processor`, `generation`, `schema_name` and `fold_version`.
+    /// Of a row with `processor`, `generation`, `schema_name`, `fold_version` and `embedding_model`.
     pub(crate) fn of(row: &PgRow) -> Self {
         Self {
             processor: row.get("processor"),
             id: row.get("generation"),
             schema: row.get("schema_name"),
             fold_version: row.get("fold_version"),
+            embedding_model: row.get("embedding_model"),
         }
     }
 
@@ -219,7 +223,7 @@ pub async fn open_live(pool: &PgPool, processor: &Processor, shop: &Shop) -> Res
         .map_err(database)?;
     let live = match live(&mut transaction, processor.name).await.map_err(database)? {
         Some(live) => live.folded_by(&mine)?,
-        None => create_live(&mut transaction, processor, &mine).await.map_err(database)?,
+        None => create_live(&mut transaction, processor, shop).await.map_err(database)?,
     };
     transaction.commit().await.map_err(database)?;
     Ok(live)
@@ -246,7 +250,7 @@ impl Live {
 /// When Postgres is away.
 pub async fn live(connection: &mut PgConnection, processor: &str) -> Result<Option<Live>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT processor, generation, schema_name, fold_version, promotion
+        "SELECT processor, generation, schema_name, fold_version, embedding_model, promotion
          FROM live_generation JOIN generation USING (processor, generation) WHERE processor = $1",
     )
     .bind(processor)
@@ -255,13 +259,28 @@ pub async fn live(connection: &mut PgConnection, processor: &str) -> Result<Opti
     Ok(row.map(|row| Live { generation: Generation::of(&row), promotion: row.get("promotion") }))
 }
 
+/// The embedding model of each live generation that has vectors of one, by processor.
+///
+/// # Errors
+/// When Postgres is away.
+pub async fn live_embedding_models(connection: &mut PgConnection) -> Result<BTreeMap<String, String>, sqlx::Error> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT processor, embedding_model FROM public.live_generation JOIN public.generation USING (processor, generation)
+         WHERE embedding_model IS NOT NULL",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().collect())
+}
+
 /// Every generation, of one processor or of all, the oldest first.
 ///
 /// # Errors
 /// When Postgres is away.
 pub async fn generations(connection: &mut PgConnection, processor: Option<&str>) -> Result<Vec<Stored>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT processor, generation, schema_name, fold_version, state, as_of, captured, together, created_at, frozen_at
+        "SELECT processor, generation, schema_name, fold_version, embedding_model, state, as_of, captured, together,
+                created_at, frozen_at
          FROM generation WHERE $1::text IS NULL OR processor = $1 ORDER BY processor, generation",
     )
     .bind(processor)
@@ -270,12 +289,8 @@ pub async fn generations(connection: &mut PgConnection, processor: Option<&str>)
     Ok(rows.iter().map(Stored::of).collect())
 }
 
-async fn create_live(
-    connection: &mut PgConnection,
-    processor: &Processor,
-    fold_version: &str,
-) -> Result<Live, sqlx::Error> {
-    let generation = new_generation(processor, fold_version);
+async fn create_live(connection: &mut PgConnection, processor: &Processor, shop: &Shop) -> Result<Live, sqlx::Error> {
+    let generation = new_generation(connection, processor, shop).await?;
     let tables: String = processor.tables().map(create_table).collect();
     create_schema(connection, &generation, &tables).await?;
     insert(connection, &generation, State::Live, None).await?;
@@ -309,7 +324,7 @@ pub async fn create_in_bulk(
     shop: &Shop,
     plan: BulkPlan<'_>,
 ) -> Result<Generation, sqlx::Error> {
-    let generation = new_generation(processor, &processor.fold_version(shop));
+    let generation = new_generation(connection, processor, shop).await?;
     let mut transaction = connection.begin().await?;
     create_schema(&mut transaction, &generation, &bulk::create_tables(processor)).await?;
     insert(&mut transaction, &generation, State::Hydrating, Some(plan)).await?;
@@ -317,10 +332,24 @@ pub async fn create_in_bulk(
     Ok(generation)
 }
 
-fn new_generation(processor: &Processor, fold_version: &str) -> Generation {
+async fn new_generation(
+    connection: &mut PgConnection,
+    processor: &Processor,
+    shop: &Shop,
+) -> Result<Generation, sqlx::Error> {
+    let embedding_model = match &shop.embedding_model {
+        _ if !processor.has_vectors() => None,
+        Some(model) => Some(model.clone()),
+        None => {
+            let mut live = live_embedding_models(connection).await?;
+            let model = live.remove(processor.name).or_else(|| live.pop_first().map(|(_, model)| model));
+            Some(model.unwrap_or_else(|| DEFAULT_EMBEDDING_MODEL.to_owned()))
+        }
+    };
     let id = Uuid::now_v7();
     let schema = format!("{}_{}", processor.name.replace('-', "_"), id.simple());
-    Generation { processor: processor.name.to_owned(), id, schema, fold_version: fold_version.to_owned() }
+    let fold_version = processor.fold_version(shop);
+    Ok(Generation { processor: processor.name.to_owned(), id, schema, fold_version, embedding_model })
 }
 
 async fn create_schema(
@@ -347,8 +376,8 @@ async fn insert(
     });
     sqlx::query(
         "INSERT INTO public.generation
-             (processor, generation, schema_name, fold_version, state, captured, as_of, together)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             (processor, generation, schema_name, fold_version, state, captured, as_of, together, embedding_model)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(&generation.processor)
     .bind(generation.id)
@@ -358,6 +387,7 @@ async fn insert(
     .bind(captured)
     .bind(plan.and_then(|plan| plan.as_of))
     .bind(plan.map_or(&[][..], |plan| plan.together))
+    .bind(&generation.embedding_model)
     .execute(connection)
     .await
     .map(drop)

@@ -12,7 +12,7 @@ pub use checkpoint::{Checkpoint, Partition, acquire, positions, watermark};
 pub use commit::{Batch, Committed, DeadLetter, Progress, commit};
 pub use generation::{
     BulkPlan, Generation, GenerationError, Live, Offsets, State, Stored, create_in_bulk, drop_generation, generations,
-    live, open_live, set_state,
+    live, live_embedding_models, open_live, set_state,
 };
 pub use promotion::{Promotion, PromotionError, behind, search_backlog, thaw};
 pub use statements::{Statements, create_table};

@@ -12,7 +12,7 @@ use runtime::fold::{Cell, Deltas, Processor, Shop, decode_key};
 
 use crate::histories::histories;
 
-const SHOP: Shop = Shop { time_zone: Seoul };
+const SHOP: Shop = Shop { time_zone: Seoul, embedding_model: None };
 
 /// Cells by key, by table.
 type Rows = BTreeMap<&'static str, BTreeMap<Vec<u8>, Vec<Cell>>>;

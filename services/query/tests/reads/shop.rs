@@ -82,7 +82,7 @@ impl TestShop {
         ]);
         database::migrate(&cli.connections).await.unwrap();
         let pool = database::pool(&cli.connections, "test", 4).unwrap();
-        let settings = Shop { time_zone: cli.connections.time_zone };
+        let settings = cli.connections.shop();
         let live = store::open_live(&pool, &RECOMMENDATION, &settings).await.unwrap();
         store::open_live(&pool, &ES_SYNC, &settings).await.unwrap();
         let client = redis::Client::open(cli.connections.redis.as_str()).unwrap();
@@ -109,14 +109,14 @@ impl TestShop {
 
     /// Events go into the live generation of this processor from here on.
     pub async fn fold_by(&mut self, processor: &Processor) {
-        let shop = Shop { time_zone: self.cli.connections.time_zone };
+        let shop = self.cli.connections.shop();
         let live = store::open_live(&self.pool, processor, &shop).await.unwrap();
         self.fold_into(live.generation, 2026);
     }
 
     /// Another generation of a processor, empty, and as it is live no more.
     pub async fn generation(&self, processor: &Processor, state: &str) -> Generation {
-        let shop = Shop { time_zone: self.cli.connections.time_zone };
+        let shop = self.cli.connections.shop();
         let live = store::open_live(&self.pool, processor, &shop).await.unwrap();
         let sql = "DELETE FROM live_generation WHERE processor = $1";
         sqlx::query(sql).bind(processor.name).execute(&self.pool).await.unwrap();
@@ -185,7 +185,7 @@ impl TestShop {
         let (epoch, from, to) = (checkpoint.epoch, checkpoint.next_offset, offset + 1);
         let progress = Progress { partition, epoch, from, to, max_event_time: Some(event.envelope.time) };
         let batch = Batch { events: vec![event], progress: vec![progress], ..Batch::default() };
-        let shop = Shop { time_zone: self.cli.connections.time_zone };
+        let shop = self.cli.connections.shop();
         let statements = Statements::new(processor.tables());
         let mut connection = self.pool.acquire().await.unwrap();
         let committed = store::commit(&mut connection, processor, &shop, &self.generation, &statements, &batch).await;
