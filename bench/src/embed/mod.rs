@@ -14,6 +14,7 @@ use embedding::models::ModelsArgs;
 
 use self::contestant::{Contestant, Measured};
 pub use self::report::EmbedReport;
+pub use self::texts::products;
 use self::texts::texts;
 use crate::report::median;
 

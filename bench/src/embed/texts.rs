@@ -44,9 +44,9 @@ pub fn texts(models: &ModelsDirectory, catalogue: &Path, sentences: &Path) -> an
     let tokens = |text: &String| model.tokenizer().tokenise(text).as_ref().map_or(0, Tokens::len);
     let demo = demo_titles().context("cannot read the demo shop")?;
     let products = products(catalogue).with_context(|| format!("cannot read {}", catalogue.display()))?;
-    let titles: Vec<String> = products.iter().map(|product| product.title.clone()).collect();
+    let titles: Vec<String> = products.iter().map(|(title, _)| title.clone()).collect();
     let one_length = demo.iter().chain(&titles).filter(|title| tokens(title) == ONE_LENGTH).cloned().collect();
-    let long = products.into_iter().map(|product| format!("{}. {}", product.title, product.short_description));
+    let long = products.into_iter().map(|(title, description)| format!("{title}. {description}"));
     let sentences = read_sentences(sentences).with_context(|| format!("cannot read {}", sentences.display()))?;
     let lists: [(_, Vec<String>); 5] = [
         ("demo titles", demo),
@@ -88,9 +88,14 @@ fn demo_titles() -> anyhow::Result<Vec<String>> {
     Ok(titles.into_iter().collect())
 }
 
-fn products(path: &Path) -> anyhow::Result<Vec<Product>> {
+/// Titles and descriptions of the electronics catalogue.
+pub fn products(path: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let lines = BufReader::new(GzDecoder::new(File::open(path)?)).lines();
-    lines.map(|line| Ok(serde_json::from_str(&line?)?)).collect()
+    let product = |line: String| -> anyhow::Result<_> {
+        let Product { title, short_description } = serde_json::from_str(&line)?;
+        Ok((title, short_description))
+    };
+    lines.map(|line| product(line?)).collect()
 }
 
 /// Korean and English by turns.

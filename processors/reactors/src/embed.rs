@@ -69,6 +69,11 @@ impl Reactor for Embed {
         &SPEC
     }
 
+    /// One for each model: a new one embeds all products, whatever another did.
+    fn group(&self) -> String {
+        format!("{}.{}", SPEC.full_name(), self.embedder.model())
+    }
+
     fn effect(&self, event: &Event) -> Option<Cow<'_, str>> {
         matches!(event.data, Data::ProductUpserted(_)).then(|| self.embedder.model().into())
     }

@@ -46,7 +46,7 @@ pub struct ReactorSpec {
 }
 
 impl ReactorSpec {
-    /// Its consumer group, the source of its events, and its name in metrics: `preference-analysis.intent`.
+    /// The source of its events: `preference-analysis.intent`.
     #[must_use]
     pub fn full_name(&self) -> String {
         format!("{}.{}", self.processor, self.name)
@@ -61,6 +61,12 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub trait Reactor: Send + Sync + 'static {
     /// Its name and topics.
     fn spec(&self) -> &'static ReactorSpec;
+
+    /// Its consumer group and its name in metrics. A reactor whose effects depend on a setting has one for each value of it:
+    /// under a new one it begins with the log.
+    fn group(&self) -> String {
+        self.spec().full_name()
+    }
 
     /// Names the effect that an event calls for; none for an event that is none of its business. Outputs of one effect
     /// on one input have the same ids for ever: the name is the model's for an embedder, and constant for an effect whose

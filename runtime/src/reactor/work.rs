@@ -240,7 +240,7 @@ impl Worker {
         for partition in partitions {
             self.partitions.remove(partition);
         }
-        info!(reactor = self.context.reactor.spec().full_name(), ?partitions, "gave back");
+        info!(reactor = self.context.reactor.group(), ?partitions, "gave back");
     }
 }
 

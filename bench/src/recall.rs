@@ -1,0 +1,298 @@
+//! The nearest vectors as indexes find them, beside all that are nearest.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use embedding::Purpose;
+use embedding::model::{Arithmetic, EmbeddingModel};
+use embedding::models::{DEFAULT_MODEL, ModelSpec, ModelsArgs};
+use reqwest::Client;
+use serde::Serialize;
+use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use crate::embed::products;
+use crate::report::percentile;
+use crate::shop::Shop;
+
+/// How many of the nearest are asked for.
+const NEAREST: usize = 10;
+/// Words of a title that are searched for.
+const WORDS: usize = 4;
+/// Documents of a request, and rows of a statement.
+const CHUNK: usize = 500;
+
+/// What is measured, and how it is shown.
+#[derive(Args, Clone, Debug)]
+pub struct RecallArguments {
+    /// The electronics catalogue
+    #[arg(long, default_value = "../shared/data/electronics-catalog/products.jsonl.gz", value_name = "FILE")]
+    catalogue: PathBuf,
+    /// The embedding model
+    #[arg(long, default_value = DEFAULT_MODEL, value_name = "NAME")]
+    model: String,
+    /// How many searches
+    #[arg(long, default_value = "500")]
+    searches: NonZeroUsize,
+    /// Neighbours of a vector in an index
+    #[arg(long = "m", default_value = "16", value_name = "NEIGHBOURS")]
+    neighbours: NonZeroUsize,
+    /// Candidates for them while it is built
+    #[arg(long, default_value = "64", value_name = "CANDIDATES")]
+    ef_construction: NonZeroUsize,
+    /// Candidates of a search, one after the other
+    #[arg(long, value_delimiter = ',', default_value = "40,100,200", value_name = "CANDIDATES")]
+    candidates: Vec<usize>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    models: ModelsArgs,
+}
+
+impl RecallArguments {
+    /// Whether programs read what is printed.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+pub struct RecallReport {
+    model: String,
+    vectors: usize,
+    searches: usize,
+    /// As given to all indexes.
+    neighbours: usize,
+    ef_construction: usize,
+    found: Vec<Found>,
+}
+
+/// By one index with so many candidates.
+#[derive(Debug, Serialize)]
+struct Found {
+    index: &'static str,
+    /// None for a search that looks at all.
+    candidates: Option<usize>,
+    /// The part of the nearest that it found.
+    recall: f64,
+    p50_milliseconds: f64,
+    p95_milliseconds: f64,
+}
+
+/// Vectors, and what is asked.
+struct Vectors {
+    all: Vec<Vec<f32>>,
+    asked: Vec<Vec<f32>>,
+    /// For each that is asked, the numbers of the nearest.
+    nearest: Vec<HashSet<usize>>,
+}
+
+/// Measures both indexes.
+///
+/// # Errors
+/// When a server is away, or the catalogue or the model cannot be read.
+pub async fn run(arguments: &RecallArguments) -> anyhow::Result<RecallReport> {
+    let vectors = Vectors::compute(arguments)?;
+    Shop::with(async |shop| {
+        let mut found = Vec::new();
+        shop.empty_database().await?;
+        postgres(&mut shop.database().await?, arguments, &vectors, &mut found).await.context("pgvector failed")?;
+        for (name, kind) in [("Elasticsearch, floats", "hnsw"), ("Elasticsearch, bytes", "int8_hnsw")] {
+            let url = format!("{}/{}_{kind}", shop.connections.elasticsearch, shop.connections.namespace);
+            let searched = elasticsearch(&url, (name, kind), arguments, &vectors, &mut found).await;
+            Client::new().delete(&url).send().await?;
+            searched.with_context(|| format!("{name} failed"))?;
+        }
+        Ok(RecallReport {
+            model: arguments.model.clone(),
+            vectors: vectors.all.len(),
+            searches: vectors.asked.len(),
+            neighbours: arguments.neighbours.get(),
+            ef_construction: arguments.ef_construction.get(),
+            found,
+        })
+    })
+    .await
+}
+
+impl Vectors {
+    fn compute(arguments: &RecallArguments) -> anyhow::Result<Self> {
+        let models = arguments.models.directory()?;
+        let spec = ModelSpec::find(&arguments.model)?;
+        models.fetch(spec, |message| eprintln!("{message}"))?;
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let model = EmbeddingModel::load(&models, spec, Arithmetic::Int8, threads)?;
+        let embed = |purpose, texts: &[String]| -> anyhow::Result<Vec<Vec<f32>>> {
+            let texts: Vec<_> = texts.iter().map(|text| spec.prompts.before(purpose, text)).collect();
+            Ok(model.embed_batch(&texts.iter().map(|text| &**text).collect::<Vec<_>>())?.vectors)
+        };
+        let products =
+            products(&arguments.catalogue).with_context(|| format!("cannot read {}", arguments.catalogue.display()))?;
+        let step = products.len().div_ceil(arguments.searches.get()).max(1);
+        let words = |title: &str| title.split_whitespace().take(WORDS).collect::<Vec<_>>().join(" ");
+        let asked: Vec<String> = products.iter().step_by(step).map(|(title, _)| words(title)).collect();
+        let texts: Vec<String> = products.iter().map(|(title, rest)| format!("{title}. {rest}")).collect();
+        let began = Instant::now();
+        let (all, asked) = (embed(Purpose::Passage, &texts)?, embed(Purpose::Query, &asked)?);
+        eprintln!("{} vectors took {:.1} s", all.len() + asked.len(), began.elapsed().as_secs_f64());
+        let nearest = asked.iter().map(|asked| nearest(asked, &all)).collect();
+        Ok(Self { all, asked, nearest })
+    }
+
+    /// Searches for each that is asked, and notes what came of it.
+    async fn search(
+        &self,
+        index: &'static str,
+        candidates: Option<usize>,
+        mut search: impl AsyncFnMut(&[f32]) -> anyhow::Result<Vec<usize>>,
+    ) -> anyhow::Result<Found> {
+        let (mut times, mut hits) = (Vec::new(), 0);
+        // The first are for caches to be filled.
+        for asked in self.asked.iter().take(50) {
+            search(asked).await?;
+        }
+        for (asked, nearest) in self.asked.iter().zip(&self.nearest) {
+            let start = Instant::now();
+            let found = search(asked).await?;
+            times.push(start.elapsed().as_secs_f64() * 1000.0);
+            hits += found.iter().filter(|number| nearest.contains(number)).count();
+        }
+        times.sort_unstable_by(f64::total_cmp);
+        #[expect(clippy::cast_precision_loss, reason = "a ratio of some thousands")]
+        let recall = hits as f64 / (self.asked.len() * NEAREST) as f64;
+        let (p50_milliseconds, p95_milliseconds) = (percentile(&times, 50), percentile(&times, 95));
+        let found = Found { index, candidates, recall, p50_milliseconds, p95_milliseconds };
+        eprintln!("{index}, {}: recall {recall:.4}", candidates.map_or("all".to_owned(), |it| it.to_string()));
+        Ok(found)
+    }
+}
+
+/// The numbers of the vectors with the largest cosines; all have length 1.
+fn nearest(asked: &[f32], all: &[Vec<f32>]) -> HashSet<usize> {
+    let cosine = |vector: &Vec<f32>| asked.iter().zip(vector).map(|(one, other)| one * other).sum::<f32>();
+    let mut cosines: Vec<(f32, usize)> = all.iter().map(cosine).zip(0..).collect();
+    cosines.sort_unstable_by(|one, other| other.0.total_cmp(&one.0));
+    cosines.into_iter().take(NEAREST).map(|(_, number)| number).collect()
+}
+
+fn literal(vector: &[f32]) -> String {
+    format!("[{}]", vector.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+}
+
+async fn postgres(
+    database: &mut PgConnection,
+    arguments: &RecallArguments,
+    vectors: &Vectors,
+    found: &mut Vec<Found>,
+) -> anyhow::Result<()> {
+    database.execute("CREATE TABLE recall (number bigint PRIMARY KEY, vector vector(384) NOT NULL)").await?;
+    for (chunk, first) in vectors.all.chunks(CHUNK).zip((0_i64..).step_by(CHUNK)) {
+        let numbers: Vec<i64> = (first..).take(chunk.len()).collect();
+        let texts: Vec<String> = chunk.iter().map(|vector| literal(vector)).collect();
+        sqlx::query("INSERT INTO recall SELECT number, text::vector FROM unnest($1::bigint[], $2::text[]) AS row (number, text)")
+            .bind(numbers)
+            .bind(texts)
+            .execute(&mut *database)
+            .await?;
+    }
+    let sql = format!("SELECT number FROM recall ORDER BY vector <=> $1::text::vector LIMIT {NEAREST}");
+    let search = async |database: &mut PgConnection, asked: &[f32]| -> anyhow::Result<Vec<usize>> {
+        let numbers: Vec<i64> = sqlx::query_scalar(&sql).bind(literal(asked)).fetch_all(database).await?;
+        Ok(numbers.into_iter().filter_map(|number| number.try_into().ok()).collect())
+    };
+    found.push(vectors.search("pgvector", None, async |asked| search(&mut *database, asked).await).await?);
+    let (m, ef_construction) = (arguments.neighbours, arguments.ef_construction);
+    let index = format!(
+        "CREATE INDEX ON recall USING hnsw (vector vector_cosine_ops) WITH (m = {m}, ef_construction = {ef_construction});
+         ANALYZE recall"
+    );
+    database.execute(sqlx::raw_sql(&index)).await?;
+    database.clear_cached_statements().await?;
+    for candidates in &arguments.candidates {
+        database.execute(sqlx::raw_sql(&format!("SET hnsw.ef_search = {candidates}"))).await?;
+        let search = async |asked: &[f32]| search(&mut *database, asked).await;
+        found.push(vectors.search("pgvector", Some(*candidates), search).await?);
+    }
+    Ok(())
+}
+
+async fn elasticsearch(
+    url: &str,
+    (name, kind): (&'static str, &'static str),
+    arguments: &RecallArguments,
+    vectors: &Vectors,
+    found: &mut Vec<Found>,
+) -> anyhow::Result<()> {
+    let client = Client::new();
+    let options = json!({ "type": kind, "m": arguments.neighbours, "ef_construction": arguments.ef_construction });
+    let vector = json!({ "type": "dense_vector", "dims": 384, "similarity": "cosine", "index_options": options });
+    let number = json!({ "type": "long" });
+    let index = json!({
+        "settings": { "number_of_shards": 1, "number_of_replicas": 0 },
+        "mappings": { "properties": { "number": number, "vector": vector } },
+    });
+    let answered = async |request: reqwest::RequestBuilder| -> anyhow::Result<Value> {
+        let response = request.send().await?;
+        let (status, answer) = (response.status(), response.text().await?);
+        ensure!(status.is_success(), "{status}: {answer:.300}");
+        Ok(serde_json::from_str(&answer)?)
+    };
+    answered(client.put(url).json(&index)).await?;
+    for (chunk, first) in vectors.all.chunks(CHUNK).zip((0..).step_by(CHUNK)) {
+        let mut body = String::new();
+        for (number, vector) in (first..).zip(chunk) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(body, "{{\"index\":{{}}}}\n{}", json!({ "number": number, "vector": vector }));
+        }
+        let bulk = client.post(format!("{url}/_bulk")).header("content-type", "application/x-ndjson").body(body);
+        ensure!(answered(bulk).await?["errors"] == json!(false), "documents were refused");
+    }
+    answered(client.post(format!("{url}/_refresh"))).await?;
+    for candidates in &arguments.candidates {
+        let search = async |asked: &[f32]| -> anyhow::Result<Vec<usize>> {
+            let near = json!({ "field": "vector", "query_vector": asked, "k": NEAREST, "num_candidates": candidates });
+            let body = json!({
+                "knn": near, "size": NEAREST, "docvalue_fields": ["number"], "stored_fields": "_none_",
+            });
+            let answer = answered(client.post(format!("{url}/_search")).json(&body)).await?;
+            let hits = answer["hits"]["hits"].as_array().into_iter().flatten();
+            let number = |hit: &Value| hit["fields"]["number"][0].as_u64()?.try_into().ok();
+            Ok(hits.filter_map(number).collect())
+        };
+        found.push(vectors.search(name, Some(*candidates), search).await?);
+    }
+    Ok(())
+}
+
+impl RecallReport {
+    /// As a table.
+    pub fn to_text(&self) -> String {
+        let mut table = Table::new();
+        table.load_preset(NOTHING).set_header(["", "candidates", "recall@10", "p50, ms", "p95, ms"]);
+        for found in &self.found {
+            table.add_row([
+                found.index.to_owned(),
+                found.candidates.map_or_else(|| "all".to_owned(), |candidates| candidates.to_string()),
+                format!("{:.4}", found.recall),
+                format!("{:.2}", found.p50_milliseconds),
+                format!("{:.2}", found.p95_milliseconds),
+            ]);
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        format!(
+            "{} searches among {} vectors of {}; m {}, ef_construction {}\n{table}",
+            self.searches, self.vectors, self.model, self.neighbours, self.ef_construction
+        )
+    }
+}
