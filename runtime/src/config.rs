@@ -2,7 +2,9 @@
 
 use chrono_tz::Tz;
 use clap::Args;
+use deadpool_redis::{Manager, Pool, Runtime};
 use rdkafka::ClientConfig;
+use redis::{ErrorKind, IntoConnectionInfo as _, RedisError};
 
 use crate::namespace::Namespace;
 
@@ -41,7 +43,31 @@ pub struct Connections {
     pub time_zone: Tz,
 }
 
+/// Redis' databases, by what they hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedisDatabase {
+    /// What is published, and what is told from one program to another: the one that the URL names, else 0.
+    Views,
+    /// Texts' vectors, and what is counted of them: 1.
+    Vectors,
+}
+
 impl Connections {
+    /// A pool of connections to Redis that connects when it is first used.
+    ///
+    /// # Errors
+    /// When the URL cannot be read.
+    pub fn redis_pool(&self, database: RedisDatabase) -> Result<Pool, RedisError> {
+        let mut server = self.redis.as_str().into_connection_info()?;
+        if database == RedisDatabase::Vectors {
+            let settings = server.redis_settings().clone().set_db(1);
+            server = server.set_redis_settings(settings);
+        }
+        Pool::builder(Manager::new(server)?).runtime(Runtime::Tokio1).build().map_err(|error| {
+            RedisError::from((ErrorKind::InvalidClientConfig, "the Redis URL is refused", error.to_string()))
+        })
+    }
+
     /// A Kafka client's configuration with what every client shares.
     #[must_use]
     pub fn kafka_client(&self, client_id: &str) -> ClientConfig {

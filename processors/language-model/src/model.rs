@@ -55,6 +55,7 @@ impl LanguageModel {
                 share: settings.breaker_share,
                 calls: settings.breaker_calls.into(),
                 window: settings.breaker_window,
+                in_a_row: None,
                 min_pause: settings.breaker_pause,
                 max_pause: settings.breaker_pause.saturating_mul(10),
                 probe_limit: settings.time_limit,
