@@ -34,7 +34,7 @@ use runtime::telemetry::SECONDS_BUCKETS;
 
 use self::failure::Failure;
 use crate::Purpose;
-use crate::cache::VectorCache;
+use crate::cache::{CacheOutcome, VectorCache};
 use crate::encoder::{Encoder, TextEmbedding};
 use crate::text::MAX_TEXT_BYTES;
 
@@ -75,7 +75,7 @@ pub struct ServiceArgs {
 /// A model that is served, and the vectors that it gave.
 struct Served {
     encoder: Encoder,
-    cache: VectorCache,
+    cache: VectorCache<TextEmbedding>,
 }
 
 #[derive(Clone)]
@@ -144,9 +144,13 @@ impl Service {
     async fn embed(&self, model: &Served, purpose: Purpose, texts: &[String]) -> Result<Vec<TextEmbedding>, Failure> {
         let embed = async |text: &String| {
             let text = &*model.encoder.prompts().before(purpose, text);
-            let vector = model.cache.get_or_embed(text, model.encoder.embed(text)).await;
+            let vector = model.cache.get_or_embed(model.cache.key(text), model.encoder.embed(text)).await;
             let (embedding, outcome) = vector.map_err(Failure::Encoder)?;
-            self.metrics.embeddings_cache_total.with_label_values(&[outcome.choose("hit", "miss")]).inc();
+            let outcome = match outcome {
+                CacheOutcome::Hit => "hit",
+                CacheOutcome::Miss => "miss",
+            };
+            self.metrics.embeddings_cache_total.with_label_values(&[outcome]).inc();
             Ok(embedding)
         };
         try_join_all(texts.iter().map(embed)).await
