@@ -128,18 +128,22 @@ impl Shop {
         let client = redis::Client::open(self.connections.redis.as_str())?;
         let mut connection = client.get_multiplexed_async_connection().await.context("cannot connect to Redis")?;
         let pattern = self.connections.namespace.redis_key("*");
-        let mut cursor = 0_u64;
-        loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(REDIS_KEYS);
-            let (next, keys): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
-            if !keys.is_empty() {
-                redis::cmd("UNLINK").arg(keys).query_async::<i64>(&mut connection).await?;
+        // What is published, and vectors.
+        for database in [0, 1] {
+            redis::cmd("SELECT").arg(database).query_async::<()>(&mut connection).await?;
+            let mut cursor = 0_u64;
+            loop {
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(REDIS_KEYS);
+                let (next, keys): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
+                if !keys.is_empty() {
+                    redis::cmd("UNLINK").arg(keys).query_async::<i64>(&mut connection).await?;
+                }
+                if next == 0 {
+                    break;
+                }
+                cursor = next;
             }
-            if next == 0 {
-                break;
-            }
-            cursor = next;
         }
         Ok(())
     }

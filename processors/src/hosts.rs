@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use embedding::client::{Embedder, EmbedderArgs, EmbedderMetrics};
-use embedding::encoder::{Encoder, EncoderMetrics};
+use embedding::client::{Embedder, EmbedderArgs, EmbedderMetrics, PATIENCE};
+use embedding::encoder::{Encoder, EncoderArgs, EncoderMetrics};
 use embedding::service::{self, ServiceArgs, ServiceMetrics};
 use language_model::{LanguageModel, LanguageModelMetrics, Settings};
 use projections::{ANALYTICS, ASSISTANT, EMBEDDER, ES_SYNC, PREFERENCE_ANALYSIS, RECOMMENDATION};
@@ -140,7 +140,7 @@ impl Hosting for PreferenceAnalysisHost {
         embedder.url.get_or_insert_with(|| EMBEDDER_URL.to_owned());
         let metrics = EmbedderMetrics::register(&telemetry.metrics, &[])?;
         let encoder_metrics = EncoderMetrics::register(&telemetry.metrics, &[])?;
-        let embedder = Embedder::new(&embedder, metrics, encoder_metrics).await?;
+        let embedder = Embedder::new(&embedder, Some(&connections), metrics, encoder_metrics).await?;
         let language_model = open_language_model(&language_model, &telemetry)?;
         let analyse = Analyse::new(Some(embedder), language_model);
         run(Self::PROCESSOR, vec![Arc::new(analyse)], (connections, process), telemetry, shutdown).await
@@ -155,8 +155,11 @@ pub struct EmbedderHost {
     /// Where the embedding service listens
     #[arg(long, env = "EMBEDDER_LISTEN", default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
+    /// Products' texts whose embeddings are kept in memory, about 2 kB each
+    #[arg(id = "embedder-cache", long, env = "EMBEDDER_CACHE", default_value_t = 10_000, value_name = "TEXTS")]
+    cache: u64,
     #[command(flatten)]
-    embedder: EmbedderArgs,
+    encoder: EncoderArgs,
     #[command(flatten)]
     service: ServiceArgs,
 }
@@ -172,9 +175,9 @@ impl Hosting for EmbedderHost {
         let listener = TcpListener::bind(self.listen)
             .await
             .with_context(|| format!("cannot listen on {}; choose another --listen", self.listen))?;
-        let encoder = Encoder::load(&self.embedder.encoder, EncoderMetrics::register(&telemetry.metrics, &[])?).await?;
+        let encoder = Encoder::load(&self.encoder, EncoderMetrics::register(&telemetry.metrics, &[])?).await?;
         let metrics = EmbedderMetrics::register(&telemetry.metrics, &[])?;
-        let embedder = Embedder::of_encoder(encoder.clone(), &self.embedder, metrics).patient();
+        let embedder = Embedder::of_encoder(encoder.clone().patient(), self.cache, PATIENCE, metrics);
         let metrics = ServiceMetrics::register(&telemetry.metrics, &[])?;
         let router = service::router(vec![encoder], self.service, metrics).merge(routes(telemetry.clone()));
         info!(address = %listener.local_addr()?, "embedder: /embed /batch-embed /similarity /v1/embeddings /stats");

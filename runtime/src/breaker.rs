@@ -13,6 +13,8 @@ pub struct Thresholds {
     pub calls: usize,
     /// How long the end of a call counts.
     pub window: Duration,
+    /// So many failures one after the other are enough, however well calls went before; none: the share alone says.
+    pub in_a_row: Option<u32>,
     /// The first pause; it doubles with every probe that fails.
     pub min_pause: Duration,
     /// The longest pause.
@@ -28,6 +30,7 @@ impl Default for Thresholds {
             share: 0.0,
             calls: 1,
             window: Duration::ZERO,
+            in_a_row: None,
             min_pause: Duration::from_millis(250),
             max_pause: Duration::from_secs(4),
             probe_limit: Duration::ZERO,
@@ -44,8 +47,13 @@ pub struct Breaker {
 
 #[derive(Debug)]
 enum State {
-    /// All is well. Calls that ended within the window: when, and whether they failed.
-    Closed(VecDeque<(Instant, bool)>),
+    /// All is well.
+    Closed {
+        /// Calls that ended within the window: when, and whether they failed.
+        recent: VecDeque<(Instant, bool)>,
+        /// How many calls have failed since the last one that went well.
+        in_a_row: u32,
+    },
     /// The server is away.
     Away {
         /// The failure that opened the breaker, and probes that failed.
@@ -59,7 +67,7 @@ enum State {
 
 impl Default for State {
     fn default() -> Self {
-        Self::Closed(VecDeque::new())
+        Self::Closed { recent: VecDeque::new(), in_a_row: 0 }
     }
 }
 
@@ -98,7 +106,7 @@ impl Breaker {
     /// Whether to ask now. Who is advised to probe is the only one until the next probe is due.
     pub fn advice(&self, now: Instant) -> Advice {
         match &mut *self.state() {
-            State::Closed(_) => Advice::Ask,
+            State::Closed { .. } => Advice::Ask,
             State::Away { next_probe, .. } if now < *next_probe => Advice::Avoid { until: *next_probe },
             State::Away { failures, probing, next_probe } => {
                 *probing = true;
@@ -114,7 +122,8 @@ impl Breaker {
     pub fn succeeded(&self, advice: Advice, now: Instant) -> bool {
         let mut state = self.state();
         match &mut *state {
-            State::Closed(recent) => {
+            State::Closed { recent, in_a_row } => {
+                *in_a_row = 0;
                 self.note(recent, now, false);
                 false
             }
@@ -130,9 +139,11 @@ impl Breaker {
     pub fn failed(&self, advice: Advice, now: Instant) -> bool {
         let mut state = self.state();
         match &mut *state {
-            State::Closed(recent) => {
+            State::Closed { recent, in_a_row } => {
+                *in_a_row = in_a_row.saturating_add(1);
                 self.note(recent, now, true);
-                if !self.trips(recent) {
+                let is_enough = self.thresholds.in_a_row.is_some_and(|enough| *in_a_row >= enough);
+                if !is_enough && !self.trips(recent) {
                     return false;
                 }
                 *state = State::Away { failures: 1, probing: false, next_probe: now + self.pause(0) };
@@ -152,7 +163,7 @@ impl Breaker {
     /// What the breaker thinks of the server now.
     pub fn condition(&self, now: Instant) -> Condition {
         match &*self.state() {
-            State::Closed(_) => Condition::Closed,
+            State::Closed { .. } => Condition::Closed,
             State::Away { probing, next_probe, .. } if *probing || *next_probe <= now => Condition::HalfOpen,
             State::Away { .. } => Condition::Open,
         }
@@ -231,6 +242,23 @@ mod tests {
         assert!(!breaker.failed(Advice::Ask, after(14)), "two of five");
         assert!(breaker.failed(Advice::Ask, after(15)), "three of six; the first three are of long ago");
         assert_eq!(breaker.condition(after(15)), Condition::Open);
+    }
+
+    #[test]
+    fn failures_in_a_row_open_whatever_came_before() {
+        let window = Duration::from_secs(10);
+        let thresholds = Thresholds { share: 0.5, calls: 10, window, in_a_row: Some(3), ..Thresholds::default() };
+        let breaker = Breaker::new(thresholds);
+        let start = Instant::now();
+        for _ in 0..1000 {
+            breaker.succeeded(Advice::Ask, start);
+        }
+        assert!(!breaker.failed(Advice::Ask, start));
+        assert!(!breaker.failed(Advice::Ask, start));
+        breaker.succeeded(Advice::Ask, start);
+        assert!(!breaker.failed(Advice::Ask, start), "one that went well begins anew");
+        assert!(!breaker.failed(Advice::Ask, start + Duration::from_mins(1)), "however long ago the others are");
+        assert!(breaker.failed(Advice::Ask, start + Duration::from_mins(2)));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use chrono_tz::Tz;
 use clap::Args;
+use deadpool_redis::{Manager, Pool, Runtime};
 use rdkafka::ClientConfig;
+use redis::{ErrorKind, IntoConnectionInfo as _, RedisError};
 
 use crate::fold::Shop;
 use crate::namespace::Namespace;
@@ -49,11 +51,35 @@ pub struct Connections {
 /// The embedding model of a shop that was told of none.
 pub const DEFAULT_EMBEDDING_MODEL: &str = "all-MiniLM-L6-v2";
 
+/// Redis' databases, by what they hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedisDatabase {
+    /// What is published, and what is told from one program to another: the one that the URL names, else 0.
+    Views,
+    /// Texts' vectors, and what is counted of them: 1.
+    Vectors,
+}
+
 impl Connections {
     /// The settings of the fold.
     #[must_use]
     pub fn shop(&self) -> Shop {
         Shop { time_zone: self.time_zone, embedding_model: self.embedding_model.clone() }
+    }
+
+    /// A pool of connections to Redis that connects when it is first used.
+    ///
+    /// # Errors
+    /// When the URL cannot be read.
+    pub fn redis_pool(&self, database: RedisDatabase) -> Result<Pool, RedisError> {
+        let mut server = self.redis.as_str().into_connection_info()?;
+        if database == RedisDatabase::Vectors {
+            let settings = server.redis_settings().clone().set_db(1);
+            server = server.set_redis_settings(settings);
+        }
+        Pool::builder(Manager::new(server)?).runtime(Runtime::Tokio1).build().map_err(|error| {
+            RedisError::from((ErrorKind::InvalidClientConfig, "the Redis URL is refused", error.to_string()))
+        })
     }
 
     /// A Kafka client's configuration with what every client shares.

@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use tracing::debug;
 use uuid::Uuid;
 
-use crate::config::Connections;
+use crate::config::{Connections, RedisDatabase};
 use crate::namespace::Namespace;
-use crate::publisher::redis_pool;
 use crate::telemetry::causes;
 
 /// A piece of an answer.
@@ -40,7 +39,7 @@ impl Pieces {
     /// # Errors
     /// When Redis' address cannot be read.
     pub fn new(connections: &Connections) -> Result<Self, RedisError> {
-        Ok(Self { redis: redis_pool(connections)?, namespace: connections.namespace.clone() })
+        Ok(Self { redis: connections.redis_pool(RedisDatabase::Views)?, namespace: connections.namespace.clone() })
     }
 
     /// Tells a piece. With Redis away nobody hears it: the answer comes as a whole.

@@ -348,17 +348,21 @@ impl Shop {
         values
     }
 
-    /// Every key of the shop in Redis.
+    /// Every key of the shop in Redis, but for vectors.
     pub async fn redis_keys(&self) -> Vec<String> {
         let client = redis::Client::open(self.connections.redis.as_str()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        self.redis_keys_by(&mut client.get_multiplexed_async_connection().await.unwrap()).await
+    }
+
+    /// Every key of the shop in the connection's database.
+    async fn redis_keys_by(&self, connection: &mut redis::aio::MultiplexedConnection) -> Vec<String> {
         let pattern = self.connections.namespace.redis_key("*");
         let mut keys = Vec::new();
         let mut cursor = 0_u64;
         loop {
             let mut scan = redis::cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(5000);
-            let (next, found): (u64, Vec<String>) = scan.query_async(&mut connection).await.unwrap();
+            let (next, found): (u64, Vec<String>) = scan.query_async(connection).await.unwrap();
             keys.extend(found);
             if next == 0 {
                 return keys;
@@ -380,8 +384,12 @@ impl Shop {
         }
         let client = redis::Client::open(self.connections.redis.as_str()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        for keys in self.redis_keys().await.chunks(1000) {
-            let _: i64 = redis::cmd("UNLINK").arg(keys).query_async(&mut connection).await.unwrap();
+        // What is published, and vectors.
+        for database in [0, 1] {
+            let () = redis::cmd("SELECT").arg(database).query_async(&mut connection).await.unwrap();
+            for keys in self.redis_keys_by(&mut connection).await.chunks(1000) {
+                let _: i64 = redis::cmd("UNLINK").arg(keys).query_async(&mut connection).await.unwrap();
+            }
         }
         let topics: Vec<String> = Topology::embedded()
             .unwrap()

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use moka::future::Cache;
 
-use crate::encoder::TextEmbedding;
 use crate::text::{TextKey, text_key};
 
 /// What the cache had to do with an answer.
@@ -16,25 +15,15 @@ pub(crate) enum CacheOutcome {
     Miss,
 }
 
-impl CacheOutcome {
-    /// As a metric has it, which has a word for each.
-    pub(crate) const fn choose(self, hit: &'static str, miss: &'static str) -> &'static str {
-        match self {
-            Self::Hit => hit,
-            Self::Miss => miss,
-        }
-    }
-}
-
 /// Vectors of one model by the SHA-256 of model and text: a text's vector never changes, so none expires. Failures are
-/// not kept.
+/// not kept. `V` is a vector and what else is known of it.
 #[derive(Clone, Debug)]
-pub(crate) struct VectorCache {
+pub(crate) struct VectorCache<V: Clone + Send + Sync + 'static> {
     model: Arc<str>,
-    vectors: Cache<TextKey, TextEmbedding>,
+    vectors: Cache<TextKey, V>,
 }
 
-impl VectorCache {
+impl<V: Clone + Send + Sync + 'static> VectorCache<V> {
     /// A cache for so many texts, of which each takes about 2 kB.
     pub(crate) fn new(model: &str, texts: u64) -> Self {
         Self { model: model.into(), vectors: Cache::new(texts) }
@@ -45,14 +34,19 @@ impl VectorCache {
         self.vectors.entry_count()
     }
 
-    /// The vector of `text`; `embed` has it computed when it is not there. Requests for one text at one time have it
-    /// computed once.
+    /// The key of a text.
+    pub(crate) fn key(&self, text: &str) -> TextKey {
+        text_key(&self.model, text)
+    }
+
+    /// The vector of a text by its key; `embed` has it computed when it is not there. Requests for one text at one time
+    /// have it computed once.
     pub(crate) async fn get_or_embed<E: Clone + Send + Sync + 'static>(
         &self,
-        text: &str,
-        embed: impl Future<Output = Result<TextEmbedding, E>>,
-    ) -> Result<(TextEmbedding, CacheOutcome), E> {
-        let entry = self.vectors.entry(text_key(&self.model, text)).or_try_insert_with(Box::pin(embed)).await;
+        key: TextKey,
+        embed: impl Future<Output = Result<V, E>>,
+    ) -> Result<(V, CacheOutcome), E> {
+        let entry = self.vectors.entry(key).or_try_insert_with(Box::pin(embed)).await;
         let entry = entry.map_err(Arc::unwrap_or_clone)?;
         let outcome = if entry.is_fresh() { CacheOutcome::Miss } else { CacheOutcome::Hit };
         Ok((entry.into_value(), outcome))

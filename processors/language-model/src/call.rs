@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use async_openai::types::chat::CreateChatCompletionRequest;
 use futures::StreamExt as _;
+use openai::Server;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer;
+use crate::chat::{Answer, Message};
 use crate::completion::Usage;
 use crate::error::CallError;
 use crate::schema::Schema;
-use crate::server::{Message, Server};
 
 /// The server has counted the tokens by then.
 const AFTER_THE_END: Duration = Duration::from_secs(1);
@@ -96,7 +97,7 @@ impl<T: DeserializeOwned + Send> Form for Json<'_, T> {
     const NAME: &'static str = "json";
 
     async fn ask(&mut self, server: &Server, request: &Request) -> Result<Answered<T>, Failed> {
-        let mut answer = server.complete(&request.body).await.map_err(before_an_answer)?;
+        let mut answer: Answer = server.complete(&request.body).await.map_err(before_an_answer)?;
         let usage = answer.usage;
         let parsed = match answer.choice() {
             Some(choice) => answer::check_finished(choice.finish_reason.as_deref())
@@ -140,7 +141,7 @@ impl<F: FnMut(&str) + Send> Form for Streamed<F> {
             limit: self.piece_limit,
             setting: "LLM_PIECE_TIMEOUT",
         };
-        let Ok(pieces) = timeout_at(due, server.stream(&request.body)).await else {
+        let Ok(pieces) = timeout_at(due, server.stream::<Answer>(&request.body)).await else {
             return Err(Failed { error: late(), used: Used::Unknown });
         };
         let mut pieces = pieces.map_err(before_an_answer)?;
@@ -151,7 +152,7 @@ impl<F: FnMut(&str) + Send> Form for Streamed<F> {
                 Ok(Some(Ok(piece))) => piece,
                 // The answer has ended; what was still to come is the count of tokens.
                 _ if finish_reason.is_some() => break,
-                Ok(Some(Err(error))) => return Err(Failed { error, used: Used::Unknown }),
+                Ok(Some(Err(error))) => return Err(Failed { error: error.into(), used: Used::Unknown }),
                 Ok(None) => {
                     let source = "the stream ended before the answer did".into();
                     return Err(Failed { error: CallError::Unreachable { source }, used: Used::Unknown });
@@ -201,10 +202,10 @@ fn text(message: Message) -> Result<String, CallError> {
 }
 
 /// A failure before any answer came.
-fn before_an_answer(error: CallError) -> Failed {
+fn before_an_answer(error: openai::Error) -> Failed {
     let used = match error {
-        CallError::Refused { .. } | CallError::RateLimited { .. } | CallError::Unreachable { .. } => Used::Nothing,
-        _ => Used::Unknown,
+        openai::Error::Unintelligible { .. } => Used::Unknown,
+        _ => Used::Nothing,
     };
-    Failed { error, used }
+    Failed { error: error.into(), used }
 }

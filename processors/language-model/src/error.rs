@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
+use openai::is_servers_fault;
+
 /// Why a call gave no answer. Fall back to the local analyser in every case; [`is_temporary`](Self::is_temporary) says
 /// whether the same call may go better later.
 #[derive(Debug, thiserror::Error)]
@@ -127,25 +129,18 @@ impl CallError {
     }
 }
 
-/// Time-outs and conflicts of the server's are not the call's fault either.
-fn is_servers_fault(status: u16) -> bool {
-    status >= 500 || matches!(status, 408 | 409 | 425)
+impl From<openai::Error> for CallError {
+    fn from(error: openai::Error) -> Self {
+        match error {
+            openai::Error::Unreachable { source } => Self::Unreachable { source },
+            openai::Error::RateLimited { retry_after, body } => Self::RateLimited { retry_after, body },
+            openai::Error::Refused { status, body, .. } => Self::Refused { status, body },
+            openai::Error::Unintelligible { why, source } => Self::InvalidOutput { why, source },
+        }
+    }
 }
 
 /// The settings of the language model cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SetupError {
-    /// The key cannot be sent.
-    #[error("OPENAI_API_KEY holds characters that no key has")]
-    Key,
-    /// The base address cannot be read.
-    #[error("OPENAI_BASE_URL cannot be read")]
-    BaseUrl(#[source] Box<dyn Error + Send + Sync>),
-    /// There are no certificate authorities to check the server by.
-    #[error("the system's certificate authorities cannot be used: install ca-certificates")]
-    Certificates(#[source] Box<dyn Error + Send + Sync>),
-    /// The HTTP client.
-    #[error("no HTTP client can be made")]
-    Client(#[source] Box<dyn Error + Send + Sync>),
-}
+#[error("the language model's server cannot be asked: check OPENAI_BASE_URL and OPENAI_API_KEY")]
+pub struct SetupError(#[from] openai::SetupError);

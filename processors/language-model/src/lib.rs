@@ -18,6 +18,7 @@
 mod answer;
 mod budget;
 mod call;
+mod chat;
 mod completion;
 mod error;
 mod metrics;
@@ -26,7 +27,6 @@ mod prompt;
 mod quote;
 mod retry;
 mod schema;
-mod server;
 mod settings;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -38,4 +38,5 @@ pub use self::model::LanguageModel;
 pub use self::prompt::{Prompt, Role};
 pub use self::quote::{DATA_RULE, data_block};
 pub use self::schema::{Schema, SchemaError};
-pub use self::settings::{ApiKey, Settings, Temperature};
+pub use self::settings::{Settings, Temperature};
+pub use openai::ApiKey;

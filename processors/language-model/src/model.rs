@@ -8,6 +8,7 @@ use async_openai::types::chat::{
     ChatCompletionRequestUserMessage, ChatCompletionStreamOptions, CreateChatCompletionRequest, ResponseFormat,
     ResponseFormatJsonSchema,
 };
+use openai::{OPENAI, Server};
 use runtime::breaker::{Advice, Breaker, Condition, Thresholds};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
@@ -21,7 +22,6 @@ use crate::metrics::LanguageModelMetrics;
 use crate::prompt::{Prompt, Role};
 use crate::retry::Retries;
 use crate::schema::Schema;
-use crate::server::Server;
 use crate::settings::Settings;
 
 /// A large language model behind an OpenAI-compatible server. Made once a process and shared by its reactors, so that they
@@ -43,18 +43,19 @@ impl LanguageModel {
     /// When a setting cannot be used, or there are no certificate authorities to check a server by.
     pub fn new(settings: &Settings, metrics: LanguageModelMetrics) -> Result<Option<Self>, SetupError> {
         let base_url = settings.base_url.as_deref().filter(|url| !url.is_empty());
-        let api_key = settings.api_key.as_ref().filter(|key| !key.expose().is_empty());
+        let api_key = settings.api_key.as_ref().filter(|key| !key.is_empty());
         if base_url.is_none() && api_key.is_none() {
             return Ok(None);
         }
         Ok(Some(Self {
-            server: Server::new(base_url, api_key)?,
+            server: Server::new(base_url.unwrap_or(OPENAI), api_key)?,
             bulkhead: Semaphore::new(settings.max_in_flight.into()),
             budget: Budget::new(settings.tokens_per_minute, Instant::now()),
             breaker: Breaker::new(Thresholds {
                 share: settings.breaker_share,
                 calls: settings.breaker_calls.into(),
                 window: settings.breaker_window,
+                in_a_row: None,
                 min_pause: settings.breaker_pause,
                 max_pause: settings.breaker_pause.saturating_mul(10),
                 probe_limit: settings.time_limit,
@@ -138,7 +139,7 @@ impl LanguageModel {
             }),
             ..CreateChatCompletionRequest::default()
         };
-        limit_output(&mut body, max_output_tokens, self.server.is_openai);
+        limit_output(&mut body, max_output_tokens, self.server.is_openai());
         Request {
             prompt_hash: prompt.hash(schema.map(Schema::value), &parameters),
             tokens: prompt.estimated_tokens().saturating_add(max_output_tokens),

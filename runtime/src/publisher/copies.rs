@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{FIELD_PROMOTION, FIELD_VALUE, PublishError, elasticsearch, index_name};
-use crate::config::Connections;
+use crate::config::{Connections, RedisDatabase};
 use crate::fold::{Processor, Target, View};
 use crate::store::Live;
 
@@ -91,7 +91,7 @@ impl Copies {
         processor: &'static Processor,
         live: &Live,
     ) -> Result<Self, PublishError> {
-        let redis = super::redis_pool(connections)?;
+        let redis = connections.redis_pool(RedisDatabase::Views)?;
         let search = elasticsearch::client(connections)?;
         Ok(Self { connections: connections.clone(), processor, live: live.clone(), redis, search })
     }

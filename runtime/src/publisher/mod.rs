@@ -36,7 +36,6 @@ pub use self::audit::{Audit, Difference, audit};
 pub use self::copies::Found;
 pub(crate) use self::elasticsearch::client as search_client;
 pub use self::elasticsearch::{drop_indexes, index_name, refresh_indexes};
-pub(crate) use self::redis::pool as redis_pool;
 pub use self::redis::{FIELD_NEXT_PROMOTION, FIELD_NEXT_VALUE, FIELD_PROMOTION, FIELD_VALUE};
 pub(crate) use self::round::{evaluate, now};
 

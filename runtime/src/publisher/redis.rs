@@ -1,11 +1,11 @@
 //! Views in Redis.
 
-use deadpool_redis::{Config, Pool, Runtime};
-use redis::{RedisError, Script};
+use deadpool_redis::Pool;
+use redis::Script;
 use uuid::Uuid;
 
 use super::{Entry, PublishError, Version};
-use crate::config::Connections;
+use crate::config::{Connections, RedisDatabase};
 use crate::fold::{Target, View};
 use crate::namespace::Namespace;
 
@@ -83,20 +83,10 @@ pub(crate) struct RedisSink {
     write_ahead: Script,
 }
 
-/// A pool of connections to Redis that connects when it is first used.
-///
-/// # Errors
-/// When the URL cannot be read.
-pub(crate) fn pool(connections: &Connections) -> Result<Pool, RedisError> {
-    Config::from_url(&connections.redis).create_pool(Some(Runtime::Tokio1)).map_err(|error| {
-        RedisError::from((redis::ErrorKind::InvalidClientConfig, "the Redis URL is refused", error.to_string()))
-    })
-}
-
 impl RedisSink {
     pub(super) fn new(connections: &Connections, incarnation: Option<String>) -> Result<Self, PublishError> {
         Ok(Self {
-            pool: pool(connections)?,
+            pool: connections.redis_pool(RedisDatabase::Views)?,
             namespace: connections.namespace.clone(),
             incarnation,
             name: Script::new(NAME),

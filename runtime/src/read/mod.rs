@@ -16,7 +16,7 @@ use serde_json::Value;
 use sqlx::postgres::PgPool;
 
 use self::published::{Found, PublishedViews};
-use crate::config::Connections;
+use crate::config::{Connections, RedisDatabase};
 use crate::fold::View;
 use crate::{database, publisher};
 
@@ -102,7 +102,7 @@ impl Reader {
         postgres_connections: u32,
         metrics: ReadMetrics,
     ) -> Result<Self, ReaderError> {
-        let redis = publisher::redis_pool(connections).map_err(ReaderError::Redis)?;
+        let redis = connections.redis_pool(RedisDatabase::Views).map_err(ReaderError::Redis)?;
         Ok(Self {
             connections: connections.clone(),
             postgres: database::pool(connections, application, postgres_connections).map_err(ReaderError::Postgres)?,

@@ -12,6 +12,9 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+/// async-openai logs whole answers that it cannot read. What is wrong with one is said by whoever asked.
+const SILENCED: &str = "async_openai=off";
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -42,6 +45,10 @@ pub fn init_logging(process: &str, level: LevelFilter, format: LogFormat) -> Res
         .with_default_directive(level.into())
         .from_env()
         .map_err(|error| LoggingError::Filter(Box::new(error)))?;
+    let filter = match SILENCED.parse() {
+        Ok(silenced) => filter.add_directive(silenced),
+        Err(_) => filter,
+    };
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -93,5 +100,17 @@ where
         self.format.format_event(context, Writer::new(&mut object), event)?;
         let process = serde_json::Value::from(self.process.as_str());
         write!(writer, "{{\"process\":{process},{}", object.trim_start_matches('{'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::filter::Directive;
+
+    use super::*;
+
+    #[test]
+    fn what_is_silenced_can_be_read() {
+        assert!(SILENCED.parse::<Directive>().is_ok());
     }
 }

@@ -20,6 +20,7 @@ use anyhow::Context as _;
 use clap::Args;
 use elasticsearch::cluster::ClusterHealthParts;
 use embedding::client::EmbedderMetrics;
+use embedding::encoder::EncoderMetrics;
 use runtime::config::Connections;
 use runtime::end_offsets::EndOffsets;
 use runtime::read::{ReadMetrics, Reader};
@@ -83,7 +84,9 @@ pub async fn serve(
     let topics = projections::PROCESSORS.iter().flat_map(|processor| processor.topics()).collect();
     let stream_metrics = StreamMetrics::register(&telemetry.metrics, &[])?;
     let streams = Streams::start(connections, Arc::clone(&reader), args.max_sockets, stream_metrics, stop.clone())?;
-    let meanings = Meanings::new(&args.meaning, EmbedderMetrics::register(&telemetry.metrics, &[])?)?;
+    let embedder_metrics = EmbedderMetrics::register(&telemetry.metrics, &[])?;
+    let encoder_metrics = EncoderMetrics::register(&telemetry.metrics, &[])?;
+    let meanings = Meanings::new(&args.meaning, connections, embedder_metrics, encoder_metrics)?;
     let service = Service {
         lists: Arc::new(MemberLists::new(Arc::clone(&reader))),
         offsets: EndOffsets::start(connections, topics).context("the Kafka settings are refused")?,

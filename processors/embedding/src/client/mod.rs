@@ -1,170 +1,170 @@
-//! What the analyser and the query service ask for a text's vector: the model in this process, or an OpenAI-compatible
-//! server.
+//! What programs ask for texts' vectors: the model in this process, or an OpenAI-compatible server, such as the embedder's.
 //!
-//! Every answer comes within a time limit or is an error, after which callers go on without a vector.
+//! [`Embedder::embed`] gives a vector of length 1 within its time limit, or an error, after which callers go on without. What
+//! a text passes on its way to a server, in this order:
+//!
+//! 1. the **check**: what is no text is asked of nobody; and the model's **prompt** for what the text is embedded for;
+//! 2. **L1**, the vectors of this process. One text that many ask for at one time is computed once;
+//! 3. **L2**, the vectors that programs share in Redis. Redis is given 20 ms; if it takes longer it is left alone for a while;
+//! 4. the **circuit breaker**. It opens after three failures one after the other, or when half of the requests fail. While
+//!    it is open nothing waits for the server, not even who is to probe it: the probe goes on by itself;
+//! 5. the **bulkhead**: so many requests are in flight at one time. Meanwhile texts **gather** in a bounded queue, and go
+//!    together, up to 50 in a request. A text that comes when nothing is in flight goes at once. Where the server finds fault
+//!    with the texts of a request, its halves are sent, until the faulty text is alone;
+//! 6. **retries**, with growing pauses or those the server asks for, on what may go better later, and never beyond the
+//!    deadline.
+//!
+//! Where the server has failed and the text is not to blame, the same model is computed in this process, the **fallback**, if
+//! the settings say so. It is loaded when that is first needed; those who ask meanwhile have the server's error. The embedder's
+//! vectors and this process's are the same bits, so nobody can tell. Once the server is back it is asked again.
+//!
+//! A program that has the model anyway, as the embedder has, makes its client with [`Embedder::of_encoder`]: that has L1 and
+//! the model, and nothing else.
 
+mod circuit;
+mod error;
+mod fallback;
+mod metrics;
+mod remote;
 mod server;
+mod settings;
+mod shared;
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
-use runtime::telemetry::SECONDS_BUCKETS;
+use openai::AttemptLimits;
+use runtime::breaker::Thresholds;
+use runtime::config::Connections;
+use tokio::time::{Instant, timeout_at};
 
+use self::circuit::Circuit;
+use self::fallback::{FallbackModel, Load};
+use self::remote::{Limits, Remote};
 use self::server::Server;
-use crate::cache::VectorCache;
-use crate::encoder::{EncodeError, Encoder, EncoderArgs, EncoderMetrics, StartError, TextEmbedding};
+use self::shared::SharedCache;
+use crate::cache::{CacheOutcome, VectorCache};
+use crate::encoder::{Encoder, EncoderArgs, EncoderMetrics};
 use crate::models::ModelSpec;
-use crate::text::{InvalidText, Prompts, Purpose, check_text};
+use crate::text::{Prompts, Purpose, TextKey, check_text};
 
-pub use self::server::{ApiKey, ServerError, ServerUrlError};
+pub use self::error::{EmbedError, EmbedderError};
+pub use self::metrics::EmbedderMetrics;
+pub use self::settings::{EmbedderArgs, Fallback, RemoteArgs};
+pub use openai::ApiKey;
 
-/// The longest that the patient wait.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// The time limit of whoever would only ask again, and have what was given up computed anew.
+pub const PATIENCE: Duration = Duration::from_mins(5);
+/// The pause before a second attempt, which doubles, and the longest one.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-runtime::metrics! {
-    /// What a client counts.
-    pub struct EmbedderMetrics {
-        /// Vectors that were asked for, by what came of it: cached, computed or failed
-        embedder_vectors_total: prometheus::IntCounterVec, labels ["outcome"];
-        /// Time until a vector came or did not, in seconds
-        embedder_seconds: prometheus::Histogram, buckets SECONDS_BUCKETS;
+/// A vector of length 1.
+type Vector = Arc<[f32]>;
+
+/// Where a vector was had from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Redis,
+    Remote,
+    InProcess,
+}
+
+impl Source {
+    /// What metrics call it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Remote => "remote",
+            Self::InProcess => "in-process",
+        }
     }
 }
 
-/// The settings of a client.
-#[derive(Args, Clone, Debug)]
-pub struct EmbedderArgs {
-    /// Base URL of an OpenAI-compatible server (…/v1); none: the model is computed in this process
-    #[arg(id = "embeddings-url", long, env = "EMBEDDINGS_URL", value_name = "URL")]
-    pub url: Option<String>,
-    /// Key for that server
-    #[arg(id = "embeddings-api-key", long, env = "EMBEDDINGS_API_KEY", hide_env_values = true, value_name = "KEY")]
-    pub api_key: Option<ApiKey>,
-    /// Milliseconds that an embedding may take; then there is none
-    #[arg(
-        id = "embeddings-timeout-ms",
-        long,
-        env = "EMBEDDINGS_TIMEOUT_MS",
-        default_value = "2000",
-        value_name = "MILLISECONDS"
-    )]
-    pub timeout_ms: NonZeroU64,
-    /// Texts whose embeddings are kept in memory, about 2 kB each
-    #[arg(id = "embedder-cache", long, env = "EMBEDDER_CACHE", default_value_t = 10_000, value_name = "TEXTS")]
-    pub cache: u64,
-    /// The model: by this name at the server, or in this process.
-    #[command(flatten)]
-    pub encoder: EncoderArgs,
-}
-
-/// Why a client cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum EmbedderError {
-    /// The server's address.
-    #[error(transparent)]
-    Url(#[from] ServerUrlError),
-    /// The model in this process.
-    #[error(transparent)]
-    Start(#[from] StartError),
-}
-
-/// Why there is no vector now.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum EmbedError {
-    /// The text cannot be embedded, now or later.
-    #[error("the text {0}")]
-    Text(#[from] InvalidText),
-    /// It took longer than it may.
-    #[error("no embedding within {} ms", .0.as_millis())]
-    TooSlow(Duration),
-    /// The model in this process.
-    #[error(transparent)]
-    Encoder(#[from] EncodeError),
-    /// The server.
-    #[error(transparent)]
-    Server(#[from] Arc<ServerError>),
-}
-
+/// What gives vectors that nobody has yet.
 #[derive(Clone, Debug)]
-enum Source {
-    Encoder(Encoder),
-    Server(Server),
+enum Model {
+    InProcess(Encoder),
+    Remote { remote: Remote, fallback: Option<FallbackModel>, shared: Option<SharedCache> },
 }
 
-/// Gives texts' vectors, each of length 1. Clones share its cache.
+/// Gives texts' vectors, each of length 1. Clones share all they know.
 #[derive(Clone, Debug)]
 pub struct Embedder {
-    source: Source,
+    model: Model,
     prompts: Prompts,
-    cache: VectorCache,
+    vectors: VectorCache<(Vector, Source)>,
     time_limit: Duration,
     metrics: EmbedderMetrics,
 }
 
 impl Embedder {
     /// A client as the settings say: of the server they name, else of a model that is loaded into this process and is
-    /// warm when this returns. Whether a server answers is not asked.
+    /// warm when this returns. A server's vectors are shared in Redis, if the process has one. Whether either answers is not
+    /// asked.
     ///
     /// # Errors
-    /// When the address cannot be used, or the model not be loaded.
+    /// When an address or key cannot be used, or the model not be loaded.
     pub async fn new(
         args: &EmbedderArgs,
+        redis: Option<&Connections>,
         metrics: EmbedderMetrics,
         encoder_metrics: EncoderMetrics,
     ) -> Result<Self, EmbedderError> {
-        let Some(url) = &args.url else {
-            return Ok(Self::of_encoder(Encoder::load(&args.encoder, encoder_metrics).await?, args, metrics));
-        };
-        let key = args.api_key.as_ref();
-        Ok(Self::of_server(url, &args.encoder.model, key, args.cache, args.time_limit(), metrics)?)
+        // An empty variable is how many deployments say "unset".
+        if let Some(url) = args.url.as_deref().filter(|url| !url.is_empty()) {
+            return Self::of_server(url, args, redis, metrics, encoder_metrics);
+        }
+        let encoder = Encoder::load(&args.encoder, encoder_metrics).await?;
+        Ok(Self::of_encoder(encoder, args.cache, args.time_limit(), metrics))
     }
 
-    /// A client of one model at the server with this base URL (`…/v1`), which keeps the vectors of so many texts in
-    /// memory. Whether the server answers is not asked.
+    /// A client of the server with this base URL (`…/v1`), whatever the settings name. Within a Tokio runtime.
     ///
     /// # Errors
-    /// When the address cannot be used.
+    /// When an address or key cannot be used.
     pub fn of_server(
         url: &str,
-        model: &str,
-        key: Option<&ApiKey>,
-        cached_texts: u64,
-        time_limit: Duration,
+        args: &EmbedderArgs,
+        redis: Option<&Connections>,
         metrics: EmbedderMetrics,
-    ) -> Result<Self, ServerUrlError> {
-        let server = Server::new(url, model, key)?;
-        let cache = VectorCache::new(server.model(), cached_texts);
-        let prompts = ModelSpec::find(model).map_or(Prompts::NONE, |spec| spec.prompts);
-        Ok(Self { source: Source::Server(server), prompts, cache, time_limit, metrics })
+        encoder_metrics: EncoderMetrics,
+    ) -> Result<Self, EmbedderError> {
+        let wire = openai::Server::new(url, args.remote.api_key.as_ref())?;
+        let shared = redis.map(SharedCache::start).transpose()?;
+        let load = (args.remote.fallback == Fallback::InProcess).then(|| load(&args.encoder, encoder_metrics));
+        let tuning = Tuning { thresholds: circuit::THRESHOLDS, pauses: PAUSES, load, keep: fallback::KEEP, shared };
+        Ok(Self::of_wire(wire, args, tuning, metrics))
     }
 
-    /// A client of a model that is in this process already.
+    fn of_wire(wire: openai::Server, args: &EmbedderArgs, tuning: Tuning, metrics: EmbedderMetrics) -> Self {
+        let server = Server::new(wire, &args.encoder.model);
+        let vectors = VectorCache::new(server.model(), args.cache);
+        let prompts = ModelSpec::find(server.model()).map_or(Prompts::NONE, |spec| spec.prompts);
+        let thresholds = Thresholds { probe_limit: args.time_limit(), ..tuning.thresholds };
+        let circuit = Arc::new(Circuit::new(thresholds, server.model(), tuning.shared.clone(), metrics.clone()));
+        let fallback = tuning.load.map(|load| FallbackModel::new(load, tuning.keep, Arc::clone(&circuit)));
+        let RemoteArgs { max_in_flight: in_flight, max_waiting: waiting, attempts, .. } = args.remote;
+        let (min_pause, max_pause) = tuning.pauses;
+        let limits = Limits { in_flight, waiting, attempts: AttemptLimits { attempts, min_pause, max_pause } };
+        let remote = Remote::start(server, circuit, limits, metrics.clone());
+        let model = Model::Remote { remote, fallback, shared: tuning.shared };
+        Self { model, prompts, vectors, time_limit: args.time_limit(), metrics }
+    }
+
+    /// A client of a model that is in this process already, which keeps the vectors of so many texts in memory.
     #[must_use]
-    pub fn of_encoder(encoder: Encoder, args: &EmbedderArgs, metrics: EmbedderMetrics) -> Self {
-        let cache = VectorCache::new(encoder.model(), args.cache);
+    pub fn of_encoder(encoder: Encoder, cached_texts: u64, time_limit: Duration, metrics: EmbedderMetrics) -> Self {
+        let vectors = VectorCache::new(encoder.model(), cached_texts);
         let prompts = encoder.prompts();
-        Self { source: Source::Encoder(encoder), prompts, cache, time_limit: args.time_limit(), metrics }
-    }
-
-    /// As patient as need be: for whoever would only ask again, and have what was given up computed anew. A model in this
-    /// process computes it at low priority.
-    #[must_use]
-    pub fn patient(self) -> Self {
-        let source = match self.source {
-            Source::Encoder(encoder) => Source::Encoder(encoder.patient()),
-            server @ Source::Server(_) => server,
-        };
-        Self { source, time_limit: PATIENCE, ..self }
+        Self { model: Model::InProcess(encoder), prompts, vectors, time_limit, metrics }
     }
 
     /// The model's id: what events record.
     #[must_use]
     pub fn model(&self) -> &str {
-        match &self.source {
-            Source::Encoder(encoder) => encoder.model(),
-            Source::Server(server) => server.model(),
+        match &self.model {
+            Model::InProcess(encoder) => encoder.model(),
+            Model::Remote { remote, .. } => remote.model(),
         }
     }
 
@@ -173,32 +173,72 @@ impl Embedder {
     /// # Errors
     /// When there is none within the time limit: go on without.
     pub async fn embed(&self, purpose: Purpose, text: &str) -> Result<Arc<[f32]>, EmbedError> {
-        check_text(text)?;
-        let text = &*self.prompts.before(purpose, text);
         let timer = self.metrics.embedder_seconds.start_timer();
-        let embedded = tokio::time::timeout(self.time_limit, self.cache.get_or_embed(text, self.ask(text))).await;
+        let embedded = self.embed_in_time(purpose, text).await;
         timer.observe_duration();
-        let (outcome, vector) = match embedded {
-            Ok(Ok((embedding, cache))) => (cache.choose("cached", "computed"), Ok(embedding.vector)),
-            Ok(Err(error)) => ("failed", Err(error)),
-            Err(_) => ("failed", Err(EmbedError::TooSlow(self.time_limit))),
-        };
-        self.metrics.embedder_vectors_total.with_label_values(&[outcome]).inc();
-        vector
+        match &embedded {
+            Ok((_, source)) => self.metrics.embedder_vectors_total.with_label_values(&[source]).inc(),
+            Err(error) => self.metrics.embedder_failures_total.with_label_values(&[error.reason()]).inc(),
+        }
+        embedded.map(|(vector, _)| vector)
     }
 
-    async fn ask(&self, text: &str) -> Result<TextEmbedding, EmbedError> {
-        match &self.source {
-            Source::Encoder(encoder) => Ok(encoder.embed(text).await?),
-            Source::Server(server) => Ok(server.embed(text).await.map_err(Arc::new)?),
+    async fn embed_in_time(&self, purpose: Purpose, text: &str) -> Result<(Vector, &'static str), EmbedError> {
+        check_text(text)?;
+        let text = &*self.prompts.before(purpose, text);
+        let key = self.vectors.key(text);
+        let deadline = Instant::now() + self.time_limit;
+        let embedded = timeout_at(deadline, self.vectors.get_or_embed(key, self.compute(key, text, deadline))).await;
+        let ((vector, source), outcome) = embedded.unwrap_or(Err(EmbedError::TooSlow(self.time_limit)))?;
+        let source = match outcome {
+            CacheOutcome::Hit => "l1",
+            CacheOutcome::Miss => source.name(),
+        };
+        Ok((vector, source))
+    }
+
+    /// The vector of a text that this process has not.
+    async fn compute(&self, key: TextKey, text: &str, deadline: Instant) -> Result<(Vector, Source), EmbedError> {
+        let (remote, fallback, shared) = match &self.model {
+            Model::InProcess(encoder) => return Ok((encoder.embed(text).await?.vector, Source::InProcess)),
+            Model::Remote { remote, fallback, shared } => (remote, fallback, shared),
+        };
+        if let Some(shared) = shared
+            && let Some(vector) = shared.get(&key).await
+        {
+            return Ok((vector, Source::Redis));
         }
+        let (vector, source) = match remote.embed(text, deadline, self.time_limit).await {
+            Ok(vector) => (vector, Source::Remote),
+            Err(error) => {
+                let fallback = fallback.as_ref().filter(|_| error.is_servers_failure());
+                let Some(encoder) = fallback.and_then(FallbackModel::encoder) else { return Err(error) };
+                (encoder.embed(text).await?.vector, Source::InProcess)
+            }
+        };
+        if let Some(shared) = shared {
+            shared.put(key, &vector);
+        }
+        Ok((vector, source))
     }
 }
 
-impl EmbedderArgs {
-    fn time_limit(&self) -> Duration {
-        Duration::from_millis(self.timeout_ms.get())
-    }
+/// What the settings do not say: tests have it otherwise.
+struct Tuning {
+    thresholds: Thresholds,
+    pauses: (Duration, Duration),
+    load: Option<Load>,
+    keep: Duration,
+    shared: Option<SharedCache>,
+}
+
+/// Loads the model that the settings name.
+fn load(args: &EncoderArgs, metrics: EncoderMetrics) -> Load {
+    let args = args.clone();
+    Arc::new(move || {
+        let (args, metrics) = (args.clone(), metrics.clone());
+        Box::pin(async move { Encoder::load(&args, metrics).await })
+    })
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ const LONG_TEXT: usize = 8 * 1024;
 /// The settings of an embedding model in this process.
 #[derive(Args, Clone, Debug)]
 pub struct EncoderArgs {
-    /// The embedding model
+    /// The embedding model: the same in every program of a shop
     #[arg(id = "embedding-model", long, env = "EMBEDDING_MODEL", default_value = DEFAULT_MODEL, value_name = "NAME")]
     pub model: String,
     /// How it is computed

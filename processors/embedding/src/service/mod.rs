@@ -35,7 +35,7 @@ use runtime::telemetry::SECONDS_BUCKETS;
 
 use self::failure::Failure;
 use crate::Purpose;
-use crate::cache::VectorCache;
+use crate::cache::{CacheOutcome, VectorCache};
 use crate::encoder::{Encoder, TextEmbedding};
 use crate::text::MAX_TEXT_BYTES;
 
@@ -76,7 +76,7 @@ pub struct ServiceArgs {
 /// A model that is served, and the vectors that it gave.
 struct Served {
     encoder: Encoder,
-    cache: VectorCache,
+    cache: VectorCache<TextEmbedding>,
 }
 
 #[derive(Clone)]
@@ -145,9 +145,13 @@ impl Service {
     async fn embed(&self, model: &Served, purpose: Purpose, texts: &[String]) -> Result<Vec<TextEmbedding>, Failure> {
         let embed = async |(index, text): (usize, &String)| {
             let text = &*model.encoder.prompts().before(purpose, text);
-            let vector = model.cache.get_or_embed(text, model.encoder.embed(text)).await;
+            let vector = model.cache.get_or_embed(model.cache.key(text), model.encoder.embed(text)).await;
             let (embedding, outcome) = vector.map_err(Failure::Encoder)?;
-            self.metrics.embeddings_cache_total.with_label_values(&[outcome.choose("hit", "miss")]).inc();
+            let outcome = match outcome {
+                CacheOutcome::Hit => "hit",
+                CacheOutcome::Miss => "miss",
+            };
+            self.metrics.embeddings_cache_total.with_label_values(&[outcome]).inc();
             Ok::<_, Failure>((index, embedding))
         };
         // In any order, so that one that fails at once is not waited with until those before it are there.

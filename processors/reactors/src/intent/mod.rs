@@ -18,6 +18,7 @@ use futures::future::BoxFuture;
 use language_model::LanguageModel;
 use runtime::fold::Pace;
 use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
+use runtime::telemetry::causes;
 use tracing::{debug, warn};
 use understanding::{Analysis, Answered, Context, ShownProduct, analyse, language_of, next_request, request_so_far};
 use uuid::Uuid;
@@ -122,6 +123,7 @@ impl Analyse {
                 Some(Embedded { model: Text::new(embedder.model()).ok()?, vector: Vector::new(vector.to_vec()).ok()? })
             }
             Err(error) => {
+                let error = causes(&error);
                 warn!(message_id = %message.message_id, %error, "no vector: the message is answered without likeness");
                 None
             }

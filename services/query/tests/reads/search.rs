@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use embedding::Purpose;
-use embedding::client::{Embedder, EmbedderMetrics};
-use embedding::encoder::{Encoder, EncoderArgs, EncoderMetrics};
+use embedding::client::{Embedder, EmbedderArgs, EmbedderMetrics, Fallback};
+use embedding::encoder::{Encoder, EncoderMetrics};
 use embedding::models::{DEFAULT_MODEL, ModelSpec, ModelsDirectory};
 use embedding::service::{self, ServiceArgs, ServiceMetrics};
 use events::{ProductEmbedded, ProductId, ProductRetired, ProductUpserted, Text, Vector};
@@ -20,7 +20,7 @@ use crate::shop::{Got, TestShop, get, with_shop};
 #[derive(Parser)]
 struct EmbedderCli {
     #[command(flatten)]
-    encoder: EncoderArgs,
+    embedder: EmbedderArgs,
     #[command(flatten)]
     service: ServiceArgs,
 }
@@ -32,7 +32,7 @@ async fn embedding_service() -> String {
     tokio::task::spawn_blocking(fetch).await.unwrap().unwrap();
     let cli = EmbedderCli::parse_from(["test"]);
     let metrics = Metrics::new().unwrap();
-    let encoder = Encoder::load(&cli.encoder, EncoderMetrics::register(&metrics, &[]).unwrap()).await.unwrap();
+    let encoder = Encoder::load(&cli.embedder.encoder, EncoderMetrics::register(&metrics, &[]).unwrap()).await.unwrap();
     let router = service::router(vec![encoder], cli.service, ServiceMetrics::register(&metrics, &[]).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -74,8 +74,13 @@ async fn products_are_found_by_words_and_by_meaning() {
 
 async fn by_words_and_meaning(shop: &mut TestShop) {
     let url = embedding_service().await;
-    let metrics = EmbedderMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
-    let embedder = Embedder::of_server(&url, DEFAULT_MODEL, None, 100, Duration::from_secs(30), metrics).unwrap();
+    let (metrics, mut args) = (Metrics::new().unwrap(), EmbedderCli::parse_from(["test"]).embedder);
+    // A debug build on a busy machine.
+    args.timeout_ms = 30_000.try_into().unwrap();
+    args.remote.fallback = Fallback::None;
+    let embedder_metrics = EmbedderMetrics::register(&metrics, &[]).unwrap();
+    let encoder_metrics = EncoderMetrics::register(&metrics, &[]).unwrap();
+    let embedder = Embedder::of_server(&url, &args, None, embedder_metrics, encoder_metrics).unwrap();
     let base = shop.serve_with(shop.cli.connections.clone(), with_embedder(shop, &url)).await;
     shop.fold_by(&ES_SYNC).await;
     let products = [
@@ -192,6 +197,7 @@ async fn by_words_alone(shop: &mut TestShop) {
         let mut args = shop.cli.query.clone();
         args.meaning.embeddings_url = format!("http://{address}/v1");
         args.meaning.embedding_timeout_ms = 1000.try_into().unwrap();
+        args.meaning.remote.fallback = Fallback::None;
         let base = shop.serve_with(shop.cli.connections.clone(), args).await;
         let started = Instant::now();
         for _ in 0..20 {

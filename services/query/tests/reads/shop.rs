@@ -154,9 +154,13 @@ impl TestShop {
         }
         self.pool.close().await;
         let pattern = self.cli.connections.namespace.redis_key("*");
-        let keys: Vec<String> = self.redis.keys(pattern).await.unwrap();
-        if !keys.is_empty() {
-            let _: i64 = self.redis.del(keys).await.unwrap();
+        // What is published, and vectors.
+        for database in [0, 1] {
+            let () = redis::cmd("SELECT").arg(database).query_async(&mut self.redis).await.unwrap();
+            let keys: Vec<String> = self.redis.keys(&pattern).await.unwrap();
+            if !keys.is_empty() {
+                let _: i64 = self.redis.del(keys).await.unwrap();
+            }
         }
         let options = database::options(&self.cli.connections, "test").unwrap().database("postgres");
         let mut maintenance = PgConnection::connect_with(&options).await.unwrap();

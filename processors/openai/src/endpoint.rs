@@ -1,0 +1,152 @@
+//! Where to ask, and by which key.
+
+use std::fmt;
+
+use async_openai::config::Config;
+use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest_of_async_openai as reqwest;
+use secrecy::SecretString;
+
+use crate::error::SetupError;
+
+/// The address of OpenAI itself.
+pub const OPENAI: &str = "https://api.openai.com/v1";
+
+/// A key, which no log and no `Debug` shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// Whether there is nothing in it: an empty variable is how many deployments say "unset".
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for ApiKey {
+    /// The key without the space around it, which files of secrets often end with. Whether it can be sent is said by
+    /// [`Server::new`](crate::Server::new): an error of the command line would show it.
+    fn from(key: &str) -> Self {
+        Self(key.trim().to_owned())
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ApiKey(hidden)")
+    }
+}
+
+/// Reads a server's address.
+pub(crate) fn read_address(address: &str) -> Result<Url, SetupError> {
+    let refused = |why: &str| SetupError::Address(why.to_owned());
+    let url = Url::parse(address).map_err(|error| SetupError::Address(format!("cannot be read: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(refused("begins with neither http:// nor https:// and a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refused("holds a user or a password: a key has a setting of its own"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(refused("holds a query or a fragment"));
+    }
+    Ok(url)
+}
+
+/// Whether this is OpenAI's own server, or Azure's.
+pub(crate) fn is_openai(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    host == "openai.com" || host.ends_with(".openai.com") || host.ends_with(".openai.azure.com")
+}
+
+/// Where to ask, and with which headers. async-openai's own reads more variables than are documented here, and panics
+/// about keys that no header can hold.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    base: String,
+    key: SecretString,
+    headers: HeaderMap,
+}
+
+impl Endpoint {
+    pub(crate) fn new(url: &Url, key: Option<&ApiKey>) -> Result<Self, SetupError> {
+        let mut headers = HeaderMap::new();
+        if let Some(key) = key {
+            let bearer = format!("Bearer {}", key.expose());
+            let mut bearer = HeaderValue::try_from(bearer).map_err(|_| SetupError::Key)?;
+            // Hides it from `Debug`.
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+        }
+        let key = SecretString::from(key.map(|key| key.expose().to_owned()).unwrap_or_default());
+        Ok(Self { base: url.as_str().trim_end_matches('/').to_owned(), key, headers })
+    }
+}
+
+impl Config for Endpoint {
+    fn headers(&self) -> HeaderMap {
+        self.headers.clone()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn query(&self) -> Vec<(&str, &str)> {
+        Vec::new()
+    }
+
+    fn api_base(&self) -> &str {
+        &self.base
+    }
+
+    fn api_key(&self) -> &SecretString {
+        &self.key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_cannot_be_used_are_refused_and_not_shown() {
+        for (address, expected) in [
+            ("localhost:8080", "neither http:// nor https://"),
+            ("ftp://localhost", "neither http:// nor https://"),
+            ("localhost", "cannot be read"),
+            ("", "cannot be read"),
+            ("http://mina:geheim@localhost/v1", "a key has a setting of its own"),
+            ("http://localhost/v1?key=geheim", "a query"),
+        ] {
+            let error = read_address(address).unwrap_err().to_string();
+            assert!(error.contains(expected) && !error.contains("geheim"), "{address}: {error}");
+        }
+    }
+
+    #[test]
+    fn openai_is_told_from_others() {
+        for (address, expected) in [
+            (OPENAI, true),
+            ("https://mina.openai.azure.com", true),
+            ("https://notopenai.com/v1", false),
+            ("http://localhost:8080/v1", false),
+        ] {
+            assert_eq!(is_openai(&read_address(address).unwrap()), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_slash_at_the_end_of_an_address_changes_nothing() {
+        let endpoint = |address| Endpoint::new(&read_address(address).unwrap(), None).unwrap().url("/embeddings");
+        assert_eq!(endpoint("http://localhost:8080/v1/"), "http://localhost:8080/v1/embeddings");
+        assert_eq!(endpoint("http://localhost:8080/v1"), "http://localhost:8080/v1/embeddings");
+        assert_eq!(endpoint("http://localhost"), "http://localhost/embeddings");
+    }
+}

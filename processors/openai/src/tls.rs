@@ -1,0 +1,45 @@
+//! HTTP clients.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest_of_async_openai as reqwest;
+use rustls_platform_verifier::BuilderVerifierExt as _;
+
+use crate::error::SetupError;
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// The client for a server at this address.
+pub(crate) fn http_client(url: &reqwest::Url) -> Result<reqwest::Client, SetupError> {
+    let mut client = reqwest::Client::builder()
+        .connect_timeout(CONNECT_LIMIT)
+        // A request that follows a redirect may have lost its body, and its key has no business elsewhere.
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("jangbogo/", env!("CARGO_PKG_VERSION")))
+        .tls_backend_preconfigured(tls(url.scheme() == "https").map_err(SetupError::Certificates)?);
+    if matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
+        client = client.no_proxy();
+    }
+    client.build().map_err(|error| SetupError::Client(Box::new(error)))
+}
+
+/// The client that builds requests; it sends none.
+pub(crate) fn http_client_without_tls() -> Result<reqwest::Client, SetupError> {
+    let tls = tls(false).map_err(SetupError::Certificates)?;
+    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy();
+    client.build().map_err(|error| SetupError::Client(Box::new(error)))
+}
+
+/// Plain HTTP needs no certificate authorities: small containers have none.
+fn tls(with_authorities: bool) -> Result<rustls::ClientConfig, Box<dyn Error + Send + Sync>> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config = if with_authorities {
+        config.with_platform_verifier()?
+    } else {
+        config.with_root_certificates(rustls::RootCertStore::empty())
+    };
+    Ok(config.with_no_client_auth())
+}
