@@ -1,11 +1,12 @@
 //! What each processor hosts besides its projections.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use embedding::client::{Embedder, EmbedderArgs, EmbedderMetrics, PATIENCE};
+use embedding::client::{Embedder, EmbedderArgs, EmbedderMetrics, Embedders, PATIENCE};
 use embedding::encoder::{Encoder, EncoderArgs, EncoderMetrics};
 use embedding::service::{self, ServiceArgs, ServiceMetrics};
 use language_model::{LanguageModel, LanguageModelMetrics, Settings};
@@ -16,21 +17,22 @@ use reactors::intent::Analyse;
 use reactors::pattern::Announce;
 use reactors::ranked::Rank;
 use reactors::reply::Reply;
-use runtime::config::Connections;
+use runtime::config::{Connections, DEFAULT_EMBEDDING_MODEL};
+use runtime::database;
 use runtime::fold::Processor;
 use runtime::pieces::Pieces;
 use runtime::process::{self, Hosted, ProcessorArgs};
 use runtime::reactor::Reactor;
 use runtime::read::{ReadMetrics, Reader};
+use runtime::retry::Backoff;
 use runtime::shutdown::Shutdown;
-use runtime::telemetry::{Telemetry, routes};
+use runtime::store::live_embedding_models;
+use runtime::telemetry::{Telemetry, causes, routes};
 use tokio::net::TcpListener;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::Hosting;
 
-/// Where the embedder's service answers if nothing else is said.
-const EMBEDDER_URL: &str = "http://127.0.0.1:8000/v1";
 /// Connections with which the ranking reads what was published.
 const READER_CONNECTIONS: u32 = 4;
 
@@ -136,13 +138,12 @@ impl Hosting for PreferenceAnalysisHost {
             return fold(Self::PROCESSOR, connections, self.process, shutdown).await;
         }
         let telemetry = Telemetry::new()?;
-        let Self { process, language_model, mut embedder } = self;
-        embedder.url.get_or_insert_with(|| EMBEDDER_URL.to_owned());
+        let Self { process, language_model, embedder } = self;
         let metrics = EmbedderMetrics::register(&telemetry.metrics, &[])?;
         let encoder_metrics = EncoderMetrics::register(&telemetry.metrics, &[])?;
-        let embedder = Embedder::new(&embedder, Some(&connections), metrics, encoder_metrics).await?;
+        let embedders = Embedders::new(&embedder, &connections, metrics, encoder_metrics)?;
         let language_model = open_language_model(&language_model, &telemetry)?;
-        let analyse = Analyse::new(Some(embedder), language_model);
+        let analyse = Analyse::new(Some(embedders), language_model);
         run(Self::PROCESSOR, vec![Arc::new(analyse)], (connections, process), telemetry, shutdown).await
     }
 }
@@ -175,19 +176,54 @@ impl Hosting for EmbedderHost {
         let listener = TcpListener::bind(self.listen)
             .await
             .with_context(|| format!("cannot listen on {}; choose another --listen", self.listen))?;
-        let encoder = Encoder::load(&self.encoder, EncoderMetrics::register(&telemetry.metrics, &[])?).await?;
-        let metrics = EmbedderMetrics::register(&telemetry.metrics, &[])?;
-        let embedder = Embedder::of_encoder(encoder.clone().patient(), self.cache, PATIENCE, metrics);
+        let Some(models) = shutdown.token().run_until_cancelled(embedding_models(&connections)).await else {
+            return Ok(shutdown.drain().await?);
+        };
+        let metrics = EncoderMetrics::register(&telemetry.metrics, &[])?;
+        let embedder_metrics = EmbedderMetrics::register(&telemetry.metrics, &[])?;
+        let (mut encoders, mut reactors): (Vec<Encoder>, Vec<Arc<dyn Reactor>>) = (Vec::new(), Vec::new());
+        for model in &models? {
+            let encoder = Encoder::load(&self.encoder, model, metrics.clone()).await?;
+            let patient = encoder.clone().patient();
+            let embedder = Embedder::of_encoder(patient, self.cache, PATIENCE, embedder_metrics.clone());
+            reactors.push(Arc::new(Embed::new(embedder)));
+            encoders.push(encoder);
+        }
         let metrics = ServiceMetrics::register(&telemetry.metrics, &[])?;
-        let router = service::router(vec![encoder], self.service, metrics).merge(routes(telemetry.clone()));
+        let router = service::router(encoders, self.service, metrics).merge(routes(telemetry.clone()));
         info!(address = %listener.local_addr()?, "embedder: /embed /batch-embed /similarity /v1/embeddings /stats");
         let stop = shutdown.token();
         shutdown.spawn("embedding service", async move {
             axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
         });
-        let embed = Embed::new(embedder);
-        run(Self::PROCESSOR, vec![Arc::new(embed)], (connections, self.process), telemetry, shutdown).await
+        run(Self::PROCESSOR, reactors, (connections, self.process), telemetry, shutdown).await
     }
+}
+
+/// The model by which products are to be embedded, then those of live generations that have another: they go on being served
+/// until others take their places. Waits for Postgres as long as it takes.
+async fn embedding_models(connections: &Connections) -> anyhow::Result<Vec<String>> {
+    let pool = database::pool(connections, EMBEDDER.name, 1)?;
+    let live = async || {
+        database::migrate(connections).await?;
+        live_embedding_models(&mut *pool.acquire().await?).await
+    };
+    let mut backoff = Backoff::default();
+    let live = loop {
+        match live().await {
+            Ok(live) => break live,
+            Err(error) => warn!(error = %causes(&error), "waiting for postgres, which says what models are in use"),
+        }
+        backoff.wait().await;
+    };
+    pool.close().await;
+    let mut models: Vec<String> = connections.embedding_model.iter().cloned().chain(live.into_values()).collect();
+    if models.is_empty() {
+        models.push(DEFAULT_EMBEDDING_MODEL.to_owned());
+    }
+    let mut seen = BTreeSet::new();
+    models.retain(|model| seen.insert(model.clone()));
+    Ok(models)
 }
 
 /// Answers.

@@ -70,9 +70,9 @@ impl Shop {
         let embedder_metrics = EmbedderMetrics::register(&metrics, &[]).unwrap();
         let encoder_metrics = EncoderMetrics::register(&metrics, &[]).unwrap();
         let Program { connections, embedder } = &self.program;
-        let url = embedder.url.as_deref().unwrap();
         let embedder =
-            Embedder::of_server(url, embedder, Some(connections), embedder_metrics.clone(), encoder_metrics).unwrap();
+            Embedder::of_server(embedder, DEFAULT_MODEL, Some(connections), embedder_metrics.clone(), encoder_metrics)
+                .unwrap();
         Client { embedder, metrics: embedder_metrics }
     }
 

@@ -4,14 +4,16 @@ use std::num::NonZeroU64;
 
 use clap::Args;
 use embedding::Purpose;
-use embedding::client::{Embedder, EmbedderArgs, EmbedderError, EmbedderMetrics, RemoteArgs};
+use embedding::client::{EmbedderArgs, EmbedderError, EmbedderMetrics, Embedders, RemoteArgs};
 use embedding::encoder::{EncoderArgs, EncoderMetrics};
+use embedding::models::ModelSpec;
 use ranking::search::Meaning;
-use runtime::config::Connections;
+use runtime::config::{Connections, DEFAULT_EMBEDDING_MODEL};
+use runtime::store::Generation;
 use runtime::telemetry::causes;
-use tracing::debug;
+use tracing::{debug, warn};
 
-/// The embedding service and its model, which must be the one that products were embedded by.
+/// The embedding service. Which of its models is asked is the searched generation's.
 #[derive(Args, Clone, Debug)]
 pub struct MeaningArgs {
     /// Base URL of the embedding service, or of another OpenAI-compatible server (…/v1)
@@ -26,14 +28,16 @@ pub struct MeaningArgs {
     /// How the service is asked.
     #[command(flatten)]
     pub remote: RemoteArgs,
-    /// The model, by this name at the service and in this process.
+    /// How a model in this process is computed.
     #[command(flatten)]
     pub encoder: EncoderArgs,
-    /// The cosine from which on a product is near what is searched for, which depends on the model: by all-MiniLM-L6-v2
-    /// codes and nonsense stay below 0.32, and what a shop has nothing like below 0.4
-    #[arg(long, env = "QUERY_MIN_COSINE", default_value = "0.4", value_name = "COSINE", value_parser = cosine)]
-    pub min_cosine: f32,
+    /// The cosine from which on a product is near what is searched for [default: the model's own]
+    #[arg(long, env = "QUERY_MIN_COSINE", value_name = "COSINE", value_parser = cosine)]
+    pub min_cosine: Option<f32>,
 }
+
+/// From which cosine on a text is near, by a model that is not known here.
+const MIN_COSINE: f32 = 0.4;
 
 fn cosine(text: &str) -> Result<f32, String> {
     let number: Option<f32> = text.parse().ok();
@@ -43,8 +47,8 @@ fn cosine(text: &str) -> Result<f32, String> {
 /// Gives texts' meanings. Clones share what they know of the service.
 #[derive(Clone, Debug)]
 pub struct Meanings {
-    embedder: Embedder,
-    min_cosine: f32,
+    embedders: Embedders,
+    min_cosine: Option<f32>,
 }
 
 impl Meanings {
@@ -60,21 +64,27 @@ impl Meanings {
     ) -> Result<Self, EmbedderError> {
         let MeaningArgs { embeddings_url, embedding_timeout_ms, embedding_cache, remote, encoder, min_cosine } = args;
         let embedder = EmbedderArgs {
-            url: Some(embeddings_url.clone()),
+            url: embeddings_url.clone(),
             timeout_ms: *embedding_timeout_ms,
             cache: *embedding_cache,
             remote: remote.clone(),
             encoder: encoder.clone(),
         };
-        let embedder = Embedder::of_server(embeddings_url, &embedder, Some(connections), metrics, encoder_metrics)?;
-        Ok(Self { embedder, min_cosine: *min_cosine })
+        let embedders = Embedders::new(&embedder, connections, metrics, encoder_metrics)?;
+        Ok(Self { embedders, min_cosine: *min_cosine })
     }
 
-    /// What a text means; none while nobody says so in time: then it is searched by words alone.
-    pub async fn of(&self, text: &str) -> Option<Meaning> {
-        match self.embedder.embed(Purpose::Query, text).await {
+    /// What a text means by the model of the generation that is searched; none while nobody says so in time: then it is
+    /// searched by words alone.
+    pub async fn of(&self, text: &str, generation: &Generation) -> Option<Meaning> {
+        let model = generation.embedding_model.as_deref().unwrap_or(DEFAULT_EMBEDDING_MODEL);
+        let embedder =
+            self.embedders.of(model).inspect_err(|error| warn!(error = %causes(error), "no embedder")).ok()?;
+        match embedder.embed(Purpose::Query, text).await {
             Ok(vector) => {
-                Some(Meaning { model: self.embedder.model().to_owned(), vector, min_cosine: self.min_cosine })
+                let near = || ModelSpec::find(model).map_or(MIN_COSINE, |spec| spec.near);
+                let min_cosine = self.min_cosine.unwrap_or_else(near);
+                Some(Meaning { model: model.to_owned(), vector, min_cosine })
             }
             // An outage has been told by then, once.
             Err(error) => {
@@ -117,9 +127,16 @@ mod tests {
             let encoder_metrics = EncoderMetrics::register(&metrics, &[]).unwrap();
             let Program { connections, meaning } = program;
             let meanings = Meanings::new(&meaning, &connections, embedder_metrics, encoder_metrics).unwrap();
+            let generation = Generation {
+                processor: "es-sync".to_owned(),
+                id: uuid::Uuid::nil(),
+                schema: "none".to_owned(),
+                fold_version: "1/UTC".to_owned(),
+                embedding_model: None,
+            };
             let began = Instant::now();
             for _ in 0..20 {
-                assert!(meanings.of("tote").await.is_none());
+                assert!(meanings.of("tote", &generation).await.is_none());
             }
             assert!(began.elapsed() < Duration::from_secs(8), "a time-out for each: {:?}", began.elapsed());
         }

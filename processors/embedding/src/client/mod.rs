@@ -21,6 +21,7 @@
 //! A program that has the model anyway, as the embedder has, makes its client with [`Embedder::of_encoder`]: that has L1 and
 //! the model, and nothing else.
 
+mod by_model;
 mod circuit;
 mod error;
 mod fallback;
@@ -48,6 +49,7 @@ use crate::encoder::{Encoder, EncoderArgs, EncoderMetrics};
 use crate::models::ModelSpec;
 use crate::text::{Prompts, Purpose, TextKey, check_text};
 
+pub use self::by_model::Embedders;
 pub use self::error::{EmbedError, EmbedderError};
 pub use self::metrics::EmbedderMetrics;
 pub use self::settings::{EmbedderArgs, Fallback, RemoteArgs};
@@ -98,46 +100,43 @@ pub struct Embedder {
 }
 
 impl Embedder {
-    /// A client as the settings say: of the server they name, else of a model that is loaded into this process and is
-    /// warm when this returns. A server's vectors are shared in Redis, if the process has one. Whether either answers is not
-    /// asked.
-    ///
-    /// # Errors
-    /// When an address or key cannot be used, or the model not be loaded.
-    pub async fn new(
-        args: &EmbedderArgs,
-        redis: Option<&Connections>,
-        metrics: EmbedderMetrics,
-        encoder_metrics: EncoderMetrics,
-    ) -> Result<Self, EmbedderError> {
-        // An empty variable is how many deployments say "unset".
-        if let Some(url) = args.url.as_deref().filter(|url| !url.is_empty()) {
-            return Self::of_server(url, args, redis, metrics, encoder_metrics);
-        }
-        let encoder = Encoder::load(&args.encoder, encoder_metrics).await?;
-        Ok(Self::of_encoder(encoder, args.cache, args.time_limit(), metrics))
-    }
-
-    /// A client of the server with this base URL (`…/v1`), whatever the settings name. Within a Tokio runtime.
+    /// A client of one model of the server that the settings name. Its vectors are shared in Redis, if the process has one.
+    /// Whether either answers is not asked. Within a Tokio runtime.
     ///
     /// # Errors
     /// When an address or key cannot be used.
     pub fn of_server(
-        url: &str,
         args: &EmbedderArgs,
+        model: &str,
         redis: Option<&Connections>,
         metrics: EmbedderMetrics,
         encoder_metrics: EncoderMetrics,
     ) -> Result<Self, EmbedderError> {
-        let wire = openai::Server::new(url, args.remote.api_key.as_ref())?;
         let shared = redis.map(SharedCache::start).transpose()?;
-        let load = (args.remote.fallback == Fallback::InProcess).then(|| load(&args.encoder, encoder_metrics));
-        let tuning = Tuning { thresholds: circuit::THRESHOLDS, pauses: PAUSES, load, keep: fallback::KEEP, shared };
-        Ok(Self::of_wire(wire, args, tuning, metrics))
+        Self::sharing(args, model, shared, metrics, encoder_metrics)
     }
 
-    fn of_wire(wire: openai::Server, args: &EmbedderArgs, tuning: Tuning, metrics: EmbedderMetrics) -> Self {
-        let server = Server::new(wire, &args.encoder.model);
+    fn sharing(
+        args: &EmbedderArgs,
+        model: &str,
+        shared: Option<SharedCache>,
+        metrics: EmbedderMetrics,
+        encoder_metrics: EncoderMetrics,
+    ) -> Result<Self, EmbedderError> {
+        let wire = openai::Server::new(&args.url, args.remote.api_key.as_ref())?;
+        let load = (args.remote.fallback == Fallback::InProcess).then(|| load(&args.encoder, model, encoder_metrics));
+        let tuning = Tuning { thresholds: circuit::THRESHOLDS, pauses: PAUSES, load, keep: fallback::KEEP, shared };
+        Ok(Self::of_wire(wire, model, args, tuning, metrics))
+    }
+
+    fn of_wire(
+        wire: openai::Server,
+        model: &str,
+        args: &EmbedderArgs,
+        tuning: Tuning,
+        metrics: EmbedderMetrics,
+    ) -> Self {
+        let server = Server::new(wire, model);
         let vectors = VectorCache::new(server.model(), args.cache);
         let prompts = ModelSpec::find(server.model()).map_or(Prompts::NONE, |spec| spec.prompts);
         let thresholds = Thresholds { probe_limit: args.time_limit(), ..tuning.thresholds };
@@ -232,12 +231,12 @@ struct Tuning {
     shared: Option<SharedCache>,
 }
 
-/// Loads the model that the settings name.
-fn load(args: &EncoderArgs, metrics: EncoderMetrics) -> Load {
-    let args = args.clone();
+/// Loads the model of this name.
+fn load(args: &EncoderArgs, model: &str, metrics: EncoderMetrics) -> Load {
+    let (args, model) = (args.clone(), model.to_owned());
     Arc::new(move || {
-        let (args, metrics) = (args.clone(), metrics.clone());
-        Box::pin(async move { Encoder::load(&args, metrics).await })
+        let (args, model, metrics) = (args.clone(), model.clone(), metrics.clone());
+        Box::pin(async move { Encoder::load(&args, &model, metrics).await })
     })
 }
 

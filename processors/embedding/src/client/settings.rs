@@ -11,9 +11,15 @@ use crate::encoder::EncoderArgs;
 /// The settings of a client.
 #[derive(Args, Clone, Debug)]
 pub struct EmbedderArgs {
-    /// Base URL of an OpenAI-compatible server (…/v1); none: the model is computed in this process
-    #[arg(id = "embeddings-url", long, env = "EMBEDDINGS_URL", value_name = "URL")]
-    pub url: Option<String>,
+    /// Base URL of the embedding service, or of another OpenAI-compatible server (…/v1)
+    #[arg(
+        id = "embeddings-url",
+        long,
+        env = "EMBEDDINGS_URL",
+        default_value = "http://127.0.0.1:8000/v1",
+        value_name = "URL"
+    )]
+    pub url: String,
     /// Milliseconds that an embedding may take, with all attempts; then there is none
     #[arg(
         id = "embeddings-timeout-ms",
@@ -29,7 +35,7 @@ pub struct EmbedderArgs {
     /// How the server is asked.
     #[command(flatten)]
     pub remote: RemoteArgs,
-    /// The model: by this name at the server, or in this process.
+    /// How a model in this process is computed.
     #[command(flatten)]
     pub encoder: EncoderArgs,
 }

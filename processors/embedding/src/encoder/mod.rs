@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::Prompts;
 use crate::model::{Arithmetic, EmbeddingModel, ModelError, TextModel, Tokenise, Tokens};
-use crate::models::{DEFAULT_MODEL, ModelSpec, ModelsArgs};
+use crate::models::{ModelSpec, ModelsArgs};
 
 runtime::metrics! {
     /// What an encoder counts.
@@ -49,13 +49,10 @@ const GATHERING: Duration = Duration::from_millis(5);
 /// Bytes of a text from which on its tokens take longer to make than others should wait for.
 const LONG_TEXT: usize = 8 * 1024;
 
-/// The settings of an embedding model in this process.
+/// The settings of embedding models in this process.
 #[derive(Args, Clone, Debug)]
 pub struct EncoderArgs {
-    /// The embedding model: the same in every program of a shop
-    #[arg(id = "embedding-model", long, env = "EMBEDDING_MODEL", default_value = DEFAULT_MODEL, value_name = "NAME")]
-    pub model: String,
-    /// How it is computed
+    /// How embedding models are computed
     #[arg(
         id = "embedding-arithmetic",
         long,
@@ -156,13 +153,13 @@ impl fmt::Debug for About {
 }
 
 impl Encoder {
-    /// Loads the model that the settings name. It is warm when this returns.
+    /// Loads the model of this name. It is warm when this returns.
     ///
     /// # Errors
     /// When the model's files are not there (the message says how to fetch them) or do not hold it.
-    pub async fn load(args: &EncoderArgs, metrics: EncoderMetrics) -> Result<Self, StartError> {
+    pub async fn load(args: &EncoderArgs, model: &str, metrics: EncoderMetrics) -> Result<Self, StartError> {
         let models = args.models.directory().map_err(ModelError::Files)?;
-        let spec = ModelSpec::find(&args.model).map_err(ModelError::Files)?;
+        let spec = ModelSpec::find(model).map_err(ModelError::Files)?;
         let (arithmetic, threads) = (args.arithmetic, args.threads());
         Self::start(move || EmbeddingModel::load(&models, spec, arithmetic, threads), args.queue, metrics).await
     }

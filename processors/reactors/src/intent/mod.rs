@@ -9,15 +9,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use embedding::Purpose;
-use embedding::client::Embedder;
+use embedding::client::Embedders;
 use events::{
     Data, Embedded, Event, Intent, IntentAnalyzed, InvalidValue, MessageCreated, ModelRun, ProductId,
     RecommendationGenerated, Role, Text, Topic, Understanding, Vector,
 };
 use futures::future::BoxFuture;
 use language_model::LanguageModel;
+use runtime::config::DEFAULT_EMBEDDING_MODEL;
 use runtime::fold::Pace;
 use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
+use runtime::store::live_embedding_models;
 use runtime::telemetry::causes;
 use tracing::{debug, warn};
 use understanding::{Analysis, Answered, Context, ShownProduct, analyse, language_of, next_request, request_so_far};
@@ -48,15 +50,15 @@ const SHOWN: usize = 10;
 /// Analyses messages.
 pub struct Analyse {
     vocabularies: Vocabularies,
-    embedder: Option<Embedder>,
+    embedders: Option<Embedders>,
     language_model: Option<Arc<LanguageModel>>,
 }
 
 impl Analyse {
     /// With a language model or without, and with vectors or without.
     #[must_use]
-    pub fn new(embedder: Option<Embedder>, language_model: Option<Arc<LanguageModel>>) -> Self {
-        Self { vocabularies: Vocabularies::default(), embedder, language_model }
+    pub fn new(embedders: Option<Embedders>, language_model: Option<Arc<LanguageModel>>) -> Self {
+        Self { vocabularies: Vocabularies::default(), embedders, language_model }
     }
 
     async fn analyse(
@@ -69,6 +71,7 @@ impl Analyse {
         let connection = moment.rows().connection();
         let turns = Turns::read(connection, message.conversation_id, event.envelope.time).await?;
         let learnt = self.vocabularies.current(generation, connection).await?;
+        let embedding_model = live_embedding_models(connection).await?.remove("recommendation");
         let _ = moment.close();
 
         let mut context = Context::new(learnt.currency);
@@ -79,7 +82,7 @@ impl Analyse {
             Some(understood) => understood,
             None => (analyse(&learnt.vocabulary, &context, &message.content), local_run()?),
         };
-        let embedded = self.embedded(&analysis, message).await;
+        let embedded = self.embedded(&analysis, message, embedding_model.as_deref()).await;
         Ok(IntentAnalyzed {
             message_id: message.message_id,
             conversation_id: message.conversation_id,
@@ -113,17 +116,17 @@ impl Analyse {
         }
     }
 
-    /// The vector of what is looked for, or of the message where nothing is.
-    async fn embedded(&self, analysis: &Analysis, message: &MessageCreated) -> Option<Embedded> {
-        let embedder = self.embedder.as_ref()?;
+    /// The vector of what is looked for, or of the message where nothing is, by the model of the products' vectors that it is
+    /// to be compared with.
+    async fn embedded(&self, analysis: &Analysis, message: &MessageCreated, model: Option<&str>) -> Option<Embedded> {
+        let (embedders, model) = (self.embedders.as_ref()?, model.unwrap_or(DEFAULT_EMBEDDING_MODEL));
         let words = analysis.request.words.trim();
         let text = if words.is_empty() { &*message.content } else { words };
-        match embedder.embed(Purpose::Query, text).await {
-            Ok(vector) => {
-                Some(Embedded { model: Text::new(embedder.model()).ok()?, vector: Vector::new(vector.to_vec()).ok()? })
-            }
+        let vector = async { Ok::<_, Failure>(embedders.of(model)?.embed(Purpose::Query, text).await?) };
+        match vector.await {
+            Ok(vector) => Some(Embedded { model: Text::new(model).ok()?, vector: Vector::new(vector.to_vec()).ok()? }),
             Err(error) => {
-                let error = causes(&error);
+                let error = causes(error.as_ref());
                 warn!(message_id = %message.message_id, %error, "no vector: the message is answered without likeness");
                 None
             }

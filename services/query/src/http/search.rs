@@ -98,7 +98,7 @@ pub(super) async fn search(State(service): State<Service>, mut parameters: Param
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let served = snapshot.of_index(&ES_SYNC)?;
     let meaning = match request.translation.as_ref().or(request.words.as_ref()) {
-        Some(text) => service.meanings.of(text).await,
+        Some(text) => service.meanings.of(text, &served.generation).await,
         None => None,
     };
     let searched_by = match (&request.words, &meaning) {

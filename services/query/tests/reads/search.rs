@@ -32,7 +32,9 @@ async fn embedding_service() -> String {
     tokio::task::spawn_blocking(fetch).await.unwrap().unwrap();
     let cli = EmbedderCli::parse_from(["test"]);
     let metrics = Metrics::new().unwrap();
-    let encoder = Encoder::load(&cli.embedder.encoder, EncoderMetrics::register(&metrics, &[]).unwrap()).await.unwrap();
+    let encoder = Encoder::load(&cli.embedder.encoder, DEFAULT_MODEL, EncoderMetrics::register(&metrics, &[]).unwrap())
+        .await
+        .unwrap();
     let router = service::router(vec![encoder], cli.service, ServiceMetrics::register(&metrics, &[]).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -80,7 +82,8 @@ async fn by_words_and_meaning(shop: &mut TestShop) {
     args.remote.fallback = Fallback::None;
     let embedder_metrics = EmbedderMetrics::register(&metrics, &[]).unwrap();
     let encoder_metrics = EncoderMetrics::register(&metrics, &[]).unwrap();
-    let embedder = Embedder::of_server(&url, &args, None, embedder_metrics, encoder_metrics).unwrap();
+    args.url.clone_from(&url);
+    let embedder = Embedder::of_server(&args, DEFAULT_MODEL, None, embedder_metrics, encoder_metrics).unwrap();
     let base = shop.serve_with(shop.cli.connections.clone(), with_embedder(shop, &url)).await;
     shop.fold_by(&ES_SYNC).await;
     let products = [

@@ -16,7 +16,7 @@ use redis::AsyncCommands as _;
 use reqwest::StatusCode;
 use runtime::config::Connections;
 use runtime::database;
-use runtime::fold::{Processor, Shop};
+use runtime::fold::Processor;
 use runtime::publisher::{self, PublisherContext, Stores};
 use runtime::store::{self, Batch, Checkpoint, Committed, Generation, Live, Partition, Progress, Statements};
 use runtime::telemetry::Telemetry;

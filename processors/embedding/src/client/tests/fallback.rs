@@ -125,9 +125,8 @@ async fn a_model_that_is_not_known_or_not_there_cannot_be_loaded() {
     let directory = tempfile::tempdir().unwrap();
     for model in ["text-embedding-3-small", DEFAULT_MODEL] {
         let mut args = args().encoder;
-        model.clone_into(&mut args.model);
         args.models = ModelsArgs { models: Some(directory.path().to_owned()) };
-        let error = load(&args, encoder_metrics())().await.unwrap_err().to_string();
+        let error = load(&args, model, encoder_metrics())().await.unwrap_err().to_string();
         assert!(error.contains(model), "{error}");
     }
 }

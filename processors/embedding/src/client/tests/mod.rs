@@ -30,13 +30,13 @@ const LONG: Duration = Duration::from_secs(30);
 /// Those of a client that waits longer than any test takes.
 fn args() -> EmbedderArgs {
     let queue = 100.try_into().unwrap();
-    let (model, models) = (DEFAULT_MODEL.to_owned(), ModelsArgs::default());
+    let models = ModelsArgs::default();
     EmbedderArgs {
-        url: None,
+        url: String::new(),
         timeout_ms: 30_000.try_into().unwrap(),
         cache: 1000,
         remote: RemoteArgs { api_key: Some(ApiKey::from("geheim")), ..RemoteArgs::default() },
-        encoder: EncoderArgs { model, arithmetic: Arithmetic::default(), threads: None, queue, models },
+        encoder: EncoderArgs { arithmetic: Arithmetic::default(), threads: None, queue, models },
     }
 }
 
@@ -61,8 +61,12 @@ fn tuning() -> Tuning {
 }
 
 fn client(url: &str, args: &EmbedderArgs, tuning: Tuning) -> Embedder {
+    client_of(url, DEFAULT_MODEL, args, tuning)
+}
+
+fn client_of(url: &str, model: &str, args: &EmbedderArgs, tuning: Tuning) -> Embedder {
     let wire = openai::Server::new(url, args.remote.api_key.as_ref()).unwrap();
-    Embedder::of_wire(wire, args, tuning, embedder_metrics())
+    Embedder::of_wire(wire, model, args, tuning, embedder_metrics())
 }
 
 impl Embedder {
@@ -233,8 +237,8 @@ async fn what_cannot_be_used_is_refused_and_keys_are_not_shown() {
         ("ftp://localhost/v1", "neither http:// nor https://"),
         ("localhost", "cannot be read"),
     ] {
-        let args = EmbedderArgs { url: Some(url.to_owned()), ..args() };
-        let error = Embedder::new(&args, None, embedder_metrics(), encoder_metrics()).await.unwrap_err();
+        let args = EmbedderArgs { url: url.to_owned(), ..args() };
+        let error = Embedder::of_server(&args, DEFAULT_MODEL, None, embedder_metrics(), encoder_metrics()).unwrap_err();
         let error = runtime::telemetry::causes(&error).to_string();
         assert!(error.contains("EMBEDDINGS_URL") && error.contains(expected) && !error.contains("geheim"), "{error}");
     }
@@ -254,7 +258,7 @@ fn the_settings_are_consistent_beside_the_service_s() {
     <Program as clap::CommandFactory>::command().debug_assert();
     let given = ["program", "--embeddings-url", "http://a/v1", "--embeddings-cache", "7", "--embedding-threads", "3"];
     let Program { embedder, service } = <Program as clap::Parser>::try_parse_from(given).unwrap();
-    assert_eq!((embedder.url.as_deref(), embedder.cache), (Some("http://a/v1"), 10_000));
+    assert_eq!((&*embedder.url, embedder.cache), ("http://a/v1", 10_000));
     assert_eq!((service.cache, embedder.encoder.threads().get()), (7, 3));
     assert_eq!(format!("{:?}", embedder.remote), format!("{:?}", RemoteArgs::default()));
     let none = ["program", "--embeddings-fallback", "none"];

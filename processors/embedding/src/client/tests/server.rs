@@ -22,9 +22,7 @@ async fn our_own_service_gives_the_same_vectors_as_the_model_in_process() {
     let encoder = model.encoder(10).await;
     let url = served(router(vec![encoder.clone()], ServiceArgs { cache: 10, request_timeout: 5 }, metrics)).await;
     let in_process = Embedder::of_encoder(encoder, 100, LONG, embedder_metrics());
-    let mut args = args();
-    args.encoder.model = "letters".to_owned();
-    let remote = client(&url, &args, tuning());
+    let remote = client_of(&url, "letters", &args(), tuning());
     // The client of a server goes by the table of models, where this one is not; the service puts the prompt there.
     assert_eq!(remote.ask("bag").await.unwrap(), in_process.ask("bag").await.unwrap());
     assert_eq!((remote.model(), remote.given("remote")), ("letters", 1));
