@@ -76,8 +76,13 @@ impl ChatShop {
 
     /// Starts a processor with its reactors; again, after it was killed.
     pub fn start_processor(&mut self, name: &str) {
-        let variables: Vec<(&str, &str)> =
-            self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.start_processor_with(name, &[]);
+    }
+
+    /// As [`Self::start_processor`], with these variables besides.
+    pub fn start_processor_with(&mut self, name: &str, besides: &[(&str, &str)]) {
+        let variables = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let variables: Vec<(&str, &str)> = variables.chain(besides.iter().copied()).collect();
         let address = free_address();
         let port = address.rsplit(':').next().unwrap();
         self.shop.start_member_with(name, name, &["--instance", "a", "--admin-port", port], &variables);

@@ -1,0 +1,122 @@
+//! A shop goes from one embedding model to another while it is served: the old model's vectors answer until the new one's
+//! are all there, and no two are ever compared.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use events::{Envelope, Event, Payload, ProductId, ProductUpserted, Text, Topic};
+use projections::{ES_SYNC, RECOMMENDATION};
+use runtime::fold::Processor;
+use serde_json::Value;
+use support::chat::ChatShop;
+use tokio::process::Command;
+
+const OLD: &str = "all-MiniLM-L6-v2";
+const NEW: &str = "multilingual-e5-small";
+const TITLES: [&str; 8] = [
+    "LUNCH BAG RED RETROSPOT",
+    "JUMBO BAG BLUE PAISLEY",
+    "COFFEE MUG BLUE PAISLEY",
+    "GARDEN METAL SIGN",
+    "WHITE HANGING HEART T-LIGHT HOLDER",
+    "ALARM CLOCK BAKELIKE GREEN",
+    "RED WOOLLY HOTTIE WHITE HEART",
+    "SET OF 3 CAKE TINS PANTRY DESIGN",
+];
+const REBUILT_WITHIN: Duration = Duration::from_mins(2);
+const ANSWERED_WITHIN: Duration = Duration::from_mins(1);
+
+fn product(number: usize, title: &str) -> Event {
+    let data = ProductUpserted {
+        product_id: ProductId::new(format!("p{number}")).unwrap(),
+        title: Text::new(title).unwrap(),
+        description: None,
+        ..ProductUpserted::example()
+    };
+    Event { envelope: Envelope::new(format!("product-{number}"), "test", Utc::now()), data: data.into() }
+}
+
+/// How many vectors of each model a processor's live generation has.
+async fn vectors(chat: &ChatShop, processor: &Processor) -> BTreeMap<String, i64> {
+    let schema = chat.shop.live(processor).await.unwrap().generation.schema;
+    let sql = format!("SELECT model, count(*) FROM {schema}.product_vector GROUP BY model");
+    let rows: Vec<(String, i64)> = sqlx::query_as(&sql).fetch_all(&mut chat.shop.database().await).await.unwrap();
+    rows.into_iter().collect()
+}
+
+/// The first product that is found by its words and its vector. The vector of what is searched for may come too late on a
+/// busy machine: then it is searched once more.
+async fn search(chat: &ChatShop, words: &str) -> String {
+    let began = Instant::now();
+    loop {
+        let found = chat.get(&format!("/v1/search?q={words}")).await.unwrap();
+        if found["searched_by"] == "words-and-meaning" {
+            return found["items"][0]["product"]["product_id"].as_str().unwrap_or_default().to_owned();
+        }
+        assert!(began.elapsed() < ANSWERED_WITHIN, "{found}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The model of the vector that a message's intent has, in the log: no projection keeps it.
+async fn model_of_intent(chat: &ChatShop) -> Value {
+    let conversation = chat.open_conversation("mina").await;
+    let message = chat.say(conversation, "빨간색 도시락 가방 추천해줘").await;
+    chat.wait_for_reply(conversation, message, ANSWERED_WITHIN).await;
+    let topic = chat.shop.connections.namespace.topic(Topic::PreferenceEvents);
+    let records: i64 = chat.shop.end_offsets(&topic).into_iter().sum();
+    let tail = ["events", "tail", "preference-events", "--json", "--from-beginning", "--max", &records.to_string()];
+    let output = chat.shop.command(&tail).output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let events = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let is_of_message = |event: &Value| event["data"]["message_id"] == message.to_string();
+    events.filter(is_of_message).map(|event| event["data"]["embedded"]["model"].clone()).next().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_model_serves_until_the_new_one_has_all_vectors() {
+    let mut chat = ChatShop::open("models", &[]).await;
+    let products: Vec<Event> = (0..).zip(TITLES).map(|(number, title)| product(number, title)).collect();
+    chat.shop.produce(&products).await;
+    chat.settled().await;
+    let all = |model: &str, count: usize| BTreeMap::from([(model.to_owned(), i64::try_from(count).unwrap())]);
+    for processor in [&RECOMMENDATION, &ES_SYNC] {
+        assert_eq!(vectors(&chat, processor).await, all(OLD, TITLES.len()), "{}", processor.name);
+    }
+    assert_eq!(model_of_intent(&chat).await, OLD);
+
+    let fetched = chat.shop.command(&["models", "fetch", NEW]).output().unwrap();
+    assert!(fetched.status.success(), "{}", String::from_utf8_lossy(&fetched.stderr));
+    // The rebuild waits for the new model's vectors; meanwhile everything is as it was.
+    let mut rebuild = Command::from(chat.shop.command(&["replay", "rebuild", "recommendation", "es-sync"]));
+    let mut rebuild = rebuild.env("EMBEDDING_MODEL", NEW).kill_on_drop(true).spawn().unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(rebuild.try_wait().unwrap().is_none(), "it does not wait for vectors that nobody makes");
+    assert_eq!(vectors(&chat, &RECOMMENDATION).await, all(OLD, TITLES.len()));
+    assert_eq!(search(&chat, "red+lunch+bag").await, "p0");
+
+    chat.shop.terminate("embedder");
+    chat.start_processor_with("embedder", &[("EMBEDDING_MODEL", NEW)]);
+    let rebuilt = tokio::time::timeout(REBUILT_WITHIN, rebuild.wait()).await.unwrap().unwrap();
+    assert!(rebuilt.success(), "{rebuilt}");
+    for processor in [&RECOMMENDATION, &ES_SYNC] {
+        assert_eq!(vectors(&chat, processor).await, all(NEW, TITLES.len()), "{}", processor.name);
+    }
+    // Nothing else was restarted, and nothing was told.
+    assert_eq!(search(&chat, "red+lunch+bag").await, "p0");
+    assert_eq!(model_of_intent(&chat).await, NEW);
+    chat.shop.produce(&[product(TITLES.len(), "PARTY BUNTING")]).await;
+    chat.settled().await;
+    assert_eq!(vectors(&chat, &RECOMMENDATION).await, all(NEW, TITLES.len() + 1));
+
+    // Whoever rebuilds without saying a model keeps it.
+    let kept = chat.shop.command(&["replay", "rebuild", "recommendation"]).output().unwrap();
+    assert!(kept.status.success(), "{}", String::from_utf8_lossy(&kept.stderr));
+    assert_eq!(vectors(&chat, &RECOMMENDATION).await, all(NEW, TITLES.len() + 1));
+    chat.close().await;
+}
