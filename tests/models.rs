@@ -102,8 +102,8 @@ async fn the_old_model_serves_until_the_new_one_has_all_vectors() {
 
     chat.shop.terminate("embedder");
     chat.start_processor_with("embedder", &[("EMBEDDING_MODEL", NEW)]);
-    let rebuilt = tokio::time::timeout(REBUILT_WITHIN, rebuild.wait()).await.unwrap().unwrap();
-    assert!(rebuilt.success(), "{rebuilt}");
+    let status = tokio::time::timeout(REBUILT_WITHIN, rebuild.wait()).await.unwrap().unwrap();
+    assert!(status.success(), "{status}");
     for processor in [&RECOMMENDATION, &ES_SYNC] {
         assert_eq!(vectors(&chat, processor).await, all(NEW, TITLES.len()), "{}", processor.name);
     }

@@ -1,8 +1,13 @@
 //! `jangbogo models`: the files of embedding models.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use embedding::models::{DEFAULT_MODEL, Fetched, MODELS, ModelSpec, ModelsArgs, ModelsDirectory, ModelsError};
+use serde::Serialize;
 
 use crate::output::{print, table};
 
@@ -11,11 +16,12 @@ use crate::output::{print, table};
 #[command(after_help = "\
 A model turns a text into a vector: texts that mean alike get vectors that point alike. It is computed in our own \
 processes, from files that are fetched once, from PyPI with pip, and checked against their SHA-256. All clones on a \
-machine share them.
+machine share them. `--embedding-model` chooses one; a shop goes from one to another by `replay rebuild`.
 
 Examples:
-  jangbogo models fetch              the default model, unless it is there
-  jangbogo models list
+  jangbogo models fetch                          the default model, unless it is there
+  jangbogo models fetch multilingual-e5-small    the one that understands Korean
+  jangbogo models list --json                    with every file's checksum
   jangbogo models verify             reads every file of the models that are there")]
 pub enum Command {
     /// Downloads models that are not there, or damaged
@@ -26,8 +32,12 @@ pub enum Command {
         #[command(flatten)]
         models: ModelsArgs,
     },
-    /// Shows the models that are known, and which of them are there
+    /// Shows the models that are known, and which of them are there. English and Korean: Spearman's correlation with what
+    /// people say of sentences, as `jangbogo evaluate embeddings` measures it
     List {
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         models: ModelsArgs,
     },
@@ -48,7 +58,7 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
     // Files of a hundred megabytes are read, and pip is waited for.
     tokio::task::spawn_blocking(move || match command {
         Command::Fetch { names, models } => fetch(&models.directory()?, &named(&names)?),
-        Command::List { models } => list(&models.directory()?),
+        Command::List { models, json } => list(&models.directory()?, json),
         Command::Verify { names, models } => verify(&models.directory()?, &named(&names)?),
     })
     .await?
@@ -83,20 +93,66 @@ fn fetch(directory: &ModelsDirectory, models: &[&'static ModelSpec]) -> anyhow::
     Ok(())
 }
 
-fn list(directory: &ModelsDirectory) -> anyhow::Result<()> {
-    let mut rows = table(["Model", "Dimensions", "Size", "Licence", "From", "State", "Directory"]);
-    for model in MODELS {
-        rows.add_row([
-            model.name.to_owned(),
-            model.dimensions.to_string(),
-            format!("{} MB", model.bytes() / 1_000_000),
-            model.licence.to_owned(),
-            format!("{} ({} {})", model.origin, model.package.name, model.package.version),
-            state(directory, model).to_owned(),
-            directory.of(model).display().to_string(),
-        ]);
+/// A model, as JSON has it.
+#[derive(Serialize)]
+struct Listed {
+    model: &'static str,
+    dimensions: usize,
+    max_tokens: usize,
+    english_spearman: f32,
+    korean_spearman: f32,
+    bytes: u64,
+    licence: &'static str,
+    origin: &'static str,
+    /// On PyPI.
+    package: String,
+    state: &'static str,
+    directory: PathBuf,
+    sha256: BTreeMap<&'static str, &'static str>,
+}
+
+fn listed(directory: &ModelsDirectory, model: &ModelSpec) -> Listed {
+    Listed {
+        model: model.name,
+        dimensions: model.dimensions,
+        max_tokens: model.max_tokens.get(),
+        english_spearman: model.quality.english,
+        korean_spearman: model.quality.korean,
+        bytes: model.bytes(),
+        licence: model.licence,
+        origin: model.origin,
+        package: format!("{} {}", model.package.name, model.package.version),
+        state: state(directory, model),
+        directory: directory.of(model),
+        sha256: model.files.iter().map(|file| (file.name, file.sha256)).collect(),
     }
-    print(&format!("{rows}\n"))?;
+}
+
+fn list(directory: &ModelsDirectory, json: bool) -> anyhow::Result<()> {
+    let models: Vec<Listed> = MODELS.iter().map(|model| listed(directory, model)).collect();
+    if json {
+        print(&(serde_json::to_string_pretty(&models)? + "\n"))?;
+        return Ok(());
+    }
+    let mut rows = table(["Model", "Tokens", "English", "Korean", "Size", "Licence", "State", "From"]);
+    let mut files = String::new();
+    for model in models {
+        rows.add_row([
+            model.model.to_owned(),
+            model.max_tokens.to_string(),
+            format!("{:.3}", model.english_spearman),
+            format!("{:.3}", model.korean_spearman),
+            format!("{} MB", model.bytes / 1_000_000),
+            model.licence.to_owned(),
+            model.state.to_owned(),
+            format!("{} ({})", model.origin, model.package),
+        ]);
+        for (name, sha256) in model.sha256 {
+            // Writing to a String cannot fail.
+            let _ = writeln!(files, "{sha256}  {}", model.directory.join(name).display());
+        }
+    }
+    print(&format!("{rows}\n\n{files}"))?;
     Ok(())
 }
 
