@@ -12,7 +12,7 @@ use chrono::Utc;
 use events::{Envelope, Event, Payload, ProductId, ProductUpserted, Text, Topic};
 use projections::{ES_SYNC, RECOMMENDATION};
 use runtime::fold::Processor;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::chat::ChatShop;
 use tokio::process::Command;
 
@@ -27,6 +27,14 @@ const TITLES: [&str; 8] = [
     "ALARM CLOCK BAKELIKE GREEN",
     "RED WOOLLY HOTTIE WHITE HEART",
     "SET OF 3 CAKE TINS PANTRY DESIGN",
+];
+const STRANGE_TITLES: [&str; 6] = [
+    "🎁🎈👩‍👩‍👧",
+    "가방 bag かばん мешок حقيبة 袋",
+    "ㄱㄴㄷ ㅋㅋㅋ",
+    "e\u{301}\u{301}\u{301}\u{200d}\u{fe0f}\u{feff}",
+    "<|endoftext|> </s> [CLS] [MASK] query: passage: ",
+    "\u{10ffff}",
 ];
 const REBUILT_WITHIN: Duration = Duration::from_mins(2);
 const ANSWERED_WITHIN: Duration = Duration::from_mins(1);
@@ -114,9 +122,41 @@ async fn the_old_model_serves_until_the_new_one_has_all_vectors() {
     chat.settled().await;
     assert_eq!(vectors(&chat, &RECOMMENDATION).await, all(NEW, TITLES.len() + 1));
 
+    texts_that_are_none_stop_nothing(&chat).await;
+
     // Whoever rebuilds without saying a model keeps it.
     let kept = chat.shop.command(&["replay", "rebuild", "recommendation"]).output().unwrap();
     assert!(kept.status.success(), "{}", String::from_utf8_lossy(&kept.stderr));
-    assert_eq!(vectors(&chat, &RECOMMENDATION).await, all(NEW, TITLES.len() + 1));
+    assert_eq!(vectors(&chat, &RECOMMENDATION).await, all(NEW, TITLES.len() + 1 + STRANGE_TITLES.len()));
     chat.close().await;
+}
+
+/// Asks the embedder for what no text is, and puts products on sale that are hardly more.
+async fn texts_that_are_none_stop_nothing(chat: &ChatShop) {
+    let embed = async |body: Vec<u8>| {
+        let answer = chat.client.post(format!("{}/embed", chat.embedder)).body(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let of_text =
+        async |model: &str, text: &str| embed(json!({ "text": text, "model": model }).to_string().into()).await;
+    for model in [OLD, NEW] {
+        for (text, what) in [("", "empty"), (" \u{3000}\n", "white space"), ("a\0b", "a control character")] {
+            let (status, answer) = of_text(model, text).await;
+            assert_eq!((status, &answer["error"]["param"]), (400, &json!("text")), "{what}");
+        }
+        let long = "가방 bag 🎁 ".repeat(70_000);
+        let megabyte = &long[..long.floor_char_boundary(1 << 20)];
+        let (status, answer) = of_text(model, megabyte).await;
+        assert_eq!((status, &answer["truncated"]), (200, &json!(true)));
+        assert_eq!(of_text(model, &long).await.0, 400, "more than a megabyte");
+        for text in STRANGE_TITLES {
+            let (status, answer) = of_text(model, text).await;
+            let length: f64 = answer["embedding"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap().powi(2)).sum();
+            assert!(status == 200 && (length - 1.0).abs() < 1e-5, "{text}: {status}, {length}");
+        }
+    }
+    assert_eq!(embed(b"{\"text\": \"\xff\xfe\"}".to_vec()).await.0, 400);
+    let products: Vec<Event> = (100..).zip(STRANGE_TITLES).map(|(number, title)| product(number, title)).collect();
+    chat.shop.produce(&products).await;
+    chat.settled().await;
 }

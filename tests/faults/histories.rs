@@ -46,6 +46,7 @@ const PROJECTIONS: &[&Projection] = &[
     &CONVERSATIONS,
     &preferences::PROJECTION,
     &vectors::PROJECTION,
+    &vectors::EMBEDDED,
 ];
 const SETTINGS: Settings = Settings { time_zone: Seoul, embedding_model: None };
 /// Each folds histories of its own, with tables of its own.

@@ -24,6 +24,8 @@ pub struct ChatShop {
     pub gateway: String,
     /// Base URL of the query service.
     pub query: String,
+    /// Base URL of the embedder's service.
+    pub embedder: String,
     pub client: reqwest::Client,
     /// What processors find in their environment besides the servers' addresses.
     variables: Vec<(String, String)>,
@@ -58,6 +60,7 @@ impl ChatShop {
             shop,
             gateway: format!("http://{gateway}"),
             query: format!("http://{query}"),
+            embedder: format!("http://{embedder}"),
             client,
             variables: all,
             admin: BTreeMap::new(),
