@@ -64,13 +64,14 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
     .await?
 }
 
-/// Downloads the default model, unless it is there.
+/// Downloads a model, or the default one, unless it is there.
 ///
 /// # Errors
-/// When it cannot be had.
-pub async fn fetch_default() -> anyhow::Result<()> {
-    let fetching = || {
-        let model = ModelSpec::find(DEFAULT_MODEL)?;
+/// When it is not known, or cannot be had.
+pub async fn fetch_one(name: Option<&str>) -> anyhow::Result<()> {
+    let name = name.unwrap_or(DEFAULT_MODEL).to_owned();
+    let fetching = move || {
+        let model = ModelSpec::find(&name)?;
         ModelsDirectory::of_environment()?.fetch(model, |message| eprintln!("{message}"))
     };
     tokio::task::spawn_blocking(fetching).await?.context("the embedding model was not fetched")?;

@@ -61,7 +61,7 @@ pub async fn run(arguments: Arguments, options: &Options, connections: Connectio
     let mut processes = Processes::default();
     let demonstration = async {
         let servers = async { Stack::up(options, &Progress::on_standard_error()).await.map_err(anyhow::Error::from) };
-        let (stack, ()) = tokio::try_join!(servers, models::fetch_default())?;
+        let (stack, ()) = tokio::try_join!(servers, models::fetch_one(connections.embedding_model.as_deref()))?;
         let connections = at_stack(connections, &stack);
         demonstrate(&arguments, options, &stack, &connections, &mut processes, started).await
     };

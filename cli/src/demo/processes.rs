@@ -31,6 +31,9 @@ pub struct Process {
     child: Child,
 }
 
+/// Where the embedding service answers, unless somebody else does.
+const EMBEDDER_PORT: u16 = 8000;
+
 /// All of them.
 #[derive(Default)]
 pub struct Processes {
@@ -46,9 +49,10 @@ impl Processes {
     /// When a log cannot be written or a process cannot be started.
     pub async fn start(&mut self, logs: &Path, connections: &Connections, arguments: &Arguments) -> anyhow::Result<()> {
         tokio::fs::create_dir_all(logs).await.with_context(|| format!("cannot create {}", logs.display()))?;
-        let embedder = format!("127.0.0.1:{}", free_port()?);
+        let embedder = format!("127.0.0.1:{}", port_near(EMBEDDER_PORT)?);
         self.variables =
             vec![("EMBEDDER_LISTEN", embedder.clone()), ("EMBEDDINGS_URL", format!("http://{embedder}/v1"))];
+        self.variables.extend(connections.embedding_model.iter().map(|model| ("EMBEDDING_MODEL", model.clone())));
         for processor in projections::PROCESSORS {
             let port = free_port()?.to_string();
             let arguments = ["--instance", "demo", "--admin-port", &port];
@@ -145,6 +149,11 @@ impl Processes {
 fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
     Ok(listener.local_addr()?.port())
+}
+
+/// This port if it is free, else any.
+fn port_near(port: u16) -> anyhow::Result<u16> {
+    if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() { Ok(port) } else { free_port() }
 }
 
 fn last_lines(log: &Path) -> String {

@@ -132,7 +132,9 @@ const E5_SMALL: ModelSpec = ModelSpec {
     dimensions: 384,
     max_tokens: NonZeroUsize::new(512).unwrap(),
     prompts: Prompts { query: "query: ", passage: "passage: " },
-    near: 0.8,
+    // Its cosines lie close together. Nonsense comes to 0.86 at most, English words for what a shop has to 0.9, and Korean ones
+    // for English titles to 0.85 in the median: what is below says nothing.
+    near: 0.85,
     quality: Quality { english: 0.872, korean: 0.808 },
     origin: "https://huggingface.co/intfloat/multilingual-e5-small",
     licence: "MIT",
