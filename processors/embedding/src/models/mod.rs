@@ -86,7 +86,7 @@ pub const TOKENIZER: &str = "tokenizer.json";
 pub const CONFIG: &str = "config.json";
 
 /// The model that is used where none is named.
-pub const DEFAULT_MODEL: &str = "all-MiniLM-L6-v2";
+pub use runtime::config::DEFAULT_EMBEDDING_MODEL as DEFAULT_MODEL;
 
 /// Every model that is known.
 pub static MODELS: &[ModelSpec] = &[MINILM, E5_SMALL];
