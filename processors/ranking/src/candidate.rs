@@ -1,6 +1,7 @@
 //! A product that may be recommended, and whether it is what somebody names.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lexicon::Slot;
 
@@ -27,9 +28,9 @@ pub struct Product {
 #[derive(Clone, Debug, Default)]
 pub struct Candidate {
     /// What it is.
-    pub product: Product,
+    pub product: Arc<Product>,
     /// The words of its title, normalised.
-    pub words: Vec<String>,
+    pub words: Arc<[String]>,
     /// The cosine of its vector and what is asked for; none without a vector.
     pub like_request: Option<f64>,
     /// The cosine of its vector and the member's profile.
@@ -42,7 +43,7 @@ impl Candidate {
     /// A product with its title's words.
     #[must_use]
     pub fn of(product: Product) -> Self {
-        Self { words: normalised_words(&product.title), product, ..Self::default() }
+        Self { words: normalised_words(&product.title).into(), product: product.into(), ..Self::default() }
     }
 
     /// Whether the product is what a value of a slot names.

@@ -16,9 +16,10 @@ use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use crate::candidate::{Candidate, Product};
+use crate::candidate::Candidate;
 use crate::collaborative::{HistoryProduct, Known, PopularIn, by_score_then_id, favourite_categories, scores};
 use crate::intent::Taste;
+use crate::products::Products;
 use crate::rank::Snapshot;
 
 /// So many products come from each kind of evidence.
@@ -82,7 +83,12 @@ pub async fn load_member(
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn load_products(rows: &mut Rows, member: Member, asked: Asked<'_>) -> Result<Snapshot, ReadError> {
+pub async fn load_products(
+    products: &Products,
+    rows: &mut Rows,
+    member: Member,
+    asked: Asked<'_>,
+) -> Result<Snapshot, ReadError> {
     let Member { known, bought, taste, profile, .. } = member;
     let mut wanted: BTreeSet<String> = asked.found.iter().cloned().collect();
     wanted.extend(asked.request.iter().flat_map(|request| &request.like).map(ToString::to_string));
@@ -98,7 +104,7 @@ pub async fn load_products(rows: &mut Rows, member: Member, asked: Asked<'_>) ->
     for (model, vector) in request.iter().chain(profile.iter()) {
         wanted.extend(nearest(rows, model, vector).await?);
     }
-    let candidates = candidates(rows, &Vec::from_iter(wanted), request.as_ref(), profile.as_ref()).await?;
+    let candidates = candidates(products, rows, &Vec::from_iter(wanted), request.as_ref(), profile.as_ref()).await?;
     Ok(Snapshot { known, bought, taste, candidates, found: asked.found.to_vec() })
 }
 
@@ -199,6 +205,7 @@ async fn nearest(rows: &mut Rows, model: &str, vector: &[f32]) -> Result<Vec<Str
 
 /// The products of these ids that are on sale, and how near each is.
 async fn candidates(
+    products: &Products,
     rows: &mut Rows,
     ids: &[String],
     request: Option<&(String, Vec<f32>)>,
@@ -207,7 +214,7 @@ async fn candidates(
     let (model, vector) = request.cloned().unzip();
     let (profile_model, profile_vector) = profile.cloned().unzip();
     let found = sqlx::query(
-        "SELECT product_id, title, description, category, brand, price_minor, currency, stock, further, facets,
+        "SELECT product_id, product.xmin::text::bigint AS version,
                 CASE WHEN model = $2 THEN 1 - (vector <=> $3) END AS like_request,
                 CASE WHEN model = $4 THEN 1 - (vector <=> $5) END AS like_profile,
                 product_vector.event_id AS vector_event
@@ -221,34 +228,19 @@ async fn candidates(
     .bind(profile_vector.map(pgvector::Vector::from))
     .fetch_all(rows.connection())
     .await?;
-    Ok(found.iter().map(|row| (row.get("product_id"), candidate(row))).collect())
-}
-
-fn candidate(row: &PgRow) -> Candidate {
-    let further: BTreeMap<String, String> =
-        row.get::<Option<&str>, _>("further").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let facets = row.get::<Option<&str>, _>("facets").and_then(|text| serde_json::from_str(text).ok());
-    let mut text = row.get::<Option<String>, _>("description").unwrap_or_default();
-    for value in further.values() {
-        text.push(' ');
-        text.push_str(value);
-    }
-    let amount: Option<i64> = row.get("price_minor");
-    let product = Product {
-        title: row.get("title"),
-        text,
-        category: row.get("category"),
-        brand: row.get("brand"),
-        price: amount.zip(row.get::<Option<String>, _>("currency")),
-        stock: row.get("stock"),
-        facets: facets.unwrap_or_default(),
+    let versions = found.iter().map(|row| (row.get("product_id"), row.get("version"))).collect();
+    let mut read = products.in_versions(rows, &versions).await?;
+    let near = |row: &PgRow| {
+        let (product_id, candidate) = read.remove_entry(row.get::<&str, _>("product_id"))?;
+        let candidate = Candidate {
+            like_request: row.get("like_request"),
+            like_profile: row.get("like_profile"),
+            vector_event: row.get("vector_event"),
+            ..candidate
+        };
+        Some((product_id, candidate))
     };
-    Candidate {
-        like_request: row.get("like_request"),
-        like_profile: row.get("like_profile"),
-        vector_event: row.get("vector_event"),
-        ..Candidate::of(product)
-    }
+    Ok(found.iter().filter_map(near).collect())
 }
 
 /// A view of recommendation's.

@@ -158,7 +158,7 @@ pub fn rank(snapshot: &Snapshot, request: Option<&Request>, weights: Weights, li
         by_score_then_id((left.score, &left.product_id), (right.score, &right.product_id))
     });
     let scores: Vec<f64> = items.iter().map(|(item, _)| item.score).collect();
-    let words: Vec<&[String]> = items.iter().map(|(_, candidate)| candidate.words.as_slice()).collect();
+    let words: Vec<&[String]> = items.iter().map(|(_, candidate)| &*candidate.words).collect();
     let order = diversity::order(&scores, &words, limit);
     let lacking = lacking(asked, items.iter().map(|(_, candidate)| *candidate)).into_iter().cloned().collect();
     Ranking { basis, weights, items: order.into_iter().map(|place| items[place].0.clone()).collect(), lacking }

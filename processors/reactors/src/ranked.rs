@@ -12,7 +12,7 @@ use events::{
 use futures::future::BoxFuture;
 use projections::ES_SYNC;
 use ranking::search::{SearchRequest, search};
-use ranking::{Asked, Language, RankedItem, Snapshot, Weights};
+use ranking::{Asked, Language, Products, RankedItem, Snapshot, Weights};
 use runtime::fold::Pace;
 use runtime::reactor::{Failure, Moment, Reactor, ReactorSpec, Stand};
 use runtime::read::Reader;
@@ -42,6 +42,7 @@ const SEARCH_LIMIT: Duration = Duration::from_millis(100);
 /// Ranks products for intents.
 pub struct Rank {
     reader: Arc<Reader>,
+    products: Products,
     weights: Weights,
 }
 
@@ -49,7 +50,7 @@ impl Rank {
     /// By these weights; what was published is read by this reader.
     #[must_use]
     pub fn new(reader: Arc<Reader>, weights: Weights) -> Self {
-        Self { reader, weights }
+        Self { reader, products: Products::default(), weights }
     }
 
     async fn recommend(
@@ -65,7 +66,7 @@ impl Rank {
             let member = ranking::load_member(&self.reader, &served, moment.rows(), &intent.member_id);
             let (found, member) = tokio::join!(self.found(intent), member);
             let asked = Asked { request: Some(request), embedded, found: &found };
-            let snapshot = ranking::load_products(moment.rows(), member?, asked).await?;
+            let snapshot = ranking::load_products(&self.products, moment.rows(), member?, asked).await?;
             let ranking = ranking::rank(&snapshot, Some(request), self.weights, ITEMS);
             let titles = titles(&ranking.items, &snapshot, &mut moment).await?;
             let items = ranking.items.iter().map(|item| recommended(event, intent, item, &snapshot, &titles));
@@ -114,6 +115,8 @@ impl Rank {
             min_price_minor: price.and_then(|price| price.min_minor),
             max_price_minor: price.and_then(|price| price.max_minor),
             limit: FOUND,
+            // Whoever analysed the message has mended its words.
+            as_spelt: true,
             ..SearchRequest::default()
         };
         let generations = match self.reader.live().await {

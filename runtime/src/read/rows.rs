@@ -27,6 +27,12 @@ impl Rows {
         Ok(Self { transaction, generation: generation.clone(), now: None })
     }
 
+    /// Whose rows they are.
+    #[must_use]
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
     /// For queries of one's own.
     pub fn connection(&mut self) -> &mut PgConnection {
         &mut self.transaction

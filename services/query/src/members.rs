@@ -13,7 +13,7 @@ use events::MemberId;
 use moka::Expiry;
 use moka::future::Cache;
 use projections::history::MEMBER_LIST_VIEW;
-use ranking::{Asked, Ranking, Snapshot, Weights};
+use ranking::{Asked, Products, Ranking, Snapshot, Weights};
 use runtime::read::{ReadError, Reader, Served};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -55,6 +55,7 @@ struct Kept {
 #[derive(Debug)]
 pub struct MemberLists {
     reader: Arc<Reader>,
+    products: Products,
     in_process: Cache<(MemberId, Stamp), Kept>,
 }
 
@@ -111,7 +112,7 @@ impl MemberLists {
     #[must_use]
     pub fn new(reader: Arc<Reader>) -> Self {
         let in_process = Cache::builder().max_capacity(MAX_IN_PROCESS).expire_after(KeepEach).build();
-        Self { reader, in_process }
+        Self { reader, products: Products::default(), in_process }
     }
 
     /// The list of a member.
@@ -181,7 +182,7 @@ impl MemberLists {
         .await?;
         let member = ranking::load_member(&self.reader, served, &mut rows, member_id).await?;
         let member_events = member.events;
-        let snapshot = ranking::load_products(&mut rows, member, Asked::default()).await?;
+        let snapshot = ranking::load_products(&self.products, &mut rows, member, Asked::default()).await?;
         Ok(Loaded { snapshot, member_events, settled })
     }
 }

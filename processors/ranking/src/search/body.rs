@@ -38,8 +38,11 @@ pub(super) fn nearest(request: &SearchRequest, meaning: &Meaning) -> Value {
 /// The products with the words and those that are near: the former by how well the words fit, then the latter.
 pub(super) fn found(request: &SearchRequest, nearest: &[String]) -> Value {
     let mut query = json!({ "filter": filters(request), "must_not": [{ "term": { "tombstone": true } }] });
-    let texts: Vec<Value> =
-        [&request.words, &request.translation].into_iter().flatten().map(|text| each_word(text, word)).collect();
+    let texts: Vec<Value> = [&request.words, &request.translation]
+        .into_iter()
+        .flatten()
+        .map(|text| each_word(text, |one| word(one, request.as_spelt)))
+        .collect();
     let sort = if texts.is_empty() { json!(["product_id"]) } else { json!(["_score", "product_id"]) };
     if !texts.is_empty() {
         let near = json!({ "constant_score": { "filter": { "ids": { "values": nearest } }, "boost": 0 } });
@@ -85,11 +88,12 @@ fn filters(request: &SearchRequest) -> Vec<Value> {
 }
 
 /// One word: in any field, or as a product's id; a misspelt one in the title counts less.
-fn word(word: &str) -> Vec<Value> {
+fn word(word: &str, as_spelt: bool) -> Vec<Value> {
     let fields = if word.chars().any(is_hangul) { &KOREAN_FIELDS } else { &FIELDS };
     let mut queries = forms(word, fields);
-    queries.push(json!({ "term": { "product_id": { "value": word, "case_insensitive": true, "boost": 20 } } }));
-    if word.chars().count() >= 4 && word.chars().all(char::is_alphabetic) {
+    let id = |value: &str| json!({ "value": value, "case_insensitive": !as_spelt, "boost": 20 });
+    queries.push(json!({ "term": { "product_id": id(word) } }));
+    if !as_spelt && word.chars().count() >= 4 && word.chars().all(char::is_alphabetic) {
         let misspelt = json!({ "query": word, "fuzziness": "AUTO", "prefix_length": 2, "boost": 0.3 });
         queries.push(json!({ "match": { "title": misspelt } }));
     }
@@ -143,6 +147,14 @@ mod tests {
         assert_eq!((&ids["filter"]["ids"]["values"], &ids["boost"]), (&json!(["tote"]), &json!(0)));
         // Ranks are told from the first on.
         assert_eq!((body["from"].as_u64(), body["size"].as_u64()), (Some(0), Some(200)));
+    }
+
+    #[test]
+    fn nothing_misspelt_is_looked_for_where_words_are_as_spelt() {
+        let asked = |as_spelt| found(&SearchRequest { as_spelt, ..red_bag() }, &[]).to_string();
+        assert!(!asked(true).contains("fuzziness") && !asked(true).contains(r#""case_insensitive":true"#));
+        let lunch = SearchRequest { words: Some("lunch".to_owned()), ..red_bag() };
+        assert!(found(&lunch, &[]).to_string().contains("fuzziness"));
     }
 
     #[test]

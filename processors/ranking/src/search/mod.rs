@@ -40,6 +40,8 @@ pub struct SearchRequest {
     pub min_price_minor: Option<i64>,
     /// Only at this price or below, in minor units.
     pub max_price_minor: Option<i64>,
+    /// Whether the words are taken as they are spelt: to look for words that are nearly the same takes longer than all else.
+    pub as_spelt: bool,
     /// Whether the places that were found are marked.
     pub highlight: bool,
     /// Whether the products are counted by what they differ in.

@@ -89,6 +89,7 @@ pub(super) async fn search(State(service): State<Service>, mut parameters: Param
         min_price_minor: parameters.number("min_price_minor", 0..=i64::MAX)?,
         max_price_minor: parameters.number("max_price_minor", 0..=i64::MAX)?,
         highlight: parameters.flag("highlight")?,
+        as_spelt: false,
         facets: true,
         limit,
         offset,
