@@ -10,6 +10,7 @@ use projections::popularity::{POPULAR_VIEW, TRENDING_KEY, TRENDING_VIEW};
 use projections::preferences::PREFERENCE_VIEW;
 use runtime::fold::View;
 use runtime::read::{ReadError, Reader, Rows, Served, ViewKey};
+use runtime::vector_index::VectorIndex;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -23,7 +24,9 @@ use crate::rank::Snapshot;
 
 /// So many products come from each kind of evidence.
 const FROM_OTHERS: usize = 200;
-const NEAREST: usize = 80;
+const NEAREST: u16 = 80;
+// An index gives no more than it looks at.
+const _: () = assert!(NEAREST <= VectorIndex::MIN_EF_SEARCH);
 
 /// What is asked, and what was found for it elsewhere.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,7 +85,12 @@ pub async fn load_member(
 ///
 /// # Errors
 /// When Postgres is away.
-pub async fn load_products(rows: &mut Rows, member: Member, asked: Asked<'_>) -> Result<Snapshot, ReadError> {
+pub async fn load_products(
+    reader: &Reader,
+    rows: &mut Rows,
+    member: Member,
+    asked: Asked<'_>,
+) -> Result<Snapshot, ReadError> {
     let Member { known, bought, taste, profile, .. } = member;
     let mut wanted: BTreeSet<String> = asked.found.iter().cloned().collect();
     wanted.extend(asked.request.iter().flat_map(|request| &request.like).map(ToString::to_string));
@@ -92,8 +100,8 @@ pub async fn load_products(rows: &mut Rows, member: Member, asked: Asked<'_>) ->
     wanted.extend(by_others.into_iter().take(FROM_OTHERS).map(|(_, product_id)| product_id.to_owned()));
     let request = asked.embedded.map(|(model, vector)| (model.to_owned(), vector.to_vec()));
     if request.is_some() || profile.is_some() {
-        // So many the index looks at, and it gives no more than that.
-        sqlx::query("SET LOCAL hnsw.ef_search = 100").execute(rows.connection()).await?;
+        let ef_search = format!("SET LOCAL hnsw.ef_search = {}", reader.vector_index().ef_search);
+        sqlx::query(&ef_search).execute(rows.connection()).await?;
     }
     for (model, vector) in request.iter().chain(profile.iter()) {
         wanted.extend(nearest(rows, model, vector).await?);
