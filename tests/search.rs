@@ -12,9 +12,10 @@ use chrono::{TimeDelta, Utc};
 use events::{
     Data, Envelope, Event, MessageCreated, Payload, ProductEmbedded, ProductId, ProductRetired, ProductUpserted, Topic,
 };
-use projections::ES_SYNC;
 use projections::catalogue::PRODUCTS_VIEW;
 use projections::conversation::MESSAGES_VIEW;
+use projections::{ES_SYNC, RECOMMENDATION};
+use runtime::fold::Processor;
 use runtime::publisher::index_name;
 use serde_json::{Value, json};
 use support::Shop;
@@ -48,9 +49,9 @@ fn history() -> Vec<Event> {
     (0..).zip(facts).map(event).collect()
 }
 
-async fn settle(shop: &Shop) {
+async fn settle(shop: &Shop, processor: &Processor) {
     let started = Instant::now();
-    while let Some(why) = shop.why_unsettled(&ES_SYNC).await {
+    while let Some(why) = shop.why_unsettled(processor).await {
         assert!(started.elapsed() < Duration::from_mins(2), "{why}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -71,12 +72,23 @@ fn replay(shop: &Shop, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// How the vectors of the live generations are indexed: in Elasticsearch, and in Postgres.
+async fn indexed(shop: &Shop) -> (Value, String) {
+    let index = index(shop, PRODUCTS_VIEW).await;
+    let mapping = reqwest::get(format!("{}/{index}/_mapping", shop.connections.elasticsearch)).await.unwrap();
+    let mut mapping: Value = mapping.json().await.unwrap();
+    let options = mapping[&index]["mappings"]["properties"]["vector"]["index_options"].take();
+    let definition = "SELECT indexdef FROM pg_indexes WHERE schemaname = $1 AND indexname = 'product_vector_vector'";
+    let schema = shop.live(&RECOMMENDATION).await.unwrap().generation.schema;
+    (options, sqlx::query_scalar(definition).bind(schema).fetch_one(&mut shop.database().await).await.unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn indexes_come_back_from_the_log_without_a_model() {
     let mut shop = Shop::open("search").await;
     shop.produce(&history()).await;
     shop.start_processor(ES_SYNC.name);
-    settle(&shop).await;
+    settle(&shop, &ES_SYNC).await;
     let before = documents(&shop).await;
     let [products, messages] = &before;
     assert_eq!((products.len(), messages.len()), (PRODUCTS - 1, PRODUCTS));
@@ -89,7 +101,7 @@ async fn indexes_come_back_from_the_log_without_a_model() {
     let lost = format!("{}/{}", shop.connections.elasticsearch, index(&shop, MESSAGES_VIEW).await);
     assert!(reqwest::Client::new().delete(lost).send().await.unwrap().status().is_success());
     tokio::time::sleep(Duration::from_secs(3)).await;
-    settle(&shop).await;
+    settle(&shop, &ES_SYNC).await;
     assert!(documents(&shop).await == before, "after an index was lost");
 
     // No embedder runs, and no vector is written.
@@ -101,5 +113,27 @@ async fn indexes_come_back_from_the_log_without_a_model() {
     assert!(documents(&shop).await == before, "after a rebuild");
     assert_eq!(shop.end_offsets(&embedding_events), ends);
     replay(&shop, &["verify", "es-sync"]);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_are_indexed_by_the_settings_of_who_builds_the_index() {
+    let mut shop = Shop::open("indexed").await;
+    shop.produce(&history()).await;
+    for processor in [&ES_SYNC, &RECOMMENDATION] {
+        shop.start_member_with(processor.name, processor.name, &["--instance", "a"], &[("HNSW_M", "8")]);
+        settle(&shop, processor).await;
+    }
+    let (options, definition) = indexed(&shop).await;
+    assert_eq!(options, json!({ "type": "hnsw", "m": 8, "ef_construction": 100 }));
+    assert!(definition.contains("WITH (m='8', ef_construction='100')"), "{definition}");
+    replay(&shop, &["rebuild", "es-sync", "recommendation", "--hnsw-m", "12", "--hnsw-ef-construction", "24"]);
+    let (options, definition) = indexed(&shop).await;
+    assert_eq!(options, json!({ "type": "hnsw", "m": 12, "ef_construction": 24 }));
+    assert!(definition.contains("WITH (m='12', ef_construction='24')"), "{definition}");
+
+    let refused = shop.command(&["replay", "rebuild", "es-sync", "--hnsw-m", "51"]).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("HNSW_EF_CONSTRUCTION 100: raise"), "{said}");
     shop.close().await;
 }

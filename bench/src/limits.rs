@@ -12,6 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use runtime::config::Connections;
 use runtime::fold::Processor;
 use runtime::store::{Generation, create_table};
+use runtime::vector_index::VectorIndex;
 use sqlx::{Executor as _, PgConnection};
 
 /// The topics that orders and cancellations are in.
@@ -122,7 +123,7 @@ pub async fn copy_rows(
 ) -> anyhow::Result<(Duration, u64)> {
     let mut sql = format!("CREATE SCHEMA {SCHEMA}; SET search_path = {SCHEMA};");
     for table in processor.tables() {
-        sql.push_str(&create_table(table));
+        sql.push_str(&create_table(table, VectorIndex::default()));
     }
     database.execute(sqlx::raw_sql(&sql)).await.context("cannot create tables")?;
     let mut tables = Vec::new();

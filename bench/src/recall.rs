@@ -14,6 +14,7 @@ use embedding::Purpose;
 use embedding::model::{Arithmetic, EmbeddingModel};
 use embedding::models::{DEFAULT_MODEL, ModelSpec, ModelsArgs};
 use reqwest::Client;
+use runtime::vector_index::VectorIndex;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -41,26 +42,27 @@ pub struct RecallArguments {
     /// How many searches
     #[arg(long, default_value = "500")]
     searches: NonZeroUsize,
-    /// Neighbours of a vector in an index
-    #[arg(long = "m", default_value = "16", value_name = "NEIGHBOURS")]
-    neighbours: NonZeroUsize,
-    /// Candidates for them while it is built
-    #[arg(long, default_value = "64", value_name = "CANDIDATES")]
-    ef_construction: NonZeroUsize,
-    /// Candidates of a search, one after the other
-    #[arg(long, value_delimiter = ',', default_value = "40,100,200", value_name = "CANDIDATES")]
-    candidates: Vec<usize>,
+    /// Candidates of a search, one after the other, in place of those that a shop's searches look at
+    #[arg(long, value_delimiter = ',', value_name = "CANDIDATES")]
+    candidates: Vec<u16>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     models: ModelsArgs,
+    #[command(flatten)]
+    vector_index: VectorIndex,
 }
 
 impl RecallArguments {
     /// Whether programs read what is printed.
     pub fn json(&self) -> bool {
         self.json
+    }
+
+    /// Those that were asked for, else so many as a shop's searches look at.
+    fn candidates(&self, of_shop: u16) -> Vec<u16> {
+        if self.candidates.is_empty() { vec![of_shop] } else { self.candidates.clone() }
     }
 }
 
@@ -71,8 +73,8 @@ pub struct RecallReport {
     vectors: usize,
     searches: usize,
     /// As given to all indexes.
-    neighbours: usize,
-    ef_construction: usize,
+    m: u16,
+    ef_construction: u16,
     found: Vec<Found>,
 }
 
@@ -81,7 +83,7 @@ pub struct RecallReport {
 struct Found {
     index: &'static str,
     /// None for a search that looks at all.
-    candidates: Option<usize>,
+    candidates: Option<u16>,
     /// The part of the nearest that it found.
     recall: f64,
     p50_milliseconds: f64,
@@ -99,8 +101,9 @@ struct Vectors {
 /// Measures both indexes.
 ///
 /// # Errors
-/// When a server is away, or the catalogue or the model cannot be read.
+/// When a server is away, the catalogue or the model cannot be read, or no index can be built so.
 pub async fn run(arguments: &RecallArguments) -> anyhow::Result<RecallReport> {
+    arguments.vector_index.check()?;
     let vectors = Vectors::compute(arguments)?;
     Shop::with(async |shop| {
         let mut found = Vec::new();
@@ -116,8 +119,8 @@ pub async fn run(arguments: &RecallArguments) -> anyhow::Result<RecallReport> {
             model: arguments.model.clone(),
             vectors: vectors.all.len(),
             searches: vectors.asked.len(),
-            neighbours: arguments.neighbours.get(),
-            ef_construction: arguments.ef_construction.get(),
+            m: arguments.vector_index.m,
+            ef_construction: arguments.vector_index.ef_construction,
             found,
         })
     })
@@ -152,7 +155,7 @@ impl Vectors {
     async fn search(
         &self,
         index: &'static str,
-        candidates: Option<usize>,
+        candidates: Option<u16>,
         mut search: impl AsyncFnMut(&[f32]) -> anyhow::Result<Vec<usize>>,
     ) -> anyhow::Result<Found> {
         let (mut times, mut hits) = (Vec::new(), 0);
@@ -210,17 +213,16 @@ async fn postgres(
         Ok(numbers.into_iter().filter_map(|number| number.try_into().ok()).collect())
     };
     found.push(vectors.search("pgvector", None, async |asked| search(&mut *database, asked).await).await?);
-    let (m, ef_construction) = (arguments.neighbours, arguments.ef_construction);
     let index = format!(
-        "CREATE INDEX ON recall USING hnsw (vector vector_cosine_ops) WITH (m = {m}, ef_construction = {ef_construction});
-         ANALYZE recall"
+        "CREATE INDEX ON recall USING hnsw (vector vector_cosine_ops) WITH ({}); ANALYZE recall",
+        arguments.vector_index.storage_parameters()
     );
     database.execute(sqlx::raw_sql(&index)).await?;
     database.clear_cached_statements().await?;
-    for candidates in &arguments.candidates {
+    for candidates in arguments.candidates(arguments.vector_index.ef_search) {
         database.execute(sqlx::raw_sql(&format!("SET hnsw.ef_search = {candidates}"))).await?;
         let search = async |asked: &[f32]| search(&mut *database, asked).await;
-        found.push(vectors.search("pgvector", Some(*candidates), search).await?);
+        found.push(vectors.search("pgvector", Some(candidates), search).await?);
     }
     Ok(())
 }
@@ -233,7 +235,8 @@ async fn elasticsearch(
     found: &mut Vec<Found>,
 ) -> anyhow::Result<()> {
     let client = Client::new();
-    let options = json!({ "type": kind, "m": arguments.neighbours, "ef_construction": arguments.ef_construction });
+    let mut options = arguments.vector_index.index_options();
+    options["type"] = kind.into();
     let vector = json!({ "type": "dense_vector", "dims": 384, "similarity": "cosine", "index_options": options });
     let number = json!({ "type": "long" });
     let index = json!({
@@ -257,7 +260,7 @@ async fn elasticsearch(
         ensure!(answered(bulk).await?["errors"] == json!(false), "documents were refused");
     }
     answered(client.post(format!("{url}/_refresh"))).await?;
-    for candidates in &arguments.candidates {
+    for candidates in arguments.candidates(arguments.vector_index.candidates) {
         let search = async |asked: &[f32]| -> anyhow::Result<Vec<usize>> {
             let near = json!({ "field": "vector", "query_vector": asked, "k": NEAREST, "num_candidates": candidates });
             let body = json!({
@@ -268,7 +271,7 @@ async fn elasticsearch(
             let number = |hit: &Value| hit["fields"]["number"][0].as_u64()?.try_into().ok();
             Ok(hits.filter_map(number).collect())
         };
-        found.push(vectors.search(name, Some(*candidates), search).await?);
+        found.push(vectors.search(name, Some(candidates), search).await?);
     }
     Ok(())
 }
@@ -292,7 +295,7 @@ impl RecallReport {
         }
         format!(
             "{} searches among {} vectors of {}; m {}, ef_construction {}\n{table}",
-            self.searches, self.vectors, self.model, self.neighbours, self.ef_construction
+            self.searches, self.vectors, self.model, self.m, self.ef_construction
         )
     }
 }

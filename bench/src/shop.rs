@@ -10,6 +10,7 @@ use runtime::config::Connections;
 use runtime::publisher::drop_indexes;
 use runtime::store::generations;
 use runtime::topology::{Topology, apply};
+use runtime::vector_index::VectorIndex;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use stack::{Options, Progress, Stack};
@@ -56,6 +57,7 @@ impl Shop {
             namespace: namespace.parse()?,
             time_zone: chrono_tz::UTC,
             embedding_model: None,
+            vector_index: VectorIndex::default(),
         })
     }
 

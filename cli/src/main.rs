@@ -89,6 +89,7 @@ async fn run(Cli { shared, command }: Cli, matches: &ArgMatches) -> anyhow::Resu
         _ => ("jangbogo", LevelFilter::INFO),
     };
     init_logging(process_name, level, shared.log_format)?;
+    shared.connections.vector_index.check()?;
     let connections = connections::with_stack(matches, &shared.connections)?;
     match command {
         Command::Stack(command) => {

@@ -52,7 +52,7 @@ impl Job {
             let is_beside_live = self.give_way(live).await?;
             let mut connection = self.connect().await?;
             self.progress.begin(&format!("merging {}", table.name), 0);
-            Ok(finish_table(&mut connection, generation, table, is_beside_live).await?)
+            Ok(finish_table(&mut connection, generation, table, self.connections.vector_index, is_beside_live).await?)
         });
         stream::iter(merging).buffer_unordered(at_a_time).try_collect().await
     }

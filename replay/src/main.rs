@@ -27,6 +27,7 @@ async fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let run = async {
         init_logging("replay", LevelFilter::WARN, cli.shared.log_format)?;
+        cli.shared.connections.vector_index.check()?;
         let connections = stack::connections::with_stack(&matches, &cli.shared.connections)?;
         replay::run(cli.command, connections).await
     };

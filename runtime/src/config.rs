@@ -8,6 +8,7 @@ use redis::{ErrorKind, IntoConnectionInfo as _, RedisError};
 
 use crate::fold::Shop;
 use crate::namespace::Namespace;
+use crate::vector_index::VectorIndex;
 
 /// Where the servers are, and whose data it is.
 #[derive(Args, Clone, Debug)]
@@ -46,6 +47,9 @@ pub struct Connections {
     /// shows those there are [default: that of the live generations, all-MiniLM-L6-v2 in a new shop]
     #[arg(long, env = "EMBEDDING_MODEL", global = true, value_name = "NAME")]
     pub embedding_model: Option<String>,
+    /// Indexes of vectors.
+    #[command(flatten)]
+    pub vector_index: VectorIndex,
 }
 
 /// The embedding model of a shop that was told of none.

@@ -29,4 +29,5 @@ pub mod store;
 pub mod tail;
 pub mod telemetry;
 pub mod topology;
+pub mod vector_index;
 mod worker;

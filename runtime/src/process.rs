@@ -225,7 +225,7 @@ impl Opening {
         let mut backoff = Backoff::default();
         loop {
             let opened = match database::migrate(&self.connections).await {
-                Ok(()) => open_live(&self.pool, self.processor, &self.shop).await,
+                Ok(()) => open_live(&self.pool, self.processor, &self.shop, self.connections.vector_index).await,
                 Err(source) => Err(GenerationError::Database { processor: self.processor.name.to_owned(), source }),
             };
             match opened {

@@ -69,5 +69,6 @@ where
 {
     let Arguments { own, shared } = Arguments::<Own>::from_arg_matches(matches)?;
     init_logging(name, LevelFilter::INFO, shared.log_format)?;
+    shared.connections.vector_index.check()?;
     run(own, shared.connections, Shutdown::on_signals()?).await.map_err(Into::into)
 }

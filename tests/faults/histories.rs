@@ -21,6 +21,7 @@ use runtime::store::{
     BulkPlan, Generation, Offsets, Partition, Statements, create_in_bulk, drop_generation, finish_bulk, finish_table,
     is_bulk_intact, open_live,
 };
+use runtime::vector_index::VectorIndex;
 use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgPool};
@@ -165,8 +166,8 @@ impl Store {
                 Processor { name, description: "", fold_version: 1, pace: Pace::AtOnce, projections: PROJECTIONS };
             &*Box::leak(Box::new(processor))
         });
-        let live = open_live(&pool, processors[0], &SETTINGS).await.unwrap().generation;
-        let again = open_live(&pool, processors[1], &SETTINGS).await.unwrap().generation;
+        let live = open_live(&pool, processors[0], &SETTINGS, VectorIndex::default()).await.unwrap().generation;
+        let again = open_live(&pool, processors[1], &SETTINGS, VectorIndex::default()).await.unwrap().generation;
         let tables = || tables().map(|table| table.name).chain(["seen", "dirty", "checkpoint", "dead_letter"]);
         let truncated = [&live, &again]
             .into_iter()
@@ -216,7 +217,7 @@ impl Store {
         assert!(is_bulk_intact(&mut connection, &generation).await.unwrap());
         let failed = |error| format!("finish: {error}");
         for table in processor.tables() {
-            finish_table(&mut connection, &generation, table, false).await.map_err(failed)?;
+            finish_table(&mut connection, &generation, table, VectorIndex::default(), false).await.map_err(failed)?;
         }
         finish_bulk(&mut connection, &generation).await.map_err(failed)?;
         drop(connection);

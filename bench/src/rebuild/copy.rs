@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use runtime::fold::Table;
 use runtime::store::create_table;
+use runtime::vector_index::VectorIndex;
 use sqlx::{Executor as _, PgConnection};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
@@ -17,7 +18,7 @@ use crate::limits::COPY_BYTES;
 pub async fn create_tables(database: &mut PgConnection, schema: &str) -> anyhow::Result<()> {
     let mut sql = format!("CREATE SCHEMA {schema}; SET search_path = {schema};");
     for table in TABLES {
-        sql.push_str(&create_table(table));
+        sql.push_str(&create_table(table, VectorIndex::default()));
     }
     sql.push_str("RESET search_path;");
     database.execute(sqlx::raw_sql(&sql)).await.context("cannot create tables")?;

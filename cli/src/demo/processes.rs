@@ -53,6 +53,7 @@ impl Processes {
         self.variables =
             vec![("EMBEDDER_LISTEN", embedder.clone()), ("EMBEDDINGS_URL", format!("http://{embedder}/v1"))];
         self.variables.extend(connections.embedding_model.iter().map(|model| ("EMBEDDING_MODEL", model.clone())));
+        self.variables.extend(connections.vector_index.variables());
         for processor in projections::PROCESSORS {
             let port = free_port()?.to_string();
             let arguments = ["--instance", "demo", "--admin-port", &port];

@@ -10,6 +10,7 @@ use projections::popularity::{POPULAR_VIEW, TRENDING_KEY, TRENDING_VIEW};
 use projections::preferences::PREFERENCE_VIEW;
 use runtime::fold::View;
 use runtime::read::{ReadError, Reader, Rows, Served, ViewKey};
+use runtime::vector_index::VectorIndex;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,7 +25,9 @@ use crate::rank::Snapshot;
 
 /// So many products come from each kind of evidence.
 const FROM_OTHERS: usize = 200;
-const NEAREST: usize = 80;
+const NEAREST: u16 = 80;
+// An index gives no more than it looks at.
+const _: () = assert!(NEAREST <= VectorIndex::MIN_EF_SEARCH);
 
 /// What is asked, and what was found for it elsewhere.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,6 +87,7 @@ pub async fn load_member(
 /// # Errors
 /// When Postgres is away.
 pub async fn load_products(
+    reader: &Reader,
     products: &Products,
     rows: &mut Rows,
     member: Member,
@@ -98,8 +102,8 @@ pub async fn load_products(
     wanted.extend(by_others.into_iter().take(FROM_OTHERS).map(|(_, product_id)| product_id.to_owned()));
     let request = asked.embedded.map(|(model, vector)| (model.to_owned(), vector.to_vec()));
     if request.is_some() || profile.is_some() {
-        // So many the index looks at, and it gives no more than that.
-        sqlx::query("SET LOCAL hnsw.ef_search = 100").execute(rows.connection()).await?;
+        let ef_search = format!("SET LOCAL hnsw.ef_search = {}", reader.vector_index().ef_search);
+        sqlx::query(&ef_search).execute(rows.connection()).await?;
     }
     for (model, vector) in request.iter().chain(profile.iter()) {
         wanted.extend(nearest(rows, model, vector).await?);

@@ -58,7 +58,7 @@ pub enum Target {
     RedisEviction,
     /// Elasticsearch, a document for each key.
     Elasticsearch {
-        /// The index's settings and mappings, as JSON.
+        /// The index's settings and mappings, as JSON; how vectors are indexed is added when it is created.
         index: &'static str,
     },
 }

@@ -16,6 +16,7 @@ use crate::config::Connections;
 use crate::fold::{Processor, Target, View};
 use crate::retry::Backoff;
 use crate::store::Generation;
+use crate::vector_index::VectorIndex;
 
 /// Its name in the publisher's table.
 pub(super) const STORE: &str = "elasticsearch";
@@ -27,6 +28,8 @@ const ATTEMPTS: usize = 6;
 pub(crate) struct SearchSink {
     client: Elasticsearch,
     indexes: Vec<Index>,
+    /// Of indexes that are created.
+    vector_index: VectorIndex,
     /// The UUIDs of all indexes, in their order.
     incarnation: Option<String>,
 }
@@ -104,6 +107,18 @@ async fn delete_index(client: &Elasticsearch, index: &str) -> Result<(), Publish
     Ok(())
 }
 
+/// What an index is created with: a view's definition of it, in which fields of vectors are indexed as the settings have it.
+fn index_body(definition: &str, vector_index: VectorIndex) -> Result<Value, serde_json::Error> {
+    let mut body: Value = serde_json::from_str(definition)?;
+    let fields = body.pointer_mut("/mappings/properties").and_then(Value::as_object_mut);
+    for field in fields.into_iter().flat_map(|fields| fields.values_mut()) {
+        if field["type"] == "dense_vector" {
+            field["index_options"] = vector_index.index_options();
+        }
+    }
+    Ok(body)
+}
+
 impl Index {
     /// What the names of the view's indexes begin with; the rest is the generation's id.
     fn prefix(&self) -> &str {
@@ -124,7 +139,8 @@ impl SearchSink {
         };
         let indexes: Vec<Index> = context.processor.views().filter_map(index).collect();
         let client = client(&context.connections)?;
-        Ok((!indexes.is_empty()).then_some(Self { client, indexes, incarnation }))
+        let vector_index = context.connections.vector_index;
+        Ok((!indexes.is_empty()).then_some(Self { client, indexes, vector_index, incarnation }))
     }
 
     /// Creates the indexes that are not there. Gives their incarnation when it is another one than before.
@@ -182,7 +198,7 @@ impl SearchSink {
     }
 
     async fn create(&self, index: &Index) -> Result<(), PublishError> {
-        let definition: Value = serde_json::from_str(index.definition)
+        let definition = index_body(index.definition, self.vector_index)
             .map_err(|error| PublishError::Answer(format!("nothing: the index's definition is no JSON: {error}")))?;
         let parts = IndicesCreateParts::Index(&index.name);
         let response = self.client.indices().create(parts).body(definition).send().await?;
@@ -247,5 +263,31 @@ impl SearchSink {
             }
         }
         Ok(left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_vectors_alone_are_indexed_by_the_settings() {
+        let definition = r#"{
+            "settings": { "number_of_shards": 1 },
+            "mappings": { "properties": {
+                "product_id": { "type": "keyword" },
+                "vector": { "type": "dense_vector", "dims": 384 }
+            } }
+        }"#;
+        let vector_index = VectorIndex { m: 8, ef_construction: 40, ..VectorIndex::default() };
+        let index_options = json!({ "type": "hnsw", "m": 8, "ef_construction": 40 });
+        let vector = json!({ "type": "dense_vector", "dims": 384, "index_options": index_options });
+        assert_eq!(
+            index_body(definition, vector_index).unwrap(),
+            json!({
+                "settings": { "number_of_shards": 1 },
+                "mappings": { "properties": { "product_id": { "type": "keyword" }, "vector": vector } },
+            })
+        );
     }
 }

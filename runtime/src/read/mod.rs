@@ -18,6 +18,7 @@ use sqlx::postgres::PgPool;
 use self::published::{Found, PublishedViews};
 use crate::config::{Connections, RedisDatabase};
 use crate::fold::View;
+use crate::vector_index::VectorIndex;
 use crate::{database, publisher};
 
 pub use self::generations::{AsOfError, GenerationId, Generations, InvalidGenerationId, Served};
@@ -110,6 +111,12 @@ impl Reader {
             search: publisher::search_client(connections).map_err(ReaderError::Elasticsearch)?,
             metrics,
         })
+    }
+
+    /// How widely indexes of vectors are searched.
+    #[must_use]
+    pub fn vector_index(&self) -> VectorIndex {
+        self.connections.vector_index
     }
 
     /// Which generations are live, in one snapshot.

@@ -9,6 +9,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use super::generation::{Generation, State, set_state};
 use super::statements::{column_definitions, columns, keys, value_columns};
 use crate::fold::{Cell, ColumnType, Group, KeyValue, Merge, Processor, Table, TableDeltas, decode_key};
+use crate::vector_index::VectorIndex;
 
 /// What a binary `COPY` begins with: its signature, no flags, no extension.
 const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -88,8 +89,8 @@ pub async fn is_bulk_intact(connection: &mut PgConnection, generation: &Generati
     sqlx::query_scalar(&sql).fetch_one(connection).await
 }
 
-/// Merges what is staged of a table and gives it its keys, unless that was done before. Beside a live fold it takes one
-/// processor core.
+/// Merges what is staged of a table and gives it its keys and indexes, unless that was done before. Beside a live fold it
+/// takes one processor core.
 ///
 /// # Errors
 /// When Postgres is away.
@@ -97,6 +98,7 @@ pub async fn finish_table(
     connection: &mut PgConnection,
     generation: &Generation,
     table: &Table,
+    vector_index: VectorIndex,
     is_beside_live: bool,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with(generation.begin("")).await?;
@@ -115,7 +117,7 @@ pub async fn finish_table(
         // With wal_level = minimal, what is put into a table that this transaction has emptied is not logged.
         let _ = write!(sql, "TRUNCATE {};{};DROP TABLE {};", table.name, merge_statement(table), staging(table));
     }
-    for key in keys(table) {
+    for key in keys(table, vector_index) {
         let _ = write!(sql, "{key};");
     }
     let _ = write!(sql, "ANALYZE {};", table.name);

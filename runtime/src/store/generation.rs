@@ -13,6 +13,7 @@ use super::checkpoint::Partition;
 use super::statements::create_table;
 use crate::config::DEFAULT_EMBEDDING_MODEL;
 use crate::fold::{Processor, Shop};
+use crate::vector_index::VectorIndex;
 
 /// One set of tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,7 +212,12 @@ COMMENT ON TABLE publisher IS 'Who publishes, what is still to be swept, and the
 ///
 /// # Errors
 /// When Postgres is away, or the live generation was folded by another version.
-pub async fn open_live(pool: &PgPool, processor: &Processor, shop: &Shop) -> Result<Live, GenerationError> {
+pub async fn open_live(
+    pool: &PgPool,
+    processor: &Processor,
+    shop: &Shop,
+    vector_index: VectorIndex,
+) -> Result<Live, GenerationError> {
     let database = |source| GenerationError::Database { processor: processor.name.to_owned(), source };
     let mine = processor.fold_version(shop);
     let mut transaction = pool.begin().await.map_err(database)?;
@@ -223,7 +229,7 @@ pub async fn open_live(pool: &PgPool, processor: &Processor, shop: &Shop) -> Res
         .map_err(database)?;
     let live = match live(&mut transaction, processor.name).await.map_err(database)? {
         Some(live) => live.folded_by(&mine)?,
-        None => create_live(&mut transaction, processor, shop).await.map_err(database)?,
+        None => create_live(&mut transaction, processor, shop, vector_index).await.map_err(database)?,
     };
     transaction.commit().await.map_err(database)?;
     Ok(live)
@@ -289,9 +295,14 @@ pub async fn generations(connection: &mut PgConnection, processor: Option<&str>)
     Ok(rows.iter().map(Stored::of).collect())
 }
 
-async fn create_live(connection: &mut PgConnection, processor: &Processor, shop: &Shop) -> Result<Live, sqlx::Error> {
+async fn create_live(
+    connection: &mut PgConnection,
+    processor: &Processor,
+    shop: &Shop,
+    vector_index: VectorIndex,
+) -> Result<Live, sqlx::Error> {
     let generation = new_generation(connection, processor, shop).await?;
-    let tables: String = processor.tables().map(create_table).collect();
+    let tables: String = processor.tables().map(|table| create_table(table, vector_index)).collect();
     create_schema(connection, &generation, &tables).await?;
     insert(connection, &generation, State::Live, None).await?;
     sqlx::query("INSERT INTO public.live_generation (processor, generation, promotion) VALUES ($1, $2, $3)")

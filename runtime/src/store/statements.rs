@@ -8,11 +8,12 @@ use uuid::Uuid;
 
 use super::bulk;
 use crate::fold::{Cell, Column, ColumnType, Group, KeyValue, Merge, Table, TableDeltas, decode_key};
+use crate::vector_index::VectorIndex;
 
 /// `CREATE TABLE` and `CREATE INDEX` for a projection's table, in the current schema.
 #[must_use]
-pub fn create_table(table: &Table) -> String {
-    let statements = std::iter::once(column_definitions(table, "", table.name)).chain(keys(table));
+pub fn create_table(table: &Table, vector_index: VectorIndex) -> String {
+    let statements = std::iter::once(column_definitions(table, "", table.name)).chain(keys(table, vector_index));
     statements.collect::<Vec<_>>().join(";") + ";"
 }
 
@@ -31,16 +32,16 @@ pub(super) fn column_definitions(table: &Table, persistence: &str, name: &str) -
 }
 
 /// A table's primary key and indexes.
-pub(super) fn keys(table: &Table) -> Vec<String> {
+pub(super) fn keys(table: &Table, vector_index: VectorIndex) -> Vec<String> {
     let key: Vec<&str> = table.key.iter().map(|column| column.name).collect();
     let primary = format!("ALTER TABLE {} ADD PRIMARY KEY ({})", table.name, key.join(", "));
     let indexes = table.indexes.iter().map(|column| format!("CREATE INDEX {0}_{column} ON {0} ({column})", table.name));
-    // With 100 candidates for each vector while it is built, a search with as many finds 99 of 100 neighbours: `bench recall`.
     let nearest = table.nearest.iter().map(|column| {
         format!(
             "CREATE INDEX {0}_{column} ON {0} USING hnsw ({column} vector_cosine_ops)
-             WITH (m = 16, ef_construction = 100)",
-            table.name
+             WITH ({1})",
+            table.name,
+            vector_index.storage_parameters()
         )
     });
     std::iter::once(primary).chain(indexes).chain(nearest).collect()
@@ -287,8 +288,10 @@ mod tests {
             Vectors::TABLE,
             Mixed::TABLE,
         ];
+        let vector_index = VectorIndex { m: 8, ef_construction: 40, ..VectorIndex::default() };
         for table in tables {
-            let sql = format!("{}\n\n{}", create_table(table).replace(';', ";\n").trim_end(), upsert(table));
+            let created = create_table(table, vector_index);
+            let sql = format!("{}\n\n{}", created.replace(';', ";\n").trim_end(), upsert(table));
             insta::assert_snapshot!(table.name, sql);
         }
     }

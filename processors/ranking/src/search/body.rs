@@ -1,14 +1,16 @@
 //! Bodies of searches.
 
 use lexicon::hangul::is_hangul;
+use runtime::vector_index::VectorIndex;
 use serde_json::{Value, json};
 
 use super::words::{each_word, forms};
 use super::{Meaning, SearchRequest, facets, fusion};
 
-/// So many products are near a text at most, and so many are looked at for them.
-const NEAREST: usize = 50;
-const LOOKED_AT: usize = 200;
+/// So many products are near a text at most.
+const NEAREST: u16 = 50;
+// Elasticsearch refuses to look at fewer.
+const _: () = assert!(NEAREST <= VectorIndex::MIN_CANDIDATES);
 /// Where words are looked for, and how much a find there counts. The same texts are analysed as English and as Korean.
 const FIELDS: [&str; 4] = ["title^3", "category^2", "description", "attribute_text"];
 const KOREAN_FIELDS: [&str; 4] = ["title.korean^3", "category^2", "description.korean", "attribute_text.korean"];
@@ -17,7 +19,7 @@ const KOREAN_FIELDS: [&str; 4] = ["title.korean^3", "category^2", "description.k
 const ID: [&str; 1] = ["product_id"];
 
 /// The products nearest to a text, as the index finds them: approximately.
-pub(super) fn nearest(request: &SearchRequest, meaning: &Meaning) -> Value {
+pub(super) fn nearest(request: &SearchRequest, meaning: &Meaning, vector_index: VectorIndex) -> Value {
     let mut filters = filters(request);
     filters.push(json!({ "term": { "vector_model": meaning.model } }));
     json!({
@@ -25,7 +27,7 @@ pub(super) fn nearest(request: &SearchRequest, meaning: &Meaning) -> Value {
             "field": "vector",
             "query_vector": &*meaning.vector,
             "k": NEAREST,
-            "num_candidates": LOOKED_AT,
+            "num_candidates": vector_index.candidates,
             "similarity": meaning.min_cosine,
             "filter": filters,
         },
@@ -139,7 +141,8 @@ mod tests {
     fn what_is_near_passes_the_same_filters() {
         let meaning = Meaning { model: "minilm".to_owned(), vector: [0.5; 384].into(), min_cosine: 0.4 };
         let request = red_bag();
-        let (near, body) = (nearest(&request, &meaning), found(&request, &["tote".to_owned()]));
+        let near = nearest(&request, &meaning, VectorIndex::default());
+        let body = found(&request, &["tote".to_owned()]);
         let model = json!({ "term": { "vector_model": "minilm" } });
         let asked = near["knn"]["filter"].as_array().unwrap().split_last().unwrap();
         assert_eq!(asked, (&model, body["query"]["bool"]["filter"].as_array().unwrap().as_slice()));
@@ -155,6 +158,14 @@ mod tests {
         assert!(!asked(true).contains("fuzziness") && !asked(true).contains(r#""case_insensitive":true"#));
         let lunch = SearchRequest { words: Some("lunch".to_owned()), ..red_bag() };
         assert!(found(&lunch, &[]).to_string().contains("fuzziness"));
+    }
+
+    #[test]
+    fn so_many_are_looked_at_as_the_settings_have_it() {
+        let meaning = Meaning { model: "minilm".to_owned(), vector: [0.5; 384].into(), min_cosine: 0.4 };
+        let vector_index = VectorIndex { candidates: 75, ..VectorIndex::default() };
+        let near = nearest(&red_bag(), &meaning, vector_index);
+        assert_eq!((&near["knn"]["k"], &near["knn"]["num_candidates"]), (&json!(50), &json!(75)));
     }
 
     #[test]

@@ -93,7 +93,8 @@ pub async fn search(reader: &Reader, served: &Served, request: &SearchRequest) -
     let view = ES_SYNC.view(PRODUCTS_VIEW).ok_or(ReadError::NotLive(ES_SYNC.name))?;
     let nearest = match &request.meaning {
         Some(meaning) if request.words.is_some() => {
-            let answer: Answer = reader.ask_index(served, view, &body::nearest(request, meaning)).await?;
+            let body = body::nearest(request, meaning, reader.vector_index());
+            let answer: Answer = reader.ask_index(served, view, &body).await?;
             answer.hits.hits.into_iter().map(|hit| hit.fields.product_id.0).collect()
         }
         _ => Vec::new(),

@@ -83,8 +83,8 @@ impl TestShop {
         database::migrate(&cli.connections).await.unwrap();
         let pool = database::pool(&cli.connections, "test", 4).unwrap();
         let settings = cli.connections.shop();
-        let live = store::open_live(&pool, &RECOMMENDATION, &settings).await.unwrap();
-        store::open_live(&pool, &ES_SYNC, &settings).await.unwrap();
+        let live = store::open_live(&pool, &RECOMMENDATION, &settings, cli.connections.vector_index).await.unwrap();
+        store::open_live(&pool, &ES_SYNC, &settings, cli.connections.vector_index).await.unwrap();
         let client = redis::Client::open(cli.connections.redis.as_str()).unwrap();
         let redis = client.get_multiplexed_async_connection().await.unwrap();
         let generation = live.generation.clone();
@@ -110,17 +110,18 @@ impl TestShop {
     /// Events go into the live generation of this processor from here on.
     pub async fn fold_by(&mut self, processor: &Processor) {
         let shop = self.cli.connections.shop();
-        let live = store::open_live(&self.pool, processor, &shop).await.unwrap();
+        let live = store::open_live(&self.pool, processor, &shop, self.cli.connections.vector_index).await.unwrap();
         self.fold_into(live.generation, 2026);
     }
 
     /// Another generation of a processor, empty, and as it is live no more.
     pub async fn generation(&self, processor: &Processor, state: &str) -> Generation {
         let shop = self.cli.connections.shop();
-        let live = store::open_live(&self.pool, processor, &shop).await.unwrap();
+        let live = store::open_live(&self.pool, processor, &shop, self.cli.connections.vector_index).await.unwrap();
         let sql = "DELETE FROM live_generation WHERE processor = $1";
         sqlx::query(sql).bind(processor.name).execute(&self.pool).await.unwrap();
-        let other = store::open_live(&self.pool, processor, &shop).await.unwrap().generation;
+        let other =
+            store::open_live(&self.pool, processor, &shop, self.cli.connections.vector_index).await.unwrap().generation;
         let sql = "UPDATE live_generation SET generation = $2, promotion = $3 WHERE processor = $1";
         let restore = sqlx::query(sql).bind(processor.name).bind(live.generation.id).bind(live.promotion);
         restore.execute(&self.pool).await.unwrap();
