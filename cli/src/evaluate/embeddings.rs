@@ -14,18 +14,15 @@ use embedding::Purpose;
 use embedding::model::{Arithmetic, EmbeddingModel};
 use embedding::models::{MODELS, ModelSpec, ModelsArgs};
 use runtime::config::Connections;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::align_numbers;
-use super::ranks::{discounted_gain, spearman};
+use super::queries::Query;
+use super::ranks::spearman;
 use crate::events::import::{self, ImportArguments};
 use crate::output::{print, table};
 use crate::progress::Progress;
 
-/// Korean queries, and which of the demo shop's products are what they ask for: see `cli/data/README.md`.
-const QUERIES: &str = include_str!("../../data/korean-queries.jsonl");
-/// How many products of a search count.
-const LISTED: usize = 10;
 /// Texts between two steps of the progress.
 const STEP: usize = 256;
 
@@ -33,7 +30,7 @@ const STEP: usize = 256;
 ///
 /// Sentences: Spearman's correlation of the vectors' cosines with what people say, on the development sets of STS-B
 /// (stsb-en-dev.csv) and KorSTS (korsts-dev.tsv). Queries: nDCG@10 of the demo shop's titles by their cosine to 130 Korean
-/// queries, labelled in `cli/data/korean-queries.jsonl`; the shop itself searches by words too.
+/// queries, labelled in `cli/data/korean-queries.jsonl`; the shop itself searches by words too: see `jangbogo evaluate search`.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// Where the files of STS are; queries alone if left out
@@ -85,13 +82,6 @@ struct Pair {
     score: f64,
 }
 
-#[derive(Deserialize)]
-struct Query {
-    query: String,
-    /// 2: what is asked for; 1: near it.
-    relevant: HashMap<String, u8>,
-}
-
 /// What is measured with.
 struct Texts {
     english: Vec<Pair>,
@@ -118,7 +108,7 @@ pub async fn run(arguments: Arguments, connections: &Connections) -> anyhow::Res
 
 impl Texts {
     fn read(arguments: &Arguments, titles: BTreeMap<String, String>) -> anyhow::Result<Self> {
-        let queries: Vec<Query> = QUERIES.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let queries = Query::all()?;
         for (query, product) in queries.iter().flat_map(|query| query.relevant.keys().map(move |id| (query, id))) {
             ensure!(titles.contains_key(product), "«{}» asks for {product}, which the shop has not", query.query);
         }
@@ -246,8 +236,7 @@ impl Vectors {
             let asked = self.of(spec, Purpose::Query, &query.query)?;
             let mut found: Vec<(f64, &String)> = titles.iter().map(|(id, title)| (cosine(asked, title), *id)).collect();
             found.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(other.1)));
-            let grades = found.iter().map(|(_, id)| query.relevant.get(*id).copied().unwrap_or_default());
-            Ok(discounted_gain(grades, query.relevant.values().copied(), LISTED))
+            Ok(query.gain(found.iter().map(|(_, id)| id.as_str())))
         };
         Ok(Measured {
             model: spec.name,

@@ -1,9 +1,11 @@
-//! `jangbogo evaluate`: how well messages are understood, and what vectors are worth.
+//! `jangbogo evaluate`: how well messages are understood, what vectors are worth, and what is found.
 
 mod analyser;
 mod dialogues;
 mod embeddings;
+mod queries;
 mod ranks;
+mod search;
 mod utterances;
 
 use ::understanding::evaluation::Score;
@@ -11,11 +13,11 @@ use clap::Subcommand;
 use comfy_table::{CellAlignment, Table};
 use runtime::config::Connections;
 
-/// Measures how well shoppers' messages are understood, and embedding models
+/// Measures how well shoppers' messages are understood, embedding models, and the search
 ///
-/// Messages are understood by the local analyser or a language model. The language model is asked in the words in which `preference-analysis` asks it, by the same settings. A message that it
-/// does not answer as it should in time counts as one of which nothing was understood; in the shop the local analyser
-/// steps in.
+/// Messages are understood by the local analyser or a language model. The language model is asked in the words in which
+/// `preference-analysis` asks it, by the same settings. A message that it does not answer as it should in time counts as one
+/// of which nothing was understood; in the shop the local analyser steps in.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -24,11 +26,13 @@ Examples:
   jangbogo evaluate utterances --split development --differences
   jangbogo evaluate dialogues ../shared/data/shop-dialogues
   jangbogo evaluate embeddings ../shared/data/sts --reference
+  jangbogo evaluate search                                  a running demo shop, by Korean queries
   OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_MODEL=gemma-3 jangbogo evaluate utterances --limit 20")]
 pub enum Command {
     Utterances(utterances::Arguments),
     Dialogues(dialogues::Arguments),
     Embeddings(embeddings::Arguments),
+    Search(search::Arguments),
 }
 
 /// Evaluates, and prints the report.
@@ -40,6 +44,7 @@ pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<
         Command::Utterances(arguments) => utterances::run(arguments, connections).await,
         Command::Dialogues(arguments) => dialogues::run(arguments).await,
         Command::Embeddings(arguments) => embeddings::run(arguments, connections).await,
+        Command::Search(arguments) => search::run(arguments).await,
     }
 }
 

@@ -50,7 +50,8 @@ pub(super) fn discounted_gain(
     let mut best: Vec<u8> = relevant.collect();
     best.sort_unstable_by(|one, other| other.cmp(one));
     let (gained, possible) = (gain(&mut found.into_iter()), gain(&mut best.into_iter()));
-    if possible > 0.0 { gained / possible } else { 0.0 }
+    // Nothing gained may be a negative zero.
+    if gained > 0.0 { gained / possible } else { 0.0 }
 }
 
 #[cfg(test)]

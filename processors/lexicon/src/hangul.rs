@@ -5,6 +5,14 @@ const LAST: u32 = 0xD7A3;
 const VOWELS: u32 = 21;
 const FINALS: u32 = 28;
 
+/// Particles that follow nouns.
+#[rustfmt::skip]
+pub const PARTICLES: &[&str] = &[
+    "이", "가", "은", "는", "을", "를", "의", "도", "만", "에", "로", "으로", "와", "과", "랑", "이랑", "하고", "나", "이나", "요",
+    "이요", "이에요", "예요", "이면", "면", "인데", "인데요", "보다", "처럼", "까지", "부터", "들", "들이", "들은", "들을", "입니다", "이야",
+    "용", "에요", "에서", "이든", "든", "이고", "이라", "라면", "이라면", "으로만", "로만", "이라고", "라고", "으로도", "로도", "으로된",
+];
+
 /// Whether a character is a whole Hangul syllable.
 #[must_use]
 pub fn is_syllable(character: char) -> bool {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::hangul::is_hangul;
+use crate::hangul::{PARTICLES, is_hangul};
 use crate::{Slot, areas, kinds, value, values};
 
 /// The most words of a text that are one name.
@@ -24,29 +24,43 @@ static ENGLISH: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     english
 });
 
-/// A text with the Korean names that are known in English, and the rest as it is; none if it has no such name.
+/// What of a Korean text is known in English: its names of things and of what they are like, and what is no Korean. The
+/// rest is left out, and would only blur the meaning of what is known; none if no name is.
 ///
-/// Names are found word by word, the longest first, and in words that are made of nothing but names: `빨간색 도시락가방`.
-/// Particles, endings and sentences are not understood.
+/// Names are found word by word, the longest first, in words that are made of nothing but names (`빨간색 도시락가방`), and
+/// before a particle. Endings and sentences are not understood.
 #[must_use]
 pub fn in_english(text: &str) -> Option<String> {
-    let words: Vec<&str> = text.split_whitespace().collect();
+    let words: Vec<&str> = text.split_whitespace().flat_map(parts).collect();
     let mut english: Vec<&str> = Vec::new();
     let mut is_translated = false;
     let mut at = 0;
     while at < words.len() {
         let most = NAME_WORDS.min(words.len() - at);
-        let name = |count: usize| Some((count, names(&words[at..at + count].concat())?));
+        let name = |count: usize| Some((count, noun(&words[at..at + count].concat())?));
         if let Some((count, names)) = (1..=most).rev().find_map(name) {
             english.extend(names);
             is_translated = true;
             at += count;
         } else {
-            english.push(words[at]);
+            english.extend(Some(words[at]).filter(|word| !word.chars().any(is_hangul)));
             at += 1;
         }
     }
     is_translated.then(|| english.join(" "))
+}
+
+/// A word, or what of a Korean one stands between signs: `행주(티타월)`.
+fn parts(word: &str) -> impl Iterator<Item = &str> {
+    let is_korean = word.chars().any(is_hangul);
+    let divides = move |character: char| is_korean && !character.is_alphanumeric();
+    word.split(divides).filter(|part| !part.is_empty())
+}
+
+/// The names that a Korean word is made of, be it with a particle, which a name of one syllable is not told from.
+fn noun(word: &str) -> Option<Vec<&'static str>> {
+    let before = |particle: &&str| word.strip_suffix(particle).filter(|noun| noun.chars().count() > 1);
+    names(word).or_else(|| PARTICLES.iter().filter_map(before).find_map(names))
 }
 
 /// A value of a slot, or of `product` or `category`, in Korean; none where no Korean word for it is known.
@@ -93,6 +107,8 @@ mod tests {
             ("빨간도시락가방", "red lunch bag"),
             ("생일 카드", "birthday card"),
             ("RETROSPOT 도시락 가방", "RETROSPOT lunch bag"),
+            ("도시락가방을 생일카드로", "lunch bag birthday card"),
+            ("도시락(가방)", "lunch bag"),
         ] {
             assert_eq!(in_english(korean).as_deref(), Some(english), "{korean}");
         }
@@ -112,8 +128,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_stays_as_it_is() {
-        assert_eq!(in_english("빨간 뚜비두"), Some("red 뚜비두".to_owned()));
+    fn what_is_not_known_is_left_out() {
+        assert_eq!(in_english("빨간 뚜비두 T-LIGHT 뚜비두"), Some("red T-LIGHT".to_owned()));
         for text in ["red lunch bag", "뚜비두", "가방뚜비두", "85123A", ""] {
             assert_eq!(in_english(text), None, "{text}");
         }

@@ -143,7 +143,7 @@ pub fn rank(snapshot: &Snapshot, request: Option<&Request>, weights: Weights, li
     });
     let allowed: Vec<(&str, &Candidate)> =
         allowed.map(|(product_id, candidate)| (product_id.as_str(), candidate)).collect();
-    let content = contents(&allowed, request.is_some());
+    let content = contents(&allowed, &snapshot.candidates, request.is_some());
     let mut items: Vec<(RankedItem, &Candidate)> = allowed
         .into_iter()
         .zip(content)
@@ -175,14 +175,22 @@ fn of_the_kind<'a>(request: &Request, candidates: &'a BTreeMap<String, Candidate
     if named.iter().any(|(_, candidate)| is_one(candidate)) { named } else { candidates.iter().collect() }
 }
 
-/// The content scores: cosines beside the best of the list, 0 to 1; the request's count more than the history's.
-fn contents(allowed: &[(&str, &Candidate)], is_asked: bool) -> Vec<(f64, Option<Evidence>)> {
-    let best_request = largest(allowed.iter().filter_map(|(_, candidate)| candidate.like_request));
-    let best_profile = largest(allowed.iter().filter_map(|(_, candidate)| candidate.like_profile));
+/// The content scores, 0 to 1: how near products are to the request, which counts more, and to the history.
+fn contents(
+    allowed: &[(&str, &Candidate)],
+    candidates: &BTreeMap<String, Candidate>,
+    is_asked: bool,
+) -> Vec<(f64, Option<Evidence>)> {
+    let likeness = |cosine: fn(&Candidate) -> Option<f64>| {
+        let farthest = candidates.values().filter_map(cosine).fold(f64::INFINITY, f64::min);
+        Likeness { farthest, nearest: largest(allowed.iter().filter_map(|(_, candidate)| cosine(candidate))) }
+    };
+    let to_request = likeness(|candidate| candidate.like_request);
+    let to_profile = likeness(|candidate| candidate.like_profile);
     let score = |(_, candidate): &(&str, &Candidate)| {
-        let to_request = candidate.like_request.map(|cosine| cosine.max(0.0) / best_request);
-        let to_profile = candidate.like_profile.map(|cosine| cosine.max(0.0) / best_profile);
-        match (to_request, to_profile) {
+        let like_request = candidate.like_request.map(|cosine| to_request.of(cosine));
+        let like_profile = candidate.like_profile.map(|cosine| to_profile.of(cosine));
+        match (like_request, like_profile) {
             (Some(request), Some(profile)) if is_asked => {
                 (REQUEST_SHARE * request + (1.0 - REQUEST_SHARE) * profile, Some(Evidence::LikeRequest))
             }
@@ -192,6 +200,22 @@ fn contents(allowed: &[(&str, &Candidate)], is_asked: bool) -> Vec<(f64, Option<
         }
     };
     allowed.iter().map(score).collect()
+}
+
+/// Where a list's cosines lie: one model has unrelated texts at 0, another at 0.75.
+struct Likeness {
+    /// Of all candidates, be they left out.
+    farthest: f64,
+    /// Of those that may be shown.
+    nearest: f64,
+}
+
+impl Likeness {
+    /// From 0 for the farthest to 1 for the nearest.
+    fn of(&self, cosine: f64) -> f64 {
+        let range = self.nearest - self.farthest;
+        if range > 0.0 { (cosine - self.farthest) / range } else { 1.0 }
+    }
 }
 
 /// A product's intent score, and why.
@@ -368,6 +392,22 @@ mod tests {
         assert_eq!(ids(&rank(&shop(), Some(&not_red), Weights::default(), 10)), ["blue"]);
         let nothing = request(vec![wish("product", "bag", false), wish("product", "lamp", false)], None);
         assert_eq!(rank(&shop(), Some(&nothing), Weights::default(), 10).items, []);
+    }
+
+    /// One model has unrelated texts at a cosine of 0, another at 0.75.
+    #[test]
+    fn it_does_not_matter_where_a_models_cosines_lie() {
+        let ranked = |narrowed: fn(f64) -> f64| {
+            let mut shop = shop();
+            for candidate in shop.candidates.values_mut() {
+                candidate.like_request = candidate.like_request.map(narrowed);
+            }
+            let items = rank(&shop, Some(&Request::default()), Weights::default(), 10).items;
+            items.into_iter().map(|item| (item.product_id, (item.content * 1e9).round())).collect::<Vec<_>>()
+        };
+        let wide = ranked(|cosine| cosine);
+        assert_eq!(wide, ranked(|cosine| 0.75 + cosine / 5.0));
+        assert!(wide.iter().any(|(_, content)| *content < 1.0) && wide.iter().any(|(_, content)| *content > 0.9e9));
     }
 
     #[test]

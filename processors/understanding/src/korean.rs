@@ -4,6 +4,7 @@
 //! text as known forms is sought, where an unknown syllable is dear, a particle may not begin a word, and a form of one
 //! syllable must stand alone but for particles.
 
+use lexicon::hangul::PARTICLES;
 use lexicon::numbers::{native_korean, sino_korean};
 
 use crate::cue::Cue;
@@ -32,13 +33,6 @@ enum Class {
 }
 
 const CLASSES: usize = 7;
-/// Particles that follow nouns.
-#[rustfmt::skip]
-const PARTICLES: &[&str] = &[
-    "이", "가", "은", "는", "을", "를", "의", "도", "만", "에", "로", "으로", "와", "과", "랑", "이랑", "하고", "나", "이나", "요",
-    "이요", "이에요", "예요", "이면", "면", "인데", "인데요", "보다", "처럼", "까지", "부터", "들", "들이", "들은", "들을", "입니다", "이야",
-    "용", "에요", "에서", "이든", "든", "이고", "이라", "라면", "이라면", "으로만", "로만", "이라고", "라고", "으로도", "로도", "으로된",
-];
 
 const NEVER: u32 = u32::MAX / 2;
 

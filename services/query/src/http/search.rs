@@ -26,7 +26,8 @@ pub(super) struct SearchResults {
     /// How many were passed over.
     offset: usize,
     searched_by: SearchedBy,
-    /// The words in English where some were Korean names of things or what they are like: both were searched for.
+    /// What of the words is known in English, where some were Korean names of things or what they are like: both were
+    /// searched for.
     #[serde(skip_serializing_if = "Option::is_none")]
     translation: Option<String>,
     /// The best first.

@@ -1,0 +1,31 @@
+//! Korean queries for the demo shop, and what they ask for: see `cli/data/README.md`.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use super::ranks::discounted_gain;
+
+const QUERIES: &str = include_str!("../../data/korean-queries.jsonl");
+/// How many products of a list count.
+pub(super) const LISTED: usize = 10;
+
+#[derive(Deserialize)]
+pub(super) struct Query {
+    pub(super) query: String,
+    /// By product: 2 is what is asked for, 1 near it.
+    pub(super) relevant: HashMap<String, u8>,
+}
+
+impl Query {
+    /// Every query.
+    pub(super) fn all() -> anyhow::Result<Vec<Self>> {
+        Ok(QUERIES.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    }
+
+    /// nDCG@10 of products in their order.
+    pub(super) fn gain<'a>(&self, found: impl Iterator<Item = &'a str>) -> f64 {
+        let grades = found.map(|id| self.relevant.get(id).copied().unwrap_or_default());
+        discounted_gain(grades, self.relevant.values().copied(), LISTED)
+    }
+}

@@ -1,0 +1,139 @@
+//! What the search of a running shop is worth.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::queries::{LISTED, Query};
+use crate::output::{print, table};
+
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+
+/// Asks a running demo shop the Korean queries, as a shopper would
+///
+/// The 130 queries in `cli/data/korean-queries.jsonl` go to `/v1/search` of its query service, one after another: by words,
+/// by what of them the lexicon puts into English, and by meaning.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example, with the demo shop in another terminal:
+  EMBEDDING_MODEL=multilingual-e5-small jangbogo demo
+  jangbogo evaluate search --worst 20")]
+pub struct Arguments {
+    /// Where the query service is
+    #[arg(long, default_value = "http://127.0.0.1:8081", value_name = "URL")]
+    query: String,
+    /// Also show so many of the queries with the least gain
+    #[arg(long, default_value_t = 0, value_name = "QUERIES")]
+    worst: usize,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Evaluation {
+    queries: usize,
+    ndcg: f64,
+    /// Queries that found nothing.
+    empty: usize,
+    /// Queries that were searched by words alone, since no vector came.
+    without_meaning: usize,
+    /// Of an answer, in milliseconds.
+    median_ms: f64,
+    worst: Vec<Asked>,
+}
+
+#[derive(Serialize)]
+struct Asked {
+    query: String,
+    translation: Option<String>,
+    products: usize,
+    ndcg: f64,
+}
+
+/// The part of an answer that counts.
+#[derive(Deserialize)]
+struct Answer {
+    items: Vec<Item>,
+    translation: Option<String>,
+    searched_by: String,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    product: Product,
+}
+
+#[derive(Deserialize)]
+struct Product {
+    product_id: String,
+}
+
+/// Asks, and prints the report.
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder().timeout(REQUEST_LIMIT).no_proxy().build()?;
+    let (mut asked, mut milliseconds, mut without_meaning) = (Vec::new(), Vec::new(), 0);
+    for query in Query::all()? {
+        let began = Instant::now();
+        let request = client.get(format!("{}/v1/search", arguments.query.trim_end_matches('/')));
+        let request = request.query(&[("q", query.query.as_str()), ("limit", &LISTED.to_string())]);
+        let answer = request
+            .send()
+            .await
+            .context("no query service answers; `jangbogo demo` runs one, --query names another")?;
+        let status = answer.status();
+        ensure!(
+            status.is_success(),
+            "the query service answered {status} to «{}»: {}",
+            query.query,
+            answer.text().await?
+        );
+        let answer: Answer = answer.json().await.context("the query service's answer is no list of products")?;
+        milliseconds.push(began.elapsed().as_secs_f64() * 1_000.0);
+        without_meaning += usize::from(answer.searched_by != "words-and-meaning");
+        let ndcg = query.gain(answer.items.iter().map(|item| item.product.product_id.as_str()));
+        asked.push(Asked { query: query.query, translation: answer.translation, products: answer.items.len(), ndcg });
+    }
+    asked.sort_by(|one, other| one.ndcg.total_cmp(&other.ndcg));
+    milliseconds.sort_by(f64::total_cmp);
+    #[expect(clippy::cast_precision_loss, reason = "some hundred queries")]
+    let evaluation = Evaluation {
+        queries: asked.len(),
+        ndcg: asked.iter().map(|asked| asked.ndcg).sum::<f64>() / asked.len() as f64,
+        empty: asked.iter().filter(|asked| asked.products == 0).count(),
+        without_meaning,
+        median_ms: milliseconds[milliseconds.len() / 2],
+        worst: asked.into_iter().take(arguments.worst).collect(),
+    };
+    print(&if arguments.json { serde_json::to_string_pretty(&evaluation)? + "\n" } else { evaluation.to_string() })?;
+    Ok(())
+}
+
+impl fmt::Display for Evaluation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { queries, ndcg, empty, without_meaning, median_ms, worst } = self;
+        writeln!(
+            formatter,
+            "{queries} Korean queries: nDCG@{LISTED} {ndcg:.3}; {empty} found nothing; median {median_ms:.0} ms"
+        )?;
+        if *without_meaning > 0 {
+            writeln!(
+                formatter,
+                "{without_meaning} were searched by words alone: the embedding service did not answer"
+            )?;
+        }
+        if worst.is_empty() {
+            return Ok(());
+        }
+        let mut rows = table(["Query", "In English", "Products", "nDCG@10"]);
+        for Asked { query, translation, products, ndcg } in worst {
+            let english = translation.clone().unwrap_or_default();
+            rows.add_row([query.clone(), english, products.to_string(), format!("{ndcg:.3}")]);
+        }
+        super::align_numbers(&mut rows, 2);
+        writeln!(formatter, "{rows}")
+    }
+}
