@@ -132,3 +132,13 @@ fn what_is_longer_than_the_model_reads_is_counted() {
     let embedded = MODEL.embed_batch(&["bag", &long]).unwrap();
     assert_eq!((embedded.truncated, embedded.tokens), (1, 3 + 256));
 }
+
+/// Whoever asks for a GPU is told that there is none, and is not computed for by the processor instead.
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn without_a_gpu_it_says_what_has_one() {
+    let (models, spec) = (ModelsDirectory::of_environment().unwrap(), ModelSpec::find(DEFAULT_MODEL).unwrap());
+    models.fetch(spec, |message| eprintln!("{message}")).unwrap();
+    let error = EmbeddingModel::load(&models, spec, Arithmetic::Cuda, NonZeroUsize::MIN).err().unwrap().to_string();
+    assert!(error.contains("no GPU can be used") && error.contains("--features cuda"), "{error}");
+}
