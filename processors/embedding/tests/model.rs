@@ -7,12 +7,14 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use embedding::DIMENSIONS;
+use embedding::adding::{self, Addition, HubArgs};
 use embedding::model::{Arithmetic, EmbeddingModel, TextModel as _};
 use embedding::models::{DEFAULT_MODEL, MODELS, ModelSpec, ModelsDirectory};
 use serde::Deserialize;
 
-static MODEL: LazyLock<EmbeddingModel> =
-    LazyLock::new(|| load(ModelSpec::find(DEFAULT_MODEL).unwrap(), Arithmetic::Int8, 1));
+static MODEL: LazyLock<EmbeddingModel> = LazyLock::new(|| {
+    load(ModelsDirectory::of_environment().unwrap().find(DEFAULT_MODEL).unwrap(), Arithmetic::Int8, 1)
+});
 
 fn load(spec: &'static ModelSpec, arithmetic: Arithmetic, threads: usize) -> EmbeddingModel {
     let models = ModelsDirectory::of_environment().unwrap();
@@ -124,6 +126,32 @@ fn likeness_in_meaning_is_likeness_of_vectors() {
     assert!((cosine(nothing, nothing) - 1.0).abs() < 1e-6);
     assert_eq!(embedded.truncated, 0);
     assert_eq!(MODEL.embed_batch(&[]).unwrap().vectors.len(), 0);
+}
+
+#[test]
+fn a_copy_that_is_added_gives_the_same_bytes() {
+    let (folder, directory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (text, spec) = ("red lunch bag", MODEL.spec());
+    let fetched = ModelsDirectory::of_environment().unwrap().of(spec);
+    for file in spec.files {
+        std::os::unix::fs::symlink(fetched.join(file.name), folder.path().join(file.name)).unwrap();
+    }
+    let addition = Addition {
+        source: folder.path().display().to_string(),
+        name: Some("copy".to_owned()),
+        query_prompt: None,
+        passage_prompt: None,
+        near: 0.4,
+        licence: spec.licence.to_owned(),
+        arithmetic: Arithmetic::Int8,
+    };
+    let (models, hub) = (ModelsDirectory::at(directory.path()), HubArgs { endpoint: String::new(), token: None });
+    adding::add(&models, addition, &hub, |message| eprintln!("{message}")).unwrap();
+    let copy = models.find("copy").unwrap();
+    assert_eq!(copy.max_tokens.get(), 512, "config.json's, where sentence_bert_config.json is not there");
+    let copy = EmbeddingModel::load(&models, copy, Arithmetic::Int8, NonZeroUsize::MIN).unwrap();
+    let vector = |model: &EmbeddingModel| bits(&model.embed_batch(&[text]).unwrap().vectors[0]);
+    assert_eq!(vector(&copy), vector(&MODEL));
 }
 
 #[test]
