@@ -12,7 +12,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use embedding::Purpose;
 use embedding::model::{Arithmetic, EmbeddingModel};
-use embedding::models::{DEFAULT_MODEL, ModelSpec, ModelsArgs};
+use embedding::models::{DEFAULT_MODEL, ModelsArgs};
 use reqwest::Client;
 use runtime::vector_index::VectorIndex;
 use serde::Serialize;
@@ -130,7 +130,7 @@ pub async fn run(arguments: &RecallArguments) -> anyhow::Result<RecallReport> {
 impl Vectors {
     fn compute(arguments: &RecallArguments) -> anyhow::Result<Self> {
         let models = arguments.models.directory()?;
-        let spec = ModelSpec::find(&arguments.model)?;
+        let spec = models.find(&arguments.model)?;
         models.fetch(spec, |message| eprintln!("{message}"))?;
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let model = EmbeddingModel::load(&models, spec, Arithmetic::Int8, threads)?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use embedding::model::{Arithmetic, EmbeddingModel};
-use embedding::models::{DEFAULT_MODEL, ModelSpec, ModelsDirectory};
+use embedding::models::{DEFAULT_MODEL, ModelsDirectory};
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -99,7 +99,7 @@ impl Contestant {
         let Some((model, arithmetic)) = self.model() else {
             return self.measure_peer(models, file, threads, limit).await;
         };
-        let model = ModelSpec::find(model)?;
+        let model = models.find(model)?;
         models.fetch(model, |message| eprintln!("{message}"))?;
         let model = EmbeddingModel::load(models, model, arithmetic, threads)?;
         tokio::task::block_in_place(|| {
@@ -117,7 +117,7 @@ impl Contestant {
         let mut peer = Command::new(self.python().await?);
         peer.arg(Path::new(SOURCES).join("peer.py")).arg(self.name()).arg(file);
         peer.arg(threads.to_string()).arg(limit.as_secs().to_string());
-        peer.arg(models.of(ModelSpec::find(DEFAULT_MODEL)?));
+        peer.arg(models.of(models.find(DEFAULT_MODEL)?));
         peer.env("OMP_NUM_THREADS", threads.to_string()).env("TOKENIZERS_PARALLELISM", "true");
         let output = peer.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true).output().await?;
         ensure!(output.status.success(), "it ended with {}", output.status);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use embedding::model::{Arithmetic, EmbeddingModel, TextModel as _, Tokens};
-use embedding::models::{DEFAULT_MODEL, ModelSpec, ModelsDirectory};
+use embedding::models::{DEFAULT_MODEL, ModelsDirectory};
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 
@@ -38,7 +38,7 @@ struct Product {
 
 /// The lists, short texts first.
 pub fn texts(models: &ModelsDirectory, catalogue: &Path, sentences: &Path) -> anyhow::Result<Vec<TextList>> {
-    let model = ModelSpec::find(DEFAULT_MODEL)?;
+    let model = models.find(DEFAULT_MODEL)?;
     models.fetch(model, |message| eprintln!("{message}"))?;
     let model = EmbeddingModel::load(models, model, Arithmetic::Int8, NonZeroUsize::MIN)?;
     let tokens = |text: &String| model.tokenizer().tokenise(text).as_ref().map_or(0, Tokens::len);

@@ -12,7 +12,7 @@ use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
 use embedding::Purpose;
 use embedding::model::{Arithmetic, EmbeddingModel};
-use embedding::models::{MODELS, ModelSpec, ModelsArgs};
+use embedding::models::{ModelSpec, ModelsArgs};
 use runtime::config::Connections;
 use serde::Serialize;
 
@@ -35,7 +35,7 @@ const STEP: usize = 256;
 pub struct Arguments {
     /// Where the files of STS are; queries alone if left out
     sentences: Option<PathBuf>,
-    /// Only these models [default: all that were fetched]
+    /// Only these models [default: all that are there]
     #[arg(long = "model", value_name = "NAME")]
     names: Vec<String>,
     /// How they are computed
@@ -164,9 +164,9 @@ fn read_pairs(path: &Path, delimiter: u8, [one, other, score]: [usize; 3]) -> an
 fn evaluate(arguments: &Arguments, texts: &Texts) -> anyhow::Result<Evaluation> {
     let directory = arguments.models.directory()?;
     let specs: Vec<&'static ModelSpec> = if arguments.names.is_empty() {
-        MODELS.iter().filter(|spec| directory.of(spec).exists()).collect()
+        directory.known()?.into_iter().filter(|spec| directory.of(spec).exists()).collect()
     } else {
-        arguments.names.iter().map(|name| ModelSpec::find(name)).collect::<Result<_, _>>()?
+        arguments.names.iter().map(|name| directory.find(name)).collect::<Result<_, _>>()?
     };
     ensure!(!specs.is_empty(), "no model is in {}; run `jangbogo models fetch`", directory.path().display());
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);

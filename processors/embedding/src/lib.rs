@@ -1,8 +1,9 @@
-//! The embedding model: where its files come from, the model itself, the thread that computes it, the HTTP service
+//! The embedding model: where its files come from, how a user adds one, the model itself, the thread that computes it, the HTTP service
 //! around it, and the client that others ask.
 //!
 //! Vectors of two models are never compared; a vector always goes with the name of its model.
 
+pub mod adding;
 mod cache;
 pub mod client;
 pub mod encoder;

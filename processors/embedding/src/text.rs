@@ -41,7 +41,8 @@ impl Prompts {
             Purpose::Query => self.query,
             Purpose::Passage => self.passage,
         };
-        if prompt.is_empty() || text.starts_with(self.query) || text.starts_with(self.passage) {
+        let has_one = |prompt: &str| !prompt.is_empty() && text.starts_with(prompt);
+        if prompt.is_empty() || has_one(self.query) || has_one(self.passage) {
             return text.into();
         }
         format!("{prompt}{text}").into()
@@ -142,6 +143,9 @@ mod tests {
         assert_eq!(prompts.before(Purpose::Passage, "가방"), "passage: 가방");
         assert_eq!(prompts.before(Purpose::Query, "passage: 가방"), "passage: 가방");
         assert_eq!(Prompts::NONE.before(Purpose::Passage, "가방"), "가방");
+        let of_queries = Prompts { query: "find: ", passage: "" };
+        assert_eq!(of_queries.before(Purpose::Query, "가방"), "find: 가방");
+        assert_eq!(of_queries.before(Purpose::Passage, "가방"), "가방");
     }
 
     #[test]

@@ -7,12 +7,14 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use embedding::DIMENSIONS;
+use embedding::adding::{self, Addition, HubArgs};
 use embedding::model::{Arithmetic, EmbeddingModel, TextModel as _};
 use embedding::models::{DEFAULT_MODEL, MODELS, ModelSpec, ModelsDirectory};
 use serde::Deserialize;
 
-static MODEL: LazyLock<EmbeddingModel> =
-    LazyLock::new(|| load(ModelSpec::find(DEFAULT_MODEL).unwrap(), Arithmetic::Int8, 1));
+static MODEL: LazyLock<EmbeddingModel> = LazyLock::new(|| {
+    load(ModelsDirectory::of_environment().unwrap().find(DEFAULT_MODEL).unwrap(), Arithmetic::Int8, 1)
+});
 
 fn load(spec: &'static ModelSpec, arithmetic: Arithmetic, threads: usize) -> EmbeddingModel {
     let models = ModelsDirectory::of_environment().unwrap();
@@ -127,6 +129,32 @@ fn likeness_in_meaning_is_likeness_of_vectors() {
 }
 
 #[test]
+fn a_copy_that_is_added_gives_the_same_bytes() {
+    let (folder, directory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (text, spec) = ("red lunch bag", MODEL.spec());
+    let fetched = ModelsDirectory::of_environment().unwrap().of(spec);
+    for file in spec.files {
+        std::os::unix::fs::symlink(fetched.join(file.name), folder.path().join(file.name)).unwrap();
+    }
+    let addition = Addition {
+        source: folder.path().display().to_string(),
+        name: Some("copy".to_owned()),
+        query_prompt: None,
+        passage_prompt: None,
+        near: 0.4,
+        licence: spec.licence.to_owned(),
+        arithmetic: Arithmetic::Int8,
+    };
+    let (models, hub) = (ModelsDirectory::at(directory.path()), HubArgs { endpoint: String::new(), token: None });
+    adding::add(&models, addition, &hub, |message| eprintln!("{message}")).unwrap();
+    let copy = models.find("copy").unwrap();
+    assert_eq!(copy.max_tokens.get(), 512, "config.json's, where sentence_bert_config.json is not there");
+    let copy = EmbeddingModel::load(&models, copy, Arithmetic::Int8, NonZeroUsize::MIN).unwrap();
+    let vector = |model: &EmbeddingModel| bits(&model.embed_batch(&[text]).unwrap().vectors[0]);
+    assert_eq!(vector(&copy), vector(&MODEL));
+}
+
+#[test]
 fn what_is_longer_than_the_model_reads_is_counted() {
     let long = "bag ".repeat(300);
     let embedded = MODEL.embed_batch(&["bag", &long]).unwrap();
@@ -137,7 +165,8 @@ fn what_is_longer_than_the_model_reads_is_counted() {
 #[cfg(not(feature = "cuda"))]
 #[test]
 fn without_a_gpu_it_says_what_has_one() {
-    let (models, spec) = (ModelsDirectory::of_environment().unwrap(), ModelSpec::find(DEFAULT_MODEL).unwrap());
+    let models = ModelsDirectory::of_environment().unwrap();
+    let spec = models.find(DEFAULT_MODEL).unwrap();
     models.fetch(spec, |message| eprintln!("{message}")).unwrap();
     let error = EmbeddingModel::load(&models, spec, Arithmetic::Cuda, NonZeroUsize::MIN).err().unwrap().to_string();
     assert!(error.contains("no GPU can be used") && error.contains("--features cuda"), "{error}");

@@ -24,7 +24,9 @@ impl ApiKey {
         self.0.is_empty()
     }
 
-    pub(crate) fn expose(&self) -> &str {
+    /// The key itself, for a request's header and nothing else.
+    #[must_use]
+    pub fn expose(&self) -> &str {
         &self.0
     }
 }

@@ -17,3 +17,4 @@ pub use self::attempts::{AttemptLimits, Attempts};
 pub use self::endpoint::{ApiKey, OPENAI};
 pub use self::error::{Error, SetupError, is_servers_fault};
 pub use self::server::{Pieces, Server};
+pub use self::tls::client_of;

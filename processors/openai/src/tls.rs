@@ -7,22 +7,38 @@ use std::time::Duration;
 use reqwest_of_async_openai as reqwest;
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
+use crate::endpoint::read_address;
 use crate::error::SetupError;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
+/// What is needed to ask another kind of server at this address: the address, and a client that checks it as the others are
+/// checked.
+///
+/// # Errors
+/// When the address cannot be used, or there are no certificate authorities to check the server by.
+pub fn client_of(address: &str) -> Result<(reqwest::Url, reqwest::ClientBuilder), SetupError> {
+    let url = read_address(address)?;
+    let client = builder(&url)?;
+    Ok((url, client))
+}
+
 /// The client for a server at this address.
 pub(crate) fn http_client(url: &reqwest::Url) -> Result<reqwest::Client, SetupError> {
+    // A request that follows a redirect may have lost its body, and its key has no business elsewhere.
+    let client = builder(url)?.redirect(reqwest::redirect::Policy::none());
+    client.build().map_err(|error| SetupError::Client(Box::new(error)))
+}
+
+fn builder(url: &reqwest::Url) -> Result<reqwest::ClientBuilder, SetupError> {
     let mut client = reqwest::Client::builder()
         .connect_timeout(CONNECT_LIMIT)
-        // A request that follows a redirect may have lost its body, and its key has no business elsewhere.
-        .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("jangbogo/", env!("CARGO_PKG_VERSION")))
         .tls_backend_preconfigured(tls(url.scheme() == "https").map_err(SetupError::Certificates)?);
     if matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
         client = client.no_proxy();
     }
-    client.build().map_err(|error| SetupError::Client(Box::new(error)))
+    Ok(client)
 }
 
 /// The client that builds requests; it sends none.

@@ -6,7 +6,7 @@ use clap::Args;
 use embedding::Purpose;
 use embedding::client::{EmbedderArgs, EmbedderError, EmbedderMetrics, Embedders, RemoteArgs};
 use embedding::encoder::{EncoderArgs, EncoderMetrics};
-use embedding::models::ModelSpec;
+use embedding::models::cosine;
 use ranking::search::Meaning;
 use runtime::config::{Connections, DEFAULT_EMBEDDING_MODEL};
 use runtime::store::Generation;
@@ -38,11 +38,6 @@ pub struct MeaningArgs {
 
 /// From which cosine on a text is near, by a model that is not known here.
 const MIN_COSINE: f32 = 0.4;
-
-fn cosine(text: &str) -> Result<f32, String> {
-    let number: Option<f32> = text.parse().ok();
-    number.filter(|number| (-1.0..=1.0).contains(number)).ok_or_else(|| "a cosine is a number from -1 to 1".to_owned())
-}
 
 /// Gives texts' meanings. Clones share what they know of the service.
 #[derive(Clone, Debug)]
@@ -82,8 +77,7 @@ impl Meanings {
             self.embedders.of(model).inspect_err(|error| warn!(error = %causes(error), "no embedder")).ok()?;
         match embedder.embed(Purpose::Query, text).await {
             Ok(vector) => {
-                let near = || ModelSpec::find(model).map_or(MIN_COSINE, |spec| spec.near);
-                let min_cosine = self.min_cosine.unwrap_or_else(near);
+                let min_cosine = self.min_cosine.or(embedder.near()).unwrap_or(MIN_COSINE);
                 Some(Meaning { model: model.to_owned(), vector, min_cosine })
             }
             // An outage has been told by then, once.

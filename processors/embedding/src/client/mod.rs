@@ -46,7 +46,6 @@ use self::server::Server;
 use self::shared::SharedCache;
 use crate::cache::{CacheOutcome, VectorCache};
 use crate::encoder::{Encoder, EncoderArgs, EncoderMetrics};
-use crate::models::ModelSpec;
 use crate::text::{Prompts, Purpose, TextKey, check_text};
 
 pub use self::by_model::Embedders;
@@ -94,6 +93,7 @@ enum Model {
 pub struct Embedder {
     model: Model,
     prompts: Prompts,
+    near: Option<f32>,
     vectors: VectorCache<(Vector, Source)>,
     time_limit: Duration,
     metrics: EmbedderMetrics,
@@ -138,7 +138,8 @@ impl Embedder {
     ) -> Self {
         let server = Server::new(wire, model);
         let vectors = VectorCache::new(server.model(), args.cache);
-        let prompts = ModelSpec::find(server.model()).map_or(Prompts::NONE, |spec| spec.prompts);
+        let spec = args.encoder.models.find(server.model()).ok();
+        let prompts = spec.map_or(Prompts::NONE, |spec| spec.prompts);
         let thresholds = Thresholds { probe_limit: args.time_limit(), ..tuning.thresholds };
         let circuit = Arc::new(Circuit::new(thresholds, server.model(), tuning.shared.clone(), metrics.clone()));
         let fallback = tuning.load.map(|load| FallbackModel::new(load, tuning.keep, Arc::clone(&circuit)));
@@ -147,7 +148,7 @@ impl Embedder {
         let limits = Limits { in_flight, waiting, attempts: AttemptLimits { attempts, min_pause, max_pause } };
         let remote = Remote::start(server, circuit, limits, metrics.clone());
         let model = Model::Remote { remote, fallback, shared: tuning.shared };
-        Self { model, prompts, vectors, time_limit: args.time_limit(), metrics }
+        Self { model, prompts, near: spec.map(|spec| spec.near), vectors, time_limit: args.time_limit(), metrics }
     }
 
     /// A client of a model that is in this process already, which keeps the vectors of so many texts in memory.
@@ -155,7 +156,7 @@ impl Embedder {
     pub fn of_encoder(encoder: Encoder, cached_texts: u64, time_limit: Duration, metrics: EmbedderMetrics) -> Self {
         let vectors = VectorCache::new(encoder.model(), cached_texts);
         let prompts = encoder.prompts();
-        Self { model: Model::InProcess(encoder), prompts, vectors, time_limit, metrics }
+        Self { model: Model::InProcess(encoder), prompts, near: None, vectors, time_limit, metrics }
     }
 
     /// The model's id: what events record.
@@ -165,6 +166,13 @@ impl Embedder {
             Model::InProcess(encoder) => encoder.model(),
             Model::Remote { remote, .. } => remote.model(),
         }
+    }
+
+    /// The cosine from which on a text is near what is searched for; none of a model that only its server knows, and none in
+    /// a client of an encoder, by which nobody searches.
+    #[must_use]
+    pub fn near(&self) -> Option<f32> {
+        self.near
     }
 
     /// The vector of a text, of length 1.

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::Prompts;
 use crate::model::{Arithmetic, EmbeddingModel, ModelError, TextModel, Tokenise, Tokens};
-use crate::models::{ModelSpec, ModelsArgs};
+use crate::models::ModelsArgs;
 
 runtime::metrics! {
     /// What an encoder counts.
@@ -159,7 +159,7 @@ impl Encoder {
     /// When the model's files are not there (the message says how to fetch them) or do not hold it.
     pub async fn load(args: &EncoderArgs, model: &str, metrics: EncoderMetrics) -> Result<Self, StartError> {
         let models = args.models.directory().map_err(ModelError::Files)?;
-        let spec = ModelSpec::find(model).map_err(ModelError::Files)?;
+        let spec = models.find(model).map_err(ModelError::Files)?;
         let (arithmetic, threads) = (args.arithmetic, args.threads());
         Self::start(move || EmbeddingModel::load(&models, spec, arithmetic, threads), args.queue, metrics).await
     }

@@ -4,6 +4,8 @@
 //! is computed for all texts of one length at once. So nothing is padded, and a text's rows do not depend on the texts it
 //! is computed with: a row of a matrix product does not depend on the other rows, and no sum has another length.
 
+use std::num::NonZeroUsize;
+
 use candle_core::{DType, Device, Result as Computed, Tensor};
 use candle_nn::{LayerNorm, Module as _, VarBuilder, layer_norm, ops};
 use quantised::Shape;
@@ -17,36 +19,59 @@ use super::weights::Tensors;
 /// What is needed of `config.json`.
 #[derive(Debug, Deserialize)]
 pub(super) struct BertConfig {
-    model_type: String,
     hidden_act: String,
+    #[serde(default = "absolute")]
+    position_embedding_type: String,
     hidden_size: usize,
     intermediate_size: usize,
     layer_norm_eps: f64,
     max_position_embeddings: usize,
-    num_attention_heads: usize,
+    num_attention_heads: NonZeroUsize,
     num_hidden_layers: usize,
     type_vocab_size: usize,
     vocab_size: usize,
 }
 
+/// What `config.json` says first: others have other fields.
+#[derive(Deserialize)]
+struct Kind {
+    model_type: String,
+}
+
+/// What `config.json` means where it does not say.
+fn absolute() -> String {
+    "absolute".to_owned()
+}
+
 impl BertConfig {
-    /// What the network looks like, if it is of the kind that is known here.
-    pub(super) fn shape(&self) -> Result<Shape, ModelError> {
-        if self.model_type != "bert" || self.hidden_act != "gelu" {
-            return Err(ModelError::Unsupported(format!("{} with {}", self.model_type, self.hidden_act)));
+    /// Reads `config.json`, if its network is of the kind that is known here.
+    pub(super) fn read(file: &[u8]) -> Result<Self, ModelError> {
+        let Kind { model_type } = serde_json::from_slice(file).map_err(ModelError::Config)?;
+        if model_type != "bert" {
+            return Err(ModelError::Unsupported(format!("a network of type {model_type}")));
         }
+        let config: Self = serde_json::from_slice(file).map_err(ModelError::Config)?;
+        let (activation, positions) = (&config.hidden_act, &config.position_embedding_type);
+        if activation != "gelu" || positions != "absolute" {
+            return Err(ModelError::Unsupported(format!("BERT with {activation} and {positions} positions")));
+        }
+        Ok(config)
+    }
+
+    /// What the network looks like.
+    pub(super) fn shape(&self) -> Shape {
         #[expect(clippy::cast_possible_truncation, reason = "a small number that need not be exact")]
         let epsilon = self.layer_norm_eps as f32;
-        Ok(Shape {
+        Shape {
             words: self.vocab_size,
             positions: self.max_position_embeddings,
             types: self.type_vocab_size,
             size: self.hidden_size,
             inner: self.intermediate_size,
-            heads: self.num_attention_heads,
+            heads: self.num_attention_heads.get(),
             layers: self.num_hidden_layers,
             epsilon,
-        })
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use quantised::Shape;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tracing::warn;
@@ -92,11 +93,7 @@ impl EmbeddingModel {
         arithmetic: Arithmetic,
         threads: NonZeroUsize,
     ) -> Result<Self, ModelError> {
-        let config: BertConfig = serde_json::from_slice(&models.read(spec, CONFIG)?).map_err(ModelError::Config)?;
-        let shape = config.shape()?;
-        if shape.size != spec.dimensions {
-            return Err(ModelError::Dimensions { expected: spec.dimensions, found: shape.size });
-        }
+        let shape = shape(&models.read(spec, CONFIG)?, spec.dimensions)?;
         let tokenizer = TextTokenizer::new(&models.read(spec, TOKENIZER)?, spec.max_tokens.get().min(shape.positions))?;
         if tokenizer.words() > shape.words {
             return Err(ModelError::Tensor(format!("of {} tokens it knows {}", tokenizer.words(), shape.words)));
@@ -169,6 +166,15 @@ impl TextModel for EmbeddingModel {
         let pool = threads.start_handler(|_| give_way()).build().map_err(ModelError::Threads)?;
         Ok(Self { spec: self.spec, tokenizer: Arc::clone(&self.tokenizer), network: self.network.clone(), pool })
     }
+}
+
+/// What a network looks like that makes vectors of so many components, as its `config.json` says.
+pub(crate) fn shape(config: &[u8], dimensions: usize) -> Result<Shape, ModelError> {
+    let shape = BertConfig::read(config)?.shape();
+    if shape.size != dimensions {
+        return Err(ModelError::Dimensions { expected: dimensions, found: shape.size });
+    }
+    Ok(shape)
 }
 
 fn threads_named(name: &'static str, threads: usize) -> ThreadPoolBuilder {

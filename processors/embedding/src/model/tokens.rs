@@ -55,9 +55,9 @@ impl TextTokenizer {
         Ok(Self { tokenizer, max_tokens })
     }
 
-    /// How many tokens there are.
+    /// How many tokens a network must know: one more than the highest of their numbers, which may leave some out.
     pub(super) fn words(&self) -> usize {
-        self.tokenizer.get_vocab_size(true)
+        self.tokenizer.get_vocab(true).into_values().max().map_or(0, |highest| highest as usize + 1)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Cursor;
 
 use candle_core::quantized::gguf_file;
-use candle_core::{Device, Tensor, safetensors};
+use candle_core::{DType, Device, Tensor, safetensors};
 
 use super::error::ModelError;
 use crate::models::{ModelSpec, ModelsDirectory, PACKED_WEIGHTS};
@@ -38,6 +38,7 @@ impl quantised::Weights for Tensors {
         if tensor.dims() != shape {
             return Err(ModelError::Tensor(format!("{name} is of {:?}, not of {shape:?}", tensor.dims())));
         }
-        Ok(tensor.flatten_all()?.to_vec1()?)
+        // Makers publish 16-bit floats too.
+        Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
     }
 }

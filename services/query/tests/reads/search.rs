@@ -6,7 +6,7 @@ use clap::Parser;
 use embedding::Purpose;
 use embedding::client::{Embedder, EmbedderArgs, EmbedderMetrics, Fallback};
 use embedding::encoder::{Encoder, EncoderMetrics};
-use embedding::models::{DEFAULT_MODEL, ModelSpec, ModelsDirectory};
+use embedding::models::{DEFAULT_MODEL, ModelsDirectory};
 use embedding::service::{self, ServiceArgs, ServiceMetrics};
 use events::{ProductEmbedded, ProductId, ProductRetired, ProductUpserted, Text, Vector};
 use projections::ES_SYNC;
@@ -28,7 +28,7 @@ struct EmbedderCli {
 /// Starts the embedding service; gives its base URL.
 async fn embedding_service() -> String {
     let models = ModelsDirectory::of_environment().unwrap();
-    let fetch = move || models.fetch(ModelSpec::find(DEFAULT_MODEL).unwrap(), |message| eprintln!("{message}"));
+    let fetch = move || models.fetch(models.find(DEFAULT_MODEL).unwrap(), |message| eprintln!("{message}"));
     tokio::task::spawn_blocking(fetch).await.unwrap().unwrap();
     let cli = EmbedderCli::parse_from(["test"]);
     let metrics = Metrics::new().unwrap();

