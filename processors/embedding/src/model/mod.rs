@@ -4,6 +4,7 @@ mod arithmetic;
 mod batches;
 mod bert;
 mod error;
+mod gpu;
 mod pooling;
 mod tokens;
 mod weights;
@@ -120,7 +121,7 @@ impl EmbeddingModel {
         })?;
         let mut vectors = vec![Vec::new(); texts.len()];
         let lengths: Vec<usize> = texts.iter().map(Tokens::len).collect();
-        let batches = batches(&lengths, self.network.batch_tokens());
+        let batches = batches(&lengths, self.network.batch_tokens(1));
         let computed = self.pool.install(|| {
             let of_batch = |batch: &Vec<usize>| -> Result<Vec<Vec<f32>>, ModelError> {
                 let tokens: Vec<&Tokens> = batch.iter().map(|position| &texts[*position]).collect();
@@ -154,7 +155,7 @@ impl TextModel for EmbeddingModel {
     }
 
     fn batch_tokens(&self) -> usize {
-        self.network.batch_tokens() * self.pool.current_num_threads()
+        self.network.batch_tokens(self.pool.current_num_threads())
     }
 
     fn embed(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError> {
