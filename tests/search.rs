@@ -18,6 +18,7 @@ use projections::{ES_SYNC, RECOMMENDATION};
 use runtime::fold::Processor;
 use runtime::publisher::index_name;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 use support::Shop;
 use uuid::Uuid;
 
@@ -135,5 +136,14 @@ async fn vectors_are_indexed_by_the_settings_of_who_builds_the_index() {
     let refused = shop.command(&["replay", "rebuild", "es-sync", "--hnsw-m", "51"]).output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && said.contains("HNSW_EF_CONSTRUCTION 100: raise"), "{said}");
+
+    let mut widely = shop.connections.clone();
+    widely.vector_index.ef_search = 321;
+    let options = runtime::database::options(&widely, "test").unwrap();
+    let mut database = PgConnection::connect_with(&options).await.unwrap();
+    // pgvector takes the setting over when it is loaded, which its first vector does.
+    let looked_at = "SELECT current_setting('hnsw.ef_search') WHERE '[1]'::vector IS NOT NULL";
+    let looked_at: String = sqlx::query_scalar(looked_at).fetch_one(&mut database).await.unwrap();
+    assert_eq!(looked_at, "321");
     shop.close().await;
 }

@@ -20,11 +20,13 @@ static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
 /// # Errors
 /// When the URL cannot be read.
 pub fn options(connections: &Connections, application: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    let ef_search = connections.vector_index.ef_search;
     Ok(PgConnectOptions::from_str(&connections.postgres)?
         .database(&connections.namespace.database())
         .application_name(application)
         // A stopped process must not hold rows that others wait for.
         .options([("idle_in_transaction_session_timeout", "5s"), ("timezone", "UTC")])
+        .options([("hnsw.ef_search", ef_search)])
         .disable_statement_logging())
 }
 

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::align_numbers;
 use super::queries::Query;
-use super::ranks::spearman;
+use super::ranks::{mean, spearman};
 use crate::events::import::{self, ImportArguments};
 use crate::output::{print, table};
 use crate::progress::Progress;
@@ -252,11 +252,6 @@ impl Vectors {
 /// Of vectors of length 1.
 fn cosine(one: &[f32], other: &[f32]) -> f64 {
     one.iter().zip(other).map(|(one, other)| f64::from(*one) * f64::from(*other)).sum()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a mean of some thousand numbers")]
-fn mean(numbers: &[f64]) -> f64 {
-    numbers.iter().sum::<f64>() / numbers.len() as f64
 }
 
 impl fmt::Display for Evaluation {

@@ -27,9 +27,14 @@ fn ranks(numbers: &[f64]) -> Vec<f64> {
     ranks
 }
 
+/// The mean of numbers; NaN if there are none.
 #[expect(clippy::cast_precision_loss, reason = "a mean of some thousand numbers")]
+pub(super) fn mean(numbers: &[f64]) -> f64 {
+    numbers.iter().sum::<f64>() / numbers.len() as f64
+}
+
 fn centred(mut numbers: Vec<f64>) -> Vec<f64> {
-    let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
+    let mean = mean(&numbers);
     for number in &mut numbers {
         *number -= mean;
     }

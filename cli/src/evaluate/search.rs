@@ -8,6 +8,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::queries::{LISTED, Query};
+use super::ranks::mean;
 use crate::output::{print, table};
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
@@ -99,10 +100,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     asked.sort_by(|one, other| one.ndcg.total_cmp(&other.ndcg));
     milliseconds.sort_by(f64::total_cmp);
-    #[expect(clippy::cast_precision_loss, reason = "some hundred queries")]
     let evaluation = Evaluation {
         queries: asked.len(),
-        ndcg: asked.iter().map(|asked| asked.ndcg).sum::<f64>() / asked.len() as f64,
+        ndcg: mean(&asked.iter().map(|asked| asked.ndcg).collect::<Vec<_>>()),
         empty: asked.iter().filter(|asked| asked.products == 0).count(),
         without_meaning,
         median_ms: milliseconds[milliseconds.len() / 2],

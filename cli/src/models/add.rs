@@ -2,7 +2,7 @@
 
 use clap::Args;
 use embedding::adding::{self, Addition, HubArgs};
-use embedding::model::Arithmetic;
+use embedding::model::ArithmeticArgs;
 use embedding::models::{ModelsArgs, cosine};
 
 use crate::output::print;
@@ -37,16 +37,8 @@ pub struct Arguments {
     /// The licence of its weights
     #[arg(long, default_value = "unknown")]
     licence: String,
-    /// How it is computed when it is tried
-    #[arg(
-        id = "embedding-arithmetic",
-        long,
-        env = "EMBEDDING_ARITHMETIC",
-        value_enum,
-        default_value_t,
-        value_name = "ARITHMETIC"
-    )]
-    arithmetic: Arithmetic,
+    #[command(flatten)]
+    computed: ArithmeticArgs,
     #[command(flatten)]
     hub: HubArgs,
     #[command(flatten)]
@@ -55,7 +47,8 @@ pub struct Arguments {
 
 /// Adds a model, and says what it is called.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { source, name, query_prompt, passage_prompt, near, licence, arithmetic, hub, models } = arguments;
+    let Arguments { source, name, query_prompt, passage_prompt, near, licence, computed, hub, models } = arguments;
+    let ArithmeticArgs { arithmetic } = computed;
     let addition = Addition { source, name, query_prompt, passage_prompt, near, licence, arithmetic };
     let directory = models.directory()?;
     let model = adding::add(&directory, addition, &hub, |message| eprintln!("{message}"))?;

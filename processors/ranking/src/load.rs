@@ -87,12 +87,11 @@ pub async fn load_member(
 /// # Errors
 /// When Postgres is away.
 pub async fn load_products(
-    reader: &Reader,
     products: &Products,
     rows: &mut Rows,
     member: Member,
     asked: Asked<'_>,
-) -> Result<Snapshot, ReadError> {
+) -> Result<Snapshot, sqlx::Error> {
     let Member { known, bought, taste, profile, .. } = member;
     let mut wanted: BTreeSet<String> = asked.found.iter().cloned().collect();
     wanted.extend(asked.request.iter().flat_map(|request| &request.like).map(ToString::to_string));
@@ -101,10 +100,6 @@ pub async fn load_products(
     by_others.sort_by(|left, right| by_score_then_id(*left, *right));
     wanted.extend(by_others.into_iter().take(FROM_OTHERS).map(|(_, product_id)| product_id.to_owned()));
     let request = asked.embedded.map(|(model, vector)| (model.to_owned(), vector.to_vec()));
-    if request.is_some() || profile.is_some() {
-        let ef_search = format!("SET LOCAL hnsw.ef_search = {}", reader.vector_index().ef_search);
-        sqlx::query(&ef_search).execute(rows.connection()).await?;
-    }
     for (model, vector) in request.iter().chain(profile.iter()) {
         wanted.extend(nearest(rows, model, vector).await?);
     }

@@ -66,7 +66,7 @@ impl Rank {
             let member = ranking::load_member(&self.reader, &served, moment.rows(), &intent.member_id);
             let (found, member) = tokio::join!(self.found(intent), member);
             let asked = Asked { request: Some(request), embedded, found: &found };
-            let snapshot = ranking::load_products(&self.reader, &self.products, moment.rows(), member?, asked).await?;
+            let snapshot = ranking::load_products(&self.products, moment.rows(), member?, asked).await?;
             let ranking = ranking::rank(&snapshot, Some(request), self.weights, ITEMS);
             let titles = titles(&ranking.items, &snapshot, &mut moment).await?;
             let items = ranking.items.iter().map(|item| recommended(event, intent, item, &snapshot, &titles));

@@ -182,8 +182,7 @@ impl MemberLists {
         .await?;
         let member = ranking::load_member(&self.reader, served, &mut rows, member_id).await?;
         let member_events = member.events;
-        let snapshot =
-            ranking::load_products(&self.reader, &self.products, &mut rows, member, Asked::default()).await?;
+        let snapshot = ranking::load_products(&self.products, &mut rows, member, Asked::default()).await?;
         Ok(Loaded { snapshot, member_events, settled })
     }
 }

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Prompts;
-use crate::model::{Arithmetic, EmbeddingModel, ModelError, TextModel, Tokenise, Tokens};
+use crate::model::{ArithmeticArgs, EmbeddingModel, ModelError, TextModel, Tokenise, Tokens};
 use crate::models::ModelsArgs;
 
 runtime::metrics! {
@@ -52,16 +52,9 @@ const LONG_TEXT: usize = 8 * 1024;
 /// The settings of embedding models in this process.
 #[derive(Args, Clone, Debug)]
 pub struct EncoderArgs {
-    /// How embedding models are computed
-    #[arg(
-        id = "embedding-arithmetic",
-        long,
-        env = "EMBEDDING_ARITHMETIC",
-        value_enum,
-        default_value_t,
-        value_name = "ARITHMETIC"
-    )]
-    pub arithmetic: Arithmetic,
+    /// How they are computed.
+    #[command(flatten)]
+    pub computed: ArithmeticArgs,
     /// Processor cores that the embedding model may use, and as many again, at low priority, for texts that nobody waits
     /// for [default: half of them]
     #[arg(id = "embedding-threads", long, env = "EMBEDDING_THREADS", value_name = "COUNT")]
@@ -160,7 +153,7 @@ impl Encoder {
     pub async fn load(args: &EncoderArgs, model: &str, metrics: EncoderMetrics) -> Result<Self, StartError> {
         let models = args.models.directory().map_err(ModelError::Files)?;
         let spec = models.find(model).map_err(ModelError::Files)?;
-        let (arithmetic, threads) = (args.arithmetic, args.threads());
+        let (arithmetic, threads) = (args.computed.arithmetic, args.threads());
         Self::start(move || EmbeddingModel::load(&models, spec, arithmetic, threads), args.queue, metrics).await
     }
 

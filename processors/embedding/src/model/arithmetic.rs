@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use candle_core::Device;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use quantised::{Cpu, Scratch, Shape};
 use rayon::prelude::*;
 
@@ -25,6 +25,21 @@ pub enum Arithmetic {
     F32,
     /// In floats, with products in TF32, on a GPU; needs a build with `--features cuda`
     Cuda,
+}
+
+/// The setting of it.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct ArithmeticArgs {
+    /// How embedding models are computed
+    #[arg(
+        id = "embedding-arithmetic",
+        long,
+        env = "EMBEDDING_ARITHMETIC",
+        value_enum,
+        default_value_t,
+        value_name = "ARITHMETIC"
+    )]
+    pub arithmetic: Arithmetic,
 }
 
 /// A network, ready to be computed. Clones share its weights.

@@ -26,7 +26,7 @@ use self::weights::Tensors;
 use crate::Prompts;
 use crate::models::{CONFIG, ModelSpec, ModelsDirectory, TOKENIZER};
 
-pub use self::arithmetic::Arithmetic;
+pub use self::arithmetic::{Arithmetic, ArithmeticArgs};
 pub use self::error::ModelError;
 pub use self::tokens::{Tokenise, Tokens};
 

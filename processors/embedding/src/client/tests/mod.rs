@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::DIMENSIONS;
-use crate::model::Arithmetic;
+use crate::model::ArithmeticArgs;
 use crate::models::{DEFAULT_MODEL, ModelsArgs};
 use crate::service::ServiceArgs;
 use crate::testing::LetterModel;
@@ -36,7 +36,7 @@ fn args() -> EmbedderArgs {
         timeout_ms: 30_000.try_into().unwrap(),
         cache: 1000,
         remote: RemoteArgs { api_key: Some(ApiKey::from("geheim")), ..RemoteArgs::default() },
-        encoder: EncoderArgs { arithmetic: Arithmetic::default(), threads: None, queue, models },
+        encoder: EncoderArgs { computed: ArithmeticArgs::default(), threads: None, queue, models },
     }
 }
 
