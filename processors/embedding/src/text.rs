@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// The longest text that is taken, in bytes of UTF-8. The model reads no more than the beginning of it.
 pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
 
 /// What a text is embedded for. Some models were taught to tell these apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
     /// To look for others, or to be compared with its like.

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use embedding::DIMENSIONS;
 use embedding::adding::{self, Addition, HubArgs};
-use embedding::model::{Arithmetic, EmbeddingModel, TextModel as _};
+use embedding::model::{Arithmetic, EmbeddingModel, TextModel as _, Tokens};
 use embedding::models::{DEFAULT_MODEL, MODELS, ModelSpec, ModelsDirectory};
 use serde::Deserialize;
 
@@ -86,7 +86,9 @@ fn on_a_gpu_vectors_are_those_of_the_original_weights() {
 
 #[test]
 fn a_text_gives_the_same_bytes_whatever_it_comes_with() {
-    gives_the_same_bytes_whatever_it_comes_with(Arithmetic::Int8);
+    for arithmetic in [Arithmetic::Int8, Arithmetic::F32] {
+        gives_the_same_bytes_whatever_it_comes_with(arithmetic);
+    }
 }
 
 #[cfg(feature = "cuda")]
@@ -118,7 +120,7 @@ fn gives_the_same_bytes_whatever_it_comes_with(arithmetic: Arithmetic) {
         texts.iter().map(|text| bits(&one_thread.embed_batch(&[text]).unwrap().vectors[0])).collect();
 
     let two_threads = load(MODEL.spec(), arithmetic, 2);
-    for round in 0..texts.len() {
+    for round in (0..texts.len()).step_by(3) {
         // Others before and behind, and batches of other sizes.
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.rotate_left(round);
@@ -130,6 +132,10 @@ fn gives_the_same_bytes_whatever_it_comes_with(arithmetic: Arithmetic) {
             assert_eq!(bits(&vector), alone[position], "{:.60} in round {round}", texts[position]);
         }
     }
+    // As the service has them computed: as one batch, shared out among threads.
+    let tokens: Vec<Tokens> = texts.iter().map(|text| two_threads.tokenizer().tokenise(text).unwrap()).collect();
+    let vectors = two_threads.embed(&tokens.iter().collect::<Vec<_>>()).unwrap();
+    assert_eq!(vectors.iter().map(|vector| bits(vector)).collect::<Vec<_>>(), alone);
     let same = vec!["red lunch bag"; 200];
     for vector in one_thread.embed_batch(&same).unwrap().vectors {
         assert_eq!(bits(&vector), alone[0]);

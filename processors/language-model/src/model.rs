@@ -194,7 +194,7 @@ impl LanguageModel {
             };
             let pause = if form.has_begun() { None } else { retries.pause(&error) };
             let Some(pause) = pause else { return Err(error) };
-            if Instant::now() + pause >= deadline {
+            if pause >= deadline.saturating_duration_since(Instant::now()) {
                 return Err(error);
             }
             warn!(%error, attempts, pause_seconds = pause.as_secs_f64(), "the language model is asked again");

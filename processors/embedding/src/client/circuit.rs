@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{SecondsFormat, Utc};
@@ -26,12 +26,17 @@ pub(super) const THRESHOLDS: Thresholds = Thresholds {
     probe_limit: Duration::ZERO,
 };
 
+/// So many single texts that are refused one after the other are not at fault each: it is something else about the requests.
+const REFUSED_IN_A_ROW: u32 = 20;
+
 /// A breaker whose changes are told.
 #[derive(Debug)]
 pub(super) struct Circuit {
     breaker: Breaker,
     /// Whether it was told that the server is there and gives no vectors.
     is_useless: AtomicBool,
+    /// Single texts refused since it last gave vectors.
+    refused: AtomicU32,
     model: Arc<str>,
     shared: Option<SharedCache>,
     metrics: EmbedderMetrics,
@@ -44,8 +49,8 @@ impl Circuit {
         shared: Option<SharedCache>,
         metrics: EmbedderMetrics,
     ) -> Self {
-        let (breaker, is_useless) = (Breaker::new(thresholds), AtomicBool::new(false));
-        Self { breaker, is_useless, model: Arc::clone(model), shared, metrics }
+        let (is_useless, refused) = (AtomicBool::default(), AtomicU32::default());
+        Self { breaker: Breaker::new(thresholds), is_useless, refused, model: Arc::clone(model), shared, metrics }
     }
 
     /// Whether to ask the server. Who is advised to probe must: there is no other until the next probe is due.
@@ -82,12 +87,29 @@ impl Circuit {
     /// Takes note that what the server answers are vectors, or that they are not, with no text to blame: its key or its model
     /// is another one.
     pub(super) fn gave_vectors(&self, vectors: Result<(), &(dyn Error + 'static)>) {
+        if vectors.is_ok() {
+            self.refused.store(0, Ordering::Relaxed);
+        }
         let was_useless = self.is_useless.swap(vectors.is_err(), Ordering::Relaxed);
         if let Err(error) = vectors
             && !was_useless
         {
             warn!(error = %causes(error), model = &*self.model, "the embeddings server gives no vectors");
         }
+    }
+
+    /// Takes note that the server finds fault with a text that was asked for by itself.
+    pub(super) fn refused_a_text(&self, error: &(dyn Error + 'static)) {
+        let refused = self.refused.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if refused >= REFUSED_IN_A_ROW {
+            self.gave_vectors(Err(error));
+        }
+    }
+
+    /// Whether it was told that the server gives no vectors.
+    #[cfg(test)]
+    pub(super) fn is_useless(&self) -> bool {
+        self.is_useless.load(Ordering::Relaxed)
     }
 
     fn changed_to(&self, condition: Condition) {
@@ -100,5 +122,27 @@ impl Circuit {
         };
         let at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
         shared.tell_state_change(json!({ "state": state, "at": at, "model": &*self.model }).to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::telemetry::Metrics;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_refuses_one_text_after_the_other_is_told_of() {
+        let metrics = EmbedderMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
+        let circuit = Circuit::new(THRESHOLDS, &"model".into(), None, metrics);
+        let error = openai::Error::unintelligible("no such encoding_format");
+        let refuse = |times: u32| (0..times).for_each(|_| circuit.refused_a_text(&error));
+        refuse(REFUSED_IN_A_ROW - 1);
+        assert!(!circuit.is_useless());
+        circuit.gave_vectors(Ok(()));
+        refuse(REFUSED_IN_A_ROW - 1);
+        assert!(!circuit.is_useless(), "it has given vectors in between");
+        refuse(1);
+        assert!(circuit.is_useless());
     }
 }

@@ -15,8 +15,9 @@
 //!    deadline.
 //!
 //! Where the server has failed and the text is not to blame, the same model is computed in this process, the **fallback**, if
-//! the settings say so. It is loaded when that is first needed; those who ask meanwhile have the server's error. The embedder's
-//! vectors and this process's are the same bits, so nobody can tell. Once the server is back it is asked again.
+//! the settings say so. It is loaded when that is first needed; those who ask meanwhile have the server's error. Where the
+//! embedder computes by the same arithmetic its vectors and this process's are the same bits, so nobody can tell. Once the
+//! server is back it is asked again.
 //!
 //! A program that has the model anyway, as the embedder has, makes its client with [`Embedder::of_encoder`]: that has L1 and
 //! the model, and nothing else.
@@ -37,7 +38,9 @@ use std::time::Duration;
 use openai::AttemptLimits;
 use runtime::breaker::Thresholds;
 use runtime::config::Connections;
+use runtime::telemetry::causes;
 use tokio::time::{Instant, timeout_at};
+use tracing::warn;
 
 use self::circuit::Circuit;
 use self::fallback::{FallbackModel, Load};
@@ -46,7 +49,8 @@ use self::server::Server;
 use self::shared::SharedCache;
 use crate::cache::{CacheOutcome, VectorCache};
 use crate::encoder::{Encoder, EncoderArgs, EncoderMetrics};
-use crate::text::{Prompts, Purpose, TextKey, check_text};
+use crate::models::ModelsError;
+use crate::text::{MAX_TEXT_BYTES, Prompts, Purpose, TextKey, check_text};
 
 pub use self::by_model::Embedders;
 pub use self::error::{EmbedError, EmbedderError};
@@ -136,10 +140,18 @@ impl Embedder {
         tuning: Tuning,
         metrics: EmbedderMetrics,
     ) -> Self {
-        let server = Server::new(wire, model);
-        let vectors = VectorCache::new(server.model(), args.cache);
-        let spec = args.encoder.models.find(server.model()).ok();
+        let spec = match args.encoder.models.find(model) {
+            Ok(spec) => Some(spec),
+            // One that only its server knows.
+            Err(ModelsError::Unknown { .. }) => None,
+            Err(error) => {
+                warn!(error = %causes(&error), model, "texts go without the model's prompts: what was added cannot be read");
+                None
+            }
+        };
         let prompts = spec.map_or(Prompts::NONE, |spec| spec.prompts);
+        let server = Server::new(wire, model, prompts);
+        let vectors = VectorCache::new(server.model(), args.cache);
         let thresholds = Thresholds { probe_limit: args.time_limit(), ..tuning.thresholds };
         let circuit = Arc::new(Circuit::new(thresholds, server.model(), tuning.shared.clone(), metrics.clone()));
         let fallback = tuning.load.map(|load| FallbackModel::new(load, tuning.keep, Arc::clone(&circuit)));
@@ -193,6 +205,8 @@ impl Embedder {
     async fn embed_in_time(&self, purpose: Purpose, text: &str) -> Result<(Vector, &'static str), EmbedError> {
         check_text(text)?;
         let text = &*self.prompts.before(purpose, text);
+        // No model reads so far, and a server refuses what a prompt makes too long.
+        let text = &text[..text.floor_char_boundary(MAX_TEXT_BYTES)];
         let key = self.vectors.key(text);
         let deadline = Instant::now() + self.time_limit;
         let embedded = timeout_at(deadline, self.vectors.get_or_embed(key, self.compute(key, text, deadline))).await;

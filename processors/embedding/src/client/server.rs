@@ -8,7 +8,7 @@ use openai::Error;
 use serde::{Deserialize, Serialize};
 
 use super::Vector;
-use crate::DIMENSIONS;
+use crate::{DIMENSIONS, Prompts, Purpose};
 
 /// How far from 1 the length of a vector may be without being made 1.
 const LENGTH_TOLERANCE: f64 = 1e-3;
@@ -18,6 +18,7 @@ const LENGTH_TOLERANCE: f64 = 1e-3;
 pub(super) struct Server {
     wire: openai::Server,
     model: Arc<str>,
+    input_type: Option<Purpose>,
 }
 
 #[derive(Serialize)]
@@ -27,6 +28,8 @@ struct Request<'a> {
     encoding_format: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     dimensions: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_type: Option<Purpose>,
 }
 
 #[derive(Deserialize)]
@@ -50,8 +53,11 @@ enum Components {
 }
 
 impl Server {
-    pub(super) fn new(wire: openai::Server, model: &str) -> Self {
-        Self { wire, model: model.into() }
+    /// A model, whose texts have the prompts that are known here when they come to be embedded.
+    pub(super) fn new(wire: openai::Server, model: &str, prompts: Prompts) -> Self {
+        // The embedder's service puts the prompt of a query before what has none, as such a model's passages are to have.
+        let queries_alone = !prompts.query.is_empty() && prompts.passage.is_empty();
+        Self { wire, model: model.into(), input_type: queries_alone.then_some(Purpose::Passage) }
     }
 
     pub(super) fn model(&self) -> &Arc<str> {
@@ -62,7 +68,13 @@ impl Server {
     pub(super) async fn embed(&self, texts: &[&str]) -> Result<Vec<Vector>, Error> {
         // Others refuse a field that only these know, and these have more components unless they are told.
         let dimensions = self.model.starts_with("text-embedding-3").then_some(DIMENSIONS);
-        let request = Request { input: texts, model: &self.model, encoding_format: "base64", dimensions };
+        let request = Request {
+            input: texts,
+            model: &self.model,
+            encoding_format: "base64",
+            dimensions,
+            input_type: self.input_type,
+        };
         let answer: Answer = self.wire.embed(&request).await?;
         if answer.data.len() != texts.len() {
             let (found, expected) = (answer.data.len(), texts.len());

@@ -43,10 +43,16 @@ impl Workspace {
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent).or_file_error("create", parent)?;
         }
-        if target.exists() {
-            fs::rename(target, self.path().join("replaced")).or_file_error("replace", target)?;
+        let replaced = self.path().join("replaced");
+        let is_there = target.exists();
+        if is_there {
+            fs::rename(target, &replaced).or_file_error("replace", target)?;
         }
-        fs::rename(content, target).or_file_error("create", target)
+        let put = fs::rename(content, target);
+        if is_there && put.is_err() {
+            fs::rename(&replaced, target).or_file_error("restore", target)?;
+        }
+        put.or_file_error("create", target)
     }
 }
 

@@ -24,8 +24,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use clap::Args;
@@ -98,18 +97,21 @@ pub fn router(models: Vec<Encoder>, args: ServiceArgs, metrics: ServiceMetrics) 
         since: Instant::now(),
     };
     Router::new()
-        .route("/embed", post(async |State(service): State<Service>, body| service.answer(body, plain::embed).await))
+        .route(
+            "/embed",
+            post(async |State(service): State<Service>, request| service.answer(request, plain::embed).await),
+        )
         .route(
             "/batch-embed",
-            post(async |State(service): State<Service>, body| service.answer(body, plain::embed_batch).await),
+            post(async |State(service): State<Service>, request| service.answer(request, plain::embed_batch).await),
         )
         .route(
             "/similarity",
-            post(async |State(service): State<Service>, body| service.answer(body, plain::compare).await),
+            post(async |State(service): State<Service>, request| service.answer(request, plain::compare).await),
         )
         .route(
             "/v1/embeddings",
-            post(async |State(service): State<Service>, body| service.answer(body, openai::embeddings).await),
+            post(async |State(service): State<Service>, request| service.answer(request, openai::embeddings).await),
         )
         .route("/stats", get(async |State(service): State<Service>| service.stats()))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -117,14 +119,14 @@ pub fn router(models: Vec<Encoder>, args: ServiceArgs, metrics: ServiceMetrics) 
 }
 
 impl Service {
-    /// Has a request answered in time, and counts it.
+    /// Has a request answered in time, that for receiving it included, and counts it.
     async fn answer(
         self,
-        body: Result<Bytes, BytesRejection>,
+        request: Request,
         route: impl AsyncFnOnce(&Self, &[u8]) -> Result<Response, Failure>,
     ) -> Response {
         let timer = self.metrics.embeddings_request_seconds.start_timer();
-        let answer = async { route(&self, &body?).await };
+        let answer = async { route(&self, &Bytes::from_request(request, &()).await?).await };
         let answer = tokio::time::timeout(self.request_timeout, answer).await;
         let response = answer.unwrap_or(Err(Failure::TooSlow)).unwrap_or_else(Failure::into_response);
         timer.observe_duration();
@@ -132,12 +134,13 @@ impl Service {
         response
     }
 
-    /// The model of this name, or the first. Clients of OpenAI's have one of its names built in.
+    /// The model of this name; the first if none is named, or one that is OpenAI's: its clients have such a name built in.
     fn model(&self, name: Option<&str>) -> Result<&Served, Failure> {
-        let asked = name.filter(|name| !name.starts_with("text-embedding"));
-        let served = |served: &&Served| asked.is_none_or(|asked| served.encoder.model() == asked);
-        self.models.iter().find(served).ok_or_else(|| Failure::ModelNotFound {
-            asked: asked.unwrap_or_default().to_owned(),
+        let asked = name.unwrap_or_default();
+        let named = self.models.iter().find(|served| served.encoder.model() == asked);
+        let first = || self.models.first().filter(|_| asked.is_empty() || asked.starts_with("text-embedding-"));
+        named.or_else(first).ok_or_else(|| Failure::ModelNotFound {
+            asked: asked.to_owned(),
             served: self.models.iter().map(|served| served.encoder.model().to_owned()).collect(),
         })
     }

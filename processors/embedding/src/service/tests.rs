@@ -229,3 +229,27 @@ async fn what_openai_s_clients_send_is_understood() {
         assert_eq!(post(&router, body).await.0, StatusCode::OK, "{body}");
     }
 }
+
+#[tokio::test]
+async fn a_model_that_is_named_like_one_of_openai_s_is_found_by_its_name() {
+    let metrics = ServiceMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
+    let (letters, named_so) =
+        (LetterModel::quick(), LetterModel { name: "text-embedding-shop", ..LetterModel::quick() });
+    let models = vec![letters.encoder(10).await, named_so.encoder(10).await];
+    let router = router(models, ServiceArgs { cache: 10, request_timeout: 5 }, metrics);
+    for (asked, given) in [("text-embedding-shop", "text-embedding-shop"), ("text-embedding-3-small", "letters")] {
+        let (_, _, answer) = post(&router, json!({"input": "bag", "model": asked}).to_string()).await;
+        assert_eq!(answer["model"], given);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_is_given_up() {
+    let metrics = ServiceMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
+    let args = ServiceArgs { cache: 10, request_timeout: 0 };
+    let router = router(vec![LetterModel::quick().encoder(10).await], args, metrics.clone());
+    let silent = futures::stream::pending::<Result<Bytes, std::io::Error>>();
+    let (status, _, answer) = post(&router, Body::from_stream(silent)).await;
+    assert_eq!((status, &answer["error"]["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("timeout")));
+    assert_eq!(metrics.embeddings_requests_total.with_label_values(&["503"]).get(), 1);
+}

@@ -100,7 +100,7 @@ impl Requests {
                 result => return result,
             };
             let pause = attempts.pause(error.retry_after());
-            if Instant::now() + pause >= deadline {
+            if pause >= deadline.saturating_duration_since(Instant::now()) {
                 return Err(Failure::Server(error));
             }
             debug!(error = %causes(&error), ?pause, "the embeddings server is asked again");
@@ -140,6 +140,8 @@ impl Requests {
                 self.circuit.answered(advice);
                 if !blames_texts(error) {
                     self.circuit.gave_vectors(Err(error));
+                } else if texts.len() == 1 {
+                    self.circuit.refused_a_text(error);
                 }
             }
             // Texts that waited long left it little time, which says nothing.

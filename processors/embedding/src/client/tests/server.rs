@@ -52,12 +52,16 @@ async fn a_server_s_model_that_was_added_here_has_its_prompts() {
     let args = EmbedderArgs { encoder: EncoderArgs { models, ..args().encoder }, ..args() };
 
     let metrics = ServiceMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
-    let encoder = LetterModel { name: "shop", ..LetterModel::quick() }.encoder(10).await;
+    let prompts = Prompts { query: "a ", passage: "" };
+    let encoder = LetterModel { name: "shop", prompts, ..LetterModel::quick() }.encoder(10).await;
     let url = served(router(vec![encoder], ServiceArgs { cache: 10, request_timeout: 5 }, metrics)).await;
     let remote = client_of(&url, "shop", &args, tuning());
     assert!(is_letter(&remote.embed(Purpose::Query, "bag").await.unwrap(), "a"));
     assert!(is_letter(&remote.embed(Purpose::Passage, "bag").await.unwrap(), "b"));
     assert_eq!(remote.near(), Some(0.7));
+    // The longest text that is taken is not too long with a prompt.
+    let longest = "b".repeat(MAX_TEXT_BYTES);
+    assert!(is_letter(&remote.embed(Purpose::Query, &longest).await.unwrap(), "a"));
 }
 
 #[tokio::test]
