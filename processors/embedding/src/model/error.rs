@@ -23,8 +23,8 @@ pub enum ModelError {
     Tensor(String),
     /// A GPU was asked for.
     #[error(
-        "no GPU can be used: {0}; a build with `--features cuda` on a machine with CUDA has one, and \
-         --embedding-arithmetic int8 needs none"
+        "no GPU can be used: a build with `--features cuda` on a machine with CUDA has one, and --embedding-arithmetic int8 \
+         needs none"
     )]
     Gpu(#[source] candle_core::Error),
     /// The weights are of another model.
