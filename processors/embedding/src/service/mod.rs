@@ -136,11 +136,10 @@ impl Service {
 
     /// The model of this name; the first if none is named, or one that is OpenAI's: its clients have such a name built in.
     fn model(&self, name: Option<&str>) -> Result<&Served, Failure> {
-        let asked = name.unwrap_or_default();
-        let named = self.models.iter().find(|served| served.encoder.model() == asked);
-        let first = || self.models.first().filter(|_| asked.is_empty() || asked.starts_with("text-embedding-"));
+        let named = self.models.iter().find(|served| name == Some(served.encoder.model()));
+        let first = || self.models.first().filter(|_| name.is_none_or(|name| name.starts_with("text-embedding")));
         named.or_else(first).ok_or_else(|| Failure::ModelNotFound {
-            asked: asked.to_owned(),
+            asked: name.unwrap_or_default().to_owned(),
             served: self.models.iter().map(|served| served.encoder.model().to_owned()).collect(),
         })
     }
