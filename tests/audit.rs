@@ -7,19 +7,20 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use projections::catalogue::PRODUCTS_VIEW;
-use projections::co_purchase::SIMILAR_VIEW;
-use projections::popularity::{TRENDING_KEY, TRENDING_VIEW};
-use projections::{ES_SYNC, RECOMMENDATION};
+use jangbogo_es_sync_fold::ES_SYNC;
+use jangbogo_fold::Processor;
+use jangbogo_publish::{Audit, Found, audit, index_name};
+use jangbogo_recommendation_fold::RECOMMENDATION;
+use jangbogo_recommendation_fold::co_purchase::SIMILAR_VIEW;
+use jangbogo_recommendation_fold::popularity::{TRENDING_KEY, TRENDING_VIEW};
+use jangbogo_shared_projections::catalogue::PRODUCTS_VIEW;
 use redis::aio::MultiplexedConnection;
-use runtime::fold::Processor;
-use runtime::publisher::{Audit, Found, audit, index_name};
 use serde_json::{Value, json};
 use support::{Shop, demo_lines};
 use uuid::Uuid;
 
 async fn audited(shop: &Shop, processor: &'static Processor) -> Audit {
-    let pool = runtime::database::pool(&shop.connections, "audit", 2).unwrap();
+    let pool = jangbogo_platform::database::pool(&shop.connections, "audit", 2).unwrap();
     let live = shop.live(processor).await.unwrap();
     let mut compared = 0;
     let audit = audit(&shop.connections, &pool, processor, &live, |checked| compared = checked).await.unwrap();

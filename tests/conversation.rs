@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use events::{
+use jangbogo_events::{
     CategoryId, ConversationCreated, Currency, Data, Envelope, Event, MemberId, MessageCreated, Money, Payload as _,
     ProductId, ProductUpserted, Text, Topic,
 };
@@ -300,12 +300,12 @@ async fn a_past_moment_says_what_was_shown_and_why(chat: &ChatShop) {
         }
     }
     let mut database = chat.shop.database().await;
-    let schema = chat.shop.live(&projections::RECOMMENDATION).await.unwrap().generation.schema;
+    let schema = chat.shop.live(&jangbogo_recommendation_fold::RECOMMENDATION).await.unwrap().generation.schema;
     assert!(causes.contains(shown["intent_event_id"].as_str().unwrap()));
     let sources = ["test", "gateway", "preference-analysis.intent", "embedder.embed"];
     for cause in causes {
         let hashes: Vec<Uuid> =
-            sources.iter().map(|source| Uuid::from_u128(events::event_hash(source, &cause))).collect();
+            sources.iter().map(|source| Uuid::from_u128(jangbogo_events::event_hash(source, &cause))).collect();
         let sql = format!("SELECT EXISTS (SELECT FROM {schema}.seen WHERE event = ANY ($1))");
         let is_folded: bool = sqlx::query_scalar(&sql).bind(hashes).fetch_one(&mut database).await.unwrap();
         assert!(is_folded, "{cause} is no event");

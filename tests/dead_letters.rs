@@ -9,11 +9,11 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
-use events::{Envelope, Event, EventType, Topic};
-use projections::PROCESSORS;
+use jangbogo_consume::dead_letter::discarded;
+use jangbogo_events::{Envelope, Event, EventType, Topic};
+use jangbogo_log::Partition;
+use jangbogo_processors::PROCESSORS;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use runtime::dead_letter::discarded;
-use runtime::store::Partition;
 use serde_json::{Value, json};
 use support::{Shop, headers_of};
 

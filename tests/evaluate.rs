@@ -38,7 +38,7 @@ fn refusal(arguments: &[&str]) -> String {
 #[test]
 fn the_local_analyser_does_not_get_worse() {
     let report = report(&["utterances", "--json"]);
-    assert_eq!(report["analyser"]["name"], reactors::intent::LOCAL_ANALYSER);
+    assert_eq!(report["analyser"]["name"], jangbogo_preference_analysis::intent::LOCAL_ANALYSER);
     assert_eq!(report["analyser"]["prompt_hash"], Value::Null);
     for split in ["development", "held-out"] {
         for language in ["ko", "en"] {

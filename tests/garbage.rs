@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use events::{Envelope, Event, EventType, Topic};
-use projections::PROCESSORS;
+use jangbogo_events::{Envelope, Event, EventType, Topic};
+use jangbogo_fold::Processor;
+use jangbogo_processors::PROCESSORS;
+use jangbogo_store::watermark;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
-use runtime::fold::Processor;
-use runtime::store::watermark;
 use support::{Shop, headers_of};
 
 fn good_event(event_type: EventType, id: &str) -> Event {
@@ -88,12 +88,12 @@ async fn garbage_goes_to_the_dead_letters_and_the_good_events_around_it_are_fold
 }
 
 #[derive(Debug)]
-struct Letter {
+struct DeadLetter {
     cause: String,
     bytes: usize,
 }
 
-fn dead_letters(shop: &Shop, processor: &Processor, expected: usize) -> Vec<Letter> {
+fn dead_letters(shop: &Shop, processor: &Processor, expected: usize) -> Vec<DeadLetter> {
     let topic = shop.connections.namespace.dead_letter_topic(processor.name);
     let consumer: BaseConsumer = shop
         .connections
@@ -119,7 +119,7 @@ fn dead_letters(shop: &Shop, processor: &Processor, expected: usize) -> Vec<Lett
         assert!(Topic::from_name(&text("deadletter-topic")).is_some());
         text("deadletter-partition").parse::<i32>().unwrap();
         text("deadletter-offset").parse::<i64>().unwrap();
-        letters.push(Letter { cause: text("deadletter-cause"), bytes: message.payload_len() });
+        letters.push(DeadLetter { cause: text("deadletter-cause"), bytes: message.payload_len() });
     }
     assert!(letters.iter().any(|letter| letter.bytes == 2 << 20), "values are kept whole");
     letters

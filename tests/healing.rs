@@ -4,9 +4,9 @@ mod support;
 
 use std::time::Duration;
 
-use projections::ES_SYNC;
-use projections::catalogue::PRODUCTS_VIEW;
-use runtime::publisher::index_name;
+use jangbogo_es_sync_fold::ES_SYNC;
+use jangbogo_publish::index_name;
+use jangbogo_shared_projections::catalogue::PRODUCTS_VIEW;
 use support::{Shop, demo_lines};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use group::Group;
-use projections::{ANALYTICS, PROCESSORS};
+use jangbogo_analytics_fold::ANALYTICS;
+use jangbogo_processors::PROCESSORS;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, DefaultConsumerContext};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use events::{Envelope, Event, Payload, ProductId, ProductUpserted, Text, Topic};
-use projections::{ES_SYNC, RECOMMENDATION};
-use runtime::fold::Processor;
+use jangbogo_es_sync_fold::ES_SYNC;
+use jangbogo_events::{Envelope, Event, Payload, ProductId, ProductUpserted, Text, Topic};
+use jangbogo_fold::Processor;
+use jangbogo_recommendation_fold::RECOMMENDATION;
 use serde_json::{Value, json};
 use support::chat::ChatShop;
 use tokio::process::Command;

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use events::{
+use jangbogo_analytics_fold::ANALYTICS;
+use jangbogo_events::{
     Currency, Data, Envelope, Event, MemberId, OrderCompleted, OrderId, OrderItem, ProductId, PurchasePatternAnalyzed,
     Quantity, Record, Topic, derived_id,
 };
-use projections::ANALYTICS;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};

@@ -9,14 +9,15 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
-use events::{
+use jangbogo_es_sync_fold::ES_SYNC;
+use jangbogo_events::{
     Data, Envelope, Event, MessageCreated, Payload, ProductEmbedded, ProductId, ProductRetired, ProductUpserted, Topic,
 };
-use projections::catalogue::PRODUCTS_VIEW;
-use projections::conversation::MESSAGES_VIEW;
-use projections::{ES_SYNC, RECOMMENDATION};
-use runtime::fold::Processor;
-use runtime::publisher::index_name;
+use jangbogo_fold::Processor;
+use jangbogo_publish::index_name;
+use jangbogo_recommendation_fold::RECOMMENDATION;
+use jangbogo_shared_projections::catalogue::PRODUCTS_VIEW;
+use jangbogo_shared_projections::conversation::MESSAGES_VIEW;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use support::Shop;
@@ -139,7 +140,7 @@ async fn vectors_are_indexed_by_the_settings_of_who_builds_the_index() {
 
     let mut widely = shop.connections.clone();
     widely.vector_index.ef_search = 321;
-    let options = runtime::database::options(&widely, "test").unwrap();
+    let options = jangbogo_platform::database::options(&widely, "test").unwrap();
     let mut database = PgConnection::connect_with(&options).await.unwrap();
     // pgvector takes the setting over when it is loaded, which its first vector does.
     let looked_at = "SELECT current_setting('hnsw.ef_search') WHERE '[1]'::vector IS NOT NULL";

@@ -11,8 +11,8 @@ use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use events::{Envelope, Event, EventType, MemberId, Topic};
-use projections::RECOMMENDATION;
+use jangbogo_events::{Envelope, Event, EventType, MemberId, Topic};
+use jangbogo_recommendation_fold::RECOMMENDATION;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
@@ -350,7 +350,7 @@ async fn what_cannot_be_imported_is_refused_before_anything_is_produced() {
 
 /// A view of another member's, so that views stand in every partition.
 fn of_member(mut view: Event, member: usize) -> Event {
-    if let events::Data::ProductViewed(viewed) = &mut view.data {
+    if let jangbogo_events::Data::ProductViewed(viewed) = &mut view.data {
         viewed.member_id = Some(MemberId::try_from(format!("member-{member}").as_str()).unwrap());
     }
     view

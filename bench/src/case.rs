@@ -1,7 +1,9 @@
 //! What is measured: processors of the pipeline, and parts of them.
 
-use projections::{ANALYTICS, RECOMMENDATION, catalogue, history, popularity};
-use runtime::fold::{Pace, Processor};
+use jangbogo_analytics_fold::ANALYTICS;
+use jangbogo_fold::{BatchPolicy, Processor};
+use jangbogo_recommendation_fold::{RECOMMENDATION, popularity};
+use jangbogo_shared_projections::{catalogue, history};
 
 /// A set of projections in a process of its own.
 #[derive(Debug)]
@@ -21,7 +23,7 @@ static RECOMMENDATION_SUMS: Processor = Processor {
     name: "bench-sums",
     description: "popular and trending products, and members' histories",
     fold_version: 1,
-    pace: Pace::AtOnce,
+    batch_policy: BatchPolicy::Immediate,
     projections: &[&catalogue::PROJECTION, &history::PROJECTION, &popularity::PROJECTION],
 };
 

@@ -4,7 +4,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use runtime::store::{Live, live};
+use jangbogo_store::{Live, live};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::PgConnection;
 use tokio::process::Child;

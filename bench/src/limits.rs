@@ -3,16 +3,16 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use events::{Event, Record, Topic};
 use futures::TryStreamExt as _;
+use jangbogo_events::{Event, Record, Topic};
+use jangbogo_fold::Processor;
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::vector_index::VectorIndex;
+use jangbogo_store::{Generation, create_table};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
-use runtime::config::Connections;
-use runtime::fold::Processor;
-use runtime::store::{Generation, create_table};
-use runtime::vector_index::VectorIndex;
 use sqlx::{Executor as _, PgConnection};
 
 /// The topics that orders and cancellations are in.
@@ -21,7 +21,7 @@ pub const ORDER_TOPICS: &[Topic] = &[Topic::OrderCompleted, Topic::UserBehavior]
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// How soon a topic's leaders are asked for again.
 const LEADER_INTERVAL: Duration = Duration::from_millis(100);
-/// Pieces that COPY is fed with.
+/// ReplyChunks that COPY is fed with.
 pub const COPY_BYTES: usize = 1 << 20;
 /// The schema of the tables that COPY fills.
 const SCHEMA: &str = "bench_copy";

@@ -14,10 +14,10 @@ mod tools;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use runtime::config::Connections;
-use runtime::process::{self, Hosted, ProcessorArgs};
-use runtime::shutdown::Shutdown;
-use runtime::telemetry::{LevelFilter, LogFormat, Telemetry, init_logging};
+use jangbogo_host::process::{self, ProcessorArgs, ProcessorRuntime};
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::shutdown::Shutdown;
+use jangbogo_telemetry::{LevelFilter, LogFormat, Telemetry, init_logging};
 
 use self::case::{CASES, Case};
 use self::chat::ChatArguments;
@@ -130,7 +130,7 @@ async fn main() -> anyhow::Result<()> {
         Benchmark::Processor(arguments) => {
             init_logging(arguments.case.name, LevelFilter::INFO, LogFormat::Text)?;
             let shutdown = Shutdown::on_signals()?;
-            let hosted = Hosted { processor: arguments.case.processor, reactors: Vec::new() };
+            let hosted = ProcessorRuntime { processor: arguments.case.processor, reactors: Vec::new() };
             process::run(hosted, arguments.connections, arguments.processor, Telemetry::new()?, shutdown).await?;
         }
     }

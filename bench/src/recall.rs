@@ -10,11 +10,11 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use embedding::Purpose;
-use embedding::model::{Arithmetic, EmbeddingModel};
-use embedding::models::{DEFAULT_MODEL, ModelsArgs};
+use jangbogo_embedding::Purpose;
+use jangbogo_embedding::registry::{DEFAULT_MODEL, ModelsArgs};
+use jangbogo_embeddings_server::model::{Arithmetic, EmbeddingModel};
+use jangbogo_platform::vector_index::VectorIndex;
 use reqwest::Client;
-use runtime::vector_index::VectorIndex;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -131,7 +131,7 @@ impl Vectors {
     fn compute(arguments: &RecallArguments) -> anyhow::Result<Self> {
         let models = arguments.models.directory()?;
         let spec = models.find(&arguments.model)?;
-        models.fetch(spec, |message| eprintln!("{message}"))?;
+        jangbogo_embeddings_server::fetch::fetch(&models, spec, |message| eprintln!("{message}"))?;
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let model = EmbeddingModel::load(&models, spec, Arithmetic::Int8, threads)?;
         let embed = |purpose, texts: &[String]| -> anyhow::Result<Vec<Vec<f32>>> {

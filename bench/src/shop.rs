@@ -4,16 +4,16 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
+use jangbogo_host::topology::{Topology, apply};
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::vector_index::VectorIndex;
+use jangbogo_publish::drop_indexes;
+use jangbogo_stack::{Options, Progress, Stack};
+use jangbogo_store::generations;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
-use runtime::config::Connections;
-use runtime::publisher::drop_indexes;
-use runtime::store::generations;
-use runtime::topology::{Topology, apply};
-use runtime::vector_index::VectorIndex;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
-use stack::{Options, Progress, Stack};
 use tokio::process::Command;
 use uuid::Uuid;
 
@@ -100,18 +100,18 @@ impl Shop {
     /// Replaces the database by an empty one of the newest migration.
     pub async fn empty_database(&self) -> anyhow::Result<()> {
         self.drop_database().await?;
-        runtime::database::migrate(&self.connections).await.context("cannot create the database")?;
+        jangbogo_platform::database::migrate(&self.connections).await.context("cannot create the database")?;
         Ok(())
     }
 
     /// A connection to the database.
     pub async fn database(&self) -> anyhow::Result<PgConnection> {
-        let options = runtime::database::options(&self.connections, "bench")?;
+        let options = jangbogo_platform::database::options(&self.connections, "bench")?;
         PgConnection::connect_with(&options).await.context("cannot connect to Postgres")
     }
 
     async fn drop_database(&self) -> anyhow::Result<()> {
-        let options = runtime::database::options(&self.connections, "bench")?.database("postgres");
+        let options = jangbogo_platform::database::options(&self.connections, "bench")?.database("postgres");
         let mut maintenance = PgConnection::connect_with(&options).await.context("cannot connect to Postgres")?;
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.connections.namespace.database());
         sqlx::query(&sql).execute(&mut maintenance).await.context("cannot drop the database")?;
@@ -151,14 +151,14 @@ impl Shop {
     }
 
     async fn drop_indexes(&self) -> anyhow::Result<()> {
-        let options = runtime::database::options(&self.connections, "bench")?;
+        let options = jangbogo_platform::database::options(&self.connections, "bench")?;
         let mut database = match PgConnection::connect_with(&options).await {
             // Nothing was folded.
-            Err(error) if runtime::database::is_missing(&error) => return Ok(()),
+            Err(error) if jangbogo_platform::database::is_missing(&error) => return Ok(()),
             database => database.context("cannot connect to Postgres")?,
         };
         for stored in generations(&mut database, None).await? {
-            let Some(processor) = projections::processor(&stored.generation.processor) else { continue };
+            let Some(processor) = jangbogo_processors::processor(&stored.generation.processor) else { continue };
             drop_indexes(&self.connections, processor, &stored.generation).await?;
         }
         Ok(())

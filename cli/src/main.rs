@@ -1,5 +1,6 @@
 //! The `jangbogo` command: a thin hand on what the crates do.
 
+mod apps;
 mod completions;
 mod demo;
 mod evaluate;
@@ -13,10 +14,10 @@ mod topology;
 
 use std::process::ExitCode;
 
-use ::stack::connections;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use runtime::program::{Shared, exit_code};
-use runtime::telemetry::{LevelFilter, init_logging};
+use jangbogo_platform::program::{Shared, exit_code};
+use jangbogo_stack::connections;
+use jangbogo_telemetry::{LevelFilter, init_logging};
 
 /// As in `replay`.
 #[global_allocator]
@@ -65,7 +66,7 @@ enum Command {
     #[command(subcommand)]
     Run(run::Command),
     #[command(subcommand)]
-    Replay(replay::Command),
+    Replay(jangbogo_replay::Command),
     #[command(subcommand)]
     Models(models::Command),
     #[command(subcommand)]
@@ -98,7 +99,7 @@ async fn run(Cli { shared, command }: Cli, matches: &ArgMatches) -> anyhow::Resu
         Command::Topology(command) => topology::run(command, &connections).await,
         Command::Events(command) => events::run(command, &connections).await,
         Command::Run(command) => run::run(command, connections).await,
-        Command::Replay(command) => replay::run(command, connections).await,
+        Command::Replay(command) => jangbogo_replay::run(command, connections).await,
         Command::Models(command) => models::run(command).await,
         Command::Evaluate(command) => evaluate::run(command, &connections).await,
         Command::Demo(arguments) => {

@@ -1,12 +1,14 @@
 //! `jangbogo run`: one program of the pipeline in the foreground; the same code as in the binaries of their own.
 
 use clap::{ArgMatches, FromArgMatches, Subcommand};
-use gateway::GatewayArgs;
-use gateway::dispatcher::DispatcherArgs;
-use processors::Host;
-use query::QueryArgs;
-use runtime::config::Connections;
-use runtime::shutdown::Shutdown;
+use jangbogo_gateway::GatewayArgs;
+use jangbogo_gateway::dispatcher::DispatcherArgs;
+use jangbogo_host::app::{self, AppDescriptor};
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::shutdown::Shutdown;
+use jangbogo_query::QueryArgs;
+
+use crate::apps;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,7 +26,7 @@ pub const ENDS_WITH_PARENT: &str = "JANGBOGO_ENDS_WITH_PARENT";
 #[derive(Debug)]
 pub enum Command {
     /// A processor.
-    Processor(&'static Host, ArgMatches),
+    Processor(&'static AppDescriptor, ArgMatches),
     /// A service.
     Service(Service),
 }
@@ -45,7 +47,7 @@ impl Command {
     #[must_use]
     pub fn process_name(&self) -> &'static str {
         match self {
-            Self::Processor(host, _) => host.processor.name,
+            Self::Processor(app, _) => app.processor.name,
             Self::Service(Service::Gateway(_)) => "gateway",
             Self::Service(Service::OutboxDispatcher(_)) => "outbox-dispatcher",
             Self::Service(Service::Query(_)) => "query",
@@ -56,9 +58,9 @@ impl Command {
 impl FromArgMatches for Command {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         if let Some((name, arguments)) = matches.subcommand()
-            && let Some(host) = processors::host(name)
+            && let Some(app) = apps::app(name)
         {
-            return Ok(Self::Processor(host, arguments.clone()));
+            return Ok(Self::Processor(app, arguments.clone()));
         }
         Ok(Self::Service(Service::from_arg_matches(matches)?))
     }
@@ -71,10 +73,10 @@ impl FromArgMatches for Command {
 
 impl Subcommand for Command {
     fn augment_subcommands(mut command: clap::Command) -> clap::Command {
-        for host in processors::HOSTS {
+        for AppDescriptor { processor, augment, .. } in apps::APPS {
             // Afterwards, because augmenting says what the arguments are.
-            let subcommand = (host.augment)(clap::Command::new(host.processor.name));
-            command = command.subcommand(subcommand.about(processors::about(host.processor)));
+            let subcommand = augment(clap::Command::new(processor.name));
+            command = command.subcommand(subcommand.about(app::about(processor)));
         }
         Service::augment_subcommands(command)
             .about("Runs one program of the pipeline until Ctrl-C")
@@ -86,7 +88,7 @@ impl Subcommand for Command {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        processors::host(name).is_some() || Service::has_subcommand(name)
+        apps::app(name).is_some() || Service::has_subcommand(name)
     }
 }
 
@@ -100,15 +102,15 @@ pub async fn run(command: Command, connections: Connections) -> anyhow::Result<(
     }
     let shutdown = Shutdown::on_signals()?;
     match command {
-        Command::Processor(host, arguments) => return (host.run)(&arguments, connections, shutdown).await,
+        Command::Processor(app, arguments) => return (app.run)(&arguments, connections, shutdown).await,
         Command::Service(Service::Gateway(args)) => {
-            shutdown.spawn("gateway", gateway::run(args, connections, shutdown.token()));
+            shutdown.spawn("gateway", jangbogo_gateway::run(args, connections, shutdown.token()));
         }
         Command::Service(Service::OutboxDispatcher(args)) => {
-            shutdown.spawn("outbox-dispatcher", gateway::dispatcher::run(args, connections, shutdown.token()));
+            shutdown.spawn("outbox-dispatcher", jangbogo_gateway::dispatcher::run(args, connections, shutdown.token()));
         }
         Command::Service(Service::Query(args)) => {
-            shutdown.spawn("query", query::run(args, connections, shutdown.token()));
+            shutdown.spawn("query", jangbogo_query::run(args, connections, shutdown.token()));
         }
     }
     Ok(shutdown.drain().await?)

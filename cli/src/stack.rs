@@ -1,8 +1,8 @@
 //! `jangbogo stack`: the real servers, brought up, looked at and stopped.
 
-use ::stack::{Options, Progress, Server, ServerState, Stack, without_password};
 use anyhow::bail;
 use clap::Subcommand;
+use jangbogo_stack::{Options, Progress, Server, ServerState, Stack, without_password};
 
 use crate::output::{print, table};
 

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
-use runtime::config::Connections;
-use runtime::topology::{self, Applied, AppliedTopic, ConfigChange, DeclaredProcessor, Mismatch, Outcome, Topology};
+use jangbogo_host::topology::{
+    self, Applied, AppliedTopic, ConfigChange, DeclaredProcessor, Mismatch, Outcome, Topology,
+};
+use jangbogo_platform::config::Connections;
 
+use crate::apps::APPS;
 use crate::output::{print, table};
 
 /// Compares the pipeline on one page (topology.toml) with code and Kafka, applies it, draws it
@@ -105,7 +108,7 @@ pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<
 async fn check(arguments: &CheckArguments, connections: &Connections) -> anyhow::Result<()> {
     let topology = arguments.file.read()?;
     let declared: Vec<DeclaredProcessor> =
-        projections::PROCESSORS.iter().map(|processor| DeclaredProcessor::new(processor, reactors::REACTORS)).collect();
+        APPS.iter().map(|app| DeclaredProcessor::new(app.processor, app.reactors)).collect();
     let mut mismatches = topology::check(&topology, &declared);
     if arguments.against_kafka {
         mismatches.extend(topology::check_kafka(&topology, connections).await?);

@@ -3,6 +3,8 @@
 //! An [`Event`] is an [`Envelope`] (`CloudEvents` 1.0) around one [`Data`] variant. Names are past-tense facts. The
 //! types here are the source of the JSON Schemas under `schemas/`; this crate does no I/O.
 
+#![warn(missing_docs)]
+
 mod binding;
 mod envelope;
 pub mod families;

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use events::{Event, Record, Topic};
+use jangbogo_events::{Event, Record, Topic};
 
 const ORDER: &str =
     r#"{"order_id":"1","currency":"GBP","items":[{"product_id":"20725","quantity":1,"total_minor":165}]}"#;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use events::{Data, Event, EventType, Record, Topic, schemas};
+use jangbogo_events::{Data, Event, EventType, Record, Topic, schemas};
 use serde_json::{Value, json};
 
 fn directory() -> PathBuf {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use runtime::store::{Generation, Offsets, Statements, behind, positions};
+use jangbogo_log::Offsets;
+use jangbogo_store::{Generation, Statements, behind, positions};
 
 use crate::error::ReplayError;
 use crate::job::Job;

@@ -7,13 +7,13 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use projections::PROCESSORS;
-use runtime::config::Connections;
-use runtime::database;
-use runtime::fold::Processor;
-use runtime::publisher;
-use runtime::read::GenerationId;
-use runtime::store::{Stored, behind, generations, positions};
+use jangbogo_fold::Processor;
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::database;
+use jangbogo_processors::PROCESSORS;
+use jangbogo_publish as publisher;
+use jangbogo_read::GenerationId;
+use jangbogo_store::{Stored, behind, generations, positions};
 use serde_json::json;
 use sqlx::ConnectOptions as _;
 
@@ -46,7 +46,7 @@ impl Chosen {
 
 fn processor_named(name: &str) -> Result<&'static Processor, String> {
     let names = || PROCESSORS.iter().map(|processor| processor.name).collect::<Vec<_>>().join(", ");
-    projections::processor(name).ok_or_else(|| format!("there is no such projection; there are: {}", names()))
+    jangbogo_processors::processor(name).ok_or_else(|| format!("there is no such projection; there are: {}", names()))
 }
 
 /// How the log is folded.
@@ -157,7 +157,7 @@ async fn persist<T, F: Future<Output = Result<T, ReplayError>>>(
     loop {
         match attempt().await {
             Err(error) if error.is_temporary() => {
-                job.progress.say(&format!("{}; trying again", runtime::telemetry::causes(&error)));
+                job.progress.say(&format!("{}; trying again", jangbogo_telemetry::causes(&error)));
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             outcome => return outcome.with_context(|| job.processor.name.to_owned()),
@@ -304,7 +304,7 @@ pub async fn drop(arguments: &DropArguments, connections: &Connections) -> anyho
             "generation {id} of {} is live: roll back or promote another one first",
             job.processor.name
         );
-        runtime::store::drop_generation(&mut connection, &stored.generation).await?;
+        jangbogo_store::drop_generation(&mut connection, &stored.generation).await?;
         publisher::drop_indexes(connections, job.processor, &stored.generation).await?;
         println!("generation {id} of {} is gone", job.processor.name);
     }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use runtime::fold::Processor;
-use runtime::store::Generation;
+use jangbogo_fold::Processor;
+use jangbogo_store::Generation;
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use runtime::store::{Generation, Live, Offsets, behind};
+use jangbogo_log::Offsets;
+use jangbogo_store::{Generation, Live, behind};
 
 use crate::error::ReplayError;
 use crate::job::Job;
@@ -63,7 +64,7 @@ impl Job {
     pub async fn give_way(&self, live: Option<&Live>) -> Result<bool, ReplayError> {
         let Some(Live { generation, .. }) = live else { return Ok(false) };
         let ends = self.log_ends().await?;
-        let ends = self.live_fold.lock().await.due(ends, self.processor.pace.gathering());
+        let ends = self.live_fold.lock().await.due(ends, self.processor.batch_policy.linger());
         let began = Instant::now();
         if self.is_worth_waiting_for(generation, &ends, began).await? {
             // Nobody else folds meanwhile.
@@ -97,8 +98,8 @@ impl Job {
 
 #[cfg(test)]
 mod tests {
-    use events::Topic;
-    use runtime::store::Partition;
+    use jangbogo_events::Topic;
+    use jangbogo_log::Partition;
 
     use super::*;
 

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use runtime::database;
-use runtime::fold::Target;
-use runtime::publisher::{self, PublisherContext, Stores};
-use runtime::replay::Letters;
-use runtime::store::{Generation, Live, Promotion, PromotionError, search_backlog};
-use runtime::telemetry::Telemetry;
+use jangbogo_fold::Target;
+use jangbogo_platform::database;
+use jangbogo_publish as publisher;
+use jangbogo_publish::{PublisherContext, Stores};
+use jangbogo_store::{Generation, Live, Promotion, PromotionError, search_backlog};
+use jangbogo_telemetry::Telemetry;
 use sqlx::error::DatabaseError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::catch_up::Manner;
 use crate::error::ReplayError;
+use crate::folder::Letters;
 use crate::job::Job;
 
 /// How often a cut-over is tried, when it did not succeed at once.
@@ -154,7 +155,7 @@ impl Job {
         if let Err(error) = published {
             self.progress.say(&format!(
                 "not published ahead, so that Postgres answers until it is: {}",
-                runtime::telemetry::causes(&error)
+                jangbogo_telemetry::causes(&error)
             ));
         }
     }

@@ -1,9 +1,11 @@
 //! Why a replay did not do what it was asked for.
 
-use runtime::end_offsets::OffsetsError;
-use runtime::publisher::PublishError;
-use runtime::replay::{FoldError, LogError};
-use runtime::store::PromotionError;
+use jangbogo_log::end_offsets::OffsetsError;
+use jangbogo_log::reader::LogError;
+use jangbogo_publish::PublishError;
+use jangbogo_store::PromotionError;
+
+use crate::folder::FoldError;
 
 /// Everything that may end a replay.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +48,7 @@ impl ReplayError {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Postgres(error) | Self::Promotion(PromotionError::Postgres(error)) => {
-                runtime::database::is_away(error)
+                jangbogo_platform::database::is_unavailable(error)
             }
             Self::Published(error) => !matches!(error, PublishError::Answer(_)),
             Self::Log(error) => error.is_temporary(),

@@ -6,10 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures::future::{Either, try_join_all};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use runtime::replay::Record;
-use runtime::store::{
-    Generation, Offsets, Partition, Statements, Stored, behind, finish_bulk, finish_table, is_bulk_intact, positions,
-};
+use jangbogo_log::{Offsets, Partition, Record};
+use jangbogo_store::{Generation, Statements, Stored, behind, finish_bulk, finish_table, is_bulk_intact, positions};
 use sqlx::PgConnection;
 
 use crate::error::ReplayError;
@@ -101,7 +99,7 @@ impl Job {
         if earliest <= moment {
             return Ok(());
         }
-        runtime::store::drop_generation(connection, &stored.generation).await?;
+        jangbogo_store::drop_generation(connection, &stored.generation).await?;
         Err(ReplayError::Refused(format!("{moment} is before the log: its earliest event is of {earliest}")))
     }
 }

@@ -4,20 +4,22 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use runtime::config::Connections;
-use runtime::database;
-use runtime::dead_letter::discarded;
-use runtime::end_offsets::EndOffsets;
-use runtime::fold::{Processor, Shop};
-use runtime::read::GenerationId;
-use runtime::replay::{Bounds, Folder, Letters, Log, LogError, LogOptions, bounds};
-use runtime::store::{Generation, Live, Offsets, Partition, State, Statements, Stored, generations, live};
+use jangbogo_consume::dead_letter::discarded;
+use jangbogo_fold::{FoldConfig, Processor};
+use jangbogo_log::end_offsets::EndOffsets;
+use jangbogo_log::reader::{Bounds, Log, LogError, LogOptions, bounds};
+use jangbogo_log::{Offsets, Partition};
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::database;
+use jangbogo_read::GenerationId;
+use jangbogo_store::{Generation, Live, State, Statements, Stored, fold_config, generations, live};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgConnection};
 use tokio::sync::{Mutex, OnceCell, RwLock};
 
 use crate::courtesy::LiveFold;
 use crate::error::ReplayError;
+use crate::folder::{Folder, Letters};
 use crate::progress::Progress;
 
 /// A replay that was killed holds its generation until Postgres has noticed.
@@ -28,7 +30,7 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(200);
 pub struct Job {
     pub connections: Connections,
     pub processor: &'static Processor,
-    pub shop: Shop,
+    pub config: FoldConfig,
     pub pool: PgPool,
     /// Begun when it is first asked.
     pub ends: OnceCell<EndOffsets>,
@@ -73,7 +75,7 @@ impl Job {
         Ok(Self {
             connections: connections.clone(),
             processor,
-            shop: connections.shop(),
+            config: fold_config(&connections),
             pool: PgPoolOptions::new().max_connections(pool_size).connect_lazy_with(options),
             ends: OnceCell::new(),
             live_fold: Mutex::default(),
@@ -88,7 +90,7 @@ impl Job {
 
     /// This program's fold version.
     pub fn fold_version(&self) -> String {
-        self.processor.fold_version(&self.shop)
+        self.processor.fold_version(&self.config)
     }
 
     /// A connection of its own, whose transactions may wait for work elsewhere.
@@ -165,7 +167,7 @@ impl Job {
     ) -> Result<(Folder, Log), ReplayError> {
         let partitions: Vec<_> = until.keys().copied().collect();
         let folder =
-            Folder::acquire(&self.pool, self.processor, &self.shop, generation, statements, &partitions).await?;
+            Folder::acquire(&self.pool, self.processor, &self.config, generation, statements, &partitions).await?;
         let client = format!("{}-replay-{}", self.processor.name, generation.short_id());
         let options = LogOptions {
             client: self.connections.namespace.group(&client),

@@ -7,6 +7,7 @@ mod courtesy;
 mod cut_over;
 mod dead_letters;
 mod error;
+pub mod folder;
 mod hydrate;
 mod job;
 mod progress;
@@ -16,7 +17,7 @@ mod vectors;
 mod verify;
 
 use clap::Subcommand;
-use runtime::config::Connections;
+use jangbogo_platform::config::Connections;
 
 /// Rebuilds projections from the log, proves them equal, and switches between generations
 #[derive(Debug, Subcommand)]

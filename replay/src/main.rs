@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
-use replay::Command;
-use runtime::program::{Shared, exit_code};
-use runtime::telemetry::{LevelFilter, init_logging};
+use jangbogo_platform::program::{Shared, exit_code};
+use jangbogo_replay::Command;
+use jangbogo_telemetry::{LevelFilter, init_logging};
 
 /// What a fold frees in one thread another takes: the system's allocator keeps more the longer the log is.
 #[global_allocator]
@@ -28,8 +28,8 @@ async fn main() -> ExitCode {
     let run = async {
         init_logging("replay", LevelFilter::WARN, cli.shared.log_format)?;
         cli.shared.connections.vector_index.check()?;
-        let connections = stack::connections::with_stack(&matches, &cli.shared.connections)?;
-        replay::run(cli.command, connections).await
+        let connections = jangbogo_stack::connections::with_stack(&matches, &cli.shared.connections)?;
+        jangbogo_replay::run(cli.command, connections).await
     };
     exit_code("replay", run.await)
 }

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use runtime::fold::Shop;
-use runtime::publisher::{Audit, audit};
-use runtime::read::GenerationId;
-use runtime::replay::Bounds;
-use runtime::store::{
-    BulkPlan, Generation, Live, Offsets, State, Stored, create_in_bulk, drop_generation, set_state, thaw,
-};
+use jangbogo_fold::FoldConfig;
+use jangbogo_log::Offsets;
+use jangbogo_log::reader::Bounds;
+use jangbogo_publish::{Audit, audit};
+use jangbogo_read::GenerationId;
+use jangbogo_store::{BulkPlan, Generation, Live, State, Stored, create_in_bulk, drop_generation, set_state, thaw};
 use sqlx::PgConnection;
 
 use crate::compare::Difference;
@@ -46,7 +45,7 @@ impl Job {
     /// call has begun goes on.
     pub async fn rebuild(&self, ending: Ending) -> Result<(), ReplayError> {
         let mut connection = self.connect().await?;
-        let stored = self.open(&mut connection, None, &self.shop).await?;
+        let stored = self.open(&mut connection, None, &self.config).await?;
         let generation = &stored.generation;
         if stored.state == State::Hydrating {
             self.hydrate(&mut connection, &stored).await?;
@@ -75,14 +74,14 @@ impl Job {
         &self,
         connection: &mut PgConnection,
         as_of: Option<DateTime<Utc>>,
-        shop: &Shop,
+        config: &FoldConfig,
     ) -> Result<Stored, ReplayError> {
         // Of two replays that begin at once the second finds what the first has made.
         let name = format!("replay {}", self.processor.name);
         let (lock, unlock) =
             ("SELECT pg_advisory_lock(hashtextextended($1, 0))", "SELECT pg_advisory_unlock(hashtextextended($1, 0))");
         sqlx::query(lock).bind(&name).execute(&mut *connection).await?;
-        let opened = self.open_alone(connection, as_of, shop).await;
+        let opened = self.open_alone(connection, as_of, config).await;
         sqlx::query(unlock).bind(&name).execute(&mut *connection).await?;
         opened
     }
@@ -91,7 +90,7 @@ impl Job {
         &self,
         connection: &mut PgConnection,
         as_of: Option<DateTime<Utc>>,
-        shop: &Shop,
+        config: &FoldConfig,
     ) -> Result<Stored, ReplayError> {
         let bounds = self.log().await?;
         let unfinished = if as_of.is_some() {
@@ -115,7 +114,7 @@ impl Job {
                     name = self.processor.name
                 )));
             }
-            let (has, wanted) = (&stored.generation.embedding_model, &shop.embedding_model);
+            let (has, wanted) = (&stored.generation.embedding_model, &config.embedding_model);
             if self.processor.has_vectors() && wanted.is_some() && has != wanted {
                 return Err(ReplayError::Refused(format!(
                     "generation {id} of {name} was begun with vectors of {}, not of {}: go on with that model, or remove it: \
@@ -126,7 +125,7 @@ impl Job {
                 )));
             }
             let is_intact = stored.state != State::Hydrating
-                || runtime::store::is_bulk_intact(connection, &stored.generation).await?;
+                || jangbogo_store::is_bulk_intact(connection, &stored.generation).await?;
             if is_intact {
                 self.progress.say(&format!("going on with generation {id}, which is {}", stored.state));
                 return Ok(stored);
@@ -136,7 +135,7 @@ impl Job {
         }
         let captured: Offsets = bounds.iter().map(|(partition, Bounds { end, .. })| (*partition, *end)).collect();
         let plan = BulkPlan { captured: &captured, as_of, together: &self.together };
-        let generation = create_in_bulk(connection, self.processor, shop, plan).await?;
+        let generation = create_in_bulk(connection, self.processor, config, plan).await?;
         self.lock(connection, &generation).await
     }
 
@@ -202,9 +201,9 @@ impl Job {
     }
 
     /// The settings of what is to be compared with the live generation, whatever this process was told.
-    fn shop_of(&self, live: Option<&Live>) -> Shop {
+    fn shop_of(&self, live: Option<&Live>) -> FoldConfig {
         let embedding_model = live.and_then(|live| live.generation.embedding_model.clone());
-        Shop { embedding_model, ..self.shop.clone() }
+        FoldConfig { embedding_model, ..self.config.clone() }
     }
 
     fn refuse_unfit(&self, stored: &Stored) -> Result<(), ReplayError> {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use projections::vectors::lacking;
-use runtime::store::Generation;
+use jangbogo_shared_projections::vectors::lacking;
+use jangbogo_store::Generation;
 
 use crate::error::ReplayError;
 use crate::job::Job;

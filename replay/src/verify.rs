@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use runtime::store::{Generation, Live, State, behind, positions, set_state};
+use jangbogo_store::{Generation, Live, State, behind, positions, set_state};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::catch_up::Manner;

@@ -3,7 +3,7 @@
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use runtime::config::Connections;
+use jangbogo_platform::config::Connections;
 
 use crate::{Options, Server, Stack, StackError};
 

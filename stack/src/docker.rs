@@ -8,13 +8,12 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
-use crate::command;
 use crate::error::StackError;
-use crate::files;
 use crate::ports::Listener;
 use crate::progress::Progress;
 use crate::server::Server;
 use crate::versions::hexadecimal;
+use crate::{command, files};
 
 const COMPOSE: &str = include_str!("../../docker-compose.yml");
 

@@ -9,19 +9,16 @@ use rustix::process::Signal;
 use crate::docker::Docker;
 use crate::error::StackError;
 use crate::files::{self, FileErrors};
-use crate::install;
 use crate::layout::Layout;
 use crate::native::{self, Native};
 use crate::options::Options;
-use crate::ports;
-use crate::probe;
 use crate::progress::Progress;
 use crate::server::{Addresses, Server, without_password};
 use crate::state::{Lock, Source, State};
 use crate::status::ServerStatus;
-use crate::tools;
 use crate::user::User;
 use crate::versions::VERSIONS;
+use crate::{install, ports, probe, tools};
 
 /// The four servers, each of which has answered a request.
 #[derive(Debug)]

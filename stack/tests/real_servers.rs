@@ -4,12 +4,12 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use jangbogo_stack::{Addresses, Options, Progress, ServerState, Stack};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor};
-use stack::{Addresses, Options, Progress, ServerState, Stack};
 
 #[tokio::test]
 async fn every_server_comes_up_and_answers() -> anyhow::Result<()> {

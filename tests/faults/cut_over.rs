@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use events::{
+use jangbogo_analytics_fold::ANALYTICS;
+use jangbogo_es_sync_fold::ES_SYNC;
+use jangbogo_events::{
     CategoryId, Currency, Data, Envelope, Event, MemberId, OrderCompleted, OrderId, OrderItem, ProductId,
     ProductUpserted, ProductViewed, Quantity, Text,
 };
-use projections::{ANALYTICS, ES_SYNC, PROCESSORS, RECOMMENDATION};
-use runtime::fold::Processor;
-use runtime::store::{Live, State};
+use jangbogo_fold::Processor;
+use jangbogo_processors::PROCESSORS;
+use jangbogo_recommendation_fold::RECOMMENDATION;
+use jangbogo_store::{Live, State};
 
 use crate::answers::{Askers, CATEGORIES, DECOY, MARK, MARKED_COUNT, MEMBERS, Origin, PRODUCTS, Service};
 use crate::random::Random;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use jangbogo_fold::Processor;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use runtime::fold::Processor;
 
 use crate::support::Shop;
 

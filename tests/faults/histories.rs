@@ -2,7 +2,7 @@
 
 mod case;
 mod operators;
-#[path = "../../processors/projections/tests/folds/histories.rs"]
+#[path = "../../processors/registry/tests/folds/histories.rs"]
 mod shop;
 
 use std::cell::RefCell;
@@ -11,17 +11,18 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Asia::Seoul;
-use projections::{
-    catalogue, co_purchase, conversation, funnel, history, popularity, preferences, purchases, sales, vectors,
+use jangbogo_analytics_fold::{funnel, purchases, sales};
+use jangbogo_fold::{BatchPolicy, FoldConfig, Processor, Projection, Table, Target, View};
+use jangbogo_log::{Offsets, Partition};
+use jangbogo_platform::vector_index::VectorIndex;
+use jangbogo_recommendation_fold::{co_purchase, popularity};
+use jangbogo_replay::folder::{FoldError, Folder};
+use jangbogo_shared_projections::{catalogue, conversation, history, preferences, vectors};
+use jangbogo_store::{
+    BulkPlan, Generation, Statements, create_in_bulk, drop_generation, finish_bulk, finish_table, is_bulk_intact,
+    open_live,
 };
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
-use runtime::fold::{Pace, Processor, Projection, Shop as Settings, Table, Target, View};
-use runtime::replay::{FoldError, Folder};
-use runtime::store::{
-    BulkPlan, Generation, Offsets, Partition, Statements, create_in_bulk, drop_generation, finish_bulk, finish_table,
-    is_bulk_intact, open_live,
-};
-use runtime::vector_index::VectorIndex;
 use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgPool};
@@ -49,7 +50,7 @@ const PROJECTIONS: &[&Projection] = &[
     &vectors::PROJECTION,
     &vectors::EMBEDDED,
 ];
-const SETTINGS: Settings = Settings { time_zone: Seoul, embedding_model: None };
+const SETTINGS: FoldConfig = FoldConfig { time_zone: Seoul, embedding_model: None };
 /// Each folds histories of its own, with tables of its own.
 const RUNNERS: u32 = 2;
 /// The first runner's; each has the next.
@@ -159,11 +160,16 @@ struct Store {
 
 impl Store {
     async fn open(shop: &Shop, number: u32) -> Self {
-        let pool = runtime::database::pool(&shop.connections, "test", 1).unwrap();
+        let pool = jangbogo_platform::database::pool(&shop.connections, "test", 1).unwrap();
         let processors = ["live", "again"].map(|name| {
             let name = Box::leak(format!("{name}_{number}").into_boxed_str());
-            let processor =
-                Processor { name, description: "", fold_version: 1, pace: Pace::AtOnce, projections: PROJECTIONS };
+            let processor = Processor {
+                name,
+                description: "",
+                fold_version: 1,
+                batch_policy: BatchPolicy::Immediate,
+                projections: PROJECTIONS,
+            };
             &*Box::leak(Box::new(processor))
         });
         let live = open_live(&pool, processors[0], &SETTINGS, VectorIndex::default()).await.unwrap().generation;
@@ -352,7 +358,7 @@ impl Clock<'_> {
 }
 
 fn assert_every_projection_is_folded() {
-    for processor in projections::PROCESSORS {
+    for processor in jangbogo_processors::PROCESSORS {
         for projection in processor.projections {
             let is_folded = |table: &&Table| tables().any(|known| known.name == table.name);
             assert!(projection.tables.iter().all(is_folded), "{} is not among PROJECTIONS", projection.name);

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use projections::PROCESSORS;
-use runtime::fold::{Processor, Target, View};
+use jangbogo_fold::{Processor, Target, View};
+use jangbogo_processors::PROCESSORS;
 use serde_json::Value;
 use sqlx::{PgConnection, Row as _};
 
@@ -20,7 +20,7 @@ const PUBLISHED_WITHIN: Duration = Duration::from_secs(15);
 const KEYS: usize = 1_000;
 
 /// What was found to be right.
-pub struct Verdict {
+pub struct DeadLetterDecision {
     /// Records in the log.
     pub records: u64,
     /// Of them, repetitions of an earlier one.
@@ -32,7 +32,7 @@ pub struct Verdict {
 }
 
 /// Waits until all is folded and published, and compares everything.
-pub async fn judge(shop: &Shop, settle_within: Duration) -> Verdict {
+pub async fn judge(shop: &Shop, settle_within: Duration) -> DeadLetterDecision {
     shop.settle_within(settle_within).await;
     let mut oracle = Oracle::new(shop.connections.time_zone);
     let (kafka, namespace) = (&shop.connections.kafka, shop.connections.namespace.to_string());
@@ -48,7 +48,7 @@ pub async fn judge(shop: &Shop, settle_within: Duration) -> Verdict {
     }
     replaying::succeed(shop, &["verify", "--all"]).await;
     let published = published_values_are_right(shop).await;
-    Verdict { records: oracle.records, repeats: oracle.repeats, rows, published }
+    DeadLetterDecision { records: oracle.records, repeats: oracle.repeats, rows, published }
 }
 
 async fn published_values_are_right(shop: &Shop) -> usize {

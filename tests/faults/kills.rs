@@ -3,8 +3,9 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
-use projections::{ES_SYNC, PROCESSORS};
-use runtime::fold::Processor;
+use jangbogo_es_sync_fold::ES_SYNC;
+use jangbogo_fold::Processor;
+use jangbogo_processors::PROCESSORS;
 
 use crate::group::Group;
 use crate::judge::judge;

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use events::{
+use jangbogo_events::{
     CartItemAdded, CategoryId, Currency, Data, Encoded, Envelope, Event, IntentAnalyzed, MemberId, MessageCreated,
     Money, OrderCancelled, OrderCompleted, OrderId, OrderItem, Payload as _, PreferenceRetracted, ProductEmbedded,
     ProductId, ProductRetired, ProductSearched, ProductUpserted, ProductViewed, Quantity, RecommendationClicked,
     RecommendationGenerated, RecommendationShown, Text, WishlistItemAdded,
 };
+use jangbogo_platform::config::Connections;
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use runtime::config::Connections;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 

@@ -8,12 +8,12 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
 use std::time::Instant;
 
-use events::Topic;
+use jangbogo_events::Topic;
+use jangbogo_host::topology::Topology;
+use jangbogo_processors::PROCESSORS;
+use jangbogo_replay::compare::digest;
+use jangbogo_store::State;
 use landlock::{AccessNet, CompatLevel, Compatible as _, NetPort, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _};
-use projections::PROCESSORS;
-use replay::compare::digest;
-use runtime::store::State;
-use runtime::topology::Topology;
 
 use crate::load::Shoppers;
 use crate::replaying::{said, stored};

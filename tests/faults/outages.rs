@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use projections::PROCESSORS;
-use stack::Server;
+use jangbogo_processors::PROCESSORS;
+use jangbogo_stack::Server;
 use tokio::task::JoinHandle;
 
 use self::orders::{Orders, Outcome};

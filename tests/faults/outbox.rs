@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use projections::ANALYTICS;
+use jangbogo_analytics_fold::ANALYTICS;
+use jangbogo_stack::Server;
 use sqlx::{PgPool, Row as _};
-use stack::Server;
 
 use self::writers::{Accepted, Writers};
 use crate::oracle::read;
@@ -85,7 +85,7 @@ struct Ingress {
 
 impl Ingress {
     async fn open(mut shop: Shop) -> Self {
-        let pool = runtime::database::pool(&shop.connections, "test", 8).unwrap();
+        let pool = jangbogo_platform::database::pool(&shop.connections, "test", 8).unwrap();
         record_commits(&pool).await;
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         shop.start("gateway", &["--listen", &format!("127.0.0.1:{port}")]);

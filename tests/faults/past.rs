@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use events::{Data, Event};
-use projections::{ANALYTICS, RECOMMENDATION};
+use jangbogo_analytics_fold::ANALYTICS;
+use jangbogo_events::{Data, Event};
+use jangbogo_recommendation_fold::RECOMMENDATION;
 use serde_json::Value;
 
 use crate::answers::Service;

@@ -1,12 +1,13 @@
 //! What a replay cannot do it refuses: it says what is wrong and where, and leaves what is served alone.
 
 use chrono::{TimeDelta, Utc};
-use events::{Event, Topic};
-use projections::{PROCESSORS, RECOMMENDATION};
+use jangbogo_events::{Event, Topic};
+use jangbogo_processors::PROCESSORS;
+use jangbogo_recommendation_fold::RECOMMENDATION;
+use jangbogo_store::{Live, State};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
-use runtime::store::{Live, State};
 
 use crate::load::Shoppers;
 use crate::replaying::{refused, replay, said, stored, succeed};

@@ -2,8 +2,8 @@
 
 use std::process::Output;
 
-use runtime::fold::Processor;
-use runtime::store::{Stored, generations};
+use jangbogo_fold::Processor;
+use jangbogo_store::{Stored, generations};
 
 use crate::support::Shop;
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use projections::{PROCESSORS, RECOMMENDATION};
+use jangbogo_processors::PROCESSORS;
+use jangbogo_recommendation_fold::RECOMMENDATION;
 use sqlx::Row as _;
 use tokio::task::JoinHandle;
 

@@ -3,10 +3,12 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use projections::{ES_SYNC, RECOMMENDATION};
-use replay::compare::digest;
-use runtime::fold::Processor;
-use runtime::store::{Offsets, State, positions};
+use jangbogo_es_sync_fold::ES_SYNC;
+use jangbogo_fold::Processor;
+use jangbogo_log::Offsets;
+use jangbogo_recommendation_fold::RECOMMENDATION;
+use jangbogo_replay::compare::digest;
+use jangbogo_store::{State, positions};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use uuid::Uuid;

@@ -4,8 +4,9 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use events::Event;
-use projections::{PROCESSORS, RECOMMENDATION};
+use jangbogo_events::Event;
+use jangbogo_processors::PROCESSORS;
+use jangbogo_recommendation_fold::RECOMMENDATION;
 use sqlx::PgConnection;
 
 use crate::group::Group;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use events::{CategoryId, Currency, Money, ProductId, ProductUpserted, Text};
+use jangbogo_events::{CategoryId, Currency, Money, ProductId, ProductUpserted, Text};
 
 use crate::log::{self, Kind};
 use crate::support::chat::ChatShop;

@@ -1,6 +1,6 @@
 //! Conversations, the same whenever they are generated from the same seed, and what must hold after each message.
 
-use events::{Money, RecommendedProduct};
+use jangbogo_events::{Money, RecommendedProduct};
 
 use crate::hostile;
 use crate::random::Random;

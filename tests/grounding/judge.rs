@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use events::{ProductUpserted, RecommendationGenerated, RecommendedProduct};
+use jangbogo_events::{ProductUpserted, RecommendationGenerated, RecommendedProduct};
 
 use crate::catalogue::Catalogue;
 use crate::generator::{Expected, Limit, Means, Said};

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use events::{
+use jangbogo_assistant::reply::{grounded, write_locally};
+use jangbogo_events::{
     Currency, Intent, Money, Payload as _, ProductId, RecommendationGenerated, RecommendedProduct, SubScores, Text,
 };
-use ranking::{Candidate, Language, Product, RankedItem, Scored, Snapshot, Weights};
-use reactors::reply::{grounded, write_locally};
-use understanding::{Analysis, Answered, Context, ProductText, ShownProduct, Vocabulary, analyse, request_so_far};
+use jangbogo_nlu::{Analysis, Answered, Context, ProductText, ShownProduct, Vocabulary, analyse, request_so_far};
+use jangbogo_ranking::{Candidate, Language, Product, RankedItem, RankingInput, Scored, Weights};
 
 use crate::catalogue::{Catalogue, changes, of_orders};
 use crate::generator::{Expected, conversation};
@@ -32,7 +32,7 @@ fn catalogue() -> Catalogue {
 /// The shop as functions see it.
 struct Shop {
     vocabulary: Vocabulary,
-    snapshot: Snapshot,
+    snapshot: RankingInput,
 }
 
 impl Shop {
@@ -46,7 +46,7 @@ impl Shop {
         let candidates: BTreeMap<String, Candidate> = catalogue
             .iter()
             .map(|(product_id, product)| {
-                let facets = lexicon::facets(&product.title, product.description.as_deref(), []);
+                let facets = jangbogo_lexicon::facets(&product.title, product.description.as_deref(), []);
                 let mut by_slot: BTreeMap<String, Vec<String>> = BTreeMap::new();
                 for (slot, value) in facets.iter() {
                     by_slot.entry(slot.name().to_owned()).or_default().push(value.to_owned());
@@ -63,7 +63,7 @@ impl Shop {
             })
             .collect();
         let trending = candidates.keys().map(|id| Scored { product_id: id.clone(), score: 1.0 }).collect();
-        let mut snapshot = Snapshot { candidates, ..Snapshot::default() };
+        let mut snapshot = RankingInput { candidates, ..RankingInput::default() };
         snapshot.known.trending = trending;
         Self { vocabulary, snapshot }
     }
@@ -78,7 +78,7 @@ impl Shop {
             let is_found = |candidate: &Candidate| wanted.iter().any(|word| candidate.words.contains(word));
             let found = self.snapshot.candidates.iter().filter(|(_, candidate)| is_found(candidate));
             self.snapshot.found = found.map(|(id, _)| id.clone()).take(40).collect();
-            let ranking = ranking::rank(&self.snapshot, Some(&request), Weights::default(), 10);
+            let ranking = jangbogo_ranking::rank(&self.snapshot, Some(&request), Weights::default(), 10);
             let language = Language::of(&understanding.language);
             given.lacking = ranking.lacking;
             given.items = ranking.items.iter().map(|item| self.recommended(item, language, &request)).collect();
@@ -87,7 +87,12 @@ impl Shop {
         given
     }
 
-    fn recommended(&self, item: &RankedItem, language: Language, request: &events::Request) -> RecommendedProduct {
+    fn recommended(
+        &self,
+        item: &RankedItem,
+        language: Language,
+        request: &jangbogo_events::Request,
+    ) -> RecommendedProduct {
         let product = &self.snapshot.candidates[&item.product_id].product;
         let price = product.price.as_ref();
         RecommendedProduct {
@@ -101,7 +106,7 @@ impl Shop {
             stock: product.stock.map(|stock| u32::try_from(stock).unwrap()),
             score: item.score,
             sub_scores: SubScores { content: item.content, collaborative: item.collaborative, intent: item.intent },
-            reason: Text::new(ranking::reason(language, Some(request), item, |id| id)).unwrap(),
+            reason: Text::new(jangbogo_ranking::reason(language, Some(request), item, |id| id)).unwrap(),
             caused_by: Vec::new(),
         }
     }

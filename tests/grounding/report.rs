@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use events::RecommendationGenerated;
+use jangbogo_events::RecommendationGenerated;
 
 use crate::generator::{Expected, Means, Said};
 use crate::judge::{Judge, Reply};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use events::{MessageCreated, ProductId, RecommendationGenerated};
 use futures::{StreamExt as _, stream};
+use jangbogo_events::{MessageCreated, ProductId, RecommendationGenerated};
 use serde_json::json;
 
 use crate::catalogue::{Catalogue, changes, of_log};
@@ -19,7 +19,7 @@ const LINES: usize = 3000;
 /// So many conversations are held at a time.
 const AT_ONCE: usize = 8;
 /// How long an answer may take; a busy machine is slow.
-const PATIENCE: Duration = Duration::from_mins(1);
+const LOW_PRIORITY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A message and what became of it.
 struct Turn {
@@ -75,7 +75,7 @@ async fn hold(chat: &ChatShop, seed: u64, number: u64) -> Vec<Turn> {
         let lists: Vec<_> = turns.iter().map(|turn| &*turn.given.items).collect();
         expected.after(&said.means, &lists);
         let message = chat.say(conversation_id, &said.text).await;
-        let became = chat.wait_for_reply(conversation_id, message, PATIENCE).await;
+        let became = chat.wait_for_reply(conversation_id, message, LOW_PRIORITY_TIMEOUT).await;
         turns.push(Turn {
             said,
             expected: expected.clone(),

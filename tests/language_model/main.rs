@@ -8,7 +8,7 @@ mod hostile;
 mod real;
 mod scripted;
 #[allow(dead_code, reason = "the client's own tests use more of it")]
-#[path = "../../processors/language-model/tests/misbehaviour/server.rs"]
+#[path = "../../models/language-model/tests/misbehaviour/server.rs"]
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
@@ -21,7 +21,7 @@ use support::demo_lines;
 use uuid::Uuid;
 
 /// How long an answer may take: a busy machine is slow, and so is a model.
-const PATIENCE: Duration = Duration::from_mins(5);
+const LOW_PRIORITY_TIMEOUT: Duration = Duration::from_mins(5);
 /// The name of the writer that is no model.
 const LOCAL_WRITER: &str = "local-writer-1";
 const LOCAL_ANALYSER: &str = "local-analyser-1";
@@ -50,7 +50,7 @@ impl Talk {
 
     async fn ask(&mut self, content: &str) -> Turn {
         let message = self.say(content).await;
-        self.chat.wait_for_reply(self.conversation, message, PATIENCE).await
+        self.chat.wait_for_reply(self.conversation, message, LOW_PRIORITY_TIMEOUT).await
     }
 
     /// Every message has one intent, one recommendation and one answer.

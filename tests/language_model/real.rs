@@ -1,8 +1,8 @@
-//! A real model in a real server. Skipped, and said so, where it is not installed: see `language_model::testing`.
+//! A real model in a real server. Skipped, and said so, where it is not installed: see `jangbogo_language_model::testing`.
 
 use std::time::{Duration, Instant};
 
-use language_model::testing::SmallModel;
+use jangbogo_language_model::testing::SmallModel;
 
 use super::{LOCAL_ANALYSER, LOCAL_WRITER, Talk, by};
 
@@ -31,7 +31,7 @@ async fn a_real_model_may_come_and_go() {
     let mut talk = Talk::open("small_model", &variables).await;
     answers(&mut talk).await;
     is_killed_in_mid_answer(&mut talk, &mut server).await;
-    is_away(&mut talk).await;
+    is_unavailable(&mut talk).await;
     comes_back(&mut talk, &mut server).await;
     talk.each_was_answered_once().await;
     talk.chat.close().await;
@@ -68,12 +68,12 @@ async fn is_killed_in_mid_answer(talk: &mut Talk, server: &mut SmallModel) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     server.kill().await.unwrap();
-    let turn = talk.chat.wait_for_reply(talk.conversation, message, super::PATIENCE).await;
+    let turn = talk.chat.wait_for_reply(talk.conversation, message, super::LOW_PRIORITY_TIMEOUT).await;
     assert_eq!(by(&turn), (LOCAL_ANALYSER, LOCAL_WRITER));
 }
 
 /// Nobody asks a server that is away, and nobody waits for it.
-async fn is_away(talk: &mut Talk) {
+async fn is_unavailable(talk: &mut Talk) {
     for message in MESSAGES {
         assert_eq!(by(&talk.ask(message).await), (LOCAL_ANALYSER, LOCAL_WRITER));
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use runtime::pieces::{Piece, channel};
+use jangbogo_platform::reply_chunks::{ReplyChunk, channel};
 use serde_json::json;
 
 use super::server::{Reaction, ScriptedServer, Step, answer, finished, piece, refusal, streamed};
@@ -63,7 +63,7 @@ async fn writes_what_is_so(talk: &mut Talk, server: &ScriptedServer) {
 
     // The first sentence was told before the answer was whole.
     let told = tokio::time::timeout(Duration::from_secs(5), listener.on_message().next()).await.unwrap().unwrap();
-    let told: Piece = serde_json::from_str(&told.get_payload::<String>().unwrap()).unwrap();
+    let told: ReplyChunk = serde_json::from_str(&told.get_payload::<String>().unwrap()).unwrap();
     assert_eq!((told.message_id, told.piece), (talk.said[0], format!("I would take {named}. ")));
 }
 

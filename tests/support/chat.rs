@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use projections::{PROCESSORS, RECOMMENDATION};
+use jangbogo_processors::PROCESSORS;
+use jangbogo_recommendation_fold::RECOMMENDATION;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;

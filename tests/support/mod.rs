@@ -12,22 +12,23 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use events::{Event, Topic};
-use projections::PROCESSORS;
+use jangbogo_events::{Event, Topic};
+use jangbogo_fold::{Processor, Target};
+use jangbogo_host::topology::{Topology, apply};
+use jangbogo_platform::config::Connections;
+use jangbogo_processors::PROCESSORS;
+use jangbogo_publish as publisher;
+use jangbogo_publish::index_name;
+use jangbogo_replay::compare::{Bucket, digest};
+use jangbogo_stack::{Addresses, Options, Progress, Stack};
+use jangbogo_store::{Live, generations, live};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use replay::compare::{Bucket, digest};
-use runtime::config::Connections;
-use runtime::fold::{Processor, Target};
-use runtime::publisher::{self, index_name};
-use runtime::store::{Live, generations, live};
-use runtime::topology::{Topology, apply};
 use ruzstd::decoding::StreamingDecoder;
 use serde_json::Value;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
-use stack::{Addresses, Options, Progress, Stack};
 use uuid::Uuid;
 
 /// The command under test.
@@ -69,7 +70,7 @@ impl Shop {
             "--namespace",
             &format!("t_{name}_{random}"),
         ]);
-        runtime::database::migrate(&connections).await.unwrap();
+        jangbogo_platform::database::migrate(&connections).await.unwrap();
         apply(&Topology::embedded().unwrap(), &connections).await.unwrap();
         let producer = connections.kafka_producer("test").create().unwrap();
         Shop { connections, producer, processes: BTreeMap::new() }
@@ -199,7 +200,9 @@ impl Shop {
     }
 
     pub async fn database(&self) -> PgConnection {
-        PgConnection::connect_with(&runtime::database::options(&self.connections, "test").unwrap()).await.unwrap()
+        PgConnection::connect_with(&jangbogo_platform::database::options(&self.connections, "test").unwrap())
+            .await
+            .unwrap()
     }
 
     pub async fn live(&self, processor: &Processor) -> Option<Live> {
@@ -400,7 +403,7 @@ impl Shop {
         let admin: rdkafka::admin::AdminClient<_> = self.connections.kafka_client("test").create().unwrap();
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         admin.delete_topics(&names, &rdkafka::admin::AdminOptions::new()).await.unwrap();
-        let options = runtime::database::options(&self.connections, "test").unwrap().database("postgres");
+        let options = jangbogo_platform::database::options(&self.connections, "test").unwrap().database("postgres");
         let mut database = PgConnection::connect_with(&options).await.unwrap();
         let sql = format!("DROP DATABASE {} WITH (FORCE)", self.connections.namespace.database());
         sqlx::query(&sql).execute(&mut database).await.unwrap();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::ensure;
 use chrono::{DateTime, Utc};
-use events::{Data, Event, Role};
+use jangbogo_events::{Data, Event, Role};
 use serde::Serialize;
 use uuid::Uuid;
 

@@ -83,7 +83,7 @@ async fn act(client: &Client, gateway: &str, query: &str, number: usize, product
 /// Products that are bought: there is something to recommend beside each.
 async fn products(shop: &Shop, services: &Services) -> anyhow::Result<Vec<String>> {
     let mut database = shop.database().await?;
-    let live = runtime::store::live(&mut database, projections::RECOMMENDATION.name).await?;
+    let live = jangbogo_store::live(&mut database, jangbogo_recommendation_fold::RECOMMENDATION.name).await?;
     let schema = live.context("recommendation has no generation")?.generation.schema;
     let sql = format!(
         "SELECT product_id FROM {schema}.member_product GROUP BY product_id ORDER BY sum(orders) DESC, product_id LIMIT 500"

@@ -17,10 +17,11 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::Args;
-use runtime::tail::{Tail, Tailed};
+use jangbogo_log::tail::{Tail, TailEvent};
 
 use self::ledger::{Ledger, Stage};
 use self::load::Load;
+
 pub use self::report::Report;
 use self::report::{ListRow, RateReport, SlowReport};
 use self::services::Services;
@@ -36,7 +37,7 @@ const WARM_UP: (u32, Duration) = (10, Duration::from_secs(10));
 /// Messages a second while members' lists are looked at.
 const LISTS_RATE: u32 = 10;
 /// How long the last messages may take to be answered; a slow model's calls come on top.
-const PATIENCE: Duration = Duration::from_mins(2);
+const LOW_PRIORITY_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long the highest rate is tried each time.
 const TRIAL: Duration = Duration::from_secs(20);
 /// A second answer to a message would have come by then.
@@ -117,7 +118,7 @@ async fn talk_in(
 ) -> anyhow::Result<Report> {
     let load = Load::new(services, &conversations.ids, ledger);
     let time = Duration::from_secs(arguments.seconds.into());
-    let patience = PATIENCE + if model.is_some() { 2 * slow_model::CALL_LIMIT } else { Duration::ZERO };
+    let patience = LOW_PRIORITY_TIMEOUT + if model.is_some() { 2 * slow_model::CALL_LIMIT } else { Duration::ZERO };
     load.at(WARM_UP.0, WARM_UP.1, patience).await?;
     let rebalances = services.rebalances().await?;
 
@@ -157,7 +158,7 @@ async fn talk_in(
 async fn highest(load: &Load<'_>, first: u32, limit: Duration, hop_ms: f64) -> anyhow::Result<u32> {
     let (mut best, mut too_much, mut rate) = (0, u32::MAX, first);
     while rate > best && rate < too_much && (too_much == u32::MAX || too_much - best > (best / 10).max(1)) {
-        let report = RateReport::new(rate, &load.at(rate, TRIAL, PATIENCE).await?, hop_ms);
+        let report = RateReport::new(rate, &load.at(rate, TRIAL, LOW_PRIORITY_TIMEOUT).await?, hop_ms);
         let sustained = report.is_sustained(limit);
         eprintln!("{rate} messages a second: {}", if sustained { "sustained" } else { "too many" });
         *if sustained { &mut best } else { &mut too_much } = rate;
@@ -168,12 +169,12 @@ async fn highest(load: &Load<'_>, first: u32, limit: Duration, hop_ms: f64) -> a
 
 /// Notes when each stage of a message is appended to the log.
 fn follow(shop: &Shop, ledger: Ledger) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-    use events::Topic::{ConversationMessageCreated, PreferenceEvents, RecommendationEvents};
+    use jangbogo_events::Topic::{ConversationMessageCreated, PreferenceEvents, RecommendationEvents};
     let topics = [ConversationMessageCreated, PreferenceEvents, RecommendationEvents].into();
     let mut tail = Tail::start(&shop.connections, "bench-tail", topics, Stage::of)?;
     Ok(tokio::spawn(async move {
         while let Some(told) = tail.next().await {
-            if let Tailed::Appended(record) = told {
+            if let TailEvent::Appended(record) = told {
                 let (message_id, stage) = record.what;
                 ledger.appended(message_id, stage, record.at);
             }

@@ -5,9 +5,11 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use projections::{ASSISTANT, PROCESSORS, RECOMMENDATION};
+use jangbogo_assistant_fold::ASSISTANT;
+use jangbogo_processors::PROCESSORS;
+use jangbogo_recommendation_fold::RECOMMENDATION;
+use jangbogo_store::live;
 use reqwest::{Client, StatusCode};
-use runtime::store::live;
 use serde_json::Value;
 use tokio::process::{Child, Command};
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
-use embedding::model::{Arithmetic, EmbeddingModel};
-use embedding::models::{DEFAULT_MODEL, ModelsDirectory};
+use jangbogo_embedding::registry::{DEFAULT_MODEL, ModelsDirectory};
+use jangbogo_embeddings_server::model::{Arithmetic, EmbeddingModel};
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -109,7 +109,7 @@ impl Contestant {
             return self.measure_peer(models, file, threads, limit).await;
         };
         let model = models.find(model)?;
-        models.fetch(model, |message| eprintln!("{message}"))?;
+        jangbogo_embeddings_server::fetch::fetch(&models, model, |message| eprintln!("{message}"))?;
         let model = EmbeddingModel::load(models, model, arithmetic, threads)?;
         tokio::task::block_in_place(|| {
             lists.iter().map(|list| Ok((list.name.to_owned(), speed(&model, &list.texts, limit)?))).collect()

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use embedding::models::ModelsArgs;
+use jangbogo_embedding::registry::ModelsArgs;
 
 use self::contestant::{Contestant, Measured};
+
 pub use self::report::EmbedReport;
 pub use self::texts::products;
 use self::texts::texts;

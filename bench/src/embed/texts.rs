@@ -7,9 +7,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use embedding::model::{Arithmetic, EmbeddingModel, TextModel as _, Tokens};
-use embedding::models::{DEFAULT_MODEL, ModelsDirectory};
 use flate2::read::GzDecoder;
+use jangbogo_embedding::registry::{DEFAULT_MODEL, ModelsDirectory};
+use jangbogo_embeddings_server::model::{Arithmetic, EmbeddingModel, TextModel as _, Tokens};
 use serde::Deserialize;
 
 /// The demo shop.
@@ -39,7 +39,7 @@ struct Product {
 /// The lists, short texts first.
 pub fn texts(models: &ModelsDirectory, catalogue: &Path, sentences: &Path) -> anyhow::Result<Vec<TextList>> {
     let model = models.find(DEFAULT_MODEL)?;
-    models.fetch(model, |message| eprintln!("{message}"))?;
+    jangbogo_embeddings_server::fetch::fetch(&models, model, |message| eprintln!("{message}"))?;
     let model = EmbeddingModel::load(models, model, Arithmetic::Int8, NonZeroUsize::MIN)?;
     let tokens = |text: &String| model.tokenizer().tokenise(text).as_ref().map_or(0, Tokens::len);
     let demo = demo_titles().context("cannot read the demo shop")?;

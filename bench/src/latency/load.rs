@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use chrono::Utc;
-use events::{
+use jangbogo_events::{
     Currency, Data, Envelope, Event, MemberId, OrderCompleted, OrderId, OrderItem, ProductId, ProductViewed, Quantity,
     Topic,
 };
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::kafka::QuietContext;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
-use runtime::config::Connections;
-use runtime::kafka::QuietContext;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use self::load::Load;
 use self::probe::{Eyes, Probe};
 use self::report::RebuildOutcome;
+
 pub use self::report::Report;
 use self::step::Step;
 use crate::fold::stop;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, ensure};
 use chrono::{DateTime, Utc};
-use events::{MemberId, ProductId};
+use jangbogo_events::{MemberId, ProductId};
 use rdkafka::Timestamp;
 use serde_json::Value;
 

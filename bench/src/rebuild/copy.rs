@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use runtime::fold::Table;
-use runtime::store::create_table;
-use runtime::vector_index::VectorIndex;
+use jangbogo_fold::Table;
+use jangbogo_platform::vector_index::VectorIndex;
+use jangbogo_store::create_table;
 use sqlx::{Executor as _, PgConnection};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;

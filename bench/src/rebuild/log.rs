@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use events::{Data, Event, Topic};
+use jangbogo_events::{Data, Event, Topic};
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::kafka::headers;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use runtime::config::Connections;
-use runtime::kafka::headers;
 
 use super::repeat::repeated;
 use crate::limits::{ANSWER_LIMIT, ORDER_TOPICS, consume, decoded, end_offsets};

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
-use events::{Data, Event, MemberId, OrderId, derived_id};
+use jangbogo_events::{Data, Event, MemberId, OrderId, derived_id};
 
 /// Whole weeks, so that a day of the week stays what it was.
 const DAYS_OF_YEAR: i64 = 52 * 7;
@@ -37,7 +37,7 @@ pub fn repeated(event: &Event, repetition: u64) -> anyhow::Result<Event> {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use events::{Envelope, EventType};
+    use jangbogo_events::{Envelope, EventType};
 
     use super::*;
 

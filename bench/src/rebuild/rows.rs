@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use chrono::{DateTime, NaiveDate, Timelike as _, Utc};
-use events::{Data, Event, OrderItem};
-use runtime::config::Connections;
-use runtime::fold::{Table, TableMarker as _};
+use jangbogo_events::{Data, Event, OrderItem};
+use jangbogo_fold::{Table, TableMarker as _};
+use jangbogo_platform::config::Connections;
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
@@ -18,9 +18,9 @@ use crate::limits::{ORDER_TOPICS, consume, decoded};
 
 /// The tables that every contestant fills: those of `analytics` that orders go to.
 pub static TABLES: [&Table; 3] = [
-    projections::sales::OrderLines::TABLE,
-    projections::sales::ProductSales::TABLE,
-    projections::purchases::MemberOrders::TABLE,
+    jangbogo_analytics_fold::sales::OrderLines::TABLE,
+    jangbogo_analytics_fold::sales::ProductSales::TABLE,
+    jangbogo_analytics_fold::purchases::MemberOrders::TABLE,
 ];
 
 /// Postgres' binary COPY begins with this, flags and an extension of no bytes.

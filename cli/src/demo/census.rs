@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use events::{Data, Event, EventHash, Money, OrderItem, Record, Topic};
+use jangbogo_events::{Data, Event, EventHash, Money, OrderItem, Record, Topic};
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::kafka::QuietContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
-use runtime::config::Connections;
-use runtime::kafka::QuietContext;
 
 /// How long Kafka may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(20);

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use events::Topic;
-use projections::catalogue::PRODUCTS_VIEW;
-use projections::{ES_SYNC, RECOMMENDATION};
-use runtime::config::Connections;
-use runtime::publisher::index_name;
-use runtime::store::live;
+use jangbogo_es_sync_fold::ES_SYNC;
+use jangbogo_events::Topic;
+use jangbogo_platform::config::Connections;
+use jangbogo_publish::index_name;
+use jangbogo_recommendation_fold::RECOMMENDATION;
+use jangbogo_shared_projections::catalogue::PRODUCTS_VIEW;
+use jangbogo_store::live;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
@@ -128,7 +129,7 @@ async fn revenue(web: &Web, census: &Census) -> anyhow::Result<String> {
 }
 
 async fn documents(connections: &Connections, census: &Census) -> anyhow::Result<String> {
-    let mut database = PgConnection::connect_with(&runtime::database::options(connections, "demo")?).await?;
+    let mut database = PgConnection::connect_with(&jangbogo_platform::database::options(connections, "demo")?).await?;
     let live = live(&mut database, ES_SYNC.name).await?.context("es-sync has no live generation")?;
     let index = index_name(connections, PRODUCTS_VIEW, &live.generation);
     let url = format!("{}/{index}/_count", connections.elasticsearch);
@@ -140,7 +141,7 @@ async fn documents(connections: &Connections, census: &Census) -> anyhow::Result
 }
 
 async fn vectors(connections: &Connections, census: &Census) -> anyhow::Result<String> {
-    let mut database = PgConnection::connect_with(&runtime::database::options(connections, "demo")?).await?;
+    let mut database = PgConnection::connect_with(&jangbogo_platform::database::options(connections, "demo")?).await?;
     let live = live(&mut database, RECOMMENDATION.name).await?.context("recommendation has no live generation")?;
     let sql = format!("SELECT count(*) FROM {}.product_vector WHERE product_id = ANY($1)", live.generation.schema);
     let products: Vec<&str> = census.products.keys().map(String::as_str).collect();

@@ -13,12 +13,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ::stack::{Options, Progress, ServerState, Source, Stack, StackError, without_password};
 use anyhow::{Context as _, bail};
 use clap::Args;
-use runtime::config::Connections;
-use runtime::shutdown::Shutdown;
-use runtime::topology::{Topology, apply};
+use jangbogo_host::topology::{Topology, apply};
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::shutdown::Shutdown;
+use jangbogo_stack::{Options, Progress, ServerState, Source, Stack, StackError, without_password};
 
 use self::processes::Processes;
 use self::web::Web;
@@ -90,7 +90,7 @@ async fn demonstrate(
     started: Instant,
 ) -> anyhow::Result<()> {
     apply(&Topology::embedded()?, connections).await.context("the topics were not created")?;
-    runtime::database::migrate(connections).await.context("the migrations were not applied")?;
+    jangbogo_platform::database::migrate(connections).await.context("the migrations were not applied")?;
     processes.start(&logs(options), connections, arguments).await?;
     let web = Web::new(arguments.gateway, arguments.query)?;
     let expected = shop::load(connections).await?;

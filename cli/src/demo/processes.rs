@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use runtime::config::Connections;
+use jangbogo_platform::config::Connections;
 use tokio::process::{Child, Command};
 
 use super::Arguments;
@@ -54,7 +54,7 @@ impl Processes {
             vec![("EMBEDDER_LISTEN", embedder.clone()), ("EMBEDDINGS_URL", format!("http://{embedder}/v1"))];
         self.variables.extend(connections.embedding_model.iter().map(|model| ("EMBEDDING_MODEL", model.clone())));
         self.variables.extend(connections.vector_index.variables());
-        for processor in projections::PROCESSORS {
+        for processor in jangbogo_processors::PROCESSORS {
             let port = free_port()?.to_string();
             let arguments = ["--instance", "demo", "--admin-port", &port];
             self.start_one(logs, connections, processor.name, &arguments, format!("127.0.0.1:{port}"))?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
-use runtime::config::Connections;
+use jangbogo_platform::config::Connections;
 use serde_json::Value;
 
 use super::census::Census;

@@ -2,7 +2,7 @@
 //! what was asked for is kept to.
 
 use anyhow::{Context as _, ensure};
-use events::Money;
+use jangbogo_events::Money;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -6,14 +6,14 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use ::events::{ModelRun, Understanding};
 use anyhow::{anyhow, bail};
 use clap::Args;
-use language_model::{CallError, LanguageModel, LanguageModelMetrics, Settings};
-use reactors::intent::{Asked, LOCAL_ANALYSER, instructions_hash, understand};
-use runtime::telemetry::Telemetry;
+use jangbogo_events::{ModelRun, Understanding};
+use jangbogo_language_model::{CallError, LanguageModel, LanguageModelMetrics, Settings};
+use jangbogo_nlu::{ProductText, Vocabulary, analyse};
+use jangbogo_preference_analysis::intent::{Asked, LOCAL_ANALYSER, instructions_hash, understand};
+use jangbogo_telemetry::Telemetry;
 use serde::Serialize;
-use understanding::{ProductText, Vocabulary, analyse};
 
 use crate::progress::Progress;
 

@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
-use ::events::Currency;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use comfy_table::Table;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use reactors::intent::Asked;
+use jangbogo_events::Currency;
+use jangbogo_nlu::ProductText;
+use jangbogo_nlu::evaluation::{Conversation, Dialogue, DialogueReport, Item, read_dialogues, read_items};
+use jangbogo_preference_analysis::intent::Asked;
 use serde::Serialize;
-use understanding::ProductText;
-use understanding::evaluation::{Conversation, Dialogue, DialogueReport, Item, read_dialogues, read_items};
 
 use super::analyser::{Analyser, AnalyserArguments, MeasuredAnalyser};
 use super::{align_numbers, cells};

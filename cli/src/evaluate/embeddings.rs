@@ -7,13 +7,13 @@ use std::io::{BufRead as _, BufReader};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use ::events::Data;
 use anyhow::{Context as _, anyhow, ensure};
 use clap::Args;
-use embedding::Purpose;
-use embedding::model::{Arithmetic, EmbeddingModel};
-use embedding::models::{ModelSpec, ModelsArgs};
-use runtime::config::Connections;
+use jangbogo_embedding::Purpose;
+use jangbogo_embedding::registry::{ModelSpec, ModelsArgs};
+use jangbogo_embeddings_server::model::{Arithmetic, EmbeddingModel};
+use jangbogo_events::Data;
+use jangbogo_platform::config::Connections;
 use serde::Serialize;
 
 use super::align_numbers;

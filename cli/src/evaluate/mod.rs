@@ -8,10 +8,10 @@ mod ranks;
 mod search;
 mod utterances;
 
-use ::understanding::evaluation::Score;
 use clap::Subcommand;
 use comfy_table::{CellAlignment, Table};
-use runtime::config::Connections;
+use jangbogo_nlu::evaluation::Score;
+use jangbogo_platform::config::Connections;
 
 /// Measures how well shoppers' messages are understood, embedding models, and the search
 ///

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::{fmt, fs};
 
-use ::events::{Currency, Data, Event, Understanding};
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueEnum};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use reactors::intent::Asked;
-use runtime::config::Connections;
+use jangbogo_events::{Currency, Data, Event, Understanding};
+use jangbogo_nlu::ProductText;
+use jangbogo_nlu::evaluation::{self, Difference, Report, Split, Utterance};
+use jangbogo_platform::config::Connections;
+use jangbogo_preference_analysis::intent::Asked;
 use serde::Serialize;
-use understanding::ProductText;
-use understanding::evaluation::{self, Difference, Report, Split, Utterance};
 
 use super::analyser::{Analyser, AnalyserArguments, MeasuredAnalyser};
 use super::{align_numbers, cells};

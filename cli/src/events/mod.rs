@@ -7,8 +7,8 @@ mod schemas;
 mod tail;
 
 use clap::Subcommand;
-use events::Topic;
-use runtime::config::Connections;
+use jangbogo_events::Topic;
+use jangbogo_platform::config::Connections;
 
 /// Produces, imports and shows events, and writes their schemas
 #[derive(Debug, Subcommand)]

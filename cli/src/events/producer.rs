@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use events::{Event, EventType, Topic};
+use jangbogo_events::{Event, EventType, Topic};
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::kafka::{QuietContext, headers};
+use jangbogo_platform::namespace::Namespace;
 use rdkafka::message::Message as _;
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
-use runtime::config::Connections;
-use runtime::kafka::{QuietContext, headers};
-use runtime::namespace::Namespace;
 
 /// Sent and not yet acknowledged. Bounds the memory used; deep enough for full batches.
 const MAX_IN_FLIGHT: usize = 5_000;

@@ -1,12 +1,11 @@
 //! `jangbogo events schemas`: writes the contract, or checks that it is up to date.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use events::schemas;
+use jangbogo_events::schemas;
 
 /// Writes the contract that the event types stand for: JSON Schemas, examples, one document of all topics
 #[derive(Args, Debug)]
@@ -21,7 +20,7 @@ pub struct SchemasArguments {
     #[arg(long)]
     check: bool,
     /// Where they are
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas"), hide_default_value = true)]
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas"), hide_default_value = true)]
     directory: PathBuf,
 }
 

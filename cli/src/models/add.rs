@@ -1,9 +1,9 @@
 //! `jangbogo models add`: models of one's own.
 
 use clap::Args;
-use embedding::adding::{self, Addition, HubArgs};
-use embedding::model::ArithmeticArgs;
-use embedding::models::{ModelsArgs, cosine};
+use jangbogo_embedding::registry::{ModelsArgs, cosine};
+use jangbogo_embeddings_server::adding::{self, Addition, HubArgs};
+use jangbogo_embeddings_server::model::ArithmeticArgs;
 
 use crate::output::print;
 
@@ -32,8 +32,8 @@ pub struct Arguments {
     passage_prompt: Option<String>,
     /// The cosine from which on a text is near what is searched for. Models differ: see what it gives to texts that have
     /// nothing to do with each other
-    #[arg(long, default_value_t = 0.4, value_name = "COSINE", value_parser = cosine)]
-    near: f32,
+    #[arg(long, alias = "near", default_value_t = 0.4, value_name = "COSINE", value_parser = cosine)]
+    similarity_threshold: f32,
     /// The licence of its weights
     #[arg(long, default_value = "unknown")]
     licence: String,
@@ -47,9 +47,10 @@ pub struct Arguments {
 
 /// Adds a model, and says what it is called.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { source, name, query_prompt, passage_prompt, near, licence, computed, hub, models } = arguments;
+    let Arguments { source, name, query_prompt, passage_prompt, similarity_threshold, licence, computed, hub, models } =
+        arguments;
     let ArithmeticArgs { arithmetic } = computed;
-    let addition = Addition { source, name, query_prompt, passage_prompt, near, licence, arithmetic };
+    let addition = Addition { source, name, query_prompt, passage_prompt, similarity_threshold, licence, arithmetic };
     let directory = models.directory()?;
     let model = adding::add(&directory, addition, &hub, |message| eprintln!("{message}"))?;
     print(&format!("{} added: {}\n", model.name, directory.of(model).display()))?;

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use embedding::models::{DEFAULT_MODEL, Fetched, ModelSpec, ModelsArgs, ModelsDirectory, ModelsError};
+use jangbogo_embedding::registry::{DEFAULT_MODEL, ModelSpec, ModelsArgs, ModelsDirectory, ModelsError};
+use jangbogo_embeddings_server::fetch::Fetched;
 use serde::Serialize;
 
 use crate::output::{print, table};
@@ -79,7 +80,7 @@ pub async fn fetch_one(name: Option<&str>) -> anyhow::Result<()> {
     let name = name.unwrap_or(DEFAULT_MODEL).to_owned();
     let fetching = move || {
         let models = ModelsDirectory::of_environment()?;
-        models.fetch(models.find(&name)?, |message| eprintln!("{message}"))
+        jangbogo_embeddings_server::fetch::fetch(&models, models.find(&name)?, |message| eprintln!("{message}"))
     };
     tokio::task::spawn_blocking(fetching).await?.context("the embedding model was not fetched")?;
     Ok(())
@@ -91,7 +92,7 @@ fn named(directory: &ModelsDirectory, names: &[String]) -> Result<Vec<&'static M
 
 fn fetch(directory: &ModelsDirectory, names: &[String]) -> anyhow::Result<()> {
     for model in named(directory, names)? {
-        let fetched = directory.fetch(model, |message| eprintln!("{message}"));
+        let fetched = jangbogo_embeddings_server::fetch::fetch(&directory, model, |message| eprintln!("{message}"));
         let said = match fetched.with_context(|| format!("{} was not fetched", model.name))? {
             Fetched::AlreadyThere => "was there",
             Fetched::Now => "fetched",

@@ -6,9 +6,9 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use anyhow::{bail, ensure};
 use chrono::{SecondsFormat, Utc};
 use clap::Args;
+use jangbogo_consume::dead_letter::{DeadLetter, DeadLetterDecision, Position};
+use jangbogo_platform::config::Connections;
 use rdkafka::producer::future_producer::{Delivery, DeliveryFuture};
-use runtime::config::Connections;
-use runtime::dead_letter::{Letter, Position, Verdict};
 
 use super::find::{Finder, Found, find_ids};
 use super::produce::{LetterProducer, Reason, acknowledged};
@@ -80,7 +80,8 @@ const CHUNK_BYTES: usize = 16 << 20;
 /// When Kafka does not answer, or a letter does not exist or was not requeued.
 pub async fn requeue(arguments: &RequeueArguments, connections: &Connections) -> anyhow::Result<()> {
     let Some(mut finder) = choose(&arguments.decision.chosen, "requeue", connections).await? else { return Ok(()) };
-    let mut sender = Sender::connect(connections, Verdict::Requeued, arguments.decision.reason.clone()).await?;
+    let mut sender =
+        Sender::connect(connections, DeadLetterDecision::Requeued, arguments.decision.reason.clone()).await?;
     let mut requeued: HashMap<Position, LetterId> = HashMap::new();
     while let Some(found) = finder.next().await? {
         let id = found.id();
@@ -107,7 +108,8 @@ pub async fn requeue(arguments: &RequeueArguments, connections: &Connections) ->
 /// When Kafka does not answer, or a letter does not exist or was not discarded.
 pub async fn discard(arguments: &DiscardArguments, connections: &Connections) -> anyhow::Result<()> {
     let Some(mut finder) = choose(&arguments.decision.chosen, "discard", connections).await? else { return Ok(()) };
-    let mut sender = Sender::connect(connections, Verdict::Discarded, arguments.decision.reason.clone()).await?;
+    let mut sender =
+        Sender::connect(connections, DeadLetterDecision::Discarded, arguments.decision.reason.clone()).await?;
     while let Some(found) = finder.next().await? {
         match why_settled(&found, arguments.decision.again) {
             Some(settled) => sender.refuse(&found.id(), &settled),
@@ -155,9 +157,9 @@ fn why_settled(found: &Found, again: bool) -> Option<String> {
 /// Carries decisions out, and says what became of each letter.
 struct Sender {
     producer: LetterProducer,
-    verdict: Verdict,
+    verdict: DeadLetterDecision,
     reason: Option<Reason>,
-    chunk: Vec<Letter>,
+    chunk: Vec<DeadLetter>,
     chunk_bytes: usize,
     /// Letters that another one's requeue settles.
     together: Vec<(LetterId, LetterId)>,
@@ -166,7 +168,11 @@ struct Sender {
 }
 
 impl Sender {
-    async fn connect(connections: &Connections, verdict: Verdict, reason: Option<Reason>) -> anyhow::Result<Self> {
+    async fn connect(
+        connections: &Connections,
+        verdict: DeadLetterDecision,
+        reason: Option<Reason>,
+    ) -> anyhow::Result<Self> {
         let producer = LetterProducer::connect(connections).await?;
         let (chunk, together) = (Vec::new(), Vec::new());
         Ok(Self { producer, verdict, reason, chunk, chunk_bytes: 0, together, done: HashSet::new(), refused: 0 })
@@ -179,12 +185,12 @@ impl Sender {
 
     fn participle(&self) -> &'static str {
         match self.verdict {
-            Verdict::Requeued => "requeued",
-            Verdict::Discarded => "discarded",
+            DeadLetterDecision::Requeued => "requeued",
+            DeadLetterDecision::Discarded => "discarded",
         }
     }
 
-    async fn push(&mut self, letter: Letter) -> anyhow::Result<()> {
+    async fn push(&mut self, letter: DeadLetter) -> anyhow::Result<()> {
         self.chunk_bytes += letter.value.as_ref().map_or(0, Vec::len);
         self.chunk.push(letter);
         if self.chunk.len() >= CHUNK_LETTERS || self.chunk_bytes >= CHUNK_BYTES {
@@ -199,10 +205,10 @@ impl Sender {
     async fn send_chunk(&mut self) -> anyhow::Result<()> {
         let letters = std::mem::take(&mut self.chunk);
         self.chunk_bytes = 0;
-        let mut settled: Vec<(Letter, Option<Delivery>)> = Vec::new();
+        let mut settled: Vec<(DeadLetter, Option<Delivery>)> = Vec::new();
         match self.verdict {
-            Verdict::Discarded => settled.extend(letters.into_iter().map(|letter| (letter, None))),
-            Verdict::Requeued => {
+            DeadLetterDecision::Discarded => settled.extend(letters.into_iter().map(|letter| (letter, None))),
+            DeadLetterDecision::Requeued => {
                 let deliveries: Vec<anyhow::Result<DeliveryFuture>> =
                     letters.iter().map(|letter| self.producer.send_record(letter)).collect();
                 for (letter, delivery) in letters.into_iter().zip(deliveries) {
@@ -213,7 +219,8 @@ impl Sender {
                 }
             }
         }
-        let decide = |(letter, _): &(Letter, _)| self.producer.send_decision(self.verdict, letter, self.reason.clone());
+        let decide =
+            |(letter, _): &(DeadLetter, _)| self.producer.send_decision(self.verdict, letter, self.reason.clone());
         let decisions: Vec<anyhow::Result<DeliveryFuture>> = settled.iter().map(decide).collect();
         for ((letter, record), decision) in settled.into_iter().zip(decisions) {
             let id = LetterId::of(&letter);

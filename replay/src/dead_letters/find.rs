@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::vec::IntoIter;
 
 use anyhow::{Context as _, bail};
-use runtime::config::Connections;
-use runtime::dead_letter::{Decision, Decisions, Letter, Letters, decisions, letters};
+use jangbogo_consume::dead_letter::{DeadLetter, Decision, Decisions, Letters, decisions, letters};
+use jangbogo_platform::config::Connections;
 
 use super::select::{LetterId, Selection, Status};
 
@@ -13,7 +13,7 @@ use super::select::{LetterId, Selection, Status};
 #[derive(Debug)]
 pub struct Found {
     /// The letter.
-    pub letter: Letter,
+    pub letter: DeadLetter,
     /// The newest decision that settles it.
     pub decision: Option<Decision>,
 }

@@ -7,7 +7,7 @@ mod produce;
 mod select;
 
 use clap::Subcommand;
-use runtime::config::Connections;
+use jangbogo_platform::config::Connections;
 
 /// Shows the records that processors refused; sends them again, or gives them up
 #[derive(Debug, Subcommand)]

@@ -10,8 +10,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Table};
-use runtime::config::Connections;
-use runtime::dead_letter::Letter;
+use jangbogo_consume::dead_letter::DeadLetter;
+use jangbogo_platform::config::Connections;
 use serde_json::{Value, json};
 
 use super::find::{Finder, Found, find_ids};
@@ -131,7 +131,7 @@ fn printable(text: &str) -> String {
 }
 
 fn summary(found: &Found) -> Value {
-    let Letter { group, position: (partition, offset), cause, appended_at, .. } = &found.letter;
+    let DeadLetter { group, position: (partition, offset), cause, appended_at, .. } = &found.letter;
     let decision = found.decision.as_ref().map(
         |decision| json!({ "group": decision.group, "time": time(decision.decided_at), "reason": decision.reason }),
     );
@@ -149,7 +149,7 @@ fn summary(found: &Found) -> Value {
 }
 
 fn whole(found: &Found) -> Value {
-    let Letter { key, value, headers, .. } = &found.letter;
+    let DeadLetter { key, value, headers, .. } = &found.letter;
     let mut whole = summary(found);
     whole["key"] = key.as_deref().map_or(Value::Null, text_or_base64);
     // A list: a name may come more than once.
@@ -171,7 +171,7 @@ fn text_or_base64(bytes: &[u8]) -> Value {
 
 /// A letter for a terminal.
 fn page(found: &Found) -> String {
-    let Letter { cause, appended_at, key, value, headers, .. } = &found.letter;
+    let DeadLetter { cause, appended_at, key, value, headers, .. } = &found.letter;
     let mut lines = vec![format!("{} {}", found.id(), found.status())];
     lines.push(format!("  cause     {}", printable(cause)));
     lines.push(format!("  appended  {}", time(*appended_at)));

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use chrono::Utc;
-use events::{Data, DeadLetterDiscarded, DeadLetterRequeued, Envelope, Event, Text, Topic};
+use jangbogo_consume::dead_letter::{DeadLetter, DeadLetterDecision};
+use jangbogo_events::{Data, DeadLetterDiscarded, DeadLetterRequeued, Envelope, Event, Text, Topic};
+use jangbogo_log::append_time::APPEND_TIME_HEADER;
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::kafka::{self, QuietContext};
+use jangbogo_platform::namespace::Namespace;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::{Delivery, DeliveryFuture};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
-use runtime::append_time::APPEND_TIME_HEADER;
-use runtime::config::Connections;
-use runtime::dead_letter::{Letter, Verdict};
-use runtime::kafka::{self, QuietContext};
-use runtime::namespace::Namespace;
 use uuid::Uuid;
 
 /// Who says that a letter was requeued or discarded.
@@ -52,7 +52,7 @@ impl LetterProducer {
 
     /// Appends a letter's record to its own topic: key, value and headers as they were, but for the time of its first
     /// append elsewhere, which would make it as old as before.
-    pub fn send_record(&self, letter: &Letter) -> anyhow::Result<DeliveryFuture> {
+    pub fn send_record(&self, letter: &DeadLetter) -> anyhow::Result<DeliveryFuture> {
         let mut headers = OwnedHeaders::new_with_capacity(letter.headers.len());
         for (key, value) in letter.headers.iter().filter(|(key, _)| key != APPEND_TIME_HEADER) {
             headers = headers.insert(Header { key, value: value.as_deref() });
@@ -67,8 +67,8 @@ impl LetterProducer {
     /// Appends the event that a letter was requeued or discarded.
     pub fn send_decision(
         &self,
-        verdict: Verdict,
-        letter: &Letter,
+        verdict: DeadLetterDecision,
+        letter: &DeadLetter,
         reason: Option<Reason>,
     ) -> anyhow::Result<DeliveryFuture> {
         let group = Text::new(letter.group.as_str())?;
@@ -76,8 +76,8 @@ impl LetterProducer {
         let topic = Text::new(partition.topic.name())?;
         let partition = partition.number;
         let data: Data = match verdict {
-            Verdict::Requeued => DeadLetterRequeued { group, topic, partition, offset, reason }.into(),
-            Verdict::Discarded => DeadLetterDiscarded { group, topic, partition, offset, reason }.into(),
+            DeadLetterDecision::Requeued => DeadLetterRequeued { group, topic, partition, offset, reason }.into(),
+            DeadLetterDecision::Discarded => DeadLetterDiscarded { group, topic, partition, offset, reason }.into(),
         };
         let mut envelope = Envelope::new(Uuid::now_v7(), SOURCE, Utc::now());
         envelope.correlation_id = Some(self.correlation_id.clone());

@@ -7,10 +7,10 @@ use std::str::FromStr;
 use anyhow::ensure;
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
-use events::Topic;
-use runtime::dead_letter::{Decision, Letter, Position, Verdict};
-use runtime::store::Partition;
-use runtime::topology::Topology;
+use jangbogo_consume::dead_letter::{DeadLetter, DeadLetterDecision, Decision, Position};
+use jangbogo_events::Topic;
+use jangbogo_host::topology::Topology;
+use jangbogo_log::Partition;
 
 /// Names one dead letter: `recommendation/order-completed/3/1042`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ pub struct LetterId {
 
 impl LetterId {
     /// The id of a letter.
-    pub fn of(letter: &Letter) -> Self {
+    pub fn of(letter: &DeadLetter) -> Self {
         Self { group: letter.group.clone(), position: letter.position }
     }
 }
@@ -87,8 +87,8 @@ impl Status {
     pub fn of(decision: Option<&Decision>) -> Self {
         match decision.map(|decision| decision.verdict) {
             None => Status::Open,
-            Some(Verdict::Requeued) => Status::Requeued,
-            Some(Verdict::Discarded) => Status::Discarded,
+            Some(DeadLetterDecision::Requeued) => Status::Requeued,
+            Some(DeadLetterDecision::Discarded) => Status::Discarded,
         }
     }
 }
@@ -132,7 +132,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn takes(&self, letter: &Letter, status: Status) -> bool {
+    fn takes(&self, letter: &DeadLetter, status: Status) -> bool {
         let wanted = self.status.unwrap_or(Status::Open);
         let has_cause = |cause: &String| letter.cause.to_lowercase().contains(&cause.to_lowercase());
         (wanted == Status::All || wanted == status)
@@ -174,7 +174,7 @@ impl Selection {
     }
 
     /// Whether a letter is among them.
-    pub fn takes(&self, letter: &Letter, status: Status) -> bool {
+    pub fn takes(&self, letter: &DeadLetter, status: Status) -> bool {
         match self {
             Selection::Matching(filter) => filter.takes(letter, status),
             Selection::Ids(ids) => ids.contains(&LetterId::of(letter)),

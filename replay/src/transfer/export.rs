@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
 use indicatif::{BinaryBytes, HumanCount};
-use runtime::config::Connections;
+use jangbogo_platform::config::Connections;
 use serde::Serialize;
 
 use super::file::FileWriter;

@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use events::Topic;
 use indicatif::HumanCount;
-use runtime::config::Connections;
+use jangbogo_events::Topic;
+use jangbogo_platform::config::Connections;
 use serde::Serialize;
 
 use super::compare::{self, Found};

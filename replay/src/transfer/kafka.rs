@@ -5,13 +5,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::kafka::QuietContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
-use runtime::config::Connections;
-use runtime::kafka::QuietContext;
 use tracing::warn;
 
 use super::topics::ShopTopic;

@@ -6,14 +6,14 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::kafka::QuietContext;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
-use runtime::config::Connections;
-use runtime::kafka::QuietContext;
 
 use super::progress::Progress;
 use super::record::LogRecord;

@@ -1,8 +1,8 @@
 //! Which topics there are to choose from, and what Kafka calls them.
 
-use events::Topic;
-use runtime::namespace::Namespace;
-use runtime::topology::Topology;
+use jangbogo_events::Topic;
+use jangbogo_host::topology::Topology;
+use jangbogo_platform::namespace::Namespace;
 
 /// A topic of the shop: of the log, or a group's dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]

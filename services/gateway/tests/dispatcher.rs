@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use events::Topic;
+use jangbogo_events::Topic;
 use shop::{Dispatcher, Sent, Shop, post, with_shop};
 use sqlx::PgPool;
 

@@ -12,7 +12,7 @@ const INSERT: &str = "INSERT INTO outbox (topic, key, type, data, source)
     VALUES ('catalog-events', $1, 'product-retired', json_build_object('product_id', $1), 'test') RETURNING sequence";
 
 async fn connect(shop: &Shop) -> PgConnection {
-    PgConnection::connect_with(&runtime::database::options(&shop.connections, "test").unwrap()).await.unwrap()
+    PgConnection::connect_with(&jangbogo_platform::database::options(&shop.connections, "test").unwrap()).await.unwrap()
 }
 
 async fn insert(connection: &mut PgConnection, key: &str) -> Result<i64, sqlx::Error> {

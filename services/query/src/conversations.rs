@@ -3,8 +3,8 @@
 //! Entries are in the order (event time, event hash): the same in every generation. A late one may land between older ones.
 
 use chrono::{DateTime, Utc};
-use events::EventHash;
-use runtime::read::Served;
+use jangbogo_events::EventHash;
+use jangbogo_read::Served;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::Row as _;

@@ -19,12 +19,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use elasticsearch::cluster::ClusterHealthParts;
-use embedding::client::EmbedderMetrics;
-use embedding::encoder::EncoderMetrics;
-use runtime::config::Connections;
-use runtime::end_offsets::EndOffsets;
-use runtime::read::{ReadMetrics, Reader};
-use runtime::telemetry::{CheckHandle, Telemetry, causes};
+use jangbogo_embeddings_client::EmbedderMetrics;
+use jangbogo_embeddings_server::encoder::EncoderMetrics;
+use jangbogo_log::end_offsets::EndOffsets;
+use jangbogo_platform::config::Connections;
+use jangbogo_read::{ReadMetrics, Reader};
+use jangbogo_telemetry::{CheckHandle, Telemetry, causes};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -81,7 +81,7 @@ pub async fn serve(
     let telemetry = Telemetry::new()?;
     let read_metrics = ReadMetrics::register(&telemetry.metrics, &[])?;
     let reader = Arc::new(Reader::new(connections, "query", args.postgres_connections, read_metrics)?);
-    let topics = projections::PROCESSORS.iter().flat_map(|processor| processor.topics()).collect();
+    let topics = jangbogo_processors::PROCESSORS.iter().flat_map(|processor| processor.topics()).collect();
     let stream_metrics = StreamMetrics::register(&telemetry.metrics, &[])?;
     let streams = Streams::start(connections, Arc::clone(&reader), args.max_sockets, stream_metrics, stop.clone())?;
     let embedder_metrics = EmbedderMetrics::register(&telemetry.metrics, &[])?;
@@ -103,7 +103,7 @@ pub async fn serve(
         kafka: telemetry.readiness.check("kafka"),
     };
     let background = tokio::spawn(watch(Arc::clone(&reader), service.offsets.clone(), checks, stop.clone()));
-    let router = router(service).merge(runtime::telemetry::routes(telemetry));
+    let router = router(service).merge(jangbogo_http::admin::routes(telemetry));
     info!(address = %listener.local_addr()?, "query: /v1 /openapi.json /healthz /readyz /metrics");
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
     streams.closed().await;

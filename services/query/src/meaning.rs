@@ -3,14 +3,14 @@
 use std::num::NonZeroU64;
 
 use clap::Args;
-use embedding::Purpose;
-use embedding::client::{EmbedderArgs, EmbedderError, EmbedderMetrics, Embedders, RemoteArgs};
-use embedding::encoder::{EncoderArgs, EncoderMetrics};
-use embedding::models::cosine;
-use ranking::search::Meaning;
-use runtime::config::{Connections, DEFAULT_EMBEDDING_MODEL};
-use runtime::store::Generation;
-use runtime::telemetry::causes;
+use jangbogo_embedding::Purpose;
+use jangbogo_embedding::registry::cosine;
+use jangbogo_embeddings_client::{EmbedderArgs, EmbedderError, EmbedderMetrics, Embedders, RemoteArgs};
+use jangbogo_embeddings_server::encoder::{EncoderArgs, EncoderMetrics};
+use jangbogo_platform::config::{Connections, DEFAULT_EMBEDDING_MODEL};
+use jangbogo_ranking_store::search::Meaning;
+use jangbogo_store::Generation;
+use jangbogo_telemetry::causes;
 use tracing::{debug, warn};
 
 /// The embedding service. Which of its models is asked is the searched generation's.
@@ -77,7 +77,7 @@ impl Meanings {
             self.embedders.of(model).inspect_err(|error| warn!(error = %causes(error), "no embedder")).ok()?;
         match embedder.embed(Purpose::Query, text).await {
             Ok(vector) => {
-                let min_cosine = self.min_cosine.or(embedder.near()).unwrap_or(MIN_COSINE);
+                let min_cosine = self.min_cosine.or(embedder.similarity_threshold()).unwrap_or(MIN_COSINE);
                 Some(Meaning { model: model.to_owned(), vector, min_cosine })
             }
             // An outage has been told by then, once.
@@ -94,7 +94,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use clap::Parser;
-    use runtime::telemetry::Metrics;
+    use jangbogo_telemetry::Metrics;
     use tokio::net::TcpListener;
 
     use super::*;

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use events::MemberId;
+use jangbogo_events::MemberId;
+use jangbogo_ranking::{Ranking, RankingInput, Weights};
+use jangbogo_ranking_store::{Asked, Products};
+use jangbogo_read::{ReadError, Reader, Served};
+use jangbogo_shared_projections::history::MEMBER_LIST_VIEW;
 use moka::Expiry;
 use moka::future::Cache;
-use projections::history::MEMBER_LIST_VIEW;
-use ranking::{Asked, Products, Ranking, Snapshot, Weights};
-use runtime::read::{ReadError, Reader, Served};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -93,7 +94,7 @@ impl CacheOutcome {
 
 /// What a list is ranked from.
 struct Loaded {
-    snapshot: Snapshot,
+    snapshot: RankingInput,
     member_events: i64,
     /// Redis has all that these rows say.
     settled: bool,
@@ -180,15 +181,16 @@ impl MemberLists {
         )
         .fetch_one(rows.connection())
         .await?;
-        let member = ranking::load_member(&self.reader, served, &mut rows, member_id).await?;
+        let member = jangbogo_ranking_store::load_member(&self.reader, served, &mut rows, member_id).await?;
         let member_events = member.events;
-        let snapshot = ranking::load_products(&self.products, &mut rows, member, Asked::default()).await?;
+        let snapshot =
+            jangbogo_ranking_store::load_products(&self.products, &mut rows, member, Asked::default()).await?;
         Ok(Loaded { snapshot, member_events, settled })
     }
 }
 
-fn ranked(snapshot: &Snapshot) -> Ranking {
-    ranking::rank(snapshot, None, Weights::default(), MAX_ITEMS)
+fn ranked(snapshot: &RankingInput) -> Ranking {
+    jangbogo_ranking::rank(snapshot, None, Weights::default(), MAX_ITEMS)
 }
 
 fn redis_key(member_id: &MemberId) -> String {
@@ -213,7 +215,7 @@ fn with_jitter(keep: Duration, member_id: &MemberId) -> Duration {
 mod tests {
     use std::collections::BTreeSet;
 
-    use ranking::Basis;
+    use jangbogo_ranking::Basis;
 
     use super::*;
 

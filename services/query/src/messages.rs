@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use events::{MemberId, MessageCreated};
-use projections::ES_SYNC;
-use projections::conversation::MESSAGES_VIEW;
-use ranking::search::words_in;
-use runtime::read::{Hits, ReadError, Reader, SearchError, Served};
+use jangbogo_es_sync_fold::ES_SYNC;
+use jangbogo_events::{MemberId, MessageCreated};
+use jangbogo_ranking_store::search::words_in;
+use jangbogo_read::{Hits, ReadError, Reader, SearchError, Served};
+use jangbogo_shared_projections::conversation::MESSAGES_VIEW;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::Row as _;

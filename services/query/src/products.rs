@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use events::ProductId;
-use runtime::read::{ReadError, Reader, Served};
+use jangbogo_events::ProductId;
+use jangbogo_read::{ReadError, Reader, Served};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlx::Row as _;

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
 use super::{Native, property_naming};
-use crate::command;
 use crate::error::StackError;
 use crate::files::{self, FileErrors};
 use crate::install::{self, Installation};
@@ -16,8 +15,8 @@ use crate::ports::Listener;
 use crate::process::Launch;
 use crate::progress::ServerProgress;
 use crate::server::Server;
-use crate::tools;
 use crate::versions::VERSIONS;
+use crate::{command, tools};
 
 /// The settings that `docker-compose.yml` gives, too; a test compares them.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[

@@ -7,7 +7,6 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Native, property_naming};
-use crate::command;
 use crate::error::StackError;
 use crate::files::{self, FileErrors};
 use crate::install::{self, Installation};
@@ -15,8 +14,8 @@ use crate::ports::Listener;
 use crate::process::Launch;
 use crate::progress::ServerProgress;
 use crate::server::Server;
-use crate::tools;
 use crate::versions::{VERSIONS, verify_directory};
+use crate::{command, tools};
 
 /// The settings that `docker-compose.yml` gives, too; a test compares them.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[

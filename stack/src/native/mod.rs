@@ -14,16 +14,14 @@ use rustix::process::Signal;
 use tokio::process::Child;
 
 use crate::error::{ProbeError, StackError};
-use crate::files;
 use crate::layout::Layout;
 use crate::ports::Listener;
-use crate::probe;
 use crate::process::{Fingerprint, Process};
 use crate::progress::ServerProgress;
 use crate::server::Server;
-use crate::tools;
 use crate::user::User;
 use crate::versions::VERSIONS;
+use crate::{files, probe, tools};
 
 /// The settings that containers have, too.
 #[cfg(test)]

@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use tokio::process::Command;
 
 use super::Native;
-use crate::command;
 use crate::error::StackError;
-use crate::files;
 use crate::process::Launch;
 use crate::progress::ServerProgress;
 use crate::server::Server;
 use crate::tools::{self, find_on_path};
+use crate::{command, files};
 
 /// The settings that `docker-compose.yml` gives, too; a test compares them.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[

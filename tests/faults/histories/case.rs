@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use events::Event;
+use jangbogo_events::Event;
+use jangbogo_log::{Partition, Record, Refused};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use runtime::replay::{Record, Refused};
-use runtime::store::Partition;
 use uuid::Uuid;
 
 use super::shop::histories;

@@ -3,10 +3,10 @@
 #![allow(clippy::struct_field_names, reason = "columns of one table have names of their own")]
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
-use events::{Event, Topic};
-use runtime::fold::{Deltas, Projection, Shop, TableMarker as _};
+use jangbogo_events::{Event, Topic};
+use jangbogo_fold::{Deltas, FoldConfig, Projection, TableMarker as _};
 
-runtime::table! {
+jangbogo_fold::table! {
     /// Every operator in one row: groups that few events touch, columns that may be absent
     pub Merged "merged" index [number] {
         key MergedKey<'a> { name: &'a str, number: i64, day: NaiveDate }
@@ -46,7 +46,7 @@ runtime::table! {
     }
 }
 
-runtime::table! {
+jangbogo_fold::table! {
     /// Facts whose values may be absent
     pub Facts "fact" {
         key Fact { event: u128, line: i64 }
@@ -61,7 +61,7 @@ runtime::table! {
     }
 }
 
-runtime::table! {
+jangbogo_fold::table! {
     /// A set
     pub Moments "moment" {
         key Moment { at: DateTime<Utc> }
@@ -87,7 +87,7 @@ pub fn is_refused(event: &Event) -> bool {
 }
 
 /// Values are drawn from the event's hash, a few bits each.
-fn fold(event: &Event, settings: &Shop, deltas: &mut Deltas) {
+fn fold(event: &Event, settings: &FoldConfig, deltas: &mut Deltas) {
     let (at, hash) = (event.envelope.time, event.envelope.hash());
     let mut bits = hash;
     let mut draw = |count: i64| {

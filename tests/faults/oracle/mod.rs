@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use self::analytics::Analytics;
 use self::catalogue::Catalogue;
+
 pub use self::compare::compare;
 use self::funnel::Funnel;
 pub use self::log::read;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use stack::{Addresses, Options, Progress, Server, ServerSignal, Stack};
+use jangbogo_stack::{Addresses, Options, Progress, Server, ServerSignal, Stack};
 use tempfile::TempDir;
 
 use crate::support::JANGBOGO;

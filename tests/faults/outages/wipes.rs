@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use projections::catalogue::PRODUCTS_VIEW;
-use projections::conversation::MESSAGES_VIEW;
-use projections::{ES_SYNC, PROCESSORS};
-use runtime::publisher::index_name;
-use runtime::store::generations;
+use jangbogo_es_sync_fold::ES_SYNC;
+use jangbogo_processors::PROCESSORS;
+use jangbogo_publish::index_name;
+use jangbogo_shared_projections::catalogue::PRODUCTS_VIEW;
+use jangbogo_shared_projections::conversation::MESSAGES_VIEW;
+use jangbogo_store::generations;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
@@ -44,7 +45,7 @@ pub async fn delete_index(shop: &Shop) {
 
 /// Drops the shop's database under everybody's connections.
 pub async fn drop_database(shop: &Shop) {
-    let options = runtime::database::options(&shop.connections, "test").unwrap().database("postgres");
+    let options = jangbogo_platform::database::options(&shop.connections, "test").unwrap().database("postgres");
     let mut maintenance = PgConnection::connect_with(&options).await.unwrap();
     let sql = format!("DROP DATABASE {} WITH (FORCE)", shop.connections.namespace.database());
     sqlx::query(&sql).execute(&mut maintenance).await.unwrap();
@@ -77,7 +78,7 @@ pub async fn recovered(shop: &Shop) {
 }
 
 async fn live_generations(shop: &Shop) -> Result<usize, sqlx::Error> {
-    let options = runtime::database::options(&shop.connections, "test")?;
+    let options = jangbogo_platform::database::options(&shop.connections, "test")?;
     let mut database = PgConnection::connect_with(&options).await?;
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM live_generation").fetch_one(&mut database).await?;
     Ok(usize::try_from(count).unwrap_or_default())

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::BufRead;
 
 use chrono::{DateTime, Datelike as _, Utc};
-use events::{CategoryId, Currency, Event, Money, ProductId, ProductUpserted, Text};
+use jangbogo_events::{CategoryId, Currency, Event, Money, ProductId, ProductUpserted, Text};
 use serde_json::{Map, Value};
 
 use super::report::{CatalogueDetails, Details, LeftOut, Report};

@@ -1,7 +1,7 @@
 //! The rules on small files.
 
 use chrono_tz::Tz;
-use events::{Data, Envelope};
+use jangbogo_events::{Data, Envelope};
 use serde_json::json;
 
 use super::*;
@@ -78,7 +78,7 @@ fn a_line_becomes_a_product() {
         ("width", "33.6"),
     ];
     assert_eq!(attributes, expected);
-    let facets = lexicon::facets(&product.title, None, attributes);
+    let facets = jangbogo_lexicon::facets(&product.title, None, attributes);
     assert_eq!(facets.iter().map(|(_, value)| value).collect::<Vec<_>>(), ["black", "grey"]);
 
     assert_eq!(envelope.time.to_rfc3339(), "2007-08-09T00:00:00+00:00", "never moved");

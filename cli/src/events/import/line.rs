@@ -4,7 +4,7 @@ use std::str;
 
 use chrono::NaiveDateTime;
 use csv_core::{ReadRecordResult, Reader};
-use events::{MemberId, OrderId, Quantity};
+use jangbogo_events::{MemberId, OrderId, Quantity};
 
 /// The columns, by the names in the file's first line.
 const COLUMNS: [&str; 7] = ["Invoice", "StockCode", "Description", "Quantity", "InvoiceDate", "Price", "CustomerID"];

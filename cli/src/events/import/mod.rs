@@ -13,8 +13,8 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use clap::{Args, ValueEnum};
-use events::{Envelope, Event, derived_id};
-use runtime::config::Connections;
+use jangbogo_events::{Envelope, Event, derived_id};
+use jangbogo_platform::config::Connections;
 
 pub use self::report::{Produced, Report};
 use super::producer::EventProducer;
@@ -22,7 +22,7 @@ use crate::output;
 use crate::progress::Progress;
 
 /// The demo shop: Online Retail II, first year (see `cli/data/README.md`).
-pub const DEMO_SHOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cli/data/online-retail-ii.csv.zst");
+pub const DEMO_SHOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/online-retail-ii.csv.zst");
 
 /// What a file looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

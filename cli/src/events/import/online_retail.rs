@@ -34,7 +34,7 @@ use std::io::BufRead;
 use anyhow::{Context as _, anyhow};
 use chrono::{DateTime, Datelike as _, Duration, NaiveDateTime, TimeZone as _, Utc};
 use chrono_tz::Tz;
-use events::{
+use jangbogo_events::{
     CategoryId, Currency, Envelope, Event, MemberId, Money, OrderCancelled, OrderCompleted, OrderId, OrderItem,
     ProductId, ProductUpserted, Quantity, Text,
 };

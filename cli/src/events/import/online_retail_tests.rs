@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
-use events::Data;
+use jangbogo_events::Data;
 
 use super::*;
 use crate::events::import::{DEMO_SHOP, input};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use comfy_table::Table;
-use events::Topic;
+use jangbogo_events::Topic;
 use serde::Serialize;
 
 use crate::output;

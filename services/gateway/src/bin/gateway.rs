@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use gateway::GatewayArgs;
-use runtime::program;
+use jangbogo_gateway::GatewayArgs;
+use jangbogo_platform::program;
 
 fn main() -> ExitCode {
     let about = "Takes commands over HTTP and puts their events into the outbox";
     program::main("gateway", about, async |args: GatewayArgs, connections, shutdown| {
-        shutdown.spawn("gateway", gateway::run(args, connections, shutdown.token()));
+        shutdown.spawn("gateway", jangbogo_gateway::run(args, connections, shutdown.token()));
         shutdown.drain().await
     })
 }

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use gateway::dispatcher::{self, DispatcherArgs};
-use runtime::program;
+use jangbogo_gateway::dispatcher::{self, DispatcherArgs};
+use jangbogo_platform::program;
 
 fn main() -> ExitCode {
     let about = "Relays the outbox to Kafka; of several, one at a time";

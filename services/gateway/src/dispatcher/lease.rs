@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtime::telemetry::causes;
+use jangbogo_telemetry::causes;
 use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

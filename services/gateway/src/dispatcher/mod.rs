@@ -19,17 +19,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use runtime::config::Connections;
-use runtime::database;
-use runtime::telemetry::{AdminServer, BATCH_BUCKETS, CheckHandle, SECONDS_BUCKETS, Telemetry, causes};
+use jangbogo_http::admin::AdminServer;
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::database;
+use jangbogo_telemetry::{BATCH_BUCKETS, CheckHandle, SECONDS_BUCKETS, Telemetry, causes};
+use lease::Lease;
+use relay::Relay;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use uuid::Uuid;
-
-use lease::Lease;
-use relay::Relay;
 
 /// How often a dispatcher that does not hold the lease asks for it.
 const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
@@ -50,7 +50,7 @@ pub struct DispatcherArgs {
     pub admin_port: u16,
 }
 
-runtime::metrics! {
+jangbogo_telemetry::metrics! {
     /// What a dispatcher counts.
     pub struct DispatcherMetrics {
         /// Rows in the outbox

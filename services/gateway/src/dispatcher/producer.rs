@@ -7,14 +7,14 @@
 
 use std::time::Duration;
 
-use events::{Encoded, Topic};
 use futures::channel::oneshot::Canceled;
+use jangbogo_events::{Encoded, Topic};
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::kafka::{QuietContext, headers};
+use jangbogo_telemetry::CheckHandle;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
-use runtime::config::Connections;
-use runtime::kafka::{QuietContext, headers};
-use runtime::telemetry::CheckHandle;
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Readiness says so when Kafka has not acknowledged anything for this long.

@@ -1,9 +1,9 @@
 //! One batch: select, send, delete.
 
-use events::Encoded;
+use jangbogo_events::Encoded;
+use jangbogo_platform::config::Connections;
+use jangbogo_telemetry::causes;
 use rdkafka::error::KafkaError;
-use runtime::config::Connections;
-use runtime::telemetry::causes;
 use sqlx::PgPool;
 use tracing::warn;
 

@@ -1,7 +1,7 @@
 //! A row of the outbox, and the Kafka record it becomes.
 
-use events::{Encoded, Event, EventType, Record, Topic, schema_urn};
-use runtime::telemetry::causes;
+use jangbogo_events::{Encoded, Event, EventType, Record, Topic, schema_urn};
+use jangbogo_telemetry::causes;
 
 /// The largest value of a topic, in bytes.
 const MAX_VALUE_BYTES: usize = 4 * 1024 * 1024;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use jangbogo_platform::config::Connections;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, Script};
-use runtime::config::Connections;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 

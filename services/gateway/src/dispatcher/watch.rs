@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime::telemetry::causes;
+use jangbogo_telemetry::causes;
 use sqlx::postgres::PgListener;
 use sqlx::{PgPool, Row as _};
 use tokio::sync::Notify;

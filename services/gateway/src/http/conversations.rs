@@ -4,16 +4,15 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use events::{Data, MemberId, PreferenceRetracted};
-use runtime::problem::Problem;
+use jangbogo_events::{Data, MemberId, PreferenceRetracted};
+use jangbogo_http::problem::Problem;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::Gateway;
-use super::items;
 use super::request::CommandRequest;
 use super::routes::accept;
+use super::{Gateway, items};
 use crate::store::{Command, RetractPreference};
 
 pub(super) fn commands() -> OpenApiRouter<Gateway> {

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use axum::http::StatusCode;
-use events::{Data, EventType, Topic};
-use runtime::problem::{Problem, ProblemPart};
+use jangbogo_events::{Data, EventType, Topic};
+use jangbogo_http::problem::{Problem, ProblemPart};
 use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;

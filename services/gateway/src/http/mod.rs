@@ -15,10 +15,10 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use clap::Args;
-use runtime::config::Connections;
-use runtime::database;
-use runtime::problem::{Problem, answer_with_problems, method_not_allowed, unknown_path};
-use runtime::telemetry::{CheckHandle, SECONDS_BUCKETS, Telemetry, causes};
+use jangbogo_http::problem::{Problem, answer_with_problems, method_not_allowed, unknown_path};
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::database;
+use jangbogo_telemetry::{CheckHandle, SECONDS_BUCKETS, Telemetry, causes};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +45,7 @@ pub struct GatewayArgs {
     pub request_timeout: u64,
 }
 
-runtime::metrics! {
+jangbogo_telemetry::metrics! {
     /// What the gateway counts.
     #[expect(clippy::struct_field_names, reason = "a field's name is its metric's")]
     pub struct GatewayMetrics {
@@ -97,7 +97,7 @@ pub async fn serve(
     };
     let postgres = telemetry.readiness.check("postgres");
     let background = tokio::spawn(watch_postgres(connections.clone(), pool.clone(), postgres, stop.clone()));
-    let admin = runtime::telemetry::routes(telemetry).method_not_allowed_fallback(method_not_allowed);
+    let admin = jangbogo_http::admin::routes(telemetry).method_not_allowed_fallback(method_not_allowed);
     let router = router(gateway).merge(admin);
     info!(address = %listener.local_addr()?, "gateway: /v1 /openapi.json /healthz /readyz /metrics");
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;

@@ -6,8 +6,8 @@
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
-use events::EventType;
-use runtime::problem::Problem;
+use jangbogo_events::EventType;
+use jangbogo_http::problem::Problem;
 use schemars::Schema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -40,7 +40,7 @@ fn describe(routes: &OpenApi) -> Value {
         "parameters": parameters(),
         "responses": { "Problem": {
             "description": "The command was not accepted: RFC 9457 problem details",
-            "content": { runtime::problem::PROBLEM_JSON: { "schema": reference("Problem") } },
+            "content": { jangbogo_http::problem::PROBLEM_JSON: { "schema": reference("Problem") } },
         } },
     });
     if let Some(paths) = description["paths"].as_object_mut() {

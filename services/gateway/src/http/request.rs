@@ -4,7 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt as _;
-use runtime::problem::{Problem, RequestId};
+use jangbogo_http::problem::{Problem, RequestId};
 
 use super::items::Format;
 use crate::store::CommandContext;

@@ -4,15 +4,13 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use events::{Data, EventType, OrderId};
-use runtime::problem::Problem;
+use jangbogo_events::{Data, EventType, OrderId};
+use jangbogo_http::problem::Problem;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Gateway;
-use super::conversations;
-use super::items;
 use super::request::CommandRequest;
+use super::{Gateway, conversations, items};
 use crate::store::{self, Command};
 
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");

@@ -1,6 +1,6 @@
 //! What the gateway can be asked to accept, and what each command's body may hold.
 
-use events::{Data, MemberId, OrderCancelled, OrderCompleted, OrderId, OrderItem, Text};
+use jangbogo_events::{Data, MemberId, OrderCancelled, OrderCompleted, OrderId, OrderItem, Text};
 use serde::{Deserialize, Deserializer, de};
 use uuid::Uuid;
 

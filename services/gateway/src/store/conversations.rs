@@ -6,8 +6,10 @@
 //! but is unknown here: posting to it, renaming and closing it answer 404, and the member opens another one.
 
 use axum::http::StatusCode;
-use events::{ConversationClosed, ConversationCreated, ConversationRenamed, Data, MemberId, MessageCreated, Role};
-use runtime::problem::Problem;
+use jangbogo_events::{
+    ConversationClosed, ConversationCreated, ConversationRenamed, Data, MemberId, MessageCreated, Role,
+};
+use jangbogo_http::problem::Problem;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -93,7 +95,7 @@ pub(super) async fn post_message(
         );
         return refuse(Problem::new(StatusCode::CONFLICT, "conversation-closed", "Conversation closed", detail));
     }
-    let stored = |error: events::InvalidValue| sqlx::Error::Decode(Box::new(error));
+    let stored = |error: jangbogo_events::InvalidValue| sqlx::Error::Decode(Box::new(error));
     let message_id = Uuid::now_v7();
     let data = Data::from(MessageCreated {
         message_id,

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use runtime::problem::Problem;
+use jangbogo_http::problem::Problem;
 use sqlx::{PgConnection, PgPool, Row as _};
 
 use super::{Answer, CommandError};

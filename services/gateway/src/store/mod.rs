@@ -9,10 +9,10 @@ mod outbox;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use events::Data;
-use runtime::database::is_away;
-use runtime::problem::Problem;
-use runtime::telemetry::causes;
+use jangbogo_events::Data;
+use jangbogo_http::problem::Problem;
+use jangbogo_platform::database::is_unavailable;
+use jangbogo_telemetry::causes;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use sqlx::{PgConnection, PgPool};
@@ -215,7 +215,7 @@ fn problem_of(error: CommandError, context: &CommandContext) -> Problem {
     }
     error!(request_id = context.request_id, target = context.target, error = %causes(&error), "command failed");
     match &error {
-        CommandError::Database(database) if is_away(database) || lost_a_race(&error) => {
+        CommandError::Database(database) if is_unavailable(database) || lost_a_race(&error) => {
             Problem::unavailable("postgres does not take commands now; send this one again, with its Idempotency-Key")
         }
         _ => Problem::internal(),

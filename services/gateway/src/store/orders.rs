@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
-use events::{Currency, Data, MemberId, OrderCancelled, OrderCompleted, OrderId, OrderItem, derived_id};
-use runtime::problem::{Problem, ProblemPart};
+use jangbogo_events::{Currency, Data, MemberId, OrderCancelled, OrderCompleted, OrderId, OrderItem, derived_id};
+use jangbogo_http::problem::{Problem, ProblemPart};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
@@ -117,7 +117,7 @@ async fn lock_order(
         .fetch_optional(transaction)
         .await?;
     let Some(order) = order else { return Ok(None) };
-    let stored = |error: events::InvalidValue| sqlx::Error::Decode(Box::new(error));
+    let stored = |error: jangbogo_events::InvalidValue| sqlx::Error::Decode(Box::new(error));
     let member_id: Option<&str> = order.try_get("member_id")?;
     Ok(Some(OrderCancelled {
         cancellation_id: cancel.cancellation_id.clone(),
@@ -239,7 +239,7 @@ fn same_or_conflict(what: &str, id: &str, event_id: Uuid, same: bool) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use events::{ProductId, Quantity};
+    use jangbogo_events::{ProductId, Quantity};
 
     use super::*;
 

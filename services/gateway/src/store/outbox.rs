@@ -1,6 +1,6 @@
 //! Putting events into the outbox.
 
-use events::{Data, EventType, Topic};
+use jangbogo_events::{Data, EventType, Topic};
 use sqlx::PgConnection;
 use uuid::Uuid;
 

@@ -11,21 +11,21 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
-use events::Topic;
 use futures::FutureExt as _;
-use gateway::GatewayArgs;
+use jangbogo_events::Topic;
+use jangbogo_gateway::GatewayArgs;
+use jangbogo_host::topology::{self, Topology};
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::database;
+use jangbogo_stack::{Options, Progress, Stack};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use reqwest::{Client, Response};
-use runtime::config::Connections;
-use runtime::database;
-use runtime::topology::{self, Topology};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection, PgPool};
-use stack::{Options, Progress, Stack};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -152,7 +152,7 @@ impl Shop {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
         let (connections, stop) = (connections.clone(), self.stop.clone());
-        tokio::spawn(async move { gateway::serve(listener, &args, &connections, stop).await.unwrap() });
+        tokio::spawn(async move { jangbogo_gateway::serve(listener, &args, &connections, stop).await.unwrap() });
         format!("http://{address}")
     }
 

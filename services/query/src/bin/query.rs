@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use query::QueryArgs;
-use runtime::program;
+use jangbogo_platform::program;
+use jangbogo_query::QueryArgs;
 
 fn main() -> ExitCode {
     let about = "Answers reads over HTTP: recommendations, search, analytics, and the pipeline's own state";
     program::main("query", about, async |args: QueryArgs, connections, shutdown| {
-        shutdown.spawn("query", query::run(args, connections, shutdown.token()));
+        shutdown.spawn("query", jangbogo_query::run(args, connections, shutdown.token()));
         shutdown.drain().await
     })
 }

@@ -3,12 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{NaiveDate, TimeDelta};
-use projections::ANALYTICS;
-use projections::funnel::FUNNEL_VIEW;
-use projections::sales::{DAILY_VIEW, TOTALS_VIEW};
-use ranking::Weights;
-use runtime::problem::Problem;
-use runtime::read::{ReadError, ViewKey};
+use jangbogo_analytics_fold::ANALYTICS;
+use jangbogo_analytics_fold::funnel::FUNNEL_VIEW;
+use jangbogo_analytics_fold::sales::{DAILY_VIEW, TOTALS_VIEW};
+use jangbogo_http::problem::Problem;
+use jangbogo_ranking::Weights;
+use jangbogo_read::{ReadError, ViewKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

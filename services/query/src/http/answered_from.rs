@@ -7,9 +7,9 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
-use runtime::fold::Processor;
-use runtime::read::{GenerationId, Generations, ReadError, Reader, Served};
-use runtime::store::Generation;
+use jangbogo_fold::Processor;
+use jangbogo_read::{GenerationId, Generations, ReadError, Reader, Served};
+use jangbogo_store::Generation;
 use uuid::Uuid;
 
 use super::failure::Answer;
@@ -62,7 +62,7 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Takes the parameter `as_of`, refuses those that no one took, and takes the map of generations: once a request.
     pub(super) async fn take(mut parameters: Parameters, reader: &Reader) -> Answer<Self> {
-        let ids = parameters.list::<GenerationId>("as_of", projections::PROCESSORS.len())?;
+        let ids = parameters.list::<GenerationId>("as_of", jangbogo_processors::PROCESSORS.len())?;
         let answered_from = parameters.answered_from();
         parameters.finish()?;
         let generations = match ids {

@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use projections::ASSISTANT;
-use runtime::problem::Problem;
+use jangbogo_assistant_fold::ASSISTANT;
+use jangbogo_http::problem::Problem;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;

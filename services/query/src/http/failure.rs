@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use runtime::problem::Problem;
-use runtime::read::{AsOfError, ReadError};
-use runtime::telemetry::causes;
+use jangbogo_http::problem::Problem;
+use jangbogo_read::{AsOfError, ReadError, SearchError};
+use jangbogo_telemetry::causes;
 use tracing::error;
-
-use runtime::read::SearchError;
 
 /// A handler's error.
 #[derive(Debug)]
@@ -82,7 +80,7 @@ impl From<SearchError> for Failure {
     fn from(error: SearchError) -> Self {
         match error {
             SearchError::Read(error) => Self::from(error),
-            SearchError::Away(_) => Self(Problem::unavailable("elasticsearch does not answer; try again")),
+            SearchError::Unavailable(_) => Self(Problem::unavailable("elasticsearch does not answer; try again")),
             SearchError::NoIndex => Self(Problem::unavailable("the search index is being built; try again")),
             // 429: too busy; 5xx: starting, or a shard is missing.
             SearchError::Refused { status: 429 | 500..=599, .. } => {

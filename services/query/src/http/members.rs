@@ -4,11 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode};
 use chrono::{DateTime, Utc};
-use projections::purchases::{ANNOUNCED_VIEW, PATTERN_VIEW};
-use projections::{ANALYTICS, RECOMMENDATION};
-use ranking::{Basis, Evidence, Language, RankedItem};
-use runtime::problem::Problem;
-use runtime::read::{ReadError, ViewKey};
+use jangbogo_analytics_fold::ANALYTICS;
+use jangbogo_analytics_fold::purchases::{ANNOUNCED_VIEW, PATTERN_VIEW};
+use jangbogo_http::problem::Problem;
+use jangbogo_ranking::{Basis, Evidence, Language, RankedItem};
+use jangbogo_read::{ReadError, ViewKey};
+use jangbogo_recommendation_fold::RECOMMENDATION;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -185,7 +186,7 @@ pub(super) async fn recommendations(
     let products = products::by_id(&service.reader, served, &ids).await?;
     let on_sale = list.ranking.items.iter().filter_map(|item| {
         let product = products.on_sale(&item.product_id)?.clone();
-        let reason = ranking::reason(Language::English, None, item, |product_id| products.title(product_id));
+        let reason = jangbogo_ranking::reason(Language::English, None, item, |product_id| products.title(product_id));
         let sources = item.sources.iter().map(|evidence| told(evidence, &products)).collect();
         Some(Recommendation { product, score: item.score, sub_scores: ScoreParts::of(item), reason, sources })
     });

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use projections::ES_SYNC;
+use jangbogo_es_sync_fold::ES_SYNC;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -22,10 +22,10 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use runtime::end_offsets::EndOffsets;
-use runtime::problem::{Problem, answer_with_problems, method_not_allowed, unknown_path};
-use runtime::read::Reader;
-use runtime::telemetry::SECONDS_BUCKETS;
+use jangbogo_http::problem::{Problem, answer_with_problems, method_not_allowed, unknown_path};
+use jangbogo_log::end_offsets::EndOffsets;
+use jangbogo_read::Reader;
+use jangbogo_telemetry::SECONDS_BUCKETS;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -33,7 +33,7 @@ use crate::meaning::Meanings;
 use crate::members::MemberLists;
 use crate::stream::Streams;
 
-runtime::metrics! {
+jangbogo_telemetry::metrics! {
     /// What the query service counts.
     #[expect(clippy::struct_field_names, reason = "a field's name is its metric's")]
     pub struct QueryMetrics {

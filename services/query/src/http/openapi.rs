@@ -3,8 +3,8 @@
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
-use events::{IntentAnalyzed, MessageCreated, RecommendationGenerated};
-use runtime::problem::{PROBLEM_JSON, Problem};
+use jangbogo_events::{IntentAnalyzed, MessageCreated, RecommendationGenerated};
+use jangbogo_http::problem::{PROBLEM_JSON, Problem};
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 use utoipa::openapi::OpenApi;

@@ -9,9 +9,9 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use events::{CategoryId, InvalidValue, MemberId};
-use ranking::search::MAX_WINDOW;
-use runtime::problem::Problem;
+use jangbogo_events::{CategoryId, InvalidValue, MemberId};
+use jangbogo_http::problem::Problem;
+use jangbogo_ranking_store::search::MAX_WINDOW;
 use uuid::Uuid;
 
 use super::answered_from::AnsweredFrom;

@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use runtime::fold::Processor;
-use runtime::problem::Problem;
+use jangbogo_fold::Processor;
+use jangbogo_http::problem::Problem;
 
 use super::Service;
 use super::failure::Answer;
@@ -34,7 +34,7 @@ pub(super) async fn processor(
     parameters: Parameters,
 ) -> Answer<Json<PipelineState>> {
     let name = processor.map(|path| path.0).unwrap_or_default();
-    let Some(processor) = projections::processor(&name) else {
+    let Some(processor) = jangbogo_processors::processor(&name) else {
         let names: Vec<&str> = all().iter().map(|processor| processor.name).collect();
         let detail = format!("there is no processor {name:?}; there are {}", names.join(", "));
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-processor", "Unknown processor", detail).into());

@@ -3,12 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use events::{CategoryId, ProductId};
-use projections::RECOMMENDATION;
-use projections::co_purchase::SIMILAR_VIEW;
-use projections::popularity::{POPULAR_VIEW, TRENDING_KEY, TRENDING_VIEW};
-use runtime::problem::Problem;
-use runtime::read::Served;
+use jangbogo_events::{CategoryId, ProductId};
+use jangbogo_http::problem::Problem;
+use jangbogo_ranking_store::{list_of, view};
+use jangbogo_read::Served;
+use jangbogo_recommendation_fold::RECOMMENDATION;
+use jangbogo_recommendation_fold::co_purchase::SIMILAR_VIEW;
+use jangbogo_recommendation_fold::popularity::{POPULAR_VIEW, TRENDING_KEY, TRENDING_VIEW};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,7 +18,6 @@ use super::answered_from::{AS_OF, Snapshot};
 use super::failure::Answer;
 use super::parameters::{Parameters, Segment, shop_id};
 use crate::products::{self, Lookup, ProductDetail, ProductSummary};
-use ranking::{list_of, view};
 
 /// A product of a list.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]

@@ -2,10 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
-use events::Currency;
-use lexicon::Slot;
-use projections::ES_SYNC;
-use ranking::search::{self, SearchFacets, SearchRequest};
+use jangbogo_es_sync_fold::ES_SYNC;
+use jangbogo_events::Currency;
+use jangbogo_lexicon::Slot;
+use jangbogo_ranking_store::search::{self, SearchFacets, SearchRequest};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -83,7 +83,7 @@ pub(super) async fn search(State(service): State<Service>, mut parameters: Param
     let words = parameters.text("q", MAX_QUERY_BYTES)?;
     let (limit, offset) = parameters.page()?;
     let request = SearchRequest {
-        translation: words.as_deref().and_then(lexicon::in_english),
+        translation: words.as_deref().and_then(jangbogo_lexicon::in_english),
         category: parameters.category()?.map(|category| category.to_string()),
         color: parameters.text("color", MAX_COLOR_BYTES)?.map(|color| color_name(&color)),
         currency: currency(&mut parameters)?,
@@ -129,7 +129,7 @@ pub(super) async fn search(State(service): State<Service>, mut parameters: Param
 
 /// A colour as documents have it: by its name in the lexicon, or as the catalogue gives it, in lower case.
 fn color_name(color: &str) -> String {
-    lexicon::canonical(Slot::Color, color).map_or_else(|| color.to_lowercase(), str::to_owned)
+    jangbogo_lexicon::canonical(Slot::Color, color).map_or_else(|| color.to_lowercase(), str::to_owned)
 }
 
 fn currency(parameters: &mut Parameters) -> Answer<Option<String>> {

@@ -5,8 +5,8 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
-use projections::ASSISTANT;
-use runtime::problem::Problem;
+use jangbogo_assistant_fold::ASSISTANT;
+use jangbogo_http::problem::Problem;
 use uuid::Uuid;
 
 use super::Service;
@@ -23,7 +23,7 @@ use crate::conversations;
 /// `/v1/conversations/{conversation_id}/entries` has it. A socket gives each event once.
 ///
 /// While an answer is being written, `{"kind": "piece", "attempt", "message_id", "piece"}` is its next words; those of
-/// another attempt no longer count, and the message replaces them. Pieces are not kept: whoever comes later sees the message
+/// another attempt no longer count, and the message replaces them. ReplyChunks are not kept: whoever comes later sees the message
 /// alone.
 ///
 /// **Resuming.** Connect again with `after`, the id of the last entry that came. Entries of up to five minutes before it may

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use projections::PROCESSORS;
-use runtime::end_offsets::EndOffsets;
-use runtime::fold::Processor;
-use runtime::read::{ReadError, Reader};
-use runtime::store::Offsets;
+use jangbogo_fold::Processor;
+use jangbogo_log::Offsets;
+use jangbogo_log::end_offsets::EndOffsets;
+use jangbogo_processors::PROCESSORS;
+use jangbogo_read::{ReadError, Reader};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{PgConnection, Row as _};
@@ -301,9 +301,9 @@ fn processor_state(
 
 #[cfg(test)]
 mod tests {
-    use events::Topic;
-    use projections::ES_SYNC;
-    use runtime::store::Partition;
+    use jangbogo_es_sync_fold::ES_SYNC;
+    use jangbogo_events::Topic;
+    use jangbogo_log::Partition;
 
     use super::*;
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use events::{Data, Event, EventHash, Topic};
-use projections::ASSISTANT;
-use runtime::read::{ReadError, Reader};
-use runtime::store::{self, Offsets};
-use runtime::tail::{Tail, Tailed};
-use runtime::telemetry::causes;
+use jangbogo_assistant_fold::ASSISTANT;
+use jangbogo_events::{Data, Event, EventHash, Topic};
+use jangbogo_log::Offsets;
+use jangbogo_log::tail::{Tail, TailEvent};
+use jangbogo_read::{ReadError, Reader};
+use jangbogo_store as store;
+use jangbogo_telemetry::causes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -75,8 +76,8 @@ impl Follow {
                 () = stop.cancelled() => return,
                 told = self.tail.next(), if waiting.len() < MAX_WAITING => match told {
                     None => return,
-                    Some(Tailed::Appended(record)) => waiting.record(record),
-                    Some(Tailed::Began(until)) => waiting.catch_up(CatchUp { conversation_id: None, until }),
+                    Some(TailEvent::Appended(record)) => waiting.record(record),
+                    Some(TailEvent::Began(until)) => waiting.catch_up(CatchUp { conversation_id: None, until }),
                 },
                 Some(catch_up) = self.catch_ups.recv() => waiting.catch_up(catch_up),
                 () = tokio::time::sleep_until(look_at), if !was_empty => {

@@ -19,13 +19,14 @@ use anyhow::Context as _;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::response::Response;
 use chrono::Utc;
-use projections::ASSISTANT;
+use jangbogo_assistant_fold::ASSISTANT;
+use jangbogo_log::Offsets;
+use jangbogo_log::tail::{Seen, Tail};
+use jangbogo_platform::config::Connections;
+use jangbogo_read::{ReadError, Reader, Served};
+use jangbogo_store as store;
+use jangbogo_telemetry::SECONDS_BUCKETS;
 use prometheus::IntGauge;
-use runtime::config::Connections;
-use runtime::read::{ReadError, Reader, Served};
-use runtime::store::{self, Offsets};
-use runtime::tail::{Seen, Tail};
-use runtime::telemetry::SECONDS_BUCKETS;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -44,7 +45,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// Clients have nothing to say.
 const MAX_SAID_BYTES: usize = 4096;
 
-runtime::metrics! {
+jangbogo_telemetry::metrics! {
     /// What is counted of sockets.
     #[expect(clippy::struct_field_names, reason = "a field's name is its metric's")]
     pub struct StreamMetrics {

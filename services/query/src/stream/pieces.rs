@@ -1,13 +1,13 @@
-//! Pieces of answers that are being written, as Redis passes them on. They are kept nowhere: the message replaces them.
+//! ReplyChunks of answers that are being written, as Redis passes them on. They are kept nowhere: the message replaces them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use jangbogo_platform::config::Connections;
+use jangbogo_resilience::retry::Backoff;
+use jangbogo_telemetry::causes;
 use redis::{RedisError, RedisResult};
-use runtime::config::Connections;
-use runtime::retry::Backoff;
-use runtime::telemetry::causes;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::watchers::{Push, Watchers};
 
-/// Pieces of the answers in a conversation come on the channel of this name and the conversation's id.
+/// ReplyChunks of the answers in a conversation come on the channel of this name and the conversation's id.
 pub const REPLY_CHANNEL: &str = "reply:";
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
@@ -90,7 +90,7 @@ async fn subscribe(connections: &Connections, watchers: &Watchers, subscribed: i
 fn told(payload: &[u8]) -> serde_json::Result<Push> {
     let piece: ReplyPiece = serde_json::from_slice(payload)?;
     let text = serde_json::to_string(&Told { kind: "piece", piece: &piece })?.into();
-    Ok(Push::Piece { message_id: piece.message_id, text })
+    Ok(Push::ReplyChunk { message_id: piece.message_id, text })
 }
 
 #[cfg(test)]
@@ -103,7 +103,7 @@ mod tests {
     fn a_piece_is_told_as_one() {
         let message_id = Uuid::from_u128(7);
         let piece = json!({ "attempt": 1, "message_id": message_id, "piece": "빨간 " });
-        let Push::Piece { text, .. } = told(piece.to_string().as_bytes()).unwrap() else { panic!("no piece") };
+        let Push::ReplyChunk { text, .. } = told(piece.to_string().as_bytes()).unwrap() else { panic!("no piece") };
         let expected = json!({ "kind": "piece", "attempt": 1, "message_id": message_id, "piece": "빨간 " });
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
         assert!(told(b"{}").is_err() && told(b"nonsense").is_err());

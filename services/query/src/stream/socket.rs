@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
-use events::EventHash;
-use runtime::read::ReadError;
-use runtime::telemetry::causes;
+use jangbogo_events::EventHash;
+use jangbogo_read::ReadError;
+use jangbogo_telemetry::causes;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -170,8 +170,8 @@ impl Session {
                 }
                 Ok(())
             }
-            Push::Piece { message_id, .. } if self.written.contains(&message_id) => Ok(()),
-            Push::Piece { text, .. } => {
+            Push::ReplyChunk { message_id, .. } if self.written.contains(&message_id) => Ok(()),
+            Push::ReplyChunk { text, .. } => {
                 self.send(Message::Text(text)).await?;
                 self.streams.metrics.query_stream_pushes_total.with_label_values(&["piece"]).inc();
                 Ok(())

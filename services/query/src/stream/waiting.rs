@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use events::EventHash;
-use runtime::store::{Offsets, Partition};
-use runtime::tail::Appended;
+use jangbogo_events::EventHash;
+use jangbogo_log::tail::Appended;
+use jangbogo_log::{Offsets, Partition};
 use uuid::Uuid;
 
 /// Rows may be large: so many records, or conversations, are read at once.
@@ -109,7 +109,7 @@ impl Reached {
 
 #[cfg(test)]
 mod tests {
-    use events::Topic;
+    use jangbogo_events::Topic;
 
     use super::*;
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use events::EventHash;
+use jangbogo_events::EventHash;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ pub(super) enum Push {
     /// Something happened: a committed row.
     Entry(Arc<Pushed>),
     /// A piece of an answer that is being written.
-    Piece {
+    ReplyChunk {
         /// Of which message, or to which.
         message_id: Uuid,
         /// The JSON text.
@@ -61,7 +61,8 @@ impl Pushed {
         let entry = &row.entry;
         // An answer is kept under the message that it answers; pieces may name either.
         let own = entry.data["message_id"].as_str().and_then(|id| id.parse().ok());
-        let is_answer = entry.kind == projections::conversation::MESSAGE && own != Some(entry.message_id);
+        let is_answer =
+            entry.kind == jangbogo_shared_projections::conversation::MESSAGE && own != Some(entry.message_id);
         let replaces = if is_answer { own.into_iter().chain([entry.message_id]).collect() } else { Vec::new() };
         let text = serde_json::to_string(entry)?.into();
         let (kind, happened_at) = (entry.kind.clone(), entry.happened_at);

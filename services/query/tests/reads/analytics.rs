@@ -1,13 +1,13 @@
 //! What conversations came to, and the patterns that were announced.
 
 use chrono::{DateTime, Utc};
-use events::{
+use jangbogo_analytics_fold::ANALYTICS;
+use jangbogo_events::{
     Event, IntentAnalyzed, MessageCreated, OrderCompleted, Payload, PurchasePatternAnalyzed, RecommendationClicked,
     RecommendationGenerated, RecommendationShown, Topic,
 };
-use projections::ANALYTICS;
+use jangbogo_log::Partition;
 use reqwest::StatusCode;
-use runtime::store::Partition;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

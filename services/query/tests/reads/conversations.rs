@@ -1,7 +1,9 @@
 //! Conversations, as the assistant folded them.
 
-use events::{ConversationClosed, ConversationCreated, IntentAnalyzed, MessageCreated, RecommendationGenerated};
-use projections::ASSISTANT;
+use jangbogo_assistant_fold::ASSISTANT;
+use jangbogo_events::{
+    ConversationClosed, ConversationCreated, IntentAnalyzed, MessageCreated, RecommendationGenerated,
+};
 use reqwest::StatusCode;
 use serde_json::json;
 use uuid::Uuid;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use events::ProductRetired;
-use projections::RECOMMENDATION;
+use jangbogo_events::ProductRetired;
+use jangbogo_platform::config::Connections;
+use jangbogo_publish::publish_ahead;
+use jangbogo_recommendation_fold::RECOMMENDATION;
 use redis::AsyncCommands as _;
 use reqwest::StatusCode;
-use runtime::config::Connections;
-use runtime::publisher::publish_ahead;
 use serde_json::json;
 use tokio::net::TcpListener;
 use uuid::Uuid;

@@ -1,14 +1,14 @@
 //! A shop's own topics in Kafka.
 
 use chrono::{DateTime, Utc};
-use events::{Envelope, Event, Payload, Topic};
+use jangbogo_events::{Envelope, Event, Payload, Topic};
+use jangbogo_log::Partition;
+use jangbogo_platform::config::Connections;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
-use runtime::config::Connections;
-use runtime::store::Partition;
 use serde_json::Value;
 
 const TOPICS: [Topic; 3] = [Topic::ConversationMessageCreated, Topic::PreferenceEvents, Topic::RecommendationEvents];

@@ -1,7 +1,8 @@
 //! What a member likes, and what a member was shown.
 
-use events::{IntentAnalyzed, MessageCreated, RecommendationGenerated};
-use projections::{PREFERENCE_ANALYSIS, RECOMMENDATION};
+use jangbogo_events::{IntentAnalyzed, MessageCreated, RecommendationGenerated};
+use jangbogo_preference_analysis_fold::PREFERENCE_ANALYSIS;
+use jangbogo_recommendation_fold::RECOMMENDATION;
 use reqwest::StatusCode;
 use serde_json::json;
 

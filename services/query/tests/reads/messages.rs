@@ -1,7 +1,7 @@
 //! Searching what was said.
 
-use events::MessageCreated;
-use projections::ES_SYNC;
+use jangbogo_es_sync_fold::ES_SYNC;
+use jangbogo_events::MessageCreated;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;

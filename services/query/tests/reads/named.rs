@@ -1,9 +1,11 @@
 //! Generations that a request names by `as_of`.
 
-use projections::{ANALYTICS, ES_SYNC, RECOMMENDATION};
+use jangbogo_analytics_fold::ANALYTICS;
+use jangbogo_es_sync_fold::ES_SYNC;
+use jangbogo_recommendation_fold::RECOMMENDATION;
+use jangbogo_store::Generation;
 use redis::AsyncCommands as _;
 use reqwest::StatusCode;
-use runtime::store::Generation;
 use serde_json::json;
 use uuid::Uuid;
 

@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use embedding::Purpose;
-use embedding::client::{Embedder, EmbedderArgs, EmbedderMetrics, Fallback};
-use embedding::encoder::{Encoder, EncoderMetrics};
-use embedding::models::{DEFAULT_MODEL, ModelsDirectory};
-use embedding::service::{self, ServiceArgs, ServiceMetrics};
-use events::{ProductEmbedded, ProductId, ProductRetired, ProductUpserted, Text, Vector};
-use projections::ES_SYNC;
-use query::QueryArgs;
-use runtime::telemetry::Metrics;
+use jangbogo_embedding::Purpose;
+use jangbogo_embedding::registry::{DEFAULT_MODEL, ModelsDirectory};
+use jangbogo_embeddings_client::{Embedder, EmbedderArgs, EmbedderMetrics, Fallback};
+use jangbogo_embeddings_server::encoder::{Encoder, EncoderMetrics};
+use jangbogo_embeddings_server::service::{self, ServiceArgs, ServiceMetrics};
+use jangbogo_es_sync_fold::ES_SYNC;
+use jangbogo_events::{ProductEmbedded, ProductId, ProductRetired, ProductUpserted, Text, Vector};
+use jangbogo_query::QueryArgs;
+use jangbogo_telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -28,7 +28,11 @@ struct EmbedderCli {
 /// Starts the embedding service; gives its base URL.
 async fn embedding_service() -> String {
     let models = ModelsDirectory::of_environment().unwrap();
-    let fetch = move || models.fetch(models.find(DEFAULT_MODEL).unwrap(), |message| eprintln!("{message}"));
+    let fetch = move || {
+        jangbogo_embeddings_server::fetch::fetch(&models, models.find(DEFAULT_MODEL).unwrap(), |message| {
+            eprintln!("{message}")
+        })
+    };
     tokio::task::spawn_blocking(fetch).await.unwrap().unwrap();
     let cli = EmbedderCli::parse_from(["test"]);
     let metrics = Metrics::new().unwrap();
@@ -63,7 +67,7 @@ async fn embed(shop: &mut TestShop, embedder: &Embedder, product_id: &str, text:
     let data = ProductEmbedded {
         product_id: ProductId::new(product_id).unwrap(),
         model: Text::new(model).unwrap(),
-        text_hash: Text::new(embedding::text_hash(text)).unwrap(),
+        text_hash: Text::new(jangbogo_embedding::text_hash(text)).unwrap(),
         vector,
     };
     shop.fold::<ProductEmbedded>(serde_json::to_value(data).unwrap()).await;
@@ -232,7 +236,7 @@ async fn one_generation(shop: &mut TestShop) {
         let titles = titles.map(|item| item["product"]["title"].as_str().unwrap().to_owned()).collect();
         (titles, got.body["facets"]["colors"][0]["value"].clone(), got.generations.clone())
     };
-    let of = |generation: &runtime::store::Generation| Some(format!("es-sync={}", generation.id));
+    let of = |generation: &jangbogo_store::Generation| Some(format!("es-sync={}", generation.id));
     let path = "/v1/search?category=bags";
     assert_eq!(told(&get(&base, path).await), (vec!["RED PURSE".into(), "RED TOTE".into()], json!("red"), of(&before)));
     shop.switch_to(&after).await;

@@ -6,23 +6,27 @@ use std::time::{Duration, Instant};
 
 use chrono::{TimeZone as _, Utc};
 use clap::Parser as _;
-use events::{Envelope, Event, OrderCompleted, ProductUpserted, Topic};
 use futures::FutureExt as _;
-use projections::catalogue::PRODUCTS_VIEW;
-use projections::conversation::MESSAGES_VIEW;
-use projections::{ES_SYNC, RECOMMENDATION};
-use query::QueryArgs;
+use jangbogo_es_sync_fold::ES_SYNC;
+use jangbogo_events::{Envelope, Event, OrderCompleted, ProductUpserted, Topic};
+use jangbogo_fold::Processor;
+use jangbogo_log::Partition;
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::database;
+use jangbogo_publish as publisher;
+use jangbogo_publish::{PublisherContext, Stores};
+use jangbogo_query::QueryArgs;
+use jangbogo_recommendation_fold::RECOMMENDATION;
+use jangbogo_shared_projections::catalogue::PRODUCTS_VIEW;
+use jangbogo_shared_projections::conversation::MESSAGES_VIEW;
+use jangbogo_stack::{Options, Stack};
+use jangbogo_store::{self as store, fold_config};
+use jangbogo_store::{Batch, Checkpoint, Committed, Generation, Live, Progress, Statements};
+use jangbogo_telemetry::Telemetry;
 use redis::AsyncCommands as _;
 use reqwest::StatusCode;
-use runtime::config::Connections;
-use runtime::database;
-use runtime::fold::Processor;
-use runtime::publisher::{self, PublisherContext, Stores};
-use runtime::store::{self, Batch, Checkpoint, Committed, Generation, Live, Partition, Progress, Statements};
-use runtime::telemetry::Telemetry;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, PgPool};
-use stack::{Options, Stack};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -69,7 +73,8 @@ pub async fn with_shop(test: impl AsyncFnOnce(&mut TestShop)) {
 
 impl TestShop {
     pub async fn open() -> Self {
-        let stack = Stack::up(&Options::from_environment().unwrap(), &stack::Progress::silent()).await.unwrap();
+        let stack =
+            Stack::up(&Options::from_environment().unwrap(), &jangbogo_stack::Progress::silent()).await.unwrap();
         let addresses = stack.addresses();
         let random = Uuid::now_v7().simple().to_string();
         let cli = Cli::parse_from([
@@ -82,7 +87,7 @@ impl TestShop {
         ]);
         database::migrate(&cli.connections).await.unwrap();
         let pool = database::pool(&cli.connections, "test", 4).unwrap();
-        let settings = cli.connections.shop();
+        let settings = fold_config(&cli.connections);
         let live = store::open_live(&pool, &RECOMMENDATION, &settings, cli.connections.vector_index).await.unwrap();
         store::open_live(&pool, &ES_SYNC, &settings, cli.connections.vector_index).await.unwrap();
         let client = redis::Client::open(cli.connections.redis.as_str()).unwrap();
@@ -109,14 +114,14 @@ impl TestShop {
 
     /// Events go into the live generation of this processor from here on.
     pub async fn fold_by(&mut self, processor: &Processor) {
-        let shop = self.cli.connections.shop();
+        let shop = fold_config(&self.cli.connections);
         let live = store::open_live(&self.pool, processor, &shop, self.cli.connections.vector_index).await.unwrap();
         self.fold_into(live.generation, 2026);
     }
 
     /// Another generation of a processor, empty, and as it is live no more.
     pub async fn generation(&self, processor: &Processor, state: &str) -> Generation {
-        let shop = self.cli.connections.shop();
+        let shop = fold_config(&self.cli.connections);
         let live = store::open_live(&self.pool, processor, &shop, self.cli.connections.vector_index).await.unwrap();
         let sql = "DELETE FROM live_generation WHERE processor = $1";
         sqlx::query(sql).bind(processor.name).execute(&self.pool).await.unwrap();
@@ -170,7 +175,7 @@ impl TestShop {
     }
 
     /// Folds an event that was never in Kafka.
-    pub async fn fold<P: events::Payload + serde::de::DeserializeOwned>(&mut self, data: Value) {
+    pub async fn fold<P: jangbogo_events::Payload + serde::de::DeserializeOwned>(&mut self, data: Value) {
         self.folded += 1;
         let time = Utc.with_ymd_and_hms(self.year, 3, 1, 12, 0, self.folded).unwrap();
         let envelope = Envelope::new(format!("event-{}", self.folded), "test", time);
@@ -180,7 +185,7 @@ impl TestShop {
 
     /// Folds the record at this offset, and takes away the marks a publisher would; gives how many events were new.
     pub async fn commit(&mut self, event: &Event, partition: Partition, offset: i64) -> usize {
-        let processor = projections::processor(&self.generation.processor).unwrap();
+        let processor = jangbogo_processors::processor(&self.generation.processor).unwrap();
         let checkpoint = if let Some(checkpoint) = self.checkpoints.get(&partition) {
             *checkpoint
         } else {
@@ -190,7 +195,7 @@ impl TestShop {
         let (epoch, from, to) = (checkpoint.epoch, checkpoint.next_offset, offset + 1);
         let progress = Progress { partition, epoch, from, to, max_event_time: Some(event.envelope.time) };
         let batch = Batch { events: vec![event], progress: vec![progress], ..Batch::default() };
-        let shop = self.cli.connections.shop();
+        let shop = fold_config(&self.cli.connections);
         let statements = Statements::new(processor.tables());
         let mut connection = self.pool.acquire().await.unwrap();
         let committed = store::commit(&mut connection, processor, &shop, &self.generation, &statements, &batch).await;
@@ -263,7 +268,7 @@ impl TestShop {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let stop = self.stop.clone();
-        tokio::spawn(async move { query::serve(listener, &args, &connections, stop).await.unwrap() });
+        tokio::spawn(async move { jangbogo_query::serve(listener, &args, &connections, stop).await.unwrap() });
         base
     }
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeZone as _, Utc};
-use events::{ConversationCreated, Event, IntentAnalyzed, MessageCreated, RecommendationGenerated};
-use projections::ASSISTANT;
-use query::QueryArgs;
+use jangbogo_assistant_fold::ASSISTANT;
+use jangbogo_events::{ConversationCreated, Event, IntentAnalyzed, MessageCreated, RecommendationGenerated};
+use jangbogo_platform::config::Connections;
+use jangbogo_query::QueryArgs;
 use redis::AsyncCommands as _;
 use reqwest::StatusCode;
-use runtime::config::Connections;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;

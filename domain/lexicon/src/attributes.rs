@@ -1,0 +1,91 @@
+//! What a catalogue's own attributes say.
+
+use crate::phrases::Phrases;
+use crate::values::Slot;
+use crate::words;
+
+/// The slot of an attribute by its name, in any catalogue's way of writing it: `Colour`, `attr_t_product_colour`.
+///
+/// Colour and material may be a part's (`housing_material`, `cable_colour`): a thing with a red cable is red in part. A
+/// number of colours is none, and only a plain `size` is one, since `screen_size` and `paper_size` are measures.
+#[must_use]
+pub fn slot_of_attribute(name: &str) -> Option<Slot> {
+    let key = words::key(name);
+    let key = key.strip_prefix("attr ").unwrap_or(&key);
+    let key = key.strip_prefix("t ").unwrap_or(key);
+    if key.split(' ').any(|word| word == "number" || word == "n" || word == "b") {
+        return None;
+    }
+    match key.rsplit(' ').next()? {
+        "color" | "colour" => Some(Slot::Color),
+        "material" => Some(Slot::Material),
+        "pattern" => Some(Slot::Pattern),
+        "style" => Some(Slot::Style),
+        "occasion" | "season" => Some(Slot::Occasion),
+        "size" if key == "size" => Some(Slot::Size),
+        _ => None,
+    }
+}
+
+/// Calls `each` with the values in an attribute's text: those the lexicon knows by their canonical names, others as they
+/// are, in lower case. Parts are divided by commas, semicolons and slashes; numbers and flags are no values.
+pub fn read(
+    slot: Slot,
+    text: &str,
+    meanings: &Phrases<Vec<(Slot, &'static str)>>,
+    mut each: impl FnMut(Result<&'static str, String>),
+) {
+    for part in text.split([',', ';', '/', '|']).map(str::trim) {
+        if let Some(name) = crate::canonical(slot, part) {
+            each(Ok(name));
+            continue;
+        }
+        let mut words = Vec::new();
+        words::split(part, |word| words.push(words::singular(word).into_owned()));
+        let mut found = false;
+        let mut at = 0;
+        while at < words.len() {
+            let Some((count, meaning)) = meanings.longest(&words[at..]) else {
+                at += 1;
+                continue;
+            };
+            for (_, name) in meaning.iter().filter(|(of, _)| *of == slot) {
+                each(Ok(name));
+                found = true;
+            }
+            at += count;
+        }
+        let lower = part.to_lowercase();
+        let is_a_name =
+            lower.chars().any(char::is_alphabetic) && lower.len() <= 64 && lower != "true" && lower != "false";
+        if !found && is_a_name {
+            each(Err(lower));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_known_by_the_end_of_their_names() {
+        let cases = [
+            ("color", Some(Slot::Color)),
+            ("Colour", Some(Slot::Color)),
+            ("attr_t_product_colour", Some(Slot::Color)),
+            ("attr_t_printing_colours", Some(Slot::Color)),
+            ("attr_b_colour", None),
+            ("attr_t_display_number_of_colours", None),
+            ("attr_t_housing_material", Some(Slot::Material)),
+            ("attr_t_printing_material_shelf_life", None),
+            ("size", Some(Slot::Size)),
+            ("attr_t_maximum_print_size", None),
+            ("season", Some(Slot::Occasion)),
+            ("", None),
+        ];
+        for (name, slot) in cases {
+            assert_eq!(slot_of_attribute(name), slot, "{name}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! From a message to what it says.
+
+use jangbogo_events::{Intent, ProductId, Request, Retraction, Text, Understanding, Wish};
+
+use crate::cue::Cue;
+use crate::merge::{EVERYTHING, REFERENCE, next_request};
+use crate::parse_state::{Context, ParseState};
+use crate::span::{Meaning, Role, Span, Term};
+use crate::vocabulary::Vocabulary;
+use crate::{
+    context_mentions, corrections, indifference, intent, language, negation, prices, product_kind, quantities,
+    references, retraction, segment, sentiment, text,
+};
+
+/// What a message says, and what is looked for after it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Analysis {
+    /// What the message says.
+    pub understanding: Understanding,
+    /// What is looked for after it.
+    pub request: Request,
+}
+
+/// What a list of an event may hold.
+const WISHES: usize = 100;
+
+/// Analyses a message.
+#[must_use]
+pub fn analyse(vocabulary: &Vocabulary, context: &Context, message: &str) -> Analysis {
+    let text = text::normalise(message);
+    let mut state = ParseState::new(context, segment::segment(vocabulary, &text));
+    product_kind::choose(&mut state);
+    let set_aside = intent::set_aside(&mut state);
+    references::read(&mut state);
+    retraction::read(&mut state);
+    prices::read(&mut state);
+    quantities::read(&mut state);
+    indifference::read(&mut state);
+    corrections::read(&mut state);
+    negation::read(&mut state);
+    context_mentions::read(&mut state);
+    product_kind::settle(&mut state);
+    let understanding = understanding(&state, set_aside, &text);
+    let request = next_request(&context.request, &understanding, &context.shown);
+    Analysis { understanding, request }
+}
+
+fn understanding(state: &ParseState<'_>, set_aside: bool, text: &str) -> Understanding {
+    let mut wishes = wishes(state);
+    let mut references = products(state, Role::Open);
+    let retracted = retracted(state);
+    let wanted = |wish: &&Wish| wish.wanted && matches!(&*wish.slot, "product" | "category");
+    let found = intent::Found {
+        aside: set_aside,
+        wishes: wishes.iter().any(|wish| &*wish.slot != REFERENCE),
+        new_thing: wishes.iter().filter(wanted).any(|wish| !state.wished(&wish.slot, &wish.value)),
+        thing: wishes.iter().any(|wish| matches!(&*wish.slot, "product" | "category")),
+        unwanted: wishes.iter().any(|wish| !wish.wanted),
+        references: !references.is_empty() || !products(state, Role::ReceiverDropped).is_empty(),
+        retracted: !retracted.is_empty(),
+    };
+    let intent = intent::of(state, found);
+    let about_products = !matches!(intent, Intent::SmallTalk | Intent::Other);
+    match intent {
+        Intent::SmallTalk | Intent::Other => wishes.clear(),
+        Intent::AskAboutProduct => {
+            // A question names what the product may be; only another of its kind is wished for.
+            if !asks_for_another(state) && !wishes.iter().any(|wish| !wish.wanted) {
+                wishes.clear();
+            }
+            wishes.retain(|wish| !matches!(&*wish.slot, "product" | "category"));
+            if references.is_empty() {
+                references = state.context.shown.iter().take(10).map(|shown| shown.product_id.clone()).collect();
+            }
+        }
+        _ => {}
+    }
+    // "Any pattern but skulls" is no indifference.
+    let open = |slot: &&&str| !wishes.iter().any(|wish| &*wish.slot == **slot && !wish.wanted);
+    let indifferent = state.indifferent.iter().filter(open).filter_map(|slot| Text::new(*slot).ok()).take(20).collect();
+    let bought = intent == Intent::Other && !references.is_empty();
+    Understanding {
+        intent,
+        wishes,
+        price: state.price.filter(|_| about_products),
+        price_direction: state.direction.filter(|_| about_products),
+        quantity: state.quantity.filter(|_| about_products || bought),
+        retracted,
+        indifferent,
+        references,
+        sentiment_permille: sentiment::permille(text),
+        language: Text::new(language::detect(text)).unwrap_or_default(),
+    }
+}
+
+/// "Does it come in blue?", 빨간색으로도 있어요?
+fn asks_for_another(state: &ParseState<'_>) -> bool {
+    let english = ["available in", "come", "have it", "have this", "have these", "got it", "got this", "got these"];
+    let ask = |span: &Span| {
+        if span.korean {
+            span.is(Cue::Sell) || span.text.contains("있") || span.text == "재고"
+        } else {
+            span.is(Cue::Ask) && english.iter().any(|words| span.text.contains(words))
+        }
+    };
+    state.spans.iter().any(ask)
+}
+
+/// "Nothing too big" rules out what is large, though "too big" alone asks for what is small.
+fn turned<'v>(span: &Span, slot: &str, value: &'v str, wanted: bool) -> &'v str {
+    let too = span.text.starts_with("too ") || span.text.contains("bit ") || span.text.starts_with("너무");
+    match value {
+        "small" if slot == "size" && too && !wanted => "large",
+        "large" if slot == "size" && too && !wanted => "small",
+        _ => value,
+    }
+}
+
+/// Values wanted and unwanted, in the order in which they are said; of one that is both, that it is unwanted.
+fn wishes(state: &ParseState<'_>) -> Vec<Wish> {
+    let mut wishes: Vec<Wish> = Vec::new();
+    let mut push = |slot: &str, value: &str, wanted: bool| {
+        let (Ok(slot), Ok(value)) = (Text::new(slot), Text::new(value)) else { return };
+        // What is ruled out is named again to say why: "not pink, because pink is for babies".
+        match wishes.iter_mut().find(|wish| wish.slot == slot && wish.value == value) {
+            Some(known) => known.wanted &= wanted,
+            None => wishes.push(Wish { slot, value, wanted }),
+        }
+    };
+    for span in &state.spans {
+        let wanted = match span.role {
+            Role::Open => true,
+            Role::ReceiverDropped => false,
+            Role::Retracted | Role::Used => continue,
+        };
+        match &span.meaning {
+            Meaning::Terms(terms) => {
+                if let Some(Term { slot, value, .. }) = terms.first() {
+                    push(slot, turned(span, slot, value, wanted), wanted);
+                }
+            }
+            Meaning::Products(products) if !wanted => products.iter().for_each(|id| push(REFERENCE, id, false)),
+            _ => {}
+        }
+    }
+    for size in &state.sizes {
+        push("size", size, true);
+    }
+    wishes.truncate(WISHES);
+    wishes
+}
+
+fn products(state: &ParseState<'_>, role: Role) -> Vec<ProductId> {
+    let mut products: Vec<ProductId> = Vec::new();
+    for span in state.spans.iter().filter(|span| span.role == role) {
+        if let Meaning::Products(spoken_of) = &span.meaning {
+            for id in spoken_of {
+                if !products.contains(id) && products.len() < 200 {
+                    products.push(id.clone());
+                }
+            }
+        }
+    }
+    products
+}
+
+fn retracted(state: &ParseState<'_>) -> Vec<Retraction> {
+    let terms = state.spans.iter().filter(|span| span.role == Role::Retracted).filter_map(Span::term);
+    let named = terms.map(|term| (term.slot, term.value.to_string()));
+    let all = state.reset.then(|| (EVERYTHING, EVERYTHING.to_owned()));
+    let mut retracted: Vec<Retraction> = Vec::new();
+    for (slot, value) in named.chain(state.retracted.iter().cloned()).chain(all) {
+        if let (Ok(slot), Ok(value)) = (Text::new(slot), Text::new(value)) {
+            let retraction = Retraction { slot, value };
+            if !retracted.contains(&retraction) && retracted.len() < WISHES {
+                retracted.push(retraction);
+            }
+        }
+    }
+    retracted
+}
+
+#[cfg(test)]
+#[path = "analysis_tests.rs"]
+mod tests;

@@ -1,0 +1,270 @@
+//! Running Korean text as pieces that mean something.
+//!
+//! Korean glues particles and endings to words, and shoppers leave out spaces: the cheapest way to read a whole run of
+//! text as known forms is sought, where an unknown syllable is dear, a particle may not begin a word, and a form of one
+//! syllable must stand alone but for particles.
+
+use jangbogo_lexicon::hangul::PARTICLES;
+use jangbogo_lexicon::numbers::{native_korean, sino_korean};
+
+use crate::cue::Cue;
+use crate::dictionary::Entry;
+use crate::span::{Meaning, Span};
+use crate::tokens::Token;
+use crate::vocabulary::Vocabulary;
+
+/// What was read last, which decides what may follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// A form of two syllables or more.
+    Long,
+    /// A cue of one syllable.
+    Short,
+    /// A name of one syllable.
+    Noun,
+    /// A particle or an ending.
+    Ending,
+    /// A number.
+    Number,
+    /// What counts, measures or prices.
+    Counted,
+    /// Nothing that is known.
+    Unknown,
+}
+
+const CLASSES: usize = 7;
+
+const NEVER: u32 = u32::MAX / 2;
+
+#[derive(Clone, Copy)]
+enum ReplyChunk {
+    Content,
+    Cue,
+    Ending,
+    Number(u64),
+    Unknown,
+}
+
+/// The cheapest way to a place in the text with one class last.
+#[derive(Clone, Copy)]
+struct Step {
+    cost: u32,
+    from: usize,
+    class: usize,
+    piece: ReplyChunk,
+}
+
+/// Adds the items of a run of Hangul; `after_number`: whether digits stand right before it.
+pub fn segment(vocabulary: &Vocabulary, run: &[Token<'_>], after_number: bool, spans: &mut Vec<Span>) {
+    let mut text = Vec::new();
+    let mut spaced = Vec::new();
+    for token in run {
+        for (index, character) in token.text.chars().enumerate() {
+            text.push(character);
+            spaced.push(index == 0 && token.spaced);
+        }
+    }
+    let reader = Reader { vocabulary, text: &text, spaced: &spaced };
+    let path = reader.cheapest(if after_number { Class::Number } else { Class::Ending });
+    for (from, to, piece) in path {
+        reader.push(from, to, piece, spans);
+    }
+}
+
+struct Reader<'r> {
+    vocabulary: &'r Vocabulary,
+    text: &'r [char],
+    spaced: &'r [bool],
+}
+
+impl Reader<'_> {
+    /// The pieces on the cheapest way, in order.
+    fn cheapest(&self, first: Class) -> Vec<(usize, usize, ReplyChunk)> {
+        let unreached = Step { cost: NEVER, from: 0, class: 0, piece: ReplyChunk::Unknown };
+        let mut steps = vec![[unreached; CLASSES]; self.text.len() + 1];
+        steps[0][first as usize].cost = 0;
+        let mut form = String::new();
+        for from in 0..self.text.len() {
+            if steps[from].iter().all(|step| step.cost >= NEVER) {
+                continue;
+            }
+            self.unknown(from, &mut steps);
+            self.numbers(from, &mut steps);
+            form.clear();
+            let mut crossed = 0_u32;
+            for length in 1..=self.vocabulary.korean.longest(self.text[from]).min(self.text.len() - from) {
+                let at = from + length - 1;
+                form.push(self.text[at]);
+                if length > 1 && self.spaced[at] {
+                    crossed |= 1_u32.checked_shl(u32::try_from(length - 1).unwrap_or(u32::MAX)).unwrap_or(u32::MAX);
+                }
+                if let Some(entry) = self.vocabulary.korean.get(&form) {
+                    self.known(entry, &form, from, crossed, &mut steps);
+                }
+            }
+        }
+        self.trace(&steps)
+    }
+
+    /// The way back from the end; unknown syllables of one word are one piece.
+    fn trace(&self, steps: &[[Step; CLASSES]]) -> Vec<(usize, usize, ReplyChunk)> {
+        let mut path: Vec<(usize, usize, ReplyChunk)> = Vec::new();
+        let mut at = steps.len() - 1;
+        let last = steps[at].iter().enumerate().min_by_key(|(_, step)| step.cost);
+        let mut class = last.map_or(0, |(class, _)| class);
+        while at > 0 {
+            let step = steps[at][class];
+            match path.last_mut() {
+                Some((from, _, ReplyChunk::Unknown))
+                    if matches!(step.piece, ReplyChunk::Unknown) && *from == at && !self.fresh(at) =>
+                {
+                    *from = step.from;
+                }
+                _ => path.push((step.from, at, step.piece)),
+            }
+            (at, class) = (step.from, step.class);
+        }
+        path.reverse();
+        path
+    }
+
+    fn fresh(&self, at: usize) -> bool {
+        at == 0 || self.spaced.get(at).copied().unwrap_or(true)
+    }
+
+    fn unknown(&self, from: usize, steps: &mut [[Step; CLASSES]]) {
+        for class in 0..CLASSES {
+            let price = match class {
+                _ if self.fresh(from) => 14,
+                _ if class == Class::Unknown as usize => 10,
+                _ if class == Class::Short as usize || class == Class::Noun as usize => continue,
+                _ if class == Class::Ending as usize => 18,
+                _ => 20,
+            };
+            reach(steps, (from, class), from + 1, Class::Unknown, price, ReplyChunk::Unknown);
+        }
+    }
+
+    fn numbers(&self, from: usize, steps: &mut [[Step; CLASSES]]) {
+        let rest = &self.text[from..];
+        let native = native_korean(rest).map(|(length, value)| (length, u64::from(value)));
+        for (length, value) in native.into_iter().chain(sino_korean(rest)) {
+            if !self.counts_something(from + length) {
+                continue;
+            }
+            for class in 0..CLASSES {
+                if self.fresh(from) || class == Class::Number as usize || class == Class::Counted as usize {
+                    reach(steps, (from, class), from + length, Class::Number, 6, ReplyChunk::Number(value));
+                }
+            }
+        }
+    }
+
+    /// Whether a counter, a currency or a measure stands here.
+    fn counts_something(&self, at: usize) -> bool {
+        let Some(&first) = self.text.get(at) else { return false };
+        let longest = self.vocabulary.korean.longest(first).min(self.text.len() - at);
+        (1..=longest).any(|length| {
+            let form: String = self.text[at..at + length].iter().collect();
+            let entry = self.vocabulary.korean.get(&form);
+            entry.is_some_and(|entry| entry.cues.iter().any(|cue| cue.follows_a_number() && *cue != Cue::Band))
+        })
+    }
+
+    fn known(&self, entry: &Entry, form: &str, from: usize, crossed: u32, steps: &mut [[Step; CLASSES]]) {
+        let length = form.chars().count();
+        let fresh = self.fresh(from);
+        let spaces = (crossed & entry.gaps).count_ones() * 2 + (crossed & !entry.gaps).count_ones() * 9;
+        let short = length == 1;
+        let class_of = |one| if short { one } else { Class::Long };
+        for class in 0..CLASSES {
+            let after = |of: Class| class == of as usize;
+            let number = after(Class::Number);
+            // A short name takes particles only: 달 is no moon in 달까.
+            let particle = !after(Class::Noun) || PARTICLES.contains(&form);
+            if entry.ending.is_some() && !fresh && crossed == 0 && particle {
+                reach(steps, (from, class), from + length, Class::Ending, 5, ReplyChunk::Ending);
+            }
+            // A counter may follow another (네 개 세트), a thousand only a number: 세 개 천원.
+            let multiplies = entry.cues.iter().any(|cue| matches!(cue, Cue::Times(_)));
+            let counts = entry.cues.iter().any(|cue| matches!(cue, Cue::Counter(_) | Cue::Unit(_) | Cue::Band));
+            let prices = entry.cues.iter().any(|cue| matches!(cue, Cue::Currency(_)));
+            if multiplies && number {
+                reach(steps, (from, class), from + length, Class::Number, 4 + spaces, ReplyChunk::Cue);
+            }
+            if counts && (number || after(Class::Counted)) || prices && number {
+                reach(steps, (from, class), from + length, Class::Counted, 4 + spaces, ReplyChunk::Cue);
+            }
+            let glued = match class {
+                _ if fresh => 0,
+                _ if after(Class::Unknown) => 13,
+                _ if after(Class::Ending) => 4,
+                _ => 2,
+            };
+            if short && !fresh && !(after(Class::Long) || number || after(Class::Counted)) {
+                continue;
+            }
+            if !entry.terms.is_empty() {
+                reach(
+                    steps,
+                    (from, class),
+                    from + length,
+                    class_of(Class::Noun),
+                    8 + glued + spaces,
+                    ReplyChunk::Content,
+                );
+            }
+            if entry.cues.iter().any(|cue| !cue.follows_a_number()) {
+                let filler = u32::from(!entry.cues.contains(&Cue::Filler));
+                reach(
+                    steps,
+                    (from, class),
+                    from + length,
+                    class_of(Class::Short),
+                    8 - filler + glued + spaces,
+                    ReplyChunk::Cue,
+                );
+            }
+        }
+    }
+
+    fn push(&self, from: usize, to: usize, piece: ReplyChunk, spans: &mut Vec<Span>) {
+        let text: String = self.text[from..to].iter().collect();
+        let entry = self.vocabulary.korean.get(&text);
+        let meaning = match piece {
+            ReplyChunk::Content => Meaning::Terms(entry.map(|entry| entry.terms.clone()).unwrap_or_default()),
+            ReplyChunk::Cue => Meaning::Cues(entry.map(|entry| entry.cues.clone()).unwrap_or_default()),
+            ReplyChunk::Ending => {
+                let cues = entry.and_then(|entry| entry.ending.clone()).unwrap_or_default();
+                if cues.is_empty() {
+                    return;
+                }
+                Meaning::Cues(cues)
+            }
+            ReplyChunk::Number(value) => Meaning::Number(value.saturating_mul(100)),
+            ReplyChunk::Unknown => {
+                let meant = self.vocabulary.korean_spelling.correct(&text);
+                match meant.and_then(|form| self.vocabulary.korean.get(form)) {
+                    Some(entry) if text.chars().count() > 2 => Meaning::Terms(entry.terms.clone()),
+                    _ => Meaning::Other,
+                }
+            }
+        };
+        spans.push(Span::new(text, meaning, self.fresh(from), true));
+    }
+}
+
+fn reach(
+    steps: &mut [[Step; CLASSES]],
+    (from, class): (usize, usize),
+    to: usize,
+    last: Class,
+    price: u32,
+    piece: ReplyChunk,
+) {
+    let cost = steps[from][class].cost.saturating_add(price);
+    let step = &mut steps[to][last as usize];
+    if cost < step.cost.min(NEVER) {
+        *step = Step { cost, from, class, piece };
+    }
+}

@@ -1,0 +1,167 @@
+//! What titles agree on.
+//!
+//! A title names its kind of thing at the end of a run of words: at the title's end, before a quality ("LUNCH BAG | RED
+//! RETROSPOT"), or before what it comes with ("CANDLE | IN JAR"). So every run's last one to three words are counted, and
+//! what is counted often enough is a kind.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use jangbogo_lexicon::{Phrases, Slot, singular, split};
+
+use crate::cue;
+use crate::span::Term;
+use crate::vocabulary::{ProductText, unknown_values};
+
+/// How many titles must end in several words, or in one, for these to be a kind.
+const TITLES_OF_PHRASE: u32 = 3;
+const TITLES_OF_WORD: u32 = 5;
+
+/// What a catalogue's products say, apart from what the lexicon knows.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    /// Kinds of things; whether the phrase is weak evidence of one.
+    pub kinds: Vec<(String, bool)>,
+    pub categories: BTreeSet<String>,
+    pub brands: BTreeSet<String>,
+    pub values: BTreeSet<(Slot, String)>,
+    /// Every word of a title.
+    pub words: HashSet<String>,
+}
+
+/// Words that end a run.
+const DIVIDERS: &[&str] = &["in", "with", "w", "for", "by", "and", "on", "of", "at", "to", "from", "without", "or"];
+
+/// Words that stand at the end of titles and name nothing.
+const NO_KINDS: &[&str] = &[
+    "set",
+    "pack",
+    "piece",
+    "design",
+    "size",
+    "style",
+    "colour",
+    "color",
+    "assorted",
+    "pair",
+    "collection",
+    "asst",
+    "range",
+    "edition",
+    "des",
+    "col",
+    "asstd",
+    "ass",
+    "dec",
+    "nan",
+    "cm",
+    "pc",
+    "tall",
+    "new",
+    "black",
+    "other",
+    "shape",
+    "part",
+    "item",
+    "type",
+    "decorative",
+    "hanging",
+    "finish",
+    "print",
+    "home",
+    "house",
+    "love",
+    "time",
+    "day",
+    "water",
+    "party",
+    "garden",
+    "kitchen",
+    "series",
+    "drop",
+    "top",
+    "base",
+    "tone",
+    "single",
+    "choice",
+    "parade",
+    "happy",
+    "image",
+];
+
+/// Reads a catalogue; `lexicon` are the phrases that are known already.
+pub fn read<'a>(products: impl IntoIterator<Item = ProductText<'a>>, lexicon: &Phrases<Vec<Term>>) -> Catalogue {
+    let mut catalogue = Catalogue::default();
+    let mut counts = Counts::default();
+    let mut values = BTreeMap::<(Slot, String), u32>::new();
+    for product in products {
+        let mut words = Vec::with_capacity(12);
+        split(product.title, |word| words.push(singular(word).into_owned()));
+        counts.add(&words, lexicon);
+        catalogue.words.extend(words);
+        catalogue.categories.extend(product.category.map(str::to_owned));
+        let brand = product.brand.map(|brand| brand.trim().to_lowercase());
+        catalogue.brands.extend(brand.filter(|brand| !brand.is_empty() && brand.chars().count() <= 64));
+        for value in unknown_values(&product) {
+            *values.entry(value).or_default() += 1;
+        }
+    }
+    catalogue.values = values.into_iter().filter(|(_, count)| *count > 1).map(|(value, _)| value).collect();
+    catalogue.kinds = counts.kinds();
+    catalogue
+}
+
+#[derive(Default)]
+struct Counts {
+    /// How many titles hold a word anywhere.
+    words: HashMap<String, u32>,
+    /// How many runs end in a phrase.
+    ends: HashMap<String, u32>,
+}
+
+impl Counts {
+    fn add(&mut self, words: &[String], lexicon: &Phrases<Vec<Term>>) {
+        let mut run = 0;
+        let mut at = 0;
+        while at < words.len() {
+            *self.words.entry(words[at].clone()).or_default() += 1;
+            let quality = lexicon.longest(&words[at..]).filter(|(_, terms)| terms.iter().all(|term| !term.is_thing()));
+            let divides = DIVIDERS.contains(&words[at].as_str()) || words[at].starts_with(|c: char| c.is_ascii_digit());
+            let length = quality.map_or(usize::from(divides), |(length, _)| length);
+            if length > 0 {
+                self.end(&words[run..at]);
+                run = at + length;
+            }
+            at += length.max(1);
+        }
+        self.end(&words[run..]);
+    }
+
+    fn end(&mut self, run: &[String]) {
+        for length in 1..=run.len().min(3) {
+            *self.ends.entry(run[run.len() - length..].join(" ")).or_default() += 1;
+        }
+    }
+
+    fn kinds(self) -> Vec<(String, bool)> {
+        let mut kinds = Vec::new();
+        for (phrase, count) in &self.ends {
+            let words: Vec<&str> = phrase.split(' ').collect();
+            let last = words[words.len() - 1];
+            let common = |word: &str| cue::FILLERS.contains(word) || word.len() < 3 || NO_KINDS.contains(&word);
+            if common(last) || common(words[0]) || cue::ENGLISH.get(last).is_some() {
+                continue;
+            }
+            let enough = if words.len() > 1 {
+                *count >= TITLES_OF_PHRASE
+            } else {
+                let anywhere = self.words.get(last).copied().unwrap_or_default();
+                *count >= TITLES_OF_WORD && count * 3 >= anywhere
+            };
+            if enough {
+                kinds.push((phrase.clone(), words.len() == 1));
+            }
+        }
+        kinds.sort_unstable();
+        kinds
+    }
+}

@@ -1,0 +1,50 @@
+//! Text as the analyser reads it: one way of writing where there are many.
+
+use jangbogo_lexicon::hangul;
+
+/// How much of a message is read, in characters. A shopper's wish is said by then; pasted novels cost no more than this.
+pub const READ: usize = 2_000;
+
+/// A message in lower case, full-width forms as plain ones, letters joined to syllables, and control and invisible
+/// characters as spaces or nothing.
+pub fn normalise(text: &str) -> String {
+    let plain: String = text.chars().filter(|&character| !invisible(character)).take(READ).map(plain).collect();
+    let lower = hangul::compose(&plain).to_lowercase();
+    lower.replace("w/o ", "without ").replace("w/ ", "with ")
+}
+
+fn invisible(character: char) -> bool {
+    matches!(character, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2064}' | '\u{FE00}'..='\u{FE0F}'
+        | '\u{FEFF}' | '\u{AD}')
+}
+
+fn plain(character: char) -> char {
+    match character {
+        '\n' => '\n',
+        '’' | '‘' | '´' | '`' | '＇' => '\'',
+        '“' | '”' | '„' | '«' | '»' | '「' | '」' => '"',
+        '–' | '—' | '−' | '〜' | '～' => '~',
+        '。' => '.',
+        '、' => ',',
+        '￡' => '£',
+        '￦' => '₩',
+        '\u{FF01}'..='\u{FF5E}' => char::from_u32(u32::from(character) - 0xFEE0).unwrap_or(character),
+        _ if character.is_whitespace() || character.is_control() => ' ',
+        _ => character,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_ways_of_writing_become_one() {
+        assert_eq!(normalise("Ｌｕｎｃｈ　Ｂａｇ！"), "lunch bag!");
+        assert_eq!(normalise("don’t\u{200B} \u{7}want"), "don't  want");
+        assert_eq!(normalise("\u{1100}\u{1161}\u{1107}\u{1161}\u{11BC}"), "가방");
+        assert_eq!(normalise("bag W/O zip"), "bag without zip");
+        assert_eq!(normalise("İ").chars().count(), 2);
+        assert_eq!(normalise(&"é".repeat(READ + 1)).chars().count(), READ);
+    }
+}

@@ -1,0 +1,263 @@
+//! What a shop's words name: the lexicon's, and what the shop's own catalogue adds.
+
+use std::collections::{BTreeSet, HashSet};
+
+use jangbogo_events::{CategoryId, ProductUpserted};
+use jangbogo_lexicon::{Phrases, Slot, key};
+
+use crate::dictionary::Dictionary;
+use crate::span::Term;
+use crate::spelling::Spelling;
+use crate::{cue, learn};
+
+/// What the analyser learns of a product.
+#[derive(Clone, Debug, Default)]
+pub struct ProductText<'a> {
+    /// The product's id.
+    pub product_id: &'a str,
+    /// Its title.
+    pub title: &'a str,
+    /// Its description.
+    pub description: Option<&'a str>,
+    /// The slug of its category.
+    pub category: Option<&'a str>,
+    /// Its maker.
+    pub brand: Option<&'a str>,
+    /// Further attributes, by name.
+    pub attributes: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> From<&'a ProductUpserted> for ProductText<'a> {
+    fn from(product: &'a ProductUpserted) -> Self {
+        Self {
+            product_id: product.product_id.as_str(),
+            title: &product.title,
+            description: product.description.as_deref(),
+            category: product.category.as_ref().map(CategoryId::as_str),
+            brand: product.brand.as_deref(),
+            attributes: product.attributes.iter().map(|(name, value)| (&**name, &**value)).collect(),
+        }
+    }
+}
+
+/// Everything the analyser knows words for. Immutable once learnt, and to be shared.
+#[derive(Clone, Debug, Default)]
+pub struct Vocabulary {
+    /// What English phrases name.
+    pub english: Phrases<Vec<Term>>,
+    /// What Korean words name and say.
+    pub korean: Dictionary,
+    /// English words that are no mistakes.
+    pub known: HashSet<String>,
+    pub spelling: Spelling,
+    pub korean_spelling: Spelling,
+}
+
+impl Vocabulary {
+    /// Learns a catalogue: which kinds of things its titles agree on, its categories, brands and attributes' values.
+    pub fn learn<'a>(products: impl IntoIterator<Item = ProductText<'a>>) -> Self {
+        let mut vocabulary = Self::default();
+        vocabulary.add_values();
+        vocabulary.add_kinds();
+        vocabulary.add_brands();
+        let catalogue = learn::read(products, &vocabulary.english);
+        vocabulary.add_narrow_names();
+        vocabulary.add_categories(&catalogue.categories);
+        for (phrase, weak) in catalogue.kinds {
+            if !vocabulary.is_thing(&phrase) && !vocabulary.is_made_of(&phrase) {
+                vocabulary.add_english(&phrase, Term { weak, ..Term::new("product", &phrase) });
+            }
+        }
+        for brand in &catalogue.brands {
+            let key = key(brand);
+            let common = vocabulary.english.get(&key).is_some() || cue::FILLERS.contains(&key);
+            if !common && cue::ENGLISH.get(&key).is_none() {
+                vocabulary.add_english(brand, Term::new("brand", brand));
+                vocabulary.korean.add(brand, Term::new("brand", brand));
+            }
+        }
+        for (slot, value) in catalogue.values {
+            if vocabulary.english.get(&key(&value)).is_none() {
+                vocabulary.add_english(&value, Term::new(slot.name(), &value));
+            }
+        }
+        vocabulary.finish(catalogue.words);
+        vocabulary
+    }
+
+    fn is_thing(&self, phrase: &str) -> bool {
+        self.english.get(phrase).is_some_and(|terms| terms.iter().any(Term::is_thing))
+    }
+
+    /// Whether it is a thing with its material or colour before it: a glass jar is a jar.
+    fn is_made_of(&self, phrase: &str) -> bool {
+        let quality = |terms: &Vec<Term>| terms.iter().any(|term| matches!(term.slot, "material" | "color"));
+        phrase
+            .split_once(' ')
+            .is_some_and(|(first, thing)| self.english.get(first).is_some_and(quality) && self.is_thing(thing))
+    }
+
+    fn add_english(&mut self, phrase: &str, term: Term) {
+        if let Some(terms) = self.english.entry(phrase)
+            && !terms.iter().any(|known| known.slot == term.slot)
+        {
+            terms.push(term);
+        }
+    }
+
+    fn add_values(&mut self) {
+        for value in jangbogo_lexicon::values() {
+            let term = Term::new(value.slot.name(), value.name);
+            for form in jangbogo_lexicon::names(value) {
+                self.add_english(form, term.clone());
+            }
+            for form in &value.korean {
+                self.korean.add(form, term.clone());
+            }
+        }
+    }
+
+    /// Names that mean a value only in what shoppers say, or only where a better meaning is not at hand: `silver` that
+    /// something is made of, a `lavender` soap.
+    fn add_narrow_names(&mut self) {
+        for value in jangbogo_lexicon::values().iter().filter(|value| value.english.contains(&"-")) {
+            self.add_english(value.name, Term::new(value.slot.name(), value.name));
+        }
+    }
+
+    /// Makers that shoppers ask for whether the shop has them or not.
+    fn add_brands(&mut self) {
+        for row in include_str!("../data/brands.tsv").lines().filter(|line| !line.starts_with('#')) {
+            let (name, forms) = row.split_once('\t').unwrap_or((row, ""));
+            for form in std::iter::once(name).chain(forms.split('|')) {
+                self.add_english(form, Term::new("brand", name));
+                self.korean.add(form, Term::new("brand", name));
+            }
+        }
+    }
+
+    /// English names are taken as they are said, since that is how titles say them, but spelled as the first in its row
+    /// is: a `lunchbox` is a lunch box, a `piggy bank` is not called money box.
+    fn add_kinds(&mut self) {
+        for kind in jangbogo_lexicon::kinds() {
+            self.add_english(kind.name, Term::new("product", kind.name));
+            for form in &kind.spellings {
+                self.add_english(form, Term::new("product", kind.name));
+            }
+            for form in &kind.english {
+                self.add_english(form, Term::new("product", &key(form)));
+            }
+            for form in &kind.korean {
+                self.korean.add(form, Term::new("product", kind.name));
+            }
+        }
+    }
+
+    /// A category is known by its slug's words, by what its parts are called in either language, and, where its name is
+    /// a kind of thing (`bags`), by that: who asks for a bag asks for the category.
+    fn add_categories(&mut self, categories: &BTreeSet<String>) {
+        for slug in categories {
+            let term = Term::new("category", slug);
+            let words = key(slug);
+            // "Kitchen" is said of many things that the category is not.
+            let area = jangbogo_lexicon::areas().iter().any(|area| key(area.name) == words);
+            self.replace_english(&words, &Term { weak: area, ..term.clone() });
+            let single = !words.split(' ').any(|word| word == "and");
+            if let Some(kind) = jangbogo_lexicon::kinds().iter().find(|kind| single && key(kind.name) == words) {
+                kind.forms().for_each(|form| self.replace_english(form, &term));
+                kind.korean.iter().for_each(|form| self.korean.replace(form, &term));
+            }
+            for area in jangbogo_lexicon::areas().iter().filter(|area| contains_words(&words, &key(area.name))) {
+                let is_a_kind = jangbogo_lexicon::kinds().iter().any(|kind| kind.name == area.name);
+                if single && is_a_kind {
+                    continue;
+                }
+                let term = Term { weak: !is_a_kind, ..term.clone() };
+                for form in std::iter::once(&area.name).chain(&area.english) {
+                    if is_a_kind { self.replace_english(form, &term) } else { self.add_english(form, term.clone()) }
+                }
+                for form in &area.korean {
+                    if is_a_kind { self.korean.replace(form, &term) } else { self.korean.add(form, term.clone()) }
+                }
+            }
+        }
+    }
+
+    fn replace_english(&mut self, phrase: &str, term: &Term) {
+        if let Some(terms) = self.english.entry(phrase) {
+            terms.retain(|known| known.slot != "product" && known.slot != "category");
+            terms.push(term.clone());
+        }
+    }
+
+    fn finish(&mut self, titles: HashSet<String>) {
+        let mut words: BTreeSet<String> = BTreeSet::new();
+        for (phrase, _) in self.english.iter() {
+            words.extend(phrase.split(' ').map(str::to_owned));
+        }
+        for word in &words {
+            self.spelling.add(word);
+        }
+        self.known = titles;
+        self.known.extend(words);
+        self.known.extend(cue::ENGLISH.iter().flat_map(|(phrase, _)| phrase.split(' ').map(str::to_owned)));
+        self.known.extend(cue::FILLERS.iter().cloned());
+        // Near a name, and no mistake: a spanner is no scanner.
+        self.known.extend(include_str!("../data/words-en.txt").lines().map(key));
+        let mut forms: Vec<&str> = self.korean.contents().collect();
+        forms.sort_unstable();
+        for form in forms {
+            self.korean_spelling.add(form);
+        }
+        self.korean.add_cues();
+    }
+}
+
+/// Whether these words stand among those, one after the other.
+fn contains_words(words: &str, part: &str) -> bool {
+    format!(" {words} ").contains(&format!(" {part} "))
+}
+
+/// The values of a product's facets that the lexicon does not know, with their slots.
+pub fn unknown_values(product: &ProductText<'_>) -> Vec<(Slot, String)> {
+    let facets = jangbogo_lexicon::facets("", None, product.attributes.iter().copied());
+    facets
+        .iter()
+        .filter(|(slot, value)| jangbogo_lexicon::value(*slot, value).is_none())
+        .map(|(slot, value)| (slot, value.to_owned()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_catalogue_adds_kinds_categories_brands_and_values() {
+        let titles = ["GAZEBO LANTERN RED", "BLUE GAZEBO LANTERN", "GAZEBO LANTERN WITH BIRDS", "GREEN GAZEBO LANTERN"];
+        let products = titles.iter().map(|title| ProductText {
+            product_id: title,
+            title,
+            category: Some("lunch-and-picnic"),
+            brand: Some("Emma Bridgewater"),
+            attributes: vec![("color", "Sea Mist")],
+            ..ProductText::default()
+        });
+        let vocabulary = Vocabulary::learn(products);
+        let named = |phrase: &str| vocabulary.english.get(&key(phrase)).map(|terms| terms[0].clone());
+        assert_eq!(named("gazebo lanterns").unwrap().value.as_ref(), "gazebo lantern");
+        assert_eq!(named("lunch and picnic").unwrap(), Term::new("category", "lunch-and-picnic"));
+        assert_eq!(named("picnic").unwrap().slot, "occasion");
+        assert_eq!(named("emma bridgewater").unwrap().slot, "brand");
+        assert_eq!(named("sea mist").unwrap(), Term::new("color", "sea mist"));
+        assert_eq!(named("lunchbox").unwrap().value.as_ref(), "lunch box");
+    }
+
+    #[test]
+    fn a_category_that_is_a_kind_of_thing_takes_its_words() {
+        let product = ProductText { title: "RED BAG", category: Some("bags"), ..ProductText::default() };
+        let vocabulary = Vocabulary::learn([product]);
+        assert_eq!(vocabulary.english.get("bag").unwrap()[0], Term::new("category", "bags"));
+        assert_eq!(Vocabulary::learn([]).english.get("bag").unwrap()[0], Term::new("product", "bag"));
+    }
+}

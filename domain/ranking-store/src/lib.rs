@@ -1,0 +1,8 @@
+//! What a ranking is made from: members and products in Postgres, and the search index.
+
+mod load;
+mod products;
+pub mod search;
+
+pub use load::{Asked, Member, list_of, load_member, load_products, view};
+pub use products::Products;

@@ -1,0 +1,127 @@
+//! The consumer's callbacks: they only take note.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jangbogo_log::Partition;
+use jangbogo_platform::config::Connections;
+use jangbogo_platform::kafka::QuietContext;
+use jangbogo_platform::namespace::Namespace;
+use jangbogo_telemetry::CheckHandle;
+use prometheus::{IntCounter, IntGaugeVec};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, TopicPartitionList};
+use tracing::debug;
+
+use super::SourceOptions;
+
+/// A rebalance, for whose answer the group waits.
+pub(super) struct Rebalance {
+    /// Whether these partitions are given, or taken back.
+    pub(super) assign: bool,
+    pub(super) list: TopicPartitionList,
+}
+
+impl Rebalance {
+    pub(super) fn answer(&self, consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
+        if self.assign { consumer.incremental_assign(&self.list) } else { consumer.incremental_unassign(&self.list) }
+    }
+}
+
+/// What librdkafka calls back.
+pub(super) struct Context {
+    rebalances: Mutex<Vec<Rebalance>>,
+    counted: IntCounter,
+    pub(super) stopping: Arc<AtomicBool>,
+    pub(super) namespace: Namespace,
+    pub(super) discarded: Arc<HashSet<(Partition, i64)>>,
+    pub(super) lag: IntGaugeVec,
+    check: CheckHandle,
+    folded: Mutex<BTreeMap<Partition, i64>>,
+}
+
+impl Context {
+    pub(super) fn new(connections: &Connections, options: SourceOptions, stopping: Arc<AtomicBool>) -> Self {
+        Self {
+            rebalances: Mutex::default(),
+            counted: options.rebalances,
+            stopping,
+            namespace: connections.namespace.clone(),
+            discarded: options.discarded,
+            lag: options.lag,
+            check: options.check,
+            folded: Mutex::default(),
+        }
+    }
+
+    /// The rebalances that were noted since the last call.
+    pub(super) fn take_rebalances(&self) -> Vec<Rebalance> {
+        std::mem::take(&mut *self.rebalances.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn partition(&self, topic: &str, number: i32) -> Option<Partition> {
+        Some(Partition { topic: self.namespace.topic_of(topic)?, number })
+    }
+
+    pub(super) fn partitions(&self, list: &TopicPartitionList) -> Vec<Partition> {
+        list.elements().iter().filter_map(|element| self.partition(element.topic(), element.partition())).collect()
+    }
+
+    /// The next offset to fold of each partition that is read.
+    pub(super) fn folded(&self) -> std::sync::MutexGuard<'_, BTreeMap<Partition, i64>> {
+        self.folded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Context {
+    fn stats(&self, statistics: Statistics) {
+        if statistics.brokers.values().any(|broker| broker.state == "UP") {
+            self.check.ok();
+        } else {
+            self.check.failing("no broker of the cluster answers");
+        }
+        let folded = self.folded();
+        for (partition, next_offset) in folded.iter() {
+            let high = statistics
+                .topics
+                .get(&self.namespace.topic(partition.topic))
+                .and_then(|topic| topic.partitions.get(&partition.number))
+                .map_or(-1, |statistics| statistics.hi_offset);
+            if high >= 0 {
+                self.lag
+                    .with_label_values(&[partition.topic.name(), &partition.number.to_string()])
+                    .set((high - next_offset).max(0));
+            }
+        }
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        QuietContext.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        QuietContext.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Context {
+    /// Only takes note: the group waits for the answer, which the poller gives once the worker is ready for it.
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let assign = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let rebalance = Rebalance { assign, list: list.clone() };
+        self.counted.inc();
+        if !self.stopping.load(Ordering::Acquire) {
+            self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).push(rebalance);
+            return;
+        }
+        // While the consumer closes there is no worker to ask any more.
+        if let Err(error) = rebalance.answer(consumer) {
+            debug!(%error, "rebalance while closing");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The thread that polls: it reads, minds what the worker says, and answers the group.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc as thread_channel};
+use std::time::{Duration, Instant};
+
+use jangbogo_log::Partition;
+use jangbogo_log::decode::decode;
+use jangbogo_store::Checkpoint;
+use jangbogo_telemetry::causes;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use super::context::{Context, Rebalance};
+use super::{Command, Input};
+
+/// Records waiting for the worker: above this many bytes no more are taken, and below half paused partitions resume,
+/// early enough for new ones to come while a batch is folded.
+const QUEUE_BYTES: usize = 2 << 20;
+/// How long the queue may be full before partitions are paused. A pause drops what the client has fetched ahead and takes
+/// half a second to recover from, so it is for a worker that stands still, not for one that is busy.
+const PAUSE_AFTER: Duration = Duration::from_secs(1);
+/// How long the thread sleeps while the queue is full.
+const FULL_SLEEP: Duration = Duration::from_millis(5);
+/// The longest the thread sleeps before it looks at the worker's commands.
+const POLL_TIMEOUT: Duration = Duration::from_millis(20);
+/// How often offsets are committed to Kafka: a reactor's place, and what lag tools go by.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
+/// The client pauses every partition while it answers the group or goes back in one. The thread that fetches sleeps
+/// meanwhile, for up to a second, and nothing tells it that they go on: for that long it is asked something now and then.
+const WAKING_TIME: Duration = Duration::from_secs(1);
+const WAKING_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The thread's state.
+pub(super) struct Poller {
+    consumer: BaseConsumer<Context>,
+    inputs: mpsc::UnboundedSender<Input>,
+    commands: thread_channel::Receiver<Command>,
+    queued_bytes: Arc<AtomicUsize>,
+    assigned: BTreeSet<Partition>,
+    full_since: Option<Instant>,
+    paused: bool,
+    /// What the worker has been told of and has not answered.
+    unanswered: Option<Rebalance>,
+    /// Partitions that another worker took over, until the group says whose they are.
+    unverified: BTreeMap<Partition, i64>,
+    uncommitted: BTreeMap<Partition, i64>,
+    committed_at: Instant,
+    /// When partitions last were to go on, and when the client's fetching thread was last woken.
+    resumed_at: Option<Instant>,
+    woken_at: Instant,
+}
+
+impl Poller {
+    pub(super) fn new(
+        consumer: BaseConsumer<Context>,
+        inputs: mpsc::UnboundedSender<Input>,
+        commands: thread_channel::Receiver<Command>,
+        queued_bytes: Arc<AtomicUsize>,
+    ) -> Self {
+        Self {
+            consumer,
+            inputs,
+            commands,
+            queued_bytes,
+            assigned: BTreeSet::new(),
+            full_since: None,
+            paused: false,
+            unanswered: None,
+            unverified: BTreeMap::new(),
+            uncommitted: BTreeMap::new(),
+            committed_at: Instant::now(),
+            resumed_at: None,
+            woken_at: Instant::now(),
+        }
+    }
+
+    /// Polls until the source is closed.
+    pub(super) fn run(mut self) {
+        while !self.consumer.context().stopping.load(Ordering::Acquire) {
+            if let Err(error) = self.turn() {
+                if is_fatal(&error) {
+                    self.send(Input::Failed(error));
+                    return;
+                }
+                if is_outage(&error) {
+                    // Readiness says so, once.
+                    debug!(error = %causes(&error), "kafka source");
+                } else {
+                    warn!(error = %causes(&error), "kafka source");
+                }
+            }
+        }
+        self.commit_offsets();
+        // A consumer does not close while the group waits for an answer.
+        if let Some(Err(error)) = self.unanswered.take().map(|rebalance| rebalance.answer(&self.consumer)) {
+            debug!(%error, "rebalance while closing");
+        }
+    }
+
+    fn turn(&mut self) -> KafkaResult<()> {
+        while let Ok(command) = self.commands.try_recv() {
+            if let Err(error) = self.handle_command(command) {
+                // A partition that is neither read nor given back would stand still: a restart begins it anew.
+                self.send(Input::Failed(error));
+            }
+        }
+        self.apply_backpressure()?;
+        if self.committed_at.elapsed() >= COMMIT_INTERVAL {
+            self.commit_offsets();
+            self.verify();
+        }
+        self.wake_fetching();
+        if self.full_since.is_some() && !self.paused {
+            std::thread::sleep(FULL_SLEEP);
+            return Ok(());
+        }
+        let polled = self.poll();
+        for rebalance in self.consumer.context().take_rebalances() {
+            if let Err(error) = self.announce(rebalance) {
+                self.send(Input::Failed(error));
+            }
+        }
+        polled
+    }
+
+    /// Reads what has arrived, a bounded number of records, waiting only for the first.
+    fn poll(&mut self) -> KafkaResult<()> {
+        let mut records = Vec::new();
+        let mut timeout = POLL_TIMEOUT;
+        let mut outcome = Ok(());
+        while records.len() < 500 {
+            match self.consumer.poll(timeout) {
+                None => break,
+                Some(Err(error)) => {
+                    outcome = Err(error);
+                    break;
+                }
+                Some(Ok(message)) => {
+                    if let Some(record) =
+                        decode(&self.consumer.context().namespace, &self.consumer.context().discarded, &message)
+                    {
+                        self.queued_bytes.fetch_add(record.bytes, Ordering::Relaxed);
+                        records.push(record);
+                    }
+                }
+            }
+            timeout = Duration::ZERO;
+        }
+        if !records.is_empty() {
+            self.send(Input::Records(records));
+        }
+        outcome
+    }
+
+    fn announce(&mut self, rebalance: Rebalance) -> KafkaResult<()> {
+        if rebalance.list.count() == 0 {
+            self.resumed_at = Some(Instant::now());
+            return rebalance.answer(&self.consumer);
+        }
+        let partitions = self.consumer.context().partitions(&rebalance.list);
+        self.send(if rebalance.assign { Input::Assigned(partitions) } else { Input::Revoked(partitions) });
+        self.unanswered = Some(rebalance);
+        Ok(())
+    }
+
+    fn handle_command(&mut self, command: Command) -> KafkaResult<()> {
+        match command {
+            Command::Start(checkpoints) => {
+                let places = checkpoints.iter().map(|one| (one.partition, Offset::Offset(one.next_offset)));
+                self.start(&places.collect::<Vec<_>>())?;
+                self.started(&checkpoints);
+                Ok(())
+            }
+            Command::StartAtCommitted(partitions) => {
+                let places = partitions.iter().map(|partition| (*partition, Offset::Stored));
+                self.start(&places.collect::<Vec<_>>())?;
+                self.send(Input::Started(partitions));
+                Ok(())
+            }
+            Command::Reread(checkpoints) => self.reread(&checkpoints),
+            Command::Release(partitions) => self.release(&partitions),
+            Command::Folded(offsets) => {
+                self.consumer.context().folded().extend(offsets.iter().copied());
+                self.uncommitted.extend(offsets);
+                Ok(())
+            }
+            Command::Verify(offsets) => {
+                self.unverified.extend(offsets);
+                self.verify();
+                Ok(())
+            }
+        }
+    }
+
+    /// Answers an assignment. A partition that is frozen has no checkpoint and is not read.
+    fn start(&mut self, places: &[(Partition, Offset)]) -> KafkaResult<()> {
+        self.unanswered = None;
+        let list = self.list(places.iter().copied())?;
+        self.consumer.incremental_assign(&list)?;
+        self.resumed_at = Some(Instant::now());
+        self.assigned.extend(places.iter().map(|(partition, _)| *partition));
+        if self.paused {
+            self.consumer.pause(&list)?;
+        }
+        Ok(())
+    }
+
+    fn reread(&mut self, checkpoints: &[Checkpoint]) -> KafkaResult<()> {
+        let list = self.list(checkpoints.iter().map(|one| (one.partition, Offset::Offset(one.next_offset))))?;
+        let sought = self
+            .consumer
+            .seek_partitions(list, Duration::from_secs(5))
+            .and_then(|sought| sought.elements().iter().try_for_each(TopicPartitionListElem::error));
+        if let Err(error) = sought {
+            warn!(error = %causes(&error), "cannot go back to the checkpoints, trying again");
+            self.unverified.extend(checkpoints.iter().map(|one| (one.partition, one.next_offset)));
+            return Ok(());
+        }
+        self.resumed_at = Some(Instant::now());
+        self.started(checkpoints);
+        Ok(())
+    }
+
+    fn started(&self, checkpoints: &[Checkpoint]) {
+        self.consumer.context().folded().extend(checkpoints.iter().map(|one| (one.partition, one.next_offset)));
+        self.send(Input::Started(checkpoints.iter().map(|one| one.partition).collect()));
+    }
+
+    /// Answers a revocation.
+    fn release(&mut self, partitions: &[Partition]) -> KafkaResult<()> {
+        self.unanswered = None;
+        self.commit_offsets();
+        let mut held = Vec::new();
+        for partition in partitions {
+            self.consumer.context().folded().remove(partition);
+            self.unverified.remove(partition);
+            if self.assigned.remove(partition) {
+                held.push((*partition, Offset::Invalid));
+            }
+            let labels = [partition.topic.name(), &partition.number.to_string()];
+            // A lag that somebody else works off is not this process's to report.
+            let _ = self.consumer.context().lag.remove_label_values(&labels);
+        }
+        self.resumed_at = Some(Instant::now());
+        self.consumer.incremental_unassign(&self.list(held)?)
+    }
+
+    fn wake_fetching(&mut self) {
+        if self.resumed_at.is_none_or(|resumed| resumed.elapsed() > WAKING_TIME)
+            || self.woken_at.elapsed() < WAKING_INTERVAL
+        {
+            return;
+        }
+        self.woken_at = Instant::now();
+        // In this request an offset is a time, and this one stands for the end. The answer does not matter.
+        let mut ends = TopicPartitionList::new();
+        for partition in &self.assigned {
+            let topic = self.consumer.context().namespace.topic(partition.topic);
+            let _ = ends.add_partition_offset(&topic, partition.number, Offset::End);
+        }
+        let _ = self.consumer.offsets_for_times(ends, WAKING_INTERVAL);
+    }
+
+    /// A group refuses the offset commit of a member that has lost its place; one that it keeps waiting is asked again.
+    fn verify(&mut self) {
+        if self.unverified.is_empty() {
+            return;
+        }
+        let offsets = self.unverified.clone();
+        let list = self.list(offsets.into_iter().map(|(partition, next)| (partition, Offset::Offset(next))));
+        match list.and_then(|list| self.consumer.commit(&list, CommitMode::Sync)) {
+            Ok(()) => {
+                let retained = std::mem::take(&mut self.unverified);
+                self.send(Input::Retained(retained.into_keys().collect()));
+            }
+            Err(error) => debug!(error = %causes(&error), "the group does not say that fenced partitions are ours"),
+        }
+    }
+
+    fn apply_backpressure(&mut self) -> KafkaResult<()> {
+        let queued = self.queued_bytes.load(Ordering::Relaxed);
+        self.full_since = (queued > QUEUE_BYTES).then(|| self.full_since.unwrap_or_else(Instant::now));
+        if !self.paused && self.full_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER) {
+            self.consumer.pause(&self.consumer.assignment()?)?;
+            self.paused = true;
+        } else if self.paused && queued < QUEUE_BYTES / 2 {
+            self.consumer.resume(&self.consumer.assignment()?)?;
+            self.paused = false;
+        }
+        Ok(())
+    }
+
+    fn commit_offsets(&mut self) {
+        self.committed_at = Instant::now();
+        let offsets = std::mem::take(&mut self.uncommitted);
+        if offsets.is_empty() {
+            return;
+        }
+        let list = self.list(offsets.into_iter().map(|(partition, next)| (partition, Offset::Offset(next))));
+        let committed = list.and_then(|list| self.consumer.commit(&list, CommitMode::Async));
+        if let Err(error) = committed {
+            debug!(error = %causes(&error), "offsets for lag tools were not committed");
+        }
+    }
+
+    fn list(&self, offsets: impl IntoIterator<Item = (Partition, Offset)>) -> KafkaResult<TopicPartitionList> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            let topic = self.consumer.context().namespace.topic(partition.topic);
+            list.add_partition_offset(&topic, partition.number, offset)?;
+        }
+        Ok(list)
+    }
+
+    fn send(&self, input: Input) {
+        if self.inputs.send(input).is_err() {
+            debug!("the worker has ended");
+        }
+    }
+}
+
+fn is_fatal(error: &KafkaError) -> bool {
+    let fatal = [
+        RDKafkaErrorCode::Fatal,
+        RDKafkaErrorCode::FencedInstanceId,
+        RDKafkaErrorCode::GroupAuthorizationFailed,
+        RDKafkaErrorCode::AutoOffsetReset,
+        RDKafkaErrorCode::OffsetOutOfRange,
+    ];
+    error.rdkafka_error_code().is_some_and(|code| fatal.contains(&code))
+}
+
+fn is_outage(error: &KafkaError) -> bool {
+    let outage =
+        [RDKafkaErrorCode::AllBrokersDown, RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::Resolve];
+    error.rdkafka_error_code().is_some_and(|code| outage.contains(&code))
+}

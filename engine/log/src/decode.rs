@@ -1,0 +1,72 @@
+//! A Kafka message as an event, or as what it is with the cause why it is none.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jangbogo_events::Event;
+use jangbogo_platform::namespace::Namespace;
+use jangbogo_telemetry::causes;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+
+use super::{Record, Refused};
+use crate::Partition;
+use crate::append_time::append_time;
+
+/// The furthest an event's time may be ahead of the moment the broker appended it.
+const MAX_TIME_AHEAD: TimeDelta = TimeDelta::hours(1);
+
+/// Reads a message of a topic that is this shop's. What somebody has discarded is refused, whatever it is.
+pub fn decode(
+    namespace: &Namespace,
+    discarded: &HashSet<(Partition, i64)>,
+    message: &BorrowedMessage<'_>,
+) -> Option<Record> {
+    let partition = Partition { topic: namespace.topic_of(message.topic())?, number: message.partition() };
+    let is_discarded = discarded.contains(&(partition, message.offset()));
+    let headers = headers(message);
+    let named = headers.iter().flatten().copied();
+    let appended_at = append_time(message.timestamp(), named.clone());
+    let value = message.payload().unwrap_or_default();
+    let outcome = if is_discarded {
+        Err("it was discarded".to_owned())
+    } else if headers.is_some() {
+        let headers: Vec<(&str, &[u8])> =
+            named.clone().map(|(name, value)| (name, value.unwrap_or_default())).collect();
+        event_of(jangbogo_events::Record { topic: partition.topic, headers: &headers, value }, appended_at)
+    } else {
+        Err("the name of a header is not UTF-8; none of its headers is kept".to_owned())
+    };
+    let outcome = outcome.map_err(|cause| {
+        Box::new(Refused {
+            cause,
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: named.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect(),
+            // Its dead letter is what was discarded.
+            kept: is_discarded,
+        })
+    });
+    Some(Record { partition, offset: message.offset(), appended_at, bytes: value.len() + 200, outcome })
+}
+
+/// A header's name and value.
+type Header<'a> = (&'a str, Option<&'a [u8]>);
+
+/// A message's headers; none where the client panics because a name is not UTF-8.
+fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Option<Vec<Header<'a>>> {
+    let Some(headers) = message.headers() else { return Some(Vec::new()) };
+    let read = || headers.iter().map(|header| (header.key, header.value)).collect();
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).ok()
+}
+
+/// The event that a record is, or the cause why it is refused.
+pub fn event_of(record: jangbogo_events::Record<'_>, appended_at: DateTime<Utc>) -> Result<Event, String> {
+    match Event::decode(record) {
+        Ok(event) if event.envelope.time > appended_at + MAX_TIME_AHEAD => Err(format!(
+            "the event's time {} is more than an hour ahead of {appended_at}, when it was appended",
+            event.envelope.time
+        )),
+        Ok(event) => Ok(event),
+        Err(error) => Err(causes(&error).to_string()),
+    }
+}

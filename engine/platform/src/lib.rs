@@ -1,0 +1,11 @@
+//! What every program shares: connection settings, the namespace of a shop, Postgres, Kafka and Redis clients, shutdown,
+//! and `main`.
+
+pub mod config;
+pub mod database;
+pub mod kafka;
+pub mod namespace;
+pub mod program;
+pub mod reply_chunks;
+pub mod shutdown;
+pub mod vector_index;

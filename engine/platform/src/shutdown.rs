@@ -1,0 +1,206 @@
+//! Stopping a process: one signal asks every task to finish, a second one, or the time limit, ends them.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info};
+
+/// How long tasks may take to finish once shutdown was asked for.
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// The tasks of a process and the wish that they end. Clones share both.
+#[derive(Clone, Default)]
+pub struct Shutdown {
+    token: CancellationToken,
+    tasks: TaskTracker,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// How many tasks of each name are running.
+    running: BTreeMap<String, usize>,
+    /// The first failure, which is the one that ended the process.
+    failure: Option<ShutdownError>,
+}
+
+/// Why a process did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ShutdownError {
+    /// A task ended with an error, which ended the process.
+    #[error("task {task} failed")]
+    TaskFailed {
+        /// The task's name.
+        task: String,
+        /// What the task said.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Tasks were still running when the time was over.
+    #[error("still running {limit:?} after shutdown was asked for: {tasks}")]
+    StillRunning {
+        /// The time they had.
+        limit: Duration,
+        /// Their names.
+        tasks: String,
+    },
+}
+
+impl Shutdown {
+    /// A shutdown that SIGINT or SIGTERM begins; a second signal ends the process at once.
+    ///
+    /// # Errors
+    /// When the operating system refuses the signal handlers.
+    pub fn on_signals() -> io::Result<Self> {
+        let shutdown = Self::default();
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let token = shutdown.token.clone();
+        tokio::spawn(async move {
+            let signal = tokio::select! {
+                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => "SIGTERM",
+            };
+            token.cancel();
+            info!("{signal}: shutting down; a second signal ends at once");
+            // The exit status a shell reports for a process that the signal killed.
+            let status = tokio::select! {
+                _ = interrupt.recv() => 128 + SignalKind::interrupt().as_raw_value(),
+                _ = terminate.recv() => 128 + SignalKind::terminate().as_raw_value(),
+            };
+            error!("second signal: ending without waiting for tasks");
+            std::process::exit(status);
+        });
+        Ok(shutdown)
+    }
+
+    /// What a task waits on: cancelled when it should finish.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+
+    /// Asks every task to finish.
+    pub fn begin(&self) {
+        self.token.cancel();
+    }
+
+    /// Whether tasks were asked to finish.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Runs a task that [`Shutdown::drain`] waits for. Its error or panic begins the shutdown and is what `drain` returns.
+    pub fn spawn<Task, Failure>(&self, name: impl Into<String>, task: Task)
+    where
+        Task: Future<Output = Result<(), Failure>> + Send + 'static,
+        Failure: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
+    {
+        let name = name.into();
+        let shutdown = self.clone();
+        *self.state().running.entry(name.clone()).or_default() += 1;
+        self.tasks.spawn(async move {
+            // A task of its own, so that a panic arrives here as an error.
+            let outcome = match tokio::spawn(task).await {
+                Ok(outcome) => outcome.map_err(Into::into),
+                Err(panic) => Err(panic.into()),
+            };
+            shutdown.ended(name, outcome);
+        });
+    }
+
+    /// Waits until shutdown is asked for, then until every task ended, [`DRAIN_LIMIT`] at most.
+    ///
+    /// # Errors
+    /// The first failure of a task, or the names of those that did not finish in time.
+    pub async fn drain(self) -> Result<(), ShutdownError> {
+        self.drain_within(DRAIN_LIMIT).await
+    }
+
+    async fn drain_within(self, limit: Duration) -> Result<(), ShutdownError> {
+        self.token.cancelled().await;
+        self.tasks.close();
+        let finished = tokio::time::timeout(limit, self.tasks.wait()).await.is_ok();
+        let mut state = self.state();
+        if let Some(failure) = state.failure.take() {
+            return Err(failure);
+        }
+        if finished {
+            return Ok(());
+        }
+        let names: Vec<&str> = state.running.keys().map(String::as_str).collect();
+        Err(ShutdownError::StillRunning { limit, tasks: names.join(", ") })
+    }
+
+    fn ended(&self, task: String, outcome: Result<(), Box<dyn Error + Send + Sync>>) {
+        let mut state = self.state();
+        if let Some(count) = state.running.get_mut(&task) {
+            *count -= 1;
+            if *count == 0 {
+                state.running.remove(&task);
+            }
+        }
+        let Err(source) = outcome else { return };
+        error!(task, error = %jangbogo_telemetry::causes(source.as_ref()), "task failed: shutting down");
+        state.failure.get_or_insert(ShutdownError::TaskFailed { task, source });
+        self.token.cancel();
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn drains_tasks_that_heed_the_token() {
+        let shutdown = Shutdown::default();
+        let token = shutdown.token();
+        shutdown.spawn("worker", async move {
+            token.cancelled().await;
+            Ok::<(), io::Error>(())
+        });
+        shutdown.begin();
+        shutdown.drain().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_failed_task_begins_the_shutdown_and_is_what_drain_returns() {
+        let shutdown = Shutdown::default();
+        shutdown.spawn("worker", async { Err(io::Error::other("disk full")) });
+        let error = shutdown.drain().await.unwrap_err();
+        assert_eq!(error.to_string(), "task worker failed");
+        assert_eq!(error.source().unwrap().to_string(), "disk full");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure() {
+        let shutdown = Shutdown::default();
+        shutdown.spawn("worker", async {
+            assert_eq!(1, 2, "the sky falls");
+            Ok::<(), io::Error>(())
+        });
+        assert!(matches!(shutdown.drain().await, Err(ShutdownError::TaskFailed { task, .. }) if task == "worker"));
+    }
+
+    #[tokio::test]
+    async fn names_the_tasks_that_do_not_finish() {
+        let shutdown = Shutdown::default();
+        for name in ["publisher", "worker", "worker"] {
+            shutdown.spawn(name, std::future::pending::<Result<(), io::Error>>());
+        }
+        shutdown.begin();
+        let error = shutdown.drain_within(Duration::from_millis(20)).await.unwrap_err();
+        assert_eq!(error.to_string(), "still running 20ms after shutdown was asked for: publisher, worker");
+    }
+}

@@ -1,0 +1,43 @@
+//! How far this process has folded: what a reactor waits for.
+
+use std::time::Duration;
+
+use jangbogo_log::{Offsets, Partition};
+use tokio::sync::watch;
+
+/// The next offset to fold of each partition, as this process's workers have committed it. Only a hint: whoever acts on it
+/// reads the checkpoints in the snapshot that it works in.
+#[derive(Debug, Default)]
+pub struct Folded(watch::Sender<Offsets>);
+
+impl Folded {
+    /// Everything before these offsets is folded.
+    pub fn advance(&self, folded: impl Iterator<Item = (Partition, i64)>) {
+        self.0.send_modify(|offsets| offsets.extend(folded));
+    }
+
+    /// Returns once the record at this offset is folded, or after so long: another process may have folded it. Says
+    /// whether this one has.
+    pub async fn past(&self, partition: Partition, offset: i64, at_most: Duration) -> bool {
+        let mut offsets = self.0.subscribe();
+        let is_past = |offsets: &Offsets| offsets.get(&partition).is_some_and(|next| *next > offset);
+        tokio::time::timeout(at_most, offsets.wait_for(is_past)).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jangbogo_events::Topic;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_says_whether_a_record_is_folded() {
+        let (folded, soon) = (Folded::default(), Duration::from_millis(10));
+        let partition = Partition { topic: Topic::CatalogEvents, number: 0 };
+        assert!(!folded.past(partition, 7, soon).await);
+        folded.advance([(partition, 8)].into_iter());
+        assert!(folded.past(partition, 7, soon).await);
+        assert!(!folded.past(partition, 8, soon).await);
+    }
+}

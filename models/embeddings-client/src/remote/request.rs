@@ -1,0 +1,165 @@
+//! A request: attempts, and what becomes of the texts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jangbogo_openai::{AttemptLimits, Attempts, Error};
+use jangbogo_resilience::breaker::Advice;
+use jangbogo_telemetry::causes;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+use tracing::debug;
+
+use super::super::Vector;
+use super::super::circuit::Circuit;
+use super::super::error::{EmbedError, blames_texts};
+use super::super::metrics::EmbedderMetrics;
+use super::super::server::Server;
+
+/// A text that waits for its vector.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) text: String,
+    pub(super) deadline: Instant,
+    pub(super) time_limit: Duration,
+    pub(super) answer: oneshot::Sender<Result<Vector, EmbedError>>,
+}
+
+impl Job {
+    pub(super) fn is_waited_for(&self) -> bool {
+        !self.answer.is_closed() && Instant::now() < self.deadline
+    }
+}
+
+/// What sends requests.
+#[derive(Debug)]
+pub(super) struct Requests {
+    pub(super) server: Server,
+    pub(super) circuit: Arc<Circuit>,
+    pub(super) attempts: AttemptLimits,
+    pub(super) metrics: EmbedderMetrics,
+}
+
+/// Why a request gave nothing.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("nobody waits any longer")]
+    TooLate,
+    #[error("the server has failed too often")]
+    Unavailable,
+    #[error("no answer in time")]
+    TooSlow,
+    #[error(transparent)]
+    Server(#[from] Error),
+}
+
+impl Requests {
+    /// Has texts answered. Those that the server finds fault with are sent again in halves, until the faulty one is alone.
+    pub(super) async fn answer(&self, batch: Vec<Job>) {
+        let mut batches = vec![batch];
+        while let Some(mut batch) = batches.pop() {
+            let error = match self.ask(&mut batch).await {
+                Ok(vectors) => {
+                    for (job, vector) in batch.into_iter().zip(vectors) {
+                        // Whoever has left in the meantime needs no answer.
+                        let _ = job.answer.send(Ok(vector));
+                    }
+                    continue;
+                }
+                Err(Failure::TooLate | Failure::TooSlow) => continue,
+                Err(Failure::Unavailable) => EmbedError::Unavailable,
+                Err(Failure::Server(error)) => EmbedError::Server(Arc::new(error)),
+            };
+            if error.blames_texts() && batch.len() > 1 {
+                let half = batch.split_off(batch.len() / 2);
+                batches.extend([half, batch]);
+                continue;
+            }
+            for job in batch {
+                let _ = job.answer.send(Err(error.clone()));
+            }
+        }
+    }
+
+    /// Asks for the vectors of those texts of a batch that somebody waits for, and again while that is worth it and there
+    /// is time.
+    async fn ask(&self, batch: &mut Vec<Job>) -> Result<Vec<Vector>, Failure> {
+        let mut attempts = Attempts::new(self.attempts);
+        let mut error_before: Option<Error> = None;
+        loop {
+            batch.retain(Job::is_waited_for);
+            let Some(last) = batch.iter().max_by_key(|job| job.deadline) else { return Err(Failure::TooLate) };
+            let (deadline, time_limit) = (last.deadline, last.time_limit);
+            if !self.circuit.is_closed() {
+                // Why the attempt before failed says more than why there is no other.
+                return Err(error_before.map_or(Failure::Unavailable, Failure::Server));
+            }
+            let texts: Vec<&str> = batch.iter().map(|job| job.text.as_str()).collect();
+            let error = match self.attempt(&texts, deadline, time_limit, Advice::Ask).await {
+                Err(Failure::Server(error)) if error.blames_server() && attempts.take().is_some() => error,
+                result => return result,
+            };
+            let pause = attempts.pause(error.retry_after());
+            if pause >= deadline.saturating_duration_since(Instant::now()) {
+                return Err(Failure::Server(error));
+            }
+            debug!(error = %causes(&error), ?pause, "the embeddings server is asked again");
+            tokio::time::sleep(pause).await;
+            error_before = Some(error);
+        }
+    }
+
+    /// Looks whether the server is back, by a text whose vector nobody waits for.
+    pub(super) async fn probe(self: Arc<Self>, text: String, time_limit: Duration) {
+        // The circuit breaker takes note of what comes of it.
+        let _ = self.attempt(&[&text], Instant::now() + time_limit, time_limit, Advice::Probe).await;
+    }
+
+    async fn attempt(
+        &self,
+        texts: &[&str],
+        deadline: Instant,
+        time_limit: Duration,
+        advice: Advice,
+    ) -> Result<Vec<Vector>, Failure> {
+        #[expect(clippy::cast_precision_loss, reason = "50 at most")]
+        self.metrics.embedder_request_texts.observe(texts.len() as f64);
+        let began = Instant::now();
+        let result = match timeout_at(deadline, self.server.embed(texts)).await {
+            Ok(result) => result.map_err(Failure::Server),
+            Err(_) => Err(Failure::TooSlow),
+        };
+        self.metrics.embedder_requests_total.with_label_values(&[outcome(&result)]).inc();
+        match &result {
+            Ok(_) => {
+                self.circuit.answered(advice);
+                self.circuit.gave_vectors(Ok(()));
+            }
+            Err(Failure::Server(error)) if !error.blames_server() => {
+                // One that finds fault with a request, or answers badly, is there.
+                self.circuit.answered(advice);
+                if !blames_texts(error) {
+                    self.circuit.gave_vectors(Err(error));
+                } else if texts.len() == 1 {
+                    self.circuit.refused_a_text(error);
+                }
+            }
+            // Texts that waited long left it little time, which says nothing.
+            Err(Failure::TooSlow) if began.elapsed() < time_limit / 2 => {}
+            Err(failure) => self.circuit.failed(advice, failure),
+        }
+        result
+    }
+}
+
+/// What metrics call it.
+fn outcome(result: &Result<Vec<Vector>, Failure>) -> &'static str {
+    match result {
+        Ok(_) => "answered",
+        Err(Failure::Server(Error::Unreachable { .. })) => "unreachable",
+        Err(Failure::Server(Error::RateLimited { .. })) => "rate-limited",
+        Err(Failure::Server(Error::Refused { .. })) => "refused",
+        Err(Failure::Server(Error::Unintelligible { .. })) => "unintelligible",
+        Err(Failure::TooLate | Failure::Unavailable | Failure::TooSlow) => "too-slow",
+    }
+}

@@ -1,0 +1,133 @@
+//! The model in this process while the server is away.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use jangbogo_embeddings_server::model::ModelError;
+
+use super::*;
+
+/// Loads a model, and counts how often.
+fn loading(model: &LetterModel) -> (Load, Arc<AtomicUsize>) {
+    let loads: Arc<AtomicUsize> = Arc::default();
+    let (counted, model) = (Arc::clone(&loads), model.clone());
+    let load: Load = Arc::new(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let model = model.clone();
+        Box::pin(async move { Ok(model.encoder(100).await) })
+    });
+    (load, loads)
+}
+
+fn state(embedder: &Embedder) -> String {
+    let Model::Remote { fallback: Some(fallback), .. } = &embedder.model else { panic!() };
+    format!("{fallback:?}")
+}
+
+/// Asks until there is a vector.
+async fn ask_until_given(embedder: &Embedder, text: &str) {
+    let given = async {
+        loop {
+            match embedder.ask(text).await {
+                Ok(vector) => return assert!(is_letter(&vector, text)),
+                Err(error) => assert!(error.is_servers_failure(), "{error:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(LONG, given).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_fallback_gives_vectors_while_the_server_is_away() {
+    let server = TestServer::start(letters).await;
+    // Warming it takes two permits, which the first one asked for has to wait for.
+    let model = LetterModel { permits: Arc::new(Semaphore::new(0)), ..LetterModel::quick() };
+    let (load, loads) = loading(&model);
+    let embedder = client(&server.url, &args(), Tuning { load: Some(load), ..tuning() });
+    embedder.ask("a").await.unwrap();
+    assert_eq!((state(&embedder).as_str(), loads.load(Ordering::SeqCst)), ("FallbackModel(\"absent\")", 0));
+
+    server.react(unwell);
+    for text in texts('b', 10) {
+        assert!(embedder.ask(&text).await.unwrap_err().is_servers_failure(), "it is still loaded");
+    }
+    assert_eq!(state(&embedder), "FallbackModel(\"loading\")");
+    model.permits.add_permits(1000);
+    ask_until_given(&embedder, "bag").await;
+    for vector in embedder.ask_all(&texts('c', 20)).await {
+        assert!(is_letter(&vector.unwrap(), "c"));
+    }
+    assert_eq!((embedder.given("in-process"), loads.load(Ordering::SeqCst)), (21, 1), "never more than one");
+
+    server.react(letters);
+    let (mut number, remote) = (0, embedder.given("remote"));
+    while embedder.given("remote") == remote {
+        number += 1;
+        embedder.ask(&format!("d{number}")).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let in_process = embedder.given("in-process");
+    embedder.ask("e").await.unwrap();
+    assert_eq!(embedder.given("in-process"), in_process, "the server is asked again");
+}
+
+#[tokio::test]
+async fn the_model_is_let_go_when_the_server_is_back_and_loaded_again_when_it_is_away_again() {
+    let server = TestServer::start(unwell).await;
+    let (load, loads) = loading(&LetterModel::quick());
+    let keep = Duration::from_millis(100);
+    let embedder = client(&server.url, &args(), Tuning { load: Some(load), keep, ..tuning() });
+    ask_until_given(&embedder, "a").await;
+    tokio::time::sleep(3 * keep).await;
+    assert_eq!(state(&embedder), "FallbackModel(\"loaded\")", "for as long as the server is away");
+
+    server.react(letters);
+    let mut number = 0;
+    while embedder.given("remote") == 0 {
+        number += 1;
+        embedder.ask(&format!("b{number}")).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    until(|| state(&embedder) == "FallbackModel(\"absent\")").await;
+    server.react(unwell);
+    ask_until_given(&embedder, "c").await;
+    assert_eq!(loads.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_model_that_cannot_be_loaded_is_no_fallback() {
+    let server = TestServer::start(unwell).await;
+    let loads: Arc<AtomicUsize> = Arc::default();
+    let counted = Arc::clone(&loads);
+    let load: Load = Arc::new(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Err(ModelError::Unsupported("something else".to_owned()).into()) })
+    });
+    let embedder = client(&server.url, &args(), Tuning { load: Some(load), ..tuning() });
+    embedder.ask("a").await.unwrap_err();
+    until(|| state(&embedder) == "FallbackModel(\"impossible\")").await;
+    for text in texts('b', 10) {
+        assert!(embedder.ask(&text).await.unwrap_err().is_servers_failure());
+    }
+    assert_eq!(loads.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_text_that_the_server_refuses_is_no_reason_to_load_it() {
+    let server = TestServer::start(|_| StatusCode::BAD_REQUEST.into_response()).await;
+    let (load, loads) = loading(&LetterModel::quick());
+    let embedder = client(&server.url, &args(), Tuning { load: Some(load), ..tuning() });
+    assert!(embedder.ask("a").await.unwrap_err().blames_texts());
+    assert_eq!(loads.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_model_that_is_not_known_or_not_there_cannot_be_loaded() {
+    let directory = tempfile::tempdir().unwrap();
+    for model in ["text-embedding-3-small", DEFAULT_MODEL] {
+        let mut args = args().encoder;
+        args.models = ModelsArgs { models: Some(directory.path().to_owned()) };
+        let error = load(&args, model, encoder_metrics())().await.unwrap_err().to_string();
+        assert!(error.contains(model), "{error}");
+    }
+}

@@ -1,0 +1,239 @@
+//! How texts gather, and what becomes of them when the server is not well.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::http::header::RETRY_AFTER;
+
+use super::*;
+
+/// A client of a server that answers nothing yet, with one request in flight and this many texts that wait for it.
+async fn gathered(server: &TestServer, args: &EmbedderArgs, waiting: &[String]) -> (Embedder, Vec<Asked>) {
+    let embedder = client(&server.url, args, tuning());
+    let mut asked = Vec::new();
+    for text in (0..args.remote.max_in_flight).map(|number| format!("first {number}")) {
+        let requests = server.requests();
+        asked.push(ask(&embedder, text));
+        until(|| server.requests() > requests).await;
+    }
+    asked.extend(waiting.iter().map(|text| ask(&embedder, text.clone())));
+    until(|| in_queue(&embedder) == waiting.len()).await;
+    (embedder, asked)
+}
+
+/// Somebody who waits for a text's vector.
+type Asked = tokio::task::JoinHandle<(String, Result<Vector, EmbedError>)>;
+
+fn ask(embedder: &Embedder, text: String) -> Asked {
+    let embedder = embedder.clone();
+    tokio::spawn(async move {
+        let vector = embedder.ask(&text).await;
+        (text, vector)
+    })
+}
+
+fn in_queue(embedder: &Embedder) -> usize {
+    let Model::Remote { remote, .. } = &embedder.model else { panic!() };
+    remote.waiting()
+}
+
+fn one_in_flight() -> EmbedderArgs {
+    EmbedderArgs { remote: RemoteArgs { max_in_flight: 1, ..args().remote }, ..args() }
+}
+
+/// One that holds its answers back.
+async fn holding(react: React) -> TestServer {
+    let server = TestServer::start(react).await;
+    server.permits.forget_permits(Semaphore::MAX_PERMITS);
+    server
+}
+
+#[tokio::test]
+async fn texts_gather_while_requests_are_in_flight_and_go_fifty_at_a_time() {
+    let server = holding(letters).await;
+    let (embedder, asked) = gathered(&server, &one_in_flight(), &texts('b', 120)).await;
+    server.permits.add_permits(100);
+    for asked in asked {
+        let (text, vector) = asked.await.unwrap();
+        assert!(is_letter(&vector.unwrap(), &text));
+    }
+    let sizes: Vec<usize> = server.asked().iter().map(Vec::len).collect();
+    assert_eq!(sizes, [1, 50, 50, 20]);
+    assert_eq!(embedder.metrics.embedder_request_texts.get_sample_count(), 4);
+    assert_eq!((embedder.given("remote"), embedder.given("l1")), (121, 0));
+}
+
+#[tokio::test]
+async fn no_more_requests_are_in_flight_than_may_be() {
+    let server = holding(letters).await;
+    let (_, asked) = gathered(&server, &args(), &texts('b', 10)).await;
+    assert_eq!(server.requests(), 4, "each with one text");
+    server.permits.add_permits(100);
+    for asked in asked {
+        asked.await.unwrap().1.unwrap();
+    }
+    let mut last = server.asked().pop().unwrap();
+    last.sort();
+    assert_eq!(last, texts('b', 10));
+}
+
+#[tokio::test]
+async fn one_text_that_many_ask_for_is_asked_for_once() {
+    let server = TestServer::start(letters).await;
+    let embedder = client(&server.url, &args(), tuning());
+    let vectors = embedder.ask_all(&vec!["bag".to_owned(); 20]).await;
+    assert!(vectors.into_iter().all(|vector| is_letter(&vector.unwrap(), "bag")));
+    assert_eq!(server.asked(), [["bag"]]);
+    assert_eq!((embedder.given("remote"), embedder.given("l1")), (1, 19));
+}
+
+#[tokio::test]
+async fn more_than_may_wait_is_refused_at_once() {
+    let server = holding(letters).await;
+    let remote = RemoteArgs { max_waiting: 2, ..one_in_flight().remote };
+    let (embedder, asked) = gathered(&server, &EmbedderArgs { remote, ..args() }, &texts('b', 2)).await;
+    assert!(matches!(embedder.ask("one more").await, Err(EmbedError::Busy)));
+    assert_eq!(embedder.failed("busy"), 1);
+    server.permits.add_permits(100);
+    for asked in asked {
+        asked.await.unwrap().1.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_left_is_not_asked_for() {
+    let server = holding(letters).await;
+    let (_, asked) = gathered(&server, &one_in_flight(), &texts('b', 3)).await;
+    asked[2].abort();
+    until(|| asked[2].is_finished()).await;
+    server.permits.add_permits(100);
+    until(|| asked.iter().all(Asked::is_finished)).await;
+    let mut last = server.asked().pop().unwrap();
+    last.sort();
+    assert_eq!(last, ["b0", "b2"]);
+}
+
+#[tokio::test]
+async fn long_texts_go_in_requests_of_their_own() {
+    let server = holding(letters).await;
+    let long = |letter: &str| letter.repeat(jangbogo_embedding::MAX_TEXT_BYTES - 10);
+    let waiting = ["b".to_owned(), long("c"), "d".to_owned(), long("e")];
+    let (_, asked) = gathered(&server, &one_in_flight(), &waiting).await;
+    server.permits.add_permits(100);
+    for asked in asked {
+        asked.await.unwrap().1.unwrap();
+    }
+    let requests = server.asked();
+    let bytes = |texts: &Vec<String>| texts.iter().map(String::len).sum::<usize>();
+    assert_eq!((requests.len(), requests.iter().map(Vec::len).sum::<usize>()), (3, 5));
+    assert!(requests.iter().all(|texts| bytes(texts) <= jangbogo_embedding::MAX_TEXT_BYTES));
+}
+
+#[tokio::test]
+async fn what_may_go_better_later_is_asked_again() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let server = TestServer::start(|texts| match ASKED.fetch_add(1, Ordering::SeqCst) {
+        0 => unwell(texts),
+        1 => (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "0.2")], "slow down").into_response(),
+        _ => letters(texts),
+    })
+    .await;
+    let embedder = client(&server.url, &args(), tuning());
+    let began = Instant::now();
+    assert!(is_letter(&embedder.ask("bag").await.unwrap(), "bag"));
+    assert!(began.elapsed() >= Duration::from_millis(200), "the server's own pause");
+    assert_eq!(server.requests(), 3);
+    let outcomes = ["refused", "rate-limited", "answered"]
+        .map(|outcome| embedder.metrics.embedder_requests_total.with_label_values(&[outcome]).get());
+    assert_eq!(outcomes, [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn what_will_not_go_better_is_asked_once() {
+    for status in [400, 401, 404, 422] {
+        let server = TestServer::start(letters).await;
+        let refused: React = match status {
+            400 => |_| StatusCode::BAD_REQUEST.into_response(),
+            401 => |_| StatusCode::UNAUTHORIZED.into_response(),
+            404 => |_| StatusCode::NOT_FOUND.into_response(),
+            _ => |_| StatusCode::UNPROCESSABLE_ENTITY.into_response(),
+        };
+        server.react(refused);
+        let embedder = client(&server.url, &args(), tuning());
+        assert!(matches!(embedder.ask("bag").await, Err(EmbedError::Server(_))));
+        assert_eq!(server.requests(), 1, "{status}");
+        server.react(letters);
+        embedder.ask("bag").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_pause_beyond_the_time_limit_is_not_waited_for() {
+    let server =
+        TestServer::start(|_| (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "60")], "slow down").into_response())
+            .await;
+    let began = Instant::now();
+    let error = client(&server.url, &args(), tuning()).ask("bag").await.unwrap_err();
+    assert!(matches!(&error, EmbedError::Server(error) if error.retry_after() == Some(60 * SECOND)), "{error:?}");
+    assert!(began.elapsed() < LONG);
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_text_that_the_server_refuses_spoils_no_other() {
+    let server = holding(|texts| {
+        if texts.iter().any(|text| text == "b17") { StatusCode::BAD_REQUEST.into_response() } else { letters(texts) }
+    })
+    .await;
+    let (_, asked) = gathered(&server, &one_in_flight(), &texts('b', 50)).await;
+    server.permits.add_permits(100);
+    for asked in asked {
+        let (text, vector) = asked.await.unwrap();
+        match vector {
+            Ok(vector) => assert!(is_letter(&vector, &text) && text != "b17"),
+            Err(error) => assert!(error.blames_texts() && text == "b17", "{text}: {error:?}"),
+        }
+    }
+    // The first one, all fifty, and two halves for each time that fifty is halved down to one.
+    assert!((12..=14).contains(&server.requests()), "{}", server.requests());
+}
+
+#[tokio::test]
+async fn the_breaker_opens_and_closes() {
+    let server = TestServer::start(unwell).await;
+    let embedder = client(&server.url, &args(), tuning());
+    let state = || embedder.metrics.embedder_breaker_state.get();
+    assert!(matches!(embedder.ask("bag").await, Err(EmbedError::Server(_))), "what the server said");
+    assert_eq!((server.requests(), state()), (3, 2), "three attempts are enough");
+    // A probe is due after a while, and goes on by itself.
+    let probed = async {
+        while server.requests() < 5 {
+            assert!(matches!(embedder.ask("bag").await, Err(EmbedError::Unavailable)));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, probed).await.unwrap();
+    assert_eq!(embedder.failed("server"), 1);
+
+    server.react(letters);
+    let back = async {
+        while embedder.ask("bag").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, back).await.unwrap();
+    assert_eq!((state(), embedder.given("remote")), (0, 1));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_server_that_is_silent() {
+    let server = holding(letters).await;
+    let args = EmbedderArgs { timeout_ms: 200.try_into().unwrap(), ..args() };
+    let thresholds = Thresholds { min_pause: LONG, max_pause: LONG, ..circuit::THRESHOLDS };
+    let embedder = client(&server.url, &args, Tuning { thresholds, ..tuning() });
+    for text in texts('b', 50) {
+        embedder.ask(&text).await.unwrap_err();
+    }
+    // On a busy machine one may have had too little time to say anything about the server.
+    assert!((3..10).contains(&server.requests()), "{}", server.requests());
+    assert!(embedder.failed("away") > 40);
+}

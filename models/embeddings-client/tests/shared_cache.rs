@@ -1,0 +1,217 @@
+//! Vectors that programs share, in a real Redis.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use clap::Parser;
+use jangbogo_embedding::registry::DEFAULT_MODEL;
+use jangbogo_embedding::{DIMENSIONS, Purpose, text_hash};
+use jangbogo_embeddings_client::{EmbedError, Embedder, EmbedderArgs, EmbedderMetrics};
+use jangbogo_embeddings_server::encoder::EncoderMetrics;
+use jangbogo_platform::config::Connections;
+use jangbogo_stack::{Options, Progress, Stack};
+use jangbogo_telemetry::Metrics;
+use redis::AsyncCommands as _;
+use redis::aio::MultiplexedConnection;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+const LONG: Duration = Duration::from_secs(30);
+
+#[derive(Parser)]
+struct Program {
+    #[command(flatten)]
+    connections: Connections,
+    #[command(flatten)]
+    embedder: EmbedderArgs,
+}
+
+/// A shop with a database of vectors of its own, and a server that counts what it is asked.
+struct Shop {
+    program: Program,
+    redis: MultiplexedConnection,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Shop {
+    async fn open() -> Self {
+        let stack = Stack::up(&Options::from_environment().unwrap(), &Progress::silent()).await.unwrap();
+        let asked: Arc<AtomicUsize> = Arc::default();
+        let router = Router::new().route("/v1/embeddings", post(answer)).with_state(Arc::clone(&asked));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("--embeddings-url=http://{}/v1", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let random = Uuid::now_v7().simple().to_string();
+        let program = Program::parse_from([
+            "test",
+            &url,
+            &format!("--redis={}", stack.addresses().redis),
+            &format!("--namespace=embed_{}", &random[random.len() - 16..]),
+            "--embeddings-timeout-ms=30000",
+            "--embeddings-fallback=none",
+        ]);
+        let database = format!("{}/1", program.connections.redis.trim_end_matches('/'));
+        let redis = redis::Client::open(database).unwrap().get_multiplexed_async_connection().await.unwrap();
+        Self { program, redis, asked }
+    }
+
+    /// The client of another program: it has no vector yet.
+    fn client(&self) -> Client {
+        let metrics = Metrics::new().unwrap();
+        let embedder_metrics = EmbedderMetrics::register(&metrics, &[]).unwrap();
+        let encoder_metrics = EncoderMetrics::register(&metrics, &[]).unwrap();
+        let Program { connections, embedder } = &self.program;
+        let embedder =
+            Embedder::of_server(embedder, DEFAULT_MODEL, Some(connections), embedder_metrics.clone(), encoder_metrics)
+                .unwrap();
+        Client { embedder, metrics: embedder_metrics }
+    }
+
+    fn key(&self, name: &str) -> String {
+        self.program.connections.namespace.redis_key(name)
+    }
+
+    fn vector_key(&self, text: &str) -> String {
+        self.key(&format!("embed:{}", text_hash(&format!("{DEFAULT_MODEL}\0{text}"))))
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// The value of a key, once there is one.
+    async fn value<V: redis::FromRedisValue>(&mut self, key: &str) -> V {
+        let began = Instant::now();
+        loop {
+            if let Some(value) = self.redis.get::<_, Option<V>>(key).await.unwrap() {
+                return value;
+            }
+            assert!(began.elapsed() < LONG, "no {key}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn close(mut self) {
+        // What the clients have counted is written when they go.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let keys: Vec<String> = self.redis.keys(self.key("*")).await.unwrap();
+        let _: i64 = self.redis.del(keys).await.unwrap();
+    }
+}
+
+struct Client {
+    embedder: Embedder,
+    metrics: EmbedderMetrics,
+}
+
+impl Client {
+    async fn ask(&self, text: &str) -> Result<Arc<[f32]>, EmbedError> {
+        self.embedder.embed(Purpose::Query, text).await
+    }
+
+    fn given(&self, source: &str) -> u64 {
+        self.metrics.embedder_vectors_total.with_label_values(&[source]).get()
+    }
+}
+
+/// Vectors by the lengths of texts; none of "unwell".
+async fn answer(State(asked): State<Arc<AtomicUsize>>, Json(body): Json<Value>) -> Response {
+    asked.fetch_add(1, Ordering::SeqCst);
+    let texts: Vec<String> = serde_json::from_value(body["input"].clone()).unwrap();
+    if texts.iter().any(|text| text == "unwell") {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let vector = |text: &String| {
+        let mut vector = vec![0.0; DIMENSIONS];
+        vector[text.len()] = 1.0;
+        json!({ "embedding": vector })
+    };
+    Json(json!({ "data": texts.iter().map(vector).collect::<Vec<_>>() })).into_response()
+}
+
+/// Asks programs, one after the other, until one has the vector from Redis: a busy machine may make it too slow for some.
+async fn until_shared(shop: &Shop, text: &str) -> Arc<[f32]> {
+    let began = Instant::now();
+    loop {
+        let client = shop.client();
+        let asked = shop.asked();
+        let vector = client.ask(text).await.unwrap();
+        if client.given("redis") == 1 {
+            assert_eq!(shop.asked(), asked, "the server was not asked");
+            return vector;
+        }
+        assert!(began.elapsed() < LONG, "never found in redis");
+    }
+}
+
+#[tokio::test]
+async fn vectors_are_shared_by_programs_and_counted() {
+    let mut shop = Shop::open().await;
+    let first = shop.client().ask("bag").await.unwrap();
+    let key = shop.vector_key("bag");
+    let value: Vec<u8> = shop.value(&key).await;
+    let bytes: Vec<u8> = first.iter().flat_map(|component| component.to_le_bytes()).collect();
+    assert_eq!(value, bytes);
+    let seconds: i64 = shop.redis.ttl(&key).await.unwrap();
+    assert!((3000..=3600).contains(&seconds), "{seconds}");
+    assert_eq!(until_shared(&shop, "bag").await, first);
+
+    // What is no vector of ours is none, and is written anew.
+    let () = shop.redis.set(&key, "short").await.unwrap();
+    assert_eq!(shop.client().ask("bag").await.unwrap(), first);
+    assert_eq!(until_shared(&shop, "bag").await, first);
+    for name in ["stats:hits", "stats:misses"] {
+        let key = shop.key(name);
+        assert!(shop.value::<u64>(&key).await > 0, "{name}");
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn the_last_change_of_the_breaker_is_told() {
+    let mut shop = Shop::open().await;
+    let client = shop.client();
+    client.ask("unwell").await.unwrap_err();
+    let key = shop.key("cb:state_change:last");
+    let change = |text: String| serde_json::from_str::<Value>(&text).unwrap();
+    let opened = change(shop.value(&key).await);
+    assert_eq!((&opened["state"], &opened["model"]), (&json!("open"), &json!(DEFAULT_MODEL)));
+    chrono::DateTime::parse_from_rfc3339(opened["at"].as_str().unwrap()).unwrap();
+
+    // A probe finds the server well.
+    let began = Instant::now();
+    while change(shop.value(&key).await)["state"] != "closed" {
+        assert!(began.elapsed() < LONG);
+        let _ = client.ask("bag").await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn without_redis_the_server_is_asked_and_nobody_waits() {
+    let mut shop = Shop::open().await;
+    let _: i64 = shop.redis.incr(shop.key("stats:hits"), 1).await.unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let redis =
+        std::mem::replace(&mut shop.program.connections.redis, format!("redis://{}", silent.local_addr().unwrap()));
+    let client = shop.client();
+    let began = Instant::now();
+    // Together they would wait for longer than that, each for its 20 ms.
+    for number in 0..600 {
+        client.ask(&format!("bag {number}")).await.unwrap();
+    }
+    assert!(began.elapsed() < LONG / 3, "{:?}", began.elapsed());
+    assert_eq!(client.given("remote"), 600);
+    shop.program.connections.redis = redis;
+    shop.close().await;
+}

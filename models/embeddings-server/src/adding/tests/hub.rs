@@ -1,0 +1,82 @@
+//! A hub that asks for a key, and stores weights elsewhere.
+
+use std::path::PathBuf;
+
+use axum::Router;
+use axum::extract::{Path as UrlPath, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use jangbogo_openai::ApiKey;
+use tokio::net::TcpListener;
+
+use super::*;
+
+/// What a hub has: files by their path, for those who show the key. Weights are stored elsewhere.
+#[derive(Clone)]
+struct Hub {
+    files: PathBuf,
+    stored_at: String,
+}
+
+async fn of_hub(State(hub): State<Hub>, UrlPath(path): UrlPath<String>, headers: HeaderMap) -> Response {
+    let key = headers.get(header::AUTHORIZATION).and_then(|key| key.to_str().ok());
+    let Some(file) = path.strip_prefix("mina/tiny/resolve/v1/").filter(|_| key == Some("Bearer geheim")) else {
+        return (StatusCode::UNAUTHORIZED, "who are you").into_response();
+    };
+    if file == WEIGHTS {
+        return Redirect::to(&format!("{}/{file}?signature=geheim", hub.stored_at)).into_response();
+    }
+    fs::read(hub.files.join(file)).map_or(StatusCode::NOT_FOUND.into_response(), IntoResponse::into_response)
+}
+
+async fn of_store(State(files): State<PathBuf>, UrlPath(file): UrlPath<String>, headers: HeaderMap) -> Response {
+    if headers.contains_key(header::AUTHORIZATION) {
+        return (StatusCode::BAD_REQUEST, "a key too many").into_response();
+    }
+    fs::read(files.join(file)).unwrap().into_response()
+}
+
+async fn served(router: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn a_repository_of_a_hub_becomes_a_model() {
+    let (source, directory) = (folder(), tempfile::tempdir().unwrap());
+    let files = source.path().to_owned();
+    let stored_at = served(Router::new().route("/{*file}", get(of_store)).with_state(files.clone())).await;
+    let hub = Hub { files, stored_at };
+    let endpoint = served(Router::new().route("/mirror/{*path}", get(of_hub)).with_state(hub)).await + "/mirror";
+
+    let models = ModelsDirectory::at(directory.path());
+    let add_with = async |id: &str, token: Option<&str>| {
+        let (models, addition) = (models.clone(), addition(Path::new(id)));
+        let hub = HubArgs { endpoint: endpoint.clone(), token: token.map(ApiKey::from) };
+        assert!(!format!("{hub:?}").contains("geheim"));
+        tokio::task::spawn_blocking(move || add(&models, addition, &hub, |_| {})).await.unwrap()
+    };
+    let spec = add_with("mina/tiny@v1", Some("geheim")).await.unwrap();
+    assert!(spec.name.starts_with("tiny-") && spec.name.len() == 13, "{}", spec.name);
+    assert_eq!(spec.origin, format!("{endpoint}/mina/tiny/tree/v1"));
+    assert_eq!(spec.prompts, Prompts { query: "a ", passage: "red " });
+    models.verify(spec).unwrap();
+
+    for (id, token) in [("mina/tiny@v1", None), ("mina/other", Some("geheim"))] {
+        let refused = message(&add_with(id, token).await.unwrap_err());
+        assert!(refused.contains("answers 401 to") && refused.contains("HF_TOKEN must hold a key"), "{refused}");
+        assert!(!refused.contains("geheim"), "{refused}");
+    }
+    fs::remove_file(source.path().join(TOKENIZER)).unwrap();
+    let lacking = message(&add_with("mina/tiny@v1", Some("geheim")).await.unwrap_err());
+    assert!(lacking.contains("/mina/tiny/tree/v1 has no tokenizer.json"), "{lacking}");
+
+    let gone = HubArgs { endpoint: "http://127.0.0.1:1".to_owned(), token: Some(ApiKey::from("geheim")) };
+    let addition = addition(Path::new("mina/tiny"));
+    let gone = tokio::task::spawn_blocking(move || add(&models, addition, &gone, |_| {})).await.unwrap().unwrap_err();
+    let gone = message(&gone);
+    assert!(gone.starts_with("http://127.0.0.1:1/mina/tiny/resolve/main/modules.json cannot be fetched"), "{gone}");
+}

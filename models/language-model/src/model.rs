@@ -1,0 +1,332 @@
+//! The language model: who may ask it, how often, and what becomes of an attempt.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use async_openai::types::chat::{
+    ChatCompletionRequestAssistantMessage, ChatCompletionRequestMessage, ChatCompletionRequestSystemMessage,
+    ChatCompletionRequestUserMessage, ChatCompletionStreamOptions, CreateChatCompletionRequest, ResponseFormat,
+    ResponseFormatJsonSchema,
+};
+use jangbogo_openai::{OPENAI, Server};
+use jangbogo_resilience::breaker::{Advice, Breaker, Condition, Thresholds};
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+use tracing::{info, warn};
+
+use crate::budget::Budget;
+use crate::call::{Answered, Failed, Form, Json, Request, Streamed, Used};
+use crate::completion::Completion;
+use crate::error::{CallError, SetupError};
+use crate::metrics::LanguageModelMetrics;
+use crate::prompt::{Prompt, Role};
+use crate::retry::Retries;
+use crate::schema::Schema;
+use crate::settings::Settings;
+
+/// A large language model behind an OpenAI-compatible server. Made once a process and shared by its reactors, so that they
+/// share bulkhead, budget and breaker.
+#[derive(Debug)]
+pub struct LanguageModel {
+    server: Server,
+    settings: Settings,
+    bulkhead: Semaphore,
+    budget: Option<Budget>,
+    breaker: Breaker,
+    metrics: LanguageModelMetrics,
+}
+
+impl LanguageModel {
+    /// The language model of these settings; none where they name neither a server nor a key. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When a setting cannot be used, or there are no certificate authorities to check a server by.
+    pub fn new(settings: &Settings, metrics: LanguageModelMetrics) -> Result<Option<Self>, SetupError> {
+        let base_url = settings.base_url.as_deref().filter(|url| !url.is_empty());
+        let api_key = settings.api_key.as_ref().filter(|key| !key.is_empty());
+        if base_url.is_none() && api_key.is_none() {
+            info!("no language model is configured");
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            server: Server::new(base_url.unwrap_or(OPENAI), api_key)?,
+            bulkhead: Semaphore::new(settings.max_in_flight.into()),
+            budget: Budget::new(settings.tokens_per_minute, Instant::now()),
+            breaker: Breaker::new(Thresholds {
+                share: settings.breaker_share,
+                calls: settings.breaker_calls.into(),
+                window: settings.breaker_window,
+                in_a_row: None,
+                min_pause: settings.breaker_pause,
+                max_pause: settings.breaker_pause.saturating_mul(10),
+                probe_limit: settings.time_limit,
+            }),
+            settings: settings.clone(),
+            metrics,
+        }))
+    }
+
+    /// Asks for one value by a schema. It keeps every rule of the schema and is of the type; a first answer that does not
+    /// is asked for once more, if attempts and time are left.
+    ///
+    /// # Errors
+    /// When there is no such answer within the time limit.
+    pub async fn complete_json<T: DeserializeOwned + Send>(
+        &self,
+        prompt: &Prompt,
+        schema: &Schema,
+    ) -> Result<Completion<T>, CallError> {
+        self.call(self.request(prompt, Some(schema)), Json::new(schema)).await
+    }
+
+    /// Asks for text, and hands over its pieces as they come, each once and in order. Together they are the output. After
+    /// an error they are worth nothing: the answer did not come to its end.
+    ///
+    /// `on_piece` runs between two reads from the connection: it must not wait.
+    ///
+    /// # Errors
+    /// When there is no whole answer within the time limit.
+    pub async fn stream_text(
+        &self,
+        prompt: &Prompt,
+        on_piece: impl FnMut(&str) + Send,
+    ) -> Result<Completion<String>, CallError> {
+        let mut request = self.request(prompt, None);
+        request.body.stream = Some(true);
+        request.body.stream_options =
+            Some(ChatCompletionStreamOptions { include_usage: Some(true), include_obfuscation: None });
+        self.call(request, Streamed::new(on_piece, self.settings.piece_limit)).await
+    }
+
+    /// What a [`Completion`] to this prompt will say as its hash.
+    #[must_use]
+    pub fn prompt_hash(&self, prompt: &Prompt, schema: &Schema) -> String {
+        self.request(prompt, Some(schema)).prompt_hash
+    }
+
+    /// What the circuit breaker thinks of the server now.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.breaker.condition(Instant::now())
+    }
+
+    fn request(&self, prompt: &Prompt, schema: Option<&Schema>) -> Request {
+        let max_output_tokens = self.settings.max_output_tokens;
+        let mut parameters = BTreeMap::from([
+            ("format".to_owned(), if schema.is_some() { "json_schema" } else { "text" }.to_owned()),
+            ("max_output_tokens".to_owned(), max_output_tokens.to_string()),
+            ("model".to_owned(), self.settings.model.clone()),
+        ]);
+        parameters.extend(schema.map(|schema| ("schema".to_owned(), schema.name().to_owned())));
+        let temperature = self.settings.temperature.0;
+        parameters.extend(temperature.map(|temperature| ("temperature".to_owned(), temperature.to_string())));
+        let mut messages: Vec<ChatCompletionRequestMessage> =
+            vec![ChatCompletionRequestSystemMessage::from(prompt.system.as_str()).into()];
+        messages.extend(prompt.messages.iter().map(|(role, content)| match role {
+            Role::User => ChatCompletionRequestUserMessage::from(content.as_str()).into(),
+            Role::Assistant => ChatCompletionRequestAssistantMessage::from(content.as_str()).into(),
+        }));
+        let mut body = CreateChatCompletionRequest {
+            model: self.settings.model.clone(),
+            messages,
+            temperature,
+            response_format: schema.map(|schema| ResponseFormat::JsonSchema {
+                json_schema: ResponseFormatJsonSchema {
+                    name: schema.name().to_owned(),
+                    description: None,
+                    schema: schema.value().clone(),
+                    strict: Some(true),
+                },
+            }),
+            ..CreateChatCompletionRequest::default()
+        };
+        limit_output(&mut body, max_output_tokens, self.server.is_openai());
+        Request {
+            prompt_hash: prompt.hash(schema.map(Schema::value), &parameters),
+            tokens: prompt.estimated_tokens().saturating_add(max_output_tokens),
+            body,
+            parameters,
+        }
+    }
+
+    async fn call<F: Form>(&self, request: Request, mut form: F) -> Result<Completion<F::Output>, CallError> {
+        let began = Instant::now();
+        let mut watch = Watch { metrics: &self.metrics, form: F::NAME, outcome: "abandoned" };
+        let result = match self.bulkhead.try_acquire() {
+            Ok(_place) => {
+                let _flight = Flight::new(&self.metrics);
+                self.attempts(&request, &mut form, began).await
+            }
+            Err(_) => Err(CallError::Busy { in_flight: self.settings.max_in_flight }),
+        };
+        watch.outcome = result.as_ref().map_or_else(CallError::outcome, |_| "answered");
+        let (answered, attempts) = result?;
+        Ok(Completion {
+            output: answered.output,
+            model: answered.model.filter(|model| !model.is_empty()).unwrap_or_else(|| self.settings.model.clone()),
+            usage: answered.usage,
+            prompt_hash: request.prompt_hash,
+            parameters: request.parameters,
+            attempts,
+            duration: began.elapsed(),
+        })
+    }
+
+    async fn attempts<F: Form>(
+        &self,
+        request: &Request,
+        form: &mut F,
+        began: Instant,
+    ) -> Result<(Answered<F::Output>, u32), CallError> {
+        let deadline = began + self.settings.time_limit;
+        let mut retries = Retries::new(&self.settings);
+        let mut attempts = 0;
+        let mut error_before: Option<CallError> = None;
+        loop {
+            let advice = match self.admit(request) {
+                Ok(advice) => advice,
+                // Why the attempt before failed says more than why there is no other.
+                Err(error) => return Err(error_before.unwrap_or(error)),
+            };
+            attempts += 1;
+            let error = match self.attempt(request, form, deadline, advice).await {
+                Ok(answered) => return Ok((answered, attempts)),
+                Err(error) => error,
+            };
+            let pause = if form.has_begun() { None } else { retries.pause(&error) };
+            let Some(pause) = pause else { return Err(error) };
+            if pause >= deadline.saturating_duration_since(Instant::now()) {
+                return Err(error);
+            }
+            warn!(%error, attempts, pause_seconds = pause.as_secs_f64(), "the language model is asked again");
+            self.metrics.language_model_retries_total.with_label_values(&[error.outcome()]).inc();
+            tokio::time::sleep(pause).await;
+            error_before = Some(error);
+        }
+    }
+
+    /// Lets an attempt through budget and breaker. The breaker comes last: who is let through as its probe must ask.
+    fn admit(&self, request: &Request) -> Result<Advice, CallError> {
+        let now = Instant::now();
+        if let Some(budget) = &self.budget {
+            budget.take(request.tokens, now).map_err(|until| CallError::BudgetSpent { until })?;
+        }
+        let advice = self.breaker.advice(now);
+        self.metrics.set_condition(self.breaker.condition(now));
+        if let Advice::Avoid { until } = advice {
+            self.settle(request, Used::Nothing);
+            return Err(CallError::BreakerOpen { until });
+        }
+        Ok(advice)
+    }
+
+    async fn attempt<F: Form>(
+        &self,
+        request: &Request,
+        form: &mut F,
+        deadline: Instant,
+        advice: Advice,
+    ) -> Result<Answered<F::Output>, CallError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let result = match tokio::time::timeout(left, form.ask(&self.server, request)).await {
+            Ok(result) => result,
+            Err(_) => Err(Failed { error: self.too_late(), used: Used::Unknown }),
+        };
+        match result {
+            Ok(answered) => {
+                self.settle(request, answered.usage.into());
+                self.note(advice, None);
+                Ok(answered)
+            }
+            Err(Failed { error, used }) => {
+                self.settle(request, used);
+                self.note(advice, Some(&error));
+                Err(error)
+            }
+        }
+    }
+
+    fn too_late(&self) -> CallError {
+        CallError::TimedOut { what: "the whole answer", limit: self.settings.time_limit, setting: "LLM_TIMEOUT" }
+    }
+
+    /// Tells the breaker. An answer that is bad, and a refusal of the call itself, come from a server that is well.
+    fn note(&self, advice: Advice, error: Option<&CallError>) {
+        let now = Instant::now();
+        match error.filter(|error| error.blames_server()) {
+            Some(error) => {
+                if self.breaker.failed(advice, now) {
+                    let pause: Duration = self.settings.breaker_pause;
+                    warn!(%error, ?pause, "the language model is left alone");
+                }
+            }
+            None => {
+                if self.breaker.succeeded(advice, now) {
+                    info!("the language model answers again");
+                }
+            }
+        }
+        self.metrics.set_condition(self.breaker.condition(now));
+    }
+
+    fn settle(&self, request: &Request, used: Used) {
+        let tokens = match used {
+            Used::Nothing => 0,
+            // What may have been used has been taken already.
+            Used::Unknown => request.tokens,
+            Used::Counted(usage) => {
+                let counter = &self.metrics.language_model_tokens_total;
+                counter.with_label_values(&["prompt"]).inc_by(usage.prompt_tokens.into());
+                counter.with_label_values(&["answer"]).inc_by(usage.completion_tokens.into());
+                usage.total()
+            }
+        };
+        if let Some(budget) = &self.budget {
+            budget.settle(request.tokens, tokens, Instant::now());
+        }
+    }
+}
+
+fn limit_output(body: &mut CreateChatCompletionRequest, tokens: u32, is_openai: bool) {
+    if is_openai {
+        body.max_completion_tokens = Some(tokens);
+    } else {
+        #[expect(deprecated, reason = "deprecated at OpenAI; most other servers know nothing else")]
+        {
+            body.max_tokens = Some(tokens);
+        }
+    }
+}
+
+/// Counts a call when it ends, also when its caller drops it.
+struct Watch<'a> {
+    metrics: &'a LanguageModelMetrics,
+    form: &'static str,
+    outcome: &'static str,
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.metrics.language_model_calls_total.with_label_values(&[self.form, self.outcome]).inc();
+    }
+}
+
+/// Counts a call while it is in flight, and its time.
+struct Flight<'a> {
+    metrics: &'a LanguageModelMetrics,
+    began: Instant,
+}
+
+impl<'a> Flight<'a> {
+    fn new(metrics: &'a LanguageModelMetrics) -> Self {
+        metrics.language_model_in_flight.inc();
+        Self { metrics, began: Instant::now() }
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.metrics.language_model_in_flight.dec();
+        self.metrics.language_model_call_seconds.observe(self.began.elapsed().as_secs_f64());
+    }
+}

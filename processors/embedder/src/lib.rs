@@ -1,0 +1,113 @@
+//! The processor `embedder`: vectors of products' texts, and the embedding service for other programs.
+
+pub mod embed;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use jangbogo_embedder_fold::EMBEDDER;
+use jangbogo_embeddings_client::{Embedder, EmbedderMetrics, LOW_PRIORITY_TIMEOUT};
+use jangbogo_embeddings_server::encoder::{Encoder, EncoderArgs, EncoderMetrics};
+use jangbogo_embeddings_server::service::{self, ServiceArgs, ServiceMetrics};
+use jangbogo_fold::Processor;
+use jangbogo_host::app::ProcessorApp;
+use jangbogo_host::process::ProcessorArgs;
+use jangbogo_http::admin::routes;
+use jangbogo_platform::config::{Connections, DEFAULT_EMBEDDING_MODEL};
+use jangbogo_platform::database;
+use jangbogo_platform::shutdown::Shutdown;
+use jangbogo_react::{Reactor, ReactorSpec};
+use jangbogo_resilience::retry::Backoff;
+use jangbogo_store::live_embedding_models;
+use jangbogo_telemetry::{Telemetry, causes};
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::embed::Embed;
+
+/// The settings of `embedder`.
+#[derive(Args, Clone, Debug)]
+pub struct App {
+    #[command(flatten)]
+    process: ProcessorArgs,
+    /// Where the embedding service listens
+    #[arg(long, env = "EMBEDDER_LISTEN", default_value = "127.0.0.1:8000")]
+    listen: SocketAddr,
+    /// Products' texts whose embeddings are kept in memory, about 2 kB each
+    #[arg(id = "embedder-cache", long, env = "EMBEDDER_CACHE", default_value_t = 10_000, value_name = "TEXTS")]
+    cache: u64,
+    #[command(flatten)]
+    encoder: EncoderArgs,
+    #[command(flatten)]
+    service: ServiceArgs,
+}
+
+impl ProcessorApp for App {
+    const PROCESSOR: &'static Processor = &EMBEDDER;
+    const REACTORS: &'static [&'static ReactorSpec] = &[&embed::SPEC];
+
+    fn process_args(&self) -> &ProcessorArgs {
+        &self.process
+    }
+
+    async fn reactors(
+        self,
+        connections: &Connections,
+        telemetry: &Telemetry,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Vec<Arc<dyn Reactor>>> {
+        let listener = TcpListener::bind(self.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}; choose another --listen", self.listen))?;
+        let Some(models) = shutdown.token().run_until_cancelled(embedding_models(connections)).await else {
+            return Ok(Vec::new());
+        };
+        let metrics = EncoderMetrics::register(&telemetry.metrics, &[])?;
+        let embedder_metrics = EmbedderMetrics::register(&telemetry.metrics, &[])?;
+        let (mut encoders, mut reactors): (Vec<Encoder>, Vec<Arc<dyn Reactor>>) = (Vec::new(), Vec::new());
+        for model in &models? {
+            let encoder = Encoder::load(&self.encoder, model, metrics.clone()).await?;
+            let patient = encoder.clone().low_priority();
+            let embedder = Embedder::of_encoder(patient, self.cache, LOW_PRIORITY_TIMEOUT, embedder_metrics.clone());
+            reactors.push(Arc::new(Embed::new(embedder)));
+            encoders.push(encoder);
+        }
+        let metrics = ServiceMetrics::register(&telemetry.metrics, &[])?;
+        let router = service::router(encoders, self.service, metrics).merge(routes(telemetry.clone()));
+        info!(address = %listener.local_addr()?, "embedder: /embed /batch-embed /similarity /v1/embeddings /stats");
+        let stop = shutdown.token();
+        shutdown.spawn("embedding service", async move {
+            axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+        });
+        Ok(reactors)
+    }
+}
+
+/// The model by which products are to be embedded, then those of live generations that have another: they go on being served
+/// until others take their places. Waits for Postgres as long as it takes.
+async fn embedding_models(connections: &Connections) -> anyhow::Result<Vec<String>> {
+    let pool = database::pool(connections, EMBEDDER.name, 1)?;
+    let live = async || {
+        database::migrate(connections).await?;
+        live_embedding_models(&mut *pool.acquire().await?).await
+    };
+    let mut backoff = Backoff::default();
+    let live = loop {
+        match live().await {
+            Ok(live) => break live,
+            Err(error) => warn!(error = %causes(&error), "waiting for postgres, which says what models are in use"),
+        }
+        backoff.wait().await;
+    };
+    pool.close().await;
+    let mut models: Vec<String> = connections.embedding_model.iter().cloned().chain(live.into_values()).collect();
+    if models.is_empty() {
+        models.push(DEFAULT_EMBEDDING_MODEL.to_owned());
+    }
+    let mut seen = BTreeSet::new();
+    models.retain(|model| seen.insert(model.clone()));
+    Ok(models)
+}

@@ -1,0 +1,7 @@
+//! Vectors of products' and messages' texts, and the embedding service.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    jangbogo_host::app::main::<jangbogo_embedder::App>()
+}

@@ -1,0 +1,13 @@
+//! What `es-sync` folds: the documents of the search indexes.
+
+use jangbogo_fold::{BatchPolicy, Processor};
+use jangbogo_shared_projections::{catalogue, conversation, vectors};
+
+/// The catalogue and what was said, in Elasticsearch.
+pub static ES_SYNC: Processor = Processor {
+    name: "es-sync",
+    description: "products' and messages' documents in Elasticsearch",
+    fold_version: 3,
+    batch_policy: BatchPolicy::Linger,
+    projections: &[&catalogue::DOCUMENTS, &vectors::STORED, &conversation::MESSAGES],
+};

@@ -1,0 +1,13 @@
+//! What `preference-analysis` folds: conversations, and members' preferences and acts.
+
+use jangbogo_fold::{BatchPolicy, Processor};
+use jangbogo_shared_projections::{catalogue, conversation, history, preferences};
+
+/// What members say and like.
+pub static PREFERENCE_ANALYSIS: Processor = Processor {
+    name: "preference-analysis",
+    description: "conversations and members' preferences",
+    fold_version: 1,
+    batch_policy: BatchPolicy::Immediate,
+    projections: &[&catalogue::PROJECTION, &conversation::PROJECTION, &preferences::PROJECTION, &history::ACTS],
+};

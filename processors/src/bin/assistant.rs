@@ -1,7 +1,0 @@
-//! Conversations, and the answers in them.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    processors::main::<processors::AssistantHost>()
-}
