@@ -17,6 +17,7 @@ mod vectors;
 mod verify;
 
 use clap::Subcommand;
+use futures::future::LocalBoxFuture;
 use jangbogo_platform::config::Connections;
 
 /// Rebuilds projections from the log, proves them equal, and switches between generations
@@ -42,17 +43,20 @@ pub enum Command {
 ///
 /// # Errors
 /// Says what the command could not do.
-pub async fn run(command: Command, connections: Connections) -> anyhow::Result<()> {
-    match command {
-        Command::Rebuild(arguments) => commands::rebuild(&arguments, &connections).await,
-        Command::Verify(arguments) => commands::verify(&arguments, &connections).await,
-        Command::At(arguments) => commands::at(&arguments, &connections).await,
-        Command::Promote(arguments) => commands::promote(&arguments, &connections).await,
-        Command::Rollback(arguments) => commands::rollback(&arguments, &connections).await,
-        Command::Drop(arguments) => commands::drop(&arguments, &connections).await,
-        Command::List(arguments) => commands::list(&arguments, &connections).await,
-        Command::DeadLetters(command) => dead_letters::run(command, &connections).await,
-        Command::Export(arguments) => transfer::export(arguments, connections).await,
-        Command::Import(arguments) => transfer::import(arguments, connections).await,
-    }
+pub fn run(command: Command, connections: Connections) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    // Boxed: the future is compiled once, here, and not in every program that polls it.
+    Box::pin(async move {
+        match command {
+            Command::Rebuild(arguments) => commands::rebuild(&arguments, &connections).await,
+            Command::Verify(arguments) => commands::verify(&arguments, &connections).await,
+            Command::At(arguments) => commands::at(&arguments, &connections).await,
+            Command::Promote(arguments) => commands::promote(&arguments, &connections).await,
+            Command::Rollback(arguments) => commands::rollback(&arguments, &connections).await,
+            Command::Drop(arguments) => commands::drop(&arguments, &connections).await,
+            Command::List(arguments) => commands::list(&arguments, &connections).await,
+            Command::DeadLetters(command) => dead_letters::run(command, &connections).await,
+            Command::Export(arguments) => transfer::export(arguments, connections).await,
+            Command::Import(arguments) => transfer::import(arguments, connections).await,
+        }
+    })
 }

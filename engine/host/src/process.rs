@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use jangbogo_consume::dead_letter::{DeadLetterProducer, discarded};
 use jangbogo_consume::source::{OffsetReset, SourceOptions};
 use jangbogo_consume::worker::{self, Worker};
@@ -82,7 +83,18 @@ pub struct ProcessorRuntime {
 ///
 /// # Errors
 /// When it cannot begin, or a task of it fails. Servers that are away are waited for.
-pub async fn run(
+pub fn run(
+    runtime: ProcessorRuntime,
+    connections: Connections,
+    args: ProcessorArgs,
+    telemetry: Telemetry,
+    shutdown: Shutdown,
+) -> BoxFuture<'static, Result<(), ProcessError>> {
+    // Boxed: the future is compiled once, here, and not in every program that polls it.
+    Box::pin(run_until_stopped(runtime, connections, args, telemetry, shutdown))
+}
+
+async fn run_until_stopped(
     ProcessorRuntime { processor, reactors }: ProcessorRuntime,
     connections: Connections,
     args: ProcessorArgs,

@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use elasticsearch::cluster::ClusterHealthParts;
+use futures::future::BoxFuture;
 use jangbogo_embeddings_client::EmbedderMetrics;
 use jangbogo_embeddings_server::encoder::EncoderMetrics;
 use jangbogo_log::end_offsets::EndOffsets;
@@ -61,11 +62,18 @@ pub struct QueryArgs {
 ///
 /// # Errors
 /// When the address is taken, or a setting cannot be used.
-pub async fn run(args: QueryArgs, connections: Connections, stop: CancellationToken) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}; choose another --listen", args.listen))?;
-    serve(listener, &args, &connections, stop).await
+pub fn run(
+    args: QueryArgs,
+    connections: Connections,
+    stop: CancellationToken,
+) -> BoxFuture<'static, anyhow::Result<()>> {
+    // Boxed: the future is compiled once, here, and not in every program that polls it.
+    Box::pin(async move {
+        let listener = TcpListener::bind(args.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}; choose another --listen", args.listen))?;
+        serve(listener, &args, &connections, stop).await
+    })
 }
 
 /// As [`run`], on a listener that is open already.

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use futures::future::BoxFuture;
 use jangbogo_http::admin::AdminServer;
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::database;
@@ -83,37 +84,45 @@ struct Checks {
 ///
 /// # Errors
 /// When the admin port is taken, or a setting cannot be used.
-pub async fn run(args: DispatcherArgs, connections: Connections, stop: CancellationToken) -> anyhow::Result<()> {
-    let telemetry = Telemetry::new()?;
-    let metrics = DispatcherMetrics::register(&telemetry.metrics, &[])?;
-    let checks = Checks { kafka: telemetry.readiness.check("kafka"), postgres: telemetry.readiness.check("postgres") };
-    let admin = AdminServer::bind(args.admin_port).await?;
-    let pool =
-        database::pool(&connections, "outbox-dispatcher", 4).context("the address of postgres cannot be read")?;
-    let holder = format!("outbox-dispatcher/{}/{}", std::process::id(), Uuid::now_v7());
-    let redis = signal::Signal::new(&connections, holder.clone()).context("the address of redis cannot be read")?;
-    let inserted = Arc::new(Notify::new());
+pub fn run(
+    args: DispatcherArgs,
+    connections: Connections,
+    stop: CancellationToken,
+) -> BoxFuture<'static, anyhow::Result<()>> {
+    // Boxed: the future is compiled once, here, and not in every program that polls it.
+    Box::pin(async move {
+        let telemetry = Telemetry::new()?;
+        let metrics = DispatcherMetrics::register(&telemetry.metrics, &[])?;
+        let checks =
+            Checks { kafka: telemetry.readiness.check("kafka"), postgres: telemetry.readiness.check("postgres") };
+        let admin = AdminServer::bind(args.admin_port).await?;
+        let pool =
+            database::pool(&connections, "outbox-dispatcher", 4).context("the address of postgres cannot be read")?;
+        let holder = format!("outbox-dispatcher/{}/{}", std::process::id(), Uuid::now_v7());
+        let redis = signal::Signal::new(&connections, holder.clone()).context("the address of redis cannot be read")?;
+        let inserted = Arc::new(Notify::new());
 
-    let admin = tokio::spawn(admin.serve(telemetry, stop.clone()));
-    let listening = tokio::spawn(watch::listen(pool.clone(), Arc::clone(&inserted), stop.clone()));
-    let measuring = tokio::spawn(watch::measure(pool.clone(), metrics.clone(), stop.clone()));
-    let mut dispatcher = Dispatcher {
-        lease: Lease::new(pool.clone(), holder.clone()),
-        relay: Relay::new(pool.clone(), &connections, holder, metrics.clone(), checks.clone()),
-        connections,
-        redis,
-        inserted,
-        metrics,
-        checks,
-        stop,
-    };
-    dispatcher.run().await;
-    listening.await?;
-    measuring.await?;
-    admin.await??;
-    // A pool that waits for a server which is away must not hold up the end.
-    let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
-    Ok(())
+        let admin = tokio::spawn(admin.serve(telemetry, stop.clone()));
+        let listening = tokio::spawn(watch::listen(pool.clone(), Arc::clone(&inserted), stop.clone()));
+        let measuring = tokio::spawn(watch::measure(pool.clone(), metrics.clone(), stop.clone()));
+        let mut dispatcher = Dispatcher {
+            lease: Lease::new(pool.clone(), holder.clone()),
+            relay: Relay::new(pool.clone(), &connections, holder, metrics.clone(), checks.clone()),
+            connections,
+            redis,
+            inserted,
+            metrics,
+            checks,
+            stop,
+        };
+        dispatcher.run().await;
+        listening.await?;
+        measuring.await?;
+        admin.await??;
+        // A pool that waits for a server which is away must not hold up the end.
+        let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
+        Ok(())
+    })
 }
 
 struct Dispatcher {

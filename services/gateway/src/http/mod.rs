@@ -15,6 +15,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use clap::Args;
+use futures::future::BoxFuture;
 use jangbogo_http::problem::{Problem, answer_with_problems, method_not_allowed, unknown_path};
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::database;
@@ -70,11 +71,18 @@ struct Gateway {
 ///
 /// # Errors
 /// When the address is taken, or a setting cannot be used.
-pub async fn run(args: GatewayArgs, connections: Connections, stop: CancellationToken) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}; choose another --listen", args.listen))?;
-    serve(listener, &args, &connections, stop).await
+pub fn run(
+    args: GatewayArgs,
+    connections: Connections,
+    stop: CancellationToken,
+) -> BoxFuture<'static, anyhow::Result<()>> {
+    // Boxed: the future is compiled once, here, and not in every program that polls it.
+    Box::pin(async move {
+        let listener = TcpListener::bind(args.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}; choose another --listen", args.listen))?;
+        serve(listener, &args, &connections, stop).await
+    })
 }
 
 /// As [`run`], on a listener that is open already.
