@@ -2,15 +2,19 @@
 
 use std::fmt;
 
-use jsonschema::Validator;
+use boon::{CompileError, Compiler, Draft, SchemaIndex, Schemas, ValidationError};
 use serde_json::{Map, Value};
+
+/// The compiler wants a URL for a schema; references within it are relative to that.
+const LOCATION: &str = "urn:jangbogo:answer";
 
 /// A JSON schema (2020-12) in the strict form in which servers guarantee it: the root is an object; every object names all
 /// its properties in `required` and allows no others. What may be missing is a type with null.
 pub struct Schema {
     name: String,
     value: Value,
-    validator: Validator,
+    compiled: Schemas,
+    root: SchemaIndex,
 }
 
 /// A schema cannot be used: a mistake in the code.
@@ -30,7 +34,7 @@ pub enum SchemaError {
     },
     /// It is no schema, or refers to others.
     #[error("the schema cannot be read")]
-    Unreadable(#[source] Box<jsonschema::ValidationError<'static>>),
+    Unreadable(#[source] Box<CompileError>),
 }
 
 impl Schema {
@@ -48,9 +52,14 @@ impl Schema {
             return Err(SchemaError::NotStrict { at: String::new(), why });
         }
         check_strict(&schema, "")?;
-        let validator =
-            jsonschema::draft202012::new(&schema).map_err(|error| SchemaError::Unreadable(Box::new(error)))?;
-        Ok(Self { name: name.to_owned(), value: schema, validator })
+        let mut compiler = Compiler::new();
+        compiler.set_default_draft(Draft::V2020_12);
+        let mut compiled = Schemas::new();
+        let root = compiler
+            .add_resource(LOCATION, schema.clone())
+            .and_then(|()| compiler.compile(LOCATION, &mut compiled))
+            .map_err(|error| SchemaError::Unreadable(Box::new(error)))?;
+        Ok(Self { name: name.to_owned(), value: schema, compiled, root })
     }
 
     /// Its name.
@@ -67,8 +76,17 @@ impl Schema {
 
     /// Which rule a value breaks, as a JSON pointer into the schema; none when it keeps all.
     pub(crate) fn broken_rule(&self, value: &Value) -> Option<String> {
-        self.validator.validate(value).err().map(|error| error.schema_path().to_string())
+        self.compiled.validate(value, self.root).err().map(|error| rule(&error))
     }
+}
+
+/// The JSON pointer of the first rule that a validation found broken.
+fn rule(error: &ValidationError<'_, '_>) -> String {
+    if let Some(cause) = error.causes.first() {
+        return rule(cause);
+    }
+    let (_, pointer) = error.schema_url.split_once('#').unwrap_or_default();
+    error.kind.keyword_path().map_or_else(|| pointer.to_owned(), |keyword| format!("{pointer}/{keyword}"))
 }
 
 impl fmt::Debug for Schema {
