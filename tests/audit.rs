@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -14,9 +12,9 @@ use jangbogo_recommendation_fold::RECOMMENDATION;
 use jangbogo_recommendation_fold::co_purchase::SIMILAR_VIEW;
 use jangbogo_recommendation_fold::popularity::{TRENDING_KEY, TRENDING_VIEW};
 use jangbogo_shared_projections::catalogue::PRODUCTS_VIEW;
+use jangbogo_test_support::{Shop, demo_lines};
 use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
-use support::{Shop, demo_lines};
 use uuid::Uuid;
 
 async fn audited(shop: &Shop, processor: &'static Processor) -> Audit {

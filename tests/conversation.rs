@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -13,9 +11,9 @@ use jangbogo_events::{
     CategoryId, ConversationCreated, Currency, Data, Envelope, Event, MemberId, MessageCreated, Money, Payload as _,
     ProductId, ProductUpserted, Text, Topic,
 };
+use jangbogo_test_support::Shop;
+use jangbogo_test_support::chat::ChatShop;
 use serde_json::{Value, json};
-use support::Shop;
-use support::chat::ChatShop;
 use uuid::Uuid;
 
 /// Whose reactors make the chain.

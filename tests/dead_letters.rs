@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::collections::HashSet;
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -13,9 +11,9 @@ use jangbogo_consume::dead_letter::discarded;
 use jangbogo_events::{Envelope, Event, EventType, Topic};
 use jangbogo_log::Partition;
 use jangbogo_processors::PROCESSORS;
+use jangbogo_test_support::{Shop, headers_of};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
-use support::{Shop, headers_of};
 
 /// The groups that read orders.
 const READERS: [&str; 3] = ["analytics", "preference-analysis", "recommendation"];

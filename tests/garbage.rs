@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -12,10 +10,10 @@ use jangbogo_events::{Envelope, Event, EventType, Topic};
 use jangbogo_fold::Processor;
 use jangbogo_processors::PROCESSORS;
 use jangbogo_store::watermark;
+use jangbogo_test_support::{Shop, headers_of};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
-use support::{Shop, headers_of};
 
 fn good_event(event_type: EventType, id: &str) -> Event {
     let envelope = Envelope::new(id, "test", Utc::now() - TimeDelta::minutes(5));

@@ -1,13 +1,11 @@
-//! Stores that hold copies may be wiped at any moment: they come back by themselves.
-
-mod support;
+//! Wiped Redis and Elasticsearch recover by themselves: they hold copies of what Postgres has.
 
 use std::time::Duration;
 
 use jangbogo_es_sync_fold::ES_SYNC;
 use jangbogo_publish::index_name;
 use jangbogo_shared_projections::catalogue::PRODUCTS_VIEW;
-use support::{Shop, demo_lines};
+use jangbogo_test_support::{Shop, demo_lines};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wiped_redis_and_a_deleted_index_come_back() {
@@ -19,7 +17,7 @@ async fn a_wiped_redis_and_a_deleted_index_come_back() {
     let before = shop.digest().await;
     assert!(before.redis.len() > 1_000 && before.documents.len() > 1_000);
 
-    // What FLUSHALL does to this shop, without doing it to the other tests': every key goes at once.
+    // As FLUSHALL, for this shop only: other tests use the same Redis.
     let client = redis::Client::open(shop.connections.redis.as_str()).unwrap();
     let mut redis = client.get_multiplexed_async_connection().await.unwrap();
     let keys = shop.redis_keys().await;
@@ -29,9 +27,7 @@ async fn a_wiped_redis_and_a_deleted_index_come_back() {
     let url = format!("{}/{index}", shop.connections.elasticsearch);
     assert!(reqwest::Client::new().delete(url).send().await.unwrap().status().is_success());
 
-    // The publishers look at the stores once a second; then sweeps are pending until all is there again.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    shop.wait_for_digest(&before, Duration::from_mins(2)).await;
     shop.settle().await;
-    shop.digest().await.assert_equal(&before);
     shop.close().await;
 }

@@ -2,23 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
-#[path = "faults/group.rs"]
-#[allow(dead_code, reason = "the fault suite uses all of it")]
-mod group;
-
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use group::Group;
 use jangbogo_analytics_fold::ANALYTICS;
 use jangbogo_processors::PROCESSORS;
+use jangbogo_test_support::group::Group;
+use jangbogo_test_support::{Shop, demo_lines};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, DefaultConsumerContext};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
-use support::{Shop, demo_lines};
 
 /// A session, what a broker's start adds to it, and a start of the process.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -57,7 +51,7 @@ async fn a_fenced_process_ends_for_another_process_and_for_nobody_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_that_nobody_owns_are_given_to_somebody() {
     let mut shop = Shop::open("cover").await;
-    let group = Group::of(&shop, &ANALYTICS);
+    let group = Group::for_processor(&shop, &ANALYTICS);
     let owned = || group.assignments().map(|members| members.iter().map(BTreeSet::len).sum::<usize>());
     let killed = member(&shop, "z", Deaf::default());
     tokio::task::block_in_place(|| poll_until(&killed, |member| member.assignment().unwrap().count() > 0));

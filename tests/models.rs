@@ -1,9 +1,7 @@
-//! A shop goes from one embedding model to another while it is served: the old model's vectors answer until the new one's
-//! are all there, and no two are ever compared.
+//! A change of the embedding model while the shop serves: the old model's vectors are used until all of the new model's
+//! are there, and vectors of different models are never compared.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,8 +11,8 @@ use jangbogo_es_sync_fold::ES_SYNC;
 use jangbogo_events::{Envelope, Event, Payload, ProductId, ProductUpserted, Text, Topic};
 use jangbogo_fold::Processor;
 use jangbogo_recommendation_fold::RECOMMENDATION;
+use jangbogo_test_support::chat::ChatShop;
 use serde_json::{Value, json};
-use support::chat::ChatShop;
 use tokio::process::Command;
 
 const OLD: &str = "all-MiniLM-L6-v2";
@@ -50,7 +48,7 @@ fn product(number: usize, title: &str) -> Event {
     Event { envelope: Envelope::new(format!("product-{number}"), "test", Utc::now()), data: data.into() }
 }
 
-/// How many vectors of each model a processor's live generation has.
+/// Number of vectors of each model in a processor's live generation.
 async fn vectors(chat: &ChatShop, processor: &Processor) -> BTreeMap<String, i64> {
     let schema = chat.shop.live(processor).await.unwrap().generation.schema;
     let sql = format!("SELECT model, count(*) FROM {schema}.product_vector GROUP BY model");
@@ -58,8 +56,8 @@ async fn vectors(chat: &ChatShop, processor: &Processor) -> BTreeMap<String, i64
     rows.into_iter().collect()
 }
 
-/// The first product that is found by its words and its vector. The vector of what is searched for may come too late on a
-/// busy machine: then it is searched once more.
+/// The first product that is found by words and vector. On a busy machine the query's vector may come too late: then the
+/// search is repeated.
 async fn search(chat: &ChatShop, words: &str) -> String {
     let began = Instant::now();
     loop {
@@ -72,7 +70,7 @@ async fn search(chat: &ChatShop, words: &str) -> String {
     }
 }
 
-/// The model of the vector that a message's intent has, in the log: no projection keeps it.
+/// The model of the vector in a message's intent, read from the log: no projection keeps it.
 async fn model_of_intent(chat: &ChatShop) -> Value {
     let conversation = chat.open_conversation("mina").await;
     let message = chat.say(conversation, "빨간색 도시락 가방 추천해줘").await;
@@ -101,11 +99,12 @@ async fn the_old_model_serves_until_the_new_one_has_all_vectors() {
 
     let fetched = chat.shop.command(&["models", "fetch", NEW]).output().unwrap();
     assert!(fetched.status.success(), "{}", String::from_utf8_lossy(&fetched.stderr));
-    // The rebuild waits for the new model's vectors; meanwhile everything is as it was.
+    // The rebuild waits for the new model's vectors; meanwhile the old generation serves. The time itself is tested: a
+    // rebuild that did not wait would have ended by then.
     let mut rebuild = Command::from(chat.shop.command(&["replay", "rebuild", "recommendation", "es-sync"]));
     let mut rebuild = rebuild.env("EMBEDDING_MODEL", NEW).kill_on_drop(true).spawn().unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(rebuild.try_wait().unwrap().is_none(), "it does not wait for vectors that nobody makes");
+    assert!(rebuild.try_wait().unwrap().is_none(), "it does not wait for vectors that no embedder computes");
     assert_eq!(vectors(&chat, &RECOMMENDATION).await, all(OLD, TITLES.len()));
     assert_eq!(search(&chat, "red+lunch+bag").await, "p0");
 
@@ -116,7 +115,7 @@ async fn the_old_model_serves_until_the_new_one_has_all_vectors() {
     for processor in [&RECOMMENDATION, &ES_SYNC] {
         assert_eq!(vectors(&chat, processor).await, all(NEW, TITLES.len()), "{}", processor.name);
     }
-    // Nothing else was restarted, and nothing was told.
+    // Nothing else was restarted or notified.
     assert_eq!(search(&chat, "red+lunch+bag").await, "p0");
     assert_eq!(model_of_intent(&chat).await, NEW);
     chat.shop.produce(&[product(TITLES.len(), "PARTY BUNTING")]).await;
@@ -125,14 +124,14 @@ async fn the_old_model_serves_until_the_new_one_has_all_vectors() {
 
     texts_that_are_none_stop_nothing(&chat).await;
 
-    // Whoever rebuilds without saying a model keeps it.
+    // A rebuild without EMBEDDING_MODEL keeps the model.
     let kept = chat.shop.command(&["replay", "rebuild", "recommendation"]).output().unwrap();
     assert!(kept.status.success(), "{}", String::from_utf8_lossy(&kept.stderr));
     assert_eq!(vectors(&chat, &RECOMMENDATION).await, all(NEW, TITLES.len() + 1 + STRANGE_TITLES.len()));
     chat.close().await;
 }
 
-/// Asks the embedder for what no text is, and puts products on sale that are hardly more.
+/// Asks the embedder for vectors of invalid texts, and adds products with unusual titles.
 async fn texts_that_are_none_stop_nothing(chat: &ChatShop) {
     let embed = async |body: Vec<u8>| {
         let answer = chat.client.post(format!("{}/embed", chat.embedder)).body(body).send().await.unwrap();

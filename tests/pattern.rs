@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -13,10 +11,10 @@ use jangbogo_events::{
     Currency, Data, Envelope, Event, MemberId, OrderCompleted, OrderId, OrderItem, ProductId, PurchasePatternAnalyzed,
     Quantity, Record, Topic, derived_id,
 };
+use jangbogo_test_support::{Shop, demo_lines};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
-use support::{Shop, demo_lines};
 
 const REACTOR: &str = "analytics.pattern";
 const LIMIT: Duration = Duration::from_mins(2);

@@ -1,9 +1,7 @@
-//! What is searched is a fold of the log: products with their vectors, and what was said. It is all there again after a
-//! rebuild, which asks no model, and after an index was lost.
+//! Search indexes are folds of the log: products with their vectors, and messages. They recover after a rebuild, which
+//! computes no embedding, and after the loss of an index.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,9 +16,9 @@ use jangbogo_publish::index_name;
 use jangbogo_recommendation_fold::RECOMMENDATION;
 use jangbogo_shared_projections::catalogue::PRODUCTS_VIEW;
 use jangbogo_shared_projections::conversation::MESSAGES_VIEW;
+use jangbogo_test_support::Shop;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
-use support::Shop;
 use uuid::Uuid;
 
 const PRODUCTS: usize = 300;
@@ -41,7 +39,7 @@ fn history() -> Vec<Event> {
         facts.extend([product(number).into(), vector(number).into(), said(number).into()]);
     }
     facts.push(ProductRetired { product_id: product(0).product_id }.into());
-    // A vector of what nobody sells.
+    // A vector without its product.
     facts.push(vector(PRODUCTS).into());
     let began = Utc::now() - TimeDelta::hours(1);
     let event = |(number, data): (i32, Data)| {
@@ -74,7 +72,7 @@ fn replay(shop: &Shop, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// How the vectors of the live generations are indexed: in Elasticsearch, and in Postgres.
+/// Options of the vector indexes of the live generations: in Elasticsearch, and in Postgres.
 async fn indexed(shop: &Shop) -> (Value, String) {
     let index = index(shop, PRODUCTS_VIEW).await;
     let mapping = reqwest::get(format!("{}/{index}/_mapping", shop.connections.elasticsearch)).await.unwrap();
@@ -99,14 +97,17 @@ async fn indexes_come_back_from_the_log_without_a_model() {
     assert_eq!((one["vector"].as_array().unwrap().len(), &one["vector"][0]), (384, &json!(1)));
     assert!(messages.values().all(|message| message["member_id"] == "13085"));
 
-    // One of two indexes is lost.
+    // The loss of one of two indexes.
     let lost = format!("{}/{}", shop.connections.elasticsearch, index(&shop, MESSAGES_VIEW).await);
     assert!(reqwest::Client::new().delete(lost).send().await.unwrap().status().is_success());
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let lost_at = Instant::now();
+    while documents(&shop).await != before {
+        assert!(lost_at.elapsed() < Duration::from_mins(1), "the lost index does not recover");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
     settle(&shop, &ES_SYNC).await;
-    assert!(documents(&shop).await == before, "after an index was lost");
 
-    // No embedder runs, and no vector is written.
+    // No embedder runs, and no vector is appended to the log.
     let embedding_events = shop.connections.namespace.topic(Topic::EmbeddingEvents);
     let ends = shop.end_offsets(&embedding_events);
     let was_live = shop.live(&ES_SYNC).await.unwrap().generation;
@@ -138,13 +139,13 @@ async fn vectors_are_indexed_by_the_settings_of_who_builds_the_index() {
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && said.contains("HNSW_EF_CONSTRUCTION 100: raise"), "{said}");
 
-    let mut widely = shop.connections.clone();
-    widely.vector_index.ef_search = 321;
-    let options = jangbogo_platform::database::options(&widely, "test").unwrap();
+    let mut connections = shop.connections.clone();
+    connections.vector_index.ef_search = 321;
+    let options = jangbogo_platform::database::options(&connections, "test").unwrap();
     let mut database = PgConnection::connect_with(&options).await.unwrap();
-    // pgvector takes the setting over when it is loaded, which its first vector does.
-    let looked_at = "SELECT current_setting('hnsw.ef_search') WHERE '[1]'::vector IS NOT NULL";
-    let looked_at: String = sqlx::query_scalar(looked_at).fetch_one(&mut database).await.unwrap();
-    assert_eq!(looked_at, "321");
+    // pgvector reads the setting when it is loaded, by the session's first vector.
+    let ef_search = "SELECT current_setting('hnsw.ef_search') WHERE '[1]'::vector IS NOT NULL";
+    let ef_search: String = sqlx::query_scalar(ef_search).fetch_one(&mut database).await.unwrap();
+    assert_eq!(ef_search, "321");
     shop.close().await;
 }

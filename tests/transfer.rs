@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -13,6 +11,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use jangbogo_events::{Envelope, Event, EventType, MemberId, Topic};
 use jangbogo_recommendation_fold::RECOMMENDATION;
+use jangbogo_test_support::{Shop, demo_lines};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
@@ -20,7 +19,6 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::{Shop, demo_lines};
 
 /// Header names and values.
 type RecordHeaders = Vec<(String, Option<Vec<u8>>)>;

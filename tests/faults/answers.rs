@@ -1,4 +1,4 @@
-//! A query service under load, and a look into each of its answers: which generation does its content come from?
+//! A query service under load. The content of each answer shows which generation it comes from.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -6,55 +6,54 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use jangbogo_test_support::Shop;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::support::Shop;
-
-/// Every title of the marked generation begins so, and no other one's.
+/// Prefix of every title of the marked generation, and of no other.
 pub const MARK: &str = "Former ";
-/// Every count and amount of the marked generation is at least this, and no other one's.
+/// Minimum of every count and amount of the marked generation, and of no other.
 pub const MARKED_COUNT: i64 = 1_000_000_000;
-/// A product that nobody ever ordered: only the marked generation's rows recommend it, as everybody's first.
+/// A product without orders: only the marked generation recommends it, always first.
 pub const DECOY: &str = "decoy";
-/// Requests on their way at one time, at most.
-const ASKERS: usize = 48;
-/// So many faults are told.
+/// Maximum number of concurrent requests.
+const CLIENTS: usize = 48;
+/// Number of faults in a failure's message.
 const SAMPLES: usize = 5;
 
-/// Which generation something comes from.
+/// The generation that an answer comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// The one whose rows were marked.
+    /// The generation whose rows were marked.
     Marked,
-    /// One that was folded from the log.
+    /// A generation that was rebuilt from the log.
     Fresh,
 }
 
 impl Origin {
-    fn of(is_marked: bool) -> Self {
+    fn from_marked(is_marked: bool) -> Self {
         if is_marked { Self::Marked } else { Self::Fresh }
     }
 }
 
-/// A route and whose rows it reads.
+/// A route, the processor whose rows it reads, and how to tell the origin of its answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
     pub name: &'static str,
-    /// Of [`TURN`] questions.
+    /// Number of queries among [`ROUND`].
     share: u64,
     processor: &'static str,
     path: fn(u64) -> String,
     traces: fn(&Value) -> Vec<Origin>,
 }
 
-/// Products, members and categories that are asked for are numbered up to these.
+/// Numbers of products, members and categories.
 pub const PRODUCTS: u64 = 200;
 pub const MEMBERS: u64 = 100;
 pub const CATEGORIES: u64 = 8;
 
-/// The shares of all routes. Shoppers look at pages; reports, and searches through the whole catalogue, are rarer.
-const TURN: u64 = 32;
+/// Sum of all routes' shares. Product pages are queried most; reports and searches are rare.
+const ROUND: u64 = 32;
 
 pub const ROUTES: [Route; 8] = [
     Route {
@@ -94,7 +93,7 @@ pub const ROUTES: [Route; 8] = [
         name: "recommendations",
         share: 6,
         processor: "recommendation",
-        // Long enough for the decoy, which nobody has a liking for beside its neighbours.
+        // Long enough for the decoy, which ranks behind products that the member prefers.
         path: |number| format!("members/member-{}/recommendations?limit=60", number % MEMBERS),
         traces: |answer| {
             let mut traces: Vec<Origin> = items(answer).map(|item| title(&item["product"])).collect();
@@ -110,7 +109,8 @@ pub const ROUTES: [Route; 8] = [
         processor: "es-sync",
         path: |number| format!("search?q=lamp&highlight=true&limit=10&offset={}", number % 5 * 20),
         traces: |answer| {
-            let highlight = |item: &Value| item["highlight"].as_str().map(|text| Origin::of(text.starts_with(MARK)));
+            let highlight =
+                |item: &Value| item["highlight"].as_str().map(|text| Origin::from_marked(text.starts_with(MARK)));
             items(answer).flat_map(|item| highlight(item).into_iter().chain([title(&item["product"])])).collect()
         },
     },
@@ -140,16 +140,16 @@ fn items(answer: &Value) -> impl Iterator<Item = &Value> {
 }
 
 fn title(product: &Value) -> Origin {
-    Origin::of(product["title"].as_str().unwrap().starts_with(MARK))
+    Origin::from_marked(product["title"].as_str().unwrap().starts_with(MARK))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the counts of two generations are far apart")]
 fn count(count: &Value) -> Origin {
-    Origin::of(count.as_f64().unwrap() >= MARKED_COUNT as f64 / 1_000.0)
+    Origin::from_marked(count.as_f64().unwrap() >= MARKED_COUNT as f64 / 1_000.0)
 }
 
 fn decoyed(answer: &Value) -> Origin {
-    Origin::of(items(answer).any(|item| item["product"]["product_id"] == DECOY))
+    Origin::from_marked(items(answer).any(|item| item["product"]["product_id"] == DECOY))
 }
 
 /// The query service of a shop.
@@ -157,12 +157,12 @@ fn decoyed(answer: &Value) -> Origin {
 pub struct Service {
     client: reqwest::Client,
     base: String,
-    /// The marked generation of each processor.
+    /// Id of the marked generation of each processor.
     marked: Arc<BTreeMap<String, String>>,
 }
 
 impl Service {
-    /// Starts it, and waits until it listens.
+    /// Starts the service and waits until it listens.
     pub async fn start(shop: &mut Shop, marked: BTreeMap<String, String>) -> Self {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         shop.start("query", &["--listen", &address]);
@@ -176,22 +176,22 @@ impl Service {
         service
     }
 
-    /// An answer to a path, if it is one.
+    /// The body of a successful answer.
     pub async fn get(&self, path: &str) -> Option<Value> {
         let (status, answer) = self.ask(path).await;
         (status < 300).then_some(answer)
     }
 
-    /// The status and the body of whatever is answered to a path.
+    /// Status and body of an answer.
     pub async fn ask(&self, path: &str) -> (u16, Value) {
         let response = self.client.get(format!("{}{path}", self.base)).send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
-    /// Where an answer of a route comes from.
+    /// Queries a route and returns the origin of the answer.
     ///
     /// # Errors
-    /// When it is no answer, or its content or its header say that it comes from two generations.
+    /// When the request fails, or content and header name different generations.
     pub async fn origin(&self, route: Route, number: u64) -> Result<Origin, Fault> {
         let path = (route.path)(number);
         let failed = |error: reqwest::Error| Fault::Error(format!("{path}: {error:?}"));
@@ -207,7 +207,7 @@ impl Service {
         let Some((processor, generation)) = named.split_once('=') else {
             return Err(Fault::Mixed(format!("{path}: the header is {named:?}")));
         };
-        let by_header = Origin::of(self.marked[route.processor] == generation);
+        let by_header = Origin::from_marked(self.marked[route.processor] == generation);
         let traces = (route.traces)(&answer);
         if traces.is_empty() || processor != route.processor || traces.iter().any(|trace| *trace != by_header) {
             return Err(Fault::Mixed(format!("{path}: {named}, {by_header:?}, but {traces:?}: {text}")));
@@ -215,7 +215,7 @@ impl Service {
         Ok(by_header)
     }
 
-    /// Waits until every route's answers come from there.
+    /// Waits until the answers of all routes have this origin.
     pub async fn wait_for(&self, origin: Origin, limit: Duration) {
         let began = Instant::now();
         for route in ROUTES {
@@ -232,20 +232,20 @@ impl Service {
     }
 }
 
-/// What is wrong with an answer.
+/// A failed request or a wrong answer.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "what is in it is shown when the test fails")]
+#[expect(dead_code, reason = "shown by Debug when the test fails")]
 pub enum Fault {
-    /// There is none.
+    /// The request failed.
     Error(String),
-    /// It comes from two generations.
+    /// The answer comes from two generations.
     Mixed(String),
 }
 
-/// What came of all questions.
+/// Counts of answers and faults.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// By route and origin.
+    /// Number of answers by route and origin.
     pub answers: BTreeMap<(&'static str, Origin), u64>,
     pub errors: u64,
     pub mixed: u64,
@@ -276,13 +276,13 @@ impl Tally {
         self.answers.values().sum()
     }
 
-    /// How long an answer took, in milliseconds: the quantile of all.
+    /// Quantile of latency in milliseconds.
     pub fn quantile(&mut self, quantile: f64) -> u32 {
         self.milliseconds.sort_unstable();
         self.milliseconds[((self.milliseconds.len() - 1) as f64 * quantile) as usize]
     }
 
-    /// Every answer came, each from one generation, and every route gave some of both.
+    /// Asserts that every query was answered from one generation, and every route from both in turn.
     pub fn assert_clean(&self) {
         let (errors, mixed) = (self.errors, self.mixed);
         assert!(errors + mixed == 0, "{errors} errors, {mixed} mixed answers, such as {:#?}", self.samples);
@@ -294,32 +294,32 @@ impl Tally {
     }
 }
 
-/// The route of a question, asked as often as its share says, and how often it was asked before.
-fn route_of(question: u64) -> (Route, u64) {
-    let mut place = question % TURN;
+/// The route of the nth query, and the number of earlier queries of that route.
+fn route_of(query: u64) -> (Route, u64) {
+    let mut position = query % ROUND;
     for route in ROUTES {
-        if place < route.share {
-            return (route, question / TURN * route.share + place);
+        if position < route.share {
+            return (route, query / ROUND * route.share + position);
         }
-        place -= route.share;
+        position -= route.share;
     }
-    unreachable!("the shares are {TURN} in all")
+    unreachable!("the shares are {ROUND} in all")
 }
 
-/// Shoppers who ask at a steady pace, every route again and again, until they are told to stop.
-pub struct Askers {
+/// Clients that query all routes at a constant rate until they are stopped.
+pub struct QueryLoad {
     stop: Arc<AtomicBool>,
     tally: Arc<Mutex<Tally>>,
-    asking: Vec<JoinHandle<()>>,
+    clients: Vec<JoinHandle<()>>,
     started: Instant,
 }
 
-impl Askers {
+impl QueryLoad {
     pub fn start(service: &Service, per_second: u64) -> Self {
         let (stop, number) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let tally = Arc::new(Mutex::new(Tally::default()));
         let started = Instant::now();
-        let ask = |_| {
+        let start_client = |_| {
             let (service, stop, number, tally) = (service.clone(), stop.clone(), number.clone(), tally.clone());
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
@@ -332,16 +332,16 @@ impl Askers {
                 }
             })
         };
-        let asking = (0..ASKERS).map(ask).collect();
-        Self { stop, tally, asking, started }
+        let clients = (0..CLIENTS).map(start_client).collect();
+        Self { stop, tally, clients, started }
     }
 
-    /// Gives what came of it, and how many answers there were a second.
+    /// Stops the clients. Returns the counts and the number of answers per second.
     pub async fn stop(self) -> (Tally, f64) {
         self.stop.store(true, Ordering::Relaxed);
         let took = self.started.elapsed();
-        for asking in self.asking {
-            asking.await.unwrap();
+        for client in self.clients {
+            client.await.unwrap();
         }
         let tally = std::mem::take(&mut *self.tally.lock().unwrap());
         let rate = tally.total() as f64 / took.as_secs_f64();

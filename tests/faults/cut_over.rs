@@ -1,5 +1,5 @@
-//! E: cut-overs and rollbacks while shoppers ask and buy. No question goes unanswered, and no answer mixes generations:
-//! the rows of one generation are marked, so that the content of every answer says where it comes from.
+//! Fault class E: cut-overs and rollbacks under load. Every query is answered, and no answer mixes generations: the rows of
+//! one generation are marked, so that the content of an answer shows its generation.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,21 +16,21 @@ use jangbogo_fold::Processor;
 use jangbogo_processors::PROCESSORS;
 use jangbogo_recommendation_fold::RECOMMENDATION;
 use jangbogo_store::{Live, State};
+use jangbogo_test_support::Shop;
+use jangbogo_test_support::random::Random;
 
-use crate::answers::{Askers, CATEGORIES, DECOY, MARK, MARKED_COUNT, MEMBERS, Origin, PRODUCTS, Service};
-use crate::random::Random;
+use crate::answers::{CATEGORIES, DECOY, MARK, MARKED_COUNT, MEMBERS, Origin, PRODUCTS, QueryLoad, Service};
 use crate::replaying::{refused, stored, succeed};
-use crate::scale::{scale, turn};
-use crate::support::Shop;
+use crate::scale::{exclusive, scale};
 
-/// What counts in full: cut-overs and rollbacks under at least so many queries a second.
+/// The full form requires at least this rate.
 const MIN_QUERIES_PER_SECOND: f64 = 500.0;
 const PAUSE_BETWEEN_EVENTS: Duration = Duration::from_millis(40);
 const VISIBLE_WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_under_load_come_from_one_generation_through_cut_overs_and_rollbacks() {
-    let _turn = turn().await;
+    let _exclusive = exclusive().await;
     let mut shop = Shop::open("cut_over").await;
     shop.start_processors();
     let mut shopping = Shopping::new(5);
@@ -44,13 +44,13 @@ async fn answers_under_load_come_from_one_generation_through_cut_overs_and_rollb
     rows_that_differ_are_not_replaced_unasked(&shop).await;
 
     let started = Instant::now();
-    let askers = Askers::start(&service, scale(150, 600));
+    let queries = QueryLoad::start(&service, scale(150, 600));
     let is_done = AtomicBool::new(false);
     let switching = async {
         let (mut switches, mut slowest) = (0, Duration::ZERO);
         let is_enough =
             |switches| switches >= scale(4, 20) && started.elapsed() >= scale(Duration::ZERO, Duration::from_mins(1));
-        // By turns, so that the marked generation is served in the end.
+        // Alternating, so that the marked generation is served in the end.
         while !(is_enough(switches) && switches % 2 == 0) {
             let command = if switches % 2 == 0 { rebuild(&shop, switches > 0).await } else { rollback(&shop).await };
             switches += 1;
@@ -62,11 +62,11 @@ async fn answers_under_load_come_from_one_generation_through_cut_overs_and_rollb
         (switches, slowest)
     };
     let ((switches, slowest), bought) = tokio::join!(switching, buy(&shop, shopping, &is_done));
-    let (mut tally, rate) = askers.stop().await;
+    let (mut tally, rate) = queries.stop().await;
     tally.assert_clean();
     assert!(rate >= scale(0.0, MIN_QUERIES_PER_SECOND), "only {rate:.0} queries a second");
 
-    // What was folded afresh, and then beside the marked generation, is what the log says.
+    // The unmarked generation, which was folded live while the marked one was served, equals the log.
     succeed(&shop, &["rollback", "--all"]).await;
     service.wait_for(Origin::Fresh, Duration::from_mins(1)).await;
     succeed(&shop, &["verify", "--all"]).await;
@@ -87,10 +87,10 @@ async fn answers_under_load_come_from_one_generation_through_cut_overs_and_rollb
     shop.close().await;
 }
 
-/// Folds all of them anew and serves that. Gives how long it took.
+/// Rebuilds all processors and cuts over. Returns the time that took.
 async fn rebuild(shop: &Shop, is_again: bool) -> Duration {
     if is_again {
-        // Those of the turn before: nobody reads them any more.
+        // The generations of the previous round, which are not read any more.
         for processor in PROCESSORS {
             let frozen = stored(shop, processor).await.into_iter().filter(|stored| stored.state == State::Frozen);
             for stored in frozen {
@@ -117,7 +117,7 @@ async fn live(shop: &Shop) -> Vec<Live> {
     found
 }
 
-/// A rebuild compares first: it names what differs, and leaves what is served alone.
+/// A rebuild verifies before it cuts over: it names the tables that differ, and the live generation stays.
 async fn rows_that_differ_are_not_replaced_unasked(shop: &Shop) {
     let before = live(shop).await;
     for (processor, tables) in [
@@ -134,7 +134,8 @@ async fn rows_that_differ_are_not_replaced_unasked(shop: &Shop) {
     assert_eq!(live(shop).await, before);
 }
 
-/// Marks what is live and asked for, and all that will be folded into it, and has it published again. Gives the ids.
+/// Marks the rows of all live generations, present and future ones, and has them published again. Returns the
+/// generations' ids by processor.
 async fn mark(shop: &Shop) -> BTreeMap<String, String> {
     let mut database = shop.database().await;
     let mut marked = BTreeMap::new();
@@ -148,7 +149,7 @@ async fn mark(shop: &Shop) -> BTreeMap<String, String> {
     marked
 }
 
-/// Triggers keep the marks on when rows are folded: sums only grow by them.
+/// SQL that marks rows; triggers mark the rows that are folded later.
 fn marks(processor: &Processor) -> String {
     let titles = "
         CREATE FUNCTION mark_title() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -185,7 +186,8 @@ fn marks(processor: &Processor) -> String {
     format!("{titles} {counts} {again}")
 }
 
-/// Somebody new buys something new: waits until every projection shows it. Gives how long that took.
+/// Appends an order of a new member for new products and waits until every projection shows it. Returns the time that
+/// took.
 async fn wait_until_visible(shop: &Shop, service: &Service, number: usize) -> Duration {
     let [first, second] = ["a", "b"].map(|name| format!("new-{number}-{name}"));
     let word = format!("novelty{number}");
@@ -207,12 +209,12 @@ async fn wait_until_visible(shop: &Shop, service: &Service, number: usize) -> Du
         {
             return began.elapsed();
         }
-        assert!(began.elapsed() < VISIBLE_WITHIN, "nothing is folded any more, or not all is shown");
+        assert!(began.elapsed() < VISIBLE_WITHIN, "a new order is not visible");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Events about a few products that are sold all the time, in small amounts.
+/// Events of a small number of products, with small amounts.
 struct Shopping {
     random: Random,
     seed: u64,
@@ -230,7 +232,7 @@ impl Shopping {
         events
     }
 
-    /// Every product, member and category has an order among the first.
+    /// The next events. Every product, member and category has an order among the first.
     fn events(&mut self, count: u64) -> Vec<Event> {
         (0..count).map(|_| self.next()).collect()
     }
@@ -296,7 +298,7 @@ fn order(order_id: &str, member_id: &str, items: &[(&str, i64)]) -> Data {
     data.into()
 }
 
-/// Somebody who goes on buying until all else is done. Gives how many events that made.
+/// Appends events until `is_done`. Returns their number.
 async fn buy(shop: &Shop, mut shopping: Shopping, is_done: &AtomicBool) -> u64 {
     let mut sent = 0;
     while !is_done.load(Ordering::Relaxed) {

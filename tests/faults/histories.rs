@@ -1,10 +1,8 @@
-//! D: whatever happened, in whatever order and batches it is read, live or replayed: the same bytes in every table.
+//! Fault class D: random histories come to the same bytes in every table, folded live, replayed, and in other batches and
+//! interleavings.
 
 mod case;
 mod operators;
-#[path = "../../processors/registry/tests/folds/histories.rs"]
-mod shop;
-
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -22,20 +20,20 @@ use jangbogo_store::{
     BulkPlan, Generation, Statements, create_in_bulk, drop_generation, finish_bulk, finish_table, is_bulk_intact,
     open_live,
 };
+use jangbogo_test_support::Shop;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgPool};
 use tokio::runtime::Handle;
 
-use self::case::{Case, Places, Reading};
-use crate::scale::{scale, turn};
-use crate::support::Shop;
+use self::case::{Case, Positions, ReadOrder};
+use crate::scale::{exclusive, scale};
 
 /// Conversations with their messages' documents.
 static CONVERSATIONS: Projection = Projection { views: conversation::MESSAGES.views, ..conversation::PROJECTION };
 
-/// Every projection there is, in one set of tables: a history is folded into all of them at once.
+/// Every projection, in one set of tables: a history is folded into all of them at once.
 const PROJECTIONS: &[&Projection] = &[
     &operators::PROJECTION,
     &catalogue::DOCUMENTS,
@@ -51,19 +49,19 @@ const PROJECTIONS: &[&Projection] = &[
     &vectors::EMBEDDED,
 ];
 const SETTINGS: FoldConfig = FoldConfig { time_zone: Seoul, embedding_model: None };
-/// Each folds histories of its own, with tables of its own.
+/// Number of runners; each folds histories of its own into tables of its own.
 const RUNNERS: u32 = 2;
-/// The first runner's; each has the next.
+/// Seed of the first runner; the next one's is one higher.
 const SEED: u8 = 11;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn histories_come_to_the_same_rows_live_replayed_and_in_other_batches() {
-    let _turn = turn().await;
+    let _exclusive = exclusive().await;
     let started = Instant::now();
     assert_every_projection_is_folded();
     let shop = Shop::open("histories").await;
     let mut database = shop.database().await;
-    // Nothing here must survive a crash.
+    // Durability does not matter here.
     let sql = format!("ALTER DATABASE {} SET synchronous_commit = off", shop.connections.namespace.database());
     sqlx::raw_sql(&sql).execute(&mut database).await.unwrap();
     let mut runners = Vec::new();
@@ -71,16 +69,16 @@ async fn histories_come_to_the_same_rows_live_replayed_and_in_other_batches() {
         let store = Store::open(&shop, number).await;
         runners.push(tokio::task::spawn_blocking(move || run(&store, scale(60, 1_000) / RUNNERS, number)));
     }
-    let mut found = Found::default();
+    let mut counts = Counts::default();
     for runner in runners {
-        found.add(&runner.await.unwrap());
+        counts.add(&runner.await.unwrap());
     }
-    println!("D histories: {found}; {:.0} s", started.elapsed().as_secs_f64());
+    println!("D histories: {counts}; {:.0} s", started.elapsed().as_secs_f64());
     shop.close().await;
 }
 
-/// Draws histories and folds each, until one does not come to the same; then looks for a smaller one.
-fn run(store: &Store, cases: u32, number: u32) -> Found {
+/// Folds random histories until one comes to different rows; then proptest shrinks it.
+fn run(store: &Store, cases: u32, number: u32) -> Counts {
     let config = Config {
         cases,
         failure_persistence: None,
@@ -90,22 +88,22 @@ fn run(store: &Store, cases: u32, number: u32) -> Found {
     };
     let seed = [SEED + u8::try_from(number).unwrap(); 32];
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-    let found = RefCell::new(Found::default());
+    let counts = RefCell::new(Counts::default());
     let outcome = runner.run(&case::cases(), |case| {
         let folded = Handle::current().block_on(store.fold(&case)).map_err(TestCaseError::fail)?;
-        found.borrow_mut().add(&folded);
+        counts.borrow_mut().add(&folded);
         Ok(())
     });
     match outcome {
-        Ok(()) => found.into_inner(),
+        Ok(()) => counts.into_inner(),
         Err(TestError::Fail(reason, case)) => panic!("{reason}\nThe smallest history found:\n{case:?}"),
         Err(TestError::Abort(reason)) => panic!("{reason}"),
     }
 }
 
-/// What was compared.
+/// Numbers of what was compared.
 #[derive(Default)]
-struct Found {
+struct Counts {
     histories: usize,
     records: usize,
     rows: usize,
@@ -114,8 +112,8 @@ struct Found {
     spent: BTreeMap<&'static str, Duration>,
 }
 
-impl Found {
-    fn add(&mut self, other: &Found) {
+impl Counts {
+    fn add(&mut self, other: &Counts) {
         self.histories += other.histories;
         self.records += other.records;
         self.rows += other.rows;
@@ -127,7 +125,7 @@ impl Found {
     }
 }
 
-impl std::fmt::Display for Found {
+impl std::fmt::Display for Counts {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { histories, records, rows, views, dead_letters, spent } = self;
         write!(
@@ -142,14 +140,14 @@ impl std::fmt::Display for Found {
     }
 }
 
-/// What one generation holds: rows as Postgres prints them, in their order.
+/// Contents of a generation: rows as Postgres prints them, sorted.
 #[derive(PartialEq)]
 struct Contents {
     rows: Vec<String>,
     views: Vec<String>,
 }
 
-/// Two processors, and a generation of each that is emptied before every history.
+/// Two processors, with one generation each that is truncated before every history.
 struct Store {
     pool: PgPool,
     processors: [&'static Processor; 2],
@@ -182,15 +180,15 @@ impl Store {
         Self { pool, processors, live, again, truncate }
     }
 
-    /// Folds a history in three ways; an error says what differs.
-    async fn fold(&self, case: &Case) -> Result<Found, String> {
-        let mut found = Found { histories: 1, records: case.entries().count(), ..Found::default() };
-        let mut clock = Clock { since: Instant::now(), spent: &mut found.spent };
+    /// Folds a history in three ways. The error lists the rows that differ.
+    async fn fold(&self, case: &Case) -> Result<Counts, String> {
+        let mut counts = Counts { histories: 1, records: case.entries().count(), ..Counts::default() };
+        let mut clock = Clock { since: Instant::now(), spent: &mut counts.spent };
         sqlx::raw_sql(&self.truncate).execute(&self.pool).await.unwrap();
         clock.lap("truncate");
-        self.follow(self.processors[0], &self.live, case, &case.live, &Places::new()).await?;
+        self.follow(self.processors[0], &self.live, case, &case.live, &Positions::new()).await?;
         clock.lap("live");
-        self.follow(self.processors[1], &self.again, case, &case.again, &Places::new()).await?;
+        self.follow(self.processors[1], &self.again, case, &case.again, &Positions::new()).await?;
         clock.lap("again");
         let replayed = self.replay(case).await?;
         clock.lap("replay");
@@ -202,13 +200,13 @@ impl Store {
         clock.lap("drop");
         differences("in other batches", &live, &again)?;
         differences("replayed", &live, &replay)?;
-        let refused = live.rows.iter().filter(|row| row.starts_with("dead_letter "));
-        found.dead_letters = refused.count();
-        (found.rows, found.views) = (live.rows.len(), live.views.len());
-        Ok(found)
+        let dead_letters = live.rows.iter().filter(|row| row.starts_with("dead_letter "));
+        counts.dead_letters = dead_letters.count();
+        (counts.rows, counts.views) = (live.rows.len(), live.views.len());
+        Ok(counts)
     }
 
-    /// Folds in bulk what there was, then follows the rest.
+    /// Folds the captured part in bulk, then the rest by upserts.
     async fn replay(&self, case: &Case) -> Result<Generation, String> {
         let (processor, captured) = (self.processors[0], case.captured());
         let offsets: Offsets =
@@ -217,7 +215,7 @@ impl Store {
         let plan = BulkPlan { captured: &offsets, as_of: case.as_of, together: &[] };
         let generation = create_in_bulk(&mut connection, processor, &SETTINGS, plan).await.unwrap();
         drop(connection);
-        let batches = case.replay.batches(&Places::new(), &captured);
+        let batches = case.replay.batches(&Positions::new(), &captured);
         self.read(processor, &generation, case, &case.replay, batches, Statements::in_bulk).await?;
         let mut connection = self.pool.acquire().await.unwrap();
         assert!(is_bulk_intact(&mut connection, &generation).await.unwrap());
@@ -231,27 +229,27 @@ impl Store {
         Ok(generation)
     }
 
-    /// Folds by upserts to the log's end.
+    /// Folds by upserts up to the end of the log.
     async fn follow(
         &self,
         processor: &'static Processor,
         generation: &Generation,
         case: &Case,
-        reading: &Reading,
-        from: &Places,
+        order: &ReadOrder,
+        from: &Positions,
     ) -> Result<(), String> {
-        let batches = reading.batches(from, &case.end());
-        self.read(processor, generation, case, reading, batches, Statements::new).await
+        let batches = order.batches(from, &case.end());
+        self.read(processor, generation, case, order, batches, Statements::new).await
     }
 
-    /// Folds batches. Before one of them another reader takes over, and reads the one before once more; the first goes
-    /// on, and is fenced.
+    /// Folds batches. Before one of them another reader takes over and repeats the batch before it; the first reader goes
+    /// on and is fenced.
     async fn read(
         &self,
         processor: &'static Processor,
         generation: &Generation,
         case: &Case,
-        reading: &Reading,
+        order: &ReadOrder,
         batches: Vec<Vec<(Partition, usize)>>,
         statements: impl Fn(TablesOf) -> Statements,
     ) -> Result<(), String> {
@@ -262,9 +260,9 @@ impl Store {
                 Folder::acquire(&self.pool, processor, &SETTINGS, generation, statements, &partitions).await.unwrap();
             folder.as_of(case.as_of)
         };
-        let records = |batch: &[(Partition, usize)]| batch.iter().map(|place| case.record(*place)).collect();
+        let records = |batch: &[(Partition, usize)]| batch.iter().map(|position| case.record(*position)).collect();
         let mut folder = acquire().await;
-        let interrupted = reading.interrupted_before.index(batches.len().max(1));
+        let interrupted = order.interrupted_before.index(batches.len().max(1));
         for (number, batch) in batches.iter().enumerate() {
             if number == interrupted {
                 let mut zombie = std::mem::replace(&mut folder, acquire().await);
@@ -307,14 +305,14 @@ fn views() -> impl Iterator<Item = &'static View> {
     PROJECTIONS.iter().flat_map(|projection| projection.views)
 }
 
-/// The values of every view, for every key.
+/// Values of every view for every key, sorted.
 async fn values(connection: &mut PgConnection, schema: &str) -> Vec<String> {
     let sql = format!("SET search_path = {schema}, public");
     sqlx::raw_sql(&sql).execute(&mut *connection).await.unwrap();
     let now: Option<DateTime<Utc>> =
         sqlx::query_scalar("SELECT max(max_event_time) FROM checkpoint").fetch_one(&mut *connection).await.unwrap();
     let mut values = Vec::new();
-    // An eviction has no values.
+    // Views that only evict have no values.
     for view in views().filter(|view| view.target != Target::RedisEviction) {
         let keys: Vec<String> =
             sqlx::query_scalar(view.all_keys).bind("").bind(i64::MAX).fetch_all(&mut *connection).await.unwrap();
@@ -331,7 +329,7 @@ async fn values(connection: &mut PgConnection, schema: &str) -> Vec<String> {
     values
 }
 
-/// Says what one has and the other has not.
+/// Fails with the rows and values that only one of them has.
 fn differences(how: &str, live: &Contents, other: &Contents) -> Result<(), String> {
     for (left, right) in [(&live.rows, &other.rows), (&live.views, &other.views)] {
         if left != right {
@@ -360,9 +358,9 @@ impl Clock<'_> {
 fn assert_every_projection_is_folded() {
     for processor in jangbogo_processors::PROCESSORS {
         for projection in processor.projections {
-            let is_folded = |table: &&Table| tables().any(|known| known.name == table.name);
+            let is_folded = |table: &&Table| tables().any(|folded| folded.name == table.name);
             assert!(projection.tables.iter().all(is_folded), "{} is not among PROJECTIONS", projection.name);
-            let is_viewed = |view: &View| views().any(|known| known.name == view.name);
+            let is_viewed = |view: &View| views().any(|folded| folded.name == view.name);
             assert!(projection.views.iter().all(is_viewed), "{} is not among PROJECTIONS", projection.name);
         }
     }

@@ -1,5 +1,5 @@
-//! What a settled shop must hold: the oracle's rows, of all it does not know the rows of a fresh fold, and in Redis and
-//! Elasticsearch the views of those rows.
+//! Compares a settled shop with the oracle's rows; tables that the oracle does not know with a fresh fold (`replay verify`);
+//! and Redis and Elasticsearch with the views of the rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -7,23 +7,24 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use jangbogo_fold::{Processor, Target, View};
 use jangbogo_processors::PROCESSORS;
+use jangbogo_test_support::Shop;
+use jangbogo_test_support::log::read;
 use serde_json::Value;
 use sqlx::{PgConnection, Row as _};
 
-use crate::oracle::{Oracle, compare, read};
+use crate::oracle::{Oracle, compare};
 use crate::replaying;
-use crate::support::Shop;
 
-/// How long a published value may be behind after the shop has settled: a tick of the watermark is noticed by and by.
+/// Published values may lag for this time after the shop has settled: publishers notice an advanced watermark with a delay.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(15);
-/// Views are evaluated for so many keys at once.
+/// Number of keys for which a view is evaluated at once.
 const KEYS: usize = 1_000;
 
-/// What was found to be right.
-pub struct DeadLetterDecision {
+/// Numbers of what was compared.
+pub struct Judgement {
     /// Records in the log.
     pub records: u64,
-    /// Of them, repetitions of an earlier one.
+    /// Records that repeat an earlier event.
     pub repeats: u64,
     /// Rows that equal the oracle's.
     pub rows: u64,
@@ -31,24 +32,24 @@ pub struct DeadLetterDecision {
     pub published: usize,
 }
 
-/// Waits until all is folded and published, and compares everything.
-pub async fn judge(shop: &Shop, settle_within: Duration) -> DeadLetterDecision {
+/// Waits until the shop has settled, and compares everything.
+pub async fn judge(shop: &Shop, settle_within: Duration) -> Judgement {
     shop.settle_within(settle_within).await;
     let mut oracle = Oracle::new(shop.connections.time_zone);
     let (kafka, namespace) = (&shop.connections.kafka, shop.connections.namespace.to_string());
     tokio::task::block_in_place(|| read(kafka, &namespace, |record| oracle.take(record)));
     let mut rows = 0;
     for processor in PROCESSORS {
-        let known = oracle.tables(processor.name);
+        let tables = oracle.tables(processor.name);
         let schema = shop.live(processor).await.unwrap().generation.schema;
-        match compare(&mut shop.database().await, &schema, &known).await {
+        match compare(&mut shop.database().await, &schema, &tables).await {
             Ok(equal) => rows += equal,
             Err(differences) => panic!("{} differs from the oracle:\n{differences}", processor.name),
         }
     }
     replaying::succeed(shop, &["verify", "--all"]).await;
     let published = published_values_are_right(shop).await;
-    DeadLetterDecision { records: oracle.records, repeats: oracle.repeats, rows, published }
+    Judgement { records: oracle.records, repeats: oracle.repeats, rows, published }
 }
 
 async fn published_values_are_right(shop: &Shop) -> usize {
@@ -66,7 +67,7 @@ async fn published_values_are_right(shop: &Shop) -> usize {
     }
 }
 
-/// What Redis and Elasticsearch must hold: the views of the rows, evaluated here and now.
+/// Expected contents of Redis and Elasticsearch: the views of the rows.
 async fn views(shop: &Shop) -> (BTreeMap<String, String>, BTreeMap<String, Value>) {
     let (mut values, mut documents) = (BTreeMap::new(), BTreeMap::new());
     for processor in PROCESSORS {
@@ -121,7 +122,7 @@ async fn evaluate_keys(
     query.fetch_all(database).await.unwrap().iter().map(|row| (row.get("key"), row.get("value"))).collect()
 }
 
-/// A ranking as a sorted set gives it: from the lowest score to the highest, equal ones by their names.
+/// A ranking as a sorted set returns it: by ascending score, then by name.
 fn ranking(value: &Value) -> String {
     let member = |item: &Value| (item["score"].as_f64().unwrap(), item["product_id"].as_str().unwrap().to_owned());
     let mut members: Vec<(f64, String)> = value.as_array().unwrap().iter().map(member).collect();
@@ -130,7 +131,7 @@ fn ranking(value: &Value) -> String {
     format!("{members:?}")
 }
 
-/// Says what differs, not everything there is.
+/// Describes the first difference, if any.
 fn difference<V: PartialEq + std::fmt::Debug>(
     store: &str,
     found: &BTreeMap<String, V>,

@@ -1,4 +1,4 @@
-//! A: processors are killed at any moment, and inside a commit. Nothing is lost, nothing counts twice.
+//! Fault class A: processors are killed at random times and inside a commit. Nothing is lost or counted twice.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
@@ -6,29 +6,29 @@ use std::time::{Duration, Instant};
 use jangbogo_es_sync_fold::ES_SYNC;
 use jangbogo_fold::Processor;
 use jangbogo_processors::PROCESSORS;
+use jangbogo_test_support::group::Group;
+use jangbogo_test_support::random::Random;
+use jangbogo_test_support::{Shop, demo_lines};
 
-use crate::group::Group;
 use crate::judge::judge;
 use crate::load::Load;
-use crate::random::Random;
-use crate::scale::{scale, turn};
-use crate::support::{Shop, demo_lines};
+use crate::scale::{exclusive, scale};
 
-/// Real orders besides the load, in full twice: their baskets are as large as people's are.
+/// Order lines of the demo shop besides the load, with baskets of real size; in full they are imported twice.
 const LINES: usize = 40_000;
-/// Each has a process of its own and its place in the group.
+/// Static members, each with a process of its own.
 const INSTANCES: [&str; 3] = ["a", "b", "c"];
-/// Where a commit is killed: before its rows, between rows and checkpoint, before and after Postgres makes it count.
+/// Fail points of a commit: before its rows, between rows and checkpoint, before and after the transaction commits.
 const POINTS: [&str; 4] = ["commit-before-rows", "commit-after-rows", "commit-after-checkpoint", "commit-after-commit"];
-/// A victim that owns nothing to commit is given up after this.
+/// A process with a fail point that commits nothing within this time is replaced.
 const VICTIM_LIMIT: Duration = Duration::from_secs(10);
-/// So many victims that live on mean that fail points are not compiled in.
-const MAX_SPARED: usize = 10;
+/// This number of processes that survive means that fail points are not compiled in.
+const MAX_SURVIVED: usize = 10;
 const SIGKILL: i32 = 9;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_processors_lose_nothing_and_count_nothing_twice() {
-    let _turn = turn().await;
+    let _exclusive = exclusive().await;
     let started = Instant::now();
     let directory = tempfile::tempdir().unwrap();
     let file = demo_lines(directory.path(), LINES);
@@ -38,7 +38,7 @@ async fn killed_processors_lose_nothing_and_count_nothing_twice() {
         member.start(&mut shop, &[]);
     }
     for processor in PROCESSORS {
-        Group::of(&shop, processor).wait_until_divided_by(INSTANCES.len()).await;
+        Group::for_processor(&shop, processor).wait_until_divided_by(INSTANCES.len()).await;
     }
     let load = Load::start(&shop.connections, 1, scale(1_000, 5_000));
     let mut importing = shop.start_import(file);
@@ -55,20 +55,20 @@ async fn killed_processors_lose_nothing_and_count_nothing_twice() {
             imports_left -= 1;
         }
     }
-    killer.spare(&mut shop);
+    killer.replace_victim(&mut shop);
     load.stop().await;
     assert!(importing.wait().unwrap().success());
-    let verdict = judge(&shop, Duration::from_mins(10)).await;
+    let judgement = judge(&shop, Duration::from_mins(10)).await;
     println!(
         "A kills: {} events, {} of them repeated; {} SIGKILLs and {} more inside a commit {:?}; {} rows and {} published \
          values right; {:.0} s",
-        verdict.records,
-        verdict.repeats,
+        judgement.records,
+        judgement.repeats,
         killer.kills,
         killer.placed.iter().sum::<usize>(),
         killer.placed,
-        verdict.rows,
-        verdict.published,
+        judgement.rows,
+        judgement.published,
         started.elapsed().as_secs_f64(),
     );
     shop.close().await;
@@ -92,36 +92,37 @@ impl Member {
 }
 
 fn members() -> Vec<Member> {
-    let of = |processor: &&Processor| INSTANCES.map(|instance| Member { processor: processor.name, instance });
-    PROCESSORS.iter().flat_map(of).collect()
+    let of_processor =
+        |processor: &&Processor| INSTANCES.map(|instance| Member { processor: processor.name, instance });
+    PROCESSORS.iter().flat_map(of_processor).collect()
 }
 
-/// Kills members, and makes some of them kill themselves inside a commit.
+/// Kills members, and starts some of them with a fail point that kills them inside a commit.
 struct Killer {
     random: Random,
     members: Vec<Member>,
-    wanted_kills: usize,
-    wanted_placed: usize,
+    min_kills: usize,
+    min_placed: usize,
     kills: usize,
-    /// How often at each of [`POINTS`].
+    /// Number of kills at each of [`POINTS`].
     placed: [usize; POINTS.len()],
-    /// Who will kill itself, at which point, and since when it may.
+    /// The member with a fail point, the index of the point, and its start.
     victim: Option<(Member, usize, Instant)>,
-    /// Victims that lived on.
-    spared: usize,
+    /// Victims that were replaced.
+    survived: usize,
 }
 
 impl Killer {
-    fn new(wanted_kills: usize, wanted_placed: usize) -> Self {
+    fn new(min_kills: usize, min_placed: usize) -> Self {
         Self {
             random: Random::new(7),
             members: members(),
-            wanted_kills,
-            wanted_placed,
+            min_kills,
+            min_placed,
             kills: 0,
             placed: [0; POINTS.len()],
             victim: None,
-            spared: 0,
+            survived: 0,
         }
     }
 
@@ -130,25 +131,25 @@ impl Killer {
     }
 
     fn is_done(&self) -> bool {
-        self.kills >= self.wanted_kills && self.placed() >= self.wanted_placed
+        self.kills >= self.min_kills && self.placed() >= self.min_placed
     }
 
-    /// Waits a moment, never the same one, and kills. There is always work: events come all the time.
+    /// Waits for a random time and kills a member. There is always work: the load does not pause.
     async fn strike(&mut self, shop: &mut Shop) {
         let wait = scale(100, 300) + self.random.below(scale(500, 700));
         tokio::time::sleep(Duration::from_millis(wait)).await;
-        self.look_after_victim(shop);
+        self.check_victim(shop);
         let member = self.members[self.random.below(self.members.len() as u64) as usize];
         if self.victim.is_some_and(|(victim, ..)| victim == member) {
             return;
         }
         shop.kill(&member.name());
         self.kills += 1;
-        let is_behind = self.placed() * self.wanted_kills <= self.kills * self.wanted_placed;
+        let is_behind = self.placed() * self.min_kills <= self.kills * self.min_placed;
         if self.victim.is_none() && is_behind && member.processor != ES_SYNC.name {
             let point = self.placed() % POINTS.len();
-            let spared = self.random.below(4);
-            let failpoints = format!("{}={spared}*off->return", POINTS[point]);
+            let passes = self.random.below(4);
+            let failpoints = format!("{}={passes}*off->return", POINTS[point]);
             member.start(shop, &[("FAILPOINTS", &failpoints)]);
             self.victim = Some((member, point, Instant::now()));
         } else {
@@ -156,7 +157,7 @@ impl Killer {
         }
     }
 
-    fn look_after_victim(&mut self, shop: &mut Shop) {
+    fn check_victim(&mut self, shop: &mut Shop) {
         let Some((member, point, since)) = self.victim else { return };
         if let Some(status) = shop.take_ended(&member.name()) {
             assert_eq!(status.signal(), Some(SIGKILL), "{} ended by itself: {status}", member.name());
@@ -164,14 +165,14 @@ impl Killer {
             self.victim = None;
             member.start(shop, &[]);
         } else if since.elapsed() > VICTIM_LIMIT {
-            self.spare(shop);
-            self.spared += 1;
-            assert!(self.spared < MAX_SPARED, "{} victims did not kill themselves", self.spared);
+            self.replace_victim(shop);
+            self.survived += 1;
+            assert!(self.survived < MAX_SURVIVED, "{} victims did not kill themselves", self.survived);
         }
     }
 
-    /// The victim, if there is one, starts again as one that lives.
-    fn spare(&mut self, shop: &mut Shop) {
+    /// Restarts the victim, if there is one, without a fail point.
+    fn replace_victim(&mut self, shop: &mut Shop) {
         let Some((member, ..)) = self.victim.take() else { return };
         match shop.take_ended(&member.name()) {
             Some(status) => assert_eq!(status.signal(), Some(SIGKILL), "{} ended by itself: {status}", member.name()),

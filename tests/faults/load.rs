@@ -1,4 +1,4 @@
-//! Shoppers in a hurry: a mix of cheap events and small orders, some of them sent twice, at a steady pace.
+//! Load: behaviour events and small orders, some of them sent twice, at a constant rate.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,24 +13,23 @@ use jangbogo_events::{
     RecommendationGenerated, RecommendationShown, Text, WishlistItemAdded,
 };
 use jangbogo_platform::config::Connections;
+use jangbogo_test_support::headers_of;
+use jangbogo_test_support::random::Random;
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::random::Random;
-use crate::support::headers_of;
-
 const MEMBERS: u64 = 20_000;
 const PRODUCTS: u64 = 2_000;
-/// Of so many events one is sent again.
+/// One of this number of events is sent again.
 const REPEATED: u64 = 50;
-/// A repetition follows within so many events.
+/// Number of last events among which a repetition is chosen.
 const REMEMBERED: usize = 2_000;
 const SLICE: Duration = Duration::from_millis(20);
 const MAX_IN_FLIGHT: usize = 10_000;
 
-/// Events as shoppers make them, the same ones for the same seed.
+/// Events of shoppers, reproducible by seed.
 pub struct Shoppers {
     random: Random,
     seed: u64,
@@ -43,7 +42,7 @@ impl Shoppers {
         Self { random: Random::new(seed), seed, number: 0, recent: VecDeque::new() }
     }
 
-    /// The next event: a new one, or now and then one of the last ones again.
+    /// The next event: a new one, or sometimes a repetition of a recent one.
     pub fn next(&mut self) -> Event {
         let recent = self.recent.len() as u64;
         if recent > 0 && self.random.below(REPEATED) == 0 {
@@ -60,7 +59,7 @@ impl Shoppers {
         event
     }
 
-    /// Within three days, in no order: the newest description of a product is rarely the last one sent.
+    /// A random time within three days: the newest description of a product is rarely the last one sent.
     fn time(&mut self) -> DateTime<Utc> {
         let begin: DateTime<Utc> = "2011-06-01T00:00:00Z".parse().unwrap();
         begin + TimeDelta::microseconds(self.random.below(3 * 86_400 * 1_000_000).cast_signed())
@@ -103,13 +102,13 @@ impl Shoppers {
             }
             .into(),
             970..985 => self.description(product_id).into(),
-            985..995 => self.talk(product_id),
+            985..995 => self.conversation_event(product_id),
             _ => ProductRetired { product_id }.into(),
         }
     }
 
-    /// Something of a conversation, as reactors and gateway record it.
-    fn talk(&mut self, product_id: ProductId) -> Data {
+    /// An event of a conversation or a product's vector.
+    fn conversation_event(&mut self, product_id: ProductId) -> Data {
         let (conversation_id, message_id) = (self.uuid(1_000), self.uuid(5_000));
         match self.random.below(5) {
             0 => MessageCreated { conversation_id, message_id, ..MessageCreated::example() }.into(),
@@ -127,9 +126,9 @@ impl Shoppers {
         }
     }
 
-    /// One of so many.
-    fn uuid(&mut self, many: u64) -> Uuid {
-        Uuid::from_u128(u128::from(self.random.below(many)) + (0x7000 << 64))
+    /// One of `count` ids.
+    fn uuid(&mut self, count: u64) -> Uuid {
+        Uuid::from_u128(u128::from(self.random.below(count)) + (0x7000 << 64))
     }
 
     fn description(&mut self, product_id: ProductId) -> ProductUpserted {
@@ -182,7 +181,7 @@ impl Shoppers {
     }
 }
 
-/// Events that come at a steady pace until they are told to stop.
+/// A producer at a constant rate that runs until it is stopped.
 pub struct Load {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
@@ -190,7 +189,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Begins to send so many events a second.
+    /// Starts to send this number of events per second.
     pub fn start(connections: &Connections, seed: u64, per_second: u64) -> Self {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let sender = Sender {
@@ -202,12 +201,12 @@ impl Load {
         Self { stop, sent, sending }
     }
 
-    /// How many records have been sent so far, repetitions included.
+    /// Number of records sent so far, repetitions included.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Sends no more, and waits until Kafka has acknowledged all. Gives how many.
+    /// Stops, and waits until Kafka has acknowledged all records. Returns their number.
     pub async fn stop(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.sending.await.unwrap();
@@ -226,7 +225,7 @@ impl Sender {
         let mut shoppers = Shoppers::new(seed);
         let started = Instant::now();
         while !stop.load(Ordering::Relaxed) {
-            // What a busy machine delays is made up for, but not in one burst.
+            // Delays are made up for, but not in one burst.
             let due = started.elapsed().as_millis() as u64 * per_second / 1_000;
             let missing = due.saturating_sub(sent.load(Ordering::Relaxed)).min(per_second / 10);
             for _ in 0..missing {

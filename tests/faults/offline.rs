@@ -1,5 +1,5 @@
-//! F: a replay reaches Kafka and the three stores and nothing else: whatever it does twice, it does to nobody. The kernel
-//! sees to it, and the log shows that nothing was produced.
+//! Fault class F: a replay has no side effects. It connects to Kafka and the three stores only, which the kernel enforces,
+//! and produces nothing, which the log shows.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -13,17 +13,17 @@ use jangbogo_host::topology::Topology;
 use jangbogo_processors::PROCESSORS;
 use jangbogo_replay::compare::digest;
 use jangbogo_store::State;
+use jangbogo_test_support::{Shop, demo_lines, headers_of};
 use landlock::{AccessNet, CompatLevel, Compatible as _, NetPort, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _};
 
 use crate::load::Shoppers;
-use crate::replaying::{said, stored};
-use crate::scale::{scale, turn};
-use crate::support::{Shop, demo_lines, headers_of};
+use crate::replaying::{output_text, stored};
+use crate::scale::{exclusive, scale};
 
-/// What a filter of system calls answers with a signal.
+/// The signal of the system-call filter.
 const SIGSYS: i32 = 31;
-/// Landlock knows TCP. Sockets for anything else than TCP (datagrams, raw, MPTCP, other families' packets) end whoever
-/// asks for one.
+/// A seccomp filter: it kills processes that create sockets other than TCP (datagrams, raw, MPTCP, packets), which Landlock
+/// does not restrict.
 const OTHER_SOCKETS: &str = r#"{ "network": {
     "mismatch_action": "allow", "match_action": "kill_process", "filter": [
         { "syscall": "socket", "args": [
@@ -37,7 +37,7 @@ const OTHER_SOCKETS: &str = r#"{ "network": {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_reaches_nothing_but_kafka_and_the_stores_and_produces_nothing() {
-    let _turn = turn().await;
+    let _exclusive = exclusive().await;
     let started = Instant::now();
     let directory = tempfile::tempdir().unwrap();
     let file = demo_lines(directory.path(), scale(2_000, 100_000));
@@ -58,8 +58,8 @@ async fn a_replay_reaches_nothing_but_kafka_and_the_stores_and_produces_nothing(
     let sandbox = Sandbox::around(&shop);
     sandbox.assert_it_holds();
     let before = log_ends(&shop);
-    let letters: i64 = before.iter().filter(|(topic, _)| topic.contains("dead")).flat_map(|(_, ends)| ends).sum();
-    assert!(letters >= garbage as i64, "garbage is a dead letter");
+    let dead_letters: i64 = before.iter().filter(|(topic, _)| topic.contains("dead")).flat_map(|(_, ends)| ends).sum();
+    assert!(dead_letters >= garbage as i64, "garbage is a dead letter");
     sandbox.replay(&shop, &["verify", "--all"]);
     sandbox.replay(&shop, &["rebuild", "--all", "--no-promote"]);
     let mut digests = 0;
@@ -75,7 +75,7 @@ async fn a_replay_reaches_nothing_but_kafka_and_the_stores_and_produces_nothing(
     sandbox.replay(&shop, &["promote", "--all"]);
     assert_eq!(log_ends(&shop), before, "a replay produces nothing");
     println!(
-        "F offline: {} records, {letters} dead letters among them; verified, rebuilt and promoted with every connection but \
+        "F offline: {} records, {dead_letters} dead letters among them; verified, rebuilt and promoted with every connection but \
          those to {:?} denied: 0 calls out, 0 records produced, {digests} tables' digests equal; {:.0} s",
         before.values().flatten().sum::<i64>(),
         sandbox.ports,
@@ -84,32 +84,13 @@ async fn a_replay_reaches_nothing_but_kafka_and_the_stores_and_produces_nothing(
     shop.close().await;
 }
 
-/// A replay cannot repeat what it does not know how to do.
-#[test]
-fn replay_links_no_reactor() {
-    let output = Command::new(env!("CARGO"))
-        .args(["tree", "--package", "replay", "--edges", "normal", "--prefix", "none", "--format", "{p}"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-    let tree = String::from_utf8(output.stdout).unwrap();
-    let linked: Vec<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    for expected in ["replay", "projections", "runtime"] {
-        assert!(linked.contains(&expected), "{expected} is not in {tree}");
-    }
-    for forbidden in ["reactors", "async-openai", "candle", "processors"] {
-        assert!(!linked.iter().any(|name| name.starts_with(forbidden)), "replay links {forbidden}: {tree}");
-    }
-}
-
-/// The end offsets of every topic of the shop, dead letters' too.
+/// End offsets of every topic of the shop, including dead letters.
 fn log_ends(shop: &Shop) -> BTreeMap<String, Vec<i64>> {
     let topics = Topology::embedded().unwrap().kafka_topics(&shop.connections.namespace);
     topics.into_iter().map(|topic| (topic.name.clone(), shop.end_offsets(&topic.name))).collect()
 }
 
-/// Processes that reach these ports and no others.
+/// Restricts threads and their child processes to TCP connections to these ports.
 struct Sandbox {
     ports: Vec<u16>,
 }
@@ -126,9 +107,9 @@ impl Sandbox {
         Self { ports: addresses.map(port).to_vec() }
     }
 
-    /// Restricts this thread and whatever it starts, for ever.
+    /// Restricts this thread and its children, permanently.
     fn enter(&self) {
-        // Linux 6.7 or newer, with Landlock among its security modules: else this test cannot tell.
+        // Fails without Landlock for TCP, which needs Linux 6.7.
         let mut rules = Ruleset::default()
             .set_compatibility(CompatLevel::HardRequirement)
             .handle_access(AccessNet::ConnectTcp)
@@ -144,7 +125,7 @@ impl Sandbox {
         seccompiler::apply_filter(&filters["network"]).unwrap();
     }
 
-    /// Does something inside, on a thread of its own.
+    /// Runs a closure in a restricted thread.
     fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let confined = || {
             self.enter();
@@ -156,10 +137,10 @@ impl Sandbox {
     fn replay(&self, shop: &Shop, arguments: &[&str]) {
         let mut command = shop.command(&["replay"]);
         let output = self.inside(|| command.args(arguments).output().unwrap());
-        assert!(output.status.success(), "replay {arguments:?}: {}: {}", output.status, said(&output));
+        assert!(output.status.success(), "replay {arguments:?}: {}: {}", output.status, output_text(&output));
     }
 
-    /// Neither a thread inside nor a process reaches a listener that others do reach, be it by TCP or by datagrams.
+    /// Asserts that restricted threads and processes cannot reach a listener that others can, by TCP or by datagrams.
     fn assert_it_holds(&self) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -174,6 +155,6 @@ impl Sandbox {
         assert!(!process.success());
         assert_eq!(datagram.signal(), Some(SIGSYS));
         listener.set_nonblocking(true).unwrap();
-        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "somebody came through");
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "a connection came through");
     }
 }

@@ -1,5 +1,5 @@
-//! C: the servers restart, are killed, stand still and lose everything under load. The shop recovers by itself, and in
-//! the end knows what its log says.
+//! Fault class C: the servers restart, are killed, are paused and lose their data under load. The shop recovers by itself,
+//! and all stores equal the log in the end.
 
 mod orders;
 mod queries;
@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 use jangbogo_processors::PROCESSORS;
 use jangbogo_stack::Server;
+use jangbogo_test_support::log::read;
+use jangbogo_test_support::random::Random;
+use jangbogo_test_support::{Shop, demo_lines};
 use tokio::task::JoinHandle;
 
 use self::orders::{Orders, Outcome};
@@ -22,23 +25,20 @@ use self::queries::Queries;
 use self::servers::{Outage, Servers};
 use crate::judge::judge;
 use crate::load::Load;
-use crate::oracle::read;
-use crate::random::Random;
-use crate::scale::{scale, turn};
-use crate::support::{Shop, demo_lines};
+use crate::scale::{exclusive, scale};
 
-/// Besides the import and the orders.
+/// Load besides the import and the orders.
 const EVENTS_PER_SECOND: u64 = 100;
-/// Between two parts of the import.
+/// Pause between two parts of the import.
 const IMPORT_PAUSE: Duration = Duration::from_secs(1);
 const SETTLED_WITHIN: Duration = Duration::from_mins(10);
 const SERVICES: [&str; 3] = ["gateway", "outbox-dispatcher", "query"];
-/// A server that stands still keeps its connections; nobody may lose anything when it goes on.
+/// A paused server keeps its connections.
 const PAUSED_FOR: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_that_restart_stand_still_and_lose_everything_change_nothing() {
-    let _turn = turn().await;
+    let _exclusive = exclusive().await;
     let began = Instant::now();
     let servers = Servers::start().await;
     eprintln!("servers of its own after {:.1} s", began.elapsed().as_secs_f64());
@@ -74,7 +74,7 @@ async fn servers_that_restart_stand_still_and_lose_everything_change_nothing() {
     for program in PROCESSORS.iter().map(|processor| processor.name).chain(SERVICES) {
         assert!(!shop.has_ended(program), "{program} has ended by itself");
     }
-    let verdict = judge(&shop, SETTLED_WITHIN).await;
+    let judgement = judge(&shop, SETTLED_WITHIN).await;
     all_in_the_log(&shop, &outcome.accepted);
     urls.all_ready().await;
 
@@ -87,31 +87,31 @@ async fn servers_that_restart_stand_still_and_lose_everything_change_nothing() {
          {:?}; queries {statuses:?}; {} rows and {} published values right; all came back in {:?}; {:.0} s",
         scale(1, 2),
         scale(1, 2),
-        verdict.records,
-        verdict.repeats,
+        judgement.records,
+        judgement.repeats,
         outcome.accepted.len(),
         outcome.longest.as_secs_f64(),
         outcome.refused,
-        verdict.rows,
-        verdict.published,
+        judgement.rows,
+        judgement.published,
         rewiped,
         began.elapsed().as_secs_f64(),
     );
     shop.close().await;
 }
 
-/// Wipes Postgres with nobody about: the same comes back, byte for byte. Gives how long that took.
+/// Wipes Postgres without load: the same rows and values come back, byte for byte. Returns the time of recovery.
 async fn wipe_once_more(shop: &Shop) -> Duration {
     let before = shop.digest().await;
     let wiped = Instant::now();
     wipes::drop_database(shop).await;
     wipes::recovered(shop).await;
-    wipes::comes_back(shop, &before, SETTLED_WITHIN).await;
+    wipes::restored(shop, &before, SETTLED_WITHIN).await;
     wiped.elapsed()
 }
 
-/// Every server, half of the times killed, at moments that have nothing to do with each other: outages overlap. Gives how
-/// often any was restarted.
+/// Restarts every server several times, half of the times by SIGKILL, at random times, so that outages overlap. Returns
+/// the number of restarts.
 async fn restart_all(servers: &Servers) -> usize {
     let mut random = Random::new(11);
     let rounds = scale(1, 20);
@@ -119,10 +119,10 @@ async fn restart_all(servers: &Servers) -> usize {
         let strikes = Server::ALL.into_iter().enumerate().map(|(number, server)| {
             let outage = if (round + number) % 2 == 0 { Outage::Kill } else { Outage::Stop };
             let wait = Duration::from_millis(random.below(scale(2_000, 10_000)));
-            let away = Duration::from_millis(random.below(2_000));
+            let duration = Duration::from_millis(random.below(2_000));
             async move {
                 tokio::time::sleep(wait).await;
-                servers.strike(server, outage, away).await;
+                servers.strike(server, outage, duration).await;
             }
         });
         futures::future::join_all(strikes).await;
@@ -132,7 +132,7 @@ async fn restart_all(servers: &Servers) -> usize {
     rounds * Server::ALL.len()
 }
 
-/// Where the programs answer.
+/// Base URLs of the programs' HTTP servers.
 struct Urls {
     gateway: String,
     dispatcher: String,
@@ -155,7 +155,7 @@ fn free_ports() -> [u16; 3] {
 }
 
 impl Urls {
-    /// Waits until every program says that it has all it needs.
+    /// Waits until every program is ready (`/readyz`).
     async fn all_ready(&self) {
         for url in [&self.gateway, &self.dispatcher, &self.query] {
             let began = Instant::now();
@@ -184,7 +184,7 @@ fn all_in_the_log(shop: &Shop, accepted: &[String]) {
     assert!(lost.is_empty(), "{} accepted orders are not in the log, such as {}", lost.len(), lost[0]);
 }
 
-/// Imports of parts of the demo shop, one after the other and again from the first.
+/// Imports parts of the demo shop in a loop.
 struct Import {
     stop: Arc<AtomicBool>,
     importing: JoinHandle<usize>,
@@ -192,9 +192,9 @@ struct Import {
 }
 
 impl Import {
-    fn start(shop: &Shop, lines: usize, lines_a_part: usize) -> Self {
+    fn start(shop: &Shop, lines: usize, lines_per_part: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let files = parts(&demo_lines(directory.path(), lines), lines_a_part);
+        let files = parts(&demo_lines(directory.path(), lines), lines_per_part);
         let mut commands: Vec<_> =
             files.iter().map(|part| shop.command(&["events", "import", part.to_str().unwrap()])).collect();
         let stopping = Arc::new(AtomicBool::new(false));
@@ -203,7 +203,7 @@ impl Import {
             let mut imports = 0;
             while !is_stopped.load(Ordering::Relaxed) {
                 let number = imports % commands.len();
-                // It refuses to begin while Kafka is away: whoever imports tries again.
+                // An import fails while Kafka is unavailable: it is repeated.
                 if commands[number].output().unwrap().status.success() {
                     imports += 1;
                 }
@@ -214,7 +214,7 @@ impl Import {
         Self { stop: stopping, importing, _directory: directory }
     }
 
-    /// Waits for the import that was begun. Gives how many there were.
+    /// Waits for the running import. Returns the number of imports.
     async fn stop(mut self) -> usize {
         self.stop.store(true, Ordering::Relaxed);
         (&mut self.importing).await.unwrap()
@@ -223,17 +223,17 @@ impl Import {
 
 impl Drop for Import {
     fn drop(&mut self) {
-        // A test that fails does not wait for an import without end.
+        // Ends the background thread when a test fails.
         self.stop.store(true, Ordering::Relaxed);
     }
 }
 
-fn parts(file: &Path, lines_a_part: usize) -> Vec<PathBuf> {
+fn parts(file: &Path, lines_per_part: usize) -> Vec<PathBuf> {
     let mut lines = BufReader::new(std::fs::File::open(file).unwrap()).lines().map(Result::unwrap);
     let header = lines.next().unwrap();
     let lines: Vec<String> = lines.collect();
     let mut parts = Vec::new();
-    for (number, lines) in lines.chunks(lines_a_part).enumerate() {
+    for (number, lines) in lines.chunks(lines_per_part).enumerate() {
         let part = file.with_file_name(format!("part-{number}.csv"));
         let mut output = std::fs::File::create(&part).unwrap();
         writeln!(output, "{header}\n{}", lines.join("\n")).unwrap();

@@ -1,5 +1,5 @@
-//! I: what was accepted reaches the log, however often dispatchers are killed and however long Kafka is away: in the order
-//! of commits, and with its effects once.
+//! Fault class I: accepted events reach the log in the order of commits and have their effects once, although dispatchers
+//! are killed and Kafka is unavailable.
 
 mod writers;
 
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use jangbogo_analytics_fold::ANALYTICS;
 use jangbogo_stack::Server;
+use jangbogo_test_support::Shop;
+use jangbogo_test_support::log::read;
+use jangbogo_test_support::random::Random;
 use sqlx::{PgPool, Row as _};
 
 use self::writers::{Accepted, Writers};
-use crate::oracle::read;
 use crate::outages::servers::{Outage, Servers};
-use crate::random::Random;
-use crate::scale::{scale, turn};
-use crate::support::Shop;
+use crate::scale::{exclusive, scale};
 
-/// They race for the lease all the time.
+/// Both compete for the lease.
 const DISPATCHERS: [&str; 2] = ["dispatcher-a", "dispatcher-b"];
 /// The most rows that a dispatcher sends before it deletes them.
 const BATCH: usize = 500;
@@ -27,7 +27,7 @@ const DRAINED_WITHIN: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_dispatchers_lose_nothing_and_keep_the_order() {
-    let _turn = turn().await;
+    let _exclusive = exclusive().await;
     let started = Instant::now();
     let mut ingress = Ingress::open(Shop::open("outbox").await).await;
     let writers = Writers::start(&ingress.gateway, &ingress.pool);
@@ -35,38 +35,39 @@ async fn killed_dispatchers_lose_nothing_and_keep_the_order() {
         ingress.kill_dispatcher().await;
     }
     let accepted = writers.stop().await;
-    let verdict = ingress.judge(&accepted, ingress.kills).await;
-    println!("I dispatchers killed: {} SIGKILLs; {verdict}; {:.0} s", ingress.kills, started.elapsed().as_secs_f64());
+    let judgement = ingress.judge(&accepted, ingress.kills).await;
+    println!("I dispatchers killed: {} SIGKILLs; {judgement}; {:.0} s", ingress.kills, started.elapsed().as_secs_f64());
     ingress.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_kafka_is_away_everything_is_accepted_and_waits() {
-    let _turn = turn().await;
+    let _exclusive = exclusive().await;
     let started = Instant::now();
     let servers = Servers::kafka_alone().await;
     let mut ingress = Ingress::open(Shop::open_on(servers.addresses(), "kafka_away").await).await;
     let writers = Writers::start(&ingress.gateway, &ingress.pool);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    ingress.wait_for_commits(200).await;
     let outage = servers.strike(Server::Kafka, Outage::Kill, Duration::from_secs(scale(5, 60)));
     let kill = async {
-        // Whoever takes over finds no Kafka.
+        // The dispatcher that takes over the lease finds no Kafka.
         for _ in 0..scale(1, 3) {
+            // Kafka is killed beside this, and a holder spends some time without it: the time itself is tested.
             tokio::time::sleep(Duration::from_secs(1)).await;
             ingress.kill_dispatcher().await;
         }
     };
-    let (away, ()) = tokio::join!(outage, kill);
+    let (unavailable, ()) = tokio::join!(outage, kill);
     let waiting = ingress.count("outbox").await;
     let sent = ingress.until_sent().await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    ingress.wait_for_commits(100).await;
     let accepted = writers.stop().await;
-    // What Kafka had and could not acknowledge before it died may be sent again, too.
-    let verdict = ingress.judge(&accepted, ingress.kills + 1).await;
+    // Records that Kafka had stored and not acknowledged before it was killed may be sent again, too.
+    let judgement = ingress.judge(&accepted, ingress.kills + 1).await;
     println!(
-        "I Kafka away: {:.1} s; {waiting} events waited and were sent {:.1} s after its return; {} SIGKILLs meanwhile; {verdict}; \
+        "I Kafka unavailable: {:.1} s; {waiting} events waited and were sent {:.1} s after its return; {} SIGKILLs meanwhile; {judgement}; \
          {:.0} s",
-        away.as_secs_f64(),
+        unavailable.as_secs_f64(),
         sent.as_secs_f64(),
         ingress.kills,
         started.elapsed().as_secs_f64(),
@@ -102,7 +103,7 @@ impl Ingress {
         Self { shop, pool, gateway, random: Random::new(5), kills: 0 }
     }
 
-    /// Kills the dispatcher that holds the lease, shortly after it got it or somewhat later, and starts it again.
+    /// Kills the dispatcher that holds the lease after a random time, and restarts it.
     async fn kill_dispatcher(&mut self) {
         let began = Instant::now();
         let holder = loop {
@@ -112,7 +113,7 @@ impl Ingress {
             assert!(began.elapsed() < TAKEN_OVER_WITHIN, "no dispatcher takes over");
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
-        // What has piled up meanwhile is sent in a few batches of some milliseconds.
+        // The backlog is sent in a few batches of some milliseconds: most kills have to come soon.
         let limit = if self.random.below(3) == 0 { 1_000 } else { 100 };
         tokio::time::sleep(Duration::from_millis(self.random.below(limit))).await;
         self.shop.kill(holder);
@@ -120,13 +121,14 @@ impl Ingress {
         start(&mut self.shop, holder);
     }
 
-    /// The dispatcher that may send.
+    /// The dispatcher that holds the lease.
     async fn holder(&self) -> Option<&'static str> {
-        let known: Option<String> = sqlx::query_scalar("SELECT holder FROM lease WHERE expires_at > clock_timestamp()")
-            .fetch_optional(&self.pool)
-            .await
-            .unwrap();
-        let process: u32 = known?.split('/').nth(1)?.parse().ok()?;
+        let holder: Option<String> =
+            sqlx::query_scalar("SELECT holder FROM lease WHERE expires_at > clock_timestamp()")
+                .fetch_optional(&self.pool)
+                .await
+                .unwrap();
+        let process: u32 = holder?.split('/').nth(1)?.parse().ok()?;
         DISPATCHERS.into_iter().find(|dispatcher| self.shop.process_id(dispatcher) == process)
     }
 
@@ -134,7 +136,16 @@ impl Ingress {
         sqlx::query_scalar(&format!("SELECT count(*) FROM {table}")).fetch_one(&self.pool).await.unwrap()
     }
 
-    /// Waits until all that is in the outbox now is sent. Gives how long that took.
+    /// Waits until the writers have committed this number of further events.
+    async fn wait_for_commits(&self, further: i64) {
+        let (began, before) = (Instant::now(), self.count("committed").await);
+        while self.count("committed").await < before + further {
+            assert!(began.elapsed() < DRAINED_WITHIN, "the writers commit nothing");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until all rows that are in the outbox now are sent. Returns the time that took.
     async fn until_sent(&self) -> Duration {
         let began = Instant::now();
         let sql =
@@ -145,12 +156,12 @@ impl Ingress {
             if !waits {
                 return waited;
             }
-            assert!(waited < DRAINED_WITHIN, "what waited for Kafka is still in the outbox");
+            assert!(waited < DRAINED_WITHIN, "rows that waited for Kafka are still in the outbox");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// Waits until all is sent and folded, and compares what was accepted with the log and the sales tables.
+    /// Waits until all events are sent and folded, and compares what was accepted with the log and the sales tables.
     async fn judge(&self, accepted: &Accepted, crashes: usize) -> String {
         let began = Instant::now();
         while self.count("outbox").await > 0 {
@@ -180,7 +191,7 @@ impl Ingress {
         )
     }
 
-    /// Gives the number of records, and of keys.
+    /// Returns the number of records and of keys.
     async fn log_is_what_was_committed(&self, accepted: &Accepted) -> (usize, usize) {
         let committed: HashMap<String, (String, i64, i64)> =
             sqlx::query("SELECT event_id, topic || '/' || key, number, sequence FROM committed")
@@ -239,7 +250,7 @@ fn start(shop: &mut Shop, dispatcher: &str) {
     shop.start_member(dispatcher, "outbox-dispatcher", &["--admin-port", "0"]);
 }
 
-/// Keeps what is committed to the outbox, numbered within each key under a lock that is held until the commit: the
+/// Records the inserts into the outbox, numbered within each key under a row lock that is held until the commit: the
 /// numbers are the order of commits.
 async fn record_commits(pool: &PgPool) {
     let sql = "

@@ -1,25 +1,25 @@
-//! What a replay cannot do it refuses: it says what is wrong and where, and leaves what is served alone.
+//! Invalid replays fail with an error that names cause and position, and the live generation stays.
 
 use chrono::{TimeDelta, Utc};
 use jangbogo_events::{Event, Topic};
 use jangbogo_processors::PROCESSORS;
 use jangbogo_recommendation_fold::RECOMMENDATION;
 use jangbogo_store::{Live, State};
+use jangbogo_test_support::{Shop, headers_of};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::load::Shoppers;
-use crate::replaying::{refused, replay, said, stored, succeed};
-use crate::scale::turn;
-use crate::support::{Shop, headers_of};
+use crate::replaying::{output_text, refused, replay, stored, succeed};
+use crate::scale::exclusive;
 
-/// A version of an event that nobody can read yet.
+/// A schema version that this program cannot read.
 const FUTURE_VERSION: &str = "urn:jangbogo:schema:order-completed:v99";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_replayed_is_refused_and_what_is_served_stays() {
-    let _turn = turn().await;
+    let _exclusive = exclusive().await;
     let mut shop = Shop::open("refusals").await;
     shop.start_processors();
     let mut shoppers = Shoppers::new(10);
@@ -52,7 +52,7 @@ async fn live(shop: &Shop) -> Vec<Live> {
 async fn an_unknown_projection_is_named(shop: &Shop) {
     for command in ["rebuild", "verify", "promote", "rollback", "list"] {
         let output = replay(shop, &[command, "recomendation"]).await;
-        let message = said(&output);
+        let message = output_text(&output);
         assert_eq!(output.status.code(), Some(2), "{message}");
         assert!(message.contains("recommendation, analytics, es-sync"), "{message}");
     }
@@ -65,7 +65,7 @@ async fn a_time_before_the_log_is_refused(shop: &Shop) {
     assert_eq!(stored(shop, &RECOMMENDATION).await.len(), 1, "nothing is left of it");
 }
 
-/// An order as a later version of the shop would write it.
+/// Produces an order in a later schema version.
 async fn produce_of_the_future(shop: &Shop, order: &Event) {
     let encoded = order.encode().unwrap();
     let id = Utc::now().timestamp_micros().to_string();
@@ -91,7 +91,7 @@ async fn a_version_that_nobody_reads_is_a_dead_letter_in_both(shop: &Shop) {
     succeed(shop, &["verify", "--all"]).await;
 }
 
-/// As when the live fold has read a record after the rebuild began, and the rebuild's program cannot read it.
+/// As when the live fold has read a record after the rebuild began, and the rebuild's older program cannot read it.
 async fn a_generation_that_refused_what_live_folded_is_not_served(shop: &Shop) {
     succeed(shop, &["rebuild", RECOMMENDATION.name, "--no-promote"]).await;
     let refusing = stored(shop, &RECOMMENDATION).await.pop().unwrap().generation;
@@ -112,12 +112,12 @@ async fn a_lost_head_is_described(shop: &Shop) {
     lost.add_partition_offset(&topic, 4, Offset::Offset(3)).unwrap();
     let admin: AdminClient<DefaultClientContext> = shop.connections.kafka_client("test").create().unwrap();
     admin.delete_records(&lost, &AdminOptions::new()).await.unwrap();
-    let moment = (Utc::now() + TimeDelta::days(1)).to_rfc3339();
+    let time = (Utc::now() + TimeDelta::days(1)).to_rfc3339();
     let commands: [&[&str]; 4] = [
         &["rebuild", RECOMMENDATION.name],
         &["verify", RECOMMENDATION.name],
         &["rebuild", RECOMMENDATION.name, "--dry-run"],
-        &["at", &moment, RECOMMENDATION.name],
+        &["at", &time, RECOMMENDATION.name],
     ];
     for command in commands {
         let message = refused(shop, command).await;

@@ -1,14 +1,13 @@
-//! Running the `replay` commands, and what becomes of generations.
+//! Runs `replay` commands and lists generations.
 
 use std::process::Output;
 
 use jangbogo_fold::Processor;
 use jangbogo_store::{Stored, generations};
+use jangbogo_test_support::Shop;
 
-use crate::support::Shop;
-
-/// What a command said on both of its outputs.
-pub fn said(output: &Output) -> String {
+/// Standard output and standard error of a command.
+pub fn output_text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -18,21 +17,21 @@ pub async fn replay(shop: &Shop, arguments: &[&str]) -> Output {
     command.args(arguments).kill_on_drop(true).output().await.unwrap()
 }
 
-/// Runs a `replay` command that does what it should. Gives what it said.
+/// Runs a `replay` command that must succeed. Returns its output.
 pub async fn succeed(shop: &Shop, arguments: &[&str]) -> String {
     let output = replay(shop, arguments).await;
-    assert!(output.status.success(), "replay {arguments:?}: {}: {}", output.status, said(&output));
-    said(&output)
+    assert!(output.status.success(), "replay {arguments:?}: {}: {}", output.status, output_text(&output));
+    output_text(&output)
 }
 
-/// Runs a `replay` command that is refused. Gives what it said.
+/// Runs a `replay` command that must fail with status 1. Returns its output.
 pub async fn refused(shop: &Shop, arguments: &[&str]) -> String {
     let output = replay(shop, arguments).await;
-    assert_eq!(output.status.code(), Some(1), "replay {arguments:?}: {}", said(&output));
-    said(&output)
+    assert_eq!(output.status.code(), Some(1), "replay {arguments:?}: {}", output_text(&output));
+    output_text(&output)
 }
 
-/// Every generation of a processor, the oldest first.
+/// All generations of a processor, the oldest first.
 pub async fn stored(shop: &Shop, processor: &Processor) -> Vec<Stored> {
     generations(&mut shop.database().await, Some(processor.name)).await.unwrap()
 }

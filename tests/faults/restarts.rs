@@ -1,4 +1,5 @@
-//! B: members restart, come and go under load. Nothing counts twice, and a partition that stays where it is goes on.
+//! Fault class B: members restart, join and leave under load. Nothing is counted twice, and partitions that are not
+//! reassigned keep advancing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -6,22 +7,22 @@ use std::time::{Duration, Instant};
 
 use jangbogo_processors::PROCESSORS;
 use jangbogo_recommendation_fold::RECOMMENDATION;
+use jangbogo_test_support::Shop;
+use jangbogo_test_support::group::{Group, Partition};
 use sqlx::Row as _;
 use tokio::task::JoinHandle;
 
-use crate::group::{Group, Partition};
 use crate::judge::judge;
 use crate::load::Load;
-use crate::scale::{scale, turn};
-use crate::support::Shop;
+use crate::scale::{exclusive, scale};
 
-/// Members that restart under their own names.
+/// Static members: they restart under the same `group.instance.id`.
 const STATIC: [&str; 2] = ["a", "b"];
-/// Under this load each of the busy topics' partitions has something new every few milliseconds.
+/// High enough that each partition of the busy topics gets a record every few milliseconds.
 const EVENTS_PER_SECOND: u64 = 1_500;
 const BUSY_TOPICS: [&str; 3] = ["product-viewed", "user-behavior", "order-completed"];
 const SAMPLED_EVERY: Duration = Duration::from_millis(20);
-/// A change takes up to five seconds. A partition that stays where it is must not wait for it.
+/// A rebalance takes up to five seconds. Partitions that are not reassigned must not wait for it.
 const MAX_PAUSE: Duration = Duration::from_millis(1_500);
 const CHANGE_LIMIT: Duration = Duration::from_mins(1);
 
@@ -47,7 +48,7 @@ const CYCLE: [Change; 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_that_restart_come_and_go_repeat_nothing_and_stop_no_untouched_partition() {
-    let _turn = turn().await;
+    let _exclusive = exclusive().await;
     let started = Instant::now();
     let mut shop = Shop::open("restarts").await;
     for processor in PROCESSORS.iter().filter(|processor| processor.name != RECOMMENDATION.name) {
@@ -60,25 +61,25 @@ async fn members_that_restart_come_and_go_repeat_nothing_and_stop_no_untouched_p
         members.make(&mut shop, change).await;
     }
     load.stop().await;
-    let verdict = judge(&shop, Duration::from_mins(4)).await;
+    let judgement = judge(&shop, Duration::from_mins(4)).await;
     println!(
         "B restarts: {} events, {} of them repeated; {} rolling restarts, scale-ups and scale-downs; {} partitions moved, \
          {} did not and paused for {} ms at most; {} rows and {} published values right; {:.0} s",
-        verdict.records,
-        verdict.repeats,
+        judgement.records,
+        judgement.repeats,
         cycles * CYCLE.len(),
         members.moved,
         members.untouched,
         members.longest_pause.as_millis(),
-        verdict.rows,
-        verdict.published,
+        judgement.rows,
+        judgement.published,
         started.elapsed().as_secs_f64(),
     );
     drop(members);
     shop.close().await;
 }
 
-/// The checkpoints at a moment.
+/// All checkpoints at one time.
 #[derive(Clone)]
 struct Sample {
     at: Instant,
@@ -87,14 +88,14 @@ struct Sample {
 }
 
 impl Sample {
-    /// The partitions that were acquired since an earlier one.
+    /// Partitions that were acquired since an earlier sample: their epoch has changed.
     fn acquired_since(&self, earlier: &Sample) -> BTreeSet<&Partition> {
         let epoch = |sample: &Sample, partition: &Partition| sample.checkpoints.get(partition).map(|found| found.1);
         self.checkpoints.keys().filter(|partition| epoch(self, partition) != epoch(earlier, partition)).collect()
     }
 }
 
-/// The members of the processor's group, watched.
+/// The members of the processor's group, with samples of its checkpoints.
 struct Members {
     names: BTreeSet<&'static str>,
     group: Group,
@@ -106,12 +107,12 @@ struct Members {
 }
 
 impl Members {
-    /// Starts the static members and waits until they have divided the partitions.
+    /// Starts the static members and waits until all partitions are assigned.
     async fn begin(shop: &mut Shop) -> Self {
         for member in STATIC {
             start(shop, member);
         }
-        let group = Group::of(shop, &RECOMMENDATION);
+        let group = Group::for_processor(shop, &RECOMMENDATION);
         group.wait_until_divided_by(STATIC.len()).await;
         let samples = Arc::new(Mutex::new(Vec::new()));
         let sampling = sample(shop, Arc::clone(&samples)).await;
@@ -128,7 +129,7 @@ impl Members {
                 self.names.insert(member);
                 start(shop, member);
                 self.wait_until_acquired(&before, self.share().0).await;
-                self.judge(change, &before, self.share().1);
+                self.check_change(change, &before, self.share().1);
             }
             Change::Down(member) => {
                 let before = self.newest();
@@ -136,7 +137,7 @@ impl Members {
                 self.names.remove(member);
                 shop.terminate(member);
                 self.wait_until_acquired(&before, share.0).await;
-                self.judge(change, &before, share.1);
+                self.check_change(change, &before, share.1);
             }
             Change::RollingRestart => {
                 for member in STATIC {
@@ -144,18 +145,18 @@ impl Members {
                     shop.terminate(member);
                     start(shop, member);
                     self.wait_until_acquired(&before, self.share().0).await;
-                    self.judge(change, &before, self.share().1);
+                    self.check_change(change, &before, self.share().1);
                 }
             }
         }
     }
 
-    /// How many partitions each member has, at least and at most.
+    /// Minimum and maximum number of partitions of a member.
     fn share(&self) -> (usize, usize) {
         (self.group.partitions / self.names.len(), self.group.partitions.div_ceil(self.names.len()))
     }
 
-    /// Waits until so many partitions were acquired since then, the group has settled, and all go on.
+    /// Waits until this number of partitions was acquired since `before`, the group is stable, and all partitions advance.
     async fn wait_until_acquired(&self, before: &Sample, partitions: usize) {
         let began = Instant::now();
         while self.newest().acquired_since(before).len() < partitions {
@@ -177,7 +178,7 @@ impl Members {
             {
                 return;
             }
-            assert!(began.elapsed() < CHANGE_LIMIT, "some partition does not go on: {:?}", newest.checkpoints);
+            assert!(began.elapsed() < CHANGE_LIMIT, "some partition does not advance: {:?}", newest.checkpoints);
             tokio::time::sleep(SAMPLED_EVERY).await;
         }
     }
@@ -186,8 +187,8 @@ impl Members {
         self.samples.lock().unwrap().last().cloned().expect("there is a first sample")
     }
 
-    /// Looks at what happened since then: only a fair share of the partitions moved, and the others went on.
-    fn judge(&mut self, change: Change, before: &Sample, share: usize) {
+    /// Asserts that no more than `share` partitions moved since `before`, and that the others kept advancing.
+    fn check_change(&mut self, change: Change, before: &Sample, share: usize) {
         let samples: Vec<Sample> =
             self.samples.lock().unwrap().iter().filter(|sample| sample.at >= before.at).cloned().collect();
         let after = samples.last().unwrap();
@@ -195,9 +196,9 @@ impl Members {
         let untouched = after.checkpoints.keys().filter(|partition| !moved.contains(partition));
         let pause =
             untouched.filter(|partition| is_busy(partition)).map(|partition| longest_pause(partition, &samples));
-        let pause = pause.max().expect("some partition was not touched");
+        let pause = pause.max().expect("some partition was not reassigned");
         assert!(moved.len() <= share, "{change:?}: {} partitions moved, {share} had to", moved.len());
-        assert!(pause < MAX_PAUSE, "{change:?}: a partition that stayed where it is paused for {pause:?}");
+        assert!(pause < MAX_PAUSE, "{change:?}: a partition that was not reassigned paused for {pause:?}");
         self.moved += moved.len();
         self.untouched += self.group.partitions - moved.len();
         self.longest_pause = self.longest_pause.max(pause);
@@ -232,21 +233,21 @@ fn start(shop: &mut Shop, member: &str) {
     shop.start_member(member, RECOMMENDATION.name, &arguments);
 }
 
-/// Notes the checkpoints every few milliseconds, and once before it returns.
+/// Samples the checkpoints in the background, and once before it returns.
 async fn sample(shop: &Shop, samples: Arc<Mutex<Vec<Sample>>>) -> JoinHandle<()> {
     let schema = shop.live(&RECOMMENDATION).await.unwrap().generation.schema;
     let mut database = shop.database().await;
     let sql = format!("SELECT topic, partition, next_offset, epoch FROM {schema}.checkpoint");
-    let mut note = async move || {
+    let mut take_sample = async move || {
         let rows = sqlx::query(&sql).fetch_all(&mut database).await.unwrap();
         let checkpoints = rows.iter().map(|row| ((row.get(0), row.get(1)), (row.get(2), row.get(3)))).collect();
         samples.lock().unwrap().push(Sample { at: Instant::now(), checkpoints });
         tokio::time::sleep(SAMPLED_EVERY).await;
     };
-    note().await;
+    take_sample().await;
     tokio::spawn(async move {
         loop {
-            note().await;
+            take_sample().await;
         }
     })
 }

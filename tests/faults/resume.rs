@@ -1,4 +1,4 @@
-//! H: a replay is killed again and again. The same command goes on where it was, and never starts over.
+//! Fault class H: a replay is killed at every stage. The same command resumes where it was and never starts over.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -9,26 +9,26 @@ use jangbogo_log::Offsets;
 use jangbogo_recommendation_fold::RECOMMENDATION;
 use jangbogo_replay::compare::digest;
 use jangbogo_store::{State, positions};
+use jangbogo_test_support::Shop;
+use jangbogo_test_support::random::Random;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use uuid::Uuid;
 
 use crate::load::Shoppers;
-use crate::random::Random;
-use crate::replaying::{refused, replay, said, stored, succeed};
-use crate::scale::{scale, turn};
-use crate::support::Shop;
+use crate::replaying::{output_text, refused, replay, stored, succeed};
+use crate::scale::{exclusive, scale};
 
-/// What a replay says it does when it is killed, and the longest that it is left to do it, in milliseconds.
+/// The state in which a replay is killed, and the longest time that it stays in that state before, in milliseconds.
 type Point = (&'static str, u64);
 
 const LIMIT: Duration = Duration::from_mins(3);
-/// A rebuild's bulk takes about so many seconds.
-const SECONDS: usize = 9;
+/// Approximate duration of a rebuild's bulk phase, in seconds.
+const BULK_SECONDS: usize = 9;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_that_is_killed_goes_on_where_it_was() {
-    let _turn = turn().await;
+    let _exclusive = exclusive().await;
     let started = Instant::now();
     let mut shop = Shop::open("resume").await;
     shop.start_processors();
@@ -53,12 +53,12 @@ async fn a_replay_that_is_killed_goes_on_where_it_was() {
             ("promoting", 0),
         ],
     );
-    let rate = (count / SECONDS).to_string();
+    let rate = (count / BULK_SECONDS).to_string();
     let mut rebuilding = Rebuild::new(&shop, &RECOMMENDATION, &["--max-rate", &rate]);
     for (number, point) in bulk.iter().enumerate() {
         rebuilding.kill_at(*point).await;
         if number == 0 {
-            // The log grows meanwhile: something is left for the time after the bulk.
+            // The log grows, so that records are left for the catch-up after the bulk.
             shop.produce(&later).await;
         }
     }
@@ -80,17 +80,17 @@ async fn a_replay_that_is_killed_goes_on_where_it_was() {
     shop.close().await;
 }
 
-/// One generation, however often the command that makes it is started.
+/// The rebuild of one generation, over several starts of the command.
 struct Rebuild<'s> {
     shop: &'s Shop,
     processor: &'static Processor,
     arguments: Vec<String>,
     random: Random,
-    /// What it is called, and how far it was when it was killed last.
+    /// Its id, and its positions at the last kill.
     generation: Option<(Uuid, Offsets)>,
-    /// What it was doing when it was killed.
+    /// State and number of folded records at each kill.
     kills: Vec<String>,
-    /// The records that were folded when a kill came.
+    /// Number of folded records at the last kill.
     kept: i64,
     digests: usize,
 }
@@ -108,7 +108,7 @@ impl<'s> Rebuild<'s> {
         command
     }
 
-    /// Starts the command, and kills it while it does what the point says.
+    /// Starts the command, and kills it in the state of the point.
     async fn kill_at(&mut self, (state, longest): Point) {
         let mut process = self.command().spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
@@ -120,7 +120,7 @@ impl<'s> Rebuild<'s> {
                 panic!("{:?} ended before it was {state}: {message}", self.arguments);
             };
             let line: Value = serde_json::from_str(&line).unwrap();
-            // Of the bulk, something is done by then.
+            // Some of the bulk is done.
             let is_begun = state != "hydrating" || line["events"].as_u64().unwrap() > 0;
             if line["state"].as_str().unwrap().starts_with(state) && is_begun {
                 break;
@@ -129,11 +129,11 @@ impl<'s> Rebuild<'s> {
         }
         tokio::time::sleep(Duration::from_millis(self.random.below(longest + 1))).await;
         process.kill().await.unwrap();
-        self.look(state).await;
+        self.check_progress(state).await;
     }
 
-    /// It is the one there was, and as far as it was, or further.
-    async fn look(&mut self, state: &str) {
+    /// Asserts that it is the same generation as before, and that no position went back.
+    async fn check_progress(&mut self, state: &str) {
         let found = stored(self.shop, self.processor).await;
         let is_new = |state| !matches!(state, State::Frozen);
         let made: Vec<_> = found.iter().filter(|stored| stored.captured.is_some() && is_new(stored.state)).collect();
@@ -141,7 +141,7 @@ impl<'s> Rebuild<'s> {
         let generation = &made[0].generation;
         let reached = positions(&mut self.shop.database().await, generation).await.unwrap();
         if let Some((id, before)) = &self.generation {
-            assert_eq!(generation.id, *id, "killed while {state}: it began anew");
+            assert_eq!(generation.id, *id, "killed while {state}: it started over");
             for (partition, offset) in before {
                 assert!(
                     reached[partition] >= *offset,
@@ -156,12 +156,12 @@ impl<'s> Rebuild<'s> {
         self.generation = Some((generation.id, reached));
     }
 
-    /// Starts the command once more, to its end.
+    /// Runs the command to its end.
     async fn finish(&mut self) {
         let (made, _) = self.generation.clone().expect("it was killed");
         if self.shop.live(self.processor).await.unwrap().generation.id != made {
             let output = self.command().output().await.unwrap();
-            assert!(output.status.success(), "{}", said(&output));
+            assert!(output.status.success(), "{}", output_text(&output));
         }
         let live = self.shop.live(self.processor).await.unwrap().generation;
         assert_eq!(live.id, made, "what was begun is served");
@@ -176,7 +176,7 @@ impl<'s> Rebuild<'s> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replays_do_not_work_on_one_generation() {
-    let _turn = turn().await;
+    let _exclusive = exclusive().await;
     let mut shop = Shop::open("two_replays").await;
     shop.start_processor(RECOMMENDATION.name);
     let mut shoppers = Shoppers::new(9);
@@ -185,7 +185,7 @@ async fn two_replays_do_not_work_on_one_generation() {
     let mut rebuilding = Rebuild::new(&shop, &RECOMMENDATION, &["--max-rate", "50"]);
     let mut first = rebuilding.command().spawn().unwrap();
     let mut lines = BufReader::new(first.stdout.take().unwrap()).lines();
-    // It takes twenty seconds.
+    // At this rate it takes twenty seconds.
     while !lines.next_line().await.unwrap().expect("it goes on").contains("hydrating") {}
     for command in [["rebuild", "recommendation"], ["verify", "recommendation"]] {
         let message = refused(&shop, &command).await;
@@ -193,20 +193,20 @@ async fn two_replays_do_not_work_on_one_generation() {
     }
     assert!(first.try_wait().unwrap().is_none(), "the first one goes on");
     first.kill().await.unwrap();
-    rebuilding.look("hydrating").await;
+    rebuilding.check_progress("hydrating").await;
     shop.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_rebuilds_that_begin_at_once_one_is_done() {
-    let _turn = turn().await;
+    let _exclusive = exclusive().await;
     let shop = folded("at_once", 1_000).await;
     let rebuild = || replay(&shop, &["rebuild", "recommendation", "--max-rate", "100"]);
     let (first, second) = tokio::join!(rebuild(), rebuild());
     let (done, refused) = if first.status.success() { (first, second) } else { (second, first) };
-    assert!(done.status.success(), "{}", said(&done));
-    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
-    assert!(said(&refused).contains("another replay"), "{}", said(&refused));
+    assert!(done.status.success(), "{}", output_text(&done));
+    assert_eq!(refused.status.code(), Some(1), "{}", output_text(&refused));
+    assert!(output_text(&refused).contains("another replay"), "{}", output_text(&refused));
     let states: Vec<_> = stored(&shop, &RECOMMENDATION).await.iter().map(|stored| stored.state).collect();
     assert_eq!(states, [State::Frozen, State::Live]);
     shop.close().await;
@@ -214,7 +214,7 @@ async fn of_two_rebuilds_that_begin_at_once_one_is_done() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_of_several_goes_on_with_the_one_at_which_it_was_killed() {
-    let _turn = turn().await;
+    let _exclusive = exclusive().await;
     let shop = folded("several", 1_000).await;
     let rebuild = ["rebuild", "recommendation", "es-sync", "--max-rate", "400", "--json"];
     let mut command = tokio::process::Command::from(shop.command(&["replay"]));
@@ -230,7 +230,7 @@ async fn a_rebuild_of_several_goes_on_with_the_one_at_which_it_was_killed() {
         let states: Vec<_> = stored(&shop, processor).await.iter().map(|stored| stored.state).collect();
         assert_eq!(states, [State::Frozen, State::Live], "{}", processor.name);
     }
-    // Everything was finished: the same command begins anew.
+    // All rebuilds are finished: the same command starts new ones.
     succeed(&shop, &rebuild[..3]).await;
     assert_ne!(shop.live(&RECOMMENDATION).await.unwrap().generation, finished.generation);
     shop.close().await;

@@ -1,4 +1,4 @@
-//! How much of the suite is run: a short form by default, as CI does, or all of it with `JANGBOGO_FAULTS=full`.
+//! Size of the suite: the short form by default, as in CI, or the full one with `JANGBOGO_FAULTS=full`.
 
 use std::sync::LazyLock;
 
@@ -10,13 +10,13 @@ static FULL: LazyLock<bool> = LazyLock::new(|| match std::env::var("JANGBOGO_FAU
     Ok(other) => panic!("JANGBOGO_FAULTS is short or full, not {other:?}"),
 });
 
-/// One of two values of the same thing.
+/// The value for the size of the suite.
 pub fn scale<T>(short: T, full: T) -> T {
     if *FULL { full } else { short }
 }
 
-/// Each test loads the whole machine: they take turns.
-pub async fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::const_new(());
-    TURN.lock().await
+/// Held by the one test that runs: each loads the whole machine.
+pub async fn exclusive() -> MutexGuard<'static, ()> {
+    static RUNNING: Mutex<()> = Mutex::const_new(());
+    RUNNING.lock().await
 }

@@ -1,5 +1,5 @@
-//! G: a worker stands still for so long that the group gives its partitions to another, and then goes on as if nothing
-//! had happened. Every write of its is fenced.
+//! Fault class G: a worker is paused until its partitions are reassigned, and then resumes (a zombie). All of its writes
+//! are fenced.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 use jangbogo_events::Event;
 use jangbogo_processors::PROCESSORS;
 use jangbogo_recommendation_fold::RECOMMENDATION;
+use jangbogo_test_support::Shop;
+use jangbogo_test_support::group::Group;
 use sqlx::PgConnection;
 
-use crate::group::Group;
 use crate::judge::judge;
 use crate::load::Shoppers;
-use crate::scale::{scale, turn};
-use crate::support::Shop;
+use crate::scale::{exclusive, scale};
 
-/// Sent while the members cannot commit: each has a batch in hand then, and more in its queue.
+/// Events sent while the members cannot commit, so that each has a batch in progress and more in its queue.
 const EVENTS: usize = 3_000;
 const WAIT_LIMIT: Duration = Duration::from_secs(40);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_worker_writes_that_stood_still_is_fenced() {
-    let _turn = turn().await;
+    let _exclusive = exclusive().await;
     let started = Instant::now();
     let mut shop = Shop::open("zombies").await;
     for processor in PROCESSORS.iter().filter(|processor| processor.name != RECOMMENDATION.name) {
@@ -30,33 +30,33 @@ async fn whatever_a_worker_writes_that_stood_still_is_fenced() {
     let (sleepy, metrics) = ("sleepy", free_port());
     shop.start_member("awake", RECOMMENDATION.name, &[]);
     shop.start_member(sleepy, RECOMMENDATION.name, &["--admin-port", &metrics.to_string()]);
-    let group = Group::of(&shop, &RECOMMENDATION);
+    let group = Group::for_processor(&shop, &RECOMMENDATION);
     group.wait_until_divided_by(2).await;
     let mut shoppers = Shoppers::new(3);
     let rounds = scale(1, 10);
     for round in 1..=rounds {
         let fenced_before = fenced(metrics).await;
         stop_in_a_batch(&shop, sleepy, &mut shoppers).await;
-        // The other has taken over and folded all of it.
+        // The other member has taken over and folded all events.
         shop.settle().await;
         let before = folded(&shop).await;
         shop.signal(sleepy, "CONT");
-        wait_until("the member that stood still is fenced", async || fenced(metrics).await > fenced_before).await;
-        // It takes part again.
+        wait_until("the paused member is fenced", async || fenced(metrics).await > fenced_before).await;
+        // It rejoins the group.
         group.wait_until_divided_by(2).await;
-        assert_eq!(folded(&shop).await, before, "the member that stood still wrote something in round {round}");
+        assert_eq!(folded(&shop).await, before, "the paused member wrote something in round {round}");
     }
     shop.terminate("awake");
     shop.produce(&events(&mut shoppers)).await;
-    let verdict = judge(&shop, Duration::from_mins(4)).await;
+    let judgement = judge(&shop, Duration::from_mins(4)).await;
     println!(
-        "G zombies: {} events, {} of them repeated; {rounds} workers stood still, fenced {} times; {} rows and {} \
+        "G zombies: {} events, {} of them repeated; {rounds} workers were paused, fenced {} times; {} rows and {} \
          published values right; {:.0} s",
-        verdict.records,
-        verdict.repeats,
+        judgement.records,
+        judgement.repeats,
         fenced(metrics).await,
-        verdict.rows,
-        verdict.published,
+        judgement.rows,
+        judgement.published,
         started.elapsed().as_secs_f64(),
     );
     shop.close().await;
@@ -66,7 +66,7 @@ fn events(shoppers: &mut Shoppers) -> Vec<Event> {
     std::iter::repeat_with(|| shoppers.next()).take(EVENTS).collect()
 }
 
-/// Stops a member while every member of the group is in the middle of a batch.
+/// Pauses a member while every member of the group has a batch in progress.
 async fn stop_in_a_batch(shop: &Shop, member: &str, shoppers: &mut Shoppers) {
     let mut holding = shop.database().await;
     let schema = shop.live(&RECOMMENDATION).await.unwrap().generation.schema;
@@ -79,13 +79,13 @@ async fn stop_in_a_batch(shop: &Shop, member: &str, shoppers: &mut Shoppers) {
     sqlx::raw_sql("ROLLBACK").execute(&mut holding).await.unwrap();
 }
 
-/// How many sessions wait for a lock of the shop's.
+/// Number of database sessions that wait for a lock.
 async fn waiting(database: &mut PgConnection) -> i64 {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     sqlx::query_scalar(sql).fetch_one(database).await.unwrap()
 }
 
-/// Events folded, and the checkpoints without their epochs.
+/// Number of folded events, and the checkpoints without their epochs.
 async fn folded(shop: &Shop) -> (i64, Vec<(String, i32, i64)>) {
     let schema = shop.live(&RECOMMENDATION).await.unwrap().generation.schema;
     let mut database = shop.database().await;
@@ -95,7 +95,7 @@ async fn folded(shop: &Shop) -> (i64, Vec<(String, i32, i64)>) {
     (seen, sqlx::query_as(&sql).fetch_all(&mut database).await.unwrap())
 }
 
-/// How often that process was fenced.
+/// Value of `fenced_total` of the process.
 async fn fenced(admin_port: u16) -> u64 {
     let answer = reqwest::get(format!("http://127.0.0.1:{admin_port}/metrics")).await.unwrap().text().await.unwrap();
     let line = answer.lines().find(|line| line.starts_with("jangbogo_fenced_total")).unwrap();
@@ -105,7 +105,7 @@ async fn fenced(admin_port: u16) -> u64 {
 async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !holds().await {
-        assert!(started.elapsed() < WAIT_LIMIT, "waited in vain: {what}");
+        assert!(started.elapsed() < WAIT_LIMIT, "not within {WAIT_LIMIT:?}: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use jangbogo_events::{CategoryId, Currency, Money, ProductId, ProductUpserted, Text};
-
-use crate::log::{self, Kind};
-use crate::support::chat::ChatShop;
+use jangbogo_test_support::chat::ChatShop;
+use jangbogo_test_support::log::{self, Kind};
 
 /// The products on sale, by id.
 pub type Catalogue = BTreeMap<String, ProductUpserted>;

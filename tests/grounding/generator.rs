@@ -1,9 +1,9 @@
 //! Conversations, the same whenever they are generated from the same seed, and what must hold after each message.
 
 use jangbogo_events::{Money, RecommendedProduct};
+use jangbogo_test_support::hostile;
+use jangbogo_test_support::random::Random;
 
-use crate::hostile;
-use crate::random::Random;
 use crate::words::{COLOURS, KINDS, MATERIALS, Quality};
 
 /// What a shopper says.

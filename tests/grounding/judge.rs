@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use jangbogo_events::{ProductUpserted, RecommendationGenerated, RecommendedProduct};
+use jangbogo_test_support::hostile::FORBIDDEN;
 
 use crate::catalogue::Catalogue;
 use crate::generator::{Expected, Limit, Means, Said};
-use crate::hostile::FORBIDDEN;
 use crate::words::words;
 
 /// Judges by a catalogue.

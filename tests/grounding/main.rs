@@ -11,18 +11,10 @@
 
 mod catalogue;
 mod generator;
-mod hostile;
 mod judge;
-#[allow(dead_code, reason = "the suite of faults reads more of it")]
-#[path = "../faults/oracle/log.rs"]
-mod log;
 mod pure;
-#[path = "../faults/random.rs"]
-mod random;
 mod report;
 mod served;
-#[path = "../support/mod.rs"]
-mod support;
 mod words;
 
 /// How many conversations are held, and from which seed they are generated.

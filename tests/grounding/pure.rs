@@ -8,21 +8,21 @@ use jangbogo_events::{
 };
 use jangbogo_nlu::{Analysis, Answered, Context, ProductText, ShownProduct, Vocabulary, analyse, request_so_far};
 use jangbogo_ranking::{Candidate, Language, Product, RankedItem, RankingInput, Scored, Weights};
+use jangbogo_test_support::hostile::{HONEST, LIES};
 
 use crate::catalogue::{Catalogue, changes, of_orders};
 use crate::generator::{Expected, conversation};
-use crate::hostile::{HONEST, LIES};
 use crate::judge::{Judge, Reply};
 use crate::report::Report;
+use crate::scale;
 use crate::words::words;
-use crate::{scale, support};
 
 /// So many lines of orders make the catalogue.
 const LINES: usize = 3000;
 
 fn catalogue() -> Catalogue {
     let directory = tempfile::tempdir().unwrap();
-    let mut catalogue = of_orders(&support::demo_lines(directory.path(), LINES));
+    let mut catalogue = of_orders(&jangbogo_test_support::demo_lines(directory.path(), LINES));
     for product in changes(&catalogue) {
         catalogue.insert(product.product_id.to_string(), product);
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use jangbogo_events::{MessageCreated, ProductId, RecommendationGenerated};
+use jangbogo_test_support::chat::ChatShop;
+use jangbogo_test_support::demo_lines;
 use serde_json::json;
 
 use crate::catalogue::{Catalogue, changes, of_log};
@@ -11,8 +13,6 @@ use crate::generator::{Expected, Said, conversation};
 use crate::judge::{Judge, Reply};
 use crate::report::Report;
 use crate::scale;
-use crate::support::chat::ChatShop;
-use crate::support::demo_lines;
 
 /// So many lines of orders are imported.
 const LINES: usize = 3000;

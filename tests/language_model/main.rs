@@ -2,22 +2,13 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[allow(dead_code, reason = "the suite of conversations reads more of it")]
-#[path = "../grounding/hostile.rs"]
-mod hostile;
 mod real;
 mod scripted;
-#[allow(dead_code, reason = "the client's own tests use more of it")]
-#[path = "../../models/language-model/tests/misbehaviour/server.rs"]
-mod server;
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::time::Duration;
 
+use jangbogo_test_support::chat::{ChatShop, Turn};
+use jangbogo_test_support::demo_lines;
 use serde_json::Value;
-use support::chat::{ChatShop, Turn};
-use support::demo_lines;
 use uuid::Uuid;
 
 /// How long an answer may take: a busy machine is slow, and so is a model.

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use jangbogo_platform::reply_chunks::{ReplyChunk, channel};
+use jangbogo_test_support::hostile::LIES;
+use jangbogo_test_support::scripted_server::{
+    Reaction, ScriptedServer, Step, answer, finished, piece, refusal, streamed,
+};
 use serde_json::json;
 
-use super::server::{Reaction, ScriptedServer, Step, answer, finished, piece, refusal, streamed};
 use super::{LOCAL_ANALYSER, LOCAL_WRITER, Talk, by};
-use crate::hostile::LIES;
 
 const MODEL: &str = "scripted-1";
 const MESSAGE: &str = "I am looking for a red bag under 5 pounds";

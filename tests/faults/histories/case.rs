@@ -1,4 +1,4 @@
-//! Logs as they could be, and ways to read them.
+//! Random logs, and orders in which to read them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,60 +6,59 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use jangbogo_events::Event;
 use jangbogo_log::{Partition, Record, Refused};
+use jangbogo_test_support::histories::histories;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use uuid::Uuid;
 
-use super::shop::histories;
-
-/// Of each topic.
+/// Partitions of each topic.
 const PARTITIONS: i32 = 3;
 
-/// What stands at an offset.
+/// A record.
 #[derive(Clone)]
 pub enum Entry {
     Event(Box<Event>),
-    /// No event at all.
+    /// A record that cannot be decoded.
     Garbage,
 }
 
-/// What Kafka holds, partition by partition.
+/// The records of each partition, by offset.
 pub type Log = BTreeMap<Partition, Vec<Entry>>;
 
-/// A log, and three ways to fold it that must come to the same.
+/// A log, and three ways to fold it that must give the same rows.
 #[derive(Clone)]
 pub struct Case {
     pub log: Log,
-    pub live: Reading,
-    pub replay: Reading,
-    pub again: Reading,
-    /// How far the log was when the replay began.
+    pub live: ReadOrder,
+    pub replay: ReadOrder,
+    pub again: ReadOrder,
+    /// End offsets when the replay began.
     captured: Vec<Index>,
-    /// Only what happened until then counts; none for everything.
+    /// Latest event time that is folded; none for all events.
     pub as_of: Option<DateTime<Utc>>,
 }
 
-/// In which order records come, in which batches, and when the reader starts anew.
+/// Interleaving of partitions, sizes of batches, and the batch before which another reader takes over.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct ReadOrder {
     turns: Vec<Index>,
     sizes: Vec<usize>,
     pub interrupted_before: Index,
 }
 
-/// Offsets below which everything was read.
-pub type Places = BTreeMap<Partition, usize>;
+/// Next offset of each partition.
+pub type Positions = BTreeMap<Partition, usize>;
 
 impl Case {
-    /// All of the log.
-    pub fn end(&self) -> Places {
+    /// End of the log.
+    pub fn end(&self) -> Positions {
         self.log.iter().map(|(partition, entries)| (*partition, entries.len())).collect()
     }
 
-    /// The part of the log that there was when the replay began.
-    pub fn captured(&self) -> Places {
+    /// End of the log when the replay began.
+    pub fn captured(&self) -> Positions {
         let cuts = self.captured.iter().cycle();
         self.log
             .iter()
@@ -68,7 +67,7 @@ impl Case {
             .collect()
     }
 
-    /// The record at a place.
+    /// The record at an offset of a partition.
     pub fn record(&self, (partition, position): (Partition, usize)) -> Record {
         let outcome = match &self.log[&partition][position] {
             Entry::Event(event) => Ok((**event).clone()),
@@ -90,26 +89,26 @@ impl Case {
     }
 }
 
-impl Reading {
-    /// Batches of places that lead from some places to others, each partition in its order.
-    pub fn batches(&self, from: &Places, until: &Places) -> Vec<Vec<(Partition, usize)>> {
-        let mut places: Vec<(Partition, usize, usize)> = until
+impl ReadOrder {
+    /// Batches of offsets between two positions, in order within each partition.
+    pub fn batches(&self, from: &Positions, until: &Positions) -> Vec<Vec<(Partition, usize)>> {
+        let mut unread: Vec<(Partition, usize, usize)> = until
             .iter()
             .map(|(partition, end)| (*partition, from.get(partition).copied().unwrap_or(0), *end))
             .filter(|(_, next, end)| next < end)
             .collect();
         let (mut turns, mut sizes) = (self.turns.iter().cycle(), self.sizes.iter().cycle());
         let mut batches = Vec::new();
-        while !places.is_empty() {
+        while !unread.is_empty() {
             let size = *sizes.next().unwrap();
             let mut batch = Vec::new();
-            while batch.len() < size && !places.is_empty() {
-                let chosen = turns.next().unwrap().index(places.len());
-                let (partition, next, end) = &mut places[chosen];
+            while batch.len() < size && !unread.is_empty() {
+                let chosen = turns.next().unwrap().index(unread.len());
+                let (partition, next, end) = &mut unread[chosen];
                 batch.push((*partition, *next));
                 *next += 1;
                 if next == end {
-                    places.remove(chosen);
+                    unread.remove(chosen);
                 }
             }
             batches.push(batch);
@@ -118,7 +117,7 @@ impl Reading {
     }
 }
 
-/// A repetition of an event later in the log, perhaps with something else in it.
+/// A repetition of an event later in the log, possibly with other data.
 #[derive(Clone, Debug)]
 struct Repetition {
     of: Index,
@@ -128,9 +127,9 @@ struct Repetition {
 
 pub fn cases() -> impl Strategy<Value = Case> {
     let history = (any::<u64>(), histories(10..60), repetitions(), vec(any::<Index>(), 0..3));
-    let readings = (readings(1..8), readings(1..30), readings(1..200));
+    let orders = (read_orders(1..8), read_orders(1..30), read_orders(1..200));
     let as_of = option::weighted(0.2, any::<Index>());
-    (history, readings, vec(any::<Index>(), 1..6), as_of).prop_map(
+    (history, orders, vec(any::<Index>(), 1..6), as_of).prop_map(
         |((source, events, repetitions, garbage), (live, replay, again), captured, as_of)| {
             let as_of = as_of.map(|index| index.get(&events).envelope.time);
             let log = log(source, events, &repetitions, &garbage);
@@ -144,9 +143,9 @@ fn repetitions() -> impl Strategy<Value = Vec<Repetition>> {
     vec(repetition.prop_map(|(of, at, with_data_of)| Repetition { of, at, with_data_of }), 0..12)
 }
 
-fn readings(sizes: std::ops::Range<usize>) -> impl Strategy<Value = Reading> {
+fn read_orders(sizes: std::ops::Range<usize>) -> impl Strategy<Value = ReadOrder> {
     (vec(any::<Index>(), 1..40), vec(sizes, 1..6), any::<Index>())
-        .prop_map(|(turns, sizes, interrupted_before)| Reading { turns, sizes, interrupted_before })
+        .prop_map(|(turns, sizes, interrupted_before)| ReadOrder { turns, sizes, interrupted_before })
 }
 
 fn log(source: u64, mut events: Vec<Event>, repetitions: &[Repetition], garbage: &[Index]) -> Log {
@@ -156,9 +155,9 @@ fn log(source: u64, mut events: Vec<Event>, repetitions: &[Repetition], garbage:
     for Repetition { of, at, with_data_of } in repetitions {
         let of = of.index(events.len());
         let mut repeated = events[of].clone();
-        let place = |event: &Event| (event.data.event_type().topic(), event.encode().unwrap().key);
+        let topic_and_key = |event: &Event| (event.data.event_type().topic(), event.encode().unwrap().key);
         if let Some(other) = with_data_of.map(|index| index.get(&events))
-            && place(other) == place(&repeated)
+            && topic_and_key(other) == topic_and_key(&repeated)
         {
             repeated.data = other.data.clone();
         }
@@ -199,8 +198,8 @@ impl fmt::Debug for Case {
             Entry::Garbage => None,
         });
         writeln!(formatter, "all of {sources:?}; captured {:?}; as of {:?}", self.captured(), self.as_of)?;
-        let nothing = Places::new();
-        let places = |batches: Vec<Vec<(Partition, usize)>>| {
+        let nothing = Positions::new();
+        let text = |batches: Vec<Vec<(Partition, usize)>>| {
             let batch = |batch: Vec<(Partition, usize)>| {
                 batch
                     .iter()
@@ -210,9 +209,9 @@ impl fmt::Debug for Case {
             };
             batches.into_iter().map(batch).collect::<Vec<_>>().join(" | ")
         };
-        writeln!(formatter, "live: {}", places(self.live.batches(&nothing, &self.end())))?;
-        writeln!(formatter, "replay: {}", places(self.replay.batches(&nothing, &self.captured())))?;
-        writeln!(formatter, "then: {}", places(self.replay.batches(&self.captured(), &self.end())))?;
-        writeln!(formatter, "again: {}", places(self.again.batches(&nothing, &self.end())))
+        writeln!(formatter, "live: {}", text(self.live.batches(&nothing, &self.end())))?;
+        writeln!(formatter, "replay: {}", text(self.replay.batches(&nothing, &self.captured())))?;
+        writeln!(formatter, "then: {}", text(self.replay.batches(&self.captured(), &self.end())))?;
+        writeln!(formatter, "again: {}", text(self.again.batches(&nothing, &self.end())))
     }
 }

@@ -1,4 +1,4 @@
-//! A projection that nobody needs, with every merge operator on every type, absent values, and text that Postgres refuses.
+//! A projection for tests only: every merge operator on every type, null values, and text that Postgres rejects.
 
 #![allow(clippy::struct_field_names, reason = "columns of one table have names of their own")]
 
@@ -68,7 +68,7 @@ jangbogo_fold::table! {
     }
 }
 
-/// Folds every event into a few rows.
+/// Folds every event into a small number of rows.
 pub static PROJECTION: Projection = Projection {
     name: "operators",
     reads: Topic::ALL,
@@ -78,15 +78,15 @@ pub static PROJECTION: Projection = Projection {
 };
 
 const WORDS: [&str; 8] = ["", "B", "a", "가", "a'b", "\t\\N\n", "\u{1f6cd}\u{fe0f}e\u{301}", "\\."];
-/// Text that no table takes.
+/// Text that Postgres rejects: it contains a NUL.
 const REFUSED: &str = "a\0b";
 
-/// Whether Postgres refuses what the fold makes of an event: one in sixty-four.
+/// True for one event in 64: its row is rejected by Postgres.
 pub fn is_refused(event: &Event) -> bool {
     event.envelope.hash() >> 122 == 0
 }
 
-/// Values are drawn from the event's hash, a few bits each.
+/// Takes the values from the bits of the event's hash.
 fn fold(event: &Event, settings: &FoldConfig, deltas: &mut Deltas) {
     let (at, hash) = (event.envelope.time, event.envelope.hash());
     let mut bits = hash;

@@ -32,13 +32,13 @@ struct Line {
 /// Units and minor units of money; null until the first event that adds to them.
 type Sum = Option<(i64, i64)>;
 
-/// Everything but the catalogue.
+/// All tables but the catalogue and conversations.
 #[derive(Default)]
 pub struct Analytics {
     member_orders: BTreeMap<Uuid, Order>,
     order_lines: BTreeMap<(Uuid, i64), Line>,
     product_views: BTreeMap<(String, NaiveDate), i64>,
-    /// What was sold and what was cancelled, by product, day and currency.
+    /// Sold and cancelled, by product, day and currency.
     product_sales: BTreeMap<(String, NaiveDate, String), (Sum, Sum)>,
 }
 

@@ -1,5 +1,5 @@
-//! `product`: the newest description of each product, and whether it is sold. The newest is the one with the latest
-//! event time; of equal times, the one with the larger hash.
+//! `product`: the newest description of each product, and whether it is retired. The newest is the one with the latest
+//! event time, then with the larger hash.
 
 use std::collections::BTreeMap;
 

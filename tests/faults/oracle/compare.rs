@@ -1,4 +1,4 @@
-//! The oracle's rows and a schema's, compared inside Postgres: a digest of each table, and the rows that differ.
+//! Compares the oracle's rows with a schema's in Postgres: by a digest of each table, then row by row.
 
 use std::fmt::Write as _;
 
@@ -6,31 +6,31 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::Table;
 
-/// Where the oracle's rows are put beside those under test.
+/// Schema of the oracle's rows.
 const SCRATCH: &str = "oracle_rows";
-/// How much of COPY's input is sent at once.
+/// Size of a chunk of COPY's input.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Compares the tables of a schema with the oracle's. Gives the number of rows.
+/// Compares the tables of a schema with the oracle's. Returns the number of rows.
 ///
 /// # Errors
-/// Every difference: the table, and up to five rows that are only on one side.
+/// The differences: each table, with up to five rows that only one side has.
 pub async fn compare(database: &mut PgConnection, schema: &str, tables: &[Table]) -> Result<u64, String> {
     let mut differences = String::new();
     let mut rows = 0;
-    // Nothing of it stays.
+    // Rolled back in the end.
     let mut transaction = database.begin().await.unwrap();
     sqlx::raw_sql(&format!("CREATE SCHEMA {SCRATCH}")).execute(&mut *transaction).await.unwrap();
     for table in tables {
         rows += table.rows;
         let columns = columns(&mut transaction, schema, table).await;
         fill(&mut transaction, schema, table).await;
-        let theirs = digest(&mut transaction, schema, table, &columns).await;
-        let ours = digest(&mut transaction, SCRATCH, table, &columns).await;
-        if theirs != ours {
-            let _ = writeln!(differences, "{}: {theirs:?}, but the oracle's has {ours:?}", table.name);
-            differences += &differing(&mut transaction, [schema, SCRATCH], table, &columns, "only there").await;
-            differences += &differing(&mut transaction, [SCRATCH, schema], table, &columns, "only the oracle's").await;
+        let actual = digest(&mut transaction, schema, table, &columns).await;
+        let expected = digest(&mut transaction, SCRATCH, table, &columns).await;
+        if actual != expected {
+            let _ = writeln!(differences, "{}: {actual:?}, not {expected:?}", table.name);
+            differences += &differing(&mut transaction, [schema, SCRATCH], table, &columns, "only in the table").await;
+            differences += &differing(&mut transaction, [SCRATCH, schema], table, &columns, "only in the oracle").await;
         }
     }
     transaction.rollback().await.unwrap();
@@ -53,7 +53,7 @@ async fn columns(database: &mut PgConnection, schema: &str, table: &Table) -> St
     table.columns.join(", ")
 }
 
-/// Puts the oracle's rows into a table with the same types.
+/// Copies the oracle's rows into a table of the same column types.
 async fn fill(database: &mut PgConnection, schema: &str, table: &Table) {
     let name = table.name;
     let sql = format!("CREATE UNLOGGED TABLE {SCRATCH}.{name} AS TABLE {schema}.{name} WITH NO DATA");
@@ -66,7 +66,7 @@ async fn fill(database: &mut PgConnection, schema: &str, table: &Table) {
     copy.finish().await.unwrap();
 }
 
-/// The number of rows, and a hash of what Postgres prints of them.
+/// Number of rows, and a hash of their text.
 async fn digest(database: &mut PgConnection, schema: &str, table: &Table, columns: &str) -> (i64, String) {
     let sql = format!(
         "SELECT count(*), md5(coalesce(string_agg(row, '' ORDER BY row), ''))
@@ -77,7 +77,7 @@ async fn digest(database: &mut PgConnection, schema: &str, table: &Table, column
     (row.get(0), row.get(1))
 }
 
-/// Some rows that the first schema has and the second has not.
+/// Up to five rows that only the first schema has.
 async fn differing(
     database: &mut PgConnection,
     [present, absent]: [&str; 2],

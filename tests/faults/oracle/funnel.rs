@@ -10,26 +10,26 @@ use super::table::{Table, row};
 use super::{Kind, Record, number, optional_text, text};
 
 type Stamp = (DateTime<Utc>, Uuid);
-/// What the earliest event said; of equal times, the one with the smaller hash.
+/// The value of the earliest event; of equal times, of the one with the smaller hash.
 type First<T> = Option<(Stamp, T)>;
 
 #[derive(Default)]
 struct Turn {
     asked_on: First<NaiveDate>,
     analyser: First<String>,
-    /// Recommendation, member and weights.
+    /// Recommendation id, member and weights.
     answer: First<(Uuid, String, String)>,
 }
 
-/// When a product was recommended, first seen and first clicked.
+/// Times at which a product was recommended, first seen and first clicked.
 type Times = [Option<DateTime<Utc>>; 3];
 
 #[derive(Default)]
 pub struct Funnel {
     turns: BTreeMap<Uuid, Turn>,
-    /// By member, product and recommendation.
+    /// Times by member, product and recommendation.
     products: BTreeMap<(String, String, Uuid), Times>,
-    /// The event and its data, by member and number of orders.
+    /// Event id and data, by member and number of orders.
     announced: BTreeMap<(String, i64), First<(String, String)>>,
 }
 
@@ -47,15 +47,15 @@ impl Funnel {
                 let answer = (uuid(data, "recommendation_id"), text(data, "member_id"), weights);
                 keep_first(&mut self.turn(data).answer, stamp, answer);
                 for item in data["items"].as_array().unwrap() {
-                    self.happened(0, record, text(item, "product_id"));
+                    self.note_time(0, record, text(item, "product_id"));
                 }
             }
             Kind::RecommendationShown => {
                 for product_id in data["product_ids"].as_array().unwrap() {
-                    self.happened(1, record, product_id.as_str().unwrap().to_owned());
+                    self.note_time(1, record, product_id.as_str().unwrap().to_owned());
                 }
             }
-            Kind::RecommendationClicked => self.happened(2, record, text(data, "product_id")),
+            Kind::RecommendationClicked => self.note_time(2, record, text(data, "product_id")),
             Kind::PurchasePatternAnalyzed => {
                 let fields = [
                     "member_id",
@@ -78,8 +78,8 @@ impl Funnel {
         self.turns.entry(uuid(data, "message_id")).or_default()
     }
 
-    /// What came from no recommendation of a conversation is left out.
-    fn happened(&mut self, what: usize, record: &Record, product_id: String) {
+    /// Events without a recommendation id do not count.
+    fn note_time(&mut self, what: usize, record: &Record, product_id: String) {
         if optional_text(&record.data, "recommendation_id").is_none() {
             return;
         }

@@ -1,31 +1,27 @@
-//! A second opinion on what the stores must hold: one thread reads the whole log and applies what is documented of each
-//! table, straightforwardly. It shares no code with the programs under test: topics, headers, JSON and the hash of an
-//! event are read as documented, and rows are compared as Postgres prints them.
+//! An oracle for the contents of tables: one thread reads the whole log and applies the documented meaning of each table.
+//! It shares no code with the programs under test; rows are compared as Postgres prints them.
 
 mod analytics;
 mod catalogue;
 mod compare;
 mod funnel;
-mod log;
 mod recommendation;
 mod table;
 
 use std::collections::HashSet;
 
 use chrono_tz::Tz;
+use jangbogo_test_support::log::{Kind, Record};
 use serde_json::Value;
 
 use self::analytics::Analytics;
 use self::catalogue::Catalogue;
-
 pub use self::compare::compare;
 use self::funnel::Funnel;
-pub use self::log::read;
-use self::log::{Kind, Record};
 use self::recommendation::Recommendation;
 pub use self::table::Table;
 
-/// Every processor's tables as the log says they must be.
+/// Expected tables of every processor.
 pub struct Oracle {
     zone: Tz,
     seen: HashSet<(String, String)>,
@@ -33,14 +29,14 @@ pub struct Oracle {
     recommendation: Recommendation,
     analytics: Analytics,
     funnel: Funnel,
-    /// Records read.
+    /// Number of records read.
     pub records: u64,
-    /// Records whose event had been read before.
+    /// Number of records that repeat an earlier event.
     pub repeats: u64,
 }
 
 impl Oracle {
-    /// Of an empty log; days and hours are those of the zone.
+    /// An oracle of an empty log; days and hours are counted in the time zone.
     pub fn new(zone: Tz) -> Self {
         Self {
             zone,
@@ -54,7 +50,7 @@ impl Oracle {
         }
     }
 
-    /// Takes the next record of a partition: only the first of an event counts.
+    /// Folds the next record; only the first occurrence of an event counts.
     pub fn take(&mut self, record: &Record) {
         self.records += 1;
         if !self.seen.insert((record.source.clone(), record.id.clone())) {
@@ -68,20 +64,20 @@ impl Oracle {
         self.funnel.fold(record, local.date_naive());
     }
 
-    /// What the shop's own facts make of a processor's tables. What conversations make of them is not known here.
+    /// A processor's tables that depend on the shop's own events; those that depend on conversations are not known.
     pub fn tables(&self, processor: &str) -> Vec<Table> {
         let own = match processor {
             "recommendation" => Vec::from(self.recommendation.tables()),
             "analytics" => self.analytics.tables().into_iter().chain(self.funnel.tables()).collect(),
             "es-sync" | "preference-analysis" => Vec::new(),
             "embedder" | "assistant" => return Vec::new(),
-            other => panic!("the oracle knows nothing of the processor {other}"),
+            other => panic!("the oracle does not know the processor {other}"),
         };
         std::iter::once(self.catalogue.table()).chain(own).collect()
     }
 }
 
-/// A field that every event of its type has.
+/// A mandatory text field.
 fn text(data: &Value, field: &str) -> String {
     optional_text(data, field).unwrap_or_else(|| panic!("no {field} in {data}"))
 }

@@ -1,5 +1,5 @@
-//! The tables of `recommendation` besides the catalogue: what members did, what happened to products by day, and what
-//! is bought together.
+//! The tables of `recommendation` besides the catalogue: what members did, events of products by day, and products
+//! that are bought together.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 use super::table::{Table, row};
 use super::{Item, Kind, Record, items, optional_text, text};
 
-/// At most so many products of an order make pairs.
+/// Maximum number of products of an order that make pairs.
 const MAX_BASKET: usize = 30;
 
 #[derive(Default)]
@@ -27,7 +27,7 @@ struct MemberProduct {
 /// Sums are null until the first event that adds to any of their group.
 #[derive(Default)]
 struct ProductDay {
-    /// Orders and units.
+    /// Numbers of orders and of units.
     bought: Option<(i64, i64)>,
     interest: Option<Interest>,
 }
@@ -40,10 +40,10 @@ struct Interest {
     clicks: i64,
 }
 
-/// Everything but the catalogue.
+/// All tables but the catalogue.
 #[derive(Default)]
 pub struct Recommendation {
-    /// Events and the newest time.
+    /// Number of events and time of the newest.
     members: BTreeMap<String, (i64, DateTime<Utc>)>,
     member_products: BTreeMap<(String, String), MemberProduct>,
     product_days: BTreeMap<(String, NaiveDate), ProductDay>,
@@ -160,7 +160,7 @@ impl Recommendation {
     }
 }
 
-/// The order's products by id; of many, those that cost most, of equal ones those with the smaller id.
+/// The order's products by id: at most [`MAX_BASKET`], those that cost most, then those with the smaller id.
 fn basket(items: &[Item]) -> Vec<String> {
     let mut totals: BTreeMap<&String, i64> = BTreeMap::new();
     for item in items {

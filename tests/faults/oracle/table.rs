@@ -1,12 +1,12 @@
-//! Rows as Postgres' COPY reads them.
+//! Rows in the text format of Postgres' COPY.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// What a table must hold.
+/// Expected rows of a table.
 pub struct Table {
     pub name: &'static str,
     pub columns: &'static [&'static str],
-    /// In COPY's text format.
+    /// Rows in COPY's text format.
     pub lines: String,
     pub rows: u64,
 }
@@ -16,7 +16,7 @@ impl Table {
         Self { name, columns, lines: String::new(), rows: 0 }
     }
 
-    /// Adds a row: a field for each column.
+    /// Adds a row with one field for each column.
     pub fn push(&mut self, fields: &[Field]) {
         assert_eq!(fields.len(), self.columns.len(), "a row of {}", self.name);
         for (position, Field(text)) in fields.iter().enumerate() {
@@ -42,7 +42,7 @@ impl Table {
     }
 }
 
-/// A field as text; none for null.
+/// A field as text; none is null.
 pub struct Field(Option<String>);
 
 macro_rules! fields {

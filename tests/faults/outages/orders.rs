@@ -1,4 +1,4 @@
-//! Orders over HTTP: each is sent until the gateway has accepted it, whatever happens to the servers meanwhile.
+//! Orders over HTTP: each is repeated until the gateway has accepted it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 const CLIENTS: u64 = 4;
-/// Between two orders of a client, and between two attempts.
+/// Pause between two orders of a client, and between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
-/// No outage lasts longer than this: the gateway has come back by then.
+/// Longer than any outage.
 const ACCEPTED_WITHIN: Duration = Duration::from_mins(2);
 
-/// What became of the orders.
+/// Counts of accepted and refused orders.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// The ids of their events.
+    /// Event ids of accepted orders.
     pub accepted: Vec<String>,
-    /// Attempts that were not answered with 202, by the answer.
+    /// Attempts without a 202, by status or error.
     pub refused: BTreeMap<String, usize>,
-    /// From the first attempt at an order to its acceptance.
+    /// Longest time from the first attempt at an order to its acceptance.
     pub longest: Duration,
 }
 
@@ -36,14 +36,14 @@ impl Outcome {
     }
 }
 
-/// Clients that order all the time.
+/// Clients that order without a pause.
 pub struct Orders {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<Outcome>>,
 }
 
 impl Orders {
-    /// Begins; the prefix tells these orders from all others.
+    /// Starts the clients; order ids begin with the prefix.
     pub fn start(gateway: &str, prefix: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let client = |number| {
@@ -53,7 +53,7 @@ impl Orders {
         Self { stop, clients }
     }
 
-    /// Waits until every order that was begun is accepted.
+    /// Stops, and waits until every order that was sent is accepted.
     pub async fn stop(self) -> Outcome {
         self.stop.store(true, Ordering::Relaxed);
         let mut outcome = Outcome::default();
@@ -99,13 +99,13 @@ async fn order(url: String, prefix: String, stop: Arc<AtomicBool>) -> Outcome {
     outcome
 }
 
-/// The id of the order's event, or the answer instead.
+/// Returns the id of the order's event, or the status or error.
 async fn attempt(client: &Client, url: &str, id: &str, body: &Value) -> Result<String, String> {
     let request = client.post(url).header("Idempotency-Key", id).json(body);
     let response = request.send().await.map_err(|_| "none".to_owned())?;
     if response.status() != StatusCode::ACCEPTED {
         return Err(response.status().as_str().to_owned());
     }
-    let answer: Value = response.json().await.map_err(|_| "half an answer".to_owned())?;
+    let answer: Value = response.json().await.map_err(|_| "incomplete".to_owned())?;
     Ok(answer["event_ids"][0].as_str().unwrap().to_owned())
 }

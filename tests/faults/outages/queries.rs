@@ -1,4 +1,4 @@
-//! Shoppers that look around all the while.
+//! Queries during outages: the service answers 200, or 503 while a store is unavailable, and nothing else.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,32 +12,32 @@ const PATHS: [&str; 5] =
     ["/v1/trending", "/v1/categories", "/v1/search?q=lunch+bag", "/v1/members/13085/recommendations", "/v1/pipeline"];
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How often each answer was given.
+/// Number of answers by HTTP status.
 pub type Statuses = BTreeMap<u16, usize>;
 
-/// A client that asks all the time.
+/// A client that queries in a loop.
 pub struct Queries {
     stop: Arc<AtomicBool>,
-    asking: JoinHandle<Statuses>,
+    querying: JoinHandle<Statuses>,
 }
 
 impl Queries {
     pub fn start(url: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        Self { asking: tokio::spawn(ask(url.to_owned(), Arc::clone(&stop))), stop }
+        Self { querying: tokio::spawn(query(url.to_owned(), Arc::clone(&stop))), stop }
     }
 
-    /// Stops asking. With a store away the service may have said so, but nothing else may have gone wrong.
+    /// Stops the client, which has panicked if a status was neither 200 nor 503.
     pub async fn stop(self) -> Statuses {
         self.stop.store(true, Ordering::Relaxed);
-        self.asking.await.unwrap()
+        self.querying.await.unwrap()
     }
 }
 
-async fn ask(url: String, stop: Arc<AtomicBool>) -> Statuses {
+async fn query(url: String, stop: Arc<AtomicBool>) -> Statuses {
     let client = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
     let mut statuses = Statuses::new();
-    // It takes a moment to listen.
+    // Until the service listens.
     while client.get(format!("{url}/healthz")).send().await.is_err() {
         tokio::time::sleep(PAUSE).await;
     }

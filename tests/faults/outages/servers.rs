@@ -1,53 +1,52 @@
-//! Servers of the test's own, to be stopped, killed, paused and wiped.
+//! Servers of the test's own, so that it can stop, kill, pause and wipe them.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use jangbogo_stack::{Addresses, Options, Progress, Server, ServerSignal, Stack};
+use jangbogo_test_support::jangbogo;
 use tempfile::TempDir;
 
-use crate::support::JANGBOGO;
-
-/// How a server goes away.
+/// Ways for a server to become unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outage {
-    /// As an operator stops it.
+    /// An orderly stop.
     Stop,
     /// SIGKILL.
     Kill,
-    /// SIGKILL, and its data are gone, too.
+    /// SIGKILL and loss of its data.
     Lose,
-    /// SIGSTOP, and later SIGCONT: every connection stays open and none answers.
+    /// SIGSTOP, then SIGCONT: connections stay open without an answer.
     Pause,
 }
 
-/// Native servers in a directory of their own; gone when this is dropped.
+/// Native servers in a directory of their own; stopped and removed when this is dropped.
 pub struct Servers {
     stack: Stack,
     directory: TempDir,
 }
 
 impl Servers {
-    /// Starts all four beside those that the other tests use, from the same programs.
+    /// Starts all four beside the shared servers, from the same installation.
     pub async fn start() -> Self {
-        Self::start_but(|_| BTreeMap::new()).await
+        Self::start_except(|_| BTreeMap::new()).await
     }
 
-    /// Starts a Kafka; the other three are those that the other tests use.
+    /// Starts a Kafka of its own; the other three are the shared ones.
     pub async fn kafka_alone() -> Self {
         let others = |shared: &Addresses| {
             let Addresses { kafka: _, postgres, redis, elasticsearch } = shared.clone();
             [(Server::Postgres, postgres), (Server::Redis, redis), (Server::Elasticsearch, elasticsearch)].into()
         };
-        Self::start_but(others).await
+        Self::start_except(others).await
     }
 
-    /// Starts those that are not chosen from the ones that the other tests use.
-    async fn start_but(given: impl FnOnce(&Addresses) -> BTreeMap<Server, String>) -> Self {
+    /// Starts the servers that `given` does not choose among the shared ones.
+    async fn start_except(given: impl FnOnce(&Addresses) -> BTreeMap<Server, String>) -> Self {
         let shared = Stack::up(&Options::from_environment().unwrap(), &Progress::silent()).await.unwrap();
-        // The user that runs the servers has to get in.
+        // The user that runs the servers needs access.
         let readable = std::fs::Permissions::from_mode(0o755);
         let directory = tempfile::Builder::new().prefix("outages").permissions(readable).tempdir().unwrap();
         let given = given(shared.addresses());
@@ -60,7 +59,7 @@ impl Servers {
         self.stack.addresses()
     }
 
-    /// Lets a server go away, for so long and as long as it then takes to start. Gives how long it did not serve.
+    /// Makes a server unavailable for `wait` and the time of its start. Returns how long it was unavailable.
     pub async fn strike(&self, server: Server, outage: Outage, wait: Duration) -> Duration {
         let began = Instant::now();
         let signal = match outage {
@@ -78,14 +77,14 @@ impl Servers {
         } else {
             self.stack.start_server(server).await.unwrap();
         }
-        eprintln!("{server} {outage:?}: away for {:.1} s", began.elapsed().as_secs_f64());
+        eprintln!("{server} {outage:?}: unavailable for {:.1} s", began.elapsed().as_secs_f64());
         began.elapsed()
     }
 }
 
 impl Drop for Servers {
     fn drop(&mut self) {
-        let mut down = Command::new(std::env::var_os("CARGO_BIN_EXE_jangbogo").unwrap_or_else(|| JANGBOGO.into()));
+        let mut down = jangbogo();
         down.args(["stack", "down"]).env("JANGBOGO_STACK_DIR", self.directory.path()).stdout(Stdio::null());
         for server in Server::ALL {
             down.env_remove(server.environment_variable());

@@ -1,4 +1,4 @@
-//! Stores that lose what they hold, and how to see that it has come back.
+//! Wipes stores, and waits until they have recovered.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -9,15 +9,14 @@ use jangbogo_publish::index_name;
 use jangbogo_shared_projections::catalogue::PRODUCTS_VIEW;
 use jangbogo_shared_projections::conversation::MESSAGES_VIEW;
 use jangbogo_store::generations;
+use jangbogo_test_support::{Digest, Shop};
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
-
-use crate::support::{Digest, Shop};
 
 const PAUSE: Duration = Duration::from_millis(200);
 const DRAINED_WITHIN: Duration = Duration::from_mins(1);
 const RECOVERED_WITHIN: Duration = Duration::from_mins(1);
-/// Publishers look at their stores once a second, and last of all at what is left over.
+/// Publishers check their stores once a second; obsolete indexes are deleted last.
 const REMOVED_WITHIN: Duration = Duration::from_secs(30);
 
 /// FLUSHALL.
@@ -27,7 +26,7 @@ pub async fn flush_redis(shop: &Shop) {
     let () = redis::cmd("FLUSHALL").query_async(&mut connection).await.unwrap();
 }
 
-/// Deletes the search index, once it is there: a server that has just lost all has none.
+/// Deletes the search index once it exists: a server that has just been wiped has none.
 pub async fn delete_index(shop: &Shop) {
     let live = shop.live(&ES_SYNC).await.unwrap();
     let index = index_name(&shop.connections, PRODUCTS_VIEW, &live.generation);
@@ -43,7 +42,7 @@ pub async fn delete_index(shop: &Shop) {
     }
 }
 
-/// Drops the shop's database under everybody's connections.
+/// Drops the shop's database while programs are connected to it.
 pub async fn drop_database(shop: &Shop) {
     let options = jangbogo_platform::database::options(&shop.connections, "test").unwrap().database("postgres");
     let mut maintenance = PgConnection::connect_with(&options).await.unwrap();
@@ -51,7 +50,7 @@ pub async fn drop_database(shop: &Shop) {
     sqlx::query(&sql).execute(&mut maintenance).await.unwrap();
 }
 
-/// Waits until everything accepted is in Kafka.
+/// Waits until the outbox is empty.
 pub async fn drained(shop: &Shop) {
     let began = Instant::now();
     let mut database = shop.database().await;
@@ -84,24 +83,14 @@ async fn live_generations(shop: &Shop) -> Result<usize, sqlx::Error> {
     Ok(usize::try_from(count).unwrap_or_default())
 }
 
-/// Waits until all stores hold what they held before.
-pub async fn comes_back(shop: &Shop, before: &Digest, limit: Duration) {
+/// Waits until all stores hold what they held before the wipe.
+pub async fn restored(shop: &Shop, before: &Digest, limit: Duration) {
     shop.settle_within(limit).await;
-    let settled = Instant::now();
-    loop {
-        let digest = shop.digest().await;
-        if digest == *before {
-            return;
-        }
-        // A tick of the watermark is noticed by and by.
-        if settled.elapsed() > Duration::from_secs(15) {
-            digest.assert_equal(before);
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+    // A publisher may notice only now that the watermark has advanced.
+    shop.wait_for_digest(before, Duration::from_secs(15)).await;
 }
 
-/// Waits until Elasticsearch holds no index of a generation that is gone.
+/// Waits until Elasticsearch has no index of a generation that was dropped.
 pub async fn no_orphans(shop: &Shop) {
     let known: BTreeSet<String> = generations(&mut shop.database().await, Some(ES_SYNC.name))
         .await

@@ -1,35 +1,34 @@
-//! Those who put events into the outbox: the gateway's clients, and the shop's own transactions. They share keys.
+//! Writers to the outbox: clients of the gateway, and the shop's own transactions. They share keys.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use jangbogo_test_support::random::Random;
 use reqwest::Client;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 
-use crate::random::Random;
-
 const MEMBERS: u64 = 40;
 const PRODUCTS: u64 = 50;
-/// Writers of each kind.
+/// Numbers of writers of each kind.
 const CLIENTS: u64 = 4;
 const TRANSACTORS: u64 = 4;
 const DEADLOCK: &str = "40P01";
 
-/// What was accepted: answered with 202, or committed. What it must come to in the sales tables.
+/// Events that were accepted (answered with 202, or committed), and the sums that they must come to in the sales tables.
 #[derive(Debug, Default)]
 pub struct Accepted {
     pub event_ids: Vec<String>,
-    /// Of transactions that were rolled back.
+    /// Event ids of transactions that were rolled back.
     pub abandoned_ids: Vec<String>,
     pub orders: i64,
     pub sold_units: i64,
     pub sold_minor: i64,
     pub cancelled_units: i64,
     pub views: i64,
-    /// The longest that a client waited for its 202.
+    /// Longest time until a 202.
     pub slowest: Duration,
 }
 
@@ -46,14 +45,14 @@ impl Accepted {
     }
 }
 
-/// Writers at work until they are told to stop.
+/// Writers that run until they are stopped.
 pub struct Writers {
     stop: Arc<AtomicBool>,
     writing: Vec<JoinHandle<Accepted>>,
 }
 
 impl Writers {
-    /// Begins to write to the gateway at the URL and to the outbox itself.
+    /// Starts writers to the gateway at this URL and to the outbox table.
     pub fn start(gateway: &str, pool: &PgPool) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut writing = Vec::new();
@@ -61,7 +60,11 @@ impl Writers {
             let client = GatewayClient {
                 gateway: gateway.to_owned(),
                 http: Client::new(),
-                draw: Draw { random: Random::new(100 + number), name: format!("client-{number}"), orders: 0 },
+                generator: OrderGenerator {
+                    random: Random::new(100 + number),
+                    name: format!("client-{number}"),
+                    orders: 0,
+                },
                 accepted: Accepted::default(),
             };
             writing.push(tokio::spawn(client.write_until(Arc::clone(&stop))));
@@ -69,7 +72,11 @@ impl Writers {
         for number in 0..TRANSACTORS {
             let transactor = Transactor {
                 pool: pool.clone(),
-                draw: Draw { random: Random::new(200 + number), name: format!("shop-{number}"), orders: 0 },
+                generator: OrderGenerator {
+                    random: Random::new(200 + number),
+                    name: format!("shop-{number}"),
+                    orders: 0,
+                },
                 accepted: Accepted::default(),
             };
             writing.push(tokio::spawn(transactor.write_until(Arc::clone(&stop))));
@@ -77,7 +84,7 @@ impl Writers {
         Self { stop, writing }
     }
 
-    /// Lets each finish what it has begun. Gives what was accepted.
+    /// Stops after the requests in flight. Returns what was accepted.
     pub async fn stop(self) -> Accepted {
         self.stop.store(true, Ordering::Relaxed);
         let mut accepted = Accepted::default();
@@ -88,14 +95,14 @@ impl Writers {
     }
 }
 
-/// Random orders with numbers of one's own.
-struct Draw {
+/// Random orders; the name makes their ids unique.
+struct OrderGenerator {
     random: Random,
     name: String,
     orders: u64,
 }
 
-/// An order as its event's data.
+/// An order: its event's data and sums.
 struct Order {
     id: String,
     member_id: String,
@@ -104,7 +111,7 @@ struct Order {
     minor: i64,
 }
 
-impl Draw {
+impl OrderGenerator {
     fn member(&mut self) -> String {
         format!("member-{}", self.random.below(MEMBERS))
     }
@@ -133,29 +140,29 @@ impl Draw {
     }
 }
 
-/// Sends commands to the gateway.
+/// A client of the gateway.
 struct GatewayClient {
     gateway: String,
     http: Client,
-    draw: Draw,
+    generator: OrderGenerator,
     accepted: Accepted,
 }
 
 impl GatewayClient {
     async fn write_until(mut self, stop: Arc<AtomicBool>) -> Accepted {
         while !stop.load(Ordering::Relaxed) {
-            match self.draw.random.below(10) {
+            match self.generator.random.below(10) {
                 0..5 => drop(self.order().await),
                 5 => self.cancelled_order().await,
                 _ => self.views().await,
             }
-            self.draw.pause().await;
+            self.generator.pause().await;
         }
         self.accepted
     }
 
     async fn order(&mut self) -> Order {
-        let order = self.draw.order();
+        let order = self.generator.order();
         self.post("/v1/orders", &order.data).await;
         self.accepted.orders += 1;
         self.accepted.sold_units += order.units;
@@ -171,10 +178,10 @@ impl GatewayClient {
     }
 
     async fn views(&mut self) {
-        let count = self.draw.random.below(20) + 1;
+        let count = self.generator.random.below(20) + 1;
         let views: Vec<Value> = (0..count)
             .map(|_| {
-                let (member_id, product_id) = (self.draw.member(), self.draw.product());
+                let (member_id, product_id) = (self.generator.member(), self.generator.product());
                 json!({"type": "product-viewed", "data": {"member_id": member_id, "product_id": product_id}})
             })
             .collect();
@@ -196,16 +203,16 @@ impl GatewayClient {
 /// Inserts orders in transactions of several rows: some commit late, some roll back.
 struct Transactor {
     pool: PgPool,
-    draw: Draw,
+    generator: OrderGenerator,
     accepted: Accepted,
 }
 
 impl Transactor {
     async fn write_until(mut self, stop: Arc<AtomicBool>) -> Accepted {
         while !stop.load(Ordering::Relaxed) {
-            let orders: Vec<Order> = (0..=self.draw.random.below(3)).map(|_| self.draw.order()).collect();
-            let is_abandoned = self.draw.random.below(10) == 0;
-            let late = Duration::from_millis(if self.draw.random.below(10) == 0 { 100 } else { 0 });
+            let orders: Vec<Order> = (0..=self.generator.random.below(3)).map(|_| self.generator.order()).collect();
+            let is_abandoned = self.generator.random.below(10) == 0;
+            let late = Duration::from_millis(if self.generator.random.below(10) == 0 { 100 } else { 0 });
             let ids = loop {
                 match self.transact(&orders, late, is_abandoned).await {
                     Ok(ids) => break ids,
@@ -223,12 +230,12 @@ impl Transactor {
                 self.accepted.sold_units += orders.iter().map(|order| order.units).sum::<i64>();
                 self.accepted.sold_minor += orders.iter().map(|order| order.minor).sum::<i64>();
             }
-            self.draw.pause().await;
+            self.generator.pause().await;
         }
         self.accepted
     }
 
-    /// Not in the order of buckets: deadlocks are part of this.
+    /// Inserts in an order that makes deadlocks possible: they are a part of the test.
     async fn transact(&self, orders: &[Order], late: Duration, is_abandoned: bool) -> Result<Vec<String>, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         let mut ids = Vec::new();

@@ -2,22 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod server;
+mod calls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use calls::{model, model_and_metrics, prompt, schema, settings};
 use jangbogo_language_model::{
     ApiKey, CallError, Completion, LanguageModel, LanguageModelMetrics, Settings, Temperature, Usage,
 };
 use jangbogo_resilience::breaker::Condition;
 use jangbogo_telemetry::{Metrics, causes};
+use jangbogo_test_support::scripted_server::{
+    Reaction, ScriptedServer, Step, answer, end, event, finished, piece, refusal, streamed,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use server::{
-    Reaction, ScriptedServer, Step, answer, end, event, finished, model, model_and_metrics, piece, prompt, refusal,
-    schema, settings, streamed,
-};
 
 const RED: &str = r#"{"colour":"red","count":1}"#;
 
@@ -42,7 +42,7 @@ async fn text(model: &LanguageModel) -> (Result<Completion<String>, CallError>, 
 async fn one_wish(script: impl IntoIterator<Item = Reaction>) -> (Result<Completion<Wish>, CallError>, usize) {
     let server = ScriptedServer::start(script).await;
     let result = wish(&model(&settings(&server.base_url))).await;
-    (result, server.requests())
+    (result, server.request_count())
 }
 
 /// One call for text, of a server with this script: the result, the pieces, and how many requests it took.
@@ -51,7 +51,7 @@ async fn one_text(
 ) -> (Result<Completion<String>, CallError>, Vec<String>, usize) {
     let server = ScriptedServer::start(script).await;
     let (result, pieces) = text(&model(&settings(&server.base_url))).await;
-    (result, pieces, server.requests())
+    (result, pieces, server.request_count())
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn a_value_comes_with_all_an_event_must_say() {
     let run = completion.model_run().unwrap();
     assert_eq!((&*run.model, run.prompt_hash.as_deref()), ("scripted-1", Some(completion.prompt_hash.as_str())));
 
-    let asked = &server.asked()[0];
+    let asked = &server.requests()[0];
     assert!(asked.head.starts_with("post /v1/chat/completions http/1.1"), "{}", asked.head);
     assert!(asked.head.contains("authorization: bearer sk-secret"), "{}", asked.head);
     assert_eq!(
@@ -110,7 +110,7 @@ async fn text_comes_in_pieces() {
     assert_eq!(completion.model, "scripted-1");
     assert_eq!(completion.usage, Some(Usage { prompt_tokens: 30, completion_tokens: 12 }));
     assert_eq!(completion.parameters["format"], "text");
-    let asked = &server.asked()[0].body;
+    let asked = &server.requests()[0].body;
     assert_eq!(asked["stream"], true);
     assert_eq!(asked["stream_options"], json!({ "include_usage": true }));
     assert_eq!(asked.get("response_format"), None);
@@ -134,7 +134,7 @@ async fn local_servers_need_no_key_and_may_count_nothing() {
     let settings = Settings { api_key: None, temperature: Temperature(None), ..settings(&server.base_url) };
     let completion = wish(&model(&settings)).await.unwrap();
     assert_eq!((completion.model.as_str(), completion.usage), ("wanted-1", None));
-    let asked = &server.asked()[0];
+    let asked = &server.requests()[0];
     assert!(!asked.head.contains("authorization"), "{}", asked.head);
     assert_eq!(asked.body.get("temperature"), None);
 }
@@ -225,7 +225,7 @@ async fn slow_answers_are_too_late() {
     assert!(matches!(error, CallError::TimedOut { setting: "LLM_TIMEOUT", .. }), "{error:?}");
     assert!(error.is_temporary());
     assert!(began.elapsed() < Duration::from_secs(2));
-    assert_eq!(server.requests(), 1);
+    assert_eq!(server.request_count(), 1);
     assert_eq!(text(&model(&settings)).await.0.unwrap_err().to_string(), error.to_string());
 }
 
@@ -384,17 +384,17 @@ async fn the_breaker_opens_half_opens_and_closes() {
     assert_eq!((model.condition(), state().as_str()), (Condition::Closed, "0"));
     wish(&model).await.unwrap_err();
     assert_eq!((model.condition(), state().as_str()), (Condition::Open, "2"), "two of four");
-    let requests = server.requests();
+    let requests = server.request_count();
     let error = wish(&model).await.unwrap_err();
     assert!(matches!(error, CallError::BreakerOpen { until } if until <= Instant::now() + pause), "{error:?}");
     assert!(error.is_temporary());
-    assert_eq!(server.requests(), requests, "nothing was sent");
+    assert_eq!(server.request_count(), requests, "nothing was sent");
 
     // A probe that fails.
     tokio::time::sleep(pause).await;
     assert_eq!(model.condition(), Condition::HalfOpen);
     assert!(matches!(wish(&model).await.unwrap_err(), CallError::Refused { status: 500, .. }));
-    assert_eq!((model.condition(), server.requests()), (Condition::Open, requests + 1));
+    assert_eq!((model.condition(), server.request_count()), (Condition::Open, requests + 1));
 
     // One that succeeds; beside it nobody asks.
     server.follow([Reaction::After(Duration::from_millis(300), Box::new(answer(RED)))]);
@@ -416,7 +416,7 @@ async fn a_call_whose_retries_open_the_breaker_says_what_the_server_said() {
     let settings = Settings { breaker_calls: 2, ..settings(&server.base_url) };
     let model = model(&settings);
     assert!(matches!(wish(&model).await.unwrap_err(), CallError::Refused { status: 500, .. }));
-    assert_eq!((model.condition(), server.requests()), (Condition::Open, 2));
+    assert_eq!((model.condition(), server.request_count()), (Condition::Open, 2));
 }
 
 #[tokio::test]
@@ -431,14 +431,14 @@ async fn a_full_bulkhead_refuses_at_once() {
             tokio::spawn(async move { wish(&model).await })
         })
         .into();
-    while server.requests() < 2 {
+    while server.request_count() < 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let began = Instant::now();
     let error = wish(&model).await.unwrap_err();
     assert!(matches!(error, CallError::Busy { in_flight: 2 }), "{error:?}");
     assert!(began.elapsed() < Duration::from_millis(100));
-    assert_eq!(server.requests(), 2);
+    assert_eq!(server.request_count(), 2);
     assert!(metrics.text().unwrap().contains("jangbogo_language_model_in_flight 2"));
     assert_eq!(model.condition(), Condition::Closed);
 
@@ -477,7 +477,7 @@ async fn a_spent_budget_refuses_until_it_refills() {
     // Two tokens are missing, and a few come back while the test runs.
     assert!(until > now && until < now + Duration::from_secs(2), "{:?}", until - now);
     assert!(error.is_temporary());
-    assert_eq!(server.requests(), 2, "nothing was sent");
+    assert_eq!(server.request_count(), 2, "nothing was sent");
     tokio::time::sleep(until - Instant::now()).await;
     wish(&model).await.unwrap();
 }

@@ -6,11 +6,10 @@ use chrono_tz::Asia::Seoul;
 use jangbogo_events::{Event, EventHash, Record};
 use jangbogo_fold::{Cell, Deltas, FoldConfig, Processor, decode_key};
 use jangbogo_processors::PROCESSORS;
+use jangbogo_test_support::histories::histories;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-
-use crate::histories::histories;
 
 const SHOP: FoldConfig = FoldConfig { time_zone: Seoul, embedding_model: None };
 

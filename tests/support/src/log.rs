@@ -1,4 +1,5 @@
-//! The log, read with a plain consumer: every record from the first to the last, partition by partition.
+//! Reads the whole log with a plain consumer, partition by partition, and decodes it by its documentation alone. Judges of
+//! the programs under test use it, so that they share no code with them.
 
 use std::time::Duration;
 
@@ -9,10 +10,10 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// What the hash of an event is derived in.
+/// Namespace of event hashes, which are UUIDs of version 5.
 const NAMESPACE: Uuid = Uuid::from_bytes(*b"jangboPg\x8foevents");
 
-/// What happened.
+/// Event types that the judges know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     ProductUpserted,
@@ -28,11 +29,11 @@ pub enum Kind {
     IntentAnalyzed,
     RecommendationGenerated,
     PurchasePatternAnalyzed,
-    /// No table depends on it.
+    /// A type that no judged table depends on.
     Other,
 }
 
-/// An event as it stands in the log.
+/// A decoded record of the log.
 pub struct Record {
     pub source: String,
     pub id: String,
@@ -42,13 +43,13 @@ pub struct Record {
 }
 
 impl Record {
-    /// What stands for the event in rows.
+    /// Hash of the event, which identifies it in rows.
     pub fn hash(&self) -> Uuid {
         Uuid::new_v5(&NAMESPACE, format!("{}\u{1f}{}", self.source, self.id).as_bytes())
     }
 }
 
-/// Gives every record of the namespace's topics of events to a function.
+/// Calls `take` with every record of the namespace's event topics; dead letters are left out.
 pub fn read(bootstrap_servers: &str, namespace: &str, mut take: impl FnMut(&Record)) {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap_servers)
@@ -75,7 +76,7 @@ pub fn read(bootstrap_servers: &str, namespace: &str, mut take: impl FnMut(&Reco
     }
     consumer.assign(&assignment).unwrap();
     while left > 0 {
-        let message = consumer.poll(timeout).unwrap_or_else(|| panic!("{left} records do not come")).unwrap();
+        let message = consumer.poll(timeout).unwrap_or_else(|| panic!("{left} records are missing")).unwrap();
         take(&record(&message));
         left -= 1;
     }

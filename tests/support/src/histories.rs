@@ -1,4 +1,4 @@
-//! Histories as a shop could have them, of few ids and few moments, so that rows and stamps collide.
+//! Proptest strategies for histories of events, with few ids and few times, so that rows and stamps collide.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jangbogo_events::{
@@ -15,14 +15,14 @@ use uuid::Uuid;
 
 /// Distinct events, in the order of their ids; their times are in no order.
 pub fn histories(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Event>> {
-    vec((moments(), data()), count).prop_map(|facts| {
+    vec((times(), data()), count).prop_map(|facts| {
         let envelope = |number: usize, time| Envelope::new(number.to_string(), "test", time);
         (0..).zip(facts).map(|(number, (time, data))| Event { envelope: envelope(number, time), data }).collect()
     })
 }
 
-/// Two moments on each side of midnight in Seoul, and in Greenwich, on a few days.
-fn moments() -> impl Strategy<Value = DateTime<Utc>> {
+/// Times at, just before and just after midnight in Seoul and in UTC, on a few days.
+fn times() -> impl Strategy<Value = DateTime<Utc>> {
     (0_i64..3, select(&[-1_i64, 0, 1, 54_000_000_000 - 1, 54_000_000_000][..])).prop_map(|(day, micros)| {
         DateTime::UNIX_EPOCH + TimeDelta::days(15_000 + day) + TimeDelta::microseconds(micros)
     })
@@ -36,7 +36,7 @@ fn data() -> impl Strategy<Value = Data> {
         3 => product_upserted(),
         1 => products().prop_map(|product_id| ProductRetired { product_id }.into()),
         4 => behaviors(),
-        4 => talk(),
+        4 => conversation_events(),
         1 => select(EventType::ALL).prop_map(EventType::example),
     ]
 }
@@ -133,8 +133,8 @@ fn uuids() -> impl Strategy<Value = Uuid> {
     (0_u128..3).prop_map(Uuid::from_u128)
 }
 
-/// What is said, understood and recommended in conversations, and the patterns announced of members.
-fn talk() -> impl Strategy<Value = Data> {
+/// Events of conversations, and announced purchase patterns.
+fn conversation_events() -> impl Strategy<Value = Data> {
     let message = (uuids(), members(), select(&[Role::User, Role::Ai][..]));
     let intent = (uuids(), select(&["a", "b"][..]));
     let recommendation = (uuids(), uuids(), members(), vec(products(), 0..4), select(&[0.0, 0.5][..]));

@@ -1,9 +1,4 @@
-//! What end-to-end tests share: the real servers, and a shop of its own for each test.
-
-#![allow(dead_code, missing_docs, reason = "each test file uses a part of it")]
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
-
-pub mod chat;
+//! A shop of its own for each test on the shared servers: topics, database and processes.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
@@ -31,8 +26,12 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-/// The command under test.
-pub const JANGBOGO: &str = env!("CARGO_BIN_EXE_jangbogo");
+/// The `jangbogo` command under test: the one that cargo built for the test it runs, else the one beside a test that is
+/// run by hand.
+pub fn jangbogo() -> Command {
+    let beside = || std::env::current_exe().unwrap().parent().unwrap().with_file_name("jangbogo");
+    Command::new(std::env::var_os("CARGO_BIN_EXE_jangbogo").map_or_else(beside, PathBuf::from))
+}
 
 #[derive(Parser)]
 struct Arguments {
@@ -40,7 +39,8 @@ struct Arguments {
     connections: Connections,
 }
 
-/// A namespace on the shared servers, with topics and database; gone when it is dropped.
+/// A namespace on the shared servers, with topics, a database and processes. Its processes end when it is dropped, its
+/// data are removed when it is [closed](Self::close).
 pub struct Shop {
     pub connections: Connections,
     producer: FutureProducer,
@@ -48,13 +48,13 @@ pub struct Shop {
 }
 
 impl Shop {
-    /// Brings the servers up if need be and opens an empty shop.
+    /// Starts the servers unless they run, and creates an empty shop.
     pub async fn open(name: &str) -> Shop {
         let stack = Stack::up(&Options::from_environment().unwrap(), &Progress::silent()).await.unwrap();
         Self::open_on(stack.addresses(), name).await
     }
 
-    /// Opens an empty shop on these servers.
+    /// Creates an empty shop on these servers.
     pub async fn open_on(addresses: &Addresses, name: &str) -> Shop {
         let random = &Uuid::new_v4().simple().to_string()[..8];
         let Arguments { connections } = Arguments::parse_from([
@@ -78,8 +78,7 @@ impl Shop {
 
     /// A run of the `jangbogo` command for this shop.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        // A test that was built may be run later, with a copy of the command that nobody builds anew meanwhile.
-        let mut command = Command::new(std::env::var_os("CARGO_BIN_EXE_jangbogo").unwrap_or_else(|| JANGBOGO.into()));
+        let mut command = jangbogo();
         command
             .args(arguments)
             .env("KAFKA_BOOTSTRAP_SERVERS", &self.connections.kafka)
@@ -88,7 +87,7 @@ impl Shop {
             .env("ELASTICSEARCH_URL", &self.connections.elasticsearch)
             .env("JANGBOGO_NAMESPACE", self.connections.namespace.to_string())
             .env("JANGBOGO_ENDS_WITH_PARENT", "1")
-            // What reacts produces events when it likes: tests of the fold say themselves what is in the log.
+            // Reactors would append events of their own: tests of the fold decide what is in the log.
             .env("JANGBOGO_FOLD_ONLY", "true")
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()));
         command
@@ -99,12 +98,12 @@ impl Shop {
         self.start_member(name, name, arguments);
     }
 
-    /// Starts one of several processes of a processor, under a name of its own.
+    /// Starts one of several processes of a processor; `member` is its name in this shop.
     pub fn start_member(&mut self, member: &str, processor: &str, arguments: &[&str]) {
         self.start_member_with(member, processor, arguments, &[]);
     }
 
-    /// As [`Self::start_member`], with variables in its environment.
+    /// As [`Self::start_member`], with environment variables.
     pub fn start_member_with(
         &mut self,
         member: &str,
@@ -117,7 +116,7 @@ impl Shop {
         self.processes.insert(member.to_owned(), command.spawn().unwrap());
     }
 
-    /// Starts every processor, as one that takes its partitions up again after it was killed.
+    /// Starts every processor with static group membership: it gets its partitions back after it was killed.
     pub fn start_processors(&mut self) {
         for processor in PROCESSORS {
             self.start_processor(processor.name);
@@ -128,13 +127,13 @@ impl Shop {
         self.start(name, &["--instance", "a"]);
     }
 
-    /// Imports a file and waits until all of it is in Kafka.
+    /// Imports a file of orders and waits until Kafka has acknowledged all events.
     pub fn import(&self, file: &str) {
         let imported = self.command(&["events", "import", file]).output().unwrap();
         assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
     }
 
-    /// Begins to import a file.
+    /// Starts an import of a file of orders.
     pub fn start_import(&self, file: &str) -> Child {
         let mut command = self.command(&["events", "import", file]);
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
@@ -147,35 +146,35 @@ impl Shop {
         process.wait().unwrap();
     }
 
-    /// Any other signal: `STOP`, `CONT`, `TERM`.
+    /// Sends a signal by its name: `STOP`, `CONT`, `TERM`.
     pub fn signal(&self, name: &str, signal: &str) {
         let process = self.processes[name].id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &process]).status().unwrap().success());
     }
 
-    /// The number of its process.
+    /// Process id (pid).
     pub fn process_id(&self, name: &str) -> u32 {
         self.processes[name].id()
     }
 
-    /// SIGTERM. The process has as long as it may take to end well.
+    /// SIGTERM. The process must exit successfully within ten seconds.
     pub fn terminate(&mut self, name: &str) {
         self.signal(name, "TERM");
-        let asked = Instant::now();
+        let began = Instant::now();
         while !self.has_ended(name) {
-            assert!(asked.elapsed() < Duration::from_secs(10), "{name} does not end");
+            assert!(began.elapsed() < Duration::from_secs(10), "{name} does not end");
             std::thread::sleep(Duration::from_millis(20));
         }
         let mut process = self.processes.remove(name).expect("it was started");
         assert!(process.wait().unwrap().success(), "{name} failed");
     }
 
-    /// Whether a process has ended by itself.
+    /// True when a process has exited.
     pub fn has_ended(&mut self, name: &str) -> bool {
         self.processes.get_mut(name).is_none_or(|process| process.try_wait().unwrap().is_some())
     }
 
-    /// How a process ended by itself, if it has; it may be started again then.
+    /// Exit status of a process that has exited; its name may then be used again.
     pub fn take_ended(&mut self, name: &str) -> Option<ExitStatus> {
         let status = self.processes.get_mut(name).expect("it was started").try_wait().unwrap()?;
         self.processes.remove(name);
@@ -216,12 +215,12 @@ impl Shop {
         let metadata = consumer.fetch_metadata(Some(kafka_topic), timeout).unwrap();
         let partitions = metadata.topics()[0].partitions();
         let end = |partition: i32| {
-            let asked = Instant::now();
+            let began = Instant::now();
             loop {
                 match consumer.fetch_watermarks(kafka_topic, partition, timeout) {
                     Ok((_, end)) => return end,
-                    // A topic that was just created has no leaders yet.
-                    Err(error) => assert!(asked.elapsed() < timeout, "{kafka_topic}/{partition}: {error}"),
+                    // A topic that was just created has no partition leaders yet.
+                    Err(error) => assert!(began.elapsed() < timeout, "{kafka_topic}/{partition}: {error}"),
                 }
                 std::thread::sleep(Duration::from_millis(100));
             }
@@ -249,7 +248,7 @@ impl Shop {
         }
     }
 
-    /// What a processor has still to do, if anything.
+    /// Describes the work that a processor has left: records to fold or keys to publish. None when there is none.
     pub async fn why_unsettled(&self, processor: &Processor) -> Option<String> {
         let Some(live) = self.live(processor).await else { return Some(format!("{}: no generation", processor.name)) };
         let schema = &live.generation.schema;
@@ -276,7 +275,7 @@ impl Shop {
         (backlog > 0).then(|| format!("{}: {backlog} to publish", processor.name))
     }
 
-    /// The digests of everything the shop's stores hold, tombstones and caches apart.
+    /// Contents of all stores of the shop, without tombstones and caches.
     pub async fn digest(&self) -> Digest {
         let mut found = Digest::default();
         for processor in PROCESSORS {
@@ -296,7 +295,23 @@ impl Shop {
         found
     }
 
-    /// Every document of an index, by id; tombstones apart.
+    /// Waits until the stores hold what is expected. A wiped store is noticed about once a second, so that the shop may
+    /// look settled before.
+    pub async fn wait_for_digest(&self, expected: &Digest, limit: Duration) {
+        let began = Instant::now();
+        loop {
+            let digest = self.digest().await;
+            if digest == *expected {
+                return;
+            }
+            if began.elapsed() > limit {
+                digest.assert_equal(expected);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Every document of an index, by id, without tombstones; none where there is no such index.
     pub async fn documents(&self, index: &str) -> BTreeMap<String, Value> {
         let client = reqwest::Client::new();
         let server = &self.connections.elasticsearch;
@@ -312,6 +327,9 @@ impl Shop {
         let mut documents = BTreeMap::new();
         let mut page = post(&format!("{index}/_search?scroll=1m"), query).await;
         loop {
+            if page["status"] == 404 {
+                return documents;
+            }
             let hits = page["hits"]["hits"].as_array().unwrap_or_else(|| panic!("{page}"));
             let scroll = serde_json::json!({ "scroll_id": page["_scroll_id"] });
             if hits.is_empty() {
@@ -323,7 +341,7 @@ impl Shop {
         }
     }
 
-    /// Every published value in Redis, by key without the namespace.
+    /// Every published value in Redis, by key without the namespace prefix.
     pub async fn redis_values(&self) -> BTreeMap<String, String> {
         let client = redis::Client::open(self.connections.redis.as_str()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -351,7 +369,7 @@ impl Shop {
         values
     }
 
-    /// Every key of the shop in Redis, but for vectors.
+    /// Every key of the shop in Redis database 0; vectors are cached in database 1.
     pub async fn redis_keys(&self) -> Vec<String> {
         let client = redis::Client::open(self.connections.redis.as_str()).unwrap();
         self.redis_keys_by(&mut client.get_multiplexed_async_connection().await.unwrap()).await
@@ -374,7 +392,7 @@ impl Shop {
         }
     }
 
-    /// Stops the shop's processes and removes what it owns in the servers.
+    /// Kills the shop's processes and deletes its indexes, keys, topics and database.
     pub async fn close(mut self) {
         for (_, mut process) in std::mem::take(&mut self.processes) {
             process.kill().unwrap();
@@ -387,7 +405,7 @@ impl Shop {
         }
         let client = redis::Client::open(self.connections.redis.as_str()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        // What is published, and vectors.
+        // 0 holds published values, 1 cached vectors.
         for database in [0, 1] {
             let () = redis::cmd("SELECT").arg(database).query_async(&mut connection).await.unwrap();
             for keys in self.redis_keys_by(&mut connection).await.chunks(1000) {
@@ -412,7 +430,7 @@ impl Shop {
 
 impl Drop for Shop {
     fn drop(&mut self) {
-        // A failed test leaves its data to be looked at, but no process.
+        // A failed test leaves its data for inspection, but no process.
         for process in self.processes.values_mut() {
             let _ = process.kill();
             let _ = process.wait();
@@ -420,7 +438,7 @@ impl Drop for Shop {
     }
 }
 
-/// What all stores of a shop hold.
+/// Contents of all stores of a shop.
 #[derive(Debug, Default, PartialEq)]
 pub struct Digest {
     pub tables: BTreeMap<String, Vec<Bucket>>,
@@ -429,7 +447,7 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// Says what differs, not everything there is.
+    /// Panics with the first difference.
     pub fn assert_equal(&self, other: &Digest) {
         assert_eq!(self.tables, other.tables);
         assert_same("Redis", &self.redis, &other.redis);
@@ -450,9 +468,9 @@ pub fn headers_of(headers: &[(&str, &[u8])]) -> OwnedHeaders {
     headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(*value) }))
 }
 
-/// The first lines of the shipped demo shop, as a file to import.
+/// Writes the first order lines of the shipped demo shop to `orders.csv`, a file to import.
 pub fn demo_lines(directory: &Path, lines: usize) -> PathBuf {
-    let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join("cli/data/online-retail-ii.csv.zst");
+    let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cli/data/online-retail-ii.csv.zst");
     let decoder = StreamingDecoder::new(std::fs::File::open(shop).unwrap()).unwrap();
     let file = directory.join("orders.csv");
     let mut output = BufWriter::new(std::fs::File::create(&file).unwrap());

@@ -1,30 +1,28 @@
-//! A server that speaks OpenAI's protocol and misbehaves on command.
+//! A server that speaks OpenAI's chat protocol and follows a script: answers, errors, stalls and closed connections.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jangbogo_language_model::{ApiKey, LanguageModel, LanguageModelMetrics, Prompt, Role, Schema, Settings};
-use jangbogo_telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What the server does about one request.
+/// The reaction to one request.
 #[derive(Clone, Debug)]
 pub enum Reaction {
-    /// Status, further headers, body.
+    /// A status, further headers and a body.
     Say(u16, &'static str, String),
-    /// Waits first.
+    /// Waits, then reacts.
     After(Duration, Box<Reaction>),
-    /// Says nothing.
+    /// Keeps the connection open and sends nothing.
     Hang,
     /// Closes the connection.
     HangUp,
-    /// Server-sent events.
+    /// Server-sent events in a chunked body.
     Stream(Vec<Step>),
-    /// The same without chunks: only the connection's end is the body's.
+    /// Server-sent events in a body that ends with the connection.
     PlainStream(Vec<Step>),
 }
 
@@ -35,26 +33,26 @@ pub enum Step {
     Event(String),
     /// A comment, as servers send to keep connections open.
     Comment,
-    /// A pause.
+    /// Waits before the next step.
     Pause(Duration),
-    /// Closes the connection in the middle.
+    /// Closes the connection before the stream has ended.
     Kill,
-    /// Says nothing more.
+    /// Keeps the connection open and sends nothing more.
     Stall,
 }
 
-/// What the server was asked.
+/// A request as it was received; the head in lower case.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct Request {
     pub head: String,
     pub body: Value,
 }
 
-/// Follows its script; the last reaction is for all further requests.
+/// Follows its script, one reaction for each request; the last is repeated for all further requests.
 #[derive(Debug)]
 pub struct ScriptedServer {
     pub base_url: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    received: Arc<Mutex<Vec<Request>>>,
     script: Arc<Mutex<VecDeque<Reaction>>>,
     accepting: JoinHandle<()>,
 }
@@ -64,8 +62,8 @@ impl ScriptedServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
         let script = Arc::new(Mutex::new(script.into_iter().collect::<VecDeque<_>>()));
-        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
-        let (reactions, requests) = (script.clone(), asked.clone());
+        let received: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let (reactions, requests) = (script.clone(), received.clone());
         let accepting = tokio::spawn(async move {
             while let Ok((mut connection, _)) = listener.accept().await {
                 let (reactions, requests) = (reactions.clone(), requests.clone());
@@ -80,25 +78,27 @@ impl ScriptedServer {
                         }
                         next
                     };
-                    // A client that has left is no failure of the server's.
+                    // A client that has disconnected is not an error of the server.
                     let _ = react(&mut connection, reaction).await;
                 });
             }
         });
-        Self { base_url, asked, script, accepting }
+        Self { base_url, received, script, accepting }
     }
 
-    /// Begins another script.
+    /// Replaces the script.
     pub fn follow(&self, script: impl IntoIterator<Item = Reaction>) {
         *self.script.lock().unwrap() = script.into_iter().collect();
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+    /// The requests so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.received.lock().unwrap().clone()
     }
 
-    pub fn requests(&self) -> usize {
-        self.asked.lock().unwrap().len()
+    /// Number of requests so far.
+    pub fn request_count(&self) -> usize {
+        self.received.lock().unwrap().len()
     }
 }
 
@@ -108,7 +108,7 @@ impl Drop for ScriptedServer {
     }
 }
 
-async fn read_request(connection: &mut TcpStream) -> Option<Asked> {
+async fn read_request(connection: &mut TcpStream) -> Option<Request> {
     let mut bytes = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -116,7 +116,7 @@ async fn read_request(connection: &mut TcpStream) -> Option<Asked> {
             let head = head.to_lowercase();
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             if body.len() >= length.and_then(|length| length.parse().ok()).unwrap_or(0) {
-                return Some(Asked { head, body: serde_json::from_str(body).unwrap_or_default() });
+                return Some(Request { head, body: serde_json::from_str(body).unwrap_or_default() });
             }
         }
         if connection.read_buf(&mut bytes).await.ok()? == 0 {
@@ -129,7 +129,7 @@ async fn react(connection: &mut TcpStream, reaction: Reaction) -> std::io::Resul
     match reaction {
         Reaction::Say(status, headers, body) => {
             let head =
-                format!("HTTP/1.1 {status} Said\r\nconnection: close\r\n{headers}content-length: {}", body.len());
+                format!("HTTP/1.1 {status} Scripted\r\nconnection: close\r\n{headers}content-length: {}", body.len());
             connection.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await
         }
         Reaction::After(pause, reaction) => {
@@ -165,12 +165,12 @@ async fn stream(connection: &mut TcpStream, steps: Vec<Step>, in_chunks: bool) -
     if in_chunks { connection.write_all(b"0\r\n\r\n").await } else { Ok(()) }
 }
 
-/// A whole answer.
+/// A complete answer with the finish reason `stop`.
 pub fn answer(text: &str) -> Reaction {
     finished(text, "stop")
 }
 
-/// An answer that ended for this reason.
+/// A complete answer with this finish reason.
 pub fn finished(text: &str, reason: &str) -> Reaction {
     let body = json!({
         "id": "1", "object": "chat.completion", "created": 1, "model": "scripted-1",
@@ -180,20 +180,20 @@ pub fn finished(text: &str, reason: &str) -> Reaction {
     Reaction::Say(200, "content-type: application/json\r\n", body.to_string())
 }
 
-/// A refusal of OpenAI's form.
+/// An error body in OpenAI's form.
 pub fn refusal(status: u16, message: &str) -> Reaction {
     let body = json!({ "error": { "message": message, "type": "invalid", "param": null, "code": null } });
     Reaction::Say(status, "content-type: application/json\r\n", body.to_string())
 }
 
-/// A piece of a streamed answer.
+/// A chunk of a streamed answer.
 pub fn piece(text: &str) -> Step {
     event(
         &json!({ "model": "scripted-1", "choices": [{ "index": 0, "delta": { "content": text }, "finish_reason": null }] }),
     )
 }
 
-/// The end of a streamed answer, for this reason.
+/// The end of a streamed answer: finish reason, usage and `[DONE]`.
 pub fn end(reason: &str) -> Vec<Step> {
     vec![
         event(&json!({ "model": "scripted-1", "choices": [{ "index": 0, "delta": {}, "finish_reason": reason }] })),
@@ -202,56 +202,14 @@ pub fn end(reason: &str) -> Vec<Step> {
     ]
 }
 
+/// A server-sent event with this JSON.
 pub fn event(data: &Value) -> Step {
     Step::Event(data.to_string())
 }
 
-/// A whole streamed answer.
+/// A complete streamed answer in these chunks.
 pub fn streamed(pieces: &[&str]) -> Reaction {
     let mut steps: Vec<Step> = pieces.iter().map(|text| piece(text)).collect();
     steps.extend(end("stop"));
     Reaction::Stream(steps)
-}
-
-/// Settings with which nothing takes long.
-pub fn settings(base_url: &str) -> Settings {
-    Settings {
-        base_url: Some(base_url.to_owned()),
-        api_key: Some(ApiKey::from("sk-secret")),
-        model: "wanted-1".to_owned(),
-        time_limit: Duration::from_secs(3),
-        piece_limit: Duration::from_millis(400),
-        min_pause: Duration::from_millis(10),
-        max_pause: Duration::from_millis(50),
-        breaker_calls: 100,
-        ..Settings::default()
-    }
-}
-
-pub fn model(settings: &Settings) -> LanguageModel {
-    model_and_metrics(settings).0
-}
-
-pub fn model_and_metrics(settings: &Settings) -> (LanguageModel, Metrics) {
-    let metrics = Metrics::new().unwrap();
-    let registered = LanguageModelMetrics::register(&metrics, &[]).unwrap();
-    (LanguageModel::new(settings, registered).unwrap().unwrap(), metrics)
-}
-
-pub fn prompt() -> Prompt {
-    Prompt { system: "Say what is wanted.".to_owned(), messages: vec![(Role::User, "A red dress".to_owned())] }
-}
-
-/// A wish for things of a colour, at most five.
-pub fn schema() -> Schema {
-    let schema = json!({
-        "type": "object",
-        "properties": {
-            "colour": { "type": "string", "maxLength": 12 },
-            "count": { "type": "integer", "minimum": 0, "maximum": 5 },
-        },
-        "required": ["colour", "count"],
-        "additionalProperties": false,
-    });
-    Schema::new("wish", schema).unwrap()
 }

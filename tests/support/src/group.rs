@@ -1,4 +1,4 @@
-//! Who owns which partition, as Kafka's coordinator says.
+//! Partition assignment of a consumer group, as the group coordinator reports it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -6,25 +6,25 @@ use std::time::{Duration, Instant};
 use jangbogo_fold::Processor;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use crate::support::Shop;
+use crate::shop::Shop;
 
-/// Of each topic of events.
+/// Partitions of each event topic.
 pub const PARTITIONS_OF_TOPIC: usize = 6;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A partition of a topic.
+/// Topic and partition number.
 pub type Partition = (String, i32);
 
 /// A processor's consumer group.
 pub struct Group {
     name: String,
     consumer: BaseConsumer,
-    /// How many partitions there are to divide.
+    /// Number of partitions that the group reads.
     pub partitions: usize,
 }
 
 impl Group {
-    pub fn of(shop: &Shop, processor: &Processor) -> Self {
+    pub fn for_processor(shop: &Shop, processor: &Processor) -> Self {
         Self {
             name: shop.connections.namespace.group(processor.name),
             consumer: shop.connections.kafka_client("test").create().unwrap(),
@@ -32,14 +32,14 @@ impl Group {
         }
     }
 
-    /// Each member's partitions, while the group is not being divided anew.
+    /// Each member's partitions; none during a rebalance.
     pub fn assignments(&self) -> Option<Vec<BTreeSet<Partition>>> {
         let list = self.consumer.fetch_group_list(Some(&self.name), TIMEOUT).unwrap();
         let group = list.groups().iter().find(|group| group.state() == "Stable")?;
         Some(group.members().iter().map(|member| partitions(member.assignment().unwrap_or_default())).collect())
     }
 
-    /// Whether so many members have divided all partitions fairly.
+    /// True when this number of members own all partitions in fair shares.
     pub fn is_divided_by(&self, members: usize) -> bool {
         let Some(assignments) = self.assignments() else { return false };
         let least = self.partitions / members;
@@ -48,7 +48,7 @@ impl Group {
             && assignments.iter().map(BTreeSet::len).sum::<usize>() == self.partitions
     }
 
-    /// Waits until so many members have divided all partitions fairly.
+    /// Waits until this number of members own all partitions in fair shares.
     pub async fn wait_until_divided_by(&self, members: usize) {
         let began = Instant::now();
         while !self.is_divided_by(members) {
@@ -64,7 +64,7 @@ impl Group {
     }
 }
 
-/// Reads a member's assignment: a version, then for each topic its name and partitions.
+/// Decodes a member's assignment: a version, then for each topic its name and partitions.
 fn partitions(assignment: &[u8]) -> BTreeSet<Partition> {
     let mut partitions = BTreeSet::new();
     let mut rest = assignment;

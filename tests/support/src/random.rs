@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same whenever a test runs with the same seed.
+//! Reproducible pseudo-random numbers: the same seed gives the same numbers.
 
 /// `SplitMix64`.
 pub struct Random(u64);
@@ -15,7 +15,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number less than the limit.
+    /// A number from 0 to `limit` - 1.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }

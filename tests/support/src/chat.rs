@@ -1,4 +1,5 @@
-//! A shop that answers: every processor with its reactors, the dispatcher, the gateway and the query service.
+//! A shop that answers messages: every processor with its reactors, the outbox dispatcher, the gateway and the query
+//! service.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
@@ -11,14 +12,14 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Shop;
+use crate::Shop;
 
-/// How long a process may take until it is ready: the embedder warms a model.
+/// Limit until a process is ready: the embedder warms up a model.
 const READY_LIMIT: Duration = Duration::from_mins(2);
-/// How long products may wait for their vectors.
+/// Limit until every product has its vector.
 const VECTORS_LIMIT: Duration = Duration::from_mins(10);
 
-/// A shop that answers messages.
+/// A shop with running services.
 pub struct ChatShop {
     pub shop: Shop,
     /// Base URL of the gateway.
@@ -28,13 +29,13 @@ pub struct ChatShop {
     /// Base URL of the embedder's service.
     pub embedder: String,
     pub client: reqwest::Client,
-    /// What processors find in their environment besides the servers' addresses.
+    /// Environment variables of processors besides the servers' addresses.
     variables: Vec<(String, String)>,
-    /// Where processors tell their metrics, by name.
+    /// Admin address of each processor, by name.
     admin: BTreeMap<String, String>,
 }
 
-/// A message and what became of it: the events' data.
+/// The events that followed from a message: their data.
 #[derive(Debug)]
 pub struct Turn {
     pub intent: Value,
@@ -43,8 +44,8 @@ pub struct Turn {
 }
 
 impl ChatShop {
-    /// Opens a shop and starts everything, with these variables in the processors' environment
-    /// (`OPENAI_BASE_URL`, say). Nothing is imported yet.
+    /// Creates an empty shop and starts all processes; processors get these environment variables (`OPENAI_BASE_URL`, for
+    /// example).
     pub async fn open(name: &str, variables: &[(&str, &str)]) -> Self {
         let shop = Shop::open(name).await;
         let fetched = shop.command(&["models", "fetch"]).output().unwrap();
@@ -78,23 +79,23 @@ impl ChatShop {
         chat
     }
 
-    /// Starts a processor with its reactors; again, after it was killed.
+    /// Starts a processor with its reactors.
     pub fn start_processor(&mut self, name: &str) {
         self.start_processor_with(name, &[]);
     }
 
-    /// As [`Self::start_processor`], with these variables besides.
-    pub fn start_processor_with(&mut self, name: &str, besides: &[(&str, &str)]) {
+    /// As [`Self::start_processor`], with further environment variables.
+    pub fn start_processor_with(&mut self, name: &str, further: &[(&str, &str)]) {
         let variables = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let variables: Vec<(&str, &str)> = variables.chain(besides.iter().copied()).collect();
+        let variables: Vec<(&str, &str)> = variables.chain(further.iter().copied()).collect();
         let address = free_address();
         let port = address.rsplit(':').next().unwrap();
         self.shop.start_member_with(name, name, &["--instance", "a", "--admin-port", port], &variables);
         self.admin.insert(name.to_owned(), address);
     }
 
-    /// The value of a processor's metric, without the shop's prefix and with its labels if it has any; 0 before it is
-    /// counted.
+    /// Value of a processor's metric, named without the prefix `jangbogo_` and with its labels, if any; 0 where it is
+    /// absent.
     pub async fn metric(&self, processor: &str, metric: &str) -> f64 {
         let answer = self.client.get(format!("http://{}/metrics", self.admin[processor])).send().await.unwrap();
         let metrics = answer.text().await.unwrap();
@@ -106,17 +107,17 @@ impl ChatShop {
     async fn ready(&self, base: &str) {
         let started = Instant::now();
         loop {
-            let account = match self.client.get(format!("{base}/readyz")).send().await {
+            let reason = match self.client.get(format!("{base}/readyz")).send().await {
                 Ok(answer) if answer.status().is_success() => return,
                 Ok(answer) => answer.text().await.unwrap_or_default(),
                 Err(error) => error.to_string(),
             };
-            assert!(started.elapsed() < READY_LIMIT, "{base} is not ready after {READY_LIMIT:?}: {account}");
+            assert!(started.elapsed() < READY_LIMIT, "{base} is not ready after {READY_LIMIT:?}: {reason}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// Imports a file of orders and waits until all of it is folded and published and every product has its vector.
+    /// Imports a file of orders, then [`Self::settled`].
     pub async fn import(&self, file: &Path) {
         self.shop.import(file.to_str().unwrap());
         self.settled().await;
@@ -143,7 +144,7 @@ impl ChatShop {
         sqlx::query_scalar(&sql).fetch_one(&mut self.shop.database().await).await.unwrap()
     }
 
-    /// A command to the gateway that must be accepted.
+    /// Posts a command to the gateway, which must accept it (202).
     pub async fn post(&self, path: &str, body: &Value) -> Value {
         let answer = self.client.post(format!("{}{path}", self.gateway)).json(body).send().await.unwrap();
         let status = answer.status();
@@ -152,7 +153,7 @@ impl ChatShop {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// A read of the query service; none where it says 404.
+    /// Reads from the query service; none for 404.
     pub async fn get(&self, path: &str) -> Option<Value> {
         let answer = self.client.get(format!("{}{path}", self.query)).send().await.unwrap();
         let status = answer.status();
@@ -164,24 +165,24 @@ impl ChatShop {
         Some(serde_json::from_str(&text).unwrap())
     }
 
-    /// Opens a conversation of a member.
+    /// Creates a conversation of a member.
     pub async fn open_conversation(&self, member: &str) -> Uuid {
         id(&self.post("/v1/conversations", &json!({ "member_id": member })).await["conversation_id"])
     }
 
-    /// Says something; gives the message's id.
+    /// Sends a message and returns its id.
     pub async fn say(&self, conversation: Uuid, content: &str) -> Uuid {
         let path = format!("/v1/conversations/{conversation}/messages");
         id(&self.post(&path, &json!({ "content": content })).await["message_id"])
     }
 
-    /// Every entry of a conversation by now, the oldest first.
+    /// All entries of a conversation, the oldest first.
     pub async fn entries(&self, conversation: Uuid) -> Vec<Value> {
         let mut entries = Vec::new();
         let mut after = String::new();
         loop {
             let path = format!("/v1/conversations/{conversation}/entries?limit=100{after}");
-            // A conversation that was opened a moment ago is not folded yet.
+            // A new conversation may not be folded yet.
             let Some(mut page) = self.get(&path).await else { return entries };
             entries.append(page["entries"].as_array_mut().unwrap());
             let Some(next) = page["next"].as_str() else { return entries };
@@ -194,13 +195,13 @@ impl ChatShop {
         let started = Instant::now();
         loop {
             let entries = self.entries(conversation).await;
-            let of = |kind: &str| {
-                let is_it = |entry: &&Value| entry["kind"] == kind && entry["message_id"] == json!(message);
-                let mut found = entries.iter().filter(is_it).map(|entry| &entry["data"]);
+            let data_of = |kind: &str| {
+                let is_answer = |entry: &&Value| entry["kind"] == kind && entry["message_id"] == json!(message);
+                let mut found = entries.iter().filter(is_answer).map(|entry| &entry["data"]);
                 found.find(|data| kind != "message" || data["role"] == "ai").cloned()
             };
             if let (Some(intent), Some(recommendation), Some(reply)) =
-                (of("intent"), of("recommendation"), of("message"))
+                (data_of("intent"), data_of("recommendation"), data_of("message"))
             {
                 return Turn { intent, recommendation, reply };
             }
@@ -209,7 +210,7 @@ impl ChatShop {
         }
     }
 
-    /// Stops everything and removes what the shop owns in the servers.
+    /// See [`Shop::close`].
     pub async fn close(self) {
         self.shop.close().await;
     }
@@ -219,7 +220,7 @@ fn id(value: &Value) -> Uuid {
     serde_json::from_value(value.clone()).unwrap()
 }
 
-/// An address that nobody listens on now.
+/// A loopback address with a free port.
 fn free_address() -> String {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().to_string()
 }
