@@ -7,7 +7,6 @@ mod evaluate;
 mod events;
 mod models;
 mod output;
-mod progress;
 mod run;
 mod stack;
 mod topology;
@@ -16,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use jangbogo_platform::program::{Shared, exit_code};
+use jangbogo_platform::running_stack::with_running_stack;
 use jangbogo_stack::connections;
 use jangbogo_telemetry::{LevelFilter, init_logging};
 
@@ -91,7 +91,7 @@ async fn run(Cli { shared, command }: Cli, matches: &ArgMatches) -> anyhow::Resu
     };
     init_logging(process_name, level, shared.log_format)?;
     shared.connections.vector_index.check()?;
-    let connections = connections::with_stack(matches, &shared.connections)?;
+    let connections = with_running_stack(matches, &shared.connections)?;
     match command {
         Command::Stack(command) => {
             stack::run(command, &connections::stack_options(matches, &shared.connections)?).await

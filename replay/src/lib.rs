@@ -1,25 +1,25 @@
 //! Rebuilds projections from the log while the shop stays open. Links no reactor: a replay repeats no side effect.
 
+mod await_vectors;
 mod catch_up;
 mod commands;
 pub mod compare;
-mod courtesy;
+mod context;
 mod cut_over;
 mod dead_letters;
 mod error;
 pub mod folder;
 mod hydrate;
-mod job;
-mod progress;
-mod rebuild;
+mod open;
+mod projection_replay;
+mod throttle;
 mod transfer;
-mod vectors;
 mod verify;
 
 use clap::Subcommand;
 use jangbogo_platform::config::Connections;
 
-/// Rebuilds projections from the log, proves them equal, and switches between generations
+/// Rebuilds projections from the log, compares them with the live ones, and switches between generations
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "a doc here would be shown in place of the command's own")]
 pub enum Command {
@@ -41,7 +41,7 @@ pub enum Command {
 /// Runs a command.
 ///
 /// # Errors
-/// Says what the command could not do.
+/// When the command fails; the message says which projection, server or file is concerned.
 pub async fn run(command: Command, connections: Connections) -> anyhow::Result<()> {
     match command {
         Command::Rebuild(arguments) => commands::rebuild(&arguments, &connections).await,

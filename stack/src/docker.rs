@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use jangbogo_platform::progress::ProgressReporter;
+use jangbogo_platform::servers::Server;
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
 use crate::error::StackError;
 use crate::ports::Listener;
-use crate::progress::Progress;
-use crate::server::Server;
 use crate::versions::hexadecimal;
 use crate::{command, files};
 
@@ -57,7 +57,7 @@ impl Docker {
         servers: &[Server],
         ports: &BTreeMap<String, u16>,
         postgres_password: &str,
-        progress: &Progress,
+        progress: &ProgressReporter,
     ) -> Result<(), StackError> {
         files::write_atomically(&self.compose_file, COMPOSE, 0o644)?;
         let environment = environment(ports, postgres_password);

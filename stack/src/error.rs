@@ -2,22 +2,19 @@
 
 use std::path::PathBuf;
 
-use crate::server::Server;
+use jangbogo_platform::running_stack::RunningStackError;
+use jangbogo_platform::servers::{AddressError, Server};
 
 /// Why the servers could not be brought up, looked at or stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StackError {
-    /// An address in the environment has the wrong shape.
-    #[error("{variable}={value} is not of the form {expected}")]
-    Address {
-        /// The environment variable.
-        variable: &'static str,
-        /// Its value, without its password.
-        value: String,
-        /// The form that is expected.
-        expected: &'static str,
-    },
+    /// The stack directory or the given addresses cannot be determined.
+    #[error(transparent)]
+    Options(#[from] RunningStackError),
+    /// An address in the environment has the wrong form.
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// A server named by the environment does not answer.
     #[error("{server} at {address} (from the environment) does not answer; start it, or unset {}", server.environment_variable())]
     NotAnswering {

@@ -81,6 +81,12 @@ pub(crate) fn link(target: &Path, link: &Path) -> Result<(), StackError> {
     std::os::unix::fs::symlink(target, link).or_file_error("create", link)
 }
 
+/// A size in megabytes, to a tenth: `24.7 MB`.
+pub(crate) fn megabytes(bytes: u64) -> String {
+    let tenths = bytes.saturating_add(50_000) / 100_000;
+    format!("{}.{} MB", tenths / 10, tenths % 10)
+}
+
 /// The last `count` lines of a text file, or why they cannot be shown.
 pub(crate) fn last_lines(path: &Path, count: usize) -> String {
     const READ_AT_MOST: u64 = 32 * 1024;
@@ -109,6 +115,13 @@ pub(crate) fn last_lines_of(text: &str, count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_rounded_to_a_tenth_of_a_megabyte() {
+        assert_eq!(megabytes(24_704_024), "24.7 MB");
+        assert_eq!(megabytes(999), "0.0 MB");
+        assert_eq!(megabytes(106_971_955), "107.0 MB");
+    }
 
     #[test]
     fn the_last_lines_of_a_log_are_shown() {

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use jangbogo_platform::progress::Progress;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
 use crate::command;
 use crate::error::StackError;
+use crate::files::megabytes;
 use crate::files::{self, FileErrors};
-use crate::progress::{ServerProgress, megabytes};
 use crate::versions::{self, VERSIONS};
 
 const SMALLEST_SIZE_SHOWN: u64 = 1_000_000;
@@ -67,11 +68,7 @@ pub(crate) fn remove_incomplete(software: &Path) -> Result<(), StackError> {
 }
 
 /// Copies one file from Maven Central, given as `group:artifact:version[:type]`, into `directory`.
-pub(crate) async fn copy_artifact(
-    artifact: &str,
-    directory: &Path,
-    progress: &ServerProgress,
-) -> Result<(), StackError> {
+pub(crate) async fn copy_artifact(artifact: &str, directory: &Path, progress: &Progress) -> Result<(), StackError> {
     let mut maven = maven("copy");
     maven
         .arg(format!("-Dartifact={artifact}"))
@@ -81,11 +78,7 @@ pub(crate) async fn copy_artifact(
 }
 
 /// Copies all dependencies of the project description `pom` into `directory`.
-pub(crate) async fn copy_dependencies(
-    pom: &Path,
-    directory: &Path,
-    progress: &ServerProgress,
-) -> Result<(), StackError> {
+pub(crate) async fn copy_dependencies(pom: &Path, directory: &Path, progress: &Progress) -> Result<(), StackError> {
     let mut maven = maven("copy-dependencies");
     maven.arg("-f").arg(pom).arg(format!("-DoutputDirectory={}", directory.display()));
     run_maven("fetching the dependencies of kafka", maven, progress).await
@@ -99,7 +92,7 @@ fn maven(goal: &str) -> Command {
     command
 }
 
-async fn run_maven(purpose: &str, mut maven: Command, progress: &ServerProgress) -> Result<(), StackError> {
+async fn run_maven(purpose: &str, mut maven: Command, progress: &Progress) -> Result<(), StackError> {
     let _turn = MAVEN.lock().await;
     let downloaded = AtomicU64::new(0);
     command::run(purpose, &mut maven, |line| {

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use jangbogo_platform::servers::Server;
 use sha2::{Digest, Sha256};
 
 use crate::error::StackError;
 use crate::files;
-use crate::server::Server;
 use crate::user::User;
 use crate::versions::hexadecimal;
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
 
+use jangbogo_platform::servers::Server;
+
 use crate::error::StackError;
-use crate::server::Server;
 
 /// A port that a server listens on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use jangbogo_platform::servers::Server;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use crate::error::StackError;
 use crate::files::FileErrors;
-use crate::server::Server;
 use crate::user::User;
 
 const LOG_ROTATED_ABOVE_BYTES: u64 = 16 * 1024 * 1024;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use jangbogo_platform::progress::ProgressReporter;
+use jangbogo_platform::servers::{Addresses, Server, without_password};
 use rustix::process::Signal;
 
 use crate::docker::Docker;
@@ -12,8 +14,6 @@ use crate::files::{self, FileErrors};
 use crate::layout::Layout;
 use crate::native::{self, Native};
 use crate::options::Options;
-use crate::progress::Progress;
-use crate::server::{Addresses, Server, without_password};
 use crate::state::{Lock, Source, State};
 use crate::status::ServerStatus;
 use crate::user::User;
@@ -49,7 +49,7 @@ impl Stack {
     /// # Errors
     /// When a program that is needed is missing, a download fails or is not the one that was pinned, a given server does not
     /// answer, or a server does not come up; the message names it, its log and what to do.
-    pub async fn up(options: &Options, progress: &Progress) -> Result<Self, StackError> {
+    pub async fn up(options: &Options, progress: &ProgressReporter) -> Result<Self, StackError> {
         check_given(&options.given).await?;
         let ours: Vec<Server> = servers_of_ours(options);
         if ours.is_empty() {
@@ -150,7 +150,7 @@ impl Stack {
                     status.version = Some(VERSIONS.kafka.version.clone());
                 }
             }
-            Ok(status)
+            Ok::<_, StackError>(status)
         };
         let (kafka, postgres, redis, elasticsearch) = tokio::join!(
             status_of(Server::Kafka),
@@ -166,7 +166,7 @@ impl Stack {
     ///
     /// # Errors
     /// When one cannot be stopped; the others are, nevertheless.
-    pub async fn down(options: &Options, progress: &Progress) -> Result<Vec<Server>, StackError> {
+    pub async fn down(options: &Options, progress: &ProgressReporter) -> Result<Vec<Server>, StackError> {
         if State::load(&options.directory)?.is_none() {
             return Ok(Vec::new());
         }
@@ -225,7 +225,7 @@ impl Stack {
     pub async fn start_server(&self, server: Server) -> Result<(), StackError> {
         let native = self.native_server(server)?;
         let _lock = Lock::share(&self.directory).await?;
-        native.bring_up(server, &Progress::silent().of(server)).await
+        native.bring_up(server, &ProgressReporter::silent().spinner(server.name())).await
     }
 
     /// Removes the data of a native server that does not run: it starts as an empty one.
@@ -302,7 +302,7 @@ async fn bring_up_containers(
     options: &Options,
     ours: &[Server],
     state: &mut State,
-    progress: &Progress,
+    progress: &ProgressReporter,
 ) -> Result<(), StackError> {
     let docker = Docker::new(&options.directory);
     let running = docker.running().await?;
@@ -334,7 +334,7 @@ async fn prepare_native(
     options: &Options,
     ours: &[Server],
     state: &mut State,
-    progress: &Progress,
+    progress: &ProgressReporter,
 ) -> Result<Native, StackError> {
     if state.elsewhere.is_none() {
         let user = User::for_servers().await?;
@@ -367,13 +367,13 @@ async fn prepare_native(
     Ok(native)
 }
 
-/// Brings all of them up at once; the first failure is told when the others have come up or failed, too.
-async fn bring_up_processes(native: &Native, ours: &[Server], progress: &Progress) -> Result<(), StackError> {
+/// Brings all of them up at once; the first failure is returned when the others have come up or failed, too.
+async fn bring_up_processes(native: &Native, ours: &[Server], progress: &ProgressReporter) -> Result<(), StackError> {
     let bring_up = async |server| {
         if !ours.contains(&server) {
             return Ok(());
         }
-        native.bring_up(server, &progress.of(server)).await
+        native.bring_up(server, &progress.spinner(server.name())).await
     };
     let (kafka, postgres, redis, elasticsearch) = tokio::join!(
         bring_up(Server::Kafka),

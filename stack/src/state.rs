@@ -5,12 +5,12 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use jangbogo_platform::running_stack::STATE_FILE;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StackError;
 use crate::files::{self, FileErrors};
 
-const FILE_NAME: &str = "state.json";
 const LOCK_NAME: &str = "lock";
 
 /// Where a server comes from.
@@ -53,7 +53,7 @@ pub(crate) struct State {
 impl State {
     /// The state of `directory`; `None` when nothing was provisioned there yet.
     pub(crate) fn load(directory: &Path) -> Result<Option<Self>, StackError> {
-        let path = directory.join(FILE_NAME);
+        let path = directory.join(STATE_FILE);
         let text = match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             result => result.or_file_error("read", &path)?,
@@ -65,7 +65,7 @@ impl State {
     }
 
     pub(crate) fn save(&self, directory: &Path) -> Result<(), StackError> {
-        let path = directory.join(FILE_NAME);
+        let path = directory.join(STATE_FILE);
         let text =
             serde_json::to_string_pretty(self).map_err(|source| StackError::State { path: path.clone(), source })?;
         files::write_atomically(&path, &text, 0o600)
@@ -124,16 +124,16 @@ mod tests {
         state.ports.insert("kafka".into(), 9092);
         state.save(directory.path()).unwrap();
         assert_eq!(State::load(directory.path()).unwrap(), Some(state));
-        let metadata = std::fs::metadata(directory.path().join(FILE_NAME)).unwrap();
+        let metadata = std::fs::metadata(directory.path().join(STATE_FILE)).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
     fn a_foreign_state_is_refused_by_name() {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join(FILE_NAME), "{\"ports\": 1}").unwrap();
+        std::fs::write(directory.path().join(STATE_FILE), "{\"ports\": 1}").unwrap();
         let error = State::load(directory.path()).unwrap_err();
-        assert!(error.to_string().contains(FILE_NAME), "{error}");
+        assert!(error.to_string().contains(STATE_FILE), "{error}");
     }
 
     #[tokio::test]

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use jangbogo_platform::servers::{Server, without_password};
 use serde::Serialize;
 
 use crate::probe;
-use crate::server::{Server, without_password};
 use crate::state::Source;
 
 /// Whether a server works.

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use jangbogo_platform::servers::Server;
+
 use crate::error::{MissingTool, StackError};
-use crate::server::Server;
 
 const MINIMUM_JAVA: u32 = 17;
 

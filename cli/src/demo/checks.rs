@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use jangbogo_es_sync_fold::ES_SYNC;
 use jangbogo_events::Topic;
 use jangbogo_platform::config::Connections;
+use jangbogo_platform::progress::Progress;
 use jangbogo_publish::index_name;
 use jangbogo_recommendation_fold::RECOMMENDATION;
 use jangbogo_shared_projections::catalogue::PRODUCTS_VIEW;
@@ -15,12 +16,11 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::census::{Census, Sums};
+use super::log_counts::{LogCounts, Totals};
 use super::web::Web;
-use super::{SETTLE_LIMIT, shop, sums, talk};
+use super::{SETTLE_LIMIT, conversation_check, shop, totals};
 use crate::events::import::{DEMO_SHOP, Report};
 use crate::output::table;
-use crate::progress::Progress;
 
 /// How long a change may take to be seen before the check fails.
 const VISIBLE_LIMIT: Duration = Duration::from_secs(30);
@@ -65,33 +65,37 @@ impl Checks {
 /// When a server does not answer at all; a check that fails is an entry of the result.
 pub async fn run(connections: &Connections, web: &Web, expected: &Report) -> anyhow::Result<Checks> {
     let mut checks = Checks::default();
-    let census = Census::take(connections).await?;
-    checks.add("Kafka holds what was produced", produced(&census, expected));
-    checks.add("units and revenue equal the file's", revenue(web, &census).await);
-    checks.add("Elasticsearch holds the catalogue", documents(connections, &census).await);
-    checks.add("every product has a vector", vectors(connections, &census).await);
-    checks.add("three members are recommended products", recommendations(web, &census).await);
-    checks.add("three products have similar ones", similar(web, &census).await);
+    let counts = LogCounts::read(connections).await?;
+    checks.add("Kafka holds what was produced", produced(&counts, expected));
+    checks.add("units and revenue equal the file's", revenue(web, &counts).await);
+    checks.add("Elasticsearch holds the catalogue", documents(connections, &counts).await);
+    checks.add("every product has a vector", vectors(connections, &counts).await);
+    checks.add("three members are recommended products", recommendations(web, &counts).await);
+    checks.add("three products have similar ones", similar(web, &counts).await);
     let trending_before = trending(web).await?;
     checks.add("a product upserted over HTTP is found, a retired one is not", upsert(web).await);
     checks.add("an order placed over HTTP changes trending and its member's list", order(web, &trending_before).await);
     checks.add("trending is still the shop's", still_trending(web, &trending_before).await);
-    checks.add("a conversation in English is answered with what is so", talk::in_english(web, &census).await);
-    checks.add("a conversation in Korean is answered with what is so", talk::in_korean(web, &census).await);
+    checks.add(
+        "a conversation in English is answered with what is so",
+        conversation_check::in_english(web, &counts).await,
+    );
+    checks
+        .add("a conversation in Korean is answered with what is so", conversation_check::in_korean(web, &counts).await);
     checks.add("nothing lags and nothing is dead", settled(web).await);
     Ok(checks)
 }
 
-fn produced(census: &Census, expected: &Report) -> anyhow::Result<String> {
+fn produced(counts: &LogCounts, expected: &Report) -> anyhow::Result<String> {
     let mut found = Vec::new();
     for (topic, wanted) in [
         (Topic::CatalogEvents, expected.products),
         (Topic::OrderCompleted, expected.orders),
         (Topic::UserBehavior, expected.cancellations),
     ] {
-        let imported = census.events_of(topic, true);
-        let others = census.events_of(topic, false);
-        let records = census.records.get(&topic).copied().unwrap_or_default();
+        let imported = counts.events_of(topic, true);
+        let others = counts.events_of(topic, false);
+        let records = counts.records.get(&topic).copied().unwrap_or_default();
         ensure!(imported == wanted, "{topic} holds {imported} imported events, the file makes {wanted}");
         ensure!(
             records == imported + others,
@@ -102,9 +106,9 @@ fn produced(census: &Census, expected: &Report) -> anyhow::Result<String> {
     Ok(found.join(", "))
 }
 
-async fn revenue(web: &Web, census: &Census) -> anyhow::Result<String> {
-    let from_file = tokio::task::spawn_blocking(|| sums::of_file(DEMO_SHOP.as_ref())).await??;
-    let Sums { sold_units, sold_minor, cancelled_units, cancelled_minor } = census.other_sums;
+async fn revenue(web: &Web, counts: &LogCounts) -> anyhow::Result<String> {
+    let from_file = tokio::task::spawn_blocking(|| totals::from_file(DEMO_SHOP.as_ref())).await??;
+    let Totals { sold_units, sold_minor, cancelled_units, cancelled_minor } = counts.other_totals;
     let wanted = json!({
         "currency": "GBP",
         "sold_units": from_file.sold_units + sold_units,
@@ -128,31 +132,30 @@ async fn revenue(web: &Web, census: &Census) -> anyhow::Result<String> {
     ))
 }
 
-async fn documents(connections: &Connections, census: &Census) -> anyhow::Result<String> {
+async fn documents(connections: &Connections, counts: &LogCounts) -> anyhow::Result<String> {
     let mut database = PgConnection::connect_with(&jangbogo_platform::database::options(connections, "demo")?).await?;
     let live = live(&mut database, ES_SYNC.name).await?.context("es-sync has no live generation")?;
     let index = index_name(connections, PRODUCTS_VIEW, &live.generation);
     let url = format!("{}/{index}/_count", connections.elasticsearch);
     let on_sale = json!({ "query": { "bool": { "must_not": { "term": { "tombstone": true } } } } });
     let answer: Value = reqwest::Client::new().post(url).json(&on_sale).send().await?.json().await?;
-    let wanted = census.products.len();
+    let wanted = counts.products.len();
     ensure!(answer["count"] == json!(wanted), "{} documents for {wanted} products", answer["count"]);
     Ok(format!("{wanted} documents, {wanted} products"))
 }
 
-async fn vectors(connections: &Connections, census: &Census) -> anyhow::Result<String> {
+async fn vectors(connections: &Connections, counts: &LogCounts) -> anyhow::Result<String> {
     let mut database = PgConnection::connect_with(&jangbogo_platform::database::options(connections, "demo")?).await?;
     let live = live(&mut database, RECOMMENDATION.name).await?.context("recommendation has no live generation")?;
     let sql = format!("SELECT count(*) FROM {}.product_vector WHERE product_id = ANY($1)", live.generation.schema);
-    let products: Vec<&str> = census.products.keys().map(String::as_str).collect();
+    let products: Vec<&str> = counts.products.keys().map(String::as_str).collect();
     let wanted = i64::try_from(products.len())?;
-    let mut progress = Progress::new("embedding", wanted.unsigned_abs());
+    let progress = Progress::of_one_phase("embedding", "products", wanted.unsigned_abs());
     let started = Instant::now();
     loop {
         let found: i64 = sqlx::query_scalar(&sql).bind(&products).fetch_one(&mut database).await?;
-        progress.at(found.unsigned_abs());
+        progress.set_position(found.unsigned_abs());
         if found == wanted {
-            progress.finish();
             return Ok(format!("{found} vectors, {wanted} products"));
         }
         ensure!(
@@ -163,13 +166,13 @@ async fn vectors(connections: &Connections, census: &Census) -> anyhow::Result<S
     }
 }
 
-async fn recommendations(web: &Web, census: &Census) -> anyhow::Result<String> {
+async fn recommendations(web: &Web, counts: &LogCounts) -> anyhow::Result<String> {
     let mut found = Vec::new();
     // Three who bought often.
     for member in ["14911", "17841", "13089"] {
         let list = web.get(&format!("/v1/members/{member}/recommendations?limit=20")).await?;
         ensure!(list["basis"] == json!("history"), "member {member} bought often, but the list is a {}", list["basis"]);
-        let items = all_in_catalogue(&list, census)?;
+        let items = all_in_catalogue(&list, counts)?;
         ensure!(items == 20, "member {member} is recommended {items} products instead of 20");
         let reason = list["items"][0]["reason"].as_str().context("an item has no reason")?;
         found.push(format!("{member}: {reason}"));
@@ -177,11 +180,11 @@ async fn recommendations(web: &Web, census: &Census) -> anyhow::Result<String> {
     Ok(found.join("; "))
 }
 
-async fn similar(web: &Web, census: &Census) -> anyhow::Result<String> {
+async fn similar(web: &Web, counts: &LogCounts) -> anyhow::Result<String> {
     let mut found = Vec::new();
     for product in ["85123A", "20725", "22423"] {
         let list = web.get(&format!("/v1/products/{product}/similar?limit=20")).await?;
-        let items = all_in_catalogue(&list, census)?;
+        let items = all_in_catalogue(&list, counts)?;
         ensure!(items == 20, "product {product} has {items} neighbours instead of 20");
         found.push(format!("{product}: {}", list["items"][0]["product"]["title"].as_str().unwrap_or_default()));
     }
@@ -189,10 +192,10 @@ async fn similar(web: &Web, census: &Census) -> anyhow::Result<String> {
 }
 
 /// The products of a list, each of which must be in the catalogue.
-fn all_in_catalogue(list: &Value, census: &Census) -> anyhow::Result<usize> {
+fn all_in_catalogue(list: &Value, counts: &LogCounts) -> anyhow::Result<usize> {
     let products = product_ids(list);
     for product in &products {
-        ensure!(census.products.contains_key(product), "{product} is not in the catalogue");
+        ensure!(counts.products.contains_key(product), "{product} is not in the catalogue");
     }
     Ok(products.len())
 }

@@ -1,12 +1,12 @@
 //! `jangbogo demo`: the whole pipeline on real servers, with a real year of orders; and its check of itself.
 
-mod census;
 mod checks;
 mod conversation;
+mod conversation_check;
+mod log_counts;
 mod processes;
 mod shop;
-mod sums;
-mod talk;
+mod totals;
 mod web;
 
 use std::net::SocketAddr;

@@ -1,14 +1,13 @@
 //! The demo shop: imported unless it is in the log already, then waited for until it is folded.
 
-use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use indicatif::{ProgressBar, ProgressStyle};
 use jangbogo_platform::config::Connections;
+use jangbogo_platform::progress::Progress;
 use serde_json::Value;
 
-use super::census::Census;
+use super::log_counts::LogCounts;
 use super::web::Web;
 use crate::events::import::{self, ImportArguments, Report};
 
@@ -19,9 +18,9 @@ use crate::events::import::{self, ImportArguments, Report};
 pub async fn load(connections: &Connections) -> anyhow::Result<Report> {
     let arguments = ImportArguments::default();
     let report = import::read(&arguments, connections).await?.report;
-    let census = Census::take(connections).await?;
+    let counts = LogCounts::read(connections).await?;
     let wanted = report.products + report.orders + report.cancellations;
-    if census.imported_events() == wanted {
+    if counts.imported_events() == wanted {
         eprintln!("the demo shop is in the log: {wanted} events");
         return Ok(report);
     }
@@ -37,25 +36,16 @@ pub async fn load(connections: &Connections) -> anyhow::Result<Report> {
 /// When that takes longer than the limit, or the query service does not answer.
 pub async fn wait_until_folded(web: &Web, limit: Duration) -> anyhow::Result<Value> {
     let started = Instant::now();
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("folding {wide_bar} {human_pos}/{human_len} events · {msg}") {
-        bar.set_style(style);
-    }
-    let mut told = Instant::now();
+    let progress = Progress::of_one_phase("folding", "events", 0);
     loop {
         let state = web.get("/v1/pipeline").await?;
         if state["settled"].as_bool() == Some(true) {
-            bar.finish_and_clear();
             return Ok(state);
         }
         let Outstanding { folded, end, stale } = outstanding(&state);
-        bar.set_length(end);
-        bar.set_position(folded);
-        bar.set_message(format!("{stale} values to publish"));
-        if !io::stderr().is_terminal() && told.elapsed() > Duration::from_secs(5) {
-            told = Instant::now();
-            eprintln!("folding: {folded} of {end} events, {stale} values to publish");
-        }
+        progress.detail(&format!("{stale} values to publish"));
+        progress.set_total(end);
+        progress.set_position(folded);
         if started.elapsed() > limit {
             bail!("the log is not folded after {limit:?}: {state}");
         }

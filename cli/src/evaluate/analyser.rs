@@ -11,11 +11,10 @@ use clap::Args;
 use jangbogo_events::{ModelRun, Understanding};
 use jangbogo_language_model::{CallError, LanguageModel, LanguageModelMetrics, Settings};
 use jangbogo_nlu::{ProductText, Vocabulary, analyse};
+use jangbogo_platform::progress::Progress;
 use jangbogo_preference_analysis::intent::{Asked, LOCAL_ANALYSER, instructions_hash, understand};
 use jangbogo_telemetry::Telemetry;
 use serde::Serialize;
-
-use crate::progress::Progress;
 
 /// After so many messages without any answer it is no use to go on.
 const IN_VAIN: usize = 5;
@@ -88,8 +87,8 @@ impl Analyser {
     }
 
     /// How far it is, where that takes long.
-    pub fn progress(&self, what: &'static str, total: usize) -> Option<Progress> {
-        matches!(self, Self::LanguageModel(..)).then(|| Progress::new(what, total as u64))
+    pub fn progress(&self, unit: &'static str, total: usize) -> Option<Progress> {
+        matches!(self, Self::LanguageModel(..)).then(|| Progress::of_one_phase("evaluating", unit, total as u64))
     }
 
     /// What a message says; none if there was no answer.

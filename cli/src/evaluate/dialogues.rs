@@ -16,7 +16,6 @@ use serde::Serialize;
 use super::analyser::{Analyser, AnalyserArguments, MeasuredAnalyser};
 use super::{align_numbers, cells};
 use crate::output::{print, table};
-use crate::progress::Progress;
 
 /// Compares with conversations of people in which one plays the shop: MG-ShopDial
 ///
@@ -89,15 +88,15 @@ fn read(directory: &Path) -> anyhow::Result<(Vec<Dialogue>, Vec<Item>)> {
 }
 
 async fn evaluate(analyser: &Analyser, dialogues: &[Dialogue], currency: Currency) -> anyhow::Result<DialogueReport> {
-    let mut progress = analyser.progress("conversations", dialogues.len());
+    let progress = analyser.progress("conversations", dialogues.len());
     let conversations = stream::iter(dialogues).map(|dialogue| go_through(analyser, dialogue, currency));
     let mut conversations = conversations.buffered(analyser.parallel());
     let mut report = DialogueReport::default();
     while let Some(conversation) = conversations.try_next().await? {
         report.add(&conversation);
-        progress.iter_mut().for_each(Progress::step);
+        progress.iter().for_each(|progress| progress.advance(1));
     }
-    progress.into_iter().for_each(Progress::finish);
+    drop(progress);
     Ok(report)
 }
 

@@ -14,6 +14,7 @@ use jangbogo_embedding::registry::{ModelSpec, ModelsArgs};
 use jangbogo_embeddings_server::model::{Arithmetic, EmbeddingModel};
 use jangbogo_events::Data;
 use jangbogo_platform::config::Connections;
+use jangbogo_platform::progress::Progress;
 use serde::Serialize;
 
 use super::align_numbers;
@@ -21,7 +22,6 @@ use super::queries::Query;
 use super::ranks::{mean, spearman};
 use crate::events::import::{self, ImportArguments};
 use crate::output::{print, table};
-use crate::progress::Progress;
 
 /// Texts between two steps of the progress.
 const STEP: usize = 256;
@@ -193,14 +193,14 @@ struct Vectors(HashMap<String, Vec<f32>>);
 
 impl Vectors {
     fn compute(model: &EmbeddingModel, texts: &[String]) -> anyhow::Result<Self> {
-        let mut progress = Progress::new("texts", texts.len() as u64);
+        let progress = Progress::of_one_phase("embedding", "texts", texts.len() as u64);
         let mut vectors = HashMap::with_capacity(texts.len());
         for texts in texts.chunks(STEP) {
             let asked: Vec<&str> = texts.iter().map(String::as_str).collect();
             vectors.extend(texts.iter().cloned().zip(model.embed_batch(&asked)?.vectors));
-            progress.at(vectors.len() as u64);
+            progress.set_position(vectors.len() as u64);
         }
-        progress.finish();
+        drop(progress);
         Ok(Self(vectors))
     }
 

@@ -18,7 +18,6 @@ use super::analyser::{Analyser, AnalyserArguments, MeasuredAnalyser};
 use super::{align_numbers, cells};
 use crate::events::import::{self, ImportArguments};
 use crate::output::{print, table};
-use crate::progress::Progress;
 
 /// Compares with messages that people labelled: Korean and English, half for development, half held out
 ///
@@ -127,15 +126,15 @@ fn product(event: &Event) -> Option<ProductText<'_>> {
 }
 
 async fn evaluate(analyser: &Analyser, utterances: &[Utterance], currency: Currency) -> anyhow::Result<Report> {
-    let mut progress = analyser.progress("messages", utterances.len());
+    let progress = analyser.progress("messages", utterances.len());
     let answers = stream::iter(utterances).map(|utterance| answer(analyser, utterance, currency));
     let mut answers = answers.buffered(analyser.parallel());
     let mut report = Report::default();
     while let Some((utterance, understood)) = answers.try_next().await? {
         report.add(utterance, understood.as_ref());
-        progress.iter_mut().for_each(Progress::step);
+        progress.iter().for_each(|progress| progress.advance(1));
     }
-    progress.into_iter().for_each(Progress::finish);
+    drop(progress);
     Ok(report)
 }
 

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use jangbogo_platform::progress::Progress;
+use jangbogo_platform::servers::Server;
 use tokio::process::Command;
 
 use super::{Native, property_naming};
@@ -13,8 +15,6 @@ use crate::files::{self, FileErrors};
 use crate::install::{self, Installation};
 use crate::ports::Listener;
 use crate::process::Launch;
-use crate::progress::ServerProgress;
-use crate::server::Server;
 use crate::versions::VERSIONS;
 use crate::{command, tools};
 
@@ -52,7 +52,7 @@ const PLUGIN_SOURCES: [(&str, &str); 2] = [
     ("NoriTokenizerFactory", include_str!("../../nori-plugin/src/jangbogo/nori/NoriTokenizerFactory.java")),
 ];
 
-pub(super) async fn install(native: &Native, progress: &ServerProgress) -> Result<(), StackError> {
+pub(super) async fn install(native: &Native, progress: &Progress) -> Result<(), StackError> {
     let pinned = &VERSIONS.elasticsearch;
     let (version, lucene) = (&pinned.version, &pinned.lucene);
     let software = native.layout.software();
@@ -67,9 +67,9 @@ pub(super) async fn install(native: &Native, progress: &ServerProgress) -> Resul
     let nori = download.join(format!("lucene-analysis-nori-{lucene}.jar"));
     install::verify_file(archive.clone(), &pinned.archive_sha256).await?;
     install::verify_file(nori.clone(), &pinned.nori_sha256).await?;
-    progress.step("unpacking");
+    progress.begin("unpacking", 0);
     install::unzip(archive, installation.content(), without_first_directory).await?;
-    progress.step("adding Korean analysis");
+    progress.begin("adding Korean analysis", 0);
     add_korean_analysis(&installation, &nori).await?;
     installation.finish()
 }

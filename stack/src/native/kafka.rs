@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jangbogo_platform::progress::Progress;
+use jangbogo_platform::servers::Server;
 
 use super::{Native, property_naming};
 use crate::error::StackError;
@@ -12,8 +14,6 @@ use crate::files::{self, FileErrors};
 use crate::install::{self, Installation};
 use crate::ports::Listener;
 use crate::process::Launch;
-use crate::progress::ServerProgress;
-use crate::server::Server;
 use crate::versions::{VERSIONS, verify_directory};
 use crate::{command, tools};
 
@@ -52,7 +52,7 @@ log4j.appender.console.layout=org.apache.log4j.PatternLayout
 log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %p %m (%c)%n
 ";
 
-pub(super) async fn install(native: &Native, progress: &ServerProgress) -> Result<(), StackError> {
+pub(super) async fn install(native: &Native, progress: &Progress) -> Result<(), StackError> {
     let pinned = &VERSIONS.kafka;
     let software = native.layout.software();
     let installation = Installation::begin(&software, &format!("kafka-{}", pinned.version))?;

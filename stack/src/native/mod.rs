@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ::redis::RedisError;
+use jangbogo_platform::progress::Progress;
+use jangbogo_platform::running_stack;
+use jangbogo_platform::servers::Server;
 use rustix::process::Signal;
 use tokio::process::Child;
 
@@ -17,8 +20,6 @@ use crate::error::{ProbeError, StackError};
 use crate::layout::Layout;
 use crate::ports::Listener;
 use crate::process::{Fingerprint, Process};
-use crate::progress::ServerProgress;
-use crate::server::Server;
 use crate::user::User;
 use crate::versions::VERSIONS;
 use crate::{files, probe, tools};
@@ -86,7 +87,7 @@ impl Native {
     }
 
     /// Installs `server` if it is not, starts it if it does not run, and waits until it answers.
-    pub(crate) async fn bring_up(&self, server: Server, progress: &ServerProgress) -> Result<(), StackError> {
+    pub(crate) async fn bring_up(&self, server: Server, progress: &Progress) -> Result<(), StackError> {
         let began = Instant::now();
         let child = if self.process(server).is_some() {
             None
@@ -95,18 +96,18 @@ impl Native {
             self.install(server, progress).await?;
             Some(self.start(server, progress).await?)
         };
-        progress.step("waiting for its answer");
+        progress.begin("waiting for its answer", 0);
         self.wait_until_it_answers(server, child).await?;
         let seconds = began.elapsed().as_secs_f32();
-        progress.finish(&format!("up on port {} after {seconds:.1} s", self.port(server)));
+        progress.finish("up", &format!("up on port {} after {seconds:.1} s", self.port(server)));
         Ok(())
     }
 
-    async fn install(&self, server: Server, progress: &ServerProgress) -> Result<(), StackError> {
+    async fn install(&self, server: Server, progress: &Progress) -> Result<(), StackError> {
         if self.is_installed(server) {
             return Ok(());
         }
-        progress.step("installing");
+        progress.begin("installing", 0);
         match server {
             Server::Kafka => kafka::install(self, progress).await,
             Server::Postgres => postgres::install(self, progress).await,
@@ -116,8 +117,8 @@ impl Native {
     }
 
     /// Configures and starts `server`, which is installed and does not run.
-    async fn start(&self, server: Server, progress: &ServerProgress) -> Result<Child, StackError> {
-        progress.step("starting");
+    async fn start(&self, server: Server, progress: &Progress) -> Result<Child, StackError> {
+        progress.begin("starting", 0);
         let launch = match server {
             Server::Kafka => kafka::prepare(self).await?,
             Server::Postgres => postgres::prepare(self).await?,
@@ -205,13 +206,7 @@ impl Native {
 
 /// The address of `server` on this machine.
 pub(crate) fn address(server: Server, ports: &BTreeMap<String, u16>, postgres_password: &str) -> String {
-    let port = Listener::Clients(server).port(ports);
-    match server {
-        Server::Kafka => format!("127.0.0.1:{port}"),
-        Server::Postgres => format!("postgres://jangbogo:{postgres_password}@127.0.0.1:{port}"),
-        Server::Redis => format!("redis://127.0.0.1:{port}"),
-        Server::Elasticsearch => format!("http://127.0.0.1:{port}"),
-    }
+    running_stack::local_address(server, Listener::Clients(server).port(ports), postgres_password)
 }
 
 /// A property that only marks a Java server's command line, for [`Native::process`].

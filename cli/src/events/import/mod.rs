@@ -15,11 +15,11 @@ use chrono_tz::Tz;
 use clap::{Args, ValueEnum};
 use jangbogo_events::{Envelope, Event, derived_id};
 use jangbogo_platform::config::Connections;
+use jangbogo_platform::progress::Progress;
 
 pub use self::report::{Produced, Report};
 use super::producer::EventProducer;
 use crate::output;
-use crate::progress::Progress;
 
 /// The demo shop: Online Retail II, first year (see `cli/data/README.md`).
 pub const DEMO_SHOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/online-retail-ii.csv.zst");
@@ -139,13 +139,13 @@ pub async fn import(arguments: &ImportArguments, connections: &Connections) -> a
     topics.sort_unstable();
     topics.dedup();
     let mut producer = EventProducer::connect(connections, "jangbogo-import", &topics).await?;
-    let mut progress = Progress::new("producing", events.len() as u64);
+    let progress = Progress::of_one_phase("producing", "events", events.len() as u64);
     for event in &events {
         producer.send(event).await?;
-        progress.step();
+        progress.advance(1);
     }
     let acknowledged = producer.finish().await?;
-    progress.finish();
+    drop(progress);
     for (event_type, events) in acknowledged {
         report.produced.insert(event_type.name(), Produced { topic: event_type.topic(), events });
     }

@@ -18,7 +18,7 @@ const TOPICS: [Topic; 3] = [Topic::CatalogEvents, Topic::OrderCompleted, Topic::
 
 /// Units and money of order lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
+pub struct Totals {
     /// Sold.
     pub sold_units: i64,
     /// Sold, in minor units.
@@ -40,7 +40,7 @@ pub struct Product {
 
 /// The log, counted.
 #[derive(Debug, Default)]
-pub struct Census {
+pub struct LogCounts {
     /// Records of each topic.
     pub records: BTreeMap<Topic, u64>,
     /// Distinct events of each topic and source.
@@ -48,15 +48,15 @@ pub struct Census {
     /// Products on sale, by id.
     pub products: BTreeMap<String, Product>,
     /// Lines that came by other ways than the import.
-    pub other_sums: Sums,
+    pub other_totals: Totals,
 }
 
-impl Census {
+impl LogCounts {
     /// Reads the topics from beginning to end.
     ///
     /// # Errors
     /// When Kafka cannot be reached or a record is no event.
-    pub async fn take(connections: &Connections) -> anyhow::Result<Self> {
+    pub async fn read(connections: &Connections) -> anyhow::Result<Self> {
         let connections = connections.clone();
         tokio::task::spawn_blocking(move || count(&connections)).await?
     }
@@ -77,7 +77,7 @@ fn is_import(source: &str) -> bool {
     source.starts_with("import/")
 }
 
-fn count(connections: &Connections) -> anyhow::Result<Census> {
+fn count(connections: &Connections) -> anyhow::Result<LogCounts> {
     let consumer: BaseConsumer<QuietContext> = connections
         .kafka_client("demo-census")
         .set("group.id", connections.namespace.group("demo-census"))
@@ -96,7 +96,7 @@ fn count(connections: &Connections) -> anyhow::Result<Census> {
         }
     }
     consumer.assign(&assignment)?;
-    let mut census = Census::default();
+    let mut census = LogCounts::default();
     let mut seen: BTreeSet<EventHash> = BTreeSet::new();
     while left > 0 {
         let Some(message) = consumer.poll(TIMEOUT) else { bail!("Kafka has {left} more records, but sends none") };
@@ -118,7 +118,7 @@ fn count(connections: &Connections) -> anyhow::Result<Census> {
     Ok(census)
 }
 
-impl Census {
+impl LogCounts {
     fn add(&mut self, topic: Topic, event: &Event) {
         let source = &event.envelope.source;
         *self.events.entry((topic, source.clone())).or_default() += 1;
@@ -135,13 +135,13 @@ impl Census {
             }
             Data::OrderCompleted(order) if !is_import(source) => {
                 let (units, minor) = lines(&order.items);
-                self.other_sums.sold_units += units;
-                self.other_sums.sold_minor += minor;
+                self.other_totals.sold_units += units;
+                self.other_totals.sold_minor += minor;
             }
             Data::OrderCancelled(order) if !is_import(source) => {
                 let (units, minor) = lines(&order.items);
-                self.other_sums.cancelled_units += units;
-                self.other_sums.cancelled_minor += minor;
+                self.other_totals.cancelled_units += units;
+                self.other_totals.cancelled_minor += minor;
             }
             _ => {}
         }

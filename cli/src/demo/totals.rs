@@ -1,4 +1,4 @@
-//! The demo shop's sums, computed straight from its file by other code than the importer's.
+//! The demo shop's totals, computed straight from its file by other code than the importer's.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,13 +7,13 @@ use std::path::Path;
 use anyhow::Context as _;
 use ruzstd::decoding::StreamingDecoder;
 
-use super::census::Sums;
+use super::log_counts::Totals;
 
-/// Sums the lines of goods: orders' positive quantities, and cancellations' (invoices `C…`) negative ones.
+/// Totals the lines of goods: orders' positive quantities, and cancellations' (invoices `C…`) negative ones.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn of_file(path: &Path) -> anyhow::Result<Sums> {
+pub fn from_file(path: &Path) -> anyhow::Result<Totals> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut lines = csv::ReaderBuilder::new().quoting(true).from_reader(StreamingDecoder::new(file)?);
     let header = lines.headers()?.clone();
@@ -32,7 +32,7 @@ pub fn of_file(path: &Path) -> anyhow::Result<Sums> {
             line[customer].is_empty(),
         ));
     }
-    let mut sums = Sums::default();
+    let mut totals = Totals::default();
     for (invoice, lines) in &invoices {
         if let [(_, _, price, true)] = lines.as_slice()
             && pence(price, 1)? == 0
@@ -48,15 +48,15 @@ pub fn of_file(path: &Path) -> anyhow::Result<Sums> {
             }
             let total = pence(price, quantity.abs())?;
             if cancelled {
-                sums.cancelled_units += quantity.abs();
-                sums.cancelled_minor += total;
+                totals.cancelled_units += quantity.abs();
+                totals.cancelled_minor += total;
             } else {
-                sums.sold_units += quantity;
-                sums.sold_minor += total;
+                totals.sold_units += quantity;
+                totals.sold_minor += total;
             }
         }
     }
-    Ok(sums)
+    Ok(totals)
 }
 
 /// Five digits and at most two letters; or one of the few other series of goods.

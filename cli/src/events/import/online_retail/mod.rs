@@ -365,5 +365,4 @@ impl Product {
 }
 
 #[cfg(test)]
-#[path = "online_retail_tests.rs"]
 mod tests;

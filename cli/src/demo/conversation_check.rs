@@ -6,9 +6,9 @@ use jangbogo_events::Money;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::census::{Census, Product};
 use super::checks::eventually;
 use super::conversation::{Conversation, Turn};
+use super::log_counts::{LogCounts, Product};
 use super::web::Web;
 
 /// In pence.
@@ -18,34 +18,34 @@ const LIMIT_MINOR: i64 = 300;
 ///
 /// # Errors
 /// When an answer is not so, or none comes.
-pub async fn in_english(web: &Web, census: &Census) -> anyhow::Result<String> {
+pub async fn in_english(web: &Web, counts: &LogCounts) -> anyhow::Result<String> {
     let member = new_member();
-    let mut talk = Conversation::open(web, &member).await?;
+    let mut conversation = Conversation::open(web, &member).await?;
 
-    let found = talk.say("I am looking for a red retrospot lunch bag under 3 pounds").await?;
-    is_so(&found, census)?;
+    let found = conversation.say("I am looking for a red retrospot lunch bag under 3 pounds").await?;
+    is_so(&found, counts)?;
     costs(&found, |minor| minor <= LIMIT_MINOR)?;
-    is_best(&found, census)?;
+    is_best(&found, counts)?;
 
-    let other = talk.say("not red").await?;
-    is_so(&other, census)?;
+    let other = conversation.say("not red").await?;
+    is_so(&other, counts)?;
     costs(&other, |minor| minor <= LIMIT_MINOR)?;
     has_none(&other, "RED")?;
 
     let dearest = other.items().iter().filter_map(minor).max().context("nothing is left")?;
-    let cheaper = talk.say("cheaper").await?;
-    is_so(&cheaper, census)?;
+    let cheaper = conversation.say("cheaper").await?;
+    is_so(&cheaper, counts)?;
     costs(&cheaper, |minor| minor < dearest)?;
 
     let preferences = format!("/v1/members/{member}/preferences");
     let likes_plastic =
         |known: &Value| known["likes"].as_array().into_iter().flatten().any(|like| like["value"] == "plastic");
-    talk.say("I like plastic").await?;
+    conversation.say("I like plastic").await?;
     eventually(web, &preferences, likes_plastic).await.context("the member's taste is not known")?;
-    talk.say("forget that I like plastic").await?;
+    conversation.say("forget that I like plastic").await?;
     eventually(web, &preferences, |known| !likes_plastic(known)).await.context("what was taken back still counts")?;
 
-    talk.can_be_read_afterwards().await?;
+    conversation.can_be_read_afterwards().await?;
     Ok(told(&[&found, &other, &cheaper]))
 }
 
@@ -53,23 +53,23 @@ pub async fn in_english(web: &Web, census: &Census) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// When an answer is not so, or none comes.
-pub async fn in_korean(web: &Web, census: &Census) -> anyhow::Result<String> {
-    let mut talk = Conversation::open(web, &new_member()).await?;
+pub async fn in_korean(web: &Web, counts: &LogCounts) -> anyhow::Result<String> {
+    let mut conversation = Conversation::open(web, &new_member()).await?;
 
-    let found = talk.say("빨간색 도시락 가방 추천해줘, 3파운드 이하로, 플라스틱 말고").await?;
-    is_so(&found, census)?;
+    let found = conversation.say("빨간색 도시락 가방 추천해줘, 3파운드 이하로, 플라스틱 말고").await?;
+    is_so(&found, counts)?;
     costs(&found, |minor| minor <= LIMIT_MINOR)?;
     has_none(&found, "PLASTIC")?;
-    is_best(&found, census)?;
+    is_best(&found, counts)?;
     ensure!(is_korean(&found.reply), "the reply is not in Korean: {}", found.reply);
 
     let second = title(found.items().get(1))?;
-    let more = talk.say("두 번째 거 더 있어?").await?;
-    is_so(&more, census)?;
+    let more = conversation.say("두 번째 거 더 있어?").await?;
+    is_so(&more, counts)?;
     ensure!(more.reply.contains(second), "asked about {second}, it says {}", more.reply);
     ensure!(is_korean(&more.reply), "the reply is not in Korean: {}", more.reply);
 
-    talk.can_be_read_afterwards().await?;
+    conversation.can_be_read_afterwards().await?;
     Ok(told(&[&found, &more]))
 }
 
@@ -87,15 +87,15 @@ fn told(turns: &[&Turn]) -> String {
 }
 
 /// What is listed is as the catalogue has it; what the reply names is listed, at its price.
-fn is_so(turn: &Turn, census: &Census) -> anyhow::Result<()> {
+fn is_so(turn: &Turn, counts: &LogCounts) -> anyhow::Result<()> {
     for item in turn.items() {
         let id = item["product_id"].as_str().unwrap_or_default();
-        let Product { title, price } = census.products.get(id).with_context(|| format!("there is no product {id}"))?;
+        let Product { title, price } = counts.products.get(id).with_context(|| format!("there is no product {id}"))?;
         ensure!(item["title"] == title.as_str(), "{id} is {title}, the list says {}", item["title"]);
         ensure!(item["price"] == json!(price), "{title} costs {price:?}, the list says {}", item["price"]);
     }
     for line in turn.reply.lines() {
-        let named = census.products.iter().filter(|(_, product)| line.contains(&product.title));
+        let named = counts.products.iter().filter(|(_, product)| line.contains(&product.title));
         // LUNCH BAG is named by LUNCH BAG RED too.
         let Some((id, product)) = named.max_by_key(|(_, product)| product.title.len()) else { continue };
         let is_listed = turn.items().iter().any(|item| item["title"] == product.title.as_str());
@@ -111,11 +111,11 @@ fn is_so(turn: &Turn, census: &Census) -> anyhow::Result<()> {
 }
 
 /// The first of the list is a lunch bag, and a red one if there is any that is cheap enough.
-fn is_best(turn: &Turn, census: &Census) -> anyhow::Result<()> {
+fn is_best(turn: &Turn, counts: &LogCounts) -> anyhow::Result<()> {
     let is_red = |title: &str| has(title, "RED");
     let is_lunch_bag = |title: &str| has(title, "LUNCH") && has(title, "BAG");
     let is_cheap = |product: &Product| product.price.is_some_and(|price| price.amount_minor <= LIMIT_MINOR);
-    let there_is = census
+    let there_is = counts
         .products
         .values()
         .any(|product| is_red(&product.title) && is_lunch_bag(&product.title) && is_cheap(product));

@@ -254,5 +254,4 @@ fn attribute(name: String, value: &Value) -> Result<(Text<64>, Text<512>), LeftO
 }
 
 #[cfg(test)]
-#[path = "electronics_tests.rs"]
 mod tests;
