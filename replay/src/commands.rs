@@ -186,7 +186,8 @@ pub async fn rebuild(arguments: &RebuildArguments, connections: &Connections) ->
     Ok(())
 }
 
-/// Index of the first replay that an interrupted command for the same projections did not finish: it runs them in order.
+/// Index of the first replay that an interrupted command for the same projections did not finish: it runs them in
+/// order.
 async fn first_unfinished(replays: &[ProjectionReplay]) -> Result<usize, ReplayError> {
     for (index, replay) in replays.iter().enumerate() {
         if replay.is_begun().await? {

@@ -25,7 +25,7 @@ use crate::folder::{DeadLetters, Folder};
 const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 const LOCK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What the phases of one projection's replay share.
+/// State that the phases of one projection's replay share.
 pub struct Context {
     pub connections: Connections,
     pub processor: &'static Processor,
@@ -58,8 +58,8 @@ impl Context {
             // A chunk is folded within its transaction, which takes a while on a busy machine. A replay that takes over
             // from a stopped one has a newer epoch.
             ("idle_in_transaction_session_timeout", "60s"),
-            // If Postgres crashes, rows and checkpoints are lost together. Merging, completing and promoting a generation
-            // use connections of their own, which wait for the disk.
+            // If Postgres crashes, rows and checkpoints are lost together. Merging, completing and promoting a
+            // generation use connections of their own, which wait for the disk.
             ("synchronous_commit", "off"),
         ]);
         Ok(Self {

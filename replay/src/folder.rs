@@ -190,8 +190,8 @@ impl Folder {
         self.checkpoints.values().map(|one| (one.partition, one.next_offset)).collect()
     }
 
-    /// Folds records; on an error, those before some record. A record that Postgres refuses is found by bisection and stored
-    /// as a dead letter; nothing is produced to the dead-letter topic, because the live fold has done so.
+    /// Folds records; on an error, those before some record. A record that Postgres refuses is found by bisection and
+    /// stored as a dead letter; nothing is produced to the dead-letter topic, because the live fold has done so.
     ///
     /// # Errors
     /// When the Postgres query fails, a partition is fenced, or a record is refused that the live generation accepted.

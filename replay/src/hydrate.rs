@@ -110,8 +110,8 @@ impl Hydrate<'_> {
     }
 }
 
-/// Distributes partitions into shares of about the same number of remaining events. Every partition is in a share, so that
-/// each has a checkpoint.
+/// Distributes partitions into shares of about the same number of remaining events. Every partition is in a share, so
+/// that each has a checkpoint.
 fn shares(captured: &Offsets, left: &Offsets, count: usize) -> Vec<Vec<Partition>> {
     let mut by_size: Vec<(i64, Partition)> =
         captured.keys().map(|partition| (left.get(partition).copied().unwrap_or_default(), *partition)).collect();

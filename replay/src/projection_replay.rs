@@ -22,7 +22,7 @@ use crate::open::Open;
 use crate::throttle::Throttle;
 use crate::verify::Verify;
 
-/// How a rebuild ends.
+/// Options for the end of a rebuild.
 #[derive(Clone, Copy, Debug)]
 pub struct CutOverOptions {
     /// Compare the new generation with the live one first.
@@ -73,8 +73,8 @@ impl ProjectionReplay {
         Ok(self.context.unpromoted().await?.is_some_and(|stored| stored.together == self.together))
     }
 
-    /// Folds the log into a generation beside the live one, compares the two, and cuts over. Resumes what an earlier call
-    /// has begun.
+    /// Folds the log into a generation beside the live one, compares the two, and cuts over. Resumes what an earlier
+    /// call has begun.
     pub async fn rebuild(&self, options: CutOverOptions) -> Result<(), ReplayError> {
         let context = &self.context;
         let mut connection = context.connect().await?;

@@ -1,4 +1,4 @@
-//! Throttles a replay while the live consumer lags: shoppers wait for the live fold, nobody for the replay.
+//! Throttles a replay while the live consumer lags, because shoppers see the live fold's lag.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 const STANDSTILL: Duration = Duration::from_millis(300);
 /// Longest pause: a live fold that lags for longer does not catch up because of a pause.
 const PAUSE_LIMIT: Duration = Duration::from_secs(2);
-/// How long a live fold that was active counts as active, and one that did not catch up as hopeless.
+/// For this time an active live fold counts as active, and one that did not catch up is not waited for again.
 const RECENT: Duration = Duration::from_secs(10);
 
 /// Priority of a fold beside the live one.

@@ -1,4 +1,4 @@
-//! Fetches software with the ordinary clients of where it is published, and unpacks it.
+//! Downloads software with the clients of its package registries, and unpacks it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ use crate::versions::{self, VERSIONS};
 const SMALLEST_SIZE_SHOWN: u64 = 1_000_000;
 const INCOMPLETE_PREFIX: &str = ".incomplete-";
 
-/// Two Maven processes could meet while they fill the same local repository.
+/// Serialises Maven processes, which share a local repository.
 static MAVEN: Mutex<()> = Mutex::const_new(());
 
-/// A directory in which software is put together. It becomes `<software>/<name>` as a whole or not at all.
+/// A temporary directory that atomically becomes `<software>/<name>`.
 #[derive(Debug)]
 pub(crate) struct Installation {
     temporary: tempfile::TempDir,
@@ -38,17 +38,17 @@ impl Installation {
         Ok(Self { temporary, target: software.join(name) })
     }
 
-    /// What will be installed.
+    /// Directory of the content to install.
     pub(crate) fn content(&self) -> PathBuf {
         self.temporary.path().join("content")
     }
 
-    /// What is needed on the way only.
+    /// Temporary directory.
     pub(crate) fn workspace(&self) -> &Path {
         self.temporary.path()
     }
 
-    /// Puts the content where it belongs, readable for every user.
+    /// Moves the content to its place, readable for every user.
     pub(crate) fn finish(self) -> Result<(), StackError> {
         let content = self.content();
         files::make_readable(&content)?;
@@ -56,7 +56,7 @@ impl Installation {
     }
 }
 
-/// Deletes what interrupted installations left. The caller holds the lock, so none is under way.
+/// Deletes remains of interrupted installations. The caller holds the lock, so none is in progress.
 pub(crate) fn remove_incomplete(software: &Path) -> Result<(), StackError> {
     for entry in std::fs::read_dir(software).or_file_error("list", software)? {
         let entry = entry.or_file_error("list", software)?;
@@ -161,12 +161,12 @@ fn unzip_now(file: File, directory: &Path, select: fn(&Path) -> Option<PathBuf>)
     Ok(())
 }
 
-/// Checks that `file` is the one that was pinned.
+/// Checks `file` against its pinned checksum.
 pub(crate) async fn verify_file(file: PathBuf, sha256: &'static str) -> Result<(), StackError> {
     blocking(&file.clone(), move || versions::verify_file(&file, sha256)).await
 }
 
-/// Runs work that would hold up other tasks on a thread of its own.
+/// Runs blocking work on a thread of its own.
 pub(crate) async fn blocking<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> Result<T, StackError> + Send + 'static,
@@ -193,7 +193,7 @@ mod tests {
         let software = tempfile::tempdir().unwrap();
         let installation = Installation::begin(software.path(), "tool-1").unwrap();
         std::fs::write(installation.content().join("half"), "").unwrap();
-        // What a SIGKILL leaves: the directory stays.
+        // As after a SIGKILL: the directory stays.
         let left = installation.temporary.keep();
         assert!(left.exists());
         assert!(!software.path().join("tool-1").exists());

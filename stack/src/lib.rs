@@ -1,8 +1,9 @@
-//! Provisions and runs the real servers that the pipeline needs: Kafka, Postgres with pgvector, Redis, and Elasticsearch
-//! with Korean analysis.
+//! Provisions and runs the real servers that the pipeline needs: Kafka, Postgres with pgvector, Redis, and
+//! Elasticsearch with Korean analysis.
 //!
-//! [`Stack::up`] uses the servers that the environment names, else containers of `docker-compose.yml` where a Docker engine
-//! is available, else native processes installed below the stack directory. They listen on the loopback interface only.
+//! [`Stack::up`] uses the servers that the environment names, else containers of `docker-compose.yml` where a Docker
+//! engine is available, else native processes installed below the stack directory. They listen on the loopback
+//! interface only.
 
 mod command;
 pub mod connections;

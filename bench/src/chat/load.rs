@@ -1,4 +1,4 @@
-//! Messages at a steady rate, sent when they are due whatever became of those before.
+//! Open-loop load: messages at a steady rate, sent when due, independent of earlier answers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,34 +14,34 @@ use super::ledger::{Ledger, Message};
 use super::services::{Services, post};
 use super::talk;
 
-/// How often is looked whether everything is answered.
+/// Polling interval for unanswered messages.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Everything that is said in a shop: conversations take turns.
+/// Messages of a shop: conversations take turns.
 pub struct Load<'a> {
     services: &'a Services,
     conversations: &'a [Uuid],
     ledger: &'a Ledger,
-    /// How many messages were said before.
+    /// Number of messages sent so far.
     said: AtomicUsize,
 }
 
 /// Messages at one rate.
 pub struct Said {
-    /// What became of each.
+    /// Times of each message.
     pub messages: Vec<Message>,
-    /// How many were not answered when the last was due.
+    /// Number of unanswered messages when the last was due.
     pub behind: usize,
 }
 
 impl<'a> Load<'a> {
-    /// Nothing was said yet.
+    /// Without any message so far.
     pub fn new(services: &'a Services, conversations: &'a [Uuid], ledger: &'a Ledger) -> Self {
         Self { services, conversations, ledger, said: AtomicUsize::new(0) }
     }
 
-    /// Says so many messages a second for so long, then waits until all are answered, at most for `patience`.
-    pub async fn at(&self, rate: u32, time: Duration, patience: Duration) -> anyhow::Result<Said> {
+    /// Sends `rate` messages a second for a duration, then waits until all are answered, at most for `timeout`.
+    pub async fn at(&self, rate: u32, time: Duration, timeout: Duration) -> anyhow::Result<Said> {
         let interval = Duration::from_secs(1) / rate;
         let (started, started_at) = (Instant::now(), Utc::now());
         let mut posts = JoinSet::new();
@@ -62,8 +62,8 @@ impl<'a> Load<'a> {
         let waited = Instant::now();
         while self.ledger.unanswered(&ids) > 0 {
             ensure!(
-                waited.elapsed() < patience,
-                "{} of {} messages are not answered {patience:?} after the last",
+                waited.elapsed() < timeout,
+                "{} of {} messages are not answered {timeout:?} after the last",
                 self.ledger.unanswered(&ids),
                 ids.len()
             );

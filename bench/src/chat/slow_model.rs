@@ -18,19 +18,19 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// What it calls itself.
+/// Name of the model.
 const MODEL: &str = "slow-1";
-/// How long a call may take before the processors answer by themselves; there are two for a message.
+/// The processors' timeout of a call, of which a message has two.
 pub const CALL_LIMIT: Duration = Duration::from_secs(30);
-/// How long every answer takes, also a failure.
+/// Duration of every response, failures included.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
-/// One request in so many fails.
+/// One request in this number fails.
 const FAILING: u64 = 5;
-/// What it says, in pieces. It names no product, so that it is true of every recommendation.
+/// Chunks of its replies. They name no product, so that they fit every recommendation.
 const PIECES: [&str; 8] =
     ["Here is what ", "the shop found ", "for you. ", "Each of these ", "fits what ", "you told ", "us so ", "far."];
 
-/// The server, until it is dropped.
+/// The server; stops when it is dropped.
 pub struct SlowModel {
     base_url: String,
     asked: Arc<AtomicU64>,
@@ -38,7 +38,7 @@ pub struct SlowModel {
 }
 
 impl SlowModel {
-    /// Begins to serve.
+    /// Starts the server.
     pub async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no port is free")?;
         let base_url = format!("http://{}/v1", listener.local_addr()?);
@@ -48,7 +48,7 @@ impl SlowModel {
         Ok(Self { base_url, asked, serving })
     }
 
-    /// The settings by which processors find it.
+    /// Environment variables for the processors.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         vec![
             ("OPENAI_BASE_URL", self.base_url.clone()),
@@ -58,7 +58,7 @@ impl SlowModel {
         ]
     }
 
-    /// How many requests came.
+    /// Number of requests.
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
     }
@@ -93,7 +93,7 @@ async fn complete(State(asked): State<Arc<AtomicU64>>, Json(request): Json<Value
     .into_response()
 }
 
-/// What every message is understood to say.
+/// The analysis of every message.
 fn understanding() -> Value {
     json!({
         "intent": "find-product",
@@ -104,7 +104,7 @@ fn understanding() -> Value {
     })
 }
 
-/// A piece now and then, until the time is over.
+/// Streams the chunks over the response's duration.
 fn streamed() -> Response {
     let choice = |delta: Value, reason: Option<&str>| {
         json!({ "model": MODEL, "choices": [{ "index": 0, "delta": delta, "finish_reason": reason }] }).to_string()

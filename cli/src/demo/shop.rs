@@ -1,4 +1,4 @@
-//! The demo shop: imported unless it is in the log already, then waited for until it is folded.
+//! Imports the demo shop unless it is in the log already, and waits until it is folded.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::log_counts::LogCounts;
 use super::web::Web;
 use crate::events::import::{self, ImportArguments, Report};
 
-/// Imports the demo shop if the log does not hold all of it, and gives what the importer says is in it.
+/// Imports the demo shop if the log does not hold all of it. Returns the report of its file.
 ///
 /// # Errors
 /// When the shipped file or Kafka cannot be read, or the import fails.
@@ -19,21 +19,20 @@ pub async fn load(connections: &Connections) -> anyhow::Result<Report> {
     let arguments = ImportArguments::default();
     let report = import::read(&arguments, connections).await?.report;
     let counts = LogCounts::read(connections).await?;
-    let wanted = report.products + report.orders + report.cancellations;
-    if counts.imported_events() == wanted {
-        eprintln!("the demo shop is in the log: {wanted} events");
+    let expected = report.products + report.orders + report.cancellations;
+    if counts.imported_events() == expected {
+        eprintln!("the demo shop is in the log: {expected} events");
         return Ok(report);
     }
-    eprintln!("importing the demo shop: {wanted} events …");
+    eprintln!("importing the demo shop: {expected} events …");
     import::import(&arguments, connections).await?;
     Ok(report)
 }
 
-/// Waits until every processor has folded the log to its end and published what changed, with a progress bar. Gives the
-/// pipeline's state then.
+/// Waits until every processor has folded the log to its end and published the changes. Returns the pipeline's state.
 ///
 /// # Errors
-/// When that takes longer than the limit, or the query service does not answer.
+/// On a timeout, or when the query service is unavailable.
 pub async fn wait_until_folded(web: &Web, limit: Duration) -> anyhow::Result<Value> {
     let started = Instant::now();
     let progress = Progress::of_one_phase("folding", "events", 0);
@@ -53,7 +52,7 @@ pub async fn wait_until_folded(web: &Web, limit: Duration) -> anyhow::Result<Val
     }
 }
 
-/// What is left to do, over all processors.
+/// Backlog of all processors.
 struct Outstanding {
     folded: u64,
     end: u64,

@@ -38,7 +38,7 @@ pub fn from_file(path: &Path) -> anyhow::Result<Totals> {
             && pence(price, 1)? == 0
             && !price.contains(|digit: char| digit.is_ascii_digit() && digit != '0')
         {
-            // A lone line with neither price nor customer: the stock was counted, nothing was sold.
+            // A single line with neither price nor customer is a stock-keeping entry.
             continue;
         }
         for (_, quantity, price, _) in lines.iter().filter(|(code, ..)| is_goods(code)) {
@@ -59,7 +59,7 @@ pub fn from_file(path: &Path) -> anyhow::Result<Totals> {
     Ok(totals)
 }
 
-/// Five digits and at most two letters; or one of the few other series of goods.
+/// True for five digits and at most two letters, and for the few other series of goods.
 fn is_goods(code: &str) -> bool {
     let digits = code.bytes().take_while(u8::is_ascii_digit).count();
     let letters = code.bytes().skip(digits).all(|byte| byte.is_ascii_uppercase());
@@ -74,8 +74,8 @@ fn pence(price: &str, quantity: i64) -> anyhow::Result<i64> {
     let (pounds, fraction) = price.split_once('.').unwrap_or((price, ""));
     let parts = format!("{fraction:0<4}");
     let negative = pounds.starts_with('-');
-    let pounds: i64 = pounds.trim_start_matches('-').parse().with_context(|| format!("{price} is no price"))?;
-    let unit = pounds * 10_000 + parts[..4].parse::<i64>().with_context(|| format!("{price} is no price"))?;
+    let pounds: i64 = pounds.trim_start_matches('-').parse().with_context(|| format!("{price} is not a price"))?;
+    let unit = pounds * 10_000 + parts[..4].parse::<i64>().with_context(|| format!("{price} is not a price"))?;
     let exact = unit * quantity;
     let (whole, rest) = (exact / 100, exact % 100);
     let rounded = whole + i64::from(rest > 50 || (rest == 50 && whole % 2 == 1));

@@ -39,8 +39,8 @@ pub struct RequeueArguments {
 
 /// Gives refused records up
 ///
-/// An event on dead-letter-events records the decision. The group skips the record in every replay, even if its code can
-/// decode it by then. Nothing is removed: the dead letter can still be shown, and requeued with --again.
+/// An event on dead-letter-events records the decision. The group skips the record in every replay, even if its code
+/// can decode it by then. Nothing is removed: the dead letter can still be shown, and requeued with --again.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -119,8 +119,8 @@ pub async fn discard(arguments: &DiscardArguments, connections: &Connections) ->
     sender.finish().await
 }
 
-/// Resolves the selection to ids before the first decision, so that later dead letters are left out. None if the operator
-/// does not confirm.
+/// Resolves the selection to ids before the first decision, so that later dead letters are left out. None if the
+/// operator does not confirm.
 async fn confirm_selection(
     arguments: &SelectionArguments,
     verb: &str,
@@ -204,8 +204,8 @@ impl Sender {
         }
     }
 
-    /// Sends the requeued records, and once they are acknowledged, the decisions. A dead letter whose record or decision Kafka
-    /// rejects stays open.
+    /// Sends the requeued records, and once they are acknowledged, the decisions. A dead letter whose record or
+    /// decision Kafka rejects stays open.
     async fn send_chunk(&mut self) -> anyhow::Result<()> {
         let letters = std::mem::take(&mut self.chunk);
         self.chunk_bytes = 0;

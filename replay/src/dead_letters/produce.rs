@@ -49,8 +49,8 @@ impl DeadLetterProducer {
         Ok(Self { producer, namespace: connections.namespace.clone(), correlation_id })
     }
 
-    /// Appends a record to its own topic with its key, value and headers, except the header of its first append time, by
-    /// which it would be judged as of then.
+    /// Appends a record to its own topic with its key, value and headers, except the header of its first append time,
+    /// by which it would be judged as of then.
     pub fn send_record(&self, dead_letter: &DeadLetter) -> anyhow::Result<DeliveryFuture> {
         let mut headers = OwnedHeaders::new_with_capacity(dead_letter.headers.len());
         for (key, value) in dead_letter.headers.iter().filter(|(key, _)| key != APPEND_TIME_HEADER) {

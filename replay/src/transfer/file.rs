@@ -142,8 +142,8 @@ impl FileReader {
     }
 }
 
-/// Checks a file against the manifest and parses every record. `each` is called after each record, and may end the check
-/// with an error.
+/// Checks a file against the manifest and parses every record. `each` is called after each record, and may end the
+/// check with an error.
 ///
 /// # Errors
 /// When they differ; the message says what was expected and what was found.

@@ -185,7 +185,7 @@ mod tests {
         let imported = record().imported();
         let (name, value) = imported.headers.last().unwrap();
         assert_eq!((name.as_str(), value), ("appendtime", &Some(Bytes(b"2026-03-01T12:00:00.250Z".to_vec()))));
-        // What was imported is exported later, and imported again.
+        // An imported record is exported later and imported again.
         let later = Some("2026-04-01T00:00:00Z".parse().unwrap());
         let again = LogRecord { appended_at: later, ..imported.clone() }.imported();
         assert!(again.has_content_of(&imported));

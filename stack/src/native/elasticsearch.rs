@@ -1,4 +1,4 @@
-//! Elasticsearch, the server without most modules that is published for integration tests, with Korean analysis.
+//! Elasticsearch: the small distribution that is published for integration tests, with Korean analysis.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -18,7 +18,7 @@ use crate::process::Launch;
 use crate::versions::VERSIONS;
 use crate::{command, tools};
 
-/// The settings that `docker-compose.yml` gives, too; a test compares them.
+/// Settings that `docker-compose.yml` has too; a test compares them.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("cluster.name", "jangbogo"),
     ("node.name", "jangbogo"),
@@ -30,8 +30,8 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("cluster.max_shards_per_node", "4000"),
 ];
 
-/// Measured on two cores: with these, up in 5.2 s of wall and 4.5 s of processor time and 354 MB resident, against 6.7 s,
-/// 9.5 s and 747 MB with the server's own.
+/// Measured on two cores: a start takes 5.2 s of wall time, 4.5 s of processor time and 354 MB with these options, and
+/// 6.7 s, 9.5 s and 747 MB with the server's own.
 const JVM_OPTIONS: &str = "\
 -Xms512m
 -Xmx512m
@@ -166,7 +166,7 @@ fn elasticsearch_yml(native: &Native) -> String {
     text
 }
 
-/// One log file, also once the server has left its launcher's output.
+/// One log file, also after the server has detached from its launcher.
 fn log_settings(log: &Path) -> String {
     format!(
         "status = error\n\

@@ -1,4 +1,4 @@
-//! Kafka: one node that is broker and controller (`KRaft`).
+//! Kafka: a single node that is broker and controller (`KRaft`).
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -17,7 +17,7 @@ use crate::process::Launch;
 use crate::versions::{VERSIONS, verify_directory};
 use crate::{command, tools};
 
-/// The settings that `docker-compose.yml` gives, too; a test compares them.
+/// Settings that `docker-compose.yml` has too; a test compares them.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("process.roles", "broker,controller"),
     ("node.id", "1"),
@@ -31,7 +31,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("transaction.state.log.num.partitions", "8"),
     ("group.initial.rebalance.delay.ms", "0"),
     ("group.min.session.timeout.ms", "3000"),
-    // After a kill the node waits out its own former session (9 s by default) before it serves again.
+    // After a kill the node waits for the timeout of its former session (9 s by default) before it serves again.
     ("broker.session.timeout.ms", "5000"),
     ("broker.heartbeat.interval.ms", "1000"),
     // 9 MiB: a dead letter of 8 MiB and its headers.

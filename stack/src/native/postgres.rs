@@ -16,7 +16,7 @@ use crate::install::{self, Installation};
 use crate::process::{self, Launch};
 use crate::versions::VERSIONS;
 
-/// The settings that `docker-compose.yml` gives, too; a test compares them.
+/// Settings that `docker-compose.yml` has too; a test compares them.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("max_connections", "200"),
     // Each generation of a projection is a schema of many tables, created in one transaction.
@@ -119,7 +119,7 @@ pub(super) async fn prepare(native: &Native) -> Result<Launch, StackError> {
 }
 
 /// Removes what a killed server left: another process may have its number by now, and Postgres would refuse to start.
-/// Every process of a server works in its data directory, so none is left when nobody does.
+/// Every process of a server has its data directory as working directory: if no process has, none is left.
 fn remove_stale_lock(data: &Path) -> Result<(), StackError> {
     let lock = data.join("postmaster.pid");
     let canonical = data.canonicalize().or_file_error("find", data)?;

@@ -13,7 +13,7 @@ use crate::process::Launch;
 use crate::tools::{self, find_on_path};
 use crate::{command, files};
 
-/// The settings that `docker-compose.yml` gives, too; a test compares them.
+/// Settings that `docker-compose.yml` has too; a test compares them.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("databases", "16"),
     ("appendonly", "no"),
