@@ -92,7 +92,7 @@ struct Found {
 /// Vectors and queries.
 struct Vectors {
     all: Vec<Vec<f32>>,
-    asked: Vec<Vec<f32>>,
+    queries: Vec<Vec<f32>>,
     /// Indices of the nearest vectors of each query.
     nearest: Vec<HashSet<usize>>,
 }
@@ -117,7 +117,7 @@ pub async fn run(arguments: &RecallArguments) -> anyhow::Result<RecallReport> {
         Ok(RecallReport {
             model: arguments.model.clone(),
             vectors: vectors.all.len(),
-            searches: vectors.asked.len(),
+            searches: vectors.queries.len(),
             m: arguments.vector_index.m,
             ef_construction: arguments.vector_index.ef_construction,
             found,
@@ -141,13 +141,13 @@ impl Vectors {
             products(&arguments.catalogue).with_context(|| format!("cannot read {}", arguments.catalogue.display()))?;
         let step = products.len().div_ceil(arguments.searches.get()).max(1);
         let words = |title: &str| title.split_whitespace().take(WORDS).collect::<Vec<_>>().join(" ");
-        let asked: Vec<String> = products.iter().step_by(step).map(|(title, _)| words(title)).collect();
+        let queries: Vec<String> = products.iter().step_by(step).map(|(title, _)| words(title)).collect();
         let texts: Vec<String> = products.iter().map(|(title, rest)| format!("{title}. {rest}")).collect();
         let began = Instant::now();
-        let (all, asked) = (embed(Purpose::Passage, &texts)?, embed(Purpose::Query, &asked)?);
-        eprintln!("{} vectors took {:.1} s", all.len() + asked.len(), began.elapsed().as_secs_f64());
-        let nearest = asked.iter().map(|asked| nearest(asked, &all)).collect();
-        Ok(Self { all, asked, nearest })
+        let (all, queries) = (embed(Purpose::Passage, &texts)?, embed(Purpose::Query, &queries)?);
+        eprintln!("{} vectors took {:.1} s", all.len() + queries.len(), began.elapsed().as_secs_f64());
+        let nearest = queries.iter().map(|query| nearest(query, &all)).collect();
+        Ok(Self { all, queries, nearest })
     }
 
     /// Runs all queries and records recall and latency.
@@ -159,18 +159,18 @@ impl Vectors {
     ) -> anyhow::Result<Found> {
         let (mut times, mut hits) = (Vec::new(), 0);
         // The first ones warm the caches up.
-        for asked in self.asked.iter().take(50) {
-            search(asked).await?;
+        for query in self.queries.iter().take(50) {
+            search(query).await?;
         }
-        for (asked, nearest) in self.asked.iter().zip(&self.nearest) {
+        for (query, nearest) in self.queries.iter().zip(&self.nearest) {
             let start = Instant::now();
-            let found = search(asked).await?;
+            let found = search(query).await?;
             times.push(start.elapsed().as_secs_f64() * 1000.0);
             hits += found.iter().filter(|number| nearest.contains(number)).count();
         }
         times.sort_unstable_by(f64::total_cmp);
         #[expect(clippy::cast_precision_loss, reason = "a ratio of some thousands")]
-        let recall = hits as f64 / (self.asked.len() * NEAREST) as f64;
+        let recall = hits as f64 / (self.queries.len() * NEAREST) as f64;
         let (p50_milliseconds, p95_milliseconds) = (percentile(&times, 50), percentile(&times, 95));
         let found = Found { index, candidates, recall, p50_milliseconds, p95_milliseconds };
         eprintln!("{index}, {}: recall {recall:.4}", candidates.map_or("all".to_owned(), |it| it.to_string()));
@@ -179,8 +179,8 @@ impl Vectors {
 }
 
 /// Indices of the unit vectors with the largest cosines.
-fn nearest(asked: &[f32], all: &[Vec<f32>]) -> HashSet<usize> {
-    let cosine = |vector: &Vec<f32>| asked.iter().zip(vector).map(|(one, other)| one * other).sum::<f32>();
+fn nearest(query: &[f32], all: &[Vec<f32>]) -> HashSet<usize> {
+    let cosine = |vector: &Vec<f32>| query.iter().zip(vector).map(|(one, other)| one * other).sum::<f32>();
     let mut cosines: Vec<(f32, usize)> = all.iter().map(cosine).zip(0..).collect();
     cosines.sort_unstable_by(|one, other| other.0.total_cmp(&one.0));
     cosines.into_iter().take(NEAREST).map(|(_, number)| number).collect()
@@ -207,11 +207,11 @@ async fn postgres(
             .await?;
     }
     let sql = format!("SELECT number FROM recall ORDER BY vector <=> $1::text::vector LIMIT {NEAREST}");
-    let search = async |database: &mut PgConnection, asked: &[f32]| -> anyhow::Result<Vec<usize>> {
-        let numbers: Vec<i64> = sqlx::query_scalar(&sql).bind(literal(asked)).fetch_all(database).await?;
+    let search = async |database: &mut PgConnection, query: &[f32]| -> anyhow::Result<Vec<usize>> {
+        let numbers: Vec<i64> = sqlx::query_scalar(&sql).bind(literal(query)).fetch_all(database).await?;
         Ok(numbers.into_iter().filter_map(|number| number.try_into().ok()).collect())
     };
-    found.push(vectors.search("pgvector", None, async |asked| search(&mut *database, asked).await).await?);
+    found.push(vectors.search("pgvector", None, async |query| search(&mut *database, query).await).await?);
     let index = format!(
         "CREATE INDEX ON recall USING hnsw (vector vector_cosine_ops) WITH ({}); ANALYZE recall",
         arguments.vector_index.storage_parameters()
@@ -220,7 +220,7 @@ async fn postgres(
     database.clear_cached_statements().await?;
     for candidates in arguments.candidates(arguments.vector_index.ef_search) {
         database.execute(sqlx::raw_sql(&format!("SET hnsw.ef_search = {candidates}"))).await?;
-        let search = async |asked: &[f32]| search(&mut *database, asked).await;
+        let search = async |query: &[f32]| search(&mut *database, query).await;
         found.push(vectors.search("pgvector", Some(candidates), search).await?);
     }
     Ok(())
@@ -260,8 +260,8 @@ async fn elasticsearch(
     }
     answered(client.post(format!("{url}/_refresh"))).await?;
     for candidates in arguments.candidates(arguments.vector_index.candidates) {
-        let search = async |asked: &[f32]| -> anyhow::Result<Vec<usize>> {
-            let near = json!({ "field": "vector", "query_vector": asked, "k": NEAREST, "num_candidates": candidates });
+        let search = async |query: &[f32]| -> anyhow::Result<Vec<usize>> {
+            let near = json!({ "field": "vector", "query_vector": query, "k": NEAREST, "num_candidates": candidates });
             let body = json!({
                 "knn": near, "size": NEAREST, "docvalue_fields": ["number"], "stored_fields": "_none_",
             });

@@ -1,4 +1,5 @@
-//! The unprivileged user that runs the servers when the caller is root: Postgres and Elasticsearch refuse to run as root.
+//! The unprivileged user that runs the servers when the caller is root: Postgres and Elasticsearch refuse to run as
+//! root.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

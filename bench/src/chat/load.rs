@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::ledger::{Ledger, Message};
+use super::messages;
 use super::services::{Services, post};
-use super::talk;
 
 /// Polling interval for unanswered messages.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -23,11 +23,11 @@ pub struct Load<'a> {
     conversations: &'a [Uuid],
     ledger: &'a Ledger,
     /// Number of messages sent so far.
-    said: AtomicUsize,
+    sent: AtomicUsize,
 }
 
 /// Messages at one rate.
-pub struct Said {
+pub struct LoadResult {
     /// Times of each message.
     pub messages: Vec<Message>,
     /// Number of unanswered messages when the last was due.
@@ -37,11 +37,11 @@ pub struct Said {
 impl<'a> Load<'a> {
     /// Without any message so far.
     pub fn new(services: &'a Services, conversations: &'a [Uuid], ledger: &'a Ledger) -> Self {
-        Self { services, conversations, ledger, said: AtomicUsize::new(0) }
+        Self { services, conversations, ledger, sent: AtomicUsize::new(0) }
     }
 
     /// Sends `rate` messages a second for a duration, then waits until all are answered, at most for `timeout`.
-    pub async fn at(&self, rate: u32, time: Duration, timeout: Duration) -> anyhow::Result<Said> {
+    pub async fn at(&self, rate: u32, time: Duration, timeout: Duration) -> anyhow::Result<LoadResult> {
         let interval = Duration::from_secs(1) / rate;
         let (started, started_at) = (Instant::now(), Utc::now());
         let mut posts = JoinSet::new();
@@ -69,14 +69,14 @@ impl<'a> Load<'a> {
             );
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
-        Ok(Said { messages: self.ledger.of(&ids), behind })
+        Ok(LoadResult { messages: self.ledger.of(&ids), behind })
     }
 
     fn say(&self, due: DateTime<Utc>) -> impl Future<Output = anyhow::Result<Uuid>> + Send + use<> {
-        let number = self.said.fetch_add(1, Ordering::Relaxed);
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
         let (conversation, turn) = (number % self.conversations.len(), number / self.conversations.len());
         let path = format!("/v1/conversations/{}/messages", self.conversations[conversation]);
-        let body = json!({ "content": talk::message(conversation, turn) });
+        let body = json!({ "content": messages::message(conversation, turn) });
         let (client, gateway) = (self.services.client().clone(), self.services.gateway().to_owned());
         let ledger = self.ledger.clone();
         async move {

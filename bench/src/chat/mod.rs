@@ -7,11 +7,11 @@ mod hop;
 mod ledger;
 mod lists;
 mod load;
+mod messages;
 mod report;
 mod services;
 mod slow_model;
 mod socket;
-mod talk;
 
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ async fn measure(shop: &Shop, arguments: &ChatArguments) -> anyhow::Result<Repor
     let following = follow(shop, ledger.clone())?;
     let conversations = Conversations::open(&services, arguments.conversations.into(), &ledger).await?;
     eprintln!("{} conversations are open", conversations.ids.len());
-    let mut report = talk_in(shop, arguments, &services, &conversations, &ledger, hop_ms, model.as_ref()).await?;
+    let mut report = measure_rates(shop, arguments, &services, &conversations, &ledger, hop_ms, model.as_ref()).await?;
 
     tokio::time::sleep(SECOND_ANSWER).await;
     report.messages = ledger.ensure_each_once()?;
@@ -107,7 +107,7 @@ async fn measure(shop: &Shop, arguments: &ChatArguments) -> anyhow::Result<Repor
 }
 
 /// Sends all messages.
-async fn talk_in(
+async fn measure_rates(
     shop: &Shop,
     arguments: &ChatArguments,
     services: &Services,
@@ -126,16 +126,16 @@ async fn talk_in(
     let rates = if arguments.rates.is_empty() { by_default } else { &arguments.rates };
     let (mut reports, mut by_model) = (Vec::new(), 0);
     for rate in rates {
-        let said = load.at(*rate, time, timeout).await?;
-        by_model += said.messages.iter().filter(|message| message.by_model).count();
-        reports.push(RateReport::new(*rate, &said, hop_ms));
+        let result = load.at(*rate, time, timeout).await?;
+        by_model += result.messages.iter().filter(|message| message.by_model).count();
+        reports.push(RateReport::new(*rate, &result, hop_ms));
         eprintln!("measured {rate} messages a second");
     }
     let slow_model = match model {
         Some(model) => {
             let rebalances = services.rebalances().await? - rebalances;
             ensure!(rebalances == 0, "a slow model caused {rebalances} rebalances");
-            Some(SlowReport { asked: model.asked(), by_model, rebalances })
+            Some(SlowReport { asked: model.requests(), by_model, rebalances })
         }
         None => None,
     };

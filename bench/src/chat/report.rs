@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::ledger::{Message, Stage};
 use super::lists::Lists;
-use super::load::Said;
+use super::load::LoadResult;
 use crate::report::percentile;
 
 /// The report.
@@ -150,14 +150,14 @@ fn appended(message: &Message, stage: Stage) -> Option<DateTime<Utc>> {
 
 impl RateReport {
     /// Results of one rate, relative to a single hop.
-    pub fn new(rate: u32, said: &Said, hop_ms: f64) -> Self {
+    pub fn new(rate: u32, result: &LoadResult, hop_ms: f64) -> Self {
         let rows = SPANS.iter().filter_map(|(span, from, to, hops)| {
             let milliseconds = |message| Some(milliseconds(from(message)?, to(message)?));
-            let times = Times::of(said.messages.iter().filter_map(milliseconds).collect())?;
+            let times = Times::of(result.messages.iter().filter_map(milliseconds).collect())?;
             let multiple_of_hops = hops.map(|hops| times.p50_ms / (f64::from(hops) * hop_ms));
             Some(Row { span: (*span).to_owned(), times, hops: *hops, multiple_of_hops })
         });
-        Self { rate, messages: said.messages.len(), behind: said.behind, rows: rows.collect() }
+        Self { rate, messages: result.messages.len(), behind: result.behind, rows: rows.collect() }
     }
 
     /// True if messages were answered within the limit from their due time, and no more were unanswered at the end than
@@ -213,7 +213,7 @@ impl Report {
         if let Some(SlowReport { asked, by_model, rebalances }) = &self.slow_model {
             let _ = writeln!(
                 text,
-                "\nthe slow model was asked {asked} times and wrote {by_model} replies; {rebalances} rebalances"
+                "\nthe slow model had {asked} requests and wrote {by_model} replies; {rebalances} rebalances"
             );
         }
         text
@@ -256,29 +256,29 @@ mod tests {
     use super::*;
 
     /// Messages that were answered after these milliseconds.
-    fn said(milliseconds: &[i64], behind: usize) -> Said {
+    fn result(milliseconds: &[i64], behind: usize) -> LoadResult {
         let answered = |milliseconds: &i64| {
             let (due, mut message) = (Utc::now(), Message::default());
             (message.due, message.accepted) = (Some(due), Some(due));
             message.pushed[Stage::Reply as usize] = Some(due + TimeDelta::milliseconds(*milliseconds));
             message
         };
-        Said { messages: milliseconds.iter().map(answered).collect(), behind }
+        LoadResult { messages: milliseconds.iter().map(answered).collect(), behind }
     }
 
     #[test]
     fn a_rate_is_sustained_while_answers_come_in_time_and_nothing_piles_up() {
         let limit = Duration::from_millis(500);
-        let judged = |said: &Said| RateReport::new(30, said, 2.0).is_sustained(limit);
-        assert!(judged(&said(&[100; 100], 3)));
-        assert!(!judged(&said(&[600; 100], 3)), "too late");
-        assert!(!judged(&said(&[100; 100], 16)), "it falls behind");
-        assert!(!judged(&said(&[], 0)), "nothing was answered");
+        let judged = |result: &LoadResult| RateReport::new(30, result, 2.0).is_sustained(limit);
+        assert!(judged(&result(&[100; 100], 3)));
+        assert!(!judged(&result(&[600; 100], 3)), "too late");
+        assert!(!judged(&result(&[100; 100], 16)), "it falls behind");
+        assert!(!judged(&result(&[], 0)), "nothing was answered");
     }
 
     #[test]
     fn hops_are_what_a_median_is_a_multiple_of() {
-        let report = RateReport::new(30, &said(&[80; 10], 0), 2.0);
+        let report = RateReport::new(30, &result(&[80; 10], 0), 2.0);
         let reply = report.rows.iter().find(|row| row.hops == Some(4)).unwrap();
         assert_eq!(reply.multiple_of_hops, Some(10.0));
     }

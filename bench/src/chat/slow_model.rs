@@ -33,7 +33,7 @@ const PIECES: [&str; 8] =
 /// The server; stops when it is dropped.
 pub struct SlowModel {
     base_url: String,
-    asked: Arc<AtomicU64>,
+    requests: Arc<AtomicU64>,
     serving: JoinHandle<std::io::Result<()>>,
 }
 
@@ -42,10 +42,10 @@ impl SlowModel {
     pub async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no port is free")?;
         let base_url = format!("http://{}/v1", listener.local_addr()?);
-        let asked = Arc::new(AtomicU64::new(0));
-        let router = Router::new().route("/v1/chat/completions", post(complete)).with_state(Arc::clone(&asked));
+        let requests = Arc::new(AtomicU64::new(0));
+        let router = Router::new().route("/v1/chat/completions", post(complete)).with_state(Arc::clone(&requests));
         let serving = tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(Self { base_url, asked, serving })
+        Ok(Self { base_url, requests, serving })
     }
 
     /// Environment variables for the processors.
@@ -59,8 +59,8 @@ impl SlowModel {
     }
 
     /// Number of requests.
-    pub fn asked(&self) -> u64 {
-        self.asked.load(Ordering::Relaxed)
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 }
 
@@ -70,8 +70,8 @@ impl Drop for SlowModel {
     }
 }
 
-async fn complete(State(asked): State<Arc<AtomicU64>>, Json(request): Json<Value>) -> Response {
-    let number = asked.fetch_add(1, Ordering::Relaxed) + 1;
+async fn complete(State(requests): State<Arc<AtomicU64>>, Json(request): Json<Value>) -> Response {
+    let number = requests.fetch_add(1, Ordering::Relaxed) + 1;
     if number.is_multiple_of(FAILING) {
         tokio::time::sleep(ANSWER_TIME).await;
         let error =
