@@ -1,24 +1,23 @@
-//! What is measured: processors of the pipeline, and parts of them.
+//! Measured processors of the pipeline, and parts of them.
 
 use jangbogo_analytics_fold::ANALYTICS;
 use jangbogo_fold::{BatchPolicy, Processor};
 use jangbogo_recommendation_fold::{RECOMMENDATION, popularity};
 use jangbogo_shared_projections::{catalogue, history};
 
-/// A set of projections in a process of its own.
+/// A set of projections that is folded in a process of its own.
 #[derive(Debug)]
 pub struct Case {
-    /// As on the command line.
+    /// Name on the command line.
     pub name: &'static str,
-    /// What it folds into, for people.
+    /// Description of its tables.
     pub description: &'static str,
-    /// What is folded.
     pub processor: &'static Processor,
-    /// Whether it is a program of the pipeline; others run in this program.
+    /// True for a program of the pipeline; other cases run in this program.
     pub is_program: bool,
 }
 
-/// `recommendation` without its pairs, so that these can be seen apart.
+/// `recommendation` without its pairs, to measure these apart.
 static RECOMMENDATION_SUMS: Processor = Processor {
     name: "bench-sums",
     description: "popular and trending products, and members' histories",
@@ -27,7 +26,7 @@ static RECOMMENDATION_SUMS: Processor = Processor {
     projections: &[&catalogue::PROJECTION, &history::PROJECTION, &popularity::PROJECTION],
 };
 
-/// Facts first: they say how many lines there are.
+/// Facts first: they have the number of lines.
 pub static CASES: &[Case] = &[
     Case { name: "analytics", description: "facts and sums of analytics", processor: &ANALYTICS, is_program: true },
     Case {

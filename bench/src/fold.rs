@@ -1,4 +1,4 @@
-//! Orders from Kafka into Postgres: how fast, and with how much memory.
+//! Speed and memory of folding orders from Kafka into Postgres.
 
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -15,16 +15,16 @@ use super::limits::{ORDER_TOPICS, copy_rows, count_lines, drain_topics, end_offs
 use super::report::{CaseReport, Report, median};
 use super::shop::{Shop, build_programs, sibling};
 
-/// How often the checkpoints are read. Each time costs Postgres next to nothing.
+/// Polling interval of the checkpoints, which is cheap for Postgres.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
-/// How long a processor may stand still.
+/// Timeout of a processor's progress.
 const STANDSTILL_LIMIT: Duration = Duration::from_mins(2);
-/// How long it may take to publish what was folded.
+/// Timeout of publishing.
 const PUBLISH_LIMIT: Duration = Duration::from_mins(10);
-/// How long it may take to stop.
+/// Timeout of the shutdown.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 
-/// What one round measured of a case.
+/// Results of a case in one round.
 struct Measured {
     folding: Duration,
     publishing: Option<Duration>,
@@ -33,10 +33,10 @@ struct Measured {
     rows: u64,
 }
 
-/// Measures everything and removes what that left behind.
+/// Measures all cases and removes the shop afterwards.
 ///
 /// # Errors
-/// When a server is away, or a process under test fails or stands still.
+/// When a server is unavailable, or a process under test fails or makes no progress.
 pub async fn run(arguments: &FoldArguments) -> anyhow::Result<Report> {
     build_programs(&["jangbogo", "analytics", "recommendation"]).await?;
     Shop::with(async |shop| measure(shop, arguments).await).await
@@ -88,7 +88,7 @@ async fn measure_case(shop: &Shop, case: &Case, with_publishing: bool) -> anyhow
     let folded = wait_for_offset(&mut database, &mut process, schema, Some(end)).await?;
     let publishing = if with_publishing {
         let published = wait_for_publisher(&mut database, &mut process, schema);
-        tokio::time::timeout(PUBLISH_LIMIT, published).await.context("it does not publish all")??;
+        tokio::time::timeout(PUBLISH_LIMIT, published).await.context("publishing timed out")??;
         Some(started.elapsed())
     } else {
         None
@@ -128,7 +128,8 @@ async fn wait_for_generation(database: &mut PgConnection, process: &mut Child, c
     }
 }
 
-/// When the checkpoints' offsets summed up to this or, without one, were taken over.
+/// Waits until the sum of the checkpoints' offsets is `target` or, without a target, until the checkpoints are taken
+/// over.
 async fn wait_for_offset(
     database: &mut PgConnection,
     process: &mut Child,
@@ -145,7 +146,7 @@ async fn wait_for_offset(
         if reached != last {
             (last, moved) = (reached, Instant::now());
         }
-        ensure!(moved.elapsed() < STANDSTILL_LIMIT, "it stands still at {reached:?} of {target:?} records");
+        ensure!(moved.elapsed() < STANDSTILL_LIMIT, "no progress at {reached:?} of {target:?} records");
         ensure_running(process)?;
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
@@ -163,7 +164,7 @@ async fn wait_for_publisher(database: &mut PgConnection, process: &mut Child, sc
     Ok(())
 }
 
-/// The most memory that a process has had resident, as the kernel counts it.
+/// Peak resident memory of a process in KiB (`VmHWM`).
 fn peak_memory_kib(process: &Child) -> anyhow::Result<u64> {
     let id = process.id().context("it has ended")?;
     let path = format!("/proc/{id}/status");
@@ -173,7 +174,7 @@ fn peak_memory_kib(process: &Child) -> anyhow::Result<u64> {
     Ok(kib.trim().parse()?)
 }
 
-/// Asks a process to stop, and says how it ended.
+/// Sends SIGTERM to a process and waits for its exit status.
 ///
 /// # Errors
 /// When it has ended already, or does not stop in time.
@@ -181,7 +182,10 @@ pub async fn stop(mut process: Child) -> anyhow::Result<ExitStatus> {
     let id = process.id().context("it has ended")?;
     let pid = Pid::from_raw(i32::try_from(id)?).context("it has ended")?;
     kill_process(pid, Signal::TERM)?;
-    tokio::time::timeout(STOP_LIMIT, process.wait()).await.context("it does not stop")?.context("cannot wait for it")
+    tokio::time::timeout(STOP_LIMIT, process.wait())
+        .await
+        .context("the shutdown timed out")?
+        .context("cannot wait for it")
 }
 
 fn case_report(case: &Case, rounds: &[Measured], lines: u64, drain_seconds: f64) -> CaseReport {

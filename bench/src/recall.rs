@@ -1,4 +1,4 @@
-//! The nearest vectors as indexes find them, beside all that are nearest.
+//! Recall and latency of vector indexes, compared with an exact search.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -23,26 +23,26 @@ use crate::embed::products;
 use crate::report::percentile;
 use crate::shop::Shop;
 
-/// How many of the nearest are asked for.
+/// Number of nearest vectors of a search.
 const NEAREST: usize = 10;
-/// Words of a title that are searched for.
+/// Number of a title's words that form a query.
 const WORDS: usize = 4;
-/// Documents of a request, and rows of a statement.
+/// Number of documents of a bulk request, and of rows of a statement.
 const CHUNK: usize = 500;
 
-/// What is measured, and how it is shown.
+/// Options of the measurement.
 #[derive(Args, Clone, Debug)]
 pub struct RecallArguments {
-    /// The electronics catalogue
+    /// File of the electronics catalogue
     #[arg(long, default_value = "../shared/data/electronics-catalog/products.jsonl.gz", value_name = "FILE")]
     catalogue: PathBuf,
-    /// The embedding model
+    /// Name of the embedding model
     #[arg(long, default_value = DEFAULT_MODEL, value_name = "NAME")]
     model: String,
-    /// How many searches
+    /// Number of searches
     #[arg(long, default_value = "500")]
     searches: NonZeroUsize,
-    /// Candidates of a search, one after the other, in place of those that a shop's searches look at
+    /// Numbers of candidates to measure, instead of the number of a shop's searches
     #[arg(long, value_delimiter = ',', value_name = "CANDIDATES")]
     candidates: Vec<u16>,
     /// Print the report as JSON
@@ -55,53 +55,52 @@ pub struct RecallArguments {
 }
 
 impl RecallArguments {
-    /// Whether programs read what is printed.
     pub fn json(&self) -> bool {
         self.json
     }
 
-    /// Those that were asked for, else so many as a shop's searches look at.
+    /// The given numbers, else the number of a shop's searches.
     fn candidates(&self, of_shop: u16) -> Vec<u16> {
         if self.candidates.is_empty() { vec![of_shop] } else { self.candidates.clone() }
     }
 }
 
-/// What was measured.
+/// The report.
 #[derive(Debug, Serialize)]
 pub struct RecallReport {
     model: String,
     vectors: usize,
     searches: usize,
-    /// As given to all indexes.
+    /// Build parameters of all indexes.
     m: u16,
     ef_construction: u16,
     found: Vec<Found>,
 }
 
-/// By one index with so many candidates.
+/// Result of one index with a number of candidates.
 #[derive(Debug, Serialize)]
 struct Found {
     index: &'static str,
-    /// None for a search that looks at all.
+    /// None for an exact search.
     candidates: Option<u16>,
-    /// The part of the nearest that it found.
+    /// Fraction of the nearest vectors that were found.
     recall: f64,
     p50_milliseconds: f64,
     p95_milliseconds: f64,
 }
 
-/// Vectors, and what is asked.
+/// Vectors and queries.
 struct Vectors {
     all: Vec<Vec<f32>>,
-    asked: Vec<Vec<f32>>,
-    /// For each that is asked, the numbers of the nearest.
+    queries: Vec<Vec<f32>>,
+    /// Indices of the nearest vectors of each query.
     nearest: Vec<HashSet<usize>>,
 }
 
 /// Measures both indexes.
 ///
 /// # Errors
-/// When a server is away, the catalogue or the model cannot be read, or no index can be built so.
+/// When a server is unavailable, the catalogue or the model cannot be read, or an index cannot be built.
 pub async fn run(arguments: &RecallArguments) -> anyhow::Result<RecallReport> {
     arguments.vector_index.check()?;
     let vectors = Vectors::compute(arguments)?;
@@ -118,7 +117,7 @@ pub async fn run(arguments: &RecallArguments) -> anyhow::Result<RecallReport> {
         Ok(RecallReport {
             model: arguments.model.clone(),
             vectors: vectors.all.len(),
-            searches: vectors.asked.len(),
+            searches: vectors.queries.len(),
             m: arguments.vector_index.m,
             ef_construction: arguments.vector_index.ef_construction,
             found,
@@ -142,16 +141,16 @@ impl Vectors {
             products(&arguments.catalogue).with_context(|| format!("cannot read {}", arguments.catalogue.display()))?;
         let step = products.len().div_ceil(arguments.searches.get()).max(1);
         let words = |title: &str| title.split_whitespace().take(WORDS).collect::<Vec<_>>().join(" ");
-        let asked: Vec<String> = products.iter().step_by(step).map(|(title, _)| words(title)).collect();
+        let queries: Vec<String> = products.iter().step_by(step).map(|(title, _)| words(title)).collect();
         let texts: Vec<String> = products.iter().map(|(title, rest)| format!("{title}. {rest}")).collect();
         let began = Instant::now();
-        let (all, asked) = (embed(Purpose::Passage, &texts)?, embed(Purpose::Query, &asked)?);
-        eprintln!("{} vectors took {:.1} s", all.len() + asked.len(), began.elapsed().as_secs_f64());
-        let nearest = asked.iter().map(|asked| nearest(asked, &all)).collect();
-        Ok(Self { all, asked, nearest })
+        let (all, queries) = (embed(Purpose::Passage, &texts)?, embed(Purpose::Query, &queries)?);
+        eprintln!("{} vectors took {:.1} s", all.len() + queries.len(), began.elapsed().as_secs_f64());
+        let nearest = queries.iter().map(|query| nearest(query, &all)).collect();
+        Ok(Self { all, queries, nearest })
     }
 
-    /// Searches for each that is asked, and notes what came of it.
+    /// Runs all queries and records recall and latency.
     async fn search(
         &self,
         index: &'static str,
@@ -159,19 +158,19 @@ impl Vectors {
         mut search: impl AsyncFnMut(&[f32]) -> anyhow::Result<Vec<usize>>,
     ) -> anyhow::Result<Found> {
         let (mut times, mut hits) = (Vec::new(), 0);
-        // The first are for caches to be filled.
-        for asked in self.asked.iter().take(50) {
-            search(asked).await?;
+        // The first ones warm the caches up.
+        for query in self.queries.iter().take(50) {
+            search(query).await?;
         }
-        for (asked, nearest) in self.asked.iter().zip(&self.nearest) {
+        for (query, nearest) in self.queries.iter().zip(&self.nearest) {
             let start = Instant::now();
-            let found = search(asked).await?;
+            let found = search(query).await?;
             times.push(start.elapsed().as_secs_f64() * 1000.0);
             hits += found.iter().filter(|number| nearest.contains(number)).count();
         }
         times.sort_unstable_by(f64::total_cmp);
         #[expect(clippy::cast_precision_loss, reason = "a ratio of some thousands")]
-        let recall = hits as f64 / (self.asked.len() * NEAREST) as f64;
+        let recall = hits as f64 / (self.queries.len() * NEAREST) as f64;
         let (p50_milliseconds, p95_milliseconds) = (percentile(&times, 50), percentile(&times, 95));
         let found = Found { index, candidates, recall, p50_milliseconds, p95_milliseconds };
         eprintln!("{index}, {}: recall {recall:.4}", candidates.map_or("all".to_owned(), |it| it.to_string()));
@@ -179,9 +178,9 @@ impl Vectors {
     }
 }
 
-/// The numbers of the vectors with the largest cosines; all have length 1.
-fn nearest(asked: &[f32], all: &[Vec<f32>]) -> HashSet<usize> {
-    let cosine = |vector: &Vec<f32>| asked.iter().zip(vector).map(|(one, other)| one * other).sum::<f32>();
+/// Indices of the unit vectors with the largest cosines.
+fn nearest(query: &[f32], all: &[Vec<f32>]) -> HashSet<usize> {
+    let cosine = |vector: &Vec<f32>| query.iter().zip(vector).map(|(one, other)| one * other).sum::<f32>();
     let mut cosines: Vec<(f32, usize)> = all.iter().map(cosine).zip(0..).collect();
     cosines.sort_unstable_by(|one, other| other.0.total_cmp(&one.0));
     cosines.into_iter().take(NEAREST).map(|(_, number)| number).collect()
@@ -208,11 +207,11 @@ async fn postgres(
             .await?;
     }
     let sql = format!("SELECT number FROM recall ORDER BY vector <=> $1::text::vector LIMIT {NEAREST}");
-    let search = async |database: &mut PgConnection, asked: &[f32]| -> anyhow::Result<Vec<usize>> {
-        let numbers: Vec<i64> = sqlx::query_scalar(&sql).bind(literal(asked)).fetch_all(database).await?;
+    let search = async |database: &mut PgConnection, query: &[f32]| -> anyhow::Result<Vec<usize>> {
+        let numbers: Vec<i64> = sqlx::query_scalar(&sql).bind(literal(query)).fetch_all(database).await?;
         Ok(numbers.into_iter().filter_map(|number| number.try_into().ok()).collect())
     };
-    found.push(vectors.search("pgvector", None, async |asked| search(&mut *database, asked).await).await?);
+    found.push(vectors.search("pgvector", None, async |query| search(&mut *database, query).await).await?);
     let index = format!(
         "CREATE INDEX ON recall USING hnsw (vector vector_cosine_ops) WITH ({}); ANALYZE recall",
         arguments.vector_index.storage_parameters()
@@ -221,7 +220,7 @@ async fn postgres(
     database.clear_cached_statements().await?;
     for candidates in arguments.candidates(arguments.vector_index.ef_search) {
         database.execute(sqlx::raw_sql(&format!("SET hnsw.ef_search = {candidates}"))).await?;
-        let search = async |asked: &[f32]| search(&mut *database, asked).await;
+        let search = async |query: &[f32]| search(&mut *database, query).await;
         found.push(vectors.search("pgvector", Some(candidates), search).await?);
     }
     Ok(())
@@ -257,12 +256,12 @@ async fn elasticsearch(
             let _ = writeln!(body, "{{\"index\":{{}}}}\n{}", json!({ "number": number, "vector": vector }));
         }
         let bulk = client.post(format!("{url}/_bulk")).header("content-type", "application/x-ndjson").body(body);
-        ensure!(answered(bulk).await?["errors"] == json!(false), "documents were refused");
+        ensure!(answered(bulk).await?["errors"] == json!(false), "documents were rejected");
     }
     answered(client.post(format!("{url}/_refresh"))).await?;
     for candidates in arguments.candidates(arguments.vector_index.candidates) {
-        let search = async |asked: &[f32]| -> anyhow::Result<Vec<usize>> {
-            let near = json!({ "field": "vector", "query_vector": asked, "k": NEAREST, "num_candidates": candidates });
+        let search = async |query: &[f32]| -> anyhow::Result<Vec<usize>> {
+            let near = json!({ "field": "vector", "query_vector": query, "k": NEAREST, "num_candidates": candidates });
             let body = json!({
                 "knn": near, "size": NEAREST, "docvalue_fields": ["number"], "stored_fields": "_none_",
             });
@@ -277,7 +276,7 @@ async fn elasticsearch(
 }
 
 impl RecallReport {
-    /// As a table.
+    /// The report as a table.
     pub fn to_text(&self) -> String {
         let mut table = Table::new();
         table.load_preset(NOTHING).set_header(["", "candidates", "recall@10", "p50, ms", "p95, ms"]);

@@ -1,4 +1,4 @@
-//! What was measured, for people and programs.
+//! Report of the folds, as text and JSON.
 
 use std::fmt::Write as _;
 
@@ -9,47 +9,46 @@ use serde::Serialize;
 /// Medians over the rounds.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// How often everything was measured.
+    /// Number of rounds.
     pub rounds: u16,
     /// Records in the order topics.
     pub orders: i64,
-    /// Lines in them.
+    /// Order lines in those records.
     pub lines: u64,
-    /// A bare consumer from the beginnings of the order topics to their ends.
+    /// Seconds of a bare consumer from the beginnings of the order topics to their ends.
     pub drain_seconds: f64,
-    /// The same consumer by lines.
+    /// The consumer's rate in lines a second.
     pub drain_lines_per_second: f64,
-    /// What was folded.
     pub cases: Vec<CaseReport>,
 }
 
-/// One case. Lines are those of the order topics, however many rows a case makes of them.
+/// Medians of one case. Lines are those of the order topics, independent of the case's rows.
 #[derive(Debug, Serialize)]
 pub struct CaseReport {
-    /// As on the command line.
+    /// Name on the command line.
     pub name: &'static str,
-    /// What it folds into.
+    /// Description of its tables.
     pub description: &'static str,
-    /// From the take-over of the checkpoints to the commit of the last.
+    /// Seconds from the take-over of the checkpoints to the last commit.
     pub fold_seconds: f64,
     /// The same by lines.
     pub lines_per_second: f64,
-    /// COPY of the same rows into equal empty tables.
+    /// Seconds of COPY of the same rows into equal empty tables.
     pub copy_seconds: f64,
     /// The same by lines.
     pub copy_lines_per_second: f64,
-    /// How many rows those are.
+    /// Number of those rows.
     pub rows: u64,
-    /// The fold's speed as a part of the consumer's or of COPY's, whichever is slower.
+    /// The fold's speed relative to the consumer's or COPY's, whichever is slower.
     pub ratio_to_slower_limit: f64,
-    /// From the take-over of the checkpoints until everything is published; none if that was not waited for.
+    /// Seconds from the take-over of the checkpoints until all is published; none with `--no-publishing`.
     pub publish_seconds: Option<f64>,
-    /// The most memory resident in any round, in MB of 1,000,000 bytes.
+    /// Peak resident memory of all rounds, in MB of 1,000,000 bytes.
     pub peak_memory_mb: f64,
 }
 
 impl Report {
-    /// As tables.
+    /// The report as tables.
     pub fn to_text(&self) -> String {
         let Self { rounds, orders, lines, drain_seconds, drain_lines_per_second, .. } = self;
         let mut text = format!(
@@ -90,7 +89,7 @@ impl Report {
     }
 }
 
-/// The middle of the values; of two in the middle, their mean. Zero without any.
+/// The median; zero without values.
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_unstable_by(f64::total_cmp);
@@ -102,7 +101,7 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
-/// The smallest value that so many percent of the values do not exceed.
+/// The smallest value that a percentage of the values does not exceed.
 pub fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! A namespace of its own on the real servers, with the demo shop in its topics.
+//! A dedicated namespace on the real servers, with the demo shop in its topics.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -17,17 +17,16 @@ use sqlx::postgres::PgConnection;
 use tokio::process::Command;
 use uuid::Uuid;
 
-/// Keys of Redis that are removed at once.
+/// Number of Redis keys removed per command.
 const REDIS_KEYS: usize = 5_000;
 
-/// A shop nobody else knows.
+/// A shop with a namespace of its own.
 pub struct Shop {
-    /// Its servers and namespace.
     pub connections: Connections,
 }
 
 impl Shop {
-    /// Measures in a shop of a name that was never used, and removes what that left behind however it ends.
+    /// Measures in a shop with a new name, and removes the shop afterwards, also on an error.
     pub async fn with<T>(measure: impl AsyncFnOnce(&Shop) -> anyhow::Result<T>) -> anyhow::Result<T> {
         let random = &Uuid::now_v7().simple().to_string()[24..];
         let shop = Self::named(&format!("bench_{random}")).await?;
@@ -38,14 +37,14 @@ impl Shop {
         Ok(measured)
     }
 
-    /// Brings the servers up if need be and creates the topics.
+    /// Starts missing servers and creates the topics.
     pub async fn named(namespace: &str) -> anyhow::Result<Self> {
         let connections = Self::connections(namespace).await?;
         apply(&Topology::embedded()?, &connections).await?;
         Ok(Self { connections })
     }
 
-    /// Brings the servers up if need be and says how a shop is reached there.
+    /// Starts missing servers. Returns a shop's connections.
     pub async fn connections(namespace: &str) -> anyhow::Result<Connections> {
         let stack = Stack::up(&Options::from_environment()?, &Progress::on_standard_error()).await?;
         let addresses = stack.addresses().clone();
@@ -61,7 +60,7 @@ impl Shop {
         })
     }
 
-    /// A program with this shop's connections in its environment.
+    /// A command with this shop's connections in its environment.
     pub fn command(&self, program: PathBuf) -> Command {
         let Connections { kafka, postgres, redis, elasticsearch, namespace, time_zone, .. } = &self.connections;
         let mut command = Command::new(program);
@@ -84,7 +83,7 @@ impl Shop {
         self.import_with(&[]).await
     }
 
-    /// Fills the topics with the shipped demo shop, with its own times: the same log whenever it is done.
+    /// Fills the topics with the shipped demo shop with its original times, so that the log is always the same.
     pub async fn import_unmoved(&self) -> anyhow::Result<()> {
         self.import_with(&["--no-shift"]).await
     }
@@ -97,7 +96,7 @@ impl Shop {
         Ok(())
     }
 
-    /// Replaces the database by an empty one of the newest migration.
+    /// Replaces the database by an empty, migrated one.
     pub async fn empty_database(&self) -> anyhow::Result<()> {
         self.drop_database().await?;
         jangbogo_platform::database::migrate(&self.connections).await.context("cannot create the database")?;
@@ -107,20 +106,20 @@ impl Shop {
     /// A connection to the database.
     pub async fn database(&self) -> anyhow::Result<PgConnection> {
         let options = jangbogo_platform::database::options(&self.connections, "bench")?;
-        PgConnection::connect_with(&options).await.context("cannot connect to Postgres")
+        PgConnection::connect_with(&options).await.context("cannot connect to postgres")
     }
 
     async fn drop_database(&self) -> anyhow::Result<()> {
         let options = jangbogo_platform::database::options(&self.connections, "bench")?.database("postgres");
-        let mut maintenance = PgConnection::connect_with(&options).await.context("cannot connect to Postgres")?;
+        let mut maintenance = PgConnection::connect_with(&options).await.context("cannot connect to postgres")?;
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.connections.namespace.database());
         sqlx::query(&sql).execute(&mut maintenance).await.context("cannot drop the database")?;
-        // What an earlier measurement left to be written is not this one's to wait for.
+        // Dirty pages of an earlier measurement must not slow this one down.
         sqlx::query("CHECKPOINT").execute(&mut maintenance).await.context("cannot flush Postgres")?;
         Ok(())
     }
 
-    /// Leaves the log alone: an empty database, and nothing in Redis.
+    /// Empties the database and Redis; keeps the log.
     pub async fn empty_stores(&self) -> anyhow::Result<()> {
         self.empty_database().await?;
         self.empty_redis().await
@@ -128,9 +127,9 @@ impl Shop {
 
     async fn empty_redis(&self) -> anyhow::Result<()> {
         let client = redis::Client::open(self.connections.redis.as_str())?;
-        let mut connection = client.get_multiplexed_async_connection().await.context("cannot connect to Redis")?;
+        let mut connection = client.get_multiplexed_async_connection().await.context("cannot connect to redis")?;
         let pattern = self.connections.namespace.redis_key("*");
-        // What is published, and vectors.
+        // Published values, and vectors.
         for database in [0, 1] {
             redis::cmd("SELECT").arg(database).query_async::<()>(&mut connection).await?;
             let mut cursor = 0_u64;
@@ -153,9 +152,9 @@ impl Shop {
     async fn drop_indexes(&self) -> anyhow::Result<()> {
         let options = jangbogo_platform::database::options(&self.connections, "bench")?;
         let mut database = match PgConnection::connect_with(&options).await {
-            // Nothing was folded.
+            // The database does not exist: nothing was folded.
             Err(error) if jangbogo_platform::database::is_missing(&error) => return Ok(()),
-            database => database.context("cannot connect to Postgres")?,
+            database => database.context("cannot connect to postgres")?,
         };
         for stored in generations(&mut database, None).await? {
             let Some(processor) = jangbogo_processors::processor(&stored.generation.processor) else { continue };
@@ -164,7 +163,7 @@ impl Shop {
         Ok(())
     }
 
-    /// Removes everything the shop owns in the servers.
+    /// Removes everything that the shop owns on the servers.
     pub async fn close(self) -> anyhow::Result<()> {
         self.drop_indexes().await?;
         self.drop_database().await?;
@@ -177,7 +176,7 @@ impl Shop {
     }
 }
 
-/// Builds the programs under test by the profile of this one. No package is named, so that cargo chooses the features
+/// Builds the programs under test with this program's profile. No package is named, so that cargo resolves the features
 /// of dependencies as for `cargo run --bin bench`, and builds them once.
 pub async fn build_programs(names: &[&str]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -191,11 +190,11 @@ pub async fn build_programs(names: &[&str]) -> anyhow::Result<()> {
         command.arg("--release");
     }
     let status = command.stdout(Stdio::null()).status().await.context("cannot run cargo")?;
-    ensure!(status.success(), "the programs under test do not build: cargo ended with {status}");
+    ensure!(status.success(), "cannot build the programs under test: cargo ended with {status}");
     Ok(())
 }
 
-/// Another program of the same build.
+/// Path of another program of the same build.
 pub fn sibling(name: &str) -> anyhow::Result<PathBuf> {
     Ok(std::env::current_exe().context("cannot find this program")?.with_file_name(name))
 }

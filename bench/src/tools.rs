@@ -1,4 +1,4 @@
-//! Other programs' tools.
+//! External tools, such as Python and Maven.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -6,7 +6,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, ensure};
 use tokio::process::Command;
 
-/// A Python in this folder with the packages of this file, which are downloaded the first time.
+/// A Python in a directory with the packages of a requirements file, which are downloaded on the first run.
 pub async fn python(folder: &Path, requirements: &Path) -> anyhow::Result<PathBuf> {
     let python = folder.join("bin/python");
     if !python.exists() {

@@ -1,8 +1,8 @@
-//! The processors as programs.
+//! The processors' programs.
 
 use jangbogo_host::app::AppDescriptor;
 
-/// Every processor's program.
+/// The programs of all processors.
 pub static APPS: &[AppDescriptor] = &[
     AppDescriptor::new::<jangbogo_recommendation::App>(),
     AppDescriptor::new::<jangbogo_analytics::App>(),
@@ -12,7 +12,7 @@ pub static APPS: &[AppDescriptor] = &[
     AppDescriptor::new::<jangbogo_assistant::App>(),
 ];
 
-/// The program of that name.
+/// Finds a program by its processor's name.
 #[must_use]
 pub fn app(name: &str) -> Option<&'static AppDescriptor> {
     APPS.iter().find(|app| app.processor.name == name)

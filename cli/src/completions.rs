@@ -1,4 +1,4 @@
-//! `jangbogo completions`: what shells need to complete our commands.
+//! `jangbogo completions`: shell completion scripts.
 
 use std::io;
 
@@ -13,12 +13,10 @@ Examples:
   jangbogo completions zsh > ~/.zfunc/_jangbogo
   jangbogo completions fish > ~/.config/fish/completions/jangbogo.fish")]
 pub struct Arguments {
-    /// The shell
+    /// The shell to complete in
     shell: Shell,
 }
 
-/// Prints the script.
-///
 /// # Errors
 /// When standard output cannot be written to.
 pub fn run(arguments: Arguments, command: &mut clap::Command) -> anyhow::Result<()> {

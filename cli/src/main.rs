@@ -1,4 +1,4 @@
-//! The `jangbogo` command: a thin hand on what the crates do.
+//! The `jangbogo` command: a thin layer over the crates.
 
 mod apps;
 mod completions;
@@ -7,7 +7,6 @@ mod evaluate;
 mod events;
 mod models;
 mod output;
-mod progress;
 mod run;
 mod stack;
 mod topology;
@@ -16,10 +15,11 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use jangbogo_platform::program::{Shared, exit_code};
+use jangbogo_platform::running_stack::with_running_stack;
 use jangbogo_stack::connections;
 use jangbogo_telemetry::{LevelFilter, init_logging};
 
-/// As in `replay`.
+/// Memory that one thread frees is allocated by another: with the system's allocator usage grows with the log.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -31,11 +31,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     long_about = "\
 The recommendation brain of an online shop: an event-sourced pipeline on Apache Kafka.
 
-Every state change is an event in a Kafka topic; everything else is a fold of the log. Processors fold it into Postgres \
-and publish copies of views to Redis and Elasticsearch; a store that was wiped comes back by itself.",
+Every state change is an event in a Kafka topic; everything else is a fold of the log. Processors fold it into read \
+models in Postgres and publish views to Redis and Elasticsearch; a store that was wiped is refilled.",
     after_long_help = "\
-Every option of servers and shop is also an environment variable, shown in brackets. Servers that are given \
-nowhere are those that `jangbogo stack up` runs, else those at the usual ports of this machine.
+Every option of servers and shop is also an environment variable, shown in brackets. Without an address a command uses \
+the servers that `jangbogo stack up` runs, else those at the default ports of this machine.
 
 Examples:
   jangbogo stack up                        provision and run the servers
@@ -44,9 +44,9 @@ Examples:
   jangbogo run recommendation              fold the log into recommendations, until Ctrl-C
   jangbogo events tail order-completed     watch orders arrive
 
-Several shops share the servers: each has a --namespace of its own.
+Several shops may share the servers, each with its own --namespace.
 
-RUST_LOG sets the level of log lines, which go to stderr: RUST_LOG=debug, or RUST_LOG=info,runtime=debug."
+RUST_LOG sets the level of log lines, which go to stderr: RUST_LOG=debug, or RUST_LOG=info,jangbogo_store=debug."
 )]
 struct Cli {
     #[command(flatten)]
@@ -85,13 +85,13 @@ async fn main() -> ExitCode {
 async fn run(Cli { shared, command }: Cli, matches: &ArgMatches) -> anyhow::Result<()> {
     let (process_name, level) = match &command {
         Command::Run(command) => (command.process_name(), LevelFilter::INFO),
-        // It says by itself how far it is.
+        // It reports its progress itself.
         Command::Replay(_) => ("replay", LevelFilter::WARN),
         _ => ("jangbogo", LevelFilter::INFO),
     };
     init_logging(process_name, level, shared.log_format)?;
     shared.connections.vector_index.check()?;
-    let connections = connections::with_stack(matches, &shared.connections)?;
+    let connections = with_running_stack(matches, &shared.connections)?;
     match command {
         Command::Stack(command) => {
             stack::run(command, &connections::stack_options(matches, &shared.connections)?).await
@@ -130,7 +130,7 @@ mod tests {
 
     fn add_help_of_subcommands(command: &clap::Command, pages: &mut Vec<String>) {
         for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
-            // What every command shares stands on the first page.
+            // Shared options are on the first page.
             pages.push(help_page(&subcommand.clone().mut_args(|argument| {
                 let is_shared = argument.is_global_set();
                 argument.hide(is_shared)

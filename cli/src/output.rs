@@ -1,11 +1,11 @@
-//! What commands print: standard output is for results, standard error for everything else.
+//! Output of commands: results on stdout, everything else on stderr.
 
 use std::io::{self, Write as _};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Table};
 
-/// Prints a result. A reader that has seen enough (`| head`) is no failure.
+/// Prints a result. A closed pipe (`| head`) is no failure.
 ///
 /// # Errors
 /// When standard output cannot be written to.
@@ -17,7 +17,7 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// A table without lines, its header in bold on a terminal.
+/// A borderless table, its header in bold on a terminal.
 #[must_use]
 pub fn table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
     let mut table = Table::new();

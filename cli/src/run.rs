@@ -1,4 +1,4 @@
-//! `jangbogo run`: one program of the pipeline in the foreground; the same code as in the binaries of their own.
+//! `jangbogo run`: one program of the pipeline in the foreground, with the same code as its own binary.
 
 use clap::{ArgMatches, FromArgMatches, Subcommand};
 use jangbogo_gateway::GatewayArgs;
@@ -16,10 +16,10 @@ Examples:
   jangbogo run gateway
   curl -s localhost:9100/readyz
 
-Each is also a binary of its own: `recommendation --help`. A server that is away is waited for and shows in /readyz. A \
-signal lets work in hand finish within 10 s; a second one ends the program at once.";
+Each is also a binary of its own: `recommendation --help`. An unavailable server is retried and shows in /readyz. \
+SIGINT or SIGTERM drains work in progress for up to 10 s; a second signal ends the program at once.";
 
-/// Set by whoever starts a program as a part of itself: it ends when its parent does, even if that was killed.
+/// Set by a parent process: the program ends when its parent ends, even if that was killed.
 pub const ENDS_WITH_PARENT: &str = "JANGBOGO_ENDS_WITH_PARENT";
 
 /// A processor of the registry, or a service.
@@ -31,19 +31,19 @@ pub enum Command {
     Service(Service),
 }
 
-/// The programs that are no processors.
+/// Programs that are not processors.
 #[derive(Debug, Subcommand)]
 pub enum Service {
-    /// Takes commands over HTTP and puts their events into the outbox
+    /// Accepts commands over HTTP and writes their events to the outbox
     Gateway(GatewayArgs),
-    /// Relays the outbox to Kafka; of several, one at a time
+    /// Relays the outbox to Kafka; of several instances one is the leader
     OutboxDispatcher(DispatcherArgs),
-    /// Answers reads over HTTP: recommendations, search, analytics, and the pipeline's own state
+    /// Serves reads over HTTP: recommendations, search, analytics, and the pipeline's state
     Query(QueryArgs),
 }
 
 impl Command {
-    /// The program's name, which its log lines carry.
+    /// The program's name in log lines.
     #[must_use]
     pub fn process_name(&self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ impl FromArgMatches for Command {
 impl Subcommand for Command {
     fn augment_subcommands(mut command: clap::Command) -> clap::Command {
         for AppDescriptor { processor, augment, .. } in apps::APPS {
-            // Afterwards, because augmenting says what the arguments are.
+            // After `augment`, which sets an about of its own.
             let subcommand = augment(clap::Command::new(processor.name));
             command = command.subcommand(subcommand.about(app::about(processor)));
         }
@@ -95,7 +95,7 @@ impl Subcommand for Command {
 /// Runs the program until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// When it cannot begin or a task of it fails. Servers that are away are waited for.
+/// When it cannot start or one of its tasks fails. Unavailable servers are retried.
 pub async fn run(command: Command, connections: Connections) -> anyhow::Result<()> {
     if std::env::var_os(ENDS_WITH_PARENT).is_some() {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;

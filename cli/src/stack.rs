@@ -1,4 +1,4 @@
-//! `jangbogo stack`: the real servers, brought up, looked at and stopped.
+//! `jangbogo stack`: provisions, inspects and stops the servers.
 
 use anyhow::bail;
 use clap::Subcommand;
@@ -9,20 +9,20 @@ use crate::output::{print, table};
 /// Provisions, runs and stops Kafka, Postgres, Redis and Elasticsearch
 #[derive(Clone, Copy, Debug, Subcommand)]
 #[command(after_help = "\
-Servers whose addresses are given (--kafka, KAFKA_BOOTSTRAP_SERVERS, …) are used and never stopped. The others run in \
-Docker where an engine answers, else natively, installed below .stack (or JANGBOGO_STACK_DIR). They listen on 127.0.0.1 \
-only and keep their data.
+Servers whose addresses are given (--kafka, KAFKA_BOOTSTRAP_SERVERS, …) are external: used and never stopped. The others \
+run in Docker where an engine is available, else natively, installed below .stack (or JANGBOGO_STACK_DIR). They listen \
+on 127.0.0.1 only and keep their data.
 
 Examples:
   jangbogo stack up
   jangbogo stack status
-  eval \"$(jangbogo stack env)\"    for programs that read the environment")]
+  eval \"$(jangbogo stack env)\"    for programs that read environment variables")]
 pub enum Command {
-    /// Brings every server up and waits until each answers; installs what is missing
+    /// Starts every server and waits until each answers; installs what is missing
     Up,
-    /// Stops the servers that `stack up` runs and keeps their data
+    /// Stops the servers that `stack up` started and keeps their data
     Down,
-    /// Shows each server; exits 1 unless all are up
+    /// Shows the state of each server; exits 1 unless all are up
     Status,
     /// Prints the servers' addresses, passwords included, as environment variables
     Env,
@@ -31,7 +31,7 @@ pub enum Command {
 /// Runs one of the commands.
 ///
 /// # Errors
-/// When a server cannot be brought up or stopped, or is not up; the message says which and why.
+/// When a server cannot be started or stopped, or is not up; the message says which and why.
 pub async fn run(command: Command, options: &Options) -> anyhow::Result<()> {
     match command {
         Command::Up => up(options).await,
@@ -82,14 +82,14 @@ async fn status(options: &Options) -> anyhow::Result<()> {
     let not_up = servers.iter().filter(|server| server.state != ServerState::Up);
     let not_up: Vec<&str> = not_up.map(|server| server.server.name()).collect();
     if !not_up.is_empty() {
-        bail!("not up: {}; `jangbogo stack up` starts what this stack runs", not_up.join(", "));
+        bail!("not up: {}; `jangbogo stack up` starts this stack's servers", not_up.join(", "));
     }
     Ok(())
 }
 
 fn env(options: &Options) -> anyhow::Result<()> {
     let Some(addresses) = Stack::known_addresses(options)? else {
-        bail!("no server was brought up below {}; run `jangbogo stack up`", options.directory.display());
+        bail!("no servers were provisioned below {}; run `jangbogo stack up`", options.directory.display());
     };
     for server in Server::ALL {
         // Addresses hold no quote: a URL writes it as %27.

@@ -1,4 +1,4 @@
-//! `jangbogo topology`: the whole pipeline on one page, compared with the code and Kafka, applied, drawn.
+//! `jangbogo topology`: compares topology.toml with the code and Kafka, applies it, draws it.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use jangbogo_platform::config::Connections;
 use crate::apps::APPS;
 use crate::output::{print, table};
 
-/// Compares the pipeline on one page (topology.toml) with code and Kafka, applies it, draws it
+/// Compares topology.toml with the code and Kafka, applies it to Kafka, or draws it
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Check(CheckArguments),
@@ -22,7 +22,7 @@ pub enum Command {
 
 #[derive(Args, Debug)]
 struct File {
-    /// Another topology.toml than the one this program was built with
+    /// Topology file to use instead of the embedded topology.toml
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
 }
@@ -36,7 +36,7 @@ impl File {
     }
 }
 
-/// Names every point in which topology.toml and the code disagree, and what to change
+/// Lists every difference between topology.toml and the code, and what to change
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -47,15 +47,15 @@ Exits 1 if anything differs.")]
 pub struct CheckArguments {
     #[command(flatten)]
     file: File,
-    /// Compare the topics in Kafka, too
+    /// Also compare the topics in Kafka
     #[arg(long)]
     against_kafka: bool,
 }
 
-/// Creates the topics that Kafka does not have and mends configurations that differ
+/// Creates missing topics in Kafka and corrects differing configurations
 ///
-/// It can be repeated at will. A topic's partition count is never changed: keys would move to other partitions and lose
-/// their order. If one differs, nothing at all is changed.
+/// Idempotent. A topic's partition count is never changed, because keys would move to other partitions and lose their
+/// order. If one differs, nothing is changed.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -65,31 +65,31 @@ Examples:
 pub struct ApplyArguments {
     #[command(flatten)]
     file: File,
-    /// Copies of each partition in topics that are created, instead of topology.toml's
+    /// Replication factor of created topics, instead of topology.toml's
     #[arg(long, env = "JANGBOGO_REPLICATION_FACTOR", value_name = "COPIES", value_parser = clap::value_parser!(u16).range(1..))]
     replication_factor: Option<u16>,
 }
 
-/// Draws the pipeline: who writes which topic, who folds it, where the result is served from
+/// Draws the pipeline: producers of each topic, the processors that fold it, and the stores that serve the result
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   jangbogo topology graph                  a Mermaid flow chart, for Markdown
-  jangbogo topology graph --format text    a page for a terminal, with keys and partitions")]
+  jangbogo topology graph --format text    text for a terminal, with keys and partitions")]
 pub struct GraphArguments {
     #[command(flatten)]
     file: File,
-    /// How it is drawn
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: GraphFormat,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum GraphFormat {
-    /// A flow chart for Markdown
+    /// A Mermaid flow chart for Markdown
     #[default]
     Mermaid,
-    /// A page for a terminal
+    /// Text for a terminal
     Text,
 }
 
@@ -115,7 +115,7 @@ async fn check(arguments: &CheckArguments, connections: &Connections) -> anyhow:
     }
     if !mismatches.is_empty() {
         let lines: Vec<String> = mismatches.iter().map(Mismatch::to_string).collect();
-        bail!("the topology does not hold in {} points:\n  {}", lines.len(), lines.join("\n  "));
+        bail!("the topology differs in {} points:\n  {}", lines.len(), lines.join("\n  "));
     }
     let (topics, processors) = (topology.topics.len(), topology.processors.len());
     let with = if arguments.against_kafka { "the code and Kafka agree" } else { "the code agrees" };

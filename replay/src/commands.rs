@@ -1,4 +1,4 @@
-//! The commands about generations: their arguments, and how they say what came of it.
+//! Commands about generations: their arguments and output.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use comfy_table::presets::NOTHING;
 use jangbogo_fold::Processor;
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::database;
+use jangbogo_platform::progress::ProgressReporter;
 use jangbogo_processors::PROCESSORS;
 use jangbogo_publish as publisher;
 use jangbogo_read::GenerationId;
@@ -17,30 +18,31 @@ use jangbogo_store::{Stored, behind, generations, positions};
 use serde_json::json;
 use sqlx::ConnectOptions as _;
 
+use crate::context::Context as ReplayContext;
 use crate::error::ReplayError;
-use crate::job::Job;
-use crate::progress::Board;
-use crate::rebuild::{Ending, Verified};
+use crate::projection_replay::{CutOverOptions, ProjectionReplay, Verified};
 
-/// Which projections.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Projections that a command is about.
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = true)]
-pub struct Chosen {
-    /// The processors whose projections these are
+pub struct Selection {
+    /// Processors that own the projections
     #[arg(value_name = "PROJECTION", value_parser = processor_named)]
     projections: Vec<&'static Processor>,
-    /// Every processor's
+    /// The projections of every processor
     #[arg(long, conflicts_with = "projections")]
     all: bool,
 }
 
-impl Chosen {
+impl Selection {
     fn processors(&self) -> Vec<&'static Processor> {
         if self.all {
             return PROCESSORS.to_vec();
         }
-        let is_chosen = |processor: &&&Processor| self.projections.iter().any(|chosen| chosen.name == processor.name);
-        PROCESSORS.iter().filter(is_chosen).copied().collect()
+        let is_selected = |processor: &&&Processor| self.projections.iter().any(|one| one.name == processor.name);
+        PROCESSORS.iter().filter(is_selected).copied().collect()
     }
 }
 
@@ -49,42 +51,47 @@ fn processor_named(name: &str) -> Result<&'static Processor, String> {
     jangbogo_processors::processor(name).ok_or_else(|| format!("there is no such projection; there are: {}", names()))
 }
 
-/// How the log is folded.
+/// Limits and output of a fold.
 #[derive(Args, Clone, Debug)]
-pub struct Speed {
-    /// At most so many events a second; as many as the machine can if left out
+pub struct RateLimits {
+    /// Upper limit of folded events a second [default: no limit]
     #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u32).range(1..))]
     max_rate: Option<u32>,
-    /// Folds at a time; if left out one more than there are processor cores, since each waits for Postgres at times
+    /// Number of concurrent folds [default: processor cores + 1, since each waits for Postgres at times]
     #[arg(long, value_name = "FOLDS", value_parser = clap::value_parser!(u16).range(1..=64))]
     parallelism: Option<u16>,
-    /// Progress and outcome as JSON lines on standard output
+    /// Print progress and result as JSON lines on standard output
     #[arg(long)]
     json: bool,
 }
 
-impl Speed {
-    fn jobs(&self, connections: &Connections, processors: &[&'static Processor]) -> Result<Vec<Job>, ReplayError> {
-        let board = Board::new(self.json);
+impl RateLimits {
+    fn replays(
+        &self,
+        connections: &Connections,
+        processors: &[&'static Processor],
+    ) -> Result<Vec<ProjectionReplay>, ReplayError> {
+        let reporter = if self.json { ProgressReporter::json() } else { ProgressReporter::on_standard_error() };
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let parallelism = self.parallelism.map_or(cores + 1, usize::from);
-        let job = |processor: &&'static Processor| {
-            let progress = board.projection(processor.name);
-            let job = Job::new(connections, processor, progress, parallelism, self.max_rate.map(f64::from))?;
-            Ok(Job { together: processors.iter().map(|processor| processor.name.to_owned()).collect(), ..job })
+        let max_rate = self.max_rate.map(f64::from);
+        let together: Vec<String> = processors.iter().map(|processor| processor.name.to_owned()).collect();
+        let replay = |processor: &&'static Processor| {
+            let progress = reporter.task(processor.name, "events");
+            ProjectionReplay::new(connections, processor, progress, parallelism, max_rate, together.clone())
         };
-        processors.iter().map(job).collect()
+        processors.iter().map(replay).collect()
     }
 }
 
-/// Folds the log into a generation beside the live one, proves it equal, and switches to it.
+/// Folds the log into a generation beside the live one, compares the two, and cuts over to the new one.
 #[derive(Args, Clone, Debug)]
 pub struct RebuildArguments {
     #[command(flatten)]
-    chosen: Chosen,
+    selection: Selection,
     #[command(flatten)]
-    speed: Speed,
-    /// Only say what would be folded
+    limits: RateLimits,
+    /// Only print what would be folded
     #[arg(long)]
     dry_run: bool,
     /// Stop when the new generation is complete; `replay promote` serves it
@@ -99,118 +106,118 @@ pub struct RebuildArguments {
 #[derive(Args, Clone, Debug)]
 pub struct VerifyArguments {
     #[command(flatten)]
-    chosen: Chosen,
+    selection: Selection,
     #[command(flatten)]
-    speed: Speed,
+    limits: RateLimits,
 }
 
-/// Folds what happened until a moment of the past.
+/// Folds the events up to a time in the past.
 #[derive(Args, Clone, Debug)]
 pub struct AtArguments {
-    /// The moment, by the shop's event times: 2010-11-30T00:00:00Z
-    moment: DateTime<Utc>,
+    /// The time, compared with the times of the events: 2010-11-30T00:00:00Z
+    #[arg(value_name = "TIME")]
+    time: DateTime<Utc>,
     #[command(flatten)]
-    chosen: Chosen,
+    selection: Selection,
     #[command(flatten)]
-    speed: Speed,
+    limits: RateLimits,
 }
 
-/// Which generation is to be served.
+/// Generation to serve.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArguments {
     #[command(flatten)]
-    chosen: Chosen,
-    /// Its id, or the end of it; the obvious one if left out
+    selection: Selection,
+    /// Id of the generation, or its last characters [default: the newest candidate]
     #[arg(long, value_name = "ID", conflicts_with = "all")]
     generation: Option<GenerationId>,
-    /// Progress and outcome as JSON lines on standard output
+    /// Print progress and result as JSON lines on standard output
     #[arg(long)]
     json: bool,
 }
 
-/// Which generation is to be removed.
+/// Removes a generation that is not live.
 #[derive(Args, Clone, Debug)]
 pub struct DropArguments {
-    /// The processor whose it is
+    /// Processor that owns the generation
     #[arg(value_name = "PROJECTION", value_parser = processor_named)]
     projection: &'static Processor,
-    /// Its id, or the end of it
+    /// Id of the generation, or its last characters
     generation: GenerationId,
 }
 
-/// Which generations are shown.
+/// Lists generations.
 #[derive(Args, Clone, Debug)]
 pub struct ListArguments {
-    /// The processors whose they are; all if left out
+    /// Processors that own the generations [default: all]
     #[arg(value_name = "PROJECTION", value_parser = processor_named)]
     projections: Vec<&'static Processor>,
-    /// As JSON
+    /// Print JSON lines
     #[arg(long)]
     json: bool,
 }
 
-/// Tries for as long as a server is away: what was committed is not done again.
-async fn persist<T, F: Future<Output = Result<T, ReplayError>>>(
-    job: &Job,
+/// Retries while a server is unavailable; what was committed is not done again.
+async fn with_retries<T, F: Future<Output = Result<T, ReplayError>>>(
+    context: &ReplayContext,
     attempt: impl Fn() -> F,
 ) -> anyhow::Result<T> {
     loop {
         match attempt().await {
             Err(error) if error.is_temporary() => {
-                job.progress.say(&format!("{}; trying again", jangbogo_telemetry::causes(&error)));
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                context.progress.say(&format!("{}; retrying", jangbogo_telemetry::causes(&error)));
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
-            outcome => return outcome.with_context(|| job.processor.name.to_owned()),
+            outcome => return outcome.with_context(|| context.processor.name.to_owned()),
         }
     }
 }
 
 pub async fn rebuild(arguments: &RebuildArguments, connections: &Connections) -> anyhow::Result<()> {
     database::migrate(connections).await.context("cannot prepare the database")?;
-    let jobs = arguments.speed.jobs(connections, &arguments.chosen.processors())?;
+    let replays = arguments.limits.replays(connections, &arguments.selection.processors())?;
     if arguments.dry_run {
-        return dry_run(&jobs, arguments.speed.json).await;
+        return dry_run(&replays, arguments.limits.json).await;
     }
-    let ending = Ending { verify: !arguments.no_verify, promote: !arguments.no_promote };
-    for job in &jobs[finished(&jobs).await?..] {
-        persist(job, || job.rebuild(ending)).await?;
+    let options = CutOverOptions { verify: !arguments.no_verify, promote: !arguments.no_promote };
+    for replay in &replays[first_unfinished(&replays).await?..] {
+        with_retries(&replay.context, || replay.rebuild(options)).await?;
     }
     Ok(())
 }
 
-/// How many of the jobs an earlier, interrupted command of the same projections has finished: it does one after another.
-async fn finished(jobs: &[Job]) -> Result<usize, ReplayError> {
-    for (position, job) in jobs.iter().enumerate() {
-        if let Some(stored) = job.unpromoted().await?
-            && stored.together == job.together
-        {
-            return Ok(position);
+/// Index of the first replay that an interrupted command for the same projections did not finish: it runs them in
+/// order.
+async fn first_unfinished(replays: &[ProjectionReplay]) -> Result<usize, ReplayError> {
+    for (index, replay) in replays.iter().enumerate() {
+        if replay.is_begun().await? {
+            return Ok(index);
         }
     }
     Ok(0)
 }
 
-async fn dry_run(jobs: &[Job], json: bool) -> anyhow::Result<()> {
+async fn dry_run(replays: &[ProjectionReplay], json: bool) -> anyhow::Result<()> {
     let mut table = table(["projection", "partitions", "events in the log", "live generation", "events behind"]);
-    for job in jobs {
-        let log = job.log().await.with_context(|| job.processor.name.to_owned())?;
+    for ProjectionReplay { context, .. } in replays {
+        let name = context.processor.name;
+        let log = context.log_bounds().await.with_context(|| name.to_owned())?;
         let ends = log.iter().map(|(partition, bounds)| (*partition, bounds.end)).collect();
         let events: i64 = log.values().map(|bounds| bounds.end - bounds.begin).sum();
-        let live = job.live().await?;
+        let live = context.live().await?;
         let lag: i64 = match &live {
-            Some(live) => behind(&job.positions(&live.generation).await?, &ends).values().sum(),
+            Some(live) => behind(&context.positions(&live.generation).await?, &ends).values().sum(),
             None => events,
         };
         let id = live.map(|live| live.generation.short_id());
         if json {
-            let name = job.processor.name;
             println!(
                 "{}",
                 json!({ "projection": name, "partitions": log.len(), "events": events, "live": id, "behind": lag })
             );
         }
         let id = id.unwrap_or_else(|| "none".to_owned());
-        table.add_row([job.processor.name.to_owned(), log.len().to_string(), events.to_string(), id, lag.to_string()]);
+        table.add_row([name.to_owned(), log.len().to_string(), events.to_string(), id, lag.to_string()]);
     }
     if !json {
         println!("{table}\n\nNothing was changed. Without --dry-run these events are folded again, and then served.");
@@ -221,21 +228,22 @@ async fn dry_run(jobs: &[Job], json: bool) -> anyhow::Result<()> {
 pub async fn verify(arguments: &VerifyArguments, connections: &Connections) -> anyhow::Result<()> {
     database::migrate(connections).await.context("cannot prepare the database")?;
     let mut differing = Vec::new();
-    for job in arguments.speed.jobs(connections, &arguments.chosen.processors())? {
-        let found = persist(&job, || job.verify()).await?;
-        if found.is_equal() {
-            job.progress.finish("equal", "what is served is what the log says");
+    for replay in arguments.limits.replays(connections, &arguments.selection.processors())? {
+        let context = &replay.context;
+        let verified = with_retries(context, || replay.verify()).await?;
+        if verified.is_equal() {
+            context.progress.finish("equal", "what is served is what the log says");
             continue;
         }
-        differing.push(job.processor.name);
-        say_what_differs(&job, &found, arguments.speed.json);
+        differing.push(context.processor.name);
+        print_differences(context, &verified, arguments.limits.json);
     }
     anyhow::ensure!(differing.is_empty(), "{} is not what the log says", differing.join(", "));
     Ok(())
 }
 
-fn say_what_differs(job: &Job, Verified { rows, published }: &Verified, json: bool) {
-    let name = job.processor.name;
+fn print_differences(context: &ReplayContext, Verified { rows, published }: &Verified, json: bool) {
+    let name = context.processor.name;
     if json {
         println!("{}", json!({ "projection": name, "rows": rows, "published": published }));
     } else {
@@ -248,65 +256,61 @@ fn say_what_differs(job: &Job, Verified { rows, published }: &Verified, json: bo
             println!("{name}: {store} {view}:{key}\n    rows      {expected}\n    published {found}");
         }
         if published.unsettled > 0 {
-            println!("{name}: {} values are still to be published: does the processor run?", published.unsettled);
+            println!("{name}: {} values are not published yet: does the processor run?", published.unsettled);
         }
     }
     if !rows.is_empty() {
-        job.progress.say(&format!("the fresh fold is kept: `replay promote {name}` serves it"));
+        context.progress.say(&format!("the fresh fold is kept: `replay promote {name}` serves it"));
     }
-    let counted = rows.iter().map(|difference| difference.rows).sum::<usize>();
-    let checked =
-        format!("{counted} rows and {} of {} published values differ", published.differing, published.checked);
-    job.progress.finish("differs", &checked);
+    let count = rows.iter().map(|difference| difference.rows).sum::<usize>();
+    let summary = format!("{count} rows and {} of {} published values differ", published.differing, published.checked);
+    context.progress.finish("differs", &summary);
 }
 
 pub async fn at(arguments: &AtArguments, connections: &Connections) -> anyhow::Result<()> {
     database::migrate(connections).await.context("cannot prepare the database")?;
-    for job in arguments.speed.jobs(connections, &arguments.chosen.processors())? {
-        let generation = persist(&job, || job.at(arguments.moment)).await?;
-        job.progress.finish(
-            "ready",
-            &format!("as of {}: ask the query service with ?as_of={}", arguments.moment, generation.id),
-        );
+    for replay in arguments.limits.replays(connections, &arguments.selection.processors())? {
+        let generation = with_retries(&replay.context, || replay.at(arguments.time)).await?;
+        let message = format!("as of {}: query it with ?as_of={}", arguments.time, generation.id);
+        replay.context.progress.finish("ready", &message);
     }
     Ok(())
 }
 
 pub async fn promote(arguments: &ServeArguments, connections: &Connections) -> anyhow::Result<()> {
-    for job in serving(arguments, connections)? {
-        persist(&job, || job.promote(arguments.generation.as_ref())).await?;
+    for replay in replays_to_serve(arguments, connections)? {
+        with_retries(&replay.context, || replay.promote(arguments.generation.as_ref())).await?;
     }
     Ok(())
 }
 
 pub async fn rollback(arguments: &ServeArguments, connections: &Connections) -> anyhow::Result<()> {
-    for job in serving(arguments, connections)? {
-        persist(&job, || job.rollback(arguments.generation.as_ref())).await?;
+    for replay in replays_to_serve(arguments, connections)? {
+        with_retries(&replay.context, || replay.rollback(arguments.generation.as_ref())).await?;
     }
     Ok(())
 }
 
-fn serving(arguments: &ServeArguments, connections: &Connections) -> Result<Vec<Job>, ReplayError> {
-    let speed = Speed { max_rate: None, parallelism: None, json: arguments.json };
-    speed.jobs(connections, &arguments.chosen.processors())
+fn replays_to_serve(
+    arguments: &ServeArguments,
+    connections: &Connections,
+) -> Result<Vec<ProjectionReplay>, ReplayError> {
+    let limits = RateLimits { max_rate: None, parallelism: None, json: arguments.json };
+    limits.replays(connections, &arguments.selection.processors())
 }
 
 pub async fn drop(arguments: &DropArguments, connections: &Connections) -> anyhow::Result<()> {
-    let speed = Speed { max_rate: None, parallelism: None, json: false };
-    for job in speed.jobs(connections, &[arguments.projection])? {
-        let stored = job.find(&arguments.generation).await?;
+    let limits = RateLimits { max_rate: None, parallelism: None, json: false };
+    for ProjectionReplay { context, .. } in limits.replays(connections, &[arguments.projection])? {
+        let (name, stored) = (context.processor.name, context.find(&arguments.generation).await?);
         let id = stored.generation.short_id();
-        let mut connection = job.connect().await?;
-        job.lock(&mut connection, &stored.generation).await?;
-        let is_live = job.live().await?.is_some_and(|live| live.generation.id == stored.generation.id);
-        anyhow::ensure!(
-            !is_live,
-            "generation {id} of {} is live: roll back or promote another one first",
-            job.processor.name
-        );
+        let mut connection = context.connect().await?;
+        context.lock(&mut connection, &stored.generation).await?;
+        let is_live = context.live().await?.is_some_and(|live| live.generation.id == stored.generation.id);
+        anyhow::ensure!(!is_live, "generation {id} of {name} is live: roll back or promote another one first");
         jangbogo_store::drop_generation(&mut connection, &stored.generation).await?;
-        publisher::drop_indexes(connections, job.processor, &stored.generation).await?;
-        println!("generation {id} of {} is gone", job.processor.name);
+        publisher::drop_indexes(connections, context.processor, &stored.generation).await?;
+        println!("dropped generation {id} of {name}");
     }
     Ok(())
 }
@@ -316,15 +320,15 @@ pub async fn list(arguments: &ListArguments, connections: &Connections) -> anyho
     let mut connection = options.connect().await.context("postgres")?;
     let mut table = table(["projection", "generation", "state", "as of", "fold version", "events", "size", "began"]);
     for Stored { generation, state, as_of, created_at, .. } in generations(&mut connection, None).await? {
-        let is_chosen = arguments.projections.iter().any(|chosen| chosen.name == generation.processor);
-        if !arguments.projections.is_empty() && !is_chosen {
+        let is_selected = arguments.projections.iter().any(|processor| processor.name == generation.processor);
+        if !arguments.projections.is_empty() && !is_selected {
             continue;
         }
         let folded: i64 = positions(&mut connection, &generation).await?.values().sum();
         let size = "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
                     JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = $1 AND relkind = 'r'";
         let size = sqlx::query_scalar(size).bind(&generation.schema).fetch_one(&mut connection).await;
-        // Not known while one of its tables is merged.
+        // Unknown while one of its tables is being merged.
         let size: Option<i64> = match size {
             Err(error) if database::is_lock_timeout(&error) => None,
             size => Some(size?),
@@ -340,7 +344,7 @@ pub async fn list(arguments: &ListArguments, connections: &Connections) -> anyho
             generation.processor.clone(),
             generation.short_id(),
             state.to_string(),
-            as_of.map(|moment| moment.to_rfc3339()).unwrap_or_default(),
+            as_of.map(|time| time.to_rfc3339()).unwrap_or_default(),
             generation.fold_version.clone(),
             folded.to_string(),
             size.map_or("?".to_owned(), |size| indicatif::HumanBytes(size.unsigned_abs()).to_string()),

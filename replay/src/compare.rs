@@ -1,4 +1,4 @@
-//! Two folds of the same events: whether their rows are equal, and which are not.
+//! Compares the rows of two folds of the same events, by digests and then by the buckets that differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,69 +10,69 @@ use sqlx::{PgConnection, Row as _};
 
 use crate::error::ReplayError;
 
-/// Rows are compared in so many buckets of their keys' hashes, so that a difference is found in little memory.
+/// Number of buckets of keys' hashes; rows are compared bucket by bucket to bound memory. A power of two.
 const BUCKETS: usize = 256;
-/// So many differing rows of a table are shown.
+/// Number of differing rows shown per table.
 const SAMPLES: usize = 5;
 
-/// What differs in one table.
+/// Differing rows of one table.
 #[derive(Clone, Debug, Serialize)]
 pub struct Difference {
-    /// The table.
+    /// Name of the table.
     pub table: String,
-    /// How many rows are not the same on both sides.
+    /// Number of rows that differ or are missing on one side.
     pub rows: usize,
-    /// Some of them.
+    /// The first few of them.
     pub samples: Vec<Sample>,
 }
 
-/// A row that is not the same on both sides.
+/// A row that differs or is missing on one side.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sample {
-    /// Its key, as Postgres prints it.
+    /// Key of the row, as Postgres prints it.
     pub key: String,
-    /// What is served; none where there is no such row.
+    /// Row of the live generation, if there is one.
     pub live: Option<String>,
-    /// What the log says; none where it says nothing.
+    /// Row of the fresh fold, if there is one.
     pub folded: Option<String>,
 }
 
-/// Rows that are compared: of a table, or of what the runtime keeps beside them.
-struct Compared {
+/// A table to compare: a projection's, or one of the engine's own.
+struct ComparedTable {
     name: &'static str,
     columns: &'static str,
     key: String,
 }
 
-fn compared(processor: &Processor) -> Vec<Compared> {
+fn compared_tables(processor: &Processor) -> Vec<ComparedTable> {
     let tables = processor.tables().map(|table| {
         let key: Vec<&str> = table.key.iter().map(|column| column.name).collect();
-        Compared { name: table.name, columns: "*", key: key.join(", ") }
+        ComparedTable { name: table.name, columns: "*", key: key.join(", ") }
     });
-    let seen = Compared { name: "seen", columns: "*", key: "event".to_owned() };
-    // Two programs may say it in other words why they refuse a record.
-    let place = "topic, partition, record_offset";
-    let letters = Compared { name: "dead_letter", columns: place, key: place.to_owned() };
-    tables.chain([seen, letters]).collect()
+    let seen = ComparedTable { name: "seen", columns: "*", key: "event".to_owned() };
+    // The cause's wording may differ between two program versions.
+    let position = "topic, partition, record_offset";
+    let dead_letters = ComparedTable { name: "dead_letter", columns: position, key: position.to_owned() };
+    tables.chain([seen, dead_letters]).collect()
 }
 
-/// The rows of a table whose keys' hashes end alike, in short.
+/// Digest of the rows of a table whose keys' hashes end alike.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bucket {
     number: i32,
     rows: i64,
-    /// The sums of the halves of every row's MD5: whatever the order, and in little memory however many rows there are.
+    /// Sums of the halves of every row's MD5: independent of the order, in constant memory.
     sums: String,
 }
 
-/// Of each table every bucket that is not empty. Two equal ones are of equal rows.
+/// The non-empty buckets of each table. Equal digests mean equal rows.
 pub type Digest = BTreeMap<&'static str, Vec<Bucket>>;
 
-/// The digests of a generation's rows, as this connection sees them. With another fold version rows cannot be compared,
-/// but the events folded can: `only_events`.
+/// Digest of a generation's rows, in the snapshot of this connection. With `only_events`, only of the events that were
+/// folded, which can be compared across fold versions.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn digest(
     connection: &mut PgConnection,
     processor: &Processor,
@@ -80,9 +80,9 @@ pub async fn digest(
     only_events: bool,
 ) -> Result<Digest, sqlx::Error> {
     let mut digest = Digest::new();
-    let is_wanted = |compared: &Compared| !only_events || compared.name == "seen" || compared.name == "dead_letter";
-    for compared in compared(processor).into_iter().filter(is_wanted) {
-        let Compared { name, columns, key } = compared;
+    let is_compared = |table: &ComparedTable| !only_events || table.name == "seen" || table.name == "dead_letter";
+    for table in compared_tables(processor).into_iter().filter(is_compared) {
+        let ComparedTable { name, columns, key } = table;
         let half = |side: &str| format!("sum(('x' || {side}(hash, 16))::bit(64)::bigint)");
         let sql = format!(
             "SELECT bucket, count(*) AS rows, {} || ' ' || {} AS sums
@@ -103,22 +103,20 @@ pub async fn digest(
 
 /// One side of a comparison.
 pub(crate) struct Side<'a> {
-    /// As it sees its rows.
+    /// Connection whose snapshot is compared.
     pub connection: &'a mut PgConnection,
-    /// Whose.
     pub generation: &'a Generation,
-    /// Theirs.
     pub digest: Digest,
 }
 
-/// What differs between two sides, by bucket, so that it does not matter how many rows there are.
+/// Differences between two sides, found bucket by bucket.
 pub(crate) async fn differences(
     processor: &Processor,
     live: Side<'_>,
     folded: Side<'_>,
 ) -> Result<Vec<Difference>, ReplayError> {
     let mut differences = Vec::new();
-    for table in compared(processor) {
+    for table in compared_tables(processor) {
         let (Some(left), Some(right)) = (live.digest.get(table.name), folded.digest.get(table.name)) else { continue };
         let left: BTreeSet<_> = left.iter().collect();
         let right: BTreeSet<_> = right.iter().collect();
@@ -151,7 +149,7 @@ impl Difference {
         }
     }
 
-    /// For people.
+    /// A description of a few lines.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut lines = vec![format!("{}: {} rows differ", self.table, self.rows)];
@@ -165,7 +163,7 @@ impl Difference {
 
 async fn rows(
     connection: &mut PgConnection,
-    Compared { name, columns, key }: &Compared,
+    ComparedTable { name, columns, key }: &ComparedTable,
     generation: &Generation,
     bucket: i32,
 ) -> Result<BTreeMap<String, String>, sqlx::Error> {

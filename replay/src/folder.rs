@@ -1,4 +1,4 @@
-//! Folds what is read of the log into one generation, alone: no group says who owns a partition, checkpoints do.
+//! Folds records into one generation without a consumer group: partitions are owned by the epoch of their checkpoints.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,76 +11,76 @@ use jangbogo_store::{Batch, Checkpoint, Committed, Generation, Statements, acqui
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{PgConnection, Row as _};
 
-/// Why records were not folded.
+/// Records were not folded.
 #[derive(Debug, thiserror::Error)]
 pub enum FoldError {
-    /// Postgres is away or refuses.
-    #[error("postgres does not answer as it should")]
+    /// Postgres is unavailable or refuses.
+    #[error("postgres query failed")]
     Postgres(#[from] sqlx::Error),
-    /// Another process folds this generation, or it is frozen.
-    #[error("another process has taken {0} over")]
+    /// Fenced: another process has taken the partition over, or the generation is frozen.
+    #[error("{0} is fenced: another process has taken it over")]
     Fenced(Partition),
-    /// Postgres has crashed, and knows less than it has acknowledged.
-    #[error("postgres has crashed and lost the last of what was folded")]
-    WentBack,
-    /// A record that the live generation has folded is a dead letter of this one.
+    /// Postgres crashed and lost acknowledged commits.
+    #[error("postgres crashed and lost the latest commits of the fold")]
+    CommitsLost,
+    /// A record that the live generation accepted is a dead letter of this one.
     #[error("{partition} offset {offset} was folded by the live generation and is a dead letter of this one: {cause}")]
-    Forgotten {
-        /// Where it stands.
+    DeadLettered {
+        /// The record's partition.
         partition: Partition,
-        /// There.
+        /// The record's offset.
         offset: i64,
-        /// Why.
+        /// The reason of the refusal.
         cause: String,
     },
-    /// A record that the live generation has folded is refused by this program.
+    /// A record that the live generation accepted cannot be decoded by this program.
     #[error("{partition} offset {offset} was folded before and is refused by this program: {cause}")]
     Unreadable {
-        /// Where it stands.
+        /// The record's partition.
         partition: Partition,
-        /// There.
+        /// The record's offset.
         offset: i64,
-        /// Why.
+        /// The reason of the refusal.
         cause: String,
     },
 }
 
 impl FoldError {
-    /// Whether trying again later may help.
+    /// True if a retry may succeed.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Postgres(error) => database::is_unavailable(error),
-            Self::WentBack => true,
-            Self::Fenced(_) | Self::Forgotten { .. } | Self::Unreadable { .. } => false,
+            Self::CommitsLost => true,
+            Self::Fenced(_) | Self::DeadLettered { .. } | Self::Unreadable { .. } => false,
         }
     }
 }
 
-/// What the live generation has refused, and how far it is: whatever else it has folded must be readable.
+/// Dead letters of the live generation, and its positions: every other record before them was accepted.
 #[derive(Clone, Debug, Default)]
-pub struct Letters {
+pub struct DeadLetters {
     refused: HashSet<(Partition, i64)>,
-    folded: Offsets,
+    positions: Offsets,
 }
 
-impl Letters {
-    /// Of a generation.
+impl DeadLetters {
+    /// Reads those of a generation.
     ///
     /// # Errors
-    /// When Postgres is away.
-    pub async fn of(connection: &mut PgConnection, generation: &Generation) -> Result<Self, sqlx::Error> {
-        let folded = positions(connection, generation).await?;
+    /// When the Postgres query fails.
+    pub async fn load(connection: &mut PgConnection, generation: &Generation) -> Result<Self, sqlx::Error> {
+        let positions = positions(connection, generation).await?;
         let sql = format!("SELECT topic, partition, record_offset FROM {}.dead_letter", generation.schema);
         let rows = sqlx::query(&sql).fetch_all(connection).await?;
-        Ok(Self { refused: rows.iter().filter_map(position).collect(), folded })
+        Ok(Self { refused: rows.iter().filter_map(record_position).collect(), positions })
     }
 
-    /// Checks the dead letters of another generation: none may have been folded, unless somebody has discarded it.
+    /// Checks the dead letters of another generation.
     ///
     /// # Errors
-    /// When Postgres is away, or one of them was folded.
-    pub async fn check_letters_of(
+    /// When the Postgres query fails, or the live generation accepted one of them that no operator has discarded.
+    pub async fn check_dead_letters_of(
         &self,
         connection: &mut PgConnection,
         generation: &Generation,
@@ -88,61 +88,62 @@ impl Letters {
     ) -> Result<(), FoldError> {
         let sql = format!("SELECT topic, partition, record_offset, cause FROM {}.dead_letter", generation.schema);
         for row in sqlx::query(&sql).fetch_all(connection).await? {
-            let Some((partition, offset)) = position(&row) else { continue };
-            if self.was_folded(partition, offset) && !discarded.contains(&(partition, offset)) {
-                return Err(FoldError::Forgotten { partition, offset, cause: row.get("cause") });
+            let Some((partition, offset)) = record_position(&row) else { continue };
+            if self.was_accepted(partition, offset) && !discarded.contains(&(partition, offset)) {
+                return Err(FoldError::DeadLettered { partition, offset, cause: row.get("cause") });
             }
         }
         Ok(())
     }
 
+    /// Fails if a record that would be dead-lettered was accepted by the live generation.
     fn check(&self, record: &Record) -> Result<(), FoldError> {
         let Err(refused) = &record.outcome else { return Ok(()) };
         let (partition, offset) = (record.partition, record.offset);
-        if !refused.kept && self.was_folded(partition, offset) {
+        if !refused.kept && self.was_accepted(partition, offset) {
             return Err(FoldError::Unreadable { partition, offset, cause: refused.cause.clone() });
         }
         Ok(())
     }
 
-    fn was_folded(&self, partition: Partition, offset: i64) -> bool {
-        let is_past = self.folded.get(&partition).is_some_and(|next| offset < *next);
+    fn was_accepted(&self, partition: Partition, offset: i64) -> bool {
+        let is_past = self.positions.get(&partition).is_some_and(|next| offset < *next);
         is_past && !self.refused.contains(&(partition, offset))
     }
 }
 
-/// Where the record of a dead letter stands.
-fn position(row: &PgRow) -> Option<(Partition, i64)> {
+/// Partition and offset of a dead letter's record.
+fn record_position(row: &PgRow) -> Option<(Partition, i64)> {
     let topic = jangbogo_events::Topic::from_name(row.get("topic"))?;
     Some((Partition { topic, number: row.get("partition") }, row.get("record_offset")))
 }
 
-/// What came of records.
+/// Result of folding a batch.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Folded {
-    /// How many there were.
+    /// Number of records.
     pub records: u64,
-    /// Events that had not been folded before.
+    /// Number of events that were not duplicates.
     pub new_events: u64,
 }
 
-/// The right to fold some partitions of a generation.
+/// Owner of some partitions of a generation, by the epochs of their checkpoints (fencing tokens).
 pub struct Folder {
     processor: &'static Processor,
     config: FoldConfig,
     pool: PgPool,
     generation: Generation,
     statements: Statements,
-    letters: Letters,
+    dead_letters: DeadLetters,
     as_of: Option<DateTime<Utc>>,
     checkpoints: BTreeMap<Partition, Checkpoint>,
 }
 
 impl Folder {
-    /// Takes partitions over: every earlier folder of them is fenced.
+    /// Takes partitions over and fences every earlier folder of them.
     ///
     /// # Errors
-    /// When Postgres is away, or a partition is frozen.
+    /// When the Postgres query fails, or a partition is frozen.
     pub async fn acquire(
         pool: &PgPool,
         processor: &'static Processor,
@@ -163,23 +164,23 @@ impl Folder {
             pool: pool.clone(),
             generation: generation.clone(),
             statements,
-            letters: Letters::default(),
+            dead_letters: DeadLetters::default(),
             as_of: None,
             checkpoints,
         })
     }
 
-    /// Refuses to refuse what another generation has folded.
+    /// Fails if a record that would be dead-lettered was accepted by the live generation.
     #[must_use]
-    pub fn agreeing_with(mut self, letters: Letters) -> Self {
-        self.letters = letters;
+    pub fn with_dead_letters(mut self, dead_letters: DeadLetters) -> Self {
+        self.dead_letters = dead_letters;
         self
     }
 
-    /// Leaves out events that happened after that moment.
+    /// Skips events that happened after a time.
     #[must_use]
-    pub fn as_of(mut self, moment: Option<DateTime<Utc>>) -> Self {
-        self.as_of = moment;
+    pub fn as_of(mut self, time: Option<DateTime<Utc>>) -> Self {
+        self.as_of = time;
         self
     }
 
@@ -189,11 +190,11 @@ impl Folder {
         self.checkpoints.values().map(|one| (one.partition, one.next_offset)).collect()
     }
 
-    /// Folds records, all of them or, on an error, those before some record. What Postgres refuses is found by halving
-    /// and remembered as a dead letter; no record is produced for it, because this is not the first time it is read.
+    /// Folds records; on an error, those before some record. A record that Postgres refuses is found by bisection and
+    /// stored as a dead letter; nothing is produced to the dead-letter topic, because the live fold has done so.
     ///
     /// # Errors
-    /// When Postgres is away, somebody else has taken a partition over, or a record is refused that was not before.
+    /// When the Postgres query fails, a partition is fenced, or a record is refused that the live generation accepted.
     pub async fn fold(&mut self, records: Vec<Record>) -> Result<Folded, FoldError> {
         let mut folded = Folded::default();
         let mut pending = vec![records];
@@ -202,7 +203,7 @@ impl Folder {
                 self.checkpoints.get(&record.partition).is_some_and(|one| record.offset >= one.next_offset)
             });
             for record in &records {
-                self.letters.check(record)?;
+                self.dead_letters.check(record)?;
             }
             if records.is_empty() {
                 continue;
@@ -223,7 +224,7 @@ impl Folder {
                     }
                 }
                 Ok(Committed::Fenced(partitions)) => {
-                    return Err(self.why_fenced(*partitions.first().unwrap_or(&records[0].partition)).await?);
+                    return Err(self.fencing_error(*partitions.first().unwrap_or(&records[0].partition)).await?);
                 }
                 Err(error) if is_refusal(&error) && records.len() > 1 => {
                     let second = records.split_off(records.len() / 2);
@@ -240,15 +241,15 @@ impl Folder {
         Ok(folded)
     }
 
-    /// Why a checkpoint is not where this fold has left it.
-    async fn why_fenced(&self, partition: Partition) -> Result<FoldError, sqlx::Error> {
+    /// The reason that a checkpoint is not where this fold has left it.
+    async fn fencing_error(&self, partition: Partition) -> Result<FoldError, sqlx::Error> {
         let sql = format!(
             "SELECT next_offset < $3 OR epoch < $4 FROM {}.checkpoint WHERE topic = $1 AND partition = $2",
             self.generation.schema
         );
         let Checkpoint { next_offset, epoch, .. } = self.checkpoints[&partition];
         let query = sqlx::query_scalar(&sql).bind(partition.topic.name()).bind(partition.number);
-        let went_back: Option<bool> = query.bind(next_offset).bind(epoch).fetch_optional(&self.pool).await?;
-        Ok(if went_back == Some(true) { FoldError::WentBack } else { FoldError::Fenced(partition) })
+        let is_older: Option<bool> = query.bind(next_offset).bind(epoch).fetch_optional(&self.pool).await?;
+        Ok(if is_older == Some(true) { FoldError::CommitsLost } else { FoldError::Fenced(partition) })
     }
 }

@@ -1,26 +1,26 @@
 //! Rebuilds projections from the log while the shop stays open. Links no reactor: a replay repeats no side effect.
 
+mod await_vectors;
 mod catch_up;
 mod commands;
 pub mod compare;
-mod courtesy;
+mod context;
 mod cut_over;
 mod dead_letters;
 mod error;
 pub mod folder;
 mod hydrate;
-mod job;
-mod progress;
-mod rebuild;
+mod open;
+mod projection_replay;
+mod throttle;
 mod transfer;
-mod vectors;
 mod verify;
 
 use clap::Subcommand;
 use futures::future::LocalBoxFuture;
 use jangbogo_platform::config::Connections;
 
-/// Rebuilds projections from the log, proves them equal, and switches between generations
+/// Rebuilds projections from the log, compares them with the live ones, and switches between generations
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "a doc here would be shown in place of the command's own")]
 pub enum Command {
@@ -42,7 +42,7 @@ pub enum Command {
 /// Runs a command.
 ///
 /// # Errors
-/// Says what the command could not do.
+/// When the command fails; the message says which projection, server or file is concerned.
 pub fn run(command: Command, connections: Connections) -> LocalBoxFuture<'static, anyhow::Result<()>> {
     // Boxed: the future is compiled once, here, and not in every program that polls it.
     Box::pin(async move {

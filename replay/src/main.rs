@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use jangbogo_platform::program::{Shared, exit_code};
+use jangbogo_platform::running_stack::with_running_stack;
 use jangbogo_replay::Command;
 use jangbogo_telemetry::{LevelFilter, init_logging};
 
-/// What a fold frees in one thread another takes: the system's allocator keeps more the longer the log is.
+/// Memory that one thread frees is allocated by another: with the system's allocator usage grows with the log.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -28,7 +29,7 @@ async fn main() -> ExitCode {
     let run = async {
         init_logging("replay", LevelFilter::WARN, cli.shared.log_format)?;
         cli.shared.connections.vector_index.check()?;
-        let connections = jangbogo_stack::connections::with_stack(&matches, &cli.shared.connections)?;
+        let connections = with_running_stack(&matches, &cli.shared.connections)?;
         jangbogo_replay::run(cli.command, connections).await
     };
     exit_code("replay", run.await)

@@ -50,7 +50,7 @@ async fn read_lines(stream: Option<impl AsyncRead + Unpin>, on_line: &(impl Fn(&
     };
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
-    // An unreadable pipe ends the output; the exit status still tells how the program fared.
+    // An unreadable pipe ends the output; the exit status still shows the result.
     while let Ok(1..) = reader.read_until(b'\n', &mut line).await {
         let shown = String::from_utf8_lossy(&line);
         on_line(shown.trim_end());

@@ -1,17 +1,17 @@
-//! Servers run as containers of `docker-compose.yml`, where a Docker engine answers.
+//! Servers as containers of `docker-compose.yml`, if a Docker engine is available.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use jangbogo_platform::progress::ProgressReporter;
+use jangbogo_platform::servers::Server;
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
 use crate::error::StackError;
 use crate::ports::Listener;
-use crate::progress::Progress;
-use crate::server::Server;
 use crate::versions::hexadecimal;
 use crate::{command, files};
 
@@ -22,7 +22,7 @@ const COMPOSE: &str = include_str!("../../docker-compose.yml");
 pub(crate) struct Docker {
     compose_file: PathBuf,
     environment_file: PathBuf,
-    /// Containers and volumes are named after it, so that stack directories do not share them.
+    /// Prefix of containers and volumes, so that stack directories do not share them.
     project: String,
 }
 
@@ -36,7 +36,7 @@ impl Docker {
         }
     }
 
-    /// Whether an engine answers and its client has the compose plugin.
+    /// True if an engine answers and the client has the compose plugin.
     pub(crate) async fn is_available() -> bool {
         const LIMIT: Duration = Duration::from_secs(5);
         for arguments in [["info", "--format={{.ServerVersion}}"], ["compose", "version"]] {
@@ -51,13 +51,13 @@ impl Docker {
         true
     }
 
-    /// Starts the containers of `servers` that do not run and waits until all are healthy.
+    /// Starts the stopped containers of `servers` and waits until all are healthy.
     pub(crate) async fn up(
         &self,
         servers: &[Server],
         ports: &BTreeMap<String, u16>,
         postgres_password: &str,
-        progress: &Progress,
+        progress: &ProgressReporter,
     ) -> Result<(), StackError> {
         files::write_atomically(&self.compose_file, COMPOSE, 0o644)?;
         let environment = environment(ports, postgres_password);
@@ -98,7 +98,7 @@ impl Docker {
     }
 }
 
-/// The values that `docker-compose.yml` leaves open.
+/// Values of the variables in `docker-compose.yml`.
 fn environment(ports: &BTreeMap<String, u16>, postgres_password: &str) -> String {
     let mut lines = vec![format!("POSTGRES_PASSWORD={postgres_password}")];
     for server in Server::ALL {

@@ -1,49 +1,46 @@
-//! What can go wrong while servers are provisioned.
+//! Errors of provisioning.
 
 use std::path::PathBuf;
 
-use crate::server::Server;
+use jangbogo_platform::running_stack::RunningStackError;
+use jangbogo_platform::servers::{AddressError, Server};
 
-/// Why the servers could not be brought up, looked at or stopped.
+/// The servers could not be started, inspected or stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StackError {
-    /// An address in the environment has the wrong shape.
-    #[error("{variable}={value} is not of the form {expected}")]
-    Address {
-        /// The environment variable.
-        variable: &'static str,
-        /// Its value, without its password.
-        value: String,
-        /// The form that is expected.
-        expected: &'static str,
-    },
-    /// A server named by the environment does not answer.
+    /// The stack directory or the given addresses cannot be determined.
+    #[error(transparent)]
+    Options(#[from] RunningStackError),
+    /// An address in the environment has the wrong form.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// An external server does not answer.
     #[error("{server} at {address} (from the environment) does not answer; start it, or unset {}", server.environment_variable())]
     NotAnswering {
         /// The server.
         server: Server,
         /// Its address, without its password.
         address: String,
-        /// What the request ended with.
+        /// Error of the request.
         source: ProbeError,
     },
-    /// Programs that are needed are not on this machine.
-    #[error("the servers need programs that are not here:\n{}", list(.0))]
+    /// Required programs are not installed.
+    #[error("the servers need programs that are not installed:\n{}", list(.0))]
     MissingTools(Vec<MissingTool>),
-    /// A program that was started to install or prepare something failed.
+    /// A command that installs or prepares a server failed.
     #[error("{purpose}: `{command}` failed ({status}); its last lines:\n{output}")]
     Command {
-        /// What it was for.
+        /// Purpose of the command.
         purpose: String,
         /// The program and its first arguments.
         command: String,
-        /// How it ended.
+        /// Exit status.
         status: String,
         /// The end of its output.
         output: String,
     },
-    /// A fetched file is not the one that was pinned.
+    /// A downloaded file has another checksum than the pinned one.
     #[error("{} has the sha256 {found}, expected {expected} (stack/versions.toml); delete it from the client's cache and try again", file.display())]
     Checksum {
         /// The file.
@@ -56,60 +53,62 @@ pub enum StackError {
     /// A file or directory could not be read or written.
     #[error("could not {action} {}", path.display())]
     File {
-        /// What was tried: `read`, `write` …
+        /// The failed action: `read`, `write` …
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// The operating system's answer.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The state file cannot be understood.
+    /// The state file cannot be parsed.
     #[error("{} is not a state file of this version; stop the servers it names and delete it", path.display())]
     State {
         /// The state file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The JSON error.
         source: serde_json::Error,
     },
-    /// A port that was asked for is taken.
-    #[error("{server} cannot listen on 127.0.0.1:{port}: something else does; stop that, or choose another port")]
+    /// A requested port is in use.
+    #[error(
+        "{server} cannot listen on 127.0.0.1:{port}: the port is in use; stop the other program, or choose another port"
+    )]
     PortTaken {
         /// The server.
         server: Server,
         /// The port.
         port: u16,
     },
-    /// A server was started and ended, or never answered.
-    #[error("{server} did not come up: {reason}; the last lines of {}:\n{last_lines}", log.display())]
+    /// A server ended after its start, or did not answer in time.
+    #[error("{server} did not start: {reason}; the last lines of {}:\n{last_lines}", log.display())]
     DidNotStart {
         /// The server.
         server: Server,
-        /// How that showed.
+        /// Exit status or timeout.
         reason: String,
         /// Its log.
         log: PathBuf,
         /// The end of its log.
         last_lines: String,
     },
-    /// A server did not end although it was killed.
-    #[error("{server} (process {pid}) is still there after SIGKILL")]
+    /// A server did not end after SIGKILL.
+    #[error("{server} (process {pid}) is still running after SIGKILL")]
     DidNotStop {
         /// The server.
         server: Server,
         /// Its process.
         pid: u32,
     },
-    /// An operation on a process of ours was asked for a server that is not one.
+    /// The operation needs a native server.
     #[error(
         "{server} is not run natively here ({source_name}); only such servers can be stopped or started one by one"
     )]
     NotNative {
         /// The server.
         server: Server,
-        /// Where it comes from instead.
+        /// Its actual source.
         source_name: &'static str,
     },
-    /// A server's data was to be removed under it.
+    /// The data of a running server cannot be removed.
     #[error("{server} (process {pid}) runs; stop it before its data is removed")]
     Runs {
         /// The server.
@@ -128,7 +127,7 @@ pub enum StackError {
     NotProvisioned(PathBuf),
 }
 
-/// What a request to a server ended with.
+/// A probe of a server failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProbeError {
@@ -157,9 +156,9 @@ pub enum ProbeError {
 pub struct MissingTool {
     /// Its name on the PATH.
     pub program: &'static str,
-    /// What it is for.
+    /// Purpose of the program.
     pub purpose: &'static str,
-    /// How to install it.
+    /// Hint for the installation.
     pub remedy: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! Small helpers around files, each of whose errors names the path.
+//! File helpers whose errors name the path.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::error::StackError;
 
-/// Turns the operating system's answer into one that names the path.
+/// Adds the path to an error of the operating system.
 pub(crate) trait FileErrors<T> {
     fn or_file_error(self, action: &'static str, path: &Path) -> Result<T, StackError>;
 }
@@ -18,7 +18,8 @@ impl<T> FileErrors<T> for io::Result<T> {
     }
 }
 
-/// Creates `path` and what is missing above it, for other users to pass through whatever the umask: the servers may run as one.
+/// Creates `path` and its missing parents, traversable by other users whatever the umask: servers may run as another
+/// user.
 pub(crate) fn create_directory(path: &Path) -> Result<(), StackError> {
     let missing: Vec<&Path> = path.ancestors().take_while(|directory| !directory.exists()).collect();
     fs::create_dir_all(path).or_file_error("create", path)?;
@@ -33,14 +34,14 @@ pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), StackError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).or_file_error("change the permissions of", path)
 }
 
-/// Writes `contents` with the permission bits `mode`, so that a reader sees all of it or what was there before.
+/// Replaces a file atomically, with the permission bits `mode`.
 pub(crate) fn write_atomically(path: &Path, contents: &str, mode: u32) -> Result<(), StackError> {
     let temporary = path.with_added_extension("new");
     // A leftover of an interrupted run would keep its own mode.
     let _ = fs::remove_file(&temporary);
     let write = || {
         let mut file = File::options().write(true).create_new(true).mode(mode).open(&temporary)?;
-        // The mode above passes through the umask.
+        // The umask changes the mode above.
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(contents.as_bytes())?;
         file.sync_all()?;
@@ -67,7 +68,7 @@ pub(crate) fn make_readable(directory: &Path) -> Result<(), StackError> {
     Ok(())
 }
 
-/// Deletes `directory` and everything in it, if it is there.
+/// Deletes `directory` and everything in it, if it exists.
 pub(crate) fn remove_directory(directory: &Path) -> Result<(), StackError> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -75,13 +76,19 @@ pub(crate) fn remove_directory(directory: &Path) -> Result<(), StackError> {
     }
 }
 
-/// Makes `link` a symbolic link to `target`, whatever it was before.
+/// Makes `link` a symbolic link to `target`, replacing a file.
 pub(crate) fn link(target: &Path, link: &Path) -> Result<(), StackError> {
     let _ = fs::remove_file(link);
     std::os::unix::fs::symlink(target, link).or_file_error("create", link)
 }
 
-/// The last `count` lines of a text file, or why they cannot be shown.
+/// A size in megabytes, to a tenth: `24.7 MB`.
+pub(crate) fn megabytes(bytes: u64) -> String {
+    let tenths = bytes.saturating_add(50_000) / 100_000;
+    format!("{}.{} MB", tenths / 10, tenths % 10)
+}
+
+/// The last `count` lines of a text file, or the error.
 pub(crate) fn last_lines(path: &Path, count: usize) -> String {
     const READ_AT_MOST: u64 = 32 * 1024;
     let read = || {
@@ -109,6 +116,13 @@ pub(crate) fn last_lines_of(text: &str, count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_rounded_to_a_tenth_of_a_megabyte() {
+        assert_eq!(megabytes(24_704_024), "24.7 MB");
+        assert_eq!(megabytes(999), "0.0 MB");
+        assert_eq!(megabytes(106_971_955), "107.0 MB");
+    }
 
     #[test]
     fn the_last_lines_of_a_log_are_shown() {

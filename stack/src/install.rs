@@ -1,25 +1,26 @@
-//! Fetches software with the ordinary clients of where it is published, and unpacks it.
+//! Downloads software with the clients of its package registries, and unpacks it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use jangbogo_platform::progress::Progress;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
 use crate::command;
 use crate::error::StackError;
+use crate::files::megabytes;
 use crate::files::{self, FileErrors};
-use crate::progress::{ServerProgress, megabytes};
 use crate::versions::{self, VERSIONS};
 
 const SMALLEST_SIZE_SHOWN: u64 = 1_000_000;
 const INCOMPLETE_PREFIX: &str = ".incomplete-";
 
-/// Two Maven processes could meet while they fill the same local repository.
+/// Serialises Maven processes, which share a local repository.
 static MAVEN: Mutex<()> = Mutex::const_new(());
 
-/// A directory in which software is put together. It becomes `<software>/<name>` as a whole or not at all.
+/// A temporary directory that atomically becomes `<software>/<name>`.
 #[derive(Debug)]
 pub(crate) struct Installation {
     temporary: tempfile::TempDir,
@@ -37,17 +38,17 @@ impl Installation {
         Ok(Self { temporary, target: software.join(name) })
     }
 
-    /// What will be installed.
+    /// Directory of the content to install.
     pub(crate) fn content(&self) -> PathBuf {
         self.temporary.path().join("content")
     }
 
-    /// What is needed on the way only.
+    /// Temporary directory.
     pub(crate) fn workspace(&self) -> &Path {
         self.temporary.path()
     }
 
-    /// Puts the content where it belongs, readable for every user.
+    /// Moves the content to its place, readable for every user.
     pub(crate) fn finish(self) -> Result<(), StackError> {
         let content = self.content();
         files::make_readable(&content)?;
@@ -55,7 +56,7 @@ impl Installation {
     }
 }
 
-/// Deletes what interrupted installations left. The caller holds the lock, so none is under way.
+/// Deletes remains of interrupted installations. The caller holds the lock, so none is in progress.
 pub(crate) fn remove_incomplete(software: &Path) -> Result<(), StackError> {
     for entry in std::fs::read_dir(software).or_file_error("list", software)? {
         let entry = entry.or_file_error("list", software)?;
@@ -67,11 +68,7 @@ pub(crate) fn remove_incomplete(software: &Path) -> Result<(), StackError> {
 }
 
 /// Copies one file from Maven Central, given as `group:artifact:version[:type]`, into `directory`.
-pub(crate) async fn copy_artifact(
-    artifact: &str,
-    directory: &Path,
-    progress: &ServerProgress,
-) -> Result<(), StackError> {
+pub(crate) async fn copy_artifact(artifact: &str, directory: &Path, progress: &Progress) -> Result<(), StackError> {
     let mut maven = maven("copy");
     maven
         .arg(format!("-Dartifact={artifact}"))
@@ -81,11 +78,7 @@ pub(crate) async fn copy_artifact(
 }
 
 /// Copies all dependencies of the project description `pom` into `directory`.
-pub(crate) async fn copy_dependencies(
-    pom: &Path,
-    directory: &Path,
-    progress: &ServerProgress,
-) -> Result<(), StackError> {
+pub(crate) async fn copy_dependencies(pom: &Path, directory: &Path, progress: &Progress) -> Result<(), StackError> {
     let mut maven = maven("copy-dependencies");
     maven.arg("-f").arg(pom).arg(format!("-DoutputDirectory={}", directory.display()));
     run_maven("fetching the dependencies of kafka", maven, progress).await
@@ -99,7 +92,7 @@ fn maven(goal: &str) -> Command {
     command
 }
 
-async fn run_maven(purpose: &str, mut maven: Command, progress: &ServerProgress) -> Result<(), StackError> {
+async fn run_maven(purpose: &str, mut maven: Command, progress: &Progress) -> Result<(), StackError> {
     let _turn = MAVEN.lock().await;
     let downloaded = AtomicU64::new(0);
     command::run(purpose, &mut maven, |line| {
@@ -168,12 +161,12 @@ fn unzip_now(file: File, directory: &Path, select: fn(&Path) -> Option<PathBuf>)
     Ok(())
 }
 
-/// Checks that `file` is the one that was pinned.
+/// Checks `file` against its pinned checksum.
 pub(crate) async fn verify_file(file: PathBuf, sha256: &'static str) -> Result<(), StackError> {
     blocking(&file.clone(), move || versions::verify_file(&file, sha256)).await
 }
 
-/// Runs work that would hold up other tasks on a thread of its own.
+/// Runs blocking work on a thread of its own.
 pub(crate) async fn blocking<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> Result<T, StackError> + Send + 'static,
@@ -200,7 +193,7 @@ mod tests {
         let software = tempfile::tempdir().unwrap();
         let installation = Installation::begin(software.path(), "tool-1").unwrap();
         std::fs::write(installation.content().join("half"), "").unwrap();
-        // What a SIGKILL leaves: the directory stays.
+        // As after a SIGKILL: the directory stays.
         let left = installation.temporary.keep();
         assert!(left.exists());
         assert!(!software.path().join("tool-1").exists());

@@ -1,12 +1,12 @@
-//! Where everything of a stack is.
+//! Paths of a stack's files.
 
 use std::path::{Path, PathBuf};
 
+use jangbogo_platform::servers::Server;
 use sha2::{Digest, Sha256};
 
 use crate::error::StackError;
 use crate::files;
-use crate::server::Server;
 use crate::user::User;
 use crate::versions::hexadecimal;
 
@@ -14,7 +14,7 @@ use crate::versions::hexadecimal;
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     base: PathBuf,
-    /// Programs that another stack has installed.
+    /// Directory of programs that another stack has installed.
     software: Option<PathBuf>,
 }
 
@@ -25,7 +25,7 @@ impl Layout {
         Self { base: elsewhere.unwrap_or(directory).to_owned(), software: software.map(Path::to_owned) }
     }
 
-    /// Where the servers' files go when `user`, who runs them, cannot reach `directory`.
+    /// Directory of the servers' files if `user`, who runs them, cannot access `directory`.
     pub(crate) fn elsewhere(directory: &Path, user: Option<&User>) -> Option<PathBuf> {
         if user.is_none_or(|user| user.reaches(directory)) {
             return None;

@@ -1,9 +1,9 @@
-//! Provisions and runs the real servers that the pipeline stands on: Kafka, Postgres with pgvector, Redis, and
+//! Provisions and runs the real servers that the pipeline needs: Kafka, Postgres with pgvector, Redis, and
 //! Elasticsearch with Korean analysis.
 //!
-//! [`Stack::up`] uses the servers that the environment names; else containers of `docker-compose.yml` where a Docker
-//! engine answers; else it installs the servers below a stack directory and runs them as processes of this machine.
-//! Everything listens on the loopback interface only, keeps its data when it is stopped, and is found again by the next call.
+//! [`Stack::up`] uses the servers that the environment names, else containers of `docker-compose.yml` where a Docker
+//! engine is available, else native processes installed below the stack directory. They listen on the loopback
+//! interface only.
 
 mod command;
 pub mod connections;
@@ -17,8 +17,6 @@ mod options;
 mod ports;
 mod probe;
 mod process;
-mod progress;
-mod server;
 mod stack;
 mod state;
 mod status;
@@ -27,9 +25,9 @@ mod user;
 mod versions;
 
 pub use error::{MissingTool, ProbeError, StackError};
+pub use jangbogo_platform::progress::ProgressReporter as Progress;
+pub use jangbogo_platform::servers::{Addresses, Server, without_password};
 pub use options::Options;
-pub use progress::Progress;
-pub use server::{Addresses, Server, without_password};
 pub use stack::{ServerSignal, Stack};
 pub use state::Source;
 pub use status::{ServerState, ServerStatus};

@@ -1,16 +1,17 @@
-//! Which ports the servers listen on: the well-known ones when they are free, and the same ones from then on.
+//! Ports of the servers: the default ones if they are free, and the same ones from then on.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
 
+use jangbogo_platform::servers::Server;
+
 use crate::error::StackError;
-use crate::server::Server;
 
 /// A port that a server listens on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listener {
-    /// Where clients connect.
+    /// The listener for clients.
     Clients(Server),
     /// Kafka's controller.
     KafkaController,
@@ -29,7 +30,7 @@ impl Listener {
         std::iter::once(Self::Clients(server)).chain(second)
     }
 
-    /// Its name in the state file.
+    /// Name in the state file.
     const fn name(self) -> &'static str {
         match self {
             Self::Clients(server) => server.name(),
@@ -46,18 +47,19 @@ impl Listener {
         }
     }
 
-    /// Its port among those that were chosen; the well-known one when none was.
+    /// The chosen port, else the default one.
     pub(crate) fn port(self, chosen: &BTreeMap<String, u16>) -> u16 {
         chosen.get(self.name()).copied().unwrap_or(self.well_known_port())
     }
 }
 
-/// Chooses the ports of a server that is about to start, and remembers them in `chosen`.
+/// Chooses the ports of a server that is about to start, and saves them in `chosen`.
 ///
-/// `fixed` is what the caller asked for; else the port of last time, else the well-known one, else any, whichever is free first.
+/// `fixed` is the requested port; without it the first free one of the last port, the default port and any port is
+/// chosen.
 ///
 /// # Errors
-/// When a port that was asked for, or all ports, are taken.
+/// When the requested port, or all ports, are in use.
 pub(crate) fn choose(server: Server, fixed: Option<u16>, chosen: &mut BTreeMap<String, u16>) -> Result<(), StackError> {
     for listener in Listener::of(server) {
         let port = match (listener, fixed) {
@@ -93,7 +95,7 @@ fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Below the ports that outgoing connections get: while a server restarts, none of them takes its port.
+/// Below the ephemeral ports, so that no outgoing connection takes the port of a restarting server.
 const FREE_PORTS: std::ops::Range<u16> = 20_000..30_000;
 
 fn any_free() -> Option<u16> {

@@ -1,8 +1,9 @@
-//! Asks a server something that only a working one answers.
+//! Probes: requests that only a working server answers.
 
 use std::str::FromStr;
 use std::time::Duration;
 
+use jangbogo_platform::servers::Server;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -12,14 +13,13 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
 use crate::error::ProbeError;
-use crate::server::Server;
 
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// What a server that works says about itself.
+/// Response of a working server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// Its version; Kafka does not tell.
+    /// The version; none for Kafka.
     pub version: Option<String>,
 }
 
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nobody_listening_is_an_error_within_the_limit() {
+    async fn a_closed_port_is_an_error_within_the_limit() {
         for (server, address) in [
             (Server::Kafka, "127.0.0.1:1"),
             (Server::Postgres, "postgres://jangbogo@127.0.0.1:1"),

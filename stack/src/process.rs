@@ -1,4 +1,4 @@
-//! The processes of the native servers: who they are, how they are started, signalled and measured.
+//! Processes of the native servers: finds, starts, signals and measures them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,23 +7,22 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use jangbogo_platform::servers::Server;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use crate::error::StackError;
 use crate::files::FileErrors;
-use crate::server::Server;
 use crate::user::User;
 
 const LOG_ROTATED_ABOVE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// How the process of a server is recognised among all of the machine's. Numbers are not remembered between runs:
-/// one in a file may belong to somebody else by the time it is read.
+/// Identifies a server's process by its command line. Process ids are not saved, because they are reused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     /// The file name of the program.
     pub program: &'static str,
-    /// One of its arguments, which names a path of this stack directory.
+    /// An argument with a path of this stack directory.
     pub argument: String,
 }
 
@@ -36,7 +35,7 @@ impl Fingerprint {
     }
 }
 
-/// A living process, told from a later one with the same number by its start.
+/// A running process, distinguished from a later one with the same id by its start time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
     pub pid: u32,
@@ -45,7 +44,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// The process with this fingerprint. Of several, the oldest: the others are forks that have not renamed themselves yet.
+    /// The process with this fingerprint. Of several, the oldest: the others are forks that have not renamed themselves
+    /// yet.
     pub(crate) fn find(fingerprint: &Fingerprint) -> Option<Self> {
         let matching = all_pids().filter(|pid| {
             std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command_line| fingerprint.matches(&command_line))
@@ -80,7 +80,7 @@ impl Process {
         }
     }
 
-    /// Sends `signal` to the process and all its children, whether or not they would get it from it.
+    /// Sends `signal` to the process and all its children.
     pub(crate) fn signal_family(&self, signal: Signal) {
         if self.is_alive() {
             for pid in family(self.pid) {
@@ -104,7 +104,7 @@ impl Process {
     /// Ends the process: `signal`, then SIGKILL to it and its children after `grace`.
     pub(crate) async fn stop(&self, server: Server, signal: Signal, grace: Duration) -> Result<(), StackError> {
         self.signal(signal);
-        // A process that was paused does not see the signal before it goes on.
+        // A suspended process does not handle the signal before it is resumed.
         self.signal_family(Signal::CONT);
         if self.wait_until_gone(grace).await {
             return Ok(());
@@ -127,7 +127,7 @@ impl Process {
     }
 }
 
-/// Whether a process works in `directory`.
+/// True if a process has `directory` as its working directory.
 pub(crate) fn any_works_in(directory: &Path) -> bool {
     all_pids().any(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|it| it == directory))
 }
@@ -135,7 +135,7 @@ pub(crate) fn any_works_in(directory: &Path) -> bool {
 fn send(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     if let Some(pid) = pid {
-        // It may have ended in between, which is what a signal is for.
+        // It may have ended in between.
         let _ = kill_process(pid, signal);
     }
 }
@@ -143,7 +143,7 @@ fn send(pid: u32, signal: Signal) {
 /// The state letter and start of a process, from `/proc/<pid>/stat`.
 fn state_and_start(pid: u32) -> Option<(char, u64)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything; the fields after it do not.
+    // The name, in parentheses, may contain spaces and parentheses.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
     let state = fields.next()?.chars().next()?;
@@ -187,14 +187,14 @@ fn family(pid: u32) -> Vec<u32> {
     found
 }
 
-/// How a server is started.
+/// Command that starts a server.
 #[derive(Debug)]
 pub(crate) struct Launch {
     pub program: PathBuf,
     pub arguments: Vec<OsString>,
     pub environment: Vec<(&'static str, OsString)>,
     pub working_directory: PathBuf,
-    /// Whether the program ends, with success, once the server runs in the background.
+    /// True if the program exits with 0 once the server runs in the background.
     pub ends_when_started: bool,
 }
 
@@ -207,7 +207,7 @@ impl Launch {
         command
             .arg(&self.program)
             .args(&self.arguments)
-            // What the caller's environment holds, keys of other services say, is no business of the servers.
+            // The caller's environment may hold secrets, such as keys of other services.
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("LANG", "C.UTF-8")

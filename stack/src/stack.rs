@@ -1,9 +1,11 @@
-//! Brings the servers up, tells how they are, and stops them.
+//! Starts the servers, reports their status, and stops them.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use jangbogo_platform::progress::ProgressReporter;
+use jangbogo_platform::servers::{Addresses, Server, without_password};
 use rustix::process::Signal;
 
 use crate::docker::Docker;
@@ -12,15 +14,13 @@ use crate::files::{self, FileErrors};
 use crate::layout::Layout;
 use crate::native::{self, Native};
 use crate::options::Options;
-use crate::progress::Progress;
-use crate::server::{Addresses, Server, without_password};
 use crate::state::{Lock, Source, State};
 use crate::status::ServerStatus;
 use crate::user::User;
 use crate::versions::VERSIONS;
 use crate::{install, ports, probe, tools};
 
-/// The four servers, each of which has answered a request.
+/// The four servers, each of which has answered a probe.
 #[derive(Debug)]
 pub struct Stack {
     directory: PathBuf,
@@ -29,43 +29,43 @@ pub struct Stack {
     native: Option<Native>,
 }
 
-/// What a test can do to a native server's processes.
+/// Faults that tests inject into a native server's processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerSignal {
-    /// Ends it properly, keeping its data.
+    /// Stops it gracefully and keeps its data.
     Stop,
-    /// Ends it and its children at once (SIGKILL).
+    /// Kills it and its children (SIGKILL).
     Kill,
-    /// Keeps it from running (SIGSTOP).
+    /// Suspends it (SIGSTOP).
     Pause,
-    /// Lets it run again (SIGCONT).
+    /// Resumes it (SIGCONT).
     Resume,
 }
 
 impl Stack {
-    /// Brings every server up and waits until each answers a real request. Those already up are used as they are; what is
-    /// missing is installed; what has died is started again. Processes that call this at once take turns.
+    /// Starts every server and waits until each answers a real request. Running servers are used as they are, missing
+    /// ones are installed, dead ones are restarted. Concurrent calls of several processes are serialised by a lock.
     ///
     /// # Errors
-    /// When a program that is needed is missing, a download fails or is not the one that was pinned, a given server does not
-    /// answer, or a server does not come up; the message names it, its log and what to do.
-    pub async fn up(options: &Options, progress: &Progress) -> Result<Self, StackError> {
+    /// When a required program is missing, a download fails or has another checksum, an external server does not
+    /// answer, or a server does not start; the message names it, its log and what to do.
+    pub async fn up(options: &Options, progress: &ProgressReporter) -> Result<Self, StackError> {
         check_given(&options.given).await?;
-        let ours: Vec<Server> = servers_of_ours(options);
-        if ours.is_empty() {
+        let own: Vec<Server> = own_servers(options);
+        if own.is_empty() {
             return Self::new(options, None, &State::default());
         }
         let lock = Lock::acquire(&options.directory, || {
-            progress.note("another process is bringing the servers up or down; waiting for it");
+            progress.note("another process is starting or stopping the servers; waiting for it");
         });
         let _lock = lock.await?;
         let mut state = load_or_begin(options).await?;
         if state.source == Some(Source::Docker) {
-            bring_up_containers(options, &ours, &mut state, progress).await?;
+            bring_up_containers(options, &own, &mut state, progress).await?;
             return Self::new(options, None, &state);
         }
-        let native = prepare_native(options, &ours, &mut state, progress).await?;
-        bring_up_processes(&native, &ours, progress).await?;
+        let native = prepare_native(options, &own, &mut state, progress).await?;
+        bring_up_processes(&native, &own, progress).await?;
         Self::new(options, Some(native), &state)
     }
 
@@ -86,46 +86,46 @@ impl Stack {
         Ok(Self { directory: options.directory.clone(), addresses, sources, native })
     }
 
-    /// Where the servers answer.
+    /// Addresses of the servers.
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// Where `server` comes from.
+    /// Source of `server`.
     #[must_use]
     pub fn source(&self, server: Server) -> Source {
         self.sources.get(&server).copied().unwrap_or(Source::Environment)
     }
 
-    /// Where the servers answer that are given or were brought up before; `None` if some are neither. Asks no server.
+    /// Addresses of external and previously started servers; `None` if some are neither. Sends no request.
     ///
     /// # Errors
     /// When the state cannot be read.
     pub fn known_addresses(options: &Options) -> Result<Option<Addresses>, StackError> {
         let state = State::load(&options.directory)?.unwrap_or_default();
-        if state.source.is_none() && !servers_of_ours(options).is_empty() {
+        if state.source.is_none() && !own_servers(options).is_empty() {
             return Ok(None);
         }
         Ok(Some(Self::new(options, None, &state)?.addresses))
     }
 
-    /// What to call [`Stack::up`] with for native servers of one's own in another directory, which may be stopped and wiped.
-    /// Programs that this stack has installed are not installed again.
+    /// Options for dedicated native servers in another directory, which may be stopped and wiped. They share the
+    /// programs that this stack has installed.
     #[must_use]
     pub fn options_beside(&self, directory: PathBuf) -> Options {
         let software = self.native.as_ref().map(|native| native.layout.software());
         Options { directory, native: true, software, ..Options::default() }
     }
 
-    /// How each server is, without changing anything.
+    /// Status of each server.
     ///
     /// # Errors
-    /// When nothing was provisioned yet, or the state or the containers cannot be read.
+    /// When nothing is provisioned, or the state file or the containers cannot be read.
     pub async fn status(options: &Options) -> Result<Vec<ServerStatus>, StackError> {
         let state = match State::load(&options.directory)? {
             Some(state) => state,
-            None if servers_of_ours(options).is_empty() => State::default(),
+            None if own_servers(options).is_empty() => State::default(),
             None => return Err(StackError::NotProvisioned(options.directory.clone())),
         };
         let native = native_of(options, &state).await?;
@@ -150,7 +150,7 @@ impl Stack {
                     status.version = Some(VERSIONS.kafka.version.clone());
                 }
             }
-            Ok(status)
+            Ok::<_, StackError>(status)
         };
         let (kafka, postgres, redis, elasticsearch) = tokio::join!(
             status_of(Server::Kafka),
@@ -161,17 +161,17 @@ impl Stack {
         Ok(vec![kafka?, postgres?, redis?, elasticsearch?])
     }
 
-    /// Stops the servers that this directory's stack runs, keeping their data, and gives those that ran. Servers that the
-    /// environment names are left alone.
+    /// Stops the servers of this stack directory, keeps their data, and returns those that were running. External
+    /// servers are not touched.
     ///
     /// # Errors
-    /// When one cannot be stopped; the others are, nevertheless.
-    pub async fn down(options: &Options, progress: &Progress) -> Result<Vec<Server>, StackError> {
+    /// When a server cannot be stopped; the others are stopped nevertheless.
+    pub async fn down(options: &Options, progress: &ProgressReporter) -> Result<Vec<Server>, StackError> {
         if State::load(&options.directory)?.is_none() {
             return Ok(Vec::new());
         }
         let lock = Lock::acquire(&options.directory, || {
-            progress.note("another process is bringing the servers up or down; waiting for it");
+            progress.note("another process is starting or stopping the servers; waiting for it");
         });
         let _lock = lock.await?;
         let Some(state) = State::load(&options.directory)? else {
@@ -199,7 +199,7 @@ impl Stack {
         Ok(stopped)
     }
 
-    /// Does to a native server what `signal` says; after `Stop` and `Kill` it is gone when this returns.
+    /// Sends a signal to a native server; after `Stop` and `Kill` the process has ended when this returns.
     ///
     /// # Errors
     /// When the server is not native, or does not end.
@@ -217,18 +217,17 @@ impl Stack {
         Ok(())
     }
 
-    /// Starts a native server again, on the port it had, and waits until it answers. Different servers may be started at
-    /// once.
+    /// Restarts a native server on its port, and waits until it answers. Different servers may be started concurrently.
     ///
     /// # Errors
-    /// When the server is not native, its port is taken, or it does not come up.
+    /// When the server is not native, its port is taken, or it does not start.
     pub async fn start_server(&self, server: Server) -> Result<(), StackError> {
         let native = self.native_server(server)?;
         let _lock = Lock::share(&self.directory).await?;
-        native.bring_up(server, &Progress::silent().of(server)).await
+        native.bring_up(server, &ProgressReporter::silent().spinner(server.name())).await
     }
 
-    /// Removes the data of a native server that does not run: it starts as an empty one.
+    /// Removes the data of a stopped native server, which then starts empty.
     ///
     /// # Errors
     /// When the server is not native or runs, or the files cannot be removed.
@@ -249,9 +248,9 @@ impl Stack {
     }
 }
 
-fn servers_of_ours(options: &Options) -> Vec<Server> {
-    let is_ours = |server: &Server| !options.given.contains_key(server);
-    Server::ALL.into_iter().filter(is_ours).collect()
+fn own_servers(options: &Options) -> Vec<Server> {
+    let is_own = |server: &Server| !options.given.contains_key(server);
+    Server::ALL.into_iter().filter(is_own).collect()
 }
 
 /// The address and source of `server`.
@@ -275,7 +274,7 @@ async fn check_given(given: &BTreeMap<Server, String>) -> Result<(), StackError>
     Ok(())
 }
 
-/// The remembered state; the first time, decides for Docker or native servers and draws a password.
+/// The saved state; the first time, selects Docker or native servers and generates a password.
 async fn load_or_begin(options: &Options) -> Result<State, StackError> {
     if let Some(state) = State::load(&options.directory)? {
         return Ok(state);
@@ -300,26 +299,26 @@ fn random_password() -> Result<String, StackError> {
 
 async fn bring_up_containers(
     options: &Options,
-    ours: &[Server],
+    own: &[Server],
     state: &mut State,
-    progress: &Progress,
+    progress: &ProgressReporter,
 ) -> Result<(), StackError> {
     let docker = Docker::new(&options.directory);
     let running = docker.running().await?;
     let is_running = |server: &Server| running.contains(server);
-    if !ours.iter().all(is_running) {
-        for server in ours.iter().filter(|server| !is_running(server)) {
+    if !own.iter().all(is_running) {
+        for server in own.iter().filter(|server| !is_running(server)) {
             ports::choose(*server, options.ports.get(server).copied(), &mut state.ports)?;
         }
         state.save(&options.directory)?;
-        docker.up(ours, &state.ports, &state.postgres_password, progress).await?;
+        docker.up(own, &state.ports, &state.postgres_password, progress).await?;
     }
     let addresses =
-        ours.iter().map(|server| (*server, native::address(*server, &state.ports, &state.postgres_password)));
+        own.iter().map(|server| (*server, native::address(*server, &state.ports, &state.postgres_password)));
     check_given(&addresses.collect()).await
 }
 
-/// The native servers of a remembered state.
+/// The native servers of a saved state.
 async fn native_of(options: &Options, state: &State) -> Result<Native, StackError> {
     Ok(Native {
         layout: Layout::new(&options.directory, state.elsewhere.as_deref(), options.software.as_deref()),
@@ -329,19 +328,19 @@ async fn native_of(options: &Options, state: &State) -> Result<Native, StackErro
     })
 }
 
-/// Checks what the native servers need, and chooses the ports of those that have to be started.
+/// Checks the native servers' requirements, and chooses ports for those that must be started.
 async fn prepare_native(
     options: &Options,
-    ours: &[Server],
+    own: &[Server],
     state: &mut State,
-    progress: &Progress,
+    progress: &ProgressReporter,
 ) -> Result<Native, StackError> {
     if state.elsewhere.is_none() {
         let user = User::for_servers().await?;
         state.elsewhere = Layout::elsewhere(&options.directory, user.as_ref());
         if let Some(elsewhere) = &state.elsewhere {
             progress.note(&format!(
-                "{} is out of reach for the user that runs the servers; their files go to {}",
+                "{} is not accessible to the user that runs the servers; their files are in {}",
                 options.directory.display(),
                 elsewhere.display()
             ));
@@ -349,7 +348,7 @@ async fn prepare_native(
     }
     let mut native = native_of(options, state).await?;
     let needs: Vec<(Server, tools::Need)> =
-        ours.iter().filter_map(|server| Some((*server, native.need(*server)?))).collect();
+        own.iter().filter_map(|server| Some((*server, native.need(*server)?))).collect();
     if needs.is_empty() {
         return Ok(native);
     }
@@ -360,20 +359,20 @@ async fn prepare_native(
     native.ports.clone_from(&state.ports);
     state.save(&options.directory)?;
     let software = native.layout.software();
-    // In another stack's, what looks incomplete may be on its way.
+    // In another stack's directory, an incomplete installation may be in progress.
     if options.software.is_none() && software.is_dir() {
         install::remove_incomplete(&software)?;
     }
     Ok(native)
 }
 
-/// Brings all of them up at once; the first failure is told when the others have come up or failed, too.
-async fn bring_up_processes(native: &Native, ours: &[Server], progress: &Progress) -> Result<(), StackError> {
+/// Starts all of them concurrently; the first failure is returned when the others have started or failed, too.
+async fn bring_up_processes(native: &Native, own: &[Server], progress: &ProgressReporter) -> Result<(), StackError> {
     let bring_up = async |server| {
-        if !ours.contains(&server) {
+        if !own.contains(&server) {
             return Ok(());
         }
-        native.bring_up(server, &progress.of(server)).await
+        native.bring_up(server, &progress.spinner(server.name())).await
     };
     let (kafka, postgres, redis, elasticsearch) = tokio::join!(
         bring_up(Server::Kafka),

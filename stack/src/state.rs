@@ -1,23 +1,23 @@
-//! What a stack directory remembers between runs, and the lock around changing it.
+//! The state file of a stack directory, and its lock.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use jangbogo_platform::running_stack::STATE_FILE;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StackError;
 use crate::files::{self, FileErrors};
 
-const FILE_NAME: &str = "state.json";
 const LOCK_NAME: &str = "lock";
 
-/// Where a server comes from.
+/// Source of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// Its address is in the environment; it is not ours.
+    /// An external server, whose address is in the environment.
     Environment,
     /// A Docker container of `docker-compose.yml`.
     Docker,
@@ -41,19 +41,19 @@ impl Source {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
-    /// Docker or native: a stack keeps the kind it began with, as that is where its data is.
+    /// Docker or native; never changed, because the data is there.
     pub source: Option<Source>,
-    /// By the name of the listener.
+    /// Ports by name of the listener.
     pub ports: BTreeMap<String, u16>,
     pub postgres_password: String,
-    /// Where software, data and logs are, when not in the stack directory itself.
+    /// Directory of software, data and logs, if not the stack directory itself.
     pub elsewhere: Option<PathBuf>,
 }
 
 impl State {
-    /// The state of `directory`; `None` when nothing was provisioned there yet.
+    /// The state of `directory`; `None` if nothing is provisioned.
     pub(crate) fn load(directory: &Path) -> Result<Option<Self>, StackError> {
-        let path = directory.join(FILE_NAME);
+        let path = directory.join(STATE_FILE);
         let text = match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             result => result.or_file_error("read", &path)?,
@@ -65,22 +65,22 @@ impl State {
     }
 
     pub(crate) fn save(&self, directory: &Path) -> Result<(), StackError> {
-        let path = directory.join(FILE_NAME);
+        let path = directory.join(STATE_FILE);
         let text =
             serde_json::to_string_pretty(self).map_err(|source| StackError::State { path: path.clone(), source })?;
         files::write_atomically(&path, &text, 0o600)
     }
 }
 
-/// Held while servers are brought up or stopped: one process at a time changes a stack directory. Shared while single
-/// servers that were up before are started again.
+/// Lock of a stack directory: exclusive while servers are started or stopped, shared while single servers are
+/// restarted.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Waits for the lock of `directory`, calling `on_wait` first if another process has it.
+    /// Waits for the exclusive lock of `directory`; calls `on_wait` first if another process holds it.
     pub(crate) async fn acquire(directory: &Path, on_wait: impl FnOnce()) -> Result<Self, StackError> {
         let (path, file) = Self::open(directory)?;
         if file.try_lock().is_ok() {
@@ -92,7 +92,7 @@ impl Lock {
         Ok(Self { _file: file })
     }
 
-    /// Waits until nobody has the lock of `directory`, and shares it with others that ask for this.
+    /// Waits for the shared lock of `directory`.
     pub(crate) async fn share(directory: &Path) -> Result<Self, StackError> {
         let (path, file) = Self::open(directory)?;
         let locked = tokio::task::spawn_blocking(move || file.lock_shared().map(|()| file)).await;
@@ -124,23 +124,23 @@ mod tests {
         state.ports.insert("kafka".into(), 9092);
         state.save(directory.path()).unwrap();
         assert_eq!(State::load(directory.path()).unwrap(), Some(state));
-        let metadata = std::fs::metadata(directory.path().join(FILE_NAME)).unwrap();
+        let metadata = std::fs::metadata(directory.path().join(STATE_FILE)).unwrap();
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
     fn a_foreign_state_is_refused_by_name() {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join(FILE_NAME), "{\"ports\": 1}").unwrap();
+        std::fs::write(directory.path().join(STATE_FILE), "{\"ports\": 1}").unwrap();
         let error = State::load(directory.path()).unwrap_err();
-        assert!(error.to_string().contains(FILE_NAME), "{error}");
+        assert!(error.to_string().contains(STATE_FILE), "{error}");
     }
 
     #[tokio::test]
     async fn the_lock_is_exclusive() {
         let directory = tempfile::tempdir().unwrap();
         let waited = AtomicBool::new(false);
-        let first = Lock::acquire(directory.path(), || panic!("nobody has it")).await.unwrap();
+        let first = Lock::acquire(directory.path(), || panic!("the lock is free")).await.unwrap();
         let second = Lock::acquire(directory.path(), || waited.store(true, Ordering::SeqCst));
         tokio::pin!(second);
         let early = tokio::time::timeout(Duration::from_millis(100), &mut second).await;

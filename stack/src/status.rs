@@ -1,22 +1,22 @@
-//! How the servers are.
+//! Status of the servers.
 
 use std::path::PathBuf;
 
+use jangbogo_platform::servers::{Server, without_password};
 use serde::Serialize;
 
 use crate::probe;
-use crate::server::{Server, without_password};
 use crate::state::Source;
 
-/// Whether a server works.
+/// State of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServerState {
     /// It answers requests.
     Up,
-    /// Its process or container runs, and does not answer yet.
+    /// Its process or container runs but does not answer yet.
     Starting,
-    /// It does not run, or, if it is not ours, does not answer.
+    /// It does not run or, if external, does not answer.
     Down,
 }
 
@@ -32,32 +32,29 @@ impl ServerState {
     }
 }
 
-/// How one server is.
+/// Status of one server.
 #[derive(Clone, Debug, Serialize)]
 pub struct ServerStatus {
-    /// The server.
     pub server: Server,
-    /// Where it answers, with `***` for a password.
+    /// Address, with `***` for a password.
     pub address: String,
-    /// Where it comes from.
     pub source: Source,
-    /// Whether it works.
     pub state: ServerState,
-    /// Its version, as far as it is known.
+    /// Version, if known.
     pub version: Option<String>,
-    /// Its process, when it is native and runs.
+    /// Process id of a running native server.
     pub pid: Option<u32>,
-    /// The memory that its processes hold, when it is native and runs.
+    /// Resident memory of a running native server's processes.
     pub resident_bytes: Option<u64>,
-    /// Its log, when it is native.
+    /// Log file of a native server.
     pub log: Option<PathBuf>,
 }
 
 impl ServerStatus {
-    /// Asks the server at `address`. `runs` tells whether its process or container does, where that is known.
+    /// Probes the server at `address`. `runs` is the state of its process or container, if known.
     pub(crate) async fn ask(server: Server, address: &str, source: Source, runs: Option<bool>) -> Self {
         let answer = match runs {
-            // Something else may have its port by now.
+            // Another program may use its port by now.
             Some(false) => None,
             _ => probe::ask(server, address).await.ok(),
         };

@@ -1,19 +1,20 @@
-//! The programs of this machine that a native installation needs.
+//! Programs that a native installation requires.
 
 use std::path::{Path, PathBuf};
 
+use jangbogo_platform::servers::Server;
+
 use crate::error::{MissingTool, StackError};
-use crate::server::Server;
 
 const MINIMUM_JAVA: u32 = 17;
 
-/// The file that `program` is on the PATH.
+/// Path of `program` on the PATH.
 pub(crate) fn find_on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|directory| directory.join(program)).find(|candidate| candidate.is_file())
 }
 
-/// Where Java is installed: `JAVA_HOME`, else that of `java` on the PATH, when it is new enough.
+/// Home of a recent enough Java: `JAVA_HOME`, else that of `java` on the PATH.
 pub(crate) fn java_home() -> Option<PathBuf> {
     let from_environment = std::env::var_os("JAVA_HOME").map(PathBuf::from);
     let from_path = || {
@@ -25,7 +26,7 @@ pub(crate) fn java_home() -> Option<PathBuf> {
     from_environment.filter(is_usable).or_else(|| from_path().filter(is_usable))
 }
 
-/// The major version that a Java installation says it is.
+/// Major version of a Java installation.
 fn java_version(home: &Path) -> Option<u32> {
     parse_java_version(&std::fs::read_to_string(home.join("release")).ok()?)
 }
@@ -35,7 +36,7 @@ fn parse_java_version(release: &str) -> Option<u32> {
     line.trim_matches('"').split(['.', '-', '+']).next()?.parse().ok()
 }
 
-/// What has to be done for a server.
+/// Work that a server requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     /// It is installed and will be started.
@@ -44,10 +45,10 @@ pub(crate) enum Need {
     Install,
 }
 
-/// Checks, before anything is fetched, that every program that will be needed is there.
+/// Checks before any download that all required programs are installed.
 ///
 /// # Errors
-/// Names all that are missing at once, and how to install each.
+/// When programs are missing; lists all of them and how to install each.
 pub(crate) fn check(needs: &[(Server, Need)]) -> Result<(), StackError> {
     let mut missing: Vec<MissingTool> = Vec::new();
     for (server, need) in needs {
@@ -98,12 +99,12 @@ fn missing_for(server: Server, need: Need) -> Vec<MissingTool> {
     missing
 }
 
-/// Java is not there.
+/// Error of a missing Java.
 pub(crate) fn no_java() -> StackError {
     StackError::MissingTools(vec![JAVA])
 }
 
-/// Redis is not there.
+/// Error of a missing Redis.
 pub(crate) fn no_redis() -> StackError {
     StackError::MissingTools(vec![REDIS])
 }

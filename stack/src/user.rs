@@ -1,4 +1,5 @@
-//! The unprivileged user that runs the servers when the caller is root: Postgres and Elasticsearch refuse to be root.
+//! The unprivileged user that runs the servers when the caller is root: Postgres and Elasticsearch refuse to run as
+//! root.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -52,7 +53,7 @@ impl User {
         Some(Self { name: name.to_owned(), uid: fields.nth(1)?.parse().ok()?, gid: fields.next()?.parse().ok()? })
     }
 
-    /// Makes `command` run as this user.
+    /// Configures `command` to run as this user.
     pub(crate) fn apply_to(&self, command: &mut Command) {
         command
             .uid(self.uid)
@@ -62,7 +63,7 @@ impl User {
             .env("LOGNAME", &self.name);
     }
 
-    /// Gives `directory` and everything below it to this user, unless it is already theirs.
+    /// Changes the owner of `directory` and everything below to this user, unless it is already theirs.
     pub(crate) fn own_directory(&self, directory: &Path) -> Result<(), StackError> {
         let metadata = std::fs::metadata(directory).or_file_error("read", directory)?;
         if (metadata.uid(), metadata.gid()) == (self.uid, self.gid) {
@@ -71,7 +72,7 @@ impl User {
         self.own(directory)
     }
 
-    /// Gives `path` and everything below it to this user.
+    /// Changes the owner of `path` and everything below to this user.
     pub(crate) fn own(&self, path: &Path) -> Result<(), StackError> {
         let metadata = std::fs::symlink_metadata(path).or_file_error("read", path)?;
         if (metadata.uid(), metadata.gid()) != (self.uid, self.gid) {
@@ -87,11 +88,11 @@ impl User {
         Ok(())
     }
 
-    /// Whether this user may go through every directory down to `path`.
+    /// True if this user may traverse every directory down to `path`.
     pub(crate) fn reaches(&self, path: &Path) -> bool {
         path.ancestors().all(|directory| {
             let Ok(metadata) = std::fs::metadata(directory) else {
-                // What is not there yet will be created traversable.
+                // A missing directory will be created traversable.
                 return true;
             };
             let needed = match () {

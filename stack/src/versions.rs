@@ -1,4 +1,4 @@
-//! The table of what is fetched (`stack/versions.toml`), and its checksums.
+//! The pinned versions and checksums of downloads (`stack/versions.toml`).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::error::StackError;
 use crate::files::FileErrors;
 
-/// The pinned versions of everything that a native installation fetches.
+/// Pinned versions of the downloads of a native installation.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Versions {
@@ -64,12 +64,12 @@ pub(crate) struct Wheel {
 pub(crate) static VERSIONS: LazyLock<Versions> =
     LazyLock::new(|| toml::from_str(include_str!("../versions.toml")).expect("stack/versions.toml is valid"));
 
-/// Checks that `file` is the one that was pinned.
+/// Checks `file` against its pinned checksum.
 pub(crate) fn verify_file(file: &Path, expected: &str) -> Result<(), StackError> {
     compare(file, expected, digest_of_file(file)?)
 }
 
-/// Checks that the files right in `directory` are, together, those that were pinned.
+/// Checks the files in `directory` against their pinned common checksum.
 pub(crate) fn verify_directory(directory: &Path, expected: &str) -> Result<(), StackError> {
     compare(directory, expected, digest_of_directory(directory)?)
 }

@@ -1,4 +1,4 @@
-"""Embeds the benchmark's texts by another program, as its makers tell to, and prints how fast it was.
+"""Embeds the benchmark's texts by another program, used as documented, and prints its speed.
 
     python peer.py PEER TEXTS.json THREADS SECONDS MODEL_DIRECTORY
 
@@ -38,7 +38,7 @@ def onnx_int8(threads, directory):
         return rows / numpy.linalg.norm(rows, axis=1, keepdims=True)
 
     def embed(texts):
-        # Like lengths together, so that little is padded.
+        # Sorted by length to reduce padding.
         texts = sorted(texts, key=len)
         return [batch(texts[first : first + 32]) for first in range(0, len(texts), 32)]
 

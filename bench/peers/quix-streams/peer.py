@@ -22,12 +22,12 @@ TOPICS = [f"{os.environ['JANGBOGO_NAMESPACE']}.{topic}" for topic in ("order-com
 GROUP = os.environ["PEER_GROUP"]
 KAFKA = os.environ["KAFKA_BOOTSTRAP_SERVERS"]
 LOOK_SECONDS = 0.05
-# Members of the group: one Python keeps one processor core busy.
+# Number of group members: a Python process uses one processor core.
 PROCESSES = int(os.environ.get("PEER_PROCESSES", "2"))
-# Messages, of about twenty lines each.
+# Messages per batch, of about twenty lines each.
 COMMIT_EVERY = int(os.environ.get("PEER_BATCH", "5000"))
 
-# Rows come by COPY, the fastest way into Postgres that there is, and are merged from there.
+# Rows are loaded by COPY, the fastest way into Postgres, and then merged.
 INCOMING = """
     CREATE TEMPORARY TABLE incoming_{0} (LIKE {0}) ON COMMIT DELETE ROWS"""
 INSERT = """
@@ -72,7 +72,7 @@ class PostgresSink(BatchingSink):
         self.copy("product_sales", [key + tuple(sums) for key, sums in sales.items()])
         self.connection.execute(INSERT.format("order_line"))
         self.connection.execute(INSERT.format("member_order"))
-        # In the order of keys, so that processes that write the same rows wait for each other in one direction.
+        # In the order of keys, so that processes that write the same rows do not deadlock.
         self.connection.execute(ADD_SALES)
         self.connection.execute(ADVANCE, [place, last_offset + 1])
         self.connection.commit()
@@ -84,7 +84,7 @@ class PostgresSink(BatchingSink):
 
 
 def collect(item, lines: list[tuple], orders: list[tuple], sales: dict) -> None:
-    """Appends an order's rows and adds up its lines."""
+    """Appends an order's rows and adds its lines to the sums."""
     headers = dict(item.headers)
     cancelled = headers["ce_type"] == b"order-cancelled"
     event = str(uuid.uuid5(NAMESPACE, f"{headers['ce_source'].decode()}\x1f{headers['ce_id'].decode()}"))
@@ -113,7 +113,7 @@ def is_order(value, key, timestamp, headers) -> bool:
 
 
 def exit_at_the_end(children: list[subprocess.Popen]) -> None:
-    """Ends the process once its group has committed all that is in its topics."""
+    """Ends the process once its group has committed the end of its topics."""
     consumer = Consumer({"bootstrap.servers": KAFKA, "group.id": GROUP, "enable.auto.commit": False})
     ends = {}
     for topic in TOPICS:
@@ -124,7 +124,7 @@ def exit_at_the_end(children: list[subprocess.Popen]) -> None:
     while True:
         committed = consumer.committed([TopicPartition(topic, partition) for topic, partition in ends])
         if all(found.offset >= ends[found.topic, found.partition] for found in committed):
-            # All is committed: there is nothing else to wait for.
+            # All is committed.
             os._exit(max((child.wait() for child in children), default=0))
         time.sleep(LOOK_SECONDS)
 
@@ -140,7 +140,7 @@ def main() -> None:
         loglevel="WARNING",
         consumer_extra_config={"fetch.min.bytes": 1, "queued.max.messages.kbytes": 65536},
         consumer_poll_timeout=0.1,
-        # Nothing is kept in state: sums are in Postgres.
+        # No state: sums are in Postgres.
         use_changelog_topics=False,
     )
     sink = PostgresSink()

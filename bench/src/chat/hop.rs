@@ -1,5 +1,5 @@
-//! The floor of one hop of the pipeline on this machine: a record appended, read by a consumer that waits for it, and one
-//! row committed.
+//! The minimum latency of one hop on this machine: a record appended, read by a waiting consumer, and one row
+//! committed.
 
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,9 @@ use crate::limits::ANSWER_LIMIT;
 use crate::report::median;
 use crate::shop::Shop;
 
-/// As often as it is measured, and as often as it is done before to warm up.
+/// Number of measured rounds, and of warm-up rounds before.
 const ROUNDS: (usize, usize) = (200, 20);
-/// About what an intent takes.
+/// Bytes of a record, about those of an intent.
 const VALUE_BYTES: usize = 4096;
 
 /// The median time of a hop.
@@ -36,7 +36,7 @@ pub async fn measure(shop: &Shop) -> anyhow::Result<Duration> {
 async fn measure_on(shop: &Shop, topic: &str) -> anyhow::Result<Duration> {
     let mut database = shop.database().await?;
     sqlx::query("CREATE TABLE bench_hop (round bigint)").execute(&mut database).await?;
-    // Nothing waits for company, as the pipeline's producers do.
+    // Without linger, unlike the pipeline's producers.
     let producer: FutureProducer = shop.connections.kafka_producer("bench").set("linger.ms", "0").create()?;
     let mut config = shop.connections.kafka_client("bench");
     let consumer: BaseConsumer = config.set("group.id", "bench").set("enable.auto.commit", "false").create()?;
@@ -50,13 +50,13 @@ async fn measure_on(shop: &Shop, topic: &str) -> anyhow::Result<Duration> {
         let record = FutureRecord::to(topic).key("hop").payload(&value);
         let delivery = producer.send_result(record).map_err(|(error, _)| error)?;
         let read = tokio::task::block_in_place(|| {
-            let message = consumer.poll(ANSWER_LIMIT).context("kafka does not give the record back")??;
+            let message = consumer.poll(ANSWER_LIMIT).context("kafka did not return the record")??;
             anyhow::Ok(message.offset())
         })?;
         sqlx::query("INSERT INTO bench_hop VALUES ($1)").bind(read).execute(&mut database).await?;
         let took = started.elapsed();
         let delivered = delivery.await.context("the producer stopped")?;
-        delivered.map_err(|(error, _)| error).context("kafka refused a record")?;
+        delivered.map_err(|(error, _)| error).context("kafka rejected a record")?;
         ensure!(usize::try_from(read)? == round, "another record than the one that was appended");
         if round >= ROUNDS.1 {
             hops.push(took.as_secs_f64());

@@ -1,5 +1,4 @@
-//! What became of each message: when it was due and accepted, when each stage was appended to the log, and when each was
-//! pushed over the conversation's socket.
+//! Times of each message: due, accepted, and for each stage appended to the log and pushed over the WebSocket.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,25 +9,20 @@ use jangbogo_events::{Data, Event, Role};
 use serde::Serialize;
 use uuid::Uuid;
 
-/// What comes of a message, in this order; each is an event.
+/// Stages of a message in their order; each is an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// The message itself.
     Message,
-    /// What it is understood to say.
     Intent,
-    /// Products for it.
     Recommendation,
-    /// The answer.
     Reply,
 }
 
 impl Stage {
-    /// All, in their order.
     pub const ALL: [Self; 4] = [Self::Message, Self::Intent, Self::Recommendation, Self::Reply];
 
-    /// For people.
+    /// Name in the report.
     pub fn name(self) -> &'static str {
         match self {
             Self::Message => "message",
@@ -38,7 +32,7 @@ impl Stage {
         }
     }
 
-    /// Which message an event belongs to, and as what.
+    /// Message id and stage of an event.
     pub fn of(event: &Event) -> Option<(Uuid, Self)> {
         match &event.data {
             Data::MessageCreated(message) => match message.role {
@@ -53,31 +47,31 @@ impl Stage {
     }
 }
 
-/// One message. By one clock, this machine's.
+/// Times of one message, all by this machine's clock.
 #[derive(Clone, Debug, Default)]
 pub struct Message {
-    /// When it was to be sent.
+    /// Due time of the request.
     pub due: Option<DateTime<Utc>>,
-    /// When the gateway's 202 had come.
+    /// Time of the gateway's 202.
     pub accepted: Option<DateTime<Utc>>,
-    /// When each stage was appended to the log, first, in whole milliseconds.
+    /// First append of each stage to the log, in whole milliseconds.
     pub appended: [Option<DateTime<Utc>>; 4],
-    /// When each stage came over the socket, first.
+    /// First push of each stage over the socket.
     pub pushed: [Option<DateTime<Utc>>; 4],
-    /// How often each stage came over the socket.
+    /// Number of pushes of each stage.
     pub pushes: [u32; 4],
-    /// Whether a language model wrote the reply.
+    /// True if a language model wrote the reply.
     pub by_model: bool,
 }
 
 impl Message {
-    /// When the answer came.
+    /// Time of the reply's push.
     pub fn replied(&self) -> Option<DateTime<Utc>> {
         self.pushed[Stage::Reply as usize]
     }
 }
 
-/// Every message by its id. Clones share it.
+/// Messages by id. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger(Arc<Mutex<HashMap<Uuid, Message>>>);
 
@@ -86,19 +80,19 @@ impl Ledger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The gateway has accepted a message.
+    /// Records the acceptance of a message.
     pub fn accepted(&self, message_id: Uuid, due: DateTime<Utc>, at: DateTime<Utc>) {
         let mut messages = self.messages();
         let message = messages.entry(message_id).or_default();
         (message.due, message.accepted) = (Some(due), Some(at));
     }
 
-    /// A stage stands in the log.
+    /// Records the append of a stage.
     pub fn appended(&self, message_id: Uuid, stage: Stage, at: DateTime<Utc>) {
         self.messages().entry(message_id).or_default().appended[stage as usize].get_or_insert(at);
     }
 
-    /// A stage came over the socket.
+    /// Records the push of a stage.
     pub fn pushed(&self, message_id: Uuid, stage: Stage, by_model: bool, at: DateTime<Utc>) {
         let mut messages = self.messages();
         let message = messages.entry(message_id).or_default();
@@ -107,19 +101,20 @@ impl Ledger {
         message.by_model |= by_model && stage == Stage::Reply;
     }
 
-    /// These messages, as far as they are.
+    /// The times of these messages so far.
     pub fn of(&self, ids: &[Uuid]) -> Vec<Message> {
         let messages = self.messages();
         ids.iter().map(|id| messages.get(id).cloned().unwrap_or_default()).collect()
     }
 
-    /// How many of these are not answered.
+    /// Number of these messages without a reply.
     pub fn unanswered(&self, ids: &[Uuid]) -> usize {
         let messages = self.messages();
         ids.iter().filter(|id| messages.get(id).is_none_or(|message| message.replied().is_none())).count()
     }
 
-    /// That every message was pushed, understood, answered with products and replied to exactly once.
+    /// # Errors
+    /// When a stage of a message was not pushed exactly once.
     pub fn ensure_each_once(&self) -> anyhow::Result<usize> {
         let messages = self.messages();
         for stage in Stage::ALL {

@@ -1,4 +1,4 @@
-//! A member's next list after a view or an order: from the gateway's 202 to the list that shows it.
+//! Latency of a member's recommendations after a view or an order: from the gateway's 202 to the changed list.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use uuid::Uuid;
 use super::services::{Services, post};
 use crate::shop::Shop;
 
-/// Acts a second: in turn a view and an order, each of a member nobody had heard of.
+/// Rate of acts a second: alternately a view and an order, each of a new member.
 pub const ACTS_A_SECOND: u32 = 5;
-/// How often the list is asked for.
+/// Polling interval of the list.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-/// An act that no list shows after this time counts as lost.
+/// Timeout after which an act counts as lost.
 const SEEN_LIMIT: Duration = Duration::from_secs(15);
 
-/// How long each act took until the member's list showed it.
+/// Latencies of acts.
 #[derive(Debug, Default)]
 pub struct Lists {
     /// Of views, in milliseconds.
@@ -29,7 +29,7 @@ pub struct Lists {
     pub orders: Vec<f64>,
 }
 
-/// Acts at their rate for so long.
+/// Acts at their rate for a duration.
 pub async fn measure(shop: &Shop, services: &Services, time: Duration) -> anyhow::Result<Lists> {
     let products: Arc<[String]> = products(shop, services).await?.into();
     let mut tick = tokio::time::interval(Duration::from_secs(1) / ACTS_A_SECOND);
@@ -53,7 +53,7 @@ pub async fn measure(shop: &Shop, services: &Services, time: Duration) -> anyhow
     Ok(lists)
 }
 
-/// Gives whether it was a view, and the milliseconds until it showed.
+/// Returns true for a view, and the latency in milliseconds.
 async fn act(client: &Client, gateway: &str, query: &str, number: usize, product: &str) -> anyhow::Result<(bool, f64)> {
     let member = format!("newcomer-{number}");
     let is_view = number.is_multiple_of(2);
@@ -71,16 +71,16 @@ async fn act(client: &Client, gateway: &str, query: &str, number: usize, product
     let url = format!("{query}/v1/members/{member}/recommendations?limit=10");
     loop {
         let list: Value = client.get(&url).send().await?.error_for_status()?.json().await?;
-        // Before, it is what is trending.
+        // The list of a new member is what is trending.
         if list["basis"] == "history" {
             return Ok((is_view, accepted.elapsed().as_secs_f64() * 1_000.0));
         }
-        ensure!(accepted.elapsed() < SEEN_LIMIT, "what {member} did shows in no list after {SEEN_LIMIT:?}");
+        ensure!(accepted.elapsed() < SEEN_LIMIT, "the act of {member} is in no list after {SEEN_LIMIT:?}");
         tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Products that are bought: there is something to recommend beside each.
+/// Products that were ordered, for which there are recommendations.
 async fn products(shop: &Shop, services: &Services) -> anyhow::Result<Vec<String>> {
     let mut database = shop.database().await?;
     let live = jangbogo_store::live(&mut database, jangbogo_recommendation_fold::RECOMMENDATION.name).await?;
@@ -89,6 +89,6 @@ async fn products(shop: &Shop, services: &Services) -> anyhow::Result<Vec<String
         "SELECT product_id FROM {schema}.member_product GROUP BY product_id ORDER BY sum(orders) DESC, product_id LIMIT 500"
     );
     let products: Vec<String> = sqlx::query_scalar(&sql).fetch_all(&mut database).await?;
-    ensure!(!products.is_empty(), "nothing was ever bought in the shop at {}", services.query());
+    ensure!(!products.is_empty(), "there is no order in the shop at {}", services.query());
     Ok(products)
 }

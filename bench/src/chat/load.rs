@@ -1,4 +1,4 @@
-//! Messages at a steady rate, sent when they are due whatever became of those before.
+//! Open-loop load: messages at a steady rate, sent when due, independent of earlier answers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,37 +11,37 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::ledger::{Ledger, Message};
+use super::messages;
 use super::services::{Services, post};
-use super::talk;
 
-/// How often is looked whether everything is answered.
+/// Polling interval for unanswered messages.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Everything that is said in a shop: conversations take turns.
+/// Messages of a shop: conversations take turns.
 pub struct Load<'a> {
     services: &'a Services,
     conversations: &'a [Uuid],
     ledger: &'a Ledger,
-    /// How many messages were said before.
-    said: AtomicUsize,
+    /// Number of messages sent so far.
+    sent: AtomicUsize,
 }
 
 /// Messages at one rate.
-pub struct Said {
-    /// What became of each.
+pub struct LoadResult {
+    /// Times of each message.
     pub messages: Vec<Message>,
-    /// How many were not answered when the last was due.
+    /// Number of unanswered messages when the last was due.
     pub behind: usize,
 }
 
 impl<'a> Load<'a> {
-    /// Nothing was said yet.
+    /// Without any message so far.
     pub fn new(services: &'a Services, conversations: &'a [Uuid], ledger: &'a Ledger) -> Self {
-        Self { services, conversations, ledger, said: AtomicUsize::new(0) }
+        Self { services, conversations, ledger, sent: AtomicUsize::new(0) }
     }
 
-    /// Says so many messages a second for so long, then waits until all are answered, at most for `patience`.
-    pub async fn at(&self, rate: u32, time: Duration, patience: Duration) -> anyhow::Result<Said> {
+    /// Sends `rate` messages a second for a duration, then waits until all are answered, at most for `timeout`.
+    pub async fn at(&self, rate: u32, time: Duration, timeout: Duration) -> anyhow::Result<LoadResult> {
         let interval = Duration::from_secs(1) / rate;
         let (started, started_at) = (Instant::now(), Utc::now());
         let mut posts = JoinSet::new();
@@ -62,21 +62,21 @@ impl<'a> Load<'a> {
         let waited = Instant::now();
         while self.ledger.unanswered(&ids) > 0 {
             ensure!(
-                waited.elapsed() < patience,
-                "{} of {} messages are not answered {patience:?} after the last",
+                waited.elapsed() < timeout,
+                "{} of {} messages are not answered {timeout:?} after the last",
                 self.ledger.unanswered(&ids),
                 ids.len()
             );
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
-        Ok(Said { messages: self.ledger.of(&ids), behind })
+        Ok(LoadResult { messages: self.ledger.of(&ids), behind })
     }
 
     fn say(&self, due: DateTime<Utc>) -> impl Future<Output = anyhow::Result<Uuid>> + Send + use<> {
-        let number = self.said.fetch_add(1, Ordering::Relaxed);
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
         let (conversation, turn) = (number % self.conversations.len(), number / self.conversations.len());
         let path = format!("/v1/conversations/{}/messages", self.conversations[conversation]);
-        let body = json!({ "content": talk::message(conversation, turn) });
+        let body = json!({ "content": messages::message(conversation, turn) });
         let (client, gateway) = (self.services.client().clone(), self.services.gateway().to_owned());
         let ledger = self.ledger.clone();
         async move {

@@ -1,17 +1,17 @@
-//! How soon a message is answered: from the gateway's 202 to what the conversation's WebSocket pushes.
+//! Latency of replies: from the gateway's 202 to the push over the conversation's WebSocket.
 //!
-//! Messages are sent when they are due, whatever became of those before, so that a shop that falls behind shows as late
-//! answers. What is counted from acceptance is shown beside what is counted from when the message was due.
+//! The load is open-loop (no coordinated omission): a shop that lags shows as late replies. Latencies are reported from
+//! the acceptance and from the due time.
 
 mod hop;
 mod ledger;
 mod lists;
 mod load;
+mod messages;
 mod report;
 mod services;
 mod slow_model;
 mod socket;
-mod talk;
 
 use std::time::Duration;
 
@@ -29,39 +29,39 @@ use self::slow_model::SlowModel;
 use self::socket::Conversations;
 use crate::shop::{Shop, build_programs};
 
-/// Messages a second if nothing else is said, without and beside a slow model.
+/// Default rates in messages a second, without and with a slow model.
 const RATES: &[u32] = &[1, 30, 100];
 const SLOW_RATES: &[u32] = &[30];
-/// What is said before anything is measured: the vocabulary is learnt, connections are opened.
+/// Warm-up messages: the vocabulary is loaded, connections are opened.
 const WARM_UP: (u32, Duration) = (10, Duration::from_secs(10));
-/// Messages a second while members' lists are looked at.
+/// Messages a second while members' lists are measured.
 const LISTS_RATE: u32 = 10;
-/// How long the last messages may take to be answered; a slow model's calls come on top.
-const LOW_PRIORITY_TIMEOUT: Duration = Duration::from_mins(2);
-/// How long the highest rate is tried each time.
+/// Timeout of the last replies, without a slow model's calls.
+const REPLY_TIMEOUT: Duration = Duration::from_mins(2);
+/// Duration of each trial of the highest rate.
 const TRIAL: Duration = Duration::from_secs(20);
-/// A second answer to a message would have come by then.
+/// Wait for duplicate replies.
 const SECOND_ANSWER: Duration = Duration::from_secs(2);
 
-/// What is measured, and how it is shown.
+/// Options of the measurement.
 #[derive(Args, Clone, Debug)]
 pub struct ChatArguments {
-    /// Open conversations, each with a WebSocket
+    /// Number of open conversations, each with a WebSocket
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..=4_000))]
     conversations: u16,
-    /// Messages a second, one after another [default: 1,30,100; with --slow-model 30]
+    /// Rates in messages a second, measured in turn [default: 1,30,100; with --slow-model 30]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rates: Vec<u32>,
-    /// How long each rate is measured
+    /// Duration of each rate's measurement in seconds
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(2..=3_600))]
     seconds: u32,
-    /// Also look for the highest rate at which nothing falls behind
+    /// Also search for the highest sustained rate
     #[arg(long)]
     highest: bool,
-    /// Milliseconds from when a message is due within which 95 of 100 must be answered at that rate
+    /// Limit of the 95th percentile at that rate, in milliseconds from the due time
     #[arg(long, default_value_t = 500, requires = "highest")]
     limit_ms: u32,
-    /// Give the processors a language model that takes 20 s and fails one request in five
+    /// Use a language model that takes 20 s and fails one request in five
     #[arg(long, conflicts_with = "highest")]
     slow_model: bool,
     /// Print the report as JSON
@@ -69,10 +69,10 @@ pub struct ChatArguments {
     pub json: bool,
 }
 
-/// Measures, and removes what that left behind.
+/// Measures, and removes the shop afterwards.
 ///
 /// # Errors
-/// When a server is away, a program under test ends, or a message is not answered exactly once.
+/// When a server is unavailable, a program under test ends, or a message is not answered exactly once.
 pub async fn run(arguments: &ChatArguments) -> anyhow::Result<Report> {
     build_programs(&["jangbogo"]).await?;
     Shop::with(async |shop| measure(shop, arguments).await).await
@@ -81,7 +81,7 @@ pub async fn run(arguments: &ChatArguments) -> anyhow::Result<Report> {
 async fn measure(shop: &Shop, arguments: &ChatArguments) -> anyhow::Result<Report> {
     shop.empty_database().await?;
     let hop_ms = hop::measure(shop).await?.as_secs_f64() * 1_000.0;
-    eprintln!("one hop alone takes {hop_ms:.2} ms");
+    eprintln!("a single hop takes {hop_ms:.2} ms");
     shop.import().await?;
     let model = if arguments.slow_model { Some(SlowModel::start().await?) } else { None };
     let variables = model.as_ref().map(SlowModel::variables).unwrap_or_default();
@@ -93,7 +93,7 @@ async fn measure(shop: &Shop, arguments: &ChatArguments) -> anyhow::Result<Repor
     let following = follow(shop, ledger.clone())?;
     let conversations = Conversations::open(&services, arguments.conversations.into(), &ledger).await?;
     eprintln!("{} conversations are open", conversations.ids.len());
-    let mut report = talk_in(shop, arguments, &services, &conversations, &ledger, hop_ms, model.as_ref()).await?;
+    let mut report = measure_rates(shop, arguments, &services, &conversations, &ledger, hop_ms, model.as_ref()).await?;
 
     tokio::time::sleep(SECOND_ANSWER).await;
     report.messages = ledger.ensure_each_once()?;
@@ -106,8 +106,8 @@ async fn measure(shop: &Shop, arguments: &ChatArguments) -> anyhow::Result<Repor
     Ok(report)
 }
 
-/// Says everything there is to say.
-async fn talk_in(
+/// Sends all messages.
+async fn measure_rates(
     shop: &Shop,
     arguments: &ChatArguments,
     services: &Services,
@@ -118,30 +118,30 @@ async fn talk_in(
 ) -> anyhow::Result<Report> {
     let load = Load::new(services, &conversations.ids, ledger);
     let time = Duration::from_secs(arguments.seconds.into());
-    let patience = LOW_PRIORITY_TIMEOUT + if model.is_some() { 2 * slow_model::CALL_LIMIT } else { Duration::ZERO };
-    load.at(WARM_UP.0, WARM_UP.1, patience).await?;
+    let timeout = REPLY_TIMEOUT + if model.is_some() { 2 * slow_model::CALL_LIMIT } else { Duration::ZERO };
+    load.at(WARM_UP.0, WARM_UP.1, timeout).await?;
     let rebalances = services.rebalances().await?;
 
     let by_default = if model.is_some() { SLOW_RATES } else { RATES };
     let rates = if arguments.rates.is_empty() { by_default } else { &arguments.rates };
     let (mut reports, mut by_model) = (Vec::new(), 0);
     for rate in rates {
-        let said = load.at(*rate, time, patience).await?;
-        by_model += said.messages.iter().filter(|message| message.by_model).count();
-        reports.push(RateReport::new(*rate, &said, hop_ms));
+        let result = load.at(*rate, time, timeout).await?;
+        by_model += result.messages.iter().filter(|message| message.by_model).count();
+        reports.push(RateReport::new(*rate, &result, hop_ms));
         eprintln!("measured {rate} messages a second");
     }
     let slow_model = match model {
         Some(model) => {
             let rebalances = services.rebalances().await? - rebalances;
-            ensure!(rebalances == 0, "a slow model made the groups rebalance {rebalances} times");
-            Some(SlowReport { asked: model.asked(), by_model, rebalances })
+            ensure!(rebalances == 0, "a slow model caused {rebalances} rebalances");
+            Some(SlowReport { asked: model.requests(), by_model, rebalances })
         }
         None => None,
     };
     let mut lists = Vec::new();
     if model.is_none() {
-        let (acts, _) = tokio::try_join!(lists::measure(shop, services, time), load.at(LISTS_RATE, time, patience))?;
+        let (acts, _) = tokio::try_join!(lists::measure(shop, services, time), load.at(LISTS_RATE, time, timeout))?;
         lists = ListRow::all(acts);
     }
     let mut highest_rate = None;
@@ -153,28 +153,27 @@ async fn talk_in(
     Ok(Report { conversations, hop_ms, rates: reports, highest_rate, lists, slow_model, messages: 0 })
 }
 
-/// The highest rate that is sustained, to a tenth: upwards or downwards from a first one, then between the best that was
-/// and the least that was not.
+/// The highest sustained rate, to a tenth: exponential search from a first rate, then bisection.
 async fn highest(load: &Load<'_>, first: u32, limit: Duration, hop_ms: f64) -> anyhow::Result<u32> {
     let (mut best, mut too_much, mut rate) = (0, u32::MAX, first);
     while rate > best && rate < too_much && (too_much == u32::MAX || too_much - best > (best / 10).max(1)) {
-        let report = RateReport::new(rate, &load.at(rate, TRIAL, LOW_PRIORITY_TIMEOUT).await?, hop_ms);
+        let report = RateReport::new(rate, &load.at(rate, TRIAL, REPLY_TIMEOUT).await?, hop_ms);
         let sustained = report.is_sustained(limit);
-        eprintln!("{rate} messages a second: {}", if sustained { "sustained" } else { "too many" });
+        eprintln!("{rate} messages a second: {}", if sustained { "sustained" } else { "not sustained" });
         *if sustained { &mut best } else { &mut too_much } = rate;
         rate = if too_much == u32::MAX { rate.saturating_add(rate.div_ceil(2)) } else { best.midpoint(too_much) };
     }
     Ok(best)
 }
 
-/// Notes when each stage of a message is appended to the log.
+/// Records when each stage of a message is appended to the log.
 fn follow(shop: &Shop, ledger: Ledger) -> anyhow::Result<tokio::task::JoinHandle<()>> {
     use jangbogo_events::Topic::{ConversationMessageCreated, PreferenceEvents, RecommendationEvents};
     let topics = [ConversationMessageCreated, PreferenceEvents, RecommendationEvents].into();
     let mut tail = Tail::start(&shop.connections, "bench-tail", topics, Stage::of)?;
     Ok(tokio::spawn(async move {
-        while let Some(told) = tail.next().await {
-            if let TailEvent::Appended(record) = told {
+        while let Some(event) = tail.next().await {
+            if let TailEvent::Appended(record) = event {
                 let (message_id, stage) = record.what;
                 ledger.appended(message_id, stage, record.at);
             }

@@ -1,4 +1,4 @@
-//! How soon messages were answered, for people and programs.
+//! Report of the replies' latencies, as text and JSON.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,28 +10,28 @@ use serde::Serialize;
 
 use super::ledger::{Message, Stage};
 use super::lists::Lists;
-use super::load::Said;
+use super::load::LoadResult;
 use crate::report::percentile;
 
-/// All of it.
+/// The report.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Open conversations, each with a WebSocket.
     pub conversations: usize,
-    /// One record appended, read by a consumer that waits for it, and one row committed, while nothing else goes on: the
-    /// median, in milliseconds.
+    /// Median latency of a single hop on an idle machine, in milliseconds: a record appended, read by a waiting
+    /// consumer, and one row committed.
     pub hop_ms: f64,
-    /// Messages at each rate.
+    /// Results by rate.
     pub rates: Vec<RateReport>,
-    /// The most messages a second that were answered in time without falling behind, if that was looked for.
+    /// The highest sustained rate in messages a second, if it was searched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub highest_rate: Option<u32>,
-    /// Members' lists; none beside a slow model.
+    /// Latencies of members' lists; none with a slow model.
     pub lists: Vec<ListRow>,
-    /// How it went beside a slow model.
+    /// Counts with a slow model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow_model: Option<SlowReport>,
-    /// Messages in all, each answered exactly once.
+    /// Total number of messages, each answered exactly once.
     pub messages: usize,
 }
 
@@ -40,30 +40,30 @@ pub struct Report {
 pub struct RateReport {
     /// Messages a second.
     pub rate: u32,
-    /// How many.
+    /// Number of messages.
     pub messages: usize,
-    /// How many were not answered when the last was due.
+    /// Number of unanswered messages when the last was due.
     pub behind: usize,
-    /// From one moment to another.
+    /// Latencies between two points in time.
     pub rows: Vec<Row>,
 }
 
-/// Milliseconds from one moment of messages to another.
+/// Latency in milliseconds between two points of a message.
 #[derive(Debug, Serialize)]
 pub struct Row {
-    /// From what to what.
+    /// Names of the two points.
     pub span: String,
     #[serde(flatten)]
     pub times: Times,
-    /// Hops of the pipeline in between: how often a record is appended, read, and folded in a commit.
+    /// Number of hops in between: a record appended, read, and folded in a commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hops: Option<u32>,
-    /// The median as a multiple of so many hops alone.
+    /// The median as a multiple of that number of single hops.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multiple_of_hops: Option<f64>,
 }
 
-/// How times are spread, in milliseconds.
+/// Percentiles in milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[expect(clippy::struct_field_names, reason = "as JSON has them, with the unit")]
 pub struct Times {
@@ -73,7 +73,7 @@ pub struct Times {
     pub max_ms: f64,
 }
 
-/// From the acceptance of an act to the member's list that shows it.
+/// Latency from the acceptance of an act to the changed list.
 #[derive(Debug, Serialize)]
 pub struct ListRow {
     pub act: &'static str,
@@ -82,19 +82,19 @@ pub struct ListRow {
     pub times: Times,
 }
 
-/// Beside a model that takes 20 s and fails one request in five.
+/// With a model that takes 20 s and fails one request in five.
 #[derive(Debug, Serialize)]
 pub struct SlowReport {
-    /// Requests that the model had.
+    /// Requests to the model.
     pub asked: u64,
-    /// Replies that it wrote; the others are the local writer's.
+    /// Replies of the model; the others are template replies.
     pub by_model: usize,
-    /// How often the processors' groups gave or took partitions meanwhile.
+    /// Rebalances of the processors' groups meanwhile.
     pub rebalances: u64,
 }
 
 impl Times {
-    /// Of these milliseconds; none of none.
+    /// Percentiles of these milliseconds; none without any.
     fn of(mut milliseconds: Vec<f64>) -> Option<Self> {
         milliseconds.sort_unstable_by(f64::total_cmp);
         let at = |percent| percentile(&milliseconds, percent);
@@ -103,11 +103,11 @@ impl Times {
     }
 }
 
-/// A moment of a message.
-type Moment = fn(&Message) -> Option<DateTime<Utc>>;
+/// A point in time of a message.
+type Point = fn(&Message) -> Option<DateTime<Utc>>;
 
-/// What is reported of messages: from, to, and the hops in between. The log's times are in whole milliseconds.
-const SPANS: [(&str, Moment, Moment, Option<u32>); 10] = [
+/// Reported latencies: from, to, and the hops in between. The log's times are in whole milliseconds.
+const SPANS: [(&str, Point, Point, Option<u32>); 10] = [
     ("due → accepted", |message| message.due, |message| message.accepted, None),
     ("accepted → intent pushed", |message| message.accepted, |message| pushed(message, Stage::Intent), Some(2)),
     (
@@ -149,19 +149,19 @@ fn appended(message: &Message, stage: Stage) -> Option<DateTime<Utc>> {
 }
 
 impl RateReport {
-    /// Of what was said at a rate, beside the time of a hop alone.
-    pub fn new(rate: u32, said: &Said, hop_ms: f64) -> Self {
+    /// Results of one rate, relative to a single hop.
+    pub fn new(rate: u32, result: &LoadResult, hop_ms: f64) -> Self {
         let rows = SPANS.iter().filter_map(|(span, from, to, hops)| {
             let milliseconds = |message| Some(milliseconds(from(message)?, to(message)?));
-            let times = Times::of(said.messages.iter().filter_map(milliseconds).collect())?;
+            let times = Times::of(result.messages.iter().filter_map(milliseconds).collect())?;
             let multiple_of_hops = hops.map(|hops| times.p50_ms / (f64::from(hops) * hop_ms));
             Some(Row { span: (*span).to_owned(), times, hops: *hops, multiple_of_hops })
         });
-        Self { rate, messages: said.messages.len(), behind: said.behind, rows: rows.collect() }
+        Self { rate, messages: result.messages.len(), behind: result.behind, rows: rows.collect() }
     }
 
-    /// Whether messages were answered in time, counted from when they were due, and no more waited in the end than are
-    /// said in that time.
+    /// True if messages were answered within the limit from their due time, and no more were unanswered at the end than
+    /// are sent within the limit.
     pub fn is_sustained(&self, limit: Duration) -> bool {
         let replies = self.rows.iter().find(|row| row.span == "due → reply pushed");
         let in_time = replies.is_some_and(|row| row.times.p95_ms <= limit.as_secs_f64() * 1_000.0);
@@ -170,7 +170,7 @@ impl RateReport {
 }
 
 impl ListRow {
-    /// Of views and of orders.
+    /// Percentiles of views and of orders.
     pub fn all(lists: Lists) -> Vec<Self> {
         let row = |act, times: Vec<f64>| Some(Self { act, acts: times.len(), times: Times::of(times)? });
         [row("a view", lists.views), row("an order", lists.orders)].into_iter().flatten().collect()
@@ -178,7 +178,7 @@ impl ListRow {
 }
 
 impl Report {
-    /// As tables.
+    /// The report as tables.
     pub fn to_text(&self) -> String {
         let Self { conversations, hop_ms, messages, .. } = self;
         let mut text = format!(
@@ -213,7 +213,7 @@ impl Report {
         if let Some(SlowReport { asked, by_model, rebalances }) = &self.slow_model {
             let _ = writeln!(
                 text,
-                "\nthe slow model was asked {asked} times and wrote {by_model} replies; {rebalances} rebalances"
+                "\nthe slow model had {asked} requests and wrote {by_model} replies; {rebalances} rebalances"
             );
         }
         text
@@ -239,7 +239,7 @@ fn aligned(mut table: Table) -> Table {
     table
 }
 
-/// What the log stamps in whole milliseconds may lie a part of one before what it follows.
+/// The log's whole milliseconds may be up to one millisecond before the preceding point.
 fn milliseconds(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
     (to - from).to_std().unwrap_or_default().as_secs_f64() * 1_000.0
 }
@@ -255,30 +255,30 @@ mod tests {
 
     use super::*;
 
-    /// Each answered after so long.
-    fn said(milliseconds: &[i64], behind: usize) -> Said {
+    /// Messages that were answered after these milliseconds.
+    fn result(milliseconds: &[i64], behind: usize) -> LoadResult {
         let answered = |milliseconds: &i64| {
             let (due, mut message) = (Utc::now(), Message::default());
             (message.due, message.accepted) = (Some(due), Some(due));
             message.pushed[Stage::Reply as usize] = Some(due + TimeDelta::milliseconds(*milliseconds));
             message
         };
-        Said { messages: milliseconds.iter().map(answered).collect(), behind }
+        LoadResult { messages: milliseconds.iter().map(answered).collect(), behind }
     }
 
     #[test]
     fn a_rate_is_sustained_while_answers_come_in_time_and_nothing_piles_up() {
         let limit = Duration::from_millis(500);
-        let judged = |said: &Said| RateReport::new(30, said, 2.0).is_sustained(limit);
-        assert!(judged(&said(&[100; 100], 3)));
-        assert!(!judged(&said(&[600; 100], 3)), "too late");
-        assert!(!judged(&said(&[100; 100], 16)), "it falls behind");
-        assert!(!judged(&said(&[], 0)), "nothing was answered");
+        let judged = |result: &LoadResult| RateReport::new(30, result, 2.0).is_sustained(limit);
+        assert!(judged(&result(&[100; 100], 3)));
+        assert!(!judged(&result(&[600; 100], 3)), "too late");
+        assert!(!judged(&result(&[100; 100], 16)), "it falls behind");
+        assert!(!judged(&result(&[], 0)), "nothing was answered");
     }
 
     #[test]
     fn hops_are_what_a_median_is_a_multiple_of() {
-        let report = RateReport::new(30, &said(&[80; 10], 0), 2.0);
+        let report = RateReport::new(30, &result(&[80; 10], 0), 2.0);
         let reply = report.rows.iter().find(|row| row.hops == Some(4)).unwrap();
         assert_eq!(reply.multiple_of_hops, Some(10.0));
     }

@@ -1,5 +1,4 @@
-//! Every part of a shop that answers: six processors with their reactors, the dispatcher, the gateway and the query
-//! service, a process each.
+//! The processes of a shop: six processors with their reactors, the dispatcher, the gateway and the query service.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
@@ -16,17 +15,16 @@ use tokio::process::{Child, Command};
 use crate::fold::stop;
 use crate::shop::{Shop, sibling};
 
-/// How long a process may take until it is ready: the embedder warms a model.
+/// Timeout until a process is ready: the embedder warms a model up.
 const READY_LIMIT: Duration = Duration::from_mins(2);
-/// How long the demo shop may take until it is folded, published and embedded.
+/// Timeout until the demo shop is folded, published and embedded.
 const SETTLE_LIMIT: Duration = Duration::from_mins(20);
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
-/// The processes.
 pub struct Services {
     processes: Vec<(&'static str, Child)>,
-    /// Where each answers `/readyz` and `/metrics`.
+    /// Base URLs of `/readyz` and `/metrics`.
     admin: Vec<(&'static str, String)>,
     gateway: String,
     query: String,
@@ -34,7 +32,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Starts everything, with these variables in the processors' environment, and waits until all are ready.
+    /// Starts all processes with these environment variables, and waits until they are ready.
     pub async fn start(shop: &Shop, variables: &[(&str, String)]) -> anyhow::Result<Self> {
         let fetched = shop.command(sibling("jangbogo")?).args(["models", "fetch"]).status().await?;
         ensure!(fetched.success(), "jangbogo models fetch ended with {fetched}");
@@ -78,7 +76,6 @@ impl Services {
         &self.query
     }
 
-    /// The client that everything here is asked by.
     pub fn client(&self) -> &Client {
         &self.client
     }
@@ -88,19 +85,20 @@ impl Services {
         for (name, base) in self.admin.clone() {
             loop {
                 self.ensure_running()?;
-                let account = match self.client.get(format!("{base}/readyz")).send().await {
+                let reason = match self.client.get(format!("{base}/readyz")).send().await {
                     Ok(answer) if answer.status().is_success() => break,
                     Ok(answer) => answer.text().await.unwrap_or_default(),
                     Err(error) => error.to_string(),
                 };
-                ensure!(started.elapsed() < READY_LIMIT, "{name} is not ready after {READY_LIMIT:?}: {account}");
+                ensure!(started.elapsed() < READY_LIMIT, "{name} is not ready after {READY_LIMIT:?}: {reason}");
                 tokio::time::sleep(LOOK_INTERVAL).await;
             }
         }
         Ok(())
     }
 
-    /// That no process has ended.
+    /// # Errors
+    /// When a process has ended.
     pub fn ensure_running(&mut self) -> anyhow::Result<()> {
         for (name, process) in &mut self.processes {
             if let Some(status) = process.try_wait()? {
@@ -110,7 +108,7 @@ impl Services {
         Ok(())
     }
 
-    /// Waits until every product has its vector, and everything in the log is folded and published.
+    /// Waits until every product has its vector, and the log is folded and published.
     pub async fn settle(&mut self, shop: &Shop) -> anyhow::Result<()> {
         let started = Instant::now();
         while !(self.is_settled().await && products_without_vector(shop).await? == 0 && self.is_settled().await) {
@@ -130,25 +128,25 @@ impl Services {
         state["settled"] == true
     }
 
-    /// A command to the gateway, which must be accepted.
+    /// Sends a command to the gateway, which must accept it.
     pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         post(&self.client, &self.gateway, path, body).await
     }
 
-    /// How often groups of the processors have given or taken partitions.
+    /// Number of rebalances of the processors' groups.
     pub async fn rebalances(&self) -> anyhow::Result<u64> {
         let mut count = 0;
         for (_, base) in self.admin.iter().filter(|(name, _)| PROCESSORS.iter().any(|one| one.name == *name)) {
             let metrics = self.client.get(format!("{base}/metrics")).send().await?.text().await?;
             let counted = metrics.lines().filter(|line| !line.starts_with('#') && line.contains("rebalances_total"));
             for value in counted.filter_map(|line| line.rsplit(' ').next()) {
-                count += value.parse::<u64>().with_context(|| format!("{value:?} is no count"))?;
+                count += value.parse::<u64>().with_context(|| format!("{value:?} is not a count"))?;
             }
         }
         Ok(count)
     }
 
-    /// SIGTERM to each; all must end well.
+    /// Sends SIGTERM to all; each must exit with 0.
     pub async fn stop(self) -> anyhow::Result<()> {
         for (name, process) in self.processes.into_iter().rev() {
             let status = stop(process).await.context(name)?;
@@ -158,14 +156,14 @@ impl Services {
     }
 }
 
-/// The program that every process is, which ends when this one does, however that is.
+/// A command that ends with this process, even if that is killed.
 fn program(shop: &Shop) -> anyhow::Result<Command> {
     let mut command = shop.command(sibling("jangbogo")?);
     command.env("JANGBOGO_ENDS_WITH_PARENT", "1");
     Ok(command)
 }
 
-/// A command that must be accepted; gives the answer.
+/// Sends a command that must be accepted. Returns the response.
 pub async fn post(client: &Client, gateway: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
     let answer = client.post(format!("{gateway}{path}")).json(body).send().await?;
     let status = answer.status();
@@ -185,7 +183,8 @@ async fn products_without_vector(shop: &Shop) -> anyhow::Result<i64> {
     Ok(sqlx::query_scalar(&sql).fetch_one(&mut database).await?)
 }
 
-/// That the rows hold exactly one intent, recommendation and reply for each of so many messages.
+/// # Errors
+/// When the rows do not hold exactly one intent, recommendation and reply for each message.
 pub async fn ensure_rows_each_once(shop: &Shop, messages: usize) -> anyhow::Result<()> {
     let mut database = shop.database().await?;
     let live = live(&mut database, ASSISTANT.name).await?.context("assistant has no generation")?;
@@ -206,7 +205,7 @@ pub async fn ensure_rows_each_once(shop: &Shop, messages: usize) -> anyhow::Resu
     Ok(())
 }
 
-/// An address that nobody listens on now.
+/// A free address.
 pub fn free_address() -> anyhow::Result<String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
     Ok(listener.local_addr()?.to_string())

@@ -18,37 +18,37 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// What it calls itself.
+/// Name of the model.
 const MODEL: &str = "slow-1";
-/// How long a call may take before the processors answer by themselves; there are two for a message.
+/// The processors' timeout of a call, of which a message has two.
 pub const CALL_LIMIT: Duration = Duration::from_secs(30);
-/// How long every answer takes, also a failure.
+/// Duration of every response, failures included.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
-/// One request in so many fails.
+/// One request in this number fails.
 const FAILING: u64 = 5;
-/// What it says, in pieces. It names no product, so that it is true of every recommendation.
+/// Chunks of its replies. They name no product, so that they fit every recommendation.
 const PIECES: [&str; 8] =
     ["Here is what ", "the shop found ", "for you. ", "Each of these ", "fits what ", "you told ", "us so ", "far."];
 
-/// The server, until it is dropped.
+/// The server; stops when it is dropped.
 pub struct SlowModel {
     base_url: String,
-    asked: Arc<AtomicU64>,
+    requests: Arc<AtomicU64>,
     serving: JoinHandle<std::io::Result<()>>,
 }
 
 impl SlowModel {
-    /// Begins to serve.
+    /// Starts the server.
     pub async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no port is free")?;
         let base_url = format!("http://{}/v1", listener.local_addr()?);
-        let asked = Arc::new(AtomicU64::new(0));
-        let router = Router::new().route("/v1/chat/completions", post(complete)).with_state(Arc::clone(&asked));
+        let requests = Arc::new(AtomicU64::new(0));
+        let router = Router::new().route("/v1/chat/completions", post(complete)).with_state(Arc::clone(&requests));
         let serving = tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(Self { base_url, asked, serving })
+        Ok(Self { base_url, requests, serving })
     }
 
-    /// The settings by which processors find it.
+    /// Environment variables for the processors.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         vec![
             ("OPENAI_BASE_URL", self.base_url.clone()),
@@ -58,9 +58,9 @@ impl SlowModel {
         ]
     }
 
-    /// How many requests came.
-    pub fn asked(&self) -> u64 {
-        self.asked.load(Ordering::Relaxed)
+    /// Number of requests.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 }
 
@@ -70,8 +70,8 @@ impl Drop for SlowModel {
     }
 }
 
-async fn complete(State(asked): State<Arc<AtomicU64>>, Json(request): Json<Value>) -> Response {
-    let number = asked.fetch_add(1, Ordering::Relaxed) + 1;
+async fn complete(State(requests): State<Arc<AtomicU64>>, Json(request): Json<Value>) -> Response {
+    let number = requests.fetch_add(1, Ordering::Relaxed) + 1;
     if number.is_multiple_of(FAILING) {
         tokio::time::sleep(ANSWER_TIME).await;
         let error =
@@ -93,7 +93,7 @@ async fn complete(State(asked): State<Arc<AtomicU64>>, Json(request): Json<Value
     .into_response()
 }
 
-/// What every message is understood to say.
+/// The analysis of every message.
 fn understanding() -> Value {
     json!({
         "intent": "find-product",
@@ -104,7 +104,7 @@ fn understanding() -> Value {
     })
 }
 
-/// A piece now and then, until the time is over.
+/// Streams the chunks over the response's duration.
 fn streamed() -> Response {
     let choice = |delta: Value, reason: Option<&str>| {
         json!({ "model": MODEL, "choices": [{ "index": 0, "delta": delta, "finish_reason": reason }] }).to_string()

@@ -1,4 +1,4 @@
-//! The shoppers' ends: conversations, each with a WebSocket that notes what comes.
+//! Shoppers' conversations, each with a WebSocket whose messages are recorded.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,24 +19,24 @@ use uuid::Uuid;
 use super::ledger::{Ledger, Stage};
 use super::services::Services;
 
-/// Conversations that are opened at one time.
+/// Number of conversations that are opened concurrently.
 const AT_ONCE: usize = 16;
-/// How long a conversation may take until it can be watched.
+/// Timeout until a conversation is visible in the query service.
 const KNOWN_LIMIT: Duration = Duration::from_secs(30);
 const KNOWN_INTERVAL: Duration = Duration::from_millis(50);
-/// The local writer's name in replies begins so.
+/// Prefix of the template writer's name.
 const LOCAL_WRITER: &str = "local-";
 
-/// What is read of what comes.
+/// The fields of a pushed entry that are used.
 #[derive(Deserialize)]
-struct Told {
+struct PushedEntry {
     kind: String,
     message_id: Option<Uuid>,
-    data: Option<ToldData>,
+    data: Option<PushedEntryData>,
 }
 
 #[derive(Deserialize)]
-struct ToldData {
+struct PushedEntryData {
     role: Option<String>,
     written_by: Option<WrittenBy>,
 }
@@ -48,15 +48,14 @@ struct WrittenBy {
 
 /// Open conversations, each with a socket.
 pub struct Conversations {
-    /// Their ids.
     pub ids: Vec<Uuid>,
-    /// Sockets that were closed before they should be.
+    /// Number of sockets that were closed early.
     closed: Arc<AtomicU64>,
     sockets: Vec<JoinHandle<()>>,
 }
 
 impl Conversations {
-    /// Opens so many conversations, of a member each, and watches them.
+    /// Opens conversations of a member each, and follows them.
     pub async fn open(services: &Services, count: usize, ledger: &Ledger) -> anyhow::Result<Self> {
         let closed = Arc::new(AtomicU64::new(0));
         let opening = (0..count).map(|number| open(services, number));
@@ -69,7 +68,8 @@ impl Conversations {
         Ok(Self { ids, closed, sockets })
     }
 
-    /// That every socket is still open.
+    /// # Errors
+    /// When a socket was closed.
     pub fn ensure_open(&self) -> anyhow::Result<()> {
         match self.closed.load(Ordering::Relaxed) {
             0 => Ok(()),
@@ -95,33 +95,33 @@ async fn open(services: &Services, number: usize) -> anyhow::Result<(Uuid, Socke
     loop {
         match connect_async(&url).await {
             Ok((socket, _)) => return Ok((id, socket)),
-            // It is not folded yet.
+            // Not folded yet.
             Err(Error::Http(answer)) if answer.status().as_u16() == StatusCode::NOT_FOUND.as_u16() => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot watch conversation {id}")),
+            Err(error) => return Err(error).with_context(|| format!("cannot follow conversation {id}")),
         }
         if started.elapsed() > KNOWN_LIMIT {
-            bail!("conversation {id} cannot be watched {KNOWN_LIMIT:?} after it was opened: it is unknown");
+            bail!("conversation {id} is unknown {KNOWN_LIMIT:?} after it was opened");
         }
         tokio::time::sleep(KNOWN_INTERVAL).await;
     }
 }
 
-/// Notes what comes until the socket ends.
+/// Records pushed entries until the socket is closed.
 async fn watch(mut socket: Socket, ledger: Ledger, closed: Arc<AtomicU64>) {
     while let Some(Ok(message)) = socket.next().await {
         let Message::Text(text) = message else { continue };
         let at = Utc::now();
-        let Ok(told) = serde_json::from_str::<Told>(&text) else { continue };
-        let Some(message_id) = told.message_id else { continue };
-        let role = told.data.as_ref().and_then(|data| data.role.as_deref());
-        let stage = match (told.kind.as_str(), role) {
+        let Ok(entry) = serde_json::from_str::<PushedEntry>(&text) else { continue };
+        let Some(message_id) = entry.message_id else { continue };
+        let role = entry.data.as_ref().and_then(|data| data.role.as_deref());
+        let stage = match (entry.kind.as_str(), role) {
             ("message", Some("user")) => Stage::Message,
             ("message", _) => Stage::Reply,
             ("intent", _) => Stage::Intent,
             ("recommendation", _) => Stage::Recommendation,
             _ => continue,
         };
-        let written_by = told.data.and_then(|data| data.written_by);
+        let written_by = entry.data.and_then(|data| data.written_by);
         let by_model = written_by.is_some_and(|run| !run.model.starts_with(LOCAL_WRITER));
         ledger.pushed(message_id, stage, by_model, at);
     }

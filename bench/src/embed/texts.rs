@@ -1,4 +1,4 @@
-//! What is embedded.
+//! Texts to embed.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -12,20 +12,20 @@ use jangbogo_embedding::registry::{DEFAULT_MODEL, ModelsDirectory};
 use jangbogo_embeddings_server::model::{Arithmetic, EmbeddingModel, TextModel as _, Tokens};
 use serde::Deserialize;
 
-/// The demo shop.
+/// File of the demo shop.
 const DEMO_SHOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/data/online-retail-ii.csv.zst");
-/// At most so many texts of a list.
+/// Maximum number of texts of a list.
 const MOST: usize = 1024;
-/// Tokens of the titles that are all of one length.
+/// Number of tokens of the titles of equal length.
 const ONE_LENGTH: usize = 14;
 
 /// A list of texts.
 pub struct TextList {
-    /// What they are.
+    /// Name of the list.
     pub name: &'static str,
-    /// Each once.
+    /// Distinct texts.
     pub texts: Vec<String>,
-    /// How many tokens of all-MiniLM-L6-v2 they have, on average.
+    /// Mean number of all-MiniLM-L6-v2 tokens.
     pub tokens: f64,
 }
 
@@ -39,7 +39,7 @@ struct Product {
 /// The lists, short texts first.
 pub fn texts(models: &ModelsDirectory, catalogue: &Path, sentences: &Path) -> anyhow::Result<Vec<TextList>> {
     let model = models.find(DEFAULT_MODEL)?;
-    jangbogo_embeddings_server::fetch::fetch(&models, model, |message| eprintln!("{message}"))?;
+    jangbogo_embeddings_server::fetch::fetch(models, model, |message| eprintln!("{message}"))?;
     let model = EmbeddingModel::load(models, model, Arithmetic::Int8, NonZeroUsize::MIN)?;
     let tokens = |text: &String| model.tokenizer().tokenise(text).as_ref().map_or(0, Tokens::len);
     let demo = demo_titles().context("cannot read the demo shop")?;
@@ -65,7 +65,7 @@ pub fn texts(models: &ModelsDirectory, catalogue: &Path, sentences: &Path) -> an
     lists.into_iter().map(list).collect()
 }
 
-/// Some of the texts, from all over them.
+/// An evenly spaced sample of the texts.
 fn spread(texts: Vec<String>) -> Vec<String> {
     let step = texts.len().div_ceil(MOST).max(1);
     texts.into_iter().step_by(step).collect()
@@ -76,7 +76,7 @@ fn demo_titles() -> anyhow::Result<Vec<String>> {
     ruzstd::decoding::StreamingDecoder::new(File::open(DEMO_SHOP)?)?.read_to_string(&mut text)?;
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let column = reader.headers()?.iter().position(|name| name == "Description").context("no Description")?;
-    // Remarks of stock-keepers are in lower case.
+    // Stock-keepers' remarks are in lower case.
     let mut titles = BTreeSet::new();
     for record in reader.records() {
         let record = record?;
@@ -98,7 +98,7 @@ pub fn products(path: &Path) -> anyhow::Result<Vec<(String, String)>> {
     lines.map(|line| product(line?)).collect()
 }
 
-/// Korean and English by turns.
+/// Alternately Korean and English.
 fn read_sentences(folder: &Path) -> anyhow::Result<Vec<String>> {
     let column = |file: &str, delimiter: u8, column: usize| -> anyhow::Result<Vec<String>> {
         let mut reader = csv::ReaderBuilder::new();

@@ -1,4 +1,4 @@
-//! Orders and views at a steady rate, straight into Kafka.
+//! Orders and views at a steady rate, produced directly to Kafka.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,25 +21,25 @@ use uuid::Uuid;
 
 use crate::limits::{consume, decoded};
 
-/// How often events are handed to the producer: many small batches, as many shoppers would.
+/// Interval of batches: many small ones, as of many shoppers.
 const TICK: Duration = Duration::from_millis(5);
-/// Every so many events, one is an order; the others are views.
+/// One event in this number is an order; the others are views.
 const EVENTS_TO_AN_ORDER: u64 = 5;
-/// Members who do all this.
+/// Number of members.
 const MEMBERS: u64 = 2_000;
-/// How long the last events may take to be acknowledged.
+/// Timeout of the last acknowledgements.
 const FLUSH_LIMIT: Duration = Duration::from_secs(30);
 
-/// What was produced besides the probes.
+/// Events produced besides the probes.
 #[derive(Clone, Copy, Debug)]
 pub struct Produced {
-    /// Events acknowledged.
+    /// Number of acknowledged events.
     pub events: u64,
-    /// From the first to the last.
+    /// Time from the first to the last event.
     pub took: Duration,
 }
 
-/// A stream of events that goes on until it is stopped.
+/// A stream of events, until it is stopped.
 pub struct Load {
     sender: Sender,
     products: Arc<[ProductId]>,
@@ -48,7 +48,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Begins.
+    /// Starts the stream.
     pub fn start(connections: &Connections, rate: u32) -> anyhow::Result<Self> {
         let products: Arc<[ProductId]> = products_of(connections)?.into();
         let sender = Sender::new(connections)?;
@@ -57,7 +57,7 @@ impl Load {
         Ok(Self { sender, products, stop, task })
     }
 
-    /// What probes send their events with.
+    /// Sender for the probes' events.
     pub fn sender(&self) -> Sender {
         self.sender.clone()
     }
@@ -67,7 +67,7 @@ impl Load {
         Arc::clone(&self.products)
     }
 
-    /// Ends, once all is acknowledged.
+    /// Stops, and waits until all events are acknowledged.
     pub async fn stop(self) -> anyhow::Result<Produced> {
         self.stop.cancel();
         self.task.await.context("the load stopped")?
@@ -86,7 +86,7 @@ async fn produce(
     let mut tick = tokio::time::interval(TICK);
     while !stop.is_cancelled() {
         tick.tick().await;
-        // As many as there should be by now, whatever a tick was late by.
+        // The number due by now: late ticks are made up for.
         let due = u64::try_from(started.elapsed().as_micros() * u128::from(rate) / 1_000_000)?;
         for number in events..due {
             let event = event_of(number, &products)?;
@@ -102,12 +102,12 @@ async fn produce(
     let took = started.elapsed();
     sender.flush().await?;
     let refused = refused.load(Ordering::Relaxed);
-    ensure!(refused == 0, "kafka refused {refused} events");
+    ensure!(refused == 0, "kafka rejected {refused} events");
     Ok(Produced { events, took })
 }
 
 fn event_of(number: u64, products: &[ProductId]) -> anyhow::Result<Event> {
-    // Odd steps, so that members and products meet in many ways.
+    // Odd steps, so that members and products combine in many ways.
     let member_id = MemberId::new(format!("live-{}", number.wrapping_mul(7) % MEMBERS))?;
     let product = |step: u64| {
         let index = usize::try_from(number.wrapping_mul(31).wrapping_add(step * 97)).unwrap_or_default();
@@ -132,7 +132,7 @@ pub fn order(member_id: Option<MemberId>, products: impl IntoIterator<Item = Pro
     Ok(Event::new(envelope(), data))
 }
 
-/// A look at a product, now.
+/// A view of a product, now.
 pub fn view(member_id: MemberId, product_id: ProductId) -> Event {
     Event::new(envelope(), ProductViewed { member_id: Some(member_id), product_id })
 }
@@ -141,7 +141,7 @@ fn envelope() -> Envelope {
     Envelope::new(Uuid::now_v7().to_string(), "bench", Utc::now())
 }
 
-/// The products that the log puts on sale.
+/// Products on sale, from the log.
 fn products_of(connections: &Connections) -> anyhow::Result<Vec<ProductId>> {
     let mut products = Vec::new();
     consume(connections, &[Topic::CatalogEvents], |message| {
@@ -150,12 +150,12 @@ fn products_of(connections: &Connections) -> anyhow::Result<Vec<ProductId>> {
         }
         Ok(())
     })?;
-    ensure!(!products.is_empty(), "the shop sells nothing");
+    ensure!(!products.is_empty(), "the shop has no products");
     products.sort_unstable();
     Ok(products)
 }
 
-/// Sends events as the shop's own systems would.
+/// Produces events as an external shop system does.
 #[derive(Clone)]
 pub struct Sender {
     producer: FutureProducer<QuietContext>,
@@ -168,7 +168,7 @@ impl Sender {
         Ok(Self { producer, connections: connections.clone() })
     }
 
-    /// Hands an event to the producer.
+    /// Queues an event.
     pub fn send(&self, event: &Event) -> anyhow::Result<DeliveryFuture> {
         let encoded = event.encode()?;
         let mut headers = OwnedHeaders::new_with_capacity(encoded.headers.len());
@@ -177,12 +177,12 @@ impl Sender {
         }
         let topic = self.connections.namespace.topic(encoded.topic);
         let record = FutureRecord::to(&topic).key(&encoded.key).payload(&encoded.value).headers(headers);
-        self.producer.send_result(record).map_err(|(error, _)| error).context("kafka takes no more events")
+        self.producer.send_result(record).map_err(|(error, _)| error).context("the producer's queue is full")
     }
 
     async fn flush(&self) -> anyhow::Result<()> {
         let producer = self.producer.clone();
         let flushed = tokio::task::spawn_blocking(move || producer.flush(FLUSH_LIMIT)).await?;
-        flushed.context("kafka does not acknowledge the events")
+        flushed.context("kafka did not acknowledge the events")
     }
 }

@@ -1,4 +1,4 @@
-//! How soon an event in Kafka shows in what the query service answers, while the shop is busy.
+//! Latency from an event's append to the query service's responses, under load.
 
 mod load;
 mod probe;
@@ -25,36 +25,36 @@ use crate::fold::stop;
 use crate::rebuild::fill;
 use crate::shop::{Shop, build_programs, sibling};
 
-/// How long the processors may take to fold the log that is there before.
+/// Timeout of folding the log before the measurement.
 const SETTLE_LIMIT: Duration = Duration::from_mins(15);
-/// How long every request but a probe's may take.
+/// Timeout of requests other than probes.
 const REQUEST_LIMIT: Duration = Duration::from_secs(20);
-/// How long load runs before it is measured.
+/// Duration of the load before the measurement.
 const WARM_UP: Duration = Duration::from_secs(5);
-/// How long probes that are under way may take at the end.
+/// Timeout of pending probes at the end.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
-/// What runs, besides the query service.
+/// Processors that run besides the query service.
 const PROCESSORS: [&str; 2] = ["analytics", "recommendation"];
 
-/// What is measured, and how it is shown.
+/// Options of the measurement.
 #[derive(Args, Clone, Debug)]
 pub struct LatencyArguments {
-    /// Events a second: one order to four views
+    /// Load in events a second: one order per four views
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(5..=100_000))]
     rate: u32,
-    /// How long is measured
+    /// Duration of the measurement in seconds
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=3_600))]
     seconds: u32,
-    /// Events a second that are looked for in the query service's answers
+    /// Probes a second: events whose visibility is measured
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
     probes: u32,
-    /// At least so many order lines are in the log before
+    /// Minimum number of order lines in the log before
     #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     lines: u64,
-    /// Rebuild analytics and recommendation during the second half, as often as that takes; a rebuild is waited for
+    /// Rebuild analytics and recommendation repeatedly during the second half; the last rebuild is waited for
     #[arg(long)]
     while_rebuilding: bool,
-    /// The longest that a rebuild is waited for, in seconds
+    /// Timeout of a rebuild in seconds
     #[arg(long, default_value_t = 600)]
     limit: u64,
     /// Print the report as JSON
@@ -62,10 +62,10 @@ pub struct LatencyArguments {
     pub json: bool,
 }
 
-/// Measures, and removes what that left behind.
+/// Measures, and removes the shop afterwards.
 ///
 /// # Errors
-/// When a server is away, or a program under test ends or does not settle.
+/// When a server is unavailable, or a program under test ends or does not fold the log in time.
 pub async fn run(arguments: &LatencyArguments) -> anyhow::Result<Report> {
     let programs = ["jangbogo", "query", "replay"];
     build_programs(&[&programs[..], &PROCESSORS].concat()).await?;
@@ -78,7 +78,7 @@ async fn measure(shop: &Shop, arguments: &LatencyArguments) -> anyhow::Result<Re
     let mut services = Services::start(shop)?;
     let base = services.address();
     let settled = tokio::time::timeout(SETTLE_LIMIT, services.settle()).await;
-    settled.context("the processors do not fold the log in time")??;
+    settled.context("folding the log timed out")??;
     eprintln!("the log is folded; {} events a second from now on", arguments.rate);
 
     let load = Load::start(&shop.connections, arguments.rate)?;
@@ -92,7 +92,7 @@ async fn measure(shop: &Shop, arguments: &LatencyArguments) -> anyhow::Result<Re
     Ok(Report::new(arguments.rate, load, &probes, rebuilds))
 }
 
-/// Sends probes at their rate for as long as is measured, and rebuilds meanwhile if that is asked for.
+/// Sends probes at their rate, and rebuilds meanwhile if requested.
 async fn drive(
     shop: &Shop,
     arguments: &LatencyArguments,
@@ -134,14 +134,14 @@ async fn drive(
             }
             anyhow::Ok(())
         });
-        gathered.await.context("probes do not end")??;
+        gathered.await.context("probes timed out")??;
         anyhow::Ok(probes)
     };
     let (rebuilds, probes) = tokio::join!(rebuilding, probing);
     Ok((probes?, rebuilds?))
 }
 
-/// Rebuilds again and again until the time is up; the first time to its end.
+/// Rebuilds repeatedly until the time is up; the first rebuild is always completed.
 async fn rebuild_until(
     shop: &Shop,
     until: Instant,
@@ -176,7 +176,7 @@ struct Services {
 
 impl Services {
     fn start(shop: &Shop) -> anyhow::Result<Self> {
-        // Free now; nobody else on this machine asks for ports by number.
+        // Free now; a race with other programs is unlikely.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let mut processes = Vec::new();
         for name in PROCESSORS {
@@ -187,12 +187,12 @@ impl Services {
         Ok(Self { processes, address, client: reqwest::Client::builder().timeout(REQUEST_LIMIT).build()? })
     }
 
-    /// Where the query service answers.
+    /// Base URL of the query service.
     fn address(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Waits until everything in the log is folded and published.
+    /// Waits until the log is folded and published.
     async fn settle(&mut self) -> anyhow::Result<()> {
         loop {
             tokio::time::sleep(Duration::from_millis(250)).await;

@@ -1,4 +1,4 @@
-//! One event, and how long the query service does not know of it.
+//! A probe: one event, and the time until the query service's responses contain it.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,25 +12,25 @@ use serde_json::Value;
 use super::load::{Sender, order, view};
 use super::report::Seen;
 
-/// How often is asked.
+/// Polling interval.
 const POLL_INTERVAL: Duration = Duration::from_millis(3);
-/// An event that is not seen after this time counts as lost.
+/// Timeout after which an event counts as lost.
 const SEEN_LIMIT: Duration = Duration::from_secs(15);
 
-/// An event of a member nobody had heard of.
+/// An event of a new member.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    /// What a rebuild was doing, if there was one.
+    /// Step of the rebuild when the event was sent, if there was one.
     pub step: Option<String>,
-    /// Where it was looked for.
+    /// The response that is polled.
     pub seen: Seen,
-    /// From its append to Kafka's log to the answer it is in; none if it was never seen.
+    /// Time from the append to the response that contains it; none if it was lost.
     pub latency: Option<Duration>,
-    /// Answers that were errors.
+    /// Number of error responses.
     pub errors: u64,
 }
 
-/// Sends events and looks for them. Clones share their connections.
+/// Sends events and polls for them. Clones share their connections.
 #[derive(Clone)]
 pub struct Eyes {
     client: reqwest::Client,
@@ -39,12 +39,12 @@ pub struct Eyes {
 }
 
 impl Eyes {
-    /// Asks the query service at an address.
     pub fn new(base: &str, products: Arc<[ProductId]>) -> anyhow::Result<Self> {
         Ok(Self { client: reqwest::Client::builder().timeout(SEEN_LIMIT).build()?, base: base.into(), products })
     }
 
-    /// Sends one event: in turn an order, which the member's pattern shows, and a view, which their recommendations do.
+    /// Sends one event: alternately an order, visible in the member's purchase pattern, and a view, visible in the
+    /// member's recommendations.
     pub async fn probe(self, number: u64, step: Option<String>, sender: Sender) -> anyhow::Result<Probe> {
         let member = format!("probe-{number}");
         let member_id = MemberId::new(&*member)?;
@@ -58,7 +58,7 @@ impl Eyes {
             (Seen::View, view(member_id, product_id), url)
         };
         let delivery = sender.send(&event)?.await.context("the producer stopped")?;
-        let delivery = delivery.map_err(|(error, _)| error).context("kafka refused an event")?;
+        let delivery = delivery.map_err(|(error, _)| error).context("kafka rejected an event")?;
         let appended = match delivery.timestamp {
             Timestamp::LogAppendTime(milliseconds) | Timestamp::CreateTime(milliseconds) => {
                 DateTime::from_timestamp_millis(milliseconds).context("an append time out of range")?
@@ -70,7 +70,7 @@ impl Eyes {
         while Utc::now() < give_up {
             match self.is_seen(seen, &url).await {
                 Ok(true) => {
-                    // What Kafka stamps in whole milliseconds may lie a part of one ahead.
+                    // Kafka's whole milliseconds may be up to one millisecond ahead.
                     latency = Some((DateTime::<Utc>::from(SystemTime::now()) - appended).to_std().unwrap_or_default());
                     break;
                 }

@@ -1,4 +1,4 @@
-//! How soon events were seen, for people and programs.
+//! Report of the events' latencies, as text and JSON.
 
 use std::fmt::Write as _;
 
@@ -10,13 +10,13 @@ use super::load::Produced;
 use super::probe::Probe;
 use crate::report::percentile;
 
-/// What went on when events were sent.
+/// Condition under which events were sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum During {
-    /// Events at their rate.
+    /// Load only.
     Load,
-    /// A rebuild as well.
+    /// Load and a rebuild.
     Rebuild,
     /// One step of a rebuild.
     Step(String),
@@ -32,7 +32,7 @@ impl During {
     }
 }
 
-/// Which answer an event is seen in.
+/// The response in which an event is visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Seen {
@@ -42,18 +42,18 @@ pub enum Seen {
     View,
 }
 
-/// How long a rebuild took, in seconds, or what went wrong.
+/// Duration of a rebuild in seconds, or its error.
 pub type RebuildOutcome = Result<f64, String>;
 
-/// All of it.
+/// The report.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Asked for.
+    /// Requested rate in events a second.
     rate: u32,
-    /// Reached.
+    /// Actual rate in events a second.
     events_per_second: f64,
     rows: Vec<Row>,
-    /// How long each rebuild took, in seconds.
+    /// Duration of each rebuild in seconds.
     rebuild_seconds: Vec<f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -62,11 +62,11 @@ pub struct Report {
     p99_ratio: Option<f64>,
 }
 
-/// Events of one kind: milliseconds from their append to Kafka to the answer they are in.
+/// Events of one kind: milliseconds from the append to the response that contains them.
 #[derive(Debug, Serialize)]
 struct Row {
     during: During,
-    /// None for all.
+    /// None for all kinds.
     seen: Option<Seen>,
     probes: usize,
     p50_ms: f64,
@@ -76,7 +76,7 @@ struct Row {
 }
 
 impl Report {
-    /// Of these probes.
+    /// Percentiles of these probes.
     pub fn new(rate: u32, load: Produced, probes: &[Probe], rebuilds: Vec<RebuildOutcome>) -> Self {
         let mut rows = Vec::new();
         for during in [During::Load, During::Rebuild] {
@@ -98,7 +98,7 @@ impl Report {
         let mut warnings = Vec::new();
         let lost = probes.iter().filter(|probe| probe.latency.is_none()).count();
         if lost > 0 {
-            warnings.push(format!("{lost} events were never seen"));
+            warnings.push(format!("{lost} events were lost"));
         }
         let errors: u64 = probes.iter().map(|probe| probe.errors).sum();
         if errors > 0 {
@@ -117,7 +117,7 @@ impl Report {
         Self { rate, events_per_second, rows, rebuild_seconds, warnings, p99_ratio }
     }
 
-    /// As a table.
+    /// The report as a table.
     pub fn to_text(&self) -> String {
         let mut text = format!("{:.0} of {} events a second\n\n", self.events_per_second, self.rate);
         let mut table = Table::new();

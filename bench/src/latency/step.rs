@@ -1,4 +1,4 @@
-//! What a rebuild says it is doing.
+//! The current step of a rebuild, from its JSON progress.
 
 use std::io::{BufRead as _, BufReader, pipe};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,17 +8,17 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tokio::process::Command;
 
-/// The step at which a rebuild is; none before the first. Clones share it.
+/// The current step of a rebuild; none before the first. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Step(Arc<Mutex<Option<String>>>);
 
 impl Step {
-    /// Now.
+    /// The current step.
     pub fn now(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Goes by the JSON lines that the command prints once it runs.
+    /// Follows the JSON lines that the command prints.
     pub fn follow(&self, command: &mut Command) -> anyhow::Result<()> {
         let (reader, writer) = pipe().context("cannot make a pipe")?;
         command.stdout(writer);
@@ -26,7 +26,7 @@ impl Step {
         thread::spawn(move || {
             for line in BufReader::new(reader).lines().map_while(Result::ok) {
                 let line: Value = serde_json::from_str(&line).unwrap_or_default();
-                // `merging order_line` is merging.
+                // `merging order_line` is the step `merging`.
                 let state = line["state"].as_str().and_then(|state| state.split(' ').next());
                 if let Some(state) = state {
                     *step.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(state.to_owned());

@@ -1,9 +1,9 @@
-//! Who competes.
+//! Programs that are compared, and limits of the machine.
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// One way to the tables, or a limit of the machine.
+/// A program that fills the tables, or a limit of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Contestant {
@@ -13,7 +13,7 @@ pub enum Contestant {
     Copy,
     /// COPY of the same rows, then keys and indexes
     CopyIndexesLast,
-    /// Kafka Streams: sums grouped in its own state stores, exactly once
+    /// Kafka Streams: sums in its own state stores, exactly-once
     KafkaStreams,
     /// Kafka Streams: sums added up in Postgres, with the offsets in the same transaction
     KafkaStreamsTransactional,
@@ -25,34 +25,33 @@ pub enum Contestant {
     Recommendation,
 }
 
-/// What a contestant's figure is good for.
+/// Role of a contestant's figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Nothing on this machine reads the log faster.
+    /// Upper limit of reading on this machine.
     ReadLimit,
-    /// Nothing on this machine writes the rows faster; of several, the fastest.
+    /// Upper limit of writing on this machine; the fastest of several.
     WriteLimit,
     /// Other stream processors with the same tables.
     Peer,
-    /// What is measured.
+    /// The measured program.
     Ours,
-    /// What is measured, with other tables.
+    /// The measured program with other tables.
     OursApart,
 }
 
 impl Contestant {
-    /// As on the command line.
+    /// Name on the command line.
     pub fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    /// For people.
+    /// Name in the report.
     pub fn description(self) -> String {
         let help = self.to_possible_value().and_then(|value| value.get_help().map(ToString::to_string));
         help.unwrap_or_default()
     }
 
-    /// What its figure is good for.
     pub fn role(self) -> Role {
         match self {
             Self::Consumer => Role::ReadLimit,

@@ -1,4 +1,4 @@
-//! The machine's limit of writing: the same rows by nothing but COPY.
+//! The machine's limit of writing: the same rows by COPY alone.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -25,8 +25,8 @@ pub async fn create_tables(database: &mut PgConnection, schema: &str) -> anyhow:
     Ok(())
 }
 
-/// How long COPY takes for all rows into empty tables of a schema, in one transaction. Keys and indexes are there from
-/// the beginning, or made at the end, whichever is asked for.
+/// Duration of COPY for all rows into empty tables of a schema, in one transaction, with keys and indexes created
+/// before or after.
 pub async fn copy(
     database: &mut PgConnection,
     schema: &str,

@@ -1,4 +1,4 @@
-//! A log of millions of order lines, kept for the next run.
+//! A log of millions of order lines, which is kept for the next run.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use super::repeat::repeated;
 use crate::limits::{ANSWER_LIMIT, ORDER_TOPICS, consume, decoded, end_offsets};
 use crate::shop::Shop;
 
-/// Filled namespaces are called by this and how many lines were asked for.
+/// Prefix of filled namespaces, before the requested number of lines.
 const PREFIX: &str = "bench_rebuild_";
-/// How long the last events may take to be acknowledged.
+/// Timeout of the last acknowledgements.
 const FLUSH_LIMIT: Duration = Duration::from_mins(2);
-/// How long the producer is given to make room.
+/// Pause while the producer's queue is full.
 const ROOM: Duration = Duration::from_millis(50);
 
-/// A shop whose order topics hold at least so many lines. What an earlier run filled is used again if it is whole.
+/// A shop whose order topics hold at least this number of lines. A complete log of an earlier run is reused.
 pub async fn filled(lines: u64) -> anyhow::Result<Shop> {
     let name = format!("{PREFIX}{lines}");
     let shop = Shop::named(&name).await?;
@@ -35,7 +35,7 @@ pub async fn filled(lines: u64) -> anyhow::Result<Shop> {
         eprintln!("using the log that {name} holds");
         return Ok(shop);
     }
-    remove(shop).await.context("cannot remove a log that was not filled to its end")?;
+    remove(shop).await.context("cannot remove an incomplete log")?;
     wait_until_removed(&name).await?;
     let shop = Shop::named(&name).await?;
     eprintln!("filling {name}");
@@ -44,10 +44,10 @@ pub async fn filled(lines: u64) -> anyhow::Result<Shop> {
     Ok(shop)
 }
 
-/// Fills an empty shop with the demo shop's catalogue and so many years of its orders that they have these lines.
+/// Fills an empty shop with the demo shop's catalogue and enough repetitions of its year of orders.
 ///
 /// # Errors
-/// When the demo shop cannot be read, or Kafka is away or refuses.
+/// When the demo shop cannot be read, or Kafka is unavailable or rejects records.
 pub async fn fill(shop: &Shop, lines: u64) -> anyhow::Result<()> {
     shop.import_unmoved().await?;
     let year = read_year(&shop.connections)?;
@@ -56,7 +56,7 @@ pub async fn fill(shop: &Shop, lines: u64) -> anyhow::Result<()> {
     produce(&shop.connections, &year, lines.div_ceil(lines_of_year))
 }
 
-/// Removes every namespace that was filled, and says which.
+/// Removes every filled namespace. Returns their names.
 pub async fn remove_all(connections: &Connections) -> anyhow::Result<Vec<String>> {
     let consumer: BaseConsumer = connections.kafka_client("bench").create()?;
     let metadata = consumer.fetch_metadata(None, ANSWER_LIMIT).context("kafka does not answer")?;
@@ -72,14 +72,14 @@ pub async fn remove_all(connections: &Connections) -> anyhow::Result<Vec<String>
     Ok(names.into_iter().map(str::to_owned).collect())
 }
 
-/// Removes a filled namespace with all that contestants left there.
+/// Removes a filled namespace with everything that contestants left there.
 pub async fn remove(shop: Shop) -> anyhow::Result<()> {
     remove_groups(&shop.connections).await?;
     remove_topics_of(&shop.connections, &format!("{}.", shop.connections.namespace)).await?;
     shop.close().await
 }
 
-/// Removes the topics whose names begin so, but for those of the log itself.
+/// Removes the topics with a prefix, except those of the log itself.
 pub async fn remove_topics_of(connections: &Connections, prefix: &str) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> = connections.kafka_client("bench").create()?;
     let metadata = admin.inner().fetch_metadata(None, ANSWER_LIMIT).context("kafka does not answer")?;
@@ -96,10 +96,10 @@ pub async fn remove_topics_of(connections: &Connections, prefix: &str) -> anyhow
     Ok(())
 }
 
-/// Removes the groups of contestants and of the mark. One that still has members goes when they do.
+/// Removes the groups of contestants and of the marker. A group with members is removed when they leave.
 async fn remove_groups(connections: &Connections) -> anyhow::Result<()> {
     let admin: AdminClient<DefaultClientContext> = connections.kafka_client("bench").create()?;
-    let groups = admin.inner().fetch_group_list(None, ANSWER_LIMIT).context("kafka does not list its groups")?;
+    let groups = admin.inner().fetch_group_list(None, ANSWER_LIMIT).context("cannot list kafka's groups")?;
     let prefix = connections.namespace.group("");
     let names: Vec<&str> =
         groups.groups().iter().map(rdkafka::groups::GroupInfo::name).filter(|name| name.starts_with(&prefix)).collect();
@@ -109,7 +109,7 @@ async fn remove_groups(connections: &Connections) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many lines of orders and cancellations an event has.
+/// Number of lines of an order or cancellation.
 pub fn lines_of(event: &Event) -> u64 {
     match &event.data {
         Data::OrderCompleted(order) => order.items.len() as u64,
@@ -118,7 +118,7 @@ pub fn lines_of(event: &Event) -> u64 {
     }
 }
 
-/// A group's committed offsets say that the log was filled: up to them.
+/// Marks the log as complete by a group's committed offsets.
 fn mark(connections: &Connections) -> anyhow::Result<(BaseConsumer, TopicPartitionList)> {
     let mut config = connections.kafka_client("bench");
     config.set("group.id", connections.namespace.group("filled")).set("enable.auto.commit", "false");
@@ -131,7 +131,7 @@ fn mark(connections: &Connections) -> anyhow::Result<(BaseConsumer, TopicPartiti
 
 fn mark_complete(connections: &Connections) -> anyhow::Result<()> {
     let (consumer, ends) = mark(connections)?;
-    consumer.commit(&ends, CommitMode::Sync).context("cannot note that the log is filled")
+    consumer.commit(&ends, CommitMode::Sync).context("cannot mark the log as complete")
 }
 
 fn is_complete(connections: &Connections) -> anyhow::Result<bool> {
@@ -140,7 +140,7 @@ fn is_complete(connections: &Connections) -> anyhow::Result<bool> {
     Ok(committed == ends)
 }
 
-/// Topics are removed some time after Kafka says so.
+/// Waits for the removal of topics, which is asynchronous in Kafka.
 async fn wait_until_removed(name: &str) -> anyhow::Result<()> {
     let shop = Shop::connections(name).await?;
     let consumer: BaseConsumer = shop.kafka_client("bench").create()?;
@@ -151,7 +151,7 @@ async fn wait_until_removed(name: &str) -> anyhow::Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    bail!("kafka does not remove the topics of {name}")
+    bail!("removal of the topics of {name} timed out")
 }
 
 /// The orders and cancellations of the imported year.
@@ -164,12 +164,12 @@ fn read_year(connections: &Connections) -> anyhow::Result<Vec<Event>> {
         }
         Ok(())
     })?;
-    // By time, as a shop would have written them: partitions are read one after another.
+    // By time, as a shop writes them: partitions are read one after another.
     year.sort_by_key(|event| event.envelope.time);
     Ok(year)
 }
 
-/// Counts what was not accepted.
+/// Counts rejected records.
 #[derive(Clone, Default)]
 struct Deliveries(Arc<AtomicU64>);
 
@@ -185,7 +185,7 @@ impl ProducerContext for Deliveries {
     }
 }
 
-/// Produces the year again and again, but for the first time, which is there.
+/// Produces the repetitions of the year after the first, which is in the log.
 fn produce(connections: &Connections, year: &[Event], repetitions: u64) -> anyhow::Result<()> {
     let refused = Deliveries::default();
     let mut config = connections.kafka_producer("bench");
@@ -199,7 +199,7 @@ fn produce(connections: &Connections, year: &[Event], repetitions: u64) -> anyho
             let mut record = BaseRecord::to(&name).key(&encoded.key).payload(&encoded.value).headers(headers(&encoded));
             while let Err((error, unsent)) = producer.send(record) {
                 let KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) = error else {
-                    return Err(error).context("kafka takes no more orders");
+                    return Err(error).context("cannot queue an order");
                 };
                 producer.poll(ROOM);
                 record = unsent;
@@ -208,7 +208,7 @@ fn produce(connections: &Connections, year: &[Event], repetitions: u64) -> anyho
         }
         eprintln!("produced {} of {repetitions} years", repetition + 1);
     }
-    producer.flush(FLUSH_LIMIT).context("kafka does not acknowledge the orders")?;
-    ensure!(refused.0.load(Ordering::Relaxed) == 0, "kafka refused orders");
+    producer.flush(FLUSH_LIMIT).context("kafka did not acknowledge the orders")?;
+    ensure!(refused.0.load(Ordering::Relaxed) == 0, "kafka rejected orders");
     Ok(())
 }

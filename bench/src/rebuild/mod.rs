@@ -1,4 +1,4 @@
-//! How fast the log becomes tables again: ours beside the machine's limits and other stream processors.
+//! Speed of a rebuild, compared with the machine's limits and other stream processors.
 
 mod contestant;
 mod copy;
@@ -25,25 +25,25 @@ use self::rows::{Rows, Sums};
 use crate::limits::{ORDER_TOPICS, drain_topics};
 use crate::shop::{Shop, build_programs, sibling};
 
-/// The schema of the tables that COPY fills.
+/// Schema of the tables that COPY fills.
 const COPY_SCHEMA: &str = "bench_copy";
 
-/// What is measured, and how it is shown.
+/// Options of the measurement.
 #[derive(Args, Clone, Debug)]
 pub struct RebuildArguments {
-    /// At least so many order lines: the demo shop's year, again and again with other members, orders and days
+    /// Minimum number of order lines: the demo shop's year, repeated with other members, orders and days
     #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     lines: u64,
-    /// How often everything is measured; the medians are shown
+    /// Number of rounds; medians are reported
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
-    /// Only these contestants; all if left out
+    /// Contestants to measure [default: all]
     #[arg(long = "contestant", value_enum)]
     contestants: Vec<Contestant>,
-    /// Kill a contestant after so many seconds, and report that
+    /// Timeout of a contestant in seconds, after which it is killed and reported
     #[arg(long, default_value_t = 900)]
     limit: u64,
-    /// Remove the log afterwards; otherwise the next run uses it again
+    /// Remove the log afterwards instead of keeping it for the next run
     #[arg(long)]
     discard: bool,
     /// Print the report as JSON
@@ -51,22 +51,22 @@ pub struct RebuildArguments {
     pub json: bool,
 }
 
-/// One contestant in one round.
+/// Result of one contestant in one round.
 #[derive(Clone, Debug)]
 pub struct Measured {
     took: Duration,
     peak_kib: Option<u64>,
-    /// What its tables hold, where they are those of [`rows::TABLES`].
+    /// Sums of its tables, if they are those of [`rows::TABLES`].
     sums: Option<Sums>,
 }
 
-/// What a contestant did in all rounds: a measurement or what went wrong.
+/// A contestant's results or errors in all rounds.
 type Rounds = Vec<Result<Measured, String>>;
 
-/// Measures everything. Leaves the log and an empty database for the next run, or nothing.
+/// Measures all contestants. Keeps the log and an empty database for the next run unless the options say otherwise.
 ///
 /// # Errors
-/// When a server is away, or the log cannot be filled or read. A contestant that fails is part of the report.
+/// When a server is unavailable, or the log cannot be filled or read. A contestant that fails is part of the report.
 pub async fn run(arguments: &RebuildArguments) -> anyhow::Result<Report> {
     let contestants: Vec<Contestant> = if arguments.contestants.is_empty() {
         Contestant::value_variants().to_vec()
@@ -90,7 +90,7 @@ pub async fn run(arguments: &RebuildArguments) -> anyhow::Result<Report> {
 /// Removes every log that was kept for a next run.
 ///
 /// # Errors
-/// When a server is away.
+/// When a server is unavailable.
 pub async fn clean() -> anyhow::Result<()> {
     let connections = Shop::connections("bench").await?;
     for name in log::remove_all(&connections).await? {

@@ -15,28 +15,28 @@ use super::process::{Ended, run};
 use crate::shop::{Shop, sibling};
 use crate::tools::{finished, python};
 
-/// The schema that a peer's tables are in.
+/// Schema of a peer's tables.
 pub const SCHEMA: &str = "peer";
-/// Where the peers' sources are.
+/// Directory of the peers' sources.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
 
-/// The peers' programs, built beside this one.
+/// The peers' programs, built next to this one.
 pub struct Peers {
     folder: PathBuf,
 }
 
 impl Peers {
-    /// Builds those that compete. Downloads what they need when it is not there yet.
+    /// Builds the selected peers; downloads missing dependencies.
     pub async fn build(contestants: &[Contestant]) -> anyhow::Result<Self> {
         let folder = sibling("peers")?;
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let peers = Self { folder };
         let competes = |peers: &[Contestant]| peers.iter().any(|peer| contestants.contains(peer));
         if competes(&[Contestant::KafkaStreams, Contestant::KafkaStreamsTransactional]) {
-            peers.build_kafka_streams().await.context("the Kafka Streams peer does not build")?;
+            peers.build_kafka_streams().await.context("cannot build the Kafka Streams peer")?;
         }
         if competes(&[Contestant::QuixStreams]) {
-            peers.build_quix_streams().await.context("the Quix Streams peer does not install")?;
+            peers.build_quix_streams().await.context("cannot install the Quix Streams peer")?;
         }
         Ok(peers)
     }
@@ -54,7 +54,7 @@ impl Peers {
         python(&self.folder.join("quix-streams"), &requirements).await.map(drop)
     }
 
-    /// Lets a peer fill tables in an empty database, from the beginning of the log.
+    /// Runs a peer that fills tables of an empty database from the beginning of the log.
     pub async fn run(&self, shop: &Shop, peer: Contestant, limit: Duration) -> anyhow::Result<Ended> {
         let mut database = shop.database().await?;
         create_tables(&mut database, SCHEMA).await?;
@@ -90,12 +90,12 @@ impl Peers {
                 command.arg(Path::new(SOURCES).join("quix-streams/peer.py"));
                 Ok(command)
             }
-            other => bail!("{} is no peer", other.name()),
+            other => bail!("{} is not a peer", other.name()),
         }
     }
 }
 
-/// Where peers that add sums up note how far they are, in the same transaction.
+/// Table of offsets for peers that commit them with their sums.
 fn create_offsets() -> String {
     format!("CREATE TABLE {SCHEMA}.peer_offset (topic_partition text PRIMARY KEY, next_offset bigint NOT NULL)")
 }

@@ -1,4 +1,4 @@
-//! A contestant's process: how long it took, and how much memory.
+//! Duration and memory of a contestant's process.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,21 +7,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use tokio::process::{Child, Command};
 
-/// How often memory is looked at, and whether it ended: far less than anything takes.
+/// Polling interval of the memory and the exit status.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A process that ended well.
+/// A process that exited with 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
-    /// From its start to its end.
     pub took: Duration,
-    /// The most memory it had resident, with all processes it had started, in KiB.
+    /// Peak resident memory, child processes included, in KiB.
     pub peak_kib: u64,
 }
 
-/// Runs a program to its end. It is killed after the limit.
+/// Runs a program to its end; kills it after the limit.
 pub async fn run(command: &mut Command, limit: Duration) -> anyhow::Result<Ended> {
-    // A group of its own, so that what it started can be killed with it.
+    // A process group of its own, so that child processes can be killed too.
     command.process_group(0);
     let started = Instant::now();
     let mut child = command.spawn().context("cannot start it")?;
@@ -30,7 +29,7 @@ pub async fn run(command: &mut Command, limit: Duration) -> anyhow::Result<Ended
     loop {
         if let Some(status) = child.try_wait().context("cannot wait for it")? {
             let took = started.elapsed();
-            ensure!(status.success(), "it ended with {status}; what it said is above");
+            ensure!(status.success(), "it ended with {status}; its output is above");
             return Ok(Ended { took, peak_kib: peaks.values().sum() });
         }
         if started.elapsed() > limit {
@@ -44,14 +43,14 @@ pub async fn run(command: &mut Command, limit: Duration) -> anyhow::Result<Ended
 
 async fn kill(child: &mut Child, id: u32) -> anyhow::Result<()> {
     if let Some(group) = rustix::process::Pid::from_raw(i32::try_from(id)?) {
-        // Nobody left in it is as good.
+        // The group may be empty by now.
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
     }
     child.wait().await.context("cannot wait for it")?;
     Ok(())
 }
 
-/// Notes the peaks of a process and of those it started. One that has just ended keeps what was noted.
+/// Records the peaks of a process and its children. The peak of an ended process is kept.
 fn look(id: u32, peaks: &mut HashMap<u32, u64>) {
     let folder = format!("/proc/{id}");
     if let Some(peak) = peak_memory_kib(Path::new(&folder)) {
@@ -63,7 +62,7 @@ fn look(id: u32, peaks: &mut HashMap<u32, u64>) {
     }
 }
 
-/// As the kernel counts it.
+/// Peak resident memory in KiB (`VmHWM`).
 fn peak_memory_kib(process: &Path) -> Option<u64> {
     let status = std::fs::read_to_string(process.join("status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,13 +1,13 @@
-//! A year of orders again: by other members, under other numbers, on other days.
+//! Repeats a year of orders with other members, ids and days.
 
 use anyhow::Context as _;
 use chrono::TimeDelta;
 use jangbogo_events::{Data, Event, MemberId, OrderId, derived_id};
 
-/// Whole weeks, so that a day of the week stays what it was.
+/// Whole weeks, so that the day of the week is kept.
 const DAYS_OF_YEAR: i64 = 52 * 7;
 
-/// The order or cancellation as of so many years earlier.
+/// The order or cancellation moved to a number of years earlier.
 ///
 /// # Errors
 /// When an id becomes too long, or the time falls out of range.
@@ -15,7 +15,7 @@ pub fn repeated(event: &Event, repetition: u64) -> anyhow::Result<Event> {
     let mut event = event.clone();
     let earlier = TimeDelta::days(DAYS_OF_YEAR * i64::try_from(repetition)?);
     let time = event.envelope.time.checked_sub_signed(earlier);
-    event.envelope.time = time.context("there are no years left before the first")?;
+    event.envelope.time = time.context("the time is out of range")?;
     event.envelope.id = derived_id(&["bench", &event.envelope.id, &repetition.to_string()]).to_string();
     let member = |id: &MemberId| MemberId::new(format!("{}-{repetition}", &**id)).context("a member's id");
     let order = |id: &OrderId| OrderId::new(format!("{}-{repetition}", &**id)).context("an order's id");

@@ -1,4 +1,4 @@
-//! What a rebuild took, for people and programs.
+//! Report of the rebuilds, as text and JSON.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Report {
     rounds: u16,
     /// Orders and cancellations in the log.
     records: u64,
-    /// Their lines.
+    /// Lines of those.
     lines: u64,
     /// Rows of the tables that orders go to.
     rows: i64,
@@ -30,29 +30,28 @@ pub struct Report {
 struct Row {
     contestant: Contestant,
     description: String,
-    /// Why there is no figure, or what is wrong with it.
+    /// Reason for a missing or wrong figure.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
-    /// Of rounds that went well.
+    /// Medians of the successful rounds.
     #[serde(skip_serializing_if = "Option::is_none")]
     figures: Option<Figures>,
 }
 
 #[derive(Debug, Serialize)]
 struct Figures {
-    /// For programs, from their start to their end.
+    /// From the start to the end of the program.
     seconds: f64,
     lines_per_second: f64,
-    /// Of the consumer's speed or the fastest COPY's, whichever is slower.
+    /// Speed relative to the consumer or the fastest COPY, whichever is slower.
     ratio_to_slower_limit: Option<f64>,
-    /// Times the fastest peer's speed.
+    /// Speed relative to the fastest peer.
     ratio_to_best_peer: Option<f64>,
-    /// The most memory resident in any round, in MB of 1,000,000 bytes.
+    /// Peak resident memory of all rounds, in MB of 1,000,000 bytes.
     peak_memory_mb: Option<f64>,
 }
 
 impl Report {
-    /// Of these rounds.
     pub fn new(rounds: u16, rows: &Rows, measured: &[(Contestant, Rounds)]) -> Self {
         let fastest = |role: Role| {
             let of_role = measured.iter().filter(|(contestant, _)| contestant.role() == role);
@@ -85,7 +84,7 @@ impl Report {
         }
     }
 
-    /// As a table, with what went wrong below it.
+    /// The report as a table, followed by warnings.
     pub fn to_text(&self) -> String {
         let Self { rounds, records, lines, rows, contestants } = self;
         let mut text = format!(
@@ -135,14 +134,14 @@ fn peak_kib(rounds: &Rounds) -> Option<u64> {
     rounds.iter().flatten().filter_map(|measured| measured.peak_kib).max()
 }
 
-/// Rounds that failed, and tables that are not what the log comes to.
+/// Failed rounds, and tables that differ from the log.
 fn warnings(rounds: &Rounds, expected: &Sums) -> Vec<String> {
     let mut warnings = Vec::new();
     for (number, round) in (1..).zip(rounds) {
         match round {
             Ok(measured) => {
                 if let Some(sums) = measured.sums.as_ref().filter(|sums| *sums != expected) {
-                    warnings.push(format!("round {number}: its tables hold {sums:?}, the log comes to {expected:?}"));
+                    warnings.push(format!("round {number}: its tables hold {sums:?}, the log has {expected:?}"));
                 }
             }
             Err(error) => warnings.push(format!("round {number}: {error}")),

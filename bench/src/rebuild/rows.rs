@@ -1,4 +1,4 @@
-//! The rows that the log comes to, folded here once more: what COPY is fed with, and what contestants are held to.
+//! Reference rows, folded from the log: input of COPY, and expected sums of the contestants.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,17 +16,17 @@ use sqlx::postgres::PgConnection;
 use super::log::lines_of;
 use crate::limits::{ORDER_TOPICS, consume, decoded};
 
-/// The tables that every contestant fills: those of `analytics` that orders go to.
+/// Tables that every contestant fills: those of `analytics` that depend on orders.
 pub static TABLES: [&Table; 3] = [
     jangbogo_analytics_fold::sales::OrderLines::TABLE,
     jangbogo_analytics_fold::sales::ProductSales::TABLE,
     jangbogo_analytics_fold::purchases::MemberOrders::TABLE,
 ];
 
-/// Postgres' binary COPY begins with this, flags and an extension of no bytes.
+/// Header of Postgres' binary COPY: signature, flags and an empty extension.
 const BINARY_HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
-/// Counts and sums that tables of equal content share: row counts, then units and money of each table.
+/// Row counts and sums of units and money of each table, for comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
     /// Lines, units, money, cancelled units, cancelled money.
@@ -38,7 +38,7 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// What the tables of a schema hold.
+    /// Sums of the tables of a schema.
     pub async fn of_schema(database: &mut PgConnection, schema: &str) -> anyhow::Result<Self> {
         let line = "count(*), coalesce(sum(units) FILTER (WHERE NOT cancelled), 0)::bigint,
             coalesce(sum(total_minor) FILTER (WHERE NOT cancelled), 0)::bigint,
@@ -68,15 +68,15 @@ async fn sums<const COUNT: usize>(database: &mut PgConnection, sql: &str) -> any
 pub struct Rows {
     /// Orders and cancellations.
     pub records: u64,
-    /// Their lines.
+    /// Lines of those.
     pub lines: u64,
-    /// What tables with these rows hold.
+    /// Sums of tables with these rows.
     pub sums: Sums,
     files: Vec<PathBuf>,
 }
 
 impl Rows {
-    /// Folds the log into files of a folder.
+    /// Folds the log into files of a directory.
     pub fn write(connections: &Connections, folder: &Path) -> anyhow::Result<Self> {
         let files: Vec<PathBuf> = TABLES.iter().map(|table| folder.join(table.name)).collect();
         let mut fold = Fold {
@@ -98,7 +98,7 @@ impl Rows {
         Ok(Self { records, lines, sums, files })
     }
 
-    /// Each table with the file of its rows.
+    /// Tables with the files of their rows.
     pub fn files(&self) -> impl Iterator<Item = (&'static Table, &Path)> {
         TABLES.into_iter().zip(self.files.iter().map(PathBuf::as_path))
     }

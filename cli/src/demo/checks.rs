@@ -1,4 +1,4 @@
-//! What `demo --once` checks on the running system. Every count comes from the servers.
+//! Checks of `demo --once` on the running system; all counts come from the servers.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use jangbogo_es_sync_fold::ES_SYNC;
 use jangbogo_events::Topic;
 use jangbogo_platform::config::Connections;
+use jangbogo_platform::progress::Progress;
 use jangbogo_publish::index_name;
 use jangbogo_recommendation_fold::RECOMMENDATION;
 use jangbogo_shared_projections::catalogue::PRODUCTS_VIEW;
@@ -15,19 +16,18 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::census::{Census, Sums};
+use super::log_counts::{LogCounts, Totals};
 use super::web::Web;
-use super::{SETTLE_LIMIT, shop, sums, talk};
+use super::{SETTLE_LIMIT, conversation_check, shop, totals};
 use crate::events::import::{DEMO_SHOP, Report};
 use crate::output::table;
-use crate::progress::Progress;
 
-/// How long a change may take to be seen before the check fails.
+/// Timeout of a change's visibility.
 const VISIBLE_LIMIT: Duration = Duration::from_secs(30);
-/// How long the first embedding of the whole demo shop may take on a slow machine.
+/// Timeout of the first embedding of the whole demo shop on a slow machine.
 const VECTORS_LIMIT: Duration = Duration::from_mins(15);
 
-/// What was checked, and how it went.
+/// Checks with their results.
 #[derive(Default)]
 pub struct Checks(Vec<(&'static str, anyhow::Result<String>)>);
 
@@ -36,7 +36,7 @@ impl Checks {
         self.0.push((what, outcome));
     }
 
-    /// A table of every check with what was found.
+    /// A table of all checks and results.
     pub fn to_text(&self) -> String {
         let mut rows = table(["", "check", "found"]);
         for (what, outcome) in &self.0 {
@@ -48,10 +48,8 @@ impl Checks {
         format!("\n{rows}\n")
     }
 
-    /// Nothing, or which checks failed.
-    ///
     /// # Errors
-    /// When one failed.
+    /// When a check failed; the message names them.
     pub fn outcome(&self) -> anyhow::Result<()> {
         let failed: Vec<&str> = self.0.iter().filter(|(_, outcome)| outcome.is_err()).map(|(what, _)| *what).collect();
         ensure!(failed.is_empty(), "{} of {} checks failed: {}", failed.len(), self.0.len(), failed.join(", "));
@@ -59,40 +57,40 @@ impl Checks {
     }
 }
 
-/// Checks everything, on a system that has folded its log.
+/// Runs all checks on a system that has folded its log.
 ///
 /// # Errors
-/// When a server does not answer at all; a check that fails is an entry of the result.
+/// When a server is unavailable; a failed check is an entry of the result.
 pub async fn run(connections: &Connections, web: &Web, expected: &Report) -> anyhow::Result<Checks> {
     let mut checks = Checks::default();
-    let census = Census::take(connections).await?;
-    checks.add("Kafka holds what was produced", produced(&census, expected));
-    checks.add("units and revenue equal the file's", revenue(web, &census).await);
-    checks.add("Elasticsearch holds the catalogue", documents(connections, &census).await);
-    checks.add("every product has a vector", vectors(connections, &census).await);
-    checks.add("three members are recommended products", recommendations(web, &census).await);
-    checks.add("three products have similar ones", similar(web, &census).await);
+    let counts = LogCounts::read(connections).await?;
+    checks.add("Kafka holds what was produced", produced(&counts, expected));
+    checks.add("units and revenue equal the file's", revenue(web, &counts).await);
+    checks.add("Elasticsearch holds the catalogue", documents(connections, &counts).await);
+    checks.add("every product has a vector", vectors(connections, &counts).await);
+    checks.add("three members are recommended products", recommendations(web, &counts).await);
+    checks.add("three products have similar ones", similar(web, &counts).await);
     let trending_before = trending(web).await?;
     checks.add("a product upserted over HTTP is found, a retired one is not", upsert(web).await);
     checks.add("an order placed over HTTP changes trending and its member's list", order(web, &trending_before).await);
     checks.add("trending is still the shop's", still_trending(web, &trending_before).await);
-    checks.add("a conversation in English is answered with what is so", talk::in_english(web, &census).await);
-    checks.add("a conversation in Korean is answered with what is so", talk::in_korean(web, &census).await);
-    checks.add("nothing lags and nothing is dead", settled(web).await);
+    checks.add("a conversation in English is answered correctly", conversation_check::in_english(web, &counts).await);
+    checks.add("a conversation in Korean is answered correctly", conversation_check::in_korean(web, &counts).await);
+    checks.add("no consumer lag and no dead letters", settled(web).await);
     Ok(checks)
 }
 
-fn produced(census: &Census, expected: &Report) -> anyhow::Result<String> {
+fn produced(counts: &LogCounts, expected: &Report) -> anyhow::Result<String> {
     let mut found = Vec::new();
-    for (topic, wanted) in [
+    for (topic, count) in [
         (Topic::CatalogEvents, expected.products),
         (Topic::OrderCompleted, expected.orders),
         (Topic::UserBehavior, expected.cancellations),
     ] {
-        let imported = census.events_of(topic, true);
-        let others = census.events_of(topic, false);
-        let records = census.records.get(&topic).copied().unwrap_or_default();
-        ensure!(imported == wanted, "{topic} holds {imported} imported events, the file makes {wanted}");
+        let imported = counts.events_of(topic, true);
+        let others = counts.events_of(topic, false);
+        let records = counts.records.get(&topic).copied().unwrap_or_default();
+        ensure!(imported == count, "{topic} holds {imported} imported events, the file has {count}");
         ensure!(
             records == imported + others,
             "{topic} ends at {records} records, but {imported} were imported and {others} came over HTTP"
@@ -102,10 +100,10 @@ fn produced(census: &Census, expected: &Report) -> anyhow::Result<String> {
     Ok(found.join(", "))
 }
 
-async fn revenue(web: &Web, census: &Census) -> anyhow::Result<String> {
-    let from_file = tokio::task::spawn_blocking(|| sums::of_file(DEMO_SHOP.as_ref())).await??;
-    let Sums { sold_units, sold_minor, cancelled_units, cancelled_minor } = census.other_sums;
-    let wanted = json!({
+async fn revenue(web: &Web, counts: &LogCounts) -> anyhow::Result<String> {
+    let from_file = tokio::task::spawn_blocking(|| totals::from_file(DEMO_SHOP.as_ref())).await??;
+    let Totals { sold_units, sold_minor, cancelled_units, cancelled_minor } = counts.other_totals;
+    let expected = json!({
         "currency": "GBP",
         "sold_units": from_file.sold_units + sold_units,
         "sold_minor": from_file.sold_minor + sold_minor,
@@ -116,60 +114,59 @@ async fn revenue(web: &Web, census: &Census) -> anyhow::Result<String> {
     let found = totals["totals"].as_array().and_then(|totals| totals.first()).context("there are no totals")?;
     for field in ["sold_units", "sold_minor", "cancelled_units", "cancelled_minor"] {
         ensure!(
-            found[field] == wanted[field],
+            found[field] == expected[field],
             "{field} is {}, the file and the gateway say {}",
             found[field],
-            wanted[field]
+            expected[field]
         );
     }
     Ok(format!(
-        "{} units, {} pence sold; {} units, {} pence taken back",
+        "{} units, {} pence sold; {} units, {} pence cancelled",
         found["sold_units"], found["sold_minor"], found["cancelled_units"], found["cancelled_minor"]
     ))
 }
 
-async fn documents(connections: &Connections, census: &Census) -> anyhow::Result<String> {
+async fn documents(connections: &Connections, counts: &LogCounts) -> anyhow::Result<String> {
     let mut database = PgConnection::connect_with(&jangbogo_platform::database::options(connections, "demo")?).await?;
     let live = live(&mut database, ES_SYNC.name).await?.context("es-sync has no live generation")?;
     let index = index_name(connections, PRODUCTS_VIEW, &live.generation);
     let url = format!("{}/{index}/_count", connections.elasticsearch);
     let on_sale = json!({ "query": { "bool": { "must_not": { "term": { "tombstone": true } } } } });
     let answer: Value = reqwest::Client::new().post(url).json(&on_sale).send().await?.json().await?;
-    let wanted = census.products.len();
-    ensure!(answer["count"] == json!(wanted), "{} documents for {wanted} products", answer["count"]);
-    Ok(format!("{wanted} documents, {wanted} products"))
+    let expected = counts.products.len();
+    ensure!(answer["count"] == json!(expected), "{} documents for {expected} products", answer["count"]);
+    Ok(format!("{expected} documents, {expected} products"))
 }
 
-async fn vectors(connections: &Connections, census: &Census) -> anyhow::Result<String> {
+async fn vectors(connections: &Connections, counts: &LogCounts) -> anyhow::Result<String> {
     let mut database = PgConnection::connect_with(&jangbogo_platform::database::options(connections, "demo")?).await?;
     let live = live(&mut database, RECOMMENDATION.name).await?.context("recommendation has no live generation")?;
     let sql = format!("SELECT count(*) FROM {}.product_vector WHERE product_id = ANY($1)", live.generation.schema);
-    let products: Vec<&str> = census.products.keys().map(String::as_str).collect();
-    let wanted = i64::try_from(products.len())?;
-    let mut progress = Progress::new("embedding", wanted.unsigned_abs());
+    let products: Vec<&str> = counts.products.keys().map(String::as_str).collect();
+    let expected = i64::try_from(products.len())?;
+    let progress = Progress::of_one_phase("embedding", "products", expected.unsigned_abs());
     let started = Instant::now();
     loop {
         let found: i64 = sqlx::query_scalar(&sql).bind(&products).fetch_one(&mut database).await?;
-        progress.at(found.unsigned_abs());
-        if found == wanted {
-            progress.finish();
-            return Ok(format!("{found} vectors, {wanted} products"));
+        progress.set_position(found.unsigned_abs());
+        if found == expected {
+            return Ok(format!("{found} vectors, {expected} products"));
         }
         ensure!(
             started.elapsed() < VECTORS_LIMIT,
-            "only {found} of {wanted} products have one after {VECTORS_LIMIT:?}"
+            "only {found} of {expected} products have one after {VECTORS_LIMIT:?}"
         );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-async fn recommendations(web: &Web, census: &Census) -> anyhow::Result<String> {
+async fn recommendations(web: &Web, counts: &LogCounts) -> anyhow::Result<String> {
     let mut found = Vec::new();
-    // Three who bought often.
+    // Three members with many orders.
     for member in ["14911", "17841", "13089"] {
         let list = web.get(&format!("/v1/members/{member}/recommendations?limit=20")).await?;
         ensure!(list["basis"] == json!("history"), "member {member} bought often, but the list is a {}", list["basis"]);
-        let items = all_in_catalogue(&list, census)?;
+        let items = all_in_catalogue(&list, counts)?;
         ensure!(items == 20, "member {member} is recommended {items} products instead of 20");
         let reason = list["items"][0]["reason"].as_str().context("an item has no reason")?;
         found.push(format!("{member}: {reason}"));
@@ -177,11 +174,11 @@ async fn recommendations(web: &Web, census: &Census) -> anyhow::Result<String> {
     Ok(found.join("; "))
 }
 
-async fn similar(web: &Web, census: &Census) -> anyhow::Result<String> {
+async fn similar(web: &Web, counts: &LogCounts) -> anyhow::Result<String> {
     let mut found = Vec::new();
     for product in ["85123A", "20725", "22423"] {
         let list = web.get(&format!("/v1/products/{product}/similar?limit=20")).await?;
-        let items = all_in_catalogue(&list, census)?;
+        let items = all_in_catalogue(&list, counts)?;
         ensure!(items == 20, "product {product} has {items} neighbours instead of 20");
         found.push(format!("{product}: {}", list["items"][0]["product"]["title"].as_str().unwrap_or_default()));
     }
@@ -189,10 +186,10 @@ async fn similar(web: &Web, census: &Census) -> anyhow::Result<String> {
 }
 
 /// The products of a list, each of which must be in the catalogue.
-fn all_in_catalogue(list: &Value, census: &Census) -> anyhow::Result<usize> {
+fn all_in_catalogue(list: &Value, counts: &LogCounts) -> anyhow::Result<usize> {
     let products = product_ids(list);
     for product in &products {
-        ensure!(census.products.contains_key(product), "{product} is not in the catalogue");
+        ensure!(counts.products.contains_key(product), "{product} is not in the catalogue");
     }
     Ok(products.len())
 }
@@ -220,7 +217,7 @@ async fn upsert(web: &Web) -> anyhow::Result<String> {
     let seen = |results: &Value| product_ids(results).contains(&name);
     eventually(web, &path, seen).await.with_context(|| format!("{name} is not found"))?;
     let found = started.elapsed();
-    // The shop keeps its own catalogue.
+    // Leaves the demo shop's catalogue as it was.
     let started = Instant::now();
     web.post("/v1/products/retirements", &json!([{ "product_id": name }])).await?;
     let gone = |results: &Value| !product_ids(results).contains(&name);
@@ -237,7 +234,7 @@ async fn order(web: &Web, trending_before: &Value) -> anyhow::Result<String> {
     let member = format!("demo-{}", &number[..12]);
     let list = format!("/v1/members/{member}/recommendations?limit=20");
     let before = web.get(&list).await?;
-    ensure!(before["basis"] == json!("cold-start"), "a member unknown until now has a list by {}", before["basis"]);
+    ensure!(before["basis"] == json!("cold-start"), "a new member has a list by {}", before["basis"]);
     let share_before = share_of_top(trending_before, product_id).context("the product is not trending")?;
 
     let started = Instant::now();
@@ -249,11 +246,11 @@ async fn order(web: &Web, trending_before: &Value) -> anyhow::Result<String> {
     });
     web.post("/v1/orders", &order).await?;
     let for_this = |list: &Value| list["basis"] == json!("history") && product_ids(list) != product_ids(&before);
-    eventually(web, &list, for_this).await.context("the member's list stays as it was")?;
+    eventually(web, &list, for_this).await.context("the member's list has not changed")?;
     let in_list = started.elapsed();
-    // Scores decay all alike when the newest event moves on: what an order changes is the share of the top score.
-    let risen = |now: &Value| share_of_top(now, product_id).is_some_and(|share| share > share_before);
-    eventually(web, "/v1/trending?limit=100", risen).await.context("trending stays as it was")?;
+    // All scores decay alike when a newer event arrives; an order changes the product's share of the top score.
+    let has_risen = |now: &Value| share_of_top(now, product_id).is_some_and(|share| share > share_before);
+    eventually(web, "/v1/trending?limit=100", has_risen).await.context("trending has not changed")?;
     let in_trending = started.elapsed();
     Ok(format!("in the list after {} ms, in trending after {} ms", in_list.as_millis(), in_trending.as_millis()))
 }
@@ -286,11 +283,11 @@ async fn settled(web: &Web) -> anyhow::Result<String> {
     Ok(found.join(", "))
 }
 
-/// Asks until the answer is as wanted.
-pub(super) async fn eventually(web: &Web, path: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<()> {
+/// Polls until the response fulfils a condition.
+pub(super) async fn eventually(web: &Web, path: &str, condition: impl Fn(&Value) -> bool) -> anyhow::Result<()> {
     let started = Instant::now();
     while started.elapsed() < VISIBLE_LIMIT {
-        if wanted(&web.get(path).await?) {
+        if condition(&web.get(path).await?) {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -1,12 +1,12 @@
-//! `jangbogo demo`: the whole pipeline on real servers, with a real year of orders; and its check of itself.
+//! `jangbogo demo`: runs the whole pipeline on real servers with a real year of orders; `--once` checks it.
 
-mod census;
 mod checks;
 mod conversation;
+mod conversation_check;
+mod log_counts;
 mod processes;
 mod shop;
-mod sums;
-mod talk;
+mod totals;
 mod web;
 
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use self::web::Web;
 use crate::models;
 use crate::output::{print, table};
 
-/// How long the fold of the whole demo shop may take on a slow machine.
+/// Timeout of the fold of the whole demo shop on a slow machine.
 const SETTLE_LIMIT: Duration = Duration::from_mins(20);
 
 /// Runs the whole pipeline with the demo shop: servers, processors, gateway and query service
@@ -33,18 +33,18 @@ const SETTLE_LIMIT: Duration = Duration::from_mins(20);
 #[command(after_help = "\
 Examples:
   jangbogo demo                     stays up until Ctrl-C, which stops everything and keeps the data
-  jangbogo demo --once              checks the running system, prints a summary, stops, and exits 0 if all was well
+  jangbogo demo --once              checks the running system, prints a summary, stops, and exits 0 if all checks passed
   jangbogo --namespace try demo     a second demo shop on the same servers
 
-The first start installs the servers if need be and imports a real year of orders; later ones find both there.")]
+The first start installs missing servers and imports a real year of orders; later starts reuse both.")]
 pub struct Arguments {
     /// Check the running system, print a summary, and stop
     #[arg(long)]
     once: bool,
-    /// Where the gateway listens
+    /// Listen address of the gateway
     #[arg(long, default_value = "127.0.0.1:8080")]
     gateway: SocketAddr,
-    /// Where the query service listens
+    /// Listen address of the query service
     #[arg(long, default_value = "127.0.0.1:8081")]
     query: SocketAddr,
 }
@@ -59,21 +59,24 @@ pub async fn run(arguments: Arguments, options: &Options, connections: Connectio
     let started = Instant::now();
     let servers_ran_before = servers_run(options).await?;
     let mut processes = Processes::default();
-    let demonstration = async {
+    let demo = async {
         let servers = async { Stack::up(options, &Progress::on_standard_error()).await.map_err(anyhow::Error::from) };
         let (stack, ()) = tokio::try_join!(servers, models::fetch_one(connections.embedding_model.as_deref()))?;
         let connections = at_stack(connections, &stack);
-        demonstrate(&arguments, options, &stack, &connections, &mut processes, started).await
+        run_demo(&arguments, options, &stack, &connections, &mut processes, started).await
     };
     let outcome = tokio::select! {
-        outcome = demonstration => outcome,
+        outcome = demo => outcome,
         () = stop.cancelled() => Ok(()),
     };
     eprintln!("stopping …");
     let stopping = Instant::now();
     processes.stop().await;
     if servers_ran_before {
-        eprintln!("stopped in {:.1} s; the servers ran before and go on", stopping.elapsed().as_secs_f64());
+        eprintln!(
+            "stopped in {:.1} s; the servers were running before and keep running",
+            stopping.elapsed().as_secs_f64()
+        );
     } else {
         Stack::down(options, &Progress::silent()).await.context("the servers did not stop")?;
         eprintln!("stopped everything in {:.1} s; the data is kept", stopping.elapsed().as_secs_f64());
@@ -81,7 +84,7 @@ pub async fn run(arguments: Arguments, options: &Options, connections: Connectio
     outcome
 }
 
-async fn demonstrate(
+async fn run_demo(
     arguments: &Arguments,
     options: &Options,
     stack: &Stack,
@@ -99,12 +102,12 @@ async fn demonstrate(
         web.ready(&addresses).await?;
         shop::wait_until_folded(&web, SETTLE_LIMIT).await
     };
-    let what_died = tokio::select! {
+    let failure = tokio::select! {
         folded = folding => { folded?; None }
-        died = processes.first_to_end() => Some(died),
+        failure = processes.first_to_end() => Some(failure),
     };
-    if let Some(died) = what_died {
-        bail!(died);
+    if let Some(failure) = failure {
+        bail!(failure);
     }
     eprintln!("ready after {:.1} s", started.elapsed().as_secs_f64());
     if arguments.once {
@@ -116,7 +119,7 @@ async fn demonstrate(
     bail!(processes.first_to_end().await)
 }
 
-/// Whether servers of the stack run already: the demo stops only what it started.
+/// True if servers of the stack run already: the demo stops only what it started.
 async fn servers_run(options: &Options) -> anyhow::Result<bool> {
     let servers = match Stack::status(options).await {
         Err(StackError::NotProvisioned(_)) => Vec::new(),
@@ -167,7 +170,7 @@ fn overview(stack: &Stack, connections: &Connections, processes: &Processes, arg
     )
 }
 
-/// How this program is called from here.
+/// Path of this program, relative to the current directory.
 fn program() -> String {
     let Ok(path) = std::env::current_exe() else { return "jangbogo".to_owned() };
     let here = std::env::current_dir().unwrap_or_default();

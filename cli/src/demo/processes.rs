@@ -1,4 +1,4 @@
-//! The demo's processes: this program again, once for each part of the pipeline.
+//! The demo's processes: this program again, once per part of the pipeline.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -15,30 +15,29 @@ use tokio::process::{Child, Command};
 use super::Arguments;
 use crate::run::ENDS_WITH_PARENT;
 
-/// How long a process may take to end after SIGTERM.
+/// Timeout between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
-/// As many lines of a log are shown when its process ends unasked.
+/// Number of log lines shown when a process ends unexpectedly.
 const LOG_LINES: usize = 15;
 
 /// One process of the demo.
 pub struct Process {
-    /// What it runs.
+    /// Name of the program.
     pub name: &'static str,
-    /// Where `/readyz` answers, and what else it serves.
+    /// Address of `/readyz` and of the service.
     pub address: String,
-    /// What it logs.
+    /// Path of the log.
     pub log: PathBuf,
     child: Child,
 }
 
-/// Where the embedding service answers, unless somebody else does.
+/// Port of the embedding service, if it is free.
 const EMBEDDER_PORT: u16 = 8000;
 
-/// All of them.
 #[derive(Default)]
 pub struct Processes {
     running: Vec<Process>,
-    /// What they find in their environment besides the servers' addresses.
+    /// Environment variables besides the servers' addresses.
     variables: Vec<(&'static str, String)>,
 }
 
@@ -83,7 +82,7 @@ impl Processes {
         command
             .args(["run", name])
             .args(arguments)
-            // By environment: a password has no place in a process list.
+            // By environment, because arguments with passwords show in the process list.
             .env("KAFKA_BOOTSTRAP_SERVERS", &connections.kafka)
             .env("POSTGRES_URL", &connections.postgres)
             .env("REDIS_URL", &connections.redis)
@@ -95,7 +94,7 @@ impl Processes {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)
-            // Ctrl-C is the demo's to pass on.
+            // Ctrl-C reaches only the demo, which stops them.
             .process_group(0);
         let child =
             Command::from(command).kill_on_drop(true).spawn().with_context(|| format!("cannot start {name}"))?;
@@ -103,29 +102,27 @@ impl Processes {
         Ok(())
     }
 
-    /// Each of them.
     pub fn all(&self) -> &[Process] {
         &self.running
     }
 
-    /// Name and address of each.
     pub fn addresses(&self) -> Vec<(&'static str, String)> {
         self.running.iter().map(|process| (process.name, process.address.clone())).collect()
     }
 
-    /// Waits until a process ends that was not asked to, and says which, and what it said.
+    /// Waits until a process ends unexpectedly. Returns a message with the end of its log.
     pub async fn first_to_end(&mut self) -> String {
         loop {
             for Process { name, log, child, .. } in &mut self.running {
                 if let Ok(Some(status)) = child.try_wait() {
-                    return format!("{name} ended with {status}; {} says:\n{}", log.display(), last_lines(log));
+                    return format!("{name} ended with {status}; the end of {}:\n{}", log.display(), last_lines(log));
                 }
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
-    /// SIGTERM to all at once; SIGKILL to those that do not end.
+    /// Sends SIGTERM to all, and SIGKILL to those that do not end in time.
     pub async fn stop(mut self) {
         for process in &self.running {
             if let Some(pid) =
@@ -146,13 +143,13 @@ impl Processes {
     }
 }
 
-/// A port that nobody listens on now.
+/// A free port.
 fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
     Ok(listener.local_addr()?.port())
 }
 
-/// This port if it is free, else any.
+/// The port if it is free, else any free one.
 fn port_near(port: u16) -> anyhow::Result<u16> {
     if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() { Ok(port) } else { free_port() }
 }

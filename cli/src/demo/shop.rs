@@ -1,61 +1,50 @@
-//! The demo shop: imported unless it is in the log already, then waited for until it is folded.
+//! Imports the demo shop unless it is in the log already, and waits until it is folded.
 
-use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use indicatif::{ProgressBar, ProgressStyle};
 use jangbogo_platform::config::Connections;
+use jangbogo_platform::progress::Progress;
 use serde_json::Value;
 
-use super::census::Census;
+use super::log_counts::LogCounts;
 use super::web::Web;
 use crate::events::import::{self, ImportArguments, Report};
 
-/// Imports the demo shop if the log does not hold all of it, and gives what the importer says is in it.
+/// Imports the demo shop if the log does not hold all of it. Returns the report of its file.
 ///
 /// # Errors
 /// When the shipped file or Kafka cannot be read, or the import fails.
 pub async fn load(connections: &Connections) -> anyhow::Result<Report> {
     let arguments = ImportArguments::default();
     let report = import::read(&arguments, connections).await?.report;
-    let census = Census::take(connections).await?;
-    let wanted = report.products + report.orders + report.cancellations;
-    if census.imported_events() == wanted {
-        eprintln!("the demo shop is in the log: {wanted} events");
+    let counts = LogCounts::read(connections).await?;
+    let expected = report.products + report.orders + report.cancellations;
+    if counts.imported_events() == expected {
+        eprintln!("the demo shop is in the log: {expected} events");
         return Ok(report);
     }
-    eprintln!("importing the demo shop: {wanted} events …");
+    eprintln!("importing the demo shop: {expected} events …");
     import::import(&arguments, connections).await?;
     Ok(report)
 }
 
-/// Waits until every processor has folded the log to its end and published what changed, with a progress bar. Gives the
-/// pipeline's state then.
+/// Waits until every processor has folded the log to its end and published the changes. Returns the pipeline's state.
 ///
 /// # Errors
-/// When that takes longer than the limit, or the query service does not answer.
+/// On a timeout, or when the query service is unavailable.
 pub async fn wait_until_folded(web: &Web, limit: Duration) -> anyhow::Result<Value> {
     let started = Instant::now();
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("folding {wide_bar} {human_pos}/{human_len} events · {msg}") {
-        bar.set_style(style);
-    }
-    let mut told = Instant::now();
+    let progress = Progress::of_one_phase("folding", "events", 0);
     loop {
         let state = web.get("/v1/pipeline").await?;
         if state["settled"].as_bool() == Some(true) {
-            bar.finish_and_clear();
             return Ok(state);
         }
         let Outstanding { folded, end, stale } = outstanding(&state);
-        bar.set_length(end);
-        bar.set_position(folded);
-        bar.set_message(format!("{stale} values to publish"));
-        if !io::stderr().is_terminal() && told.elapsed() > Duration::from_secs(5) {
-            told = Instant::now();
-            eprintln!("folding: {folded} of {end} events, {stale} values to publish");
-        }
+        progress.detail(&format!("{stale} values to publish"));
+        progress.set_total(end);
+        progress.set_position(folded);
         if started.elapsed() > limit {
             bail!("the log is not folded after {limit:?}: {state}");
         }
@@ -63,7 +52,7 @@ pub async fn wait_until_folded(web: &Web, limit: Duration) -> anyhow::Result<Val
     }
 }
 
-/// What is left to do, over all processors.
+/// Backlog of all processors.
 struct Outstanding {
     folded: u64,
     end: u64,

@@ -1,4 +1,4 @@
-//! The demo's own requests to gateway and query service.
+//! The demo's HTTP client of the gateway and the query service.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Error as WebSocketError;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-/// How long a process may take until it is ready.
+/// Timeout until a process is ready.
 const READY_LIMIT: Duration = Duration::from_mins(2);
 
 /// An open WebSocket.
@@ -24,8 +24,6 @@ pub struct Web {
 }
 
 impl Web {
-    /// For the services' addresses.
-    ///
     /// # Errors
     /// When the client cannot be built.
     pub fn new(gateway: SocketAddr, query: SocketAddr) -> anyhow::Result<Self> {
@@ -33,21 +31,21 @@ impl Web {
         Ok(Self { client, gateway: format!("http://{gateway}"), query: format!("http://{query}") })
     }
 
-    /// Waits until every process says that it is ready.
+    /// Waits until every process is ready.
     ///
     /// # Errors
-    /// When one does not in time; the message holds its own account.
+    /// On a timeout; the message has the response of `/readyz`.
     pub async fn ready(&self, addresses: &[(&'static str, String)]) -> anyhow::Result<()> {
         let started = Instant::now();
         for (name, address) in addresses {
             loop {
-                let account = match self.client.get(format!("http://{address}/readyz")).send().await {
+                let reason = match self.client.get(format!("http://{address}/readyz")).send().await {
                     Ok(answer) if answer.status().is_success() => break,
                     Ok(answer) => answer.text().await.unwrap_or_default(),
                     Err(error) => error.to_string(),
                 };
                 if started.elapsed() > READY_LIMIT {
-                    bail!("{name} is not ready after {READY_LIMIT:?}: {account}");
+                    bail!("{name} is not ready after {READY_LIMIT:?}: {reason}");
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -55,10 +53,10 @@ impl Web {
         Ok(())
     }
 
-    /// A read of the query service.
+    /// Sends a GET request to the query service.
     ///
     /// # Errors
-    /// When it does not answer with 200 and JSON.
+    /// When the response is not 200 with JSON.
     pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.query);
         let answer = self.client.get(&url).send().await.with_context(|| format!("GET {url}"))?;
@@ -67,13 +65,13 @@ impl Web {
         if !status.is_success() {
             bail!("GET {url} was answered with {status}: {text}");
         }
-        serde_json::from_str(&text).with_context(|| format!("GET {url} gave no JSON: {text}"))
+        serde_json::from_str(&text).with_context(|| format!("GET {url} returned invalid JSON: {text}"))
     }
 
-    /// A WebSocket of the query service, once what it is about is known there.
+    /// Opens a WebSocket of the query service; retries while its subject is not folded yet (404).
     ///
     /// # Errors
-    /// When it is not known in time, or the service does not answer.
+    /// On a timeout, or when the service is unavailable.
     pub async fn stream(&self, path: &str, limit: Duration) -> anyhow::Result<Socket> {
         let url = format!("{}{path}", self.query.replacen("http", "ws", 1));
         let started = Instant::now();
@@ -88,7 +86,7 @@ impl Web {
         }
     }
 
-    /// A command to the gateway.
+    /// Sends a command to the gateway.
     ///
     /// # Errors
     /// When it is not accepted.
@@ -100,6 +98,6 @@ impl Web {
         if status.as_u16() != 202 {
             bail!("POST {url} was answered with {status}: {text}");
         }
-        serde_json::from_str(&text).with_context(|| format!("POST {url} gave no JSON: {text}"))
+        serde_json::from_str(&text).with_context(|| format!("POST {url} returned invalid JSON: {text}"))
     }
 }

@@ -1,4 +1,4 @@
-//! Whoever understands messages.
+//! The analyser that is measured: local, or a language model.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -11,19 +11,18 @@ use clap::Args;
 use jangbogo_events::{ModelRun, Understanding};
 use jangbogo_language_model::{CallError, LanguageModel, LanguageModelMetrics, Settings};
 use jangbogo_nlu::{ProductText, Vocabulary, analyse};
+use jangbogo_platform::progress::Progress;
 use jangbogo_preference_analysis::intent::{Asked, LOCAL_ANALYSER, instructions_hash, understand};
 use jangbogo_telemetry::Telemetry;
 use serde::Serialize;
 
-use crate::progress::Progress;
+/// Number of messages without any answer after which the evaluation gives up.
+const MAX_UNANSWERED: usize = 5;
 
-/// After so many messages without any answer it is no use to go on.
-const IN_VAIN: usize = 5;
-
-/// Who is measured.
+/// Selects the analyser.
 #[derive(Args, Clone, Debug)]
 pub struct AnalyserArguments {
-    /// Measure the local analyser, although a language model is configured
+    /// Measure the local analyser even if a language model is configured
     #[arg(long)]
     pub local: bool,
     #[command(flatten)]
@@ -32,40 +31,40 @@ pub struct AnalyserArguments {
 
 /// The local analyser, or a language model.
 pub enum Analyser {
-    /// With what it learnt of so many products.
+    /// The vocabulary of a number of products.
     Local(Box<Vocabulary>, usize),
-    /// Asked about so many messages at a time.
+    /// The model, and the maximum number of concurrent requests.
     LanguageModel(Box<LanguageModel>, usize, Mutex<Seen>),
 }
 
-/// What a language model answered so far.
+/// Answers of a language model so far.
 #[derive(Default)]
 pub struct Seen {
     run: Option<ModelRun>,
     unanswered: BTreeMap<String, usize>,
 }
 
-/// Who was measured.
+/// Description of the measured analyser.
 #[derive(Debug, Serialize)]
 pub struct MeasuredAnalyser {
-    /// The local analyser's name, or the model's as its server says it.
+    /// The local analyser's name, or the model's as its server reports it.
     pub name: String,
-    /// SHA-256 of instructions, schema and parameters, without a message; none for the local analyser.
+    /// SHA-256 of prompt, schema and parameters without a message; none for the local analyser.
     pub prompt_hash: Option<String>,
-    /// How the model was asked.
+    /// Parameters of the model.
     pub parameters: BTreeMap<String, String>,
-    /// Products whose words it learnt; none for a language model.
+    /// Number of products in the vocabulary; none for a language model.
     pub vocabulary_products: Option<usize>,
-    /// Messages that were not answered, by why not.
+    /// Number of unanswered messages by reason.
     pub unanswered: BTreeMap<String, usize>,
 }
 
 impl Analyser {
-    /// The one that the settings name; without a language model, or with `--local`, the local one, which learns the words of
-    /// these products.
+    /// The configured language model; without one, or with `--local`, the local analyser with the vocabulary of these
+    /// products.
     ///
     /// # Errors
-    /// When a setting of the language model cannot be used.
+    /// When a setting of the language model is invalid.
     pub fn new(arguments: &AnalyserArguments, products: Vec<ProductText<'_>>) -> anyhow::Result<Self> {
         let settings = &arguments.language_model;
         if !arguments.local {
@@ -82,20 +81,20 @@ impl Analyser {
         Ok(Self::Local(Box::new(Vocabulary::learn(products)), count))
     }
 
-    /// How many messages may be asked about at a time.
+    /// Maximum number of concurrent requests.
     pub fn parallel(&self) -> usize {
         if let Self::LanguageModel(_, parallel, _) = self { *parallel } else { 1 }
     }
 
-    /// How far it is, where that takes long.
-    pub fn progress(&self, what: &'static str, total: usize) -> Option<Progress> {
-        matches!(self, Self::LanguageModel(..)).then(|| Progress::new(what, total as u64))
+    /// Progress, for a language model, which takes long.
+    pub fn progress(&self, unit: &'static str, total: usize) -> Option<Progress> {
+        matches!(self, Self::LanguageModel(..)).then(|| Progress::of_one_phase("evaluating", unit, total as u64))
     }
 
-    /// What a message says; none if there was no answer.
+    /// Analyses a message; none without a valid answer.
     ///
     /// # Errors
-    /// When none of the first messages was answered; the error says why the last one was not.
+    /// When none of the first messages was answered; the error has the last reason.
     pub async fn understand(&self, asked: &Asked<'_>) -> anyhow::Result<Option<Understanding>> {
         let (language_model, seen) = match self {
             Self::Local(vocabulary, _) => {
@@ -111,7 +110,7 @@ impl Analyser {
                 }
                 Err(error) => error,
             };
-            // Nothing was sent: an evaluation has the time that a shopper has not.
+            // Rejected before it was sent: unlike a shopper, an evaluation can wait and retry.
             if let Some(until) = later(&*error)
                 && lock(seen).run.is_some()
             {
@@ -123,10 +122,10 @@ impl Analyser {
         }
     }
 
-    /// Who it was, once all is understood.
+    /// The description, after all messages.
     ///
     /// # Errors
-    /// When a language model answered nothing.
+    /// When a language model answered no message.
     pub fn measured(&self) -> anyhow::Result<MeasuredAnalyser> {
         let (language_model, seen) = match self {
             Self::Local(_, products) => {
@@ -141,7 +140,7 @@ impl Analyser {
             Self::LanguageModel(language_model, _, seen) => (language_model, lock(seen)),
         };
         let Some(run) = &seen.run else {
-            let why = seen.unanswered.keys().next().map_or("nothing was asked", String::as_str);
+            let why = seen.unanswered.keys().next().map_or("no message was sent", String::as_str);
             bail!("the language model answered no message: {why}");
         };
         Ok(MeasuredAnalyser {
@@ -157,9 +156,9 @@ impl Analyser {
 impl Seen {
     fn give_up(&mut self, error: &(dyn Error + Send + Sync + 'static)) -> anyhow::Result<()> {
         *self.unanswered.entry(error.to_string()).or_default() += 1;
-        if self.run.is_none() && self.unanswered.values().sum::<usize>() >= IN_VAIN {
+        if self.run.is_none() && self.unanswered.values().sum::<usize>() >= MAX_UNANSWERED {
             let why = error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-            bail!("the language model answered none of the first {IN_VAIN} messages: {why}");
+            bail!("the language model answered none of the first {MAX_UNANSWERED} messages: {why}");
         }
         Ok(())
     }
@@ -169,7 +168,7 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// When a call may be made that was not made now.
+/// Time from which a rejected call may be retried.
 fn later(error: &(dyn Error + Send + Sync + 'static)) -> Option<Instant> {
     match error.downcast_ref()? {
         CallError::BudgetSpent { until } | CallError::BreakerOpen { until } => Some(*until),
@@ -178,7 +177,7 @@ fn later(error: &(dyn Error + Send + Sync + 'static)) -> Option<Instant> {
 }
 
 impl fmt::Display for MeasuredAnalyser {
-    /// Who it was, and what it did not answer.
+    /// The analyser and its unanswered messages.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "by {}", self.name)?;
         if let Some(prompt_hash) = &self.prompt_hash {
@@ -188,7 +187,7 @@ impl fmt::Display for MeasuredAnalyser {
             write!(formatter, "; {name} {value}")?;
         }
         if let Some(products) = self.vocabulary_products {
-            write!(formatter, ", which learnt the words of {products} products")?;
+            write!(formatter, ", with the vocabulary of {products} products")?;
         }
         for (why, messages) in &self.unanswered {
             write!(formatter, "\nnot answered: {messages}, because {why}")?;

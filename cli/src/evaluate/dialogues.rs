@@ -1,4 +1,4 @@
-//! `jangbogo evaluate dialogues`: conversations of people.
+//! `jangbogo evaluate dialogues`: compares analyses with the annotated conversations of MG-ShopDial.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
@@ -16,19 +16,17 @@ use serde::Serialize;
 use super::analyser::{Analyser, AnalyserArguments, MeasuredAnalyser};
 use super::{align_numbers, cells};
 use crate::output::{print, table};
-use crate::progress::Progress;
 
-/// Compares with conversations of people in which one plays the shop: MG-ShopDial
+/// Compares with annotated conversations between two people, one of whom plays the shop: MG-ShopDial
 ///
-/// Its annotators say what each message is about and which acts it holds, and each shopper was told what to look for. So
-/// goals, feedback, needs and tasks are compared; what a message says slot by slot is labelled nowhere, nor are
-/// negations, retractions and products spoken of. The local analyser learns the words of the catalogues that were
-/// talked about.
+/// The annotations are goals and dialogue acts per message and a task per shopper. So goals, feedback, needs and tasks
+/// are compared; slots, negations, retractions and mentioned products are not labelled. The local analyser has the
+/// vocabulary of the conversations' catalogues.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// Where dialogues.json and items/ are
+    /// Directory with dialogues.json and items/
     directory: PathBuf,
-    /// At most so many conversations
+    /// Maximum number of conversations
     #[arg(long, value_name = "CONVERSATIONS")]
     limit: Option<usize>,
     /// Print the report as JSON
@@ -38,14 +36,14 @@ pub struct Arguments {
     analyser: AnalyserArguments,
 }
 
-/// What is printed as JSON.
+/// The JSON report.
 #[derive(Serialize)]
 struct Evaluation {
     analyser: MeasuredAnalyser,
     report: DialogueReport,
 }
 
-/// Evaluates, and prints the report.
+/// Evaluates and prints a report.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (mut dialogues, items) = read(&arguments.directory)?;
     dialogues.truncate(arguments.limit.unwrap_or(dialogues.len()));
@@ -70,8 +68,8 @@ fn read(directory: &Path) -> anyhow::Result<(Vec<Dialogue>, Vec<Item>)> {
         })
     };
     let path = directory.join("dialogues.json");
-    let dialogues =
-        read_dialogues(&text(&path)?).with_context(|| format!("{} is not as MG-ShopDial has it", path.display()))?;
+    let dialogues = read_dialogues(&text(&path)?)
+        .with_context(|| format!("{} is not in the format of MG-ShopDial", path.display()))?;
     let folder = directory.join("items");
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
@@ -79,7 +77,8 @@ fn read(directory: &Path) -> anyhow::Result<(Vec<Dialogue>, Vec<Item>)> {
     let mut items = Vec::new();
     for path in paths {
         items.extend(
-            read_items(&text(&path)?).with_context(|| format!("{} is not as MG-ShopDial has it", path.display()))?,
+            read_items(&text(&path)?)
+                .with_context(|| format!("{} is not in the format of MG-ShopDial", path.display()))?,
         );
     }
     if items.is_empty() {
@@ -89,19 +88,21 @@ fn read(directory: &Path) -> anyhow::Result<(Vec<Dialogue>, Vec<Item>)> {
 }
 
 async fn evaluate(analyser: &Analyser, dialogues: &[Dialogue], currency: Currency) -> anyhow::Result<DialogueReport> {
-    let mut progress = analyser.progress("conversations", dialogues.len());
-    let conversations = stream::iter(dialogues).map(|dialogue| go_through(analyser, dialogue, currency));
+    let progress = analyser.progress("conversations", dialogues.len());
+    let conversations = stream::iter(dialogues).map(|dialogue| analyse_dialogue(analyser, dialogue, currency));
     let mut conversations = conversations.buffered(analyser.parallel());
     let mut report = DialogueReport::default();
     while let Some(conversation) = conversations.try_next().await? {
         report.add(&conversation);
-        progress.iter_mut().for_each(Progress::step);
+        if let Some(progress) = &progress {
+            progress.advance(1);
+        }
     }
-    progress.into_iter().for_each(Progress::finish);
+    drop(progress);
     Ok(report)
 }
 
-async fn go_through<'d>(
+async fn analyse_dialogue<'d>(
     analyser: &Analyser,
     dialogue: &'d Dialogue,
     currency: Currency,
@@ -143,7 +144,7 @@ impl fmt::Display for Evaluation {
     }
 }
 
-/// Goals that are not scored have no figures.
+/// Table of goals; goals that are not scored have no figures.
 fn goals(report: &DialogueReport) -> Table {
     let taken_for = ["recommendation", "qa", "meta"];
     let mut rows = table(["Goal", "Precision", "Recall", "F1", "Labelled", "Recommendation", "QA", "Meta"]);

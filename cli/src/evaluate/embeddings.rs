@@ -1,4 +1,4 @@
-//! `jangbogo evaluate embeddings`: how well vectors say what texts mean.
+//! `jangbogo evaluate embeddings`: measures embedding models on sentence pairs and queries.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -14,6 +14,7 @@ use jangbogo_embedding::registry::{ModelSpec, ModelsArgs};
 use jangbogo_embeddings_server::model::{Arithmetic, EmbeddingModel};
 use jangbogo_events::Data;
 use jangbogo_platform::config::Connections;
+use jangbogo_platform::progress::Progress;
 use serde::Serialize;
 
 use super::align_numbers;
@@ -21,30 +22,30 @@ use super::queries::Query;
 use super::ranks::{mean, spearman};
 use crate::events::import::{self, ImportArguments};
 use crate::output::{print, table};
-use crate::progress::Progress;
 
-/// Texts between two steps of the progress.
+/// Number of texts per update of the progress.
 const STEP: usize = 256;
 
-/// Compares embedding models: on sentences that people compared, and on Korean queries for English titles
+/// Compares embedding models on rated sentence pairs and on Korean queries for English titles
 ///
-/// Sentences: Spearman's correlation of the vectors' cosines with what people say, on the development sets of STS-B
-/// (stsb-en-dev.csv) and KorSTS (korsts-dev.tsv). Queries: nDCG@10 of the demo shop's titles by their cosine to 130 Korean
-/// queries, labelled in `cli/data/korean-queries.jsonl`; the shop itself searches by words too: see `jangbogo evaluate search`.
+/// Sentences: Spearman's correlation of the vectors' cosines with human ratings, on the development sets of STS-B
+/// (stsb-en-dev.csv) and KorSTS (korsts-dev.tsv). Queries: nDCG@10 of the demo shop's titles by their cosine to 130
+/// Korean queries, labelled in `cli/data/korean-queries.jsonl`; the shop itself searches by words too: see `jangbogo
+/// evaluate search`.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// Where the files of STS are; queries alone if left out
+    /// Directory of the STS files; without it only queries are measured
     sentences: Option<PathBuf>,
-    /// Only these models [default: all that are there]
+    /// Names of models [default: all installed ones]
     #[arg(long = "model", value_name = "NAME")]
     names: Vec<String>,
-    /// How they are computed
+    /// Arithmetic of the inference
     #[arg(long, value_enum, default_value_t, value_name = "ARITHMETIC")]
     arithmetic: Arithmetic,
-    /// Also compute them in 32-bit floats, and compare all vectors with those
+    /// Also compute the vectors in 32-bit floats, and compare with those
     #[arg(long)]
     reference: bool,
-    /// Files with a text on each line, for that comparison
+    /// Files with one text a line, for that comparison
     #[arg(long, value_name = "FILE", requires = "reference")]
     texts: Vec<PathBuf>,
     /// Print the report as JSON
@@ -54,7 +55,7 @@ pub struct Arguments {
     models: ModelsArgs,
 }
 
-/// What is printed as JSON: a line for each model and arithmetic.
+/// The JSON report: an entry per model and arithmetic.
 #[derive(Serialize)]
 struct Evaluation(Vec<Measured>);
 
@@ -65,7 +66,7 @@ struct Measured {
     english_spearman: Option<f64>,
     korean_spearman: Option<f64>,
     queries_ndcg: f64,
-    /// Beside the floats.
+    /// Cosines with the 32-bit vectors.
     cosines: Option<Cosines>,
 }
 
@@ -76,23 +77,23 @@ struct Cosines {
     worst: f64,
 }
 
-/// Two sentences, and how alike people find them.
+/// Two sentences and their rated similarity.
 struct Pair {
     sentences: [String; 2],
     score: f64,
 }
 
-/// What is measured with.
+/// Texts of the measurement.
 struct Texts {
     english: Vec<Pair>,
     korean: Vec<Pair>,
     queries: Vec<Query>,
-    /// By id.
+    /// Titles by product id.
     titles: BTreeMap<String, String>,
     others: Vec<String>,
 }
 
-/// Evaluates, and prints the report.
+/// Evaluates and prints a report.
 pub async fn run(arguments: Arguments, connections: &Connections) -> anyhow::Result<()> {
     let events = import::read(&ImportArguments::default(), connections).await?.events;
     let title = |data: Data| match data {
@@ -110,7 +111,11 @@ impl Texts {
     fn read(arguments: &Arguments, titles: BTreeMap<String, String>) -> anyhow::Result<Self> {
         let queries = Query::all()?;
         for (query, product) in queries.iter().flat_map(|query| query.relevant.keys().map(move |id| (query, id))) {
-            ensure!(titles.contains_key(product), "«{}» asks for {product}, which the shop has not", query.query);
+            ensure!(
+                titles.contains_key(product),
+                "«{}» asks for {product}, which is not in the catalogue",
+                query.query
+            );
         }
         let pairs = |file: &str, delimiter, columns| match &arguments.sentences {
             Some(folder) => read_pairs(&folder.join(file), delimiter, columns),
@@ -132,7 +137,7 @@ impl Texts {
         })
     }
 
-    /// Each text that is measured with, as it is embedded.
+    /// All texts with their prompts.
     fn all(&self, spec: &ModelSpec) -> Vec<String> {
         let before = |purpose, text: &str| spec.prompts.before(purpose, text).into_owned();
         let sentences = self.english.iter().chain(&self.korean).flat_map(|pair| &pair.sentences);
@@ -144,7 +149,7 @@ impl Texts {
     }
 }
 
-/// Reads a file of STS: which columns are the sentences and the score. A line whose score is no number is a header.
+/// Reads an STS file, given the columns of the sentences and the score. A line whose score is not a number is a header.
 fn read_pairs(path: &Path, delimiter: u8, [one, other, score]: [usize; 3]) -> anyhow::Result<Vec<Pair>> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut reader = csv::ReaderBuilder::new();
@@ -179,7 +184,7 @@ fn evaluate(arguments: &Arguments, texts: &Texts) -> anyhow::Result<Evaluation> 
         };
         let measured = vectors(arguments.arithmetic)?;
         let reference = if arguments.reference { Some(vectors(Arithmetic::F32)?) } else { None };
-        let cosines = reference.as_ref().map(|reference| measured.beside(reference));
+        let cosines = reference.as_ref().map(|reference| measured.compare(reference));
         evaluation.push(measured.measure(spec, arguments.arithmetic, texts, cosines)?);
         if let Some(reference) = reference {
             evaluation.push(reference.measure(spec, Arithmetic::F32, texts, None)?);
@@ -188,29 +193,29 @@ fn evaluate(arguments: &Arguments, texts: &Texts) -> anyhow::Result<Evaluation> 
     Ok(Evaluation(evaluation))
 }
 
-/// Vectors by the text that was embedded, with its prompt.
+/// Vectors by text, prompt included.
 struct Vectors(HashMap<String, Vec<f32>>);
 
 impl Vectors {
     fn compute(model: &EmbeddingModel, texts: &[String]) -> anyhow::Result<Self> {
-        let mut progress = Progress::new("texts", texts.len() as u64);
+        let progress = Progress::of_one_phase("embedding", "texts", texts.len() as u64);
         let mut vectors = HashMap::with_capacity(texts.len());
         for texts in texts.chunks(STEP) {
             let asked: Vec<&str> = texts.iter().map(String::as_str).collect();
             vectors.extend(texts.iter().cloned().zip(model.embed_batch(&asked)?.vectors));
-            progress.at(vectors.len() as u64);
+            progress.set_position(vectors.len() as u64);
         }
-        progress.finish();
+        drop(progress);
         Ok(Self(vectors))
     }
 
-    fn of(&self, spec: &ModelSpec, purpose: Purpose, text: &str) -> anyhow::Result<&[f32]> {
+    fn get(&self, spec: &ModelSpec, purpose: Purpose, text: &str) -> anyhow::Result<&[f32]> {
         let vector = self.0.get(&*spec.prompts.before(purpose, text));
         vector.map(Vec::as_slice).ok_or_else(|| anyhow!("«{text}» was not embedded"))
     }
 
-    /// How alike these are to others of the same texts.
-    fn beside(&self, others: &Self) -> Cosines {
+    /// Cosines with other vectors of the same texts.
+    fn compare(&self, others: &Self) -> Cosines {
         let cosines = self.0.iter().filter_map(|(text, vector)| Some(cosine(vector, others.0.get(text)?)));
         let cosines: Vec<f64> = cosines.collect();
         Cosines { texts: cosines.len(), mean: mean(&cosines), worst: cosines.iter().copied().fold(1.0, f64::min) }
@@ -224,17 +229,18 @@ impl Vectors {
         cosines: Option<Cosines>,
     ) -> anyhow::Result<Measured> {
         let likeness = |pairs: &[Pair]| -> anyhow::Result<Option<f64>> {
-            let vector = |text: &String| self.of(spec, Purpose::Query, text);
+            let vector = |text: &String| self.get(spec, Purpose::Query, text);
             let cosines = pairs
                 .iter()
                 .map(|Pair { sentences: [one, other], score }| Ok((cosine(vector(one)?, vector(other)?), *score)));
             Ok(spearman(&cosines.collect::<anyhow::Result<Vec<_>>>()?))
         };
-        let titles = texts.titles.iter().map(|(id, title)| Ok((id, self.of(spec, Purpose::Passage, title)?)));
+        let titles = texts.titles.iter().map(|(id, title)| Ok((id, self.get(spec, Purpose::Passage, title)?)));
         let titles: Vec<(&String, &[f32])> = titles.collect::<anyhow::Result<_>>()?;
         let gain = |query: &Query| -> anyhow::Result<f64> {
-            let asked = self.of(spec, Purpose::Query, &query.query)?;
-            let mut found: Vec<(f64, &String)> = titles.iter().map(|(id, title)| (cosine(asked, title), *id)).collect();
+            let vector = self.get(spec, Purpose::Query, &query.query)?;
+            let mut found: Vec<(f64, &String)> =
+                titles.iter().map(|(id, title)| (cosine(vector, title), *id)).collect();
             found.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(other.1)));
             Ok(query.gain(found.iter().map(|(_, id)| id.as_str())))
         };
@@ -249,7 +255,7 @@ impl Vectors {
     }
 }
 
-/// Of vectors of length 1.
+/// Cosine of two unit vectors.
 fn cosine(one: &[f32], other: &[f32]) -> f64 {
     one.iter().zip(other).map(|(one, other)| f64::from(*one) * f64::from(*other)).sum()
 }

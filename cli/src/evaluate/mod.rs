@@ -1,4 +1,4 @@
-//! `jangbogo evaluate`: how well messages are understood, what vectors are worth, and what is found.
+//! `jangbogo evaluate`: measures message understanding, embedding models and the search.
 
 mod analyser;
 mod dialogues;
@@ -13,11 +13,11 @@ use comfy_table::{CellAlignment, Table};
 use jangbogo_nlu::evaluation::Score;
 use jangbogo_platform::config::Connections;
 
-/// Measures how well shoppers' messages are understood, embedding models, and the search
+/// Measures message understanding, embedding models, and the search
 ///
-/// Messages are understood by the local analyser or a language model. The language model is asked in the words in which
-/// `preference-analysis` asks it, by the same settings. A message that it does not answer as it should in time counts as one
-/// of which nothing was understood; in the shop the local analyser steps in.
+/// Messages are analysed by the local analyser or a language model, with the prompts and settings of
+/// `preference-analysis`. An invalid or late answer of the language model counts as an empty analysis; in the shop the
+/// local analyser is the fallback.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -35,10 +35,10 @@ pub enum Command {
     Search(search::Arguments),
 }
 
-/// Evaluates, and prints the report.
+/// Evaluates and prints a report.
 ///
 /// # Errors
-/// When files or models cannot be read, or the language model answers nothing at all; the message says why.
+/// When files or models cannot be read, or the language model answers no message; the error says why.
 pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<()> {
     match command {
         Command::Utterances(arguments) => utterances::run(arguments, connections).await,
@@ -48,13 +48,13 @@ pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<
     }
 }
 
-/// Precision, recall and F1, and how much is labelled.
+/// Cells for precision, recall, F1 and the number of labels.
 fn cells(score: Score) -> [String; 4] {
     let figure = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.3}"));
     [figure(score.precision()), figure(score.recall()), figure(score.f1()), score.labelled().to_string()]
 }
 
-/// Numbers stand below each other.
+/// Right-aligns the columns of numbers.
 fn align_numbers(table: &mut Table, from: usize) {
     table.column_iter_mut().skip(from).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
 }

@@ -1,4 +1,4 @@
-//! Korean queries for the demo shop, and what they ask for: see `cli/data/README.md`.
+//! Labelled Korean queries for the demo shop: see `cli/data/README.md`.
 
 use std::collections::HashMap;
 
@@ -7,18 +7,18 @@ use serde::Deserialize;
 use super::ranks::discounted_gain;
 
 const QUERIES: &str = include_str!("../../data/korean-queries.jsonl");
-/// How many products of a list count.
+/// Number of products of a list that are judged.
 pub(super) const LISTED: usize = 10;
 
 #[derive(Deserialize)]
 pub(super) struct Query {
     pub(super) query: String,
-    /// By product: 2 is what is asked for, 1 near it.
+    /// Grade by product: 2 for what the query asks for, 1 for similar products.
     pub(super) relevant: HashMap<String, u8>,
 }
 
 impl Query {
-    /// Every query.
+    /// All queries.
     pub(super) fn all() -> anyhow::Result<Vec<Self>> {
         Ok(QUERIES.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
     }

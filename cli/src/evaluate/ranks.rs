@@ -1,7 +1,6 @@
-//! Measures of orders.
+//! Rank metrics: Spearman's correlation and nDCG.
 
-/// Spearman's correlation of pairs of numbers: how far both order alike. None of fewer than two pairs, or if one of them is
-/// the same throughout.
+/// Spearman's rank correlation. None for fewer than two pairs, or if one side is constant.
 pub(super) fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
     let (ones, others): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
     let (ones, others) = (centred(ranks(&ones)), centred(ranks(&others)));
@@ -10,8 +9,8 @@ pub(super) fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
     (scale > 0.0).then(|| product(&ones, &others) / scale)
 }
 
-/// The place of each number in their order; equal numbers share the mean of their places.
-#[expect(clippy::cast_precision_loss, reason = "places of some thousand numbers")]
+/// Rank of each number; equal numbers share the mean of their ranks.
+#[expect(clippy::cast_precision_loss, reason = "ranks of some thousand numbers")]
 fn ranks(numbers: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..numbers.len()).collect();
     order.sort_by(|one, other| numbers[*one].total_cmp(&numbers[*other]));
@@ -27,7 +26,7 @@ fn ranks(numbers: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// The mean of numbers; NaN if there are none.
+/// The mean; NaN without numbers.
 #[expect(clippy::cast_precision_loss, reason = "a mean of some thousand numbers")]
 pub(super) fn mean(numbers: &[f64]) -> f64 {
     numbers.iter().sum::<f64>() / numbers.len() as f64
@@ -41,8 +40,8 @@ fn centred(mut numbers: Vec<f64>) -> Vec<f64> {
     numbers
 }
 
-/// Normalised discounted cumulative gain of the first so many of a list: 1 if none could stand better. `found` are the grades
-/// of the list in its order, `relevant` all grades above 0.
+/// Normalised discounted cumulative gain of the first entries of a list, at most 1. `found` are the grades of the list
+/// in its order, `relevant` all grades above 0.
 pub(super) fn discounted_gain(
     found: impl Iterator<Item = u8>,
     relevant: impl Iterator<Item = u8>,
@@ -55,7 +54,7 @@ pub(super) fn discounted_gain(
     let mut best: Vec<u8> = relevant.collect();
     best.sort_unstable_by(|one, other| other.cmp(one));
     let (gained, possible) = (gain(&mut found.into_iter()), gain(&mut best.into_iter()));
-    // Nothing gained may be a negative zero.
+    // Avoids a negative zero.
     if gained > 0.0 { gained / possible } else { 0.0 }
 }
 

@@ -1,4 +1,4 @@
-//! What the search of a running shop is worth.
+//! `jangbogo evaluate search`: nDCG of a running shop's search.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -13,20 +13,20 @@ use crate::output::{print, table};
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
-/// Asks a running demo shop the Korean queries, as a shopper would
+/// Sends the Korean queries to a running demo shop
 ///
-/// The 130 queries in `cli/data/korean-queries.jsonl` go to `/v1/search` of its query service, one after another: by words,
-/// by what of them the lexicon puts into English, and by meaning.
+/// The 130 queries in `cli/data/korean-queries.jsonl` go to `/v1/search` of the query service, one after another. It
+/// searches by words, by the lexicon's translation into English, and by vectors.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Example, with the demo shop in another terminal:
   EMBEDDING_MODEL=multilingual-e5-small jangbogo demo
   jangbogo evaluate search --worst 20")]
 pub struct Arguments {
-    /// Where the query service is
+    /// URL of the query service
     #[arg(long, default_value = "http://127.0.0.1:8081", value_name = "URL")]
     query: String,
-    /// Also show so many of the queries with the least gain
+    /// Also show this number of queries with the lowest nDCG
     #[arg(long, default_value_t = 0, value_name = "QUERIES")]
     worst: usize,
     /// Print the report as JSON
@@ -38,24 +38,24 @@ pub struct Arguments {
 struct Evaluation {
     queries: usize,
     ndcg: f64,
-    /// Queries that found nothing.
+    /// Queries without a result.
     empty: usize,
-    /// Queries that were searched by words alone, since no vector came.
+    /// Queries that were searched by words alone, because the embedder was unavailable.
     without_meaning: usize,
-    /// Of an answer, in milliseconds.
+    /// Median latency in milliseconds.
     median_ms: f64,
-    worst: Vec<Asked>,
+    worst: Vec<QueryResult>,
 }
 
 #[derive(Serialize)]
-struct Asked {
+struct QueryResult {
     query: String,
     translation: Option<String>,
     products: usize,
     ndcg: f64,
 }
 
-/// The part of an answer that counts.
+/// The fields of a response that are used.
 #[derive(Deserialize)]
 struct Answer {
     items: Vec<Item>,
@@ -73,10 +73,10 @@ struct Product {
     product_id: String,
 }
 
-/// Asks, and prints the report.
+/// Sends the queries and prints a report.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = reqwest::Client::builder().timeout(REQUEST_LIMIT).no_proxy().build()?;
-    let (mut asked, mut milliseconds, mut without_meaning) = (Vec::new(), Vec::new(), 0);
+    let (mut results, mut milliseconds, mut without_meaning) = (Vec::new(), Vec::new(), 0);
     for query in Query::all()? {
         let began = Instant::now();
         let request = client.get(format!("{}/v1/search", arguments.query.trim_end_matches('/')));
@@ -84,7 +84,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         let answer = request
             .send()
             .await
-            .context("no query service answers; `jangbogo demo` runs one, --query names another")?;
+            .context("the query service is unavailable; `jangbogo demo` runs one, --query names another")?;
         let status = answer.status();
         ensure!(
             status.is_success(),
@@ -92,21 +92,26 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             query.query,
             answer.text().await?
         );
-        let answer: Answer = answer.json().await.context("the query service's answer is no list of products")?;
+        let answer: Answer = answer.json().await.context("the query service's response is not a list of products")?;
         milliseconds.push(began.elapsed().as_secs_f64() * 1_000.0);
         without_meaning += usize::from(answer.searched_by != "words-and-meaning");
         let ndcg = query.gain(answer.items.iter().map(|item| item.product.product_id.as_str()));
-        asked.push(Asked { query: query.query, translation: answer.translation, products: answer.items.len(), ndcg });
+        results.push(QueryResult {
+            query: query.query,
+            translation: answer.translation,
+            products: answer.items.len(),
+            ndcg,
+        });
     }
-    asked.sort_by(|one, other| one.ndcg.total_cmp(&other.ndcg));
+    results.sort_by(|one, other| one.ndcg.total_cmp(&other.ndcg));
     milliseconds.sort_by(f64::total_cmp);
     let evaluation = Evaluation {
-        queries: asked.len(),
-        ndcg: mean(&asked.iter().map(|asked| asked.ndcg).collect::<Vec<_>>()),
-        empty: asked.iter().filter(|asked| asked.products == 0).count(),
+        queries: results.len(),
+        ndcg: mean(&results.iter().map(|result| result.ndcg).collect::<Vec<_>>()),
+        empty: results.iter().filter(|result| result.products == 0).count(),
         without_meaning,
         median_ms: milliseconds[milliseconds.len() / 2],
-        worst: asked.into_iter().take(arguments.worst).collect(),
+        worst: results.into_iter().take(arguments.worst).collect(),
     };
     print(&if arguments.json { serde_json::to_string_pretty(&evaluation)? + "\n" } else { evaluation.to_string() })?;
     Ok(())
@@ -117,19 +122,19 @@ impl fmt::Display for Evaluation {
         let Self { queries, ndcg, empty, without_meaning, median_ms, worst } = self;
         writeln!(
             formatter,
-            "{queries} Korean queries: nDCG@{LISTED} {ndcg:.3}; {empty} found nothing; median {median_ms:.0} ms"
+            "{queries} Korean queries: nDCG@{LISTED} {ndcg:.3}; {empty} without a result; median {median_ms:.0} ms"
         )?;
         if *without_meaning > 0 {
             writeln!(
                 formatter,
-                "{without_meaning} were searched by words alone: the embedding service did not answer"
+                "{without_meaning} were searched by words alone: the embedding service was unavailable"
             )?;
         }
         if worst.is_empty() {
             return Ok(());
         }
         let mut rows = table(["Query", "In English", "Products", "nDCG@10"]);
-        for Asked { query, translation, products, ndcg } in worst {
+        for QueryResult { query, translation, products, ndcg } in worst {
             let english = translation.clone().unwrap_or_default();
             rows.add_row([query.clone(), english, products.to_string(), format!("{ndcg:.3}")]);
         }

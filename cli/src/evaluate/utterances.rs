@@ -1,4 +1,4 @@
-//! `jangbogo evaluate utterances`: labelled messages.
+//! `jangbogo evaluate utterances`: compares analyses with labelled messages.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,25 +18,23 @@ use super::analyser::{Analyser, AnalyserArguments, MeasuredAnalyser};
 use super::{align_numbers, cells};
 use crate::events::import::{self, ImportArguments};
 use crate::output::{print, table};
-use crate::progress::Progress;
 
-/// Compares with messages that people labelled: Korean and English, half for development, half held out
+/// Compares with labelled messages: Korean and English, half for development, half held out
 ///
-/// They were written for the demo shop; the local analyser knows the words that it learns from the demo shop's catalogue
-/// events, as it does in the shop. A slot is right if attribute, operator, value and polarity are; negations ("unwanted")
-/// are counted among the slots and by themselves, retractions and no-preference answers only by themselves.
+/// They were written for the demo shop; the local analyser has the vocabulary of the demo shop's catalogue events, as
+/// in the shop. A slot is right if attribute, operator, value and polarity are; negations ("unwanted") are counted
+/// among the slots and by themselves, retractions and no-preference answers only by themselves.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// Files of labelled messages, instead of those that come with the program; the form is told in
-    /// processors/understanding/utterances/README.md
+    /// Files of labelled messages instead of the embedded ones; domain/nlu/utterances/README.md describes the format
     files: Vec<PathBuf>,
-    /// Only this half
+    /// Use only this half
     #[arg(long, value_enum, conflicts_with = "files")]
     split: Option<SplitName>,
-    /// At most so many messages of each language of each half or file
+    /// Maximum number of messages of each language of each half or file
     #[arg(long, value_name = "MESSAGES")]
     limit: Option<usize>,
-    /// Also show what was understood otherwise than labelled; not of the held-out half, which is kept unseen
+    /// Also show the differences from the labels; not for the held-out half, which must stay unseen
     #[arg(long)]
     differences: bool,
     /// Print the report as JSON
@@ -49,27 +47,27 @@ pub struct Arguments {
 /// A half of the labelled messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum SplitName {
-    /// For building analysers
+    /// For development
     Development,
-    /// For saying how good one is
+    /// For the final measurement
     HeldOut,
 }
 
-/// What is printed as JSON.
+/// The JSON report.
 #[derive(Serialize)]
 struct Evaluation {
     analyser: MeasuredAnalyser,
-    /// By the half's or the file's name.
+    /// Reports by name of the half or file.
     reports: BTreeMap<String, Report>,
 }
 
-/// Evaluates, and prints the report.
+/// Evaluates and prints a report.
 pub async fn run(arguments: Arguments, connections: &Connections) -> anyhow::Result<()> {
     if arguments.differences && arguments.files.is_empty() && arguments.split != Some(SplitName::Development) {
-        bail!("the held-out half is kept unseen: add --split development to --differences");
+        bail!("the held-out half must stay unseen: add --split development to --differences");
     }
     let sets = sets(&arguments)?;
-    // The words of the demo shop, from the catalogue events that importing it makes.
+    // The vocabulary of the demo shop, from the catalogue events of its import.
     let events = import::read(&ImportArguments::default(), connections).await?.events;
     let products = events.iter().filter_map(product).collect();
     let analyser = Analyser::new(&arguments.analyser, products)?;
@@ -88,7 +86,7 @@ pub async fn run(arguments: Arguments, connections: &Connections) -> anyhow::Res
     Ok(())
 }
 
-/// What is compared, by name.
+/// Labelled messages by name of the half or file.
 fn sets(arguments: &Arguments) -> anyhow::Result<Vec<(String, Vec<Utterance>)>> {
     let mut sets = Vec::new();
     for file in &arguments.files {
@@ -127,15 +125,17 @@ fn product(event: &Event) -> Option<ProductText<'_>> {
 }
 
 async fn evaluate(analyser: &Analyser, utterances: &[Utterance], currency: Currency) -> anyhow::Result<Report> {
-    let mut progress = analyser.progress("messages", utterances.len());
+    let progress = analyser.progress("messages", utterances.len());
     let answers = stream::iter(utterances).map(|utterance| answer(analyser, utterance, currency));
     let mut answers = answers.buffered(analyser.parallel());
     let mut report = Report::default();
     while let Some((utterance, understood)) = answers.try_next().await? {
         report.add(utterance, understood.as_ref());
-        progress.iter_mut().for_each(Progress::step);
+        if let Some(progress) = &progress {
+            progress.advance(1);
+        }
     }
-    progress.into_iter().for_each(Progress::finish);
+    drop(progress);
     Ok(report)
 }
 

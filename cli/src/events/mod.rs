@@ -1,4 +1,4 @@
-//! `jangbogo events`: the log's contract, and events into and out of it by hand.
+//! `jangbogo events`: the events' schemas, and producing, importing and showing events.
 
 pub mod import;
 mod produce;
@@ -22,7 +22,7 @@ pub enum Command {
 /// Runs a command.
 ///
 /// # Errors
-/// Says what the command could not do.
+/// When Kafka or a file fails, or input was refused.
 pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<()> {
     match command {
         Command::Produce(arguments) => produce::run(arguments, connections).await,
@@ -32,7 +32,7 @@ pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<
     }
 }
 
-/// A topic's name on the command line.
+/// Parses a topic's name.
 fn parse_topic(name: &str) -> Result<Topic, String> {
     Topic::from_name(name).ok_or_else(|| {
         let names: Vec<&str> = Topic::ALL.iter().map(|topic| topic.name()).collect();

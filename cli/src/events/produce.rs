@@ -1,4 +1,4 @@
-//! `jangbogo events produce`: lines of JSON into a topic.
+//! `jangbogo events produce`: produces JSON lines to a topic.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -18,27 +18,27 @@ use uuid::Uuid;
 use super::parse_topic;
 use super::producer::EventProducer;
 
-/// Produces events from lines of JSON, checking each against its schema
+/// Produces events from JSON lines, each checked against its schema
 #[derive(Args, Debug)]
 #[command(
-    after_help = r#"A line is an object: "type" and "data", and where wanted "id", "source", "time", "causation_id" and "correlation_id".
-Without an id each line is a new event; without a time it happens now.
+    after_help = r#"A line is an object: "type" and "data", and optionally "id", "source", "time", "causation_id" and "correlation_id".
+The default id is a new one, the default time is now.
 
 Examples:
   echo '{"type": "product-viewed", "data": {"member_id": "13085", "product_id": "20725"}}' |
       jangbogo events produce product-viewed
   jangbogo events produce catalog-events products.ndjson retired.ndjson
 
-What stands in "data" is said by schemas/<type>.v<N>.json. A line that does not fit is reported on standard error with
-its number and reason and is not produced; the others are, and the command exits 1."#
+The form of "data" is in schemas/<type>.v<N>.json. An invalid line is reported on standard error with its number and
+reason and is not produced; the others are, and the command exits 1."#
 )]
 pub struct ProduceArguments {
-    /// The topic, without namespace
+    /// Topic without namespace
     #[arg(value_parser = parse_topic)]
     topic: Topic,
-    /// Files of one event a line; standard input if none is given
+    /// Files with one event a line [default: standard input]
     files: Vec<PathBuf>,
-    /// Who says the events that do not say so themselves
+    /// The `source` of events that have none
     #[arg(long, default_value = "jangbogo/produce")]
     source: String,
 }
@@ -55,27 +55,25 @@ struct Line {
     correlation_id: Option<String>,
 }
 
-/// Lines that may wait for Kafka.
+/// Maximum number of lines read ahead.
 const QUEUED_LINES: usize = 1_000;
 
-/// Produces.
-///
 /// # Errors
-/// When a file or Kafka fails, or a line did not fit.
+/// When a file or Kafka fails, or a line is invalid.
 pub async fn run(arguments: ProduceArguments, connections: &Connections) -> anyhow::Result<()> {
     let ProduceArguments { topic, files, source } = arguments;
     let mut producer = EventProducer::connect(connections, "jangbogo-produce", &[topic]).await?;
     let (sender, mut lines) = mpsc::channel(QUEUED_LINES);
-    // A thread of its own, not the runtime's: a read of a terminal cannot be cancelled and would hold up the end.
+    // A dedicated thread, not the runtime's: a read of a terminal cannot be cancelled and would delay the exit.
     std::thread::spawn(move || read_inputs(&files, &sender));
     let mut refused = 0_u64;
     while let Some(line) = lines.recv().await {
-        let InputLine { place, bytes } = line?;
+        let InputLine { location, bytes } = line?;
         match event(&bytes, topic, &source) {
             Ok(event) => producer.send(&event).await?,
             Err(error) => {
                 refused += 1;
-                eprintln!("{place}: {}", causes(error.as_ref()));
+                eprintln!("{location}: {}", causes(error.as_ref()));
             }
         }
     }
@@ -88,12 +86,12 @@ pub async fn run(arguments: ProduceArguments, connections: &Connections) -> anyh
 }
 
 struct InputLine {
-    /// File and number.
-    place: String,
+    /// File and line number.
+    location: String,
     bytes: Vec<u8>,
 }
 
-/// Sends the lines of every file; stops at a file that cannot be read, or when nobody listens.
+/// Sends the lines of every file; stops at a file that cannot be read, or when the receiver is dropped.
 fn read_inputs(files: &[PathBuf], lines: &mpsc::Sender<anyhow::Result<InputLine>>) {
     let result = if files.is_empty() {
         read_input("standard input", io::stdin().lock(), lines)
@@ -105,7 +103,7 @@ fn read_inputs(files: &[PathBuf], lines: &mpsc::Sender<anyhow::Result<InputLine>
         })
     };
     if let Err(error) = result {
-        // Nobody listens any more when the command has failed already.
+        // The receiver is dropped when the command has failed already.
         let _ = lines.blocking_send(Err(error));
     }
 }
@@ -123,7 +121,7 @@ fn read_input(
         if bytes.trim_ascii().is_empty() {
             continue;
         }
-        let line = InputLine { place: format!("{name}, line {number}"), bytes };
+        let line = InputLine { location: format!("{name}, line {number}"), bytes };
         if lines.blocking_send(Ok(line)).is_err() {
             break;
         }
@@ -131,14 +129,13 @@ fn read_input(
     Ok(())
 }
 
-/// Makes a line an event, and sees to it that what would be written can be read.
+/// Parses a line as an event, and checks that its encoding can be decoded.
 fn event(line: &[u8], topic: Topic, source: &str) -> anyhow::Result<Event> {
     let line: Line = serde_json::from_slice(line).context("the line is not an event")?;
-    let event_type = EventType::from_name(&line.r#type).ok_or_else(|| {
-        anyhow!("the event type {:?} is unknown; on {topic} there are: {}", line.r#type, types_on(topic))
-    })?;
+    let event_type = EventType::from_name(&line.r#type)
+        .ok_or_else(|| anyhow!("unknown event type {:?}; types on {topic}: {}", line.r#type, types_on(topic)))?;
     let data = Data::from_json(event_type, &serde_json::to_vec(&line.data)?)
-        .with_context(|| format!("the data is no {}", event_type.name()))?;
+        .with_context(|| format!("the data is not a {}", event_type.name()))?;
     let id = line.id.unwrap_or_else(|| Uuid::now_v7().to_string());
     let source = line.source.unwrap_or_else(|| source.to_owned());
     let mut envelope = Envelope::new(id, source, line.time.unwrap_or_else(Utc::now));
@@ -180,11 +177,11 @@ mod tests {
             ("{", "the line is not an event: EOF while parsing an object at line 1 column 1"),
             (
                 r#"{"type": "product-seen", "data": {}}"#,
-                "the event type \"product-seen\" is unknown; on product-viewed there are: product-viewed",
+                "unknown event type \"product-seen\"; types on product-viewed: product-viewed",
             ),
             (
                 r#"{"type": "product-viewed", "data": {}}"#,
-                "the data is no product-viewed: the value does not fit: missing field `product_id` at line 1 column 2",
+                "the data is not a product-viewed: the value does not fit: missing field `product_id` at line 1 column 2",
             ),
             (
                 r#"{"type": "product-retired", "data": {"product_id": "1"}}"#,

@@ -1,4 +1,4 @@
-//! Events into Kafka, each acknowledged by all replicas before it counts.
+//! Produces events to Kafka with `acks=all` and counts the acknowledged ones.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -12,13 +12,11 @@ use rdkafka::message::Message as _;
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 
-/// Sent and not yet acknowledged. Bounds the memory used; deep enough for full batches.
+/// Maximum number of unacknowledged records: bounds memory, deep enough for full batches.
 const MAX_IN_FLIGHT: usize = 5_000;
 
-/// How long Kafka may take to say which topics there are.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Sends events and counts those that were acknowledged.
 pub struct EventProducer {
     producer: FutureProducer<QuietContext>,
     namespace: Namespace,
@@ -27,18 +25,18 @@ pub struct EventProducer {
 }
 
 impl EventProducer {
-    /// Connects, and sees to it that the topics are there: a producer would wait for a missing one for minutes.
+    /// Connects, and checks that the topics exist: a producer would wait for a missing one for minutes.
     ///
     /// # Errors
-    /// When Kafka cannot be reached or a topic does not exist.
+    /// When Kafka is unavailable or a topic does not exist.
     pub async fn connect(connections: &Connections, client_id: &str, topics: &[Topic]) -> anyhow::Result<Self> {
         let mut config = connections.kafka_producer(client_id);
         config.set("message.timeout.ms", "60000");
         let producer: FutureProducer<QuietContext> =
             config.create_with_context(QuietContext).context("cannot create a Kafka producer")?;
-        let asked = producer.clone();
+        let client = producer.clone();
         let metadata =
-            tokio::task::spawn_blocking(move || asked.client().fetch_metadata(None, METADATA_TIMEOUT)).await?;
+            tokio::task::spawn_blocking(move || client.client().fetch_metadata(None, METADATA_TIMEOUT)).await?;
         let metadata = metadata.with_context(|| format!("cannot reach Kafka at {}", connections.kafka))?;
         for &topic in topics {
             let name = connections.namespace.topic(topic);
@@ -54,10 +52,10 @@ impl EventProducer {
         })
     }
 
-    /// Sends an event; waits for earlier ones when too many are under way.
+    /// Sends an event; waits for the oldest acknowledgement when too many are in flight (backpressure).
     ///
     /// # Errors
-    /// When the event cannot be written as JSON, or an earlier one was not accepted.
+    /// When the event cannot be written as JSON, or an earlier one was rejected.
     pub async fn send(&mut self, event: &Event) -> anyhow::Result<()> {
         let encoded = event.encode().with_context(|| format!("cannot write event {}", event.envelope.id))?;
         let topic = self.namespace.topic(encoded.topic);
@@ -74,10 +72,10 @@ impl EventProducer {
         Ok(())
     }
 
-    /// Waits for every acknowledgement and says how many events of each type there were.
+    /// Waits for every acknowledgement. Returns the number of events of each type.
     ///
     /// # Errors
-    /// When one was not accepted.
+    /// When one was rejected.
     pub async fn finish(mut self) -> anyhow::Result<BTreeMap<EventType, u64>> {
         while !self.in_flight.is_empty() {
             self.await_oldest().await?;
@@ -89,8 +87,8 @@ impl EventProducer {
         let Some((event_type, delivery)) = self.in_flight.pop_front() else { return Ok(()) };
         let delivered = delivery.await.context("the Kafka producer stopped")?;
         if let Err((error, record)) = delivered {
-            let place = format!("{} (partition {})", record.topic(), record.partition());
-            return Err(error).with_context(|| format!("Kafka did not accept a {} on {place}", event_type.name()));
+            let partition = format!("{} (partition {})", record.topic(), record.partition());
+            return Err(error).with_context(|| format!("kafka rejected a {} on {partition}", event_type.name()));
         }
         *self.acknowledged.entry(event_type).or_default() += 1;
         Ok(())

@@ -1,4 +1,4 @@
-//! `jangbogo events schemas`: writes the contract, or checks that it is up to date.
+//! `jangbogo events schemas`: generates the events' schemas, or checks that they are up to date.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -7,25 +7,23 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use jangbogo_events::schemas;
 
-/// Writes the contract that the event types stand for: JSON Schemas, examples, one document of all topics
+/// Generates the contract of the event types: JSON Schemas, examples, one document of all topics
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  jangbogo events schemas            write what the event types say
+  jangbogo events schemas            generate the files
   jangbogo events schemas --check    exit 1 and name the files that differ, writing nothing
 
-Older versions' files are kept as they are: their examples must still be read.")]
+Files of older versions are not generated: their examples must stay decodable.")]
 pub struct SchemasArguments {
     /// Write nothing; fail if a file differs, is missing or belongs to no event
     #[arg(long)]
     check: bool,
-    /// Where they are
+    /// Directory of the files
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas"), hide_default_value = true)]
     directory: PathBuf,
 }
 
-/// Writes or checks.
-///
 /// # Errors
 /// When a file cannot be read or written, an old version's file is missing, or `--check` finds a difference.
 pub fn run(arguments: &SchemasArguments) -> anyhow::Result<()> {
@@ -61,7 +59,7 @@ pub fn run(arguments: &SchemasArguments) -> anyhow::Result<()> {
         }
     }
     if wrong.is_empty() {
-        println!("{} files are as the event types say", generated.len() + kept.len());
+        println!("{} files match the event types", generated.len() + kept.len());
         return Ok(());
     }
     bail!("{} has drifted; run `jangbogo events schemas`:\n  {}", arguments.directory.display(), wrong.join("\n  "))

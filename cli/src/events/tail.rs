@@ -1,4 +1,4 @@
-//! `jangbogo events tail`: what stands in the log, as it comes.
+//! `jangbogo events tail`: shows records as they are appended.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -18,41 +18,40 @@ use serde_json::{Value, json};
 
 use super::parse_topic;
 
-/// Shows events as they come, one line each, until Ctrl-C
+/// Shows events as they are appended, one line each, until Ctrl-C
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  jangbogo events tail                                        what comes from now on, on every topic
+  jangbogo events tail                                        new records of every topic
   jangbogo events tail order-completed --from-beginning --max 10
   jangbogo events tail user-behavior --from 2026-01-31T08:00:00Z --json | jq .data
 
-A line is: append time, topic[partition]@offset, type, key, data. A record that is no event is shown with its cause.
+A line is: append time, topic[partition]@offset, type, key, data. A record that cannot be decoded is shown with the error.
 The time of --from is when Kafka appended the record, not when the event happened.")]
 pub struct TailArguments {
-    /// Topics, without namespace; every one if none is given
+    /// Topics without namespace [default: every topic]
     #[arg(value_parser = parse_topic)]
     topics: Vec<Topic>,
-    /// Begin with the oldest record
+    /// Start at the oldest record
     #[arg(long, conflicts_with = "from")]
     from_beginning: bool,
-    /// Begin with the first record appended at or after this time (RFC 3339)
+    /// Start at the first record appended at or after this time (RFC 3339)
     #[arg(long, value_name = "TIMESTAMP")]
     from: Option<DateTime<Utc>>,
-    /// End after so many records
+    /// End after this number of records
     #[arg(long, value_name = "N")]
     max: Option<u64>,
-    /// Print JSON objects, with the whole envelope
+    /// Print JSON lines, with the whole envelope
     #[arg(long)]
     json: bool,
 }
 
-/// How long Kafka may take to say which partitions and offsets there are.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Shows records until Ctrl-C, `--max`, or standard output is closed.
 ///
 /// # Errors
-/// When Kafka cannot be reached or a topic does not exist.
+/// When Kafka is unavailable or a topic does not exist.
 pub async fn run(arguments: TailArguments, connections: &Connections) -> anyhow::Result<()> {
     let TailArguments { topics, from_beginning, from, max, json } = arguments;
     let start = match from {
@@ -190,7 +189,7 @@ fn described(event: &Event) -> Value {
     })
 }
 
-/// The beginning of a value that is no event, as far as it is text.
+/// The beginning of a value that cannot be decoded, as text.
 fn shortened(value: &[u8]) -> String {
     String::from_utf8_lossy(value).chars().take(200).collect::<String>().escape_debug().to_string()
 }

@@ -1,4 +1,4 @@
-//! `jangbogo models add`: models of one's own.
+//! `jangbogo models add`: adds a model from a folder or a model hub.
 
 use clap::Args;
 use jangbogo_embedding::registry::{ModelsArgs, cosine};
@@ -9,32 +9,31 @@ use crate::output::print;
 
 /// Adds a model of your own, from a folder or from a model hub
 ///
-/// It must be one of sentence-transformers that is computed here: BERT, vectors of 384 components, mean pooling. It is checked,
-/// and computed with once, before anything of it is kept. From then on it is found by its name wherever a model is named, on
-/// each machine on which it was added: a program that asks the embedder for vectors knows the model's prompts from there.
+/// Supported are sentence-transformers models with BERT, vectors of 384 components and mean pooling. A model is checked
+/// and run once before it is stored. It must be added on each machine that uses its name, because clients of the
+/// embedder read the model's prompts locally.
 ///
-/// Events record the name, so it stands for these files and prompts for good. What a model is worth is measured by
-/// `jangbogo evaluate embeddings --model NAME`.
+/// Events record the name, so it must always stand for the same files and prompts. `jangbogo evaluate embeddings
+/// --model NAME` measures a model.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// A folder with config.json, tokenizer.json, and model.safetensors or model.gguf; or a repository of the hub, owner/name
+    /// A folder with config.json, tokenizer.json, and model.safetensors or model.gguf; or a hub repository, owner/name
     /// or owner/name@revision
     source: String,
-    /// What it is to be called [default: the last part of SOURCE, and the first 8 digits of its weights' SHA-256]
+    /// Name of the model [default: the last part of SOURCE and the first 8 digits of the weights' SHA-256]
     #[arg(long)]
     name: Option<String>,
-    /// What it needs before texts that look for others, such as "query: " [default: what its
-    /// `config_sentence_transformers.json` says, or nothing]
+    /// Prompt before texts that search, such as "query: " [default: from `config_sentence_transformers.json`, or none]
     #[arg(long, value_name = "TEXT")]
     query_prompt: Option<String>,
-    /// What it needs before texts that are to be found, such as "passage: " [default: as with --query-prompt]
+    /// Prompt before texts that are searched, such as "passage: " [default: as with --query-prompt]
     #[arg(long, value_name = "TEXT")]
     passage_prompt: Option<String>,
-    /// The cosine from which on a text is near what is searched for. Models differ: see what it gives to texts that have
-    /// nothing to do with each other
+    /// Cosine from which a text counts as similar to a query. It depends on the model: compare with the cosines of
+    /// unrelated texts
     #[arg(long, alias = "near", default_value_t = 0.4, value_name = "COSINE", value_parser = cosine)]
     similarity_threshold: f32,
-    /// The licence of its weights
+    /// Licence of the weights
     #[arg(long, default_value = "unknown")]
     licence: String,
     #[command(flatten)]
@@ -45,7 +44,7 @@ pub struct Arguments {
     models: ModelsArgs,
 }
 
-/// Adds a model, and says what it is called.
+/// Adds a model and prints its name.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { source, name, query_prompt, passage_prompt, similarity_threshold, licence, computed, hub, models } =
         arguments;

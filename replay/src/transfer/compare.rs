@@ -1,30 +1,30 @@
-//! How much of an export the target holds already.
+//! Finds the records of an export that the target holds already.
 
 use std::path::Path;
 
 use anyhow::bail;
+use jangbogo_platform::progress::Progress;
 
 use super::file::FileReader;
 use super::import::ImportedPartition;
 use super::kafka::LogReader;
 use super::parallel::Stop;
-use super::progress::{Progress, Share};
 use super::record::LogRecord;
 
-/// What was found in a partition of the target.
+/// Records of a file that a partition of the target holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// So many records of the file, its first ones, stand there in their order.
+pub struct Present {
+    /// Number of records, which are the first ones of the file in its order.
     pub records: u64,
-    /// Whether one of them stands at another offset than it was exported from.
+    /// True if one of them has another offset than in the export.
     pub moved: bool,
 }
 
-/// Reads a partition of the target beside the file. With `append`, other records may stand before, between and after
-/// those of the file.
+/// Reads a partition of the target beside the file. With `append`, other records may be before, between and after those
+/// of the file.
 ///
 /// # Errors
-/// When something else stands there and `append` is not given, or either cannot be read.
+/// When the partition holds other records and `append` is not given, or either cannot be read.
 pub fn find(
     partition: &ImportedPartition,
     directory: &Path,
@@ -32,22 +32,21 @@ pub fn find(
     append: bool,
     progress: &Progress,
     stop: &Stop,
-) -> anyhow::Result<Found> {
-    let mut found = Found::default();
+) -> anyhow::Result<Present> {
+    let mut present = Present::default();
     if partition.target.is_empty() {
-        return Ok(found);
+        return Ok(present);
     }
     let mut file = FileReader::open(directory, &partition.file)?;
     let mut next = file.next()?.map(LogRecord::imported);
-    let mut share = Share::of(progress);
     let (topic, number) = (&partition.topic, partition.number);
     reader.read(topic, number, partition.target.clone(), |message| {
         let Some(message) = message else { return stop.check() };
-        let standing = LogRecord::read(message);
+        let record = LogRecord::from(message);
         match &next {
-            Some(expected) if expected.has_content_of(&standing) => {
-                found.records += 1;
-                found.moved |= expected.offset != standing.offset;
+            Some(expected) if expected.has_content_of(&record) => {
+                present.records += 1;
+                present.moved |= expected.offset != record.offset;
                 next = file.next()?.map(LogRecord::imported);
             }
             _ if append => {}
@@ -55,10 +54,11 @@ pub fn find(
                 "{}/{number} is not empty: what stands at offset {} is not of this export; import into a namespace whose \
                  topics are empty, or add to what is there with --append. Nothing was produced",
                 topic.kafka_name,
-                standing.offset,
+                record.offset,
             ),
         }
-        if share.step() { stop.check() } else { Ok(()) }
+        progress.advance(1);
+        stop.check()
     })?;
-    Ok(found)
+    Ok(present)
 }

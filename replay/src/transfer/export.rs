@@ -1,4 +1,4 @@
-//! `replay export`: topics of the log to files.
+//! `replay export`: writes topics of the log to files.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -9,15 +9,15 @@ use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
 use indicatif::{BinaryBytes, HumanCount};
 use jangbogo_platform::config::Connections;
+use jangbogo_platform::progress::Progress;
 use serde::Serialize;
 
 use super::file::FileWriter;
 use super::kafka::LogReader;
 use super::manifest::{ExportedFile, ExportedPartition, ExportedTopic, INCOMPLETE, MANIFEST, Manifest, file_name};
 use super::parallel::{self, Stop};
-use super::progress::{Progress, Share};
 use super::record::LogRecord;
-use super::topics::{ShopTopic, chosen, parse_name};
+use super::topics::{ShopTopic, parse_name};
 use super::{summary, topics};
 
 /// Writes topics of the log to compressed files
@@ -28,31 +28,31 @@ Examples:
   jangbogo replay export --topic order-completed --topic catalog-events --to case-17
   zstdcat case-17/order-completed.0.jsonl.zst | head -3
 
-The directory gets a file for each partition, with a JSON object on each line for each record: offset, append time, key, \
-value and all headers; and manifest.json with the SHA-256 of each file's text, when all of it is written. What is \
-appended after the start is left out. An export that was interrupted goes on when the same command is repeated.
+The directory gets a file per partition with a JSON line per record: offset, append time, key, value and all headers; \
+and, when all files are complete, manifest.json with the SHA-256 of each file's text. Records that are appended after the \
+start are left out. To resume an interrupted export, repeat the command.
 
---all is every topic of the log. Dead letters are a fold of it and come when they are named: --topic \
+--all is every topic of the log. Dead letters are derived from it and are exported when named: --topic \
 dead-letter.recommendation.")]
 pub struct ExportArguments {
-    /// A topic, without namespace; may be given several times
+    /// Topic without namespace; may be given several times
     #[arg(long = "topic", value_name = "TOPIC", value_parser = parse_name)]
     topics: Vec<String>,
     /// Every topic of the log
     #[arg(long)]
     all: bool,
-    /// The directory: a new or an empty one, or that of an interrupted export
+    /// Directory: new, empty, or of an interrupted export
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
-    /// Print what was exported as JSON
+    /// Print the summary as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Exports, and prints what was exported. Progress is shown on standard error.
+/// Exports and prints a summary.
 ///
 /// # Errors
-/// When Kafka cannot be reached or has no such topic, the directory holds something else, or cannot be written to.
+/// When Kafka is unavailable or lacks a topic, or the directory holds something else or cannot be written to.
 pub async fn export(arguments: ExportArguments, connections: Connections) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || run(&arguments, &connections)).await?
 }
@@ -60,7 +60,7 @@ pub async fn export(arguments: ExportArguments, connections: Connections) -> any
 #[derive(Serialize)]
 struct Summary<'a> {
     directory: &'a Path,
-    /// Whether an interrupted export was completed.
+    /// True if an interrupted export was completed.
     resumed: bool,
     records: u64,
     text_bytes: u64,
@@ -73,17 +73,17 @@ struct Summary<'a> {
 fn run(arguments: &ExportArguments, connections: &Connections) -> anyhow::Result<()> {
     let started = Instant::now();
     let directory = arguments.to.as_path();
-    let chosen = chosen(&connections.namespace, &arguments.topics)?;
+    let selected = topics::select(&connections.namespace, &arguments.topics)?;
     fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let _lock = lock(directory)?;
     let interrupted = interrupted(directory)?;
     let resumed = interrupted.is_some();
     let mut manifest = match interrupted {
         Some(manifest) => {
-            check_same(&manifest, directory, connections, &chosen)?;
+            check_same(&manifest, directory, connections, &selected)?;
             manifest
         }
-        None => begin(connections, &chosen)?,
+        None => begin(connections, &selected)?,
     };
     for topic in &mut manifest.topics {
         for partition in &mut topic.partitions {
@@ -91,7 +91,7 @@ fn run(arguments: &ExportArguments, connections: &Connections) -> anyhow::Result
         }
     }
     manifest.save(directory, INCOMPLETE)?;
-    tell_lost_heads(&manifest);
+    warn_of_lost_heads(&manifest);
     let done = files(&manifest).map(|file| file.records).sum::<u64>();
     let manifest = write_files(manifest, directory, connections)?;
     manifest.save(directory, INCOMPLETE)?;
@@ -111,13 +111,13 @@ fn run(arguments: &ExportArguments, connections: &Connections) -> anyhow::Result
         manifest: &manifest,
     };
     summary::print(arguments.json, &summary, || {
-        let pace = summary::pace(summary.records - done, took);
+        let rate = summary::duration_and_rate(summary.records - done, took);
         let (records, directory) = (HumanCount(summary.records), directory.display());
-        format!("{}\n\nexported {records} records to {directory} ({pace})\n", table(&manifest))
+        format!("{}\n\nexported {records} records to {directory} ({rate})\n", table(&manifest))
     })
 }
 
-/// Two exports into a directory would write the same files.
+/// Locks the directory: two exports would write the same files.
 fn lock(directory: &Path) -> anyhow::Result<File> {
     let opened = File::open(directory).with_context(|| format!("cannot open {}", directory.display()))?;
     match opened.try_lock() {
@@ -127,20 +127,20 @@ fn lock(directory: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// What the directory's interrupted export is to hold; none in an empty directory.
+/// Manifest of the directory's interrupted export; none in an empty directory.
 fn interrupted(directory: &Path) -> anyhow::Result<Option<Manifest>> {
     if let Some(manifest) = Manifest::load(&directory.join(INCOMPLETE))? {
         return Ok(Some(manifest));
     }
-    let place = directory.display();
+    let path = directory.display();
     if directory.join(MANIFEST).exists() {
-        bail!("{place} holds an export already; choose another directory, or remove this one");
+        bail!("{path} holds an export already; choose another directory, or remove this one");
     }
-    for entry in fs::read_dir(directory).with_context(|| format!("cannot read {place}"))? {
-        let name = entry.with_context(|| format!("cannot read {place}"))?.file_name();
-        // What an export leaves that was interrupted before it began.
+    for entry in fs::read_dir(directory).with_context(|| format!("cannot read {path}"))? {
+        let name = entry.with_context(|| format!("cannot read {path}"))?.file_name();
+        // Left by an export that was interrupted before it began.
         if name != format!("{INCOMPLETE}.partial").as_str() {
-            bail!("{place} is not empty: it holds {}; choose another directory", name.display());
+            bail!("{path} is not empty: it holds {}; choose another directory", name.display());
         }
     }
     Ok(None)
@@ -150,10 +150,10 @@ fn check_same(
     manifest: &Manifest,
     directory: &Path,
     connections: &Connections,
-    chosen: &[ShopTopic],
+    selected: &[ShopTopic],
 ) -> anyhow::Result<()> {
     let expected: Vec<&str> = manifest.topics.iter().map(|topic| topic.topic.as_str()).collect();
-    let found: Vec<&str> = chosen.iter().map(|topic| topic.name.as_str()).collect();
+    let found: Vec<&str> = selected.iter().map(|topic| topic.name.as_str()).collect();
     let namespace = connections.namespace.to_string();
     if (&manifest.namespace, &expected) != (&namespace, &found) {
         bail!(
@@ -168,11 +168,11 @@ fn check_same(
     Ok(())
 }
 
-/// Captures which offsets there are.
-fn begin(connections: &Connections, chosen: &[ShopTopic]) -> anyhow::Result<Manifest> {
+/// Captures the log's current offsets.
+fn begin(connections: &Connections, selected: &[ShopTopic]) -> anyhow::Result<Manifest> {
     let reader = LogReader::new(connections)?;
     let mut topics = Vec::new();
-    for topic in chosen {
+    for topic in selected {
         let offsets = reader.offsets(topic)?;
         let partitions = (0..).zip(offsets).map(|(partition, offsets)| ExportedPartition {
             partition,
@@ -185,7 +185,7 @@ fn begin(connections: &Connections, chosen: &[ShopTopic]) -> anyhow::Result<Mani
     Ok(Manifest::begin(connections.namespace.to_string(), topics))
 }
 
-fn tell_lost_heads(manifest: &Manifest) {
+fn warn_of_lost_heads(manifest: &Manifest) {
     for topic in &manifest.topics {
         for partition in topic.partitions.iter().filter(|partition| partition.first_offset > 0) {
             let (topic, number, first) = (&topic.topic, partition.partition, partition.first_offset);
@@ -194,7 +194,7 @@ fn tell_lost_heads(manifest: &Manifest) {
     }
 }
 
-/// Where a partition stands in the manifest, and what is to be read.
+/// A partition to export, and its topic's index in the manifest.
 struct Task {
     topic_index: usize,
     topic: ShopTopic,
@@ -212,7 +212,7 @@ fn write_files(manifest: Manifest, directory: &Path, connections: &Connections) 
         }
     }
     let total = tasks.iter().map(|task| task.partition.end_offset - task.partition.first_offset).sum::<i64>();
-    let progress = Progress::new("exporting", total.unsigned_abs());
+    let progress = Progress::of_one_phase("exporting", "records", total.unsigned_abs());
     let stop = Stop::default();
     let manifest = Mutex::new(manifest);
     let reader = || LogReader::new(connections);
@@ -226,10 +226,10 @@ fn write_files(manifest: Manifest, directory: &Path, connections: &Connections) 
                 break;
             }
         }
-        // Whoever goes on with this export writes an empty file again as fast as he reads of it.
+        // A resumed export writes an empty file again as fast as it reads its entry.
         if is_empty { Ok(()) } else { manifest.save(directory, INCOMPLETE) }
     })
-    .context("the export is not complete; what is written stays, and the same command goes on from there")?;
+    .context("the export is incomplete; repeat the command to resume it")?;
     Ok(manifest.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -242,11 +242,11 @@ fn write_file(
 ) -> anyhow::Result<ExportedFile> {
     let ExportedPartition { partition, first_offset, end_offset, .. } = task.partition;
     let mut writer = FileWriter::create(directory, file_name(&task.topic.name, partition))?;
-    let mut share = Share::of(progress);
     reader.read(&task.topic, partition, first_offset..end_offset, |message| {
         let Some(message) = message else { return stop.check() };
-        writer.write(&LogRecord::read(message))?;
-        if share.step() { stop.check() } else { Ok(()) }
+        writer.write(&LogRecord::from(message))?;
+        progress.advance(1);
+        stop.check()
     })?;
     writer.finish()
 }

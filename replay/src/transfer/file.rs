@@ -1,4 +1,4 @@
-//! A partition's file: zstd over lines, with the SHA-256 of the lines.
+//! A partition's file: zstd-compressed JSON lines, with the SHA-256 of the text.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -12,10 +12,10 @@ use sha2::{Digest as _, Sha256};
 use super::manifest::{ExportedFile, ExportedPartition};
 use super::record::LogRecord;
 
-/// Of zstd: fast, and within a few percent of what slower ones reach on such text.
+/// zstd level: fast, and within a few percent of the ratio of slower levels on such text.
 const COMPRESSION_LEVEL: i32 = 3;
 
-/// Writes a file under another name until it is whole.
+/// Writes a file under a temporary name until it is complete.
 pub struct FileWriter {
     encoder: zstd::Encoder<'static, File>,
     partial: PathBuf,
@@ -29,7 +29,7 @@ pub struct FileWriter {
 }
 
 impl FileWriter {
-    /// Begins a file. One that was begun and never finished is begun again.
+    /// Creates a file, or truncates one that was never finished.
     ///
     /// # Errors
     /// When it cannot be created.
@@ -46,7 +46,7 @@ impl FileWriter {
         Ok(Self { encoder, partial, path, name, line, hash, records: 0, text_bytes: 0, appended: None })
     }
 
-    /// Adds a record.
+    /// Appends a record.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -64,10 +64,10 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Ends the file, sees to it that it is on disk, and gives it its name.
+    /// Completes the file, syncs it to disk and renames it.
     ///
     /// # Errors
-    /// When that fails.
+    /// When it cannot be written.
     pub fn finish(self) -> anyhow::Result<ExportedFile> {
         let end = |encoder: zstd::Encoder<'static, File>| {
             let file = encoder.finish()?;
@@ -113,7 +113,7 @@ pub struct FileReader {
 }
 
 impl FileReader {
-    /// Opens a file.
+    /// Opens a file of an export.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -127,7 +127,7 @@ impl FileReader {
     /// The next record; none at the end.
     ///
     /// # Errors
-    /// When the file cannot be read or a line of it is no record.
+    /// When the file cannot be read or the line is not a record.
     pub fn next(&mut self) -> anyhow::Result<Option<LogRecord>> {
         self.line.clear();
         let read = self.text.read_until(b'\n', &mut self.line);
@@ -137,16 +137,16 @@ impl FileReader {
         }
         self.lines += 1;
         let record = LogRecord::parse(&self.line);
-        let record = record.with_context(|| format!("{} line {}: no record", self.path.display(), self.lines))?;
+        let record = record.with_context(|| format!("{} line {}: not a record", self.path.display(), self.lines))?;
         Ok(Some(record))
     }
 }
 
-/// Sees to it that a file is what the manifest says, and that every record in it can be read. `each` is called after
-/// each record, and may end it.
+/// Checks a file against the manifest and parses every record. `each` is called after each record, and may end the
+/// check with an error.
 ///
 /// # Errors
-/// When it is not: says what was expected and what was found.
+/// When they differ; the message says what was expected and what was found.
 pub fn verify(
     directory: &Path,
     partition: &ExportedPartition,
@@ -165,13 +165,13 @@ pub fn verify(
             Ok(None) => break,
             Ok(Some(record)) => {
                 if !(next_offset..partition.end_offset).contains(&record.offset) {
-                    let place = format!("{} line {}", path.display(), reader.lines);
+                    let line = format!("{} line {}", path.display(), reader.lines);
                     let expected = format!("{next_offset} to {}", partition.end_offset - 1);
-                    first_failure.get_or_insert(anyhow::anyhow!("{place}: offset {}, not {expected}", record.offset));
+                    first_failure.get_or_insert(anyhow::anyhow!("{line}: offset {}, not {expected}", record.offset));
                 }
                 next_offset = record.offset.saturating_add(1);
             }
-            // A text that was changed is told as that, not as what it can no longer be read as.
+            // A wrong digest is the better message for a changed text.
             Err(error) if error.is::<serde_json::Error>() => {
                 first_failure.get_or_insert(error);
             }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_what_is_wrong_with_a_file() {
+    fn damage_is_described() {
         let directory = tempfile::tempdir().unwrap();
         let (partition, file) = written(directory.path(), &[3, 4, 8]);
         let path = directory.path().join(&file.name);
@@ -251,7 +251,7 @@ mod tests {
         assert!(message.contains("topic.0.jsonl.zst is not what was exported: the SHA-256"), "{message}");
         assert!(message.contains(&file.sha256), "{message}");
 
-        // Whoever changes the digest too must leave records there.
+        // Records are checked even if the digest matches.
         let (_, unordered) = written(directory.path(), &[3, 8, 4]);
         assert!(refusal(&unordered).contains("line 3: offset 4, not 9 to 8"), "{}", refusal(&unordered));
         let (_, file) = written(directory.path(), &[3]);

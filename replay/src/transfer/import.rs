@@ -1,4 +1,4 @@
-//! `replay import`: an export's files back into the log.
+//! `replay import`: appends an export's records to the log.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use clap::Args;
 use indicatif::HumanCount;
 use jangbogo_events::Topic;
 use jangbogo_platform::config::Connections;
+use jangbogo_platform::progress::Progress;
 use serde::Serialize;
 
-use super::compare::{self, Found};
+use super::compare::{self, Present};
 use super::file::{self, FileReader};
 use super::kafka::LogReader;
 use super::manifest::{ExportedFile, ExportedPartition, INCOMPLETE, MANIFEST, Manifest};
 use super::parallel::{self, Stop};
 use super::produce::RecordProducer;
-use super::progress::{Progress, Share};
 use super::summary;
 use super::topics::{ShopTopic, parse_name, shop_topics};
 
-/// Puts an export's records back into the log
+/// Appends an export's records to the log
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -31,59 +31,57 @@ Examples:
   jangbogo replay import --from case-17 --topic order-completed --dry-run
 
 Every file is checked against its SHA-256 before the first record is produced. Each record goes to the partition it came \
-from, with its key, value and headers, and with the header `appendtime` for the time at which it was first appended: what \
-is judged by that time is judged as it was then.
+from, with its key, value and headers, and with the header `appendtime` for the time at which it was first appended, by \
+which the folds judge it.
 
-The topics must be empty, or hold the beginning of this export: an import that was interrupted goes on when the same \
-command is repeated, and one that is complete produces nothing. With --append they may hold anything; records that stand \
-there already, in the export's order, are not produced again. Decisions on dead letters name records by their offsets: \
-they are imported only where every record keeps its own.")]
+The topics must be empty, or hold the beginning of this export. An import is idempotent: repeat the command to resume an \
+interrupted one; a complete one produces nothing. With --append the topics may hold other records; records that are there \
+already, in the export's order, are not produced again. Decisions on dead letters name records by their offsets: they are \
+imported only if every record keeps its offset.")]
 pub struct ImportArguments {
-    /// The directory of an export
+    /// Directory of the export
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
-    /// A topic, without namespace; may be given several times. Every topic of the export if left out
+    /// Topic without namespace; may be given several times [default: every topic of the export]
     #[arg(long = "topic", value_name = "TOPIC", value_parser = parse_name)]
     topics: Vec<String>,
-    /// Add to topics that hold something else
+    /// Append to topics that hold other records
     #[arg(long)]
     append: bool,
     /// Check files and topics, produce nothing
     #[arg(long)]
     dry_run: bool,
-    /// Print what was imported as JSON
+    /// Print the summary as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// A partition that is imported.
 pub struct ImportedPartition {
-    /// Where to.
+    /// Target topic.
     pub topic: ShopTopic,
-    /// Which of its partitions.
+    /// Partition number, in the export and the target.
     pub number: i32,
-    /// What from.
     pub file: ExportedFile,
-    /// The offsets that the target has.
+    /// Offsets of the target's records.
     pub target: Range<i64>,
     exported: ExportedPartition,
 }
 
 impl ImportedPartition {
-    /// Whether records stand, or will stand, at other offsets than those they were exported from.
-    fn moves(&self, found: &Found) -> bool {
+    /// True if records have, or will get, other offsets than in the export.
+    fn moves(&self, present: &Present) -> bool {
         let is_gapless =
             self.exported.first_offset == 0 && self.exported.end_offset.unsigned_abs() == self.file.records;
-        let is_prefix = self.target.start == 0 && self.target.end.unsigned_abs() == found.records;
-        found.moved || (found.records < self.file.records && !(is_gapless && is_prefix))
+        let is_prefix = self.target.start == 0 && self.target.end.unsigned_abs() == present.records;
+        present.moved || (present.records < self.file.records && !(is_gapless && is_prefix))
     }
 }
 
-/// Imports, and prints what was imported. Progress is shown on standard error.
+/// Imports and prints a summary.
 ///
 /// # Errors
-/// When the export is damaged, the topics are not there, have other partitions or hold something else, or Kafka does not
-/// accept a record. Only in the last case something was produced.
+/// When the export is damaged, a topic is missing, has another number of partitions or holds other records, or Kafka
+/// rejects a record. Records were produced only in the last case.
 pub async fn import(arguments: ImportArguments, connections: Connections) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || run(&arguments, &connections)).await?
 }
@@ -96,7 +94,7 @@ struct Summary<'a> {
     records: u64,
     already_there: u64,
     produced: u64,
-    /// Whether every record stands at the offset it was exported from, or would.
+    /// True if every record has, or would get, its offset in the export.
     offsets_kept: bool,
     seconds: f64,
     topics: Vec<TopicSummary<'a>>,
@@ -116,21 +114,21 @@ fn run(arguments: &ImportArguments, connections: &Connections) -> anyhow::Result
     let manifest = load(directory)?;
     let mut partitions = partitions(&manifest, arguments, connections)?;
     verify_files(&partitions, directory)?;
-    // After the files were checked: by then, what a killed import had under way has arrived.
+    // Read after the check of the files: by then, records in flight of a killed import have arrived.
     let reader = LogReader::new(connections)?;
     for partition in &mut partitions {
         partition.target = reader.partition_offsets(&partition.topic, partition.number)?;
     }
-    let found = find_all(&partitions, directory, connections, arguments.append)?;
-    let mut moved = partitions.iter().zip(&found).any(|(partition, found)| partition.moves(found));
+    let present = find_all(&partitions, directory, connections, arguments.append)?;
+    let mut moved = partitions.iter().zip(&present).any(|(partition, present)| partition.moves(present));
     if moved {
         check_decisions(&partitions)?;
     }
     if !arguments.dry_run {
-        moved |= produce_all(&partitions, &found, directory, connections)?;
+        moved |= produce_all(&partitions, &present, directory, connections)?;
     }
 
-    let topics = topic_summaries(&partitions, &found, arguments.dry_run);
+    let topics = topic_summaries(&partitions, &present, arguments.dry_run);
     let total = |records: fn(&TopicSummary<'_>) -> u64| topics.iter().map(records).sum::<u64>();
     let summary = Summary {
         directory,
@@ -144,13 +142,13 @@ fn run(arguments: &ImportArguments, connections: &Connections) -> anyhow::Result
         topics,
     };
     if moved {
-        eprintln!("records stand at other offsets than those they were exported from");
+        eprintln!("records stand at other offsets than in the export");
     }
     summary::print(arguments.json, &summary, || {
         let rows: Vec<[String; 4]> = summary.topics.iter().map(row).collect();
         let table = summary::table(["topic", "records", "already there", "produced"], &rows);
-        let pace = summary::pace(summary.produced, started.elapsed());
-        format!("{table}\n\nproduced {} records ({pace})\n", HumanCount(summary.produced))
+        let rate = summary::duration_and_rate(summary.produced, started.elapsed());
+        format!("{table}\n\nproduced {} records ({rate})\n", HumanCount(summary.produced))
     })
 }
 
@@ -158,14 +156,14 @@ fn load(directory: &Path) -> anyhow::Result<Manifest> {
     if let Some(manifest) = Manifest::load(&directory.join(MANIFEST))? {
         return Ok(manifest);
     }
-    let place = directory.display();
+    let path = directory.display();
     if directory.join(INCOMPLETE).exists() {
-        bail!("the export in {place} was interrupted; repeat `jangbogo replay export … --to {place}` to complete it");
+        bail!("the export in {path} was interrupted; repeat `jangbogo replay export … --to {path}` to complete it");
     }
-    bail!("{place} holds no export: there is no {MANIFEST}");
+    bail!("{path} holds no export: there is no {MANIFEST}");
 }
 
-/// What is to be imported, if the target has a place for it.
+/// Partitions to import, after a check that the target has them.
 fn partitions(
     manifest: &Manifest,
     arguments: &ImportArguments,
@@ -174,8 +172,8 @@ fn partitions(
     let shop_topics = shop_topics(&connections.namespace)?;
     for name in &arguments.topics {
         if !manifest.topics.iter().any(|exported| exported.topic == *name) {
-            let there: Vec<&str> = manifest.topics.iter().map(|exported| exported.topic.as_str()).collect();
-            bail!("{} holds nothing of {name}; it holds {}", arguments.from.display(), there.join(", "));
+            let topics: Vec<&str> = manifest.topics.iter().map(|exported| exported.topic.as_str()).collect();
+            bail!("{} holds nothing of {name}; it holds {}", arguments.from.display(), topics.join(", "));
         }
     }
     let reader = LogReader::new(connections)?;
@@ -214,79 +212,80 @@ fn partitions(
     Ok(imported)
 }
 
-/// Decisions on dead letters name records by their offsets: of other records, they would be wrong.
+/// Decisions on dead letters name records by their offsets, so they are wrong for moved records.
 fn check_decisions(partitions: &[ImportedPartition]) -> anyhow::Result<()> {
     let decisions = Topic::DeadLetterEvents.name();
     if partitions.iter().any(|partition| partition.topic.name == decisions && partition.file.records > 0) {
         bail!(
-            "records would stand at other offsets than those they were exported from, and {decisions} names records by \
-             their offsets: other records would be discarded; choose the other topics with --topic. Nothing was produced"
+            "records would get other offsets than in the export, and {decisions} names records by their offsets: other \
+             records would be discarded; choose the other topics with --topic. Nothing was produced"
         );
     }
     Ok(())
 }
 
 fn verify_files(partitions: &[ImportedPartition], directory: &Path) -> anyhow::Result<()> {
-    let progress = Progress::new("checking", partitions.iter().map(|partition| partition.file.records).sum());
+    let progress =
+        Progress::of_one_phase("checking", "records", partitions.iter().map(|partition| partition.file.records).sum());
     let stop = Stop::default();
     parallel::for_each(
         partitions,
         &stop,
         || Ok(()),
         |(), partition| {
-            let mut share = Share::of(&progress);
             file::verify(directory, &partition.exported, &partition.file, || {
-                if share.step() { stop.check() } else { Ok(()) }
+                progress.advance(1);
+                stop.check()
             })
         },
     )
     .context("nothing was produced")
 }
 
-/// What the target holds already, for each partition.
+/// Records that the target holds already, for each partition.
 fn find_all(
     partitions: &[ImportedPartition],
     directory: &Path,
     connections: &Connections,
     append: bool,
-) -> anyhow::Result<Vec<Found>> {
-    let standing = partitions.iter().map(|partition| partition.target.end - partition.target.start).sum::<i64>();
-    let progress = Progress::new("comparing", standing.unsigned_abs());
+) -> anyhow::Result<Vec<Present>> {
+    let total = partitions.iter().map(|partition| partition.target.end - partition.target.start).sum::<i64>();
+    let progress = Progress::of_one_phase("comparing", "records", total.unsigned_abs());
     let stop = Stop::default();
-    let found = Mutex::new(vec![Found::default(); partitions.len()]);
+    let present = Mutex::new(vec![Present::default(); partitions.len()]);
     let indexed: Vec<(usize, &ImportedPartition)> = partitions.iter().enumerate().collect();
     let reader = || LogReader::new(connections);
     parallel::for_each(&indexed, &stop, reader, |reader, (index, partition)| {
         let result = compare::find(partition, directory, reader, append, &progress, &stop)?;
-        found.lock().unwrap_or_else(PoisonError::into_inner)[*index] = result;
+        present.lock().unwrap_or_else(PoisonError::into_inner)[*index] = result;
         Ok(())
     })?;
-    Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(present.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Produces what is missing. Whether a record got another offset than it was exported from.
+/// Produces the missing records. Returns true if one got another offset than in the export.
 fn produce_all(
     partitions: &[ImportedPartition],
-    found: &[Found],
+    present: &[Present],
     directory: &Path,
     connections: &Connections,
 ) -> anyhow::Result<bool> {
-    let missing = |(partition, found): (&ImportedPartition, &Found)| partition.file.records - found.records;
-    let pending: Vec<(&ImportedPartition, &Found)> =
-        partitions.iter().zip(found).filter(|pair| missing(*pair) > 0).collect();
-    let progress = Progress::new("importing", pending.iter().copied().map(missing).sum());
+    let missing = |(partition, present): (&ImportedPartition, &Present)| partition.file.records - present.records;
+    let pending: Vec<(&ImportedPartition, &Present)> =
+        partitions.iter().zip(present).filter(|pair| missing(*pair) > 0).collect();
+    let progress = Progress::of_one_phase("importing", "records", pending.iter().copied().map(missing).sum());
     let producer = RecordProducer::new(connections, progress)?;
     let stop = Stop::default();
     parallel::for_each(
         &pending,
         &stop,
         || Ok(&producer),
-        |producer, (partition, found)| {
+        |producer, (partition, present)| {
             let mut reader = FileReader::open(directory, &partition.file)?;
             let mut position = 0;
             while let Some(record) = reader.next()? {
                 position += 1;
-                if position > found.records {
+                if position > present.records {
                     stop.check()?;
                     producer.send(&partition.topic, partition.number, &record.imported())?;
                 }
@@ -295,20 +294,24 @@ fn produce_all(
         },
     )
     .and_then(|()| producer.finish())
-    .context("the import is not complete; the same command goes on from there")
+    .context("the import is incomplete; repeat the command to resume it")
 }
 
-fn topic_summaries<'a>(partitions: &'a [ImportedPartition], found: &[Found], dry_run: bool) -> Vec<TopicSummary<'a>> {
+fn topic_summaries<'a>(
+    partitions: &'a [ImportedPartition],
+    present: &[Present],
+    dry_run: bool,
+) -> Vec<TopicSummary<'a>> {
     let mut summaries: Vec<TopicSummary<'a>> = Vec::new();
-    for (partition, found) in partitions.iter().zip(found) {
+    for (partition, present) in partitions.iter().zip(present) {
         let topic = partition.topic.name.as_str();
         if summaries.last().is_none_or(|last| last.topic != topic) {
             summaries.push(TopicSummary { topic, records: 0, already_there: 0, produced: 0 });
         }
         if let Some(summary) = summaries.last_mut() {
             summary.records += partition.file.records;
-            summary.already_there += found.records;
-            summary.produced += if dry_run { 0 } else { partition.file.records - found.records };
+            summary.already_there += present.records;
+            summary.produced += if dry_run { 0 } else { partition.file.records - present.records };
         }
     }
     summaries

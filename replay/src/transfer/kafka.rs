@@ -1,4 +1,4 @@
-//! Reading partitions of Kafka's, from an offset to another.
+//! Reads a range of offsets of a partition, without a consumer group.
 
 use std::ops::Range;
 use std::thread;
@@ -16,24 +16,23 @@ use tracing::warn;
 
 use super::topics::ShopTopic;
 
-/// How long Kafka may take to say which partitions and offsets there are.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a partition without a leader is left alone.
+/// Pause before a partition without a leader is requested again.
 const UNSETTLED_PAUSE: Duration = Duration::from_millis(100);
-/// How often a reader looks whether it is to stop.
+/// Maximum time between two checks for a stop.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// A client that reads, without a group: it leaves no trace in Kafka.
+/// A consumer without a group, which leaves no trace in Kafka.
 pub struct LogReader {
     consumer: BaseConsumer<QuietContext>,
     servers: String,
 }
 
 impl LogReader {
-    /// Connects when it is first asked for something.
+    /// Connects on first use.
     ///
     /// # Errors
-    /// When the configuration is refused.
+    /// When the configuration is invalid.
     pub fn new(connections: &Connections) -> anyhow::Result<Self> {
         let mut config = connections.kafka_client("jangbogo-transfer");
         config
@@ -49,13 +48,13 @@ impl LogReader {
         Ok(Self { consumer, servers: connections.kafka.clone() })
     }
 
-    /// The offsets that each partition of a topic has, by the partition's number.
+    /// Offsets of the records of each partition of a topic, by the partition's number.
     ///
     /// # Errors
-    /// When Kafka does not answer or has no such topic.
+    /// When Kafka is unavailable or the topic does not exist.
     pub fn offsets(&self, topic: &ShopTopic) -> anyhow::Result<Vec<Range<i64>>> {
         let name = &topic.kafka_name;
-        // Of all topics: asking for a single one that is missing takes the whole timeout.
+        // Of all topics: a request for a single missing topic takes the whole timeout.
         let metadata = self.consumer.fetch_metadata(None, METADATA_TIMEOUT);
         let metadata = metadata.with_context(|| format!("cannot reach Kafka at {}", self.servers))?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == name) else {
@@ -69,29 +68,28 @@ impl LogReader {
         (0..count).map(|partition| self.partition_offsets(topic, partition)).collect()
     }
 
-    /// The offsets that a partition has.
+    /// Offsets of the records of a partition.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// When Kafka is unavailable.
     pub fn partition_offsets(&self, topic: &ShopTopic, partition: i32) -> anyhow::Result<Range<i64>> {
         let name = &topic.kafka_name;
         let asked = Instant::now();
         loop {
             match self.consumer.fetch_watermarks(name, partition, METADATA_TIMEOUT) {
                 Ok((first, end)) => return Ok(first..end),
-                // A topic that was just created is not served at once.
+                // A topic that was just created has no leaders yet.
                 Err(KafkaError::MetadataFetch(cause)) if is_unsettled(cause) && asked.elapsed() < METADATA_TIMEOUT => {
                     thread::sleep(UNSETTLED_PAUSE);
                 }
                 Err(error) => {
-                    return Err(error)
-                        .with_context(|| format!("cannot ask Kafka for the offsets of {name}/{partition}"));
+                    return Err(error).with_context(|| format!("cannot fetch the offsets of {name}/{partition}"));
                 }
             }
         }
     }
 
-    /// Reads every record within the range. A server that is away is waited for.
+    /// Reads every record within the range; retries while Kafka is unavailable.
     ///
     /// # Errors
     /// When `each` fails, or the partition does not have the range.
@@ -118,7 +116,7 @@ impl LogReader {
                     continue;
                 }
                 Some(Ok(message)) => message,
-                // Kafka counts what no reader sees as well: it may be that nothing more is there.
+                // Offsets of control records count too: the range may end without another record.
                 Some(Err(KafkaError::PartitionEOF(_))) => {
                     let offsets = self.partition_offsets(topic, partition)?;
                     if offsets.end < range.end {
@@ -135,8 +133,8 @@ impl LogReader {
                     continue;
                 }
                 Some(Err(error)) => {
-                    let place = format!("cannot read {name}/{partition} from offset {next_offset}");
-                    return Err(error).context(place);
+                    let position = format!("cannot read {name}/{partition} from offset {next_offset}");
+                    return Err(error).context(position);
                 }
             };
             is_waiting = false;
@@ -151,7 +149,7 @@ impl LogReader {
     }
 }
 
-/// Whether a partition has no leader yet, or not that one any more.
+/// True if a partition has no leader yet or a new one.
 fn is_unsettled(cause: RDKafkaErrorCode) -> bool {
     matches!(
         cause,
@@ -161,7 +159,7 @@ fn is_unsettled(cause: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Whether waiting is of no use.
+/// True if a retry cannot succeed.
 fn is_final(cause: RDKafkaErrorCode) -> bool {
     matches!(
         cause,

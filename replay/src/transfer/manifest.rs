@@ -1,4 +1,4 @@
-//! What an export holds, and what it is to hold until it is whole.
+//! The manifest of an export: its topics, partitions and files.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -8,49 +8,45 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Says what a complete export holds. It is there only when everything else is.
+/// Manifest of a complete export; written last.
 pub const MANIFEST: &str = "manifest.json";
-/// Says what an export that goes on, or was interrupted, is to hold.
+/// Manifest of an export that is running or was interrupted.
 pub const INCOMPLETE: &str = "incomplete.json";
 
 const FORMAT: &str = "jangbogo-log";
 const VERSION: u32 = 1;
 
-/// An export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     format: String,
     version: u32,
-    /// The shop it was taken from.
+    /// Namespace of the exported shop.
     pub namespace: String,
-    /// When it was begun: nothing in it was appended later.
+    /// Start of the export: no record was appended later.
     pub begun_at: DateTime<Utc>,
-    /// What was exported, in the topology's order.
+    /// In the topology's order.
     pub topics: Vec<ExportedTopic>,
 }
 
-/// A topic of an export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExportedTopic {
-    /// Its name without a namespace.
+    /// Name without namespace.
     pub topic: String,
-    /// All of its partitions, by number.
+    /// All partitions, by number.
     pub partitions: Vec<ExportedPartition>,
 }
 
-/// A partition of an export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExportedPartition {
-    /// Its number.
     pub partition: i32,
-    /// The first offset that Kafka still had; those before are gone.
+    /// The first offset that Kafka still had.
     pub first_offset: i64,
     /// The offset after the last.
     pub end_offset: i64,
-    /// The file; none while it is not whole.
+    /// None while the file is incomplete.
     pub file: Option<ExportedFile>,
 }
 
@@ -58,15 +54,14 @@ pub struct ExportedPartition {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExportedFile {
-    /// Its name.
     pub name: String,
-    /// How many records, which is how many lines.
+    /// Number of records, which is the number of lines.
     pub records: u64,
-    /// How many bytes of text.
+    /// Bytes of uncompressed text.
     pub text_bytes: u64,
-    /// How many bytes on disk.
+    /// Bytes on disk.
     pub compressed_bytes: u64,
-    /// Of the text, in hexadecimal.
+    /// SHA-256 of the uncompressed text, in hexadecimal.
     pub sha256: String,
     /// The earliest append time.
     pub first_appended_at: Option<DateTime<Utc>>,
@@ -75,36 +70,36 @@ pub struct ExportedFile {
 }
 
 impl Manifest {
-    /// Of an export that begins now.
+    /// The manifest of an export that begins now.
     #[must_use]
     pub fn begin(namespace: String, topics: Vec<ExportedTopic>) -> Self {
         Self { format: FORMAT.to_owned(), version: VERSION, namespace, begun_at: Utc::now(), topics }
     }
 
-    /// Reads one; none if there is no such file.
+    /// Reads a manifest; none if the file does not exist.
     ///
     /// # Errors
-    /// When it cannot be read, or is of a format that this program does not know.
+    /// When it cannot be read or has an unknown format.
     pub fn load(path: &Path) -> anyhow::Result<Option<Self>> {
         let text = match fs::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        // First what it claims to be: a later version may look different otherwise.
-        let claim: Claim =
-            serde_json::from_slice(&text).with_context(|| format!("{} is no manifest", path.display()))?;
-        if (claim.format.as_str(), claim.version) != (FORMAT, VERSION) {
-            let Claim { format, version } = claim;
+        // The version first: a later one may have other fields.
+        let header: Header =
+            serde_json::from_slice(&text).with_context(|| format!("{} is not a manifest", path.display()))?;
+        if (header.format.as_str(), header.version) != (FORMAT, VERSION) {
+            let Header { format, version } = header;
             bail!("{} is {format} version {version}; this program reads {FORMAT} version {VERSION}", path.display());
         }
         let manifest: Self =
-            serde_json::from_slice(&text).with_context(|| format!("{} is no manifest", path.display()))?;
-        manifest.check().with_context(|| format!("{} is no manifest", path.display()))?;
+            serde_json::from_slice(&text).with_context(|| format!("{} is not a manifest", path.display()))?;
+        manifest.check().with_context(|| format!("{} is not a manifest", path.display()))?;
         Ok(Some(manifest))
     }
 
-    /// Replaces the file at once, and sees to it that it is on disk.
+    /// Replaces the file atomically and syncs it to disk.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -122,7 +117,7 @@ impl Manifest {
         write().with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Names and numbers are what this program writes: no path leads out of the directory.
+    /// Checks names and numbers, so that no path leads out of the directory.
     fn check(&self) -> anyhow::Result<()> {
         for ExportedTopic { topic, partitions } in &self.topics {
             for (number, partition) in (0..).zip(partitions) {
@@ -145,12 +140,12 @@ impl Manifest {
 }
 
 #[derive(Deserialize)]
-struct Claim {
+struct Header {
     format: String,
     version: u32,
 }
 
-/// What a partition's file is called.
+/// Name of a partition's file.
 #[must_use]
 pub fn file_name(topic: &str, partition: i32) -> String {
     format!("{topic}.{partition}.jsonl.zst")

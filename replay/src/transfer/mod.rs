@@ -1,12 +1,12 @@
-//! The log to files and back: `replay export` and `replay import`.
+//! `replay export` and `replay import`: the log to files and back.
 //!
 //! An export is a directory with a file for each partition, `<topic>.<partition>.jsonl.zst`, and `manifest.json`. A
 //! file is zstd-compressed text with a JSON object on each line, one for each record in the order of offsets; see
 //! [`record::LogRecord`]. The manifest says which records there are and has the SHA-256 of each file's text, the one
-//! that `zstdcat FILE | sha256sum` shows. Until the last file is whole it is called `incomplete.json`.
+//! that `zstdcat FILE | sha256sum` shows. Until the last file is complete it is called `incomplete.json`.
 //!
-//! An import sends each record to the partition that it came from. What the target holds already is found by reading
-//! it, so that an interrupted import goes on where it stopped and a finished one has nothing to do.
+//! An import sends each record to the partition that it came from. It is idempotent: it reads what the target holds
+//! already and produces the rest.
 
 mod compare;
 mod export;
@@ -16,7 +16,6 @@ mod kafka;
 mod manifest;
 mod parallel;
 mod produce;
-mod progress;
 mod record;
 mod summary;
 mod topics;

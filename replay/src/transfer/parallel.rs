@@ -1,4 +1,4 @@
-//! Partitions beside each other, on as many threads as the machine has cores.
+//! Work on partitions in parallel, on one thread per processor core.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::thread;
 
 use anyhow::bail;
 
-/// Whether another thread has failed, so that going on is of no use.
+/// Set when a thread has failed: the others stop.
 #[derive(Debug, Default)]
 pub struct Stop(AtomicBool);
 
@@ -14,7 +14,7 @@ impl Stop {
     /// Ends the caller's work when another thread has failed.
     ///
     /// # Errors
-    /// Then; nobody gets to see it, because the other failure is the one that is told.
+    /// When another thread has failed. The error is not shown, because the first failure is returned.
     pub fn check(&self) -> anyhow::Result<()> {
         if self.0.load(Ordering::Relaxed) {
             bail!("stopped, because another partition failed");
@@ -23,11 +23,10 @@ impl Stop {
     }
 }
 
-/// Does the work for each item, with a tool that each thread has for itself. The first failure is returned, and ends the
-/// work on the others.
+/// Calls `work` for each item, with a tool of the thread's own. The first failure ends the work on the other items.
 ///
 /// # Errors
-/// What `tool` or `work` returned.
+/// The first error of `tool` or `work`.
 pub fn for_each<Item: Sync, Tool>(
     items: &[Item],
     stop: &Stop,

@@ -1,4 +1,4 @@
-//! Sending records to the partitions they came from.
+//! Produces records to the partitions that they came from.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::kafka::QuietContext;
+use jangbogo_platform::progress::Progress;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
@@ -15,17 +16,15 @@ use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::progress::Progress;
 use super::record::LogRecord;
 use super::topics::ShopTopic;
 
-/// How long a record may wait to be acknowledged. An outage that is longer ends the import.
-const DELIVERY_LIMIT_MS: &str = "300000";
-/// How long a full queue is left to empty.
+/// Timeout of an acknowledgement: a longer outage ends the import.
+const DELIVERY_TIMEOUT_MS: &str = "300000";
+/// Pause before a record is sent again to a full queue.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
 
-/// Sends records, each to be acknowledged by all replicas. Within a partition, none is acknowledged before those that
-/// were sent earlier: what an import that fails has produced is the beginning of each file.
+/// Idempotent producer with `acks=all` and without gaps: a failed import has produced a prefix of each file.
 pub struct RecordProducer {
     producer: ThreadedProducer<Deliveries>,
     deliveries: Deliveries,
@@ -33,7 +32,7 @@ pub struct RecordProducer {
 
 #[derive(Clone)]
 struct Deliveries {
-    progress: Arc<Progress>,
+    progress: Progress,
     failure: Arc<Mutex<Option<anyhow::Error>>>,
     moved: Arc<AtomicBool>,
 }
@@ -42,12 +41,12 @@ impl RecordProducer {
     /// Connects when the first record is sent. Acknowledged records advance the progress.
     ///
     /// # Errors
-    /// When the configuration is refused.
+    /// When the configuration is invalid.
     pub fn new(connections: &Connections, progress: Progress) -> anyhow::Result<Self> {
-        let deliveries = Deliveries { progress: Arc::new(progress), failure: Arc::default(), moved: Arc::default() };
+        let deliveries = Deliveries { progress, failure: Arc::default(), moved: Arc::default() };
         let mut config = connections.kafka_producer("jangbogo-transfer");
         config
-            .set("message.timeout.ms", DELIVERY_LIMIT_MS)
+            .set("message.timeout.ms", DELIVERY_TIMEOUT_MS)
             .set("enable.gapless.guarantee", "true")
             .set("linger.ms", "20")
             .set("batch.size", "1000000")
@@ -56,10 +55,10 @@ impl RecordProducer {
         Ok(Self { producer, deliveries })
     }
 
-    /// Sends a record; waits while too much is under way.
+    /// Sends a record; blocks while the queue is full (backpressure).
     ///
     /// # Errors
-    /// When it, or one before it, is refused.
+    /// When this or an earlier record is rejected.
     pub fn send(&self, topic: &ShopTopic, partition: i32, record: &LogRecord) -> anyhow::Result<()> {
         let offset = usize::try_from(record.offset)?;
         let mut message: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&topic.kafka_name, offset);
@@ -77,18 +76,18 @@ impl RecordProducer {
                 }
                 Err((error, _)) => {
                     self.check()?;
-                    let place =
+                    let position =
                         format!("cannot send the record of offset {offset} to {}/{partition}", topic.kafka_name);
-                    return Err(error).context(place);
+                    return Err(error).context(position);
                 }
             }
         }
     }
 
-    /// Waits until everything is acknowledged. Whether a record stands at another offset than it was exported from.
+    /// Waits until all records are acknowledged. Returns true if one has another offset than in the export.
     ///
     /// # Errors
-    /// When one is refused.
+    /// When one is rejected.
     pub fn finish(&self) -> anyhow::Result<bool> {
         while self.producer.in_flight_count() > 0 {
             self.check()?;
@@ -128,9 +127,9 @@ impl ProducerContext for Deliveries {
                 self.progress.advance(1);
             }
             Err((error, message)) => {
-                let place = format!("{}/{}", message.topic(), message.partition());
+                let partition = format!("{}/{}", message.topic(), message.partition());
                 let failure = anyhow::Error::new(error.clone())
-                    .context(format!("Kafka did not accept the record of offset {original_offset} on {place}"));
+                    .context(format!("kafka rejected the record of offset {original_offset} on {partition}"));
                 self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
             }
         }

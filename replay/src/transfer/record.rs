@@ -1,4 +1,4 @@
-//! A record of the log as a line of an export.
+//! A record of the log as a JSON line of an export.
 
 use std::fmt;
 
@@ -11,19 +11,19 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Everything about a record but its topic and partition, which its file's name says.
+/// A record without its topic and partition, which are in the file's name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogRecord {
-    /// Where it stood in its partition.
+    /// Offset in the exported partition.
     pub offset: i64,
-    /// The broker's stamp, in milliseconds; none where the log has no stamps.
+    /// The broker's append time, in milliseconds; none if the log has no timestamps.
     pub appended_at: Option<DateTime<Utc>>,
-    /// The key; none is not the same as empty.
+    /// The key; null is distinct from empty.
     pub key: Option<Bytes>,
-    /// The value; none is a tombstone.
+    /// The value; null is a tombstone.
     pub value: Option<Bytes>,
-    /// Every header in its order, with its value or none. Names may be there more than once.
+    /// All headers in order; a name may occur more than once, a value may be null.
     pub headers: Vec<(String, Option<Bytes>)>,
 }
 
@@ -31,10 +31,8 @@ pub struct LogRecord {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bytes(pub Vec<u8>);
 
-impl LogRecord {
-    /// The record that a message is.
-    #[must_use]
-    pub fn read(message: &BorrowedMessage<'_>) -> Self {
+impl From<&BorrowedMessage<'_>> for LogRecord {
+    fn from(message: &BorrowedMessage<'_>) -> Self {
         let bytes = |value: &[u8]| Bytes(value.to_vec());
         let mut headers = Vec::new();
         if let Some(found) = message.headers() {
@@ -49,11 +47,13 @@ impl LogRecord {
             headers,
         }
     }
+}
 
-    /// The record that a line describes.
+impl LogRecord {
+    /// Parses a line.
     ///
     /// # Errors
-    /// When the line describes none that Kafka could hold.
+    /// When the line is not a record that Kafka could hold.
     pub fn parse(line: &[u8]) -> Result<Self, serde_json::Error> {
         let record: Self = serde_json::from_slice(line)?;
         if record.headers.iter().any(|(name, _)| name.contains('\0')) {
@@ -62,7 +62,7 @@ impl LogRecord {
         Ok(record)
     }
 
-    /// The record as an import sends it: with a header for the time of its append, unless one carries an earlier time.
+    /// The record as an import sends it: with a header for its append time, unless it has one with an earlier time.
     #[must_use]
     pub fn imported(mut self) -> Self {
         let Some(appended_at) = self.appended_at else { return self };
@@ -77,13 +77,13 @@ impl LogRecord {
         self
     }
 
-    /// Whether both are the same to whoever reads them: equal in key, value and headers.
+    /// True if key, value and headers are equal.
     #[must_use]
     pub fn has_content_of(&self, other: &Self) -> bool {
         self.key == other.key && self.value == other.value && self.headers == other.headers
     }
 
-    /// The headers as Kafka's client takes them.
+    /// The headers for the Kafka client.
     #[must_use]
     pub fn kafka_headers(&self) -> OwnedHeaders {
         let mut headers = OwnedHeaders::new_with_capacity(self.headers.len());
@@ -136,10 +136,10 @@ impl<'de> Visitor<'de> for BytesVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Bytes, A::Error> {
         let Some(("base64", encoded)) = map.next_entry::<&str, &str>()? else {
-            return Err(A::Error::custom("bytes that are no text are {\"base64\": \"…\"}"));
+            return Err(A::Error::custom("bytes that are not UTF-8 are {\"base64\": \"…\"}"));
         };
         if map.next_key::<&str>()?.is_some() {
-            return Err(A::Error::custom("there is something beside \"base64\""));
+            return Err(A::Error::custom("unexpected key beside \"base64\""));
         }
         BASE64_STANDARD.decode(encoded).map(Bytes).map_err(A::Error::custom)
     }
@@ -185,14 +185,14 @@ mod tests {
         let imported = record().imported();
         let (name, value) = imported.headers.last().unwrap();
         assert_eq!((name.as_str(), value), ("appendtime", &Some(Bytes(b"2026-03-01T12:00:00.250Z".to_vec()))));
-        // What was imported is exported later, and imported again.
+        // An imported record is exported later and imported again.
         let later = Some("2026-04-01T00:00:00Z".parse().unwrap());
         let again = LogRecord { appended_at: later, ..imported.clone() }.imported();
         assert!(again.has_content_of(&imported));
     }
 
     #[test]
-    fn a_header_that_says_nothing_or_a_later_time_is_no_append_time() {
+    fn a_header_without_a_time_or_with_a_later_one_is_no_append_time() {
         for value in ["yesterday", "2026-03-01T12:00:00.251Z"] {
             let mut record = record();
             record.headers.push(("appendtime".to_owned(), Some(Bytes(value.as_bytes().to_vec()))));

@@ -1,4 +1,4 @@
-//! What is printed in the end, on standard output.
+//! Summaries on standard output.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
-/// Prints either. A reader that has seen enough (`| head`) is no failure.
+/// Prints JSON or text. A closed pipe (`| head`) is no failure.
 ///
 /// # Errors
 /// When standard output cannot be written to.
@@ -34,10 +34,10 @@ pub fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: &[[String; COL
     table.trim_fmt()
 }
 
-/// Seconds to a tenth, and how many records that is a second.
+/// Duration and rate: `2.5 s, 4000 records a second`.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-pub fn pace(records: u64, took: Duration) -> String {
+#[expect(clippy::cast_precision_loss, reason = "a rate is shown without fractions")]
+pub fn duration_and_rate(records: u64, took: Duration) -> String {
     let seconds = took.as_secs_f64();
     format!("{seconds:.1} s, {:.0} records a second", records as f64 / seconds.max(0.001))
 }

@@ -1,4 +1,4 @@
-//! Which topics there are to choose from, and what Kafka calls them.
+//! Topics of a shop, with and without the namespace.
 
 use jangbogo_events::Topic;
 use jangbogo_host::topology::Topology;
@@ -7,16 +7,16 @@ use jangbogo_platform::namespace::Namespace;
 /// A topic of the shop: of the log, or a group's dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShopTopic {
-    /// Without a namespace.
+    /// Name without namespace.
     pub name: String,
-    /// What Kafka calls it.
+    /// Name in Kafka, with namespace.
     pub kafka_name: String,
 }
 
-/// Every topic of a shop, in the topology's order.
+/// All topics of a shop, in the topology's order.
 ///
 /// # Errors
-/// When the topology within this program cannot be read.
+/// When the embedded topology cannot be read.
 pub fn shop_topics(namespace: &Namespace) -> anyhow::Result<Vec<ShopTopic>> {
     let topology = Topology::embedded()?;
     let names = topology.kafka_topics(&Namespace::default());
@@ -25,21 +25,21 @@ pub fn shop_topics(namespace: &Namespace) -> anyhow::Result<Vec<ShopTopic>> {
     Ok(topics.map(|(plain, kafka)| ShopTopic { name: plain.name, kafka_name: kafka.name }).collect())
 }
 
-/// Those of the topics that were asked for, in the topology's order; those of the log, if none was.
+/// The named topics, in the topology's order; without names, the topics of the log.
 ///
 /// # Errors
 /// See [`shop_topics`].
-pub fn chosen(namespace: &Namespace, names: &[String]) -> anyhow::Result<Vec<ShopTopic>> {
-    let is_chosen = |topic: &ShopTopic| {
+pub fn select(namespace: &Namespace, names: &[String]) -> anyhow::Result<Vec<ShopTopic>> {
+    let is_selected = |topic: &ShopTopic| {
         if names.is_empty() { Topic::from_name(&topic.name).is_some() } else { names.contains(&topic.name) }
     };
-    Ok(shop_topics(namespace)?.into_iter().filter(is_chosen).collect())
+    Ok(shop_topics(namespace)?.into_iter().filter(is_selected).collect())
 }
 
-/// A topic's name as an argument.
+/// Parses a topic's name as an argument.
 ///
 /// # Errors
-/// When there is no such topic: says which there are.
+/// When there is no such topic; the message lists the topics.
 pub fn parse_name(name: &str) -> Result<String, String> {
     let topics = shop_topics(&Namespace::default()).map_err(|error| format!("{error:#}"))?;
     if topics.iter().any(|topic| topic.name == name) {
@@ -54,12 +54,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dead_letters_are_chosen_by_name_only() {
+    fn dead_letters_are_selected_by_name_only() {
         let shop: Namespace = "shop".parse().unwrap();
         let name = parse_name("dead-letter.recommendation").unwrap();
         let kafka_name = "shop.dead-letter.recommendation".to_owned();
-        assert_eq!(chosen(&shop, std::slice::from_ref(&name)).unwrap(), [ShopTopic { name, kafka_name }]);
-        assert_eq!(chosen(&shop, &[]).unwrap().len(), Topic::ALL.len());
+        assert_eq!(select(&shop, std::slice::from_ref(&name)).unwrap(), [ShopTopic { name, kafka_name }]);
+        assert_eq!(select(&shop, &[]).unwrap().len(), Topic::ALL.len());
         assert!(parse_name("orders").unwrap_err().contains("order-completed"));
     }
 }

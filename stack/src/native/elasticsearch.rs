@@ -1,10 +1,12 @@
-//! Elasticsearch, the server without most modules that is published for integration tests, with Korean analysis.
+//! Elasticsearch: the small distribution that is published for integration tests, with Korean analysis.
 
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use jangbogo_platform::progress::Progress;
+use jangbogo_platform::servers::Server;
 use tokio::process::Command;
 
 use super::{Native, property_naming};
@@ -13,12 +15,10 @@ use crate::files::{self, FileErrors};
 use crate::install::{self, Installation};
 use crate::ports::Listener;
 use crate::process::Launch;
-use crate::progress::ServerProgress;
-use crate::server::Server;
 use crate::versions::VERSIONS;
 use crate::{command, tools};
 
-/// The settings that `docker-compose.yml` gives, too; a test compares them.
+/// Settings that `docker-compose.yml` has too; a test compares them.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("cluster.name", "jangbogo"),
     ("node.name", "jangbogo"),
@@ -30,8 +30,8 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("cluster.max_shards_per_node", "4000"),
 ];
 
-/// Measured on two cores: with these, up in 5.2 s of wall and 4.5 s of processor time and 354 MB resident, against 6.7 s,
-/// 9.5 s and 747 MB with the server's own.
+/// Measured on two cores: a start takes 5.2 s of wall time, 4.5 s of processor time and 354 MB with these options, and
+/// 6.7 s, 9.5 s and 747 MB with the server's own.
 const JVM_OPTIONS: &str = "\
 -Xms512m
 -Xmx512m
@@ -52,7 +52,7 @@ const PLUGIN_SOURCES: [(&str, &str); 2] = [
     ("NoriTokenizerFactory", include_str!("../../nori-plugin/src/jangbogo/nori/NoriTokenizerFactory.java")),
 ];
 
-pub(super) async fn install(native: &Native, progress: &ServerProgress) -> Result<(), StackError> {
+pub(super) async fn install(native: &Native, progress: &Progress) -> Result<(), StackError> {
     let pinned = &VERSIONS.elasticsearch;
     let (version, lucene) = (&pinned.version, &pinned.lucene);
     let software = native.layout.software();
@@ -67,9 +67,9 @@ pub(super) async fn install(native: &Native, progress: &ServerProgress) -> Resul
     let nori = download.join(format!("lucene-analysis-nori-{lucene}.jar"));
     install::verify_file(archive.clone(), &pinned.archive_sha256).await?;
     install::verify_file(nori.clone(), &pinned.nori_sha256).await?;
-    progress.step("unpacking");
+    progress.begin("unpacking", 0);
     install::unzip(archive, installation.content(), without_first_directory).await?;
-    progress.step("adding Korean analysis");
+    progress.begin("adding Korean analysis", 0);
     add_korean_analysis(&installation, &nori).await?;
     installation.finish()
 }
@@ -166,7 +166,7 @@ fn elasticsearch_yml(native: &Native) -> String {
     text
 }
 
-/// One log file, also once the server has left its launcher's output.
+/// One log file, also after the server has detached from its launcher.
 fn log_settings(log: &Path) -> String {
     format!(
         "status = error\n\

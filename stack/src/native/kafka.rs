@@ -1,10 +1,12 @@
-//! Kafka: one node that is broker and controller (`KRaft`).
+//! Kafka: a single node that is broker and controller (`KRaft`).
 
 use std::ffi::OsString;
 use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jangbogo_platform::progress::Progress;
+use jangbogo_platform::servers::Server;
 
 use super::{Native, property_naming};
 use crate::error::StackError;
@@ -12,12 +14,10 @@ use crate::files::{self, FileErrors};
 use crate::install::{self, Installation};
 use crate::ports::Listener;
 use crate::process::Launch;
-use crate::progress::ServerProgress;
-use crate::server::Server;
 use crate::versions::{VERSIONS, verify_directory};
 use crate::{command, tools};
 
-/// The settings that `docker-compose.yml` gives, too; a test compares them.
+/// Settings that `docker-compose.yml` has too; a test compares them.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("process.roles", "broker,controller"),
     ("node.id", "1"),
@@ -31,7 +31,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("transaction.state.log.num.partitions", "8"),
     ("group.initial.rebalance.delay.ms", "0"),
     ("group.min.session.timeout.ms", "3000"),
-    // After a kill the node waits out its own former session (9 s by default) before it serves again.
+    // After a kill the node waits for the timeout of its former session (9 s by default) before it serves again.
     ("broker.session.timeout.ms", "5000"),
     ("broker.heartbeat.interval.ms", "1000"),
     // 9 MiB: a dead letter of 8 MiB and its headers.
@@ -52,7 +52,7 @@ log4j.appender.console.layout=org.apache.log4j.PatternLayout
 log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %p %m (%c)%n
 ";
 
-pub(super) async fn install(native: &Native, progress: &ServerProgress) -> Result<(), StackError> {
+pub(super) async fn install(native: &Native, progress: &Progress) -> Result<(), StackError> {
     let pinned = &VERSIONS.kafka;
     let software = native.layout.software();
     let installation = Installation::begin(&software, &format!("kafka-{}", pinned.version))?;

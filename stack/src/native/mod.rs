@@ -1,4 +1,4 @@
-//! Servers run as processes of this machine, from software below the stack directory.
+//! Servers as native processes, installed below the stack directory.
 
 mod elasticsearch;
 mod kafka;
@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ::redis::RedisError;
+use jangbogo_platform::progress::Progress;
+use jangbogo_platform::running_stack;
+use jangbogo_platform::servers::Server;
 use rustix::process::Signal;
 use tokio::process::Child;
 
@@ -17,13 +20,11 @@ use crate::error::{ProbeError, StackError};
 use crate::layout::Layout;
 use crate::ports::Listener;
 use crate::process::{Fingerprint, Process};
-use crate::progress::ServerProgress;
-use crate::server::Server;
 use crate::user::User;
 use crate::versions::VERSIONS;
 use crate::{files, probe, tools};
 
-/// The settings that containers have, too.
+/// Settings that the containers share.
 #[cfg(test)]
 pub(crate) mod settings {
     pub(crate) use super::elasticsearch::SETTINGS as ELASTICSEARCH;
@@ -33,11 +34,11 @@ pub(crate) mod settings {
 }
 
 const START_LIMIT: Duration = Duration::from_mins(2);
-/// Below the 8 s in which everything must have stopped.
+/// Below the 8 s limit of stopping everything.
 const STOP_GRACE: Duration = Duration::from_secs(6);
 const LOG_LINES_SHOWN: usize = 20;
 
-/// What a native server is installed, configured and started from.
+/// Installs, configures and starts native servers.
 #[derive(Debug)]
 pub(crate) struct Native {
     pub layout: Layout,
@@ -67,7 +68,7 @@ impl Native {
         Process::find(&Fingerprint { program, argument })
     }
 
-    /// Where the software of `server` is, or will be.
+    /// Directory of the software of `server`.
     fn software(&self, server: Server) -> PathBuf {
         let name = match server {
             Server::Kafka => format!("kafka-{}", VERSIONS.kafka.version),
@@ -85,8 +86,8 @@ impl Native {
         }
     }
 
-    /// Installs `server` if it is not, starts it if it does not run, and waits until it answers.
-    pub(crate) async fn bring_up(&self, server: Server, progress: &ServerProgress) -> Result<(), StackError> {
+    /// Installs and starts `server` if necessary, and waits until it answers.
+    pub(crate) async fn bring_up(&self, server: Server, progress: &Progress) -> Result<(), StackError> {
         let began = Instant::now();
         let child = if self.process(server).is_some() {
             None
@@ -95,18 +96,18 @@ impl Native {
             self.install(server, progress).await?;
             Some(self.start(server, progress).await?)
         };
-        progress.step("waiting for its answer");
+        progress.begin("waiting until it answers", 0);
         self.wait_until_it_answers(server, child).await?;
         let seconds = began.elapsed().as_secs_f32();
-        progress.finish(&format!("up on port {} after {seconds:.1} s", self.port(server)));
+        progress.finish("up", &format!("up on port {} after {seconds:.1} s", self.port(server)));
         Ok(())
     }
 
-    async fn install(&self, server: Server, progress: &ServerProgress) -> Result<(), StackError> {
+    async fn install(&self, server: Server, progress: &Progress) -> Result<(), StackError> {
         if self.is_installed(server) {
             return Ok(());
         }
-        progress.step("installing");
+        progress.begin("installing", 0);
         match server {
             Server::Kafka => kafka::install(self, progress).await,
             Server::Postgres => postgres::install(self, progress).await,
@@ -116,8 +117,8 @@ impl Native {
     }
 
     /// Configures and starts `server`, which is installed and does not run.
-    async fn start(&self, server: Server, progress: &ServerProgress) -> Result<Child, StackError> {
-        progress.step("starting");
+    async fn start(&self, server: Server, progress: &Progress) -> Result<Child, StackError> {
+        progress.begin("starting", 0);
         let launch = match server {
             Server::Kafka => kafka::prepare(self).await?,
             Server::Postgres => postgres::prepare(self).await?,
@@ -148,7 +149,7 @@ impl Native {
                 return Ok(());
             };
             let exit = child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-            // A child that has not ended may not have become the server yet.
+            // A child may not have executed the server's program yet.
             let has_ended = exit.is_some() || child.is_none();
             if has_ended && self.process(server).is_none() {
                 let how = exit.map_or_else(|| "gone".to_owned(), |status| status.to_string());
@@ -167,7 +168,7 @@ impl Native {
         StackError::DidNotStart { server, reason, last_lines: files::last_lines(&log, LOG_LINES_SHOWN), log }
     }
 
-    /// Stops `server`, keeping its data; false when it did not run.
+    /// Stops `server` and keeps its data; false if it was not running.
     pub(crate) async fn stop(&self, server: Server) -> Result<bool, StackError> {
         let Some(process) = self.process(server) else {
             return Ok(false);
@@ -181,7 +182,7 @@ impl Native {
         Ok(true)
     }
 
-    /// What has to be on this machine to bring `server` up, if anything has to be done.
+    /// Work that is required to start `server`; none if it is running.
     pub(crate) fn need(&self, server: Server) -> Option<tools::Need> {
         if self.process(server).is_some() {
             return None;
@@ -205,16 +206,10 @@ impl Native {
 
 /// The address of `server` on this machine.
 pub(crate) fn address(server: Server, ports: &BTreeMap<String, u16>, postgres_password: &str) -> String {
-    let port = Listener::Clients(server).port(ports);
-    match server {
-        Server::Kafka => format!("127.0.0.1:{port}"),
-        Server::Postgres => format!("postgres://jangbogo:{postgres_password}@127.0.0.1:{port}"),
-        Server::Redis => format!("redis://127.0.0.1:{port}"),
-        Server::Elasticsearch => format!("http://127.0.0.1:{port}"),
-    }
+    running_stack::local_address(server, Listener::Clients(server).port(ports), postgres_password)
 }
 
-/// A property that only marks a Java server's command line, for [`Native::process`].
+/// A property that identifies a Java server's command line, for [`Native::process`].
 fn property_naming(data: &Path) -> String {
     format!("-Djangbogo.data={}", data.display())
 }

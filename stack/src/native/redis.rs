@@ -3,17 +3,17 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use jangbogo_platform::progress::Progress;
+use jangbogo_platform::servers::Server;
 use tokio::process::Command;
 
 use super::Native;
 use crate::error::StackError;
 use crate::process::Launch;
-use crate::progress::ServerProgress;
-use crate::server::Server;
 use crate::tools::{self, find_on_path};
 use crate::{command, files};
 
-/// The settings that `docker-compose.yml` gives, too; a test compares them.
+/// Settings that `docker-compose.yml` has too; a test compares them.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("databases", "16"),
     ("appendonly", "no"),
@@ -30,12 +30,12 @@ pub(super) fn program(native: &Native) -> Option<PathBuf> {
 }
 
 /// Installs Debian's `redis-tools`, which holds the server without starting it as a service of the machine.
-pub(super) async fn install(native: &Native, progress: &ServerProgress) -> Result<(), StackError> {
+pub(super) async fn install(native: &Native, progress: &Progress) -> Result<(), StackError> {
     if find_on_path("redis-check-rdb").is_none() {
         let purpose = "installing redis-tools";
         let mut attempt = apt_get(&["install", "--yes", "--no-install-recommends", "redis-tools"]);
         if command::run(purpose, &mut attempt, |_| {}).await.is_err() {
-            progress.step("updating the list of packages");
+            progress.begin("updating the list of packages", 0);
             command::run(purpose, &mut apt_get(&["update"]), |_| {}).await?;
             command::run(purpose, &mut attempt, |_| {}).await?;
         }

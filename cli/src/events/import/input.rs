@@ -1,4 +1,4 @@
-//! Files as they come, line by line: plain, gzip or zstd, told apart by their first bytes.
+//! Lines of plain, gzip or zstd files, distinguished by their first bytes.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -13,10 +13,10 @@ use super::report::UnreadableLine;
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
-/// Opens a file and unpacks it as it is read.
+/// Opens a file for decompression while it is read.
 ///
 /// # Errors
-/// When the file cannot be opened, or begins like zstd but is not.
+/// When the file cannot be opened, or has an invalid zstd header.
 pub fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
     let mut file = BufReader::new(File::open(path)?);
     let start = file.fill_buf()?;
@@ -30,15 +30,14 @@ pub fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
     Ok(Box::new(file))
 }
 
-/// What names a file whatever folder it lies in and however it is packed: `orders` for `/data/orders.csv.gz`.
+/// A file's name without directory and extensions: `orders` for `/data/orders.csv.gz`.
 #[must_use]
 pub fn name(path: &Path) -> String {
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     file_name.split('.').next().unwrap_or_default().to_owned()
 }
 
-/// Calls `take` with every line that is left, of which the first has the number `first`, and with its number. Gives the
-/// lines that it refused: the rest is read all the same.
+/// Calls `take` with every remaining line and its number, counted from `first`. Returns the lines that it refused.
 ///
 /// # Errors
 /// When the file cannot be read.

@@ -1,4 +1,4 @@
-//! One line of an Online Retail file: eight comma-separated fields, quoted where need be.
+//! A line of an Online Retail file: eight comma-separated fields.
 
 use std::str;
 
@@ -6,13 +6,13 @@ use chrono::NaiveDateTime;
 use csv_core::{ReadRecordResult, Reader};
 use jangbogo_events::{MemberId, OrderId, Quantity};
 
-/// The columns, by the names in the file's first line.
+/// Names of the columns in the header.
 const COLUMNS: [&str; 7] = ["Invoice", "StockCode", "Description", "Quantity", "InvoiceDate", "Price", "CustomerID"];
 
-/// More fields than any such file has.
+/// Limit above the number of fields of any such file.
 const MAX_FIELDS: usize = 64;
 
-/// An invoice line, read but not judged.
+/// A parsed invoice line, before the import's rules are applied.
 #[derive(Debug, PartialEq)]
 pub struct Line {
     /// The invoice; a cancellation's begins with `C`.
@@ -21,13 +21,12 @@ pub struct Line {
     pub code: String,
     /// The description with single spaces; none when it is empty or `nan`.
     pub description: Option<String>,
-    /// Units, negative when they came back or went missing.
+    /// Units; negative if returned or missing.
     pub quantity: i64,
-    /// The invoice's date and time, by the shop's clocks.
+    /// The invoice's local date and time.
     pub time: NaiveDateTime,
-    /// The price of one unit.
+    /// Price of one unit.
     pub price: Price,
-    /// Who bought.
     pub member_id: Option<MemberId>,
 }
 
@@ -38,7 +37,7 @@ pub struct Price(i64);
 impl Price {
     const DECIMALS: usize = 5;
 
-    /// The price of so many units in pence, rounded once, half to even.
+    /// The price of a number of units in pence, rounded once, half to even.
     #[must_use]
     pub fn total_minor(self, quantity: Quantity) -> i64 {
         rounded_pence(i128::from(self.0) * i128::from(quantity.units()))
@@ -50,13 +49,13 @@ impl Price {
         rounded_pence(i128::from(self.0))
     }
 
-    /// Whether nothing is paid.
+    /// True for a free item.
     #[must_use]
     pub fn is_zero(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether money goes the other way.
+    /// True for a negative price.
     #[must_use]
     pub fn is_negative(self) -> bool {
         self.0 < 0
@@ -86,19 +85,19 @@ fn rounded_pence(exact: i128) -> i64 {
     i64::try_from(pence + i128::from(rounds_up)).unwrap_or(i64::MAX)
 }
 
-/// Splits lines into fields and reads them.
+/// Parses lines.
 pub struct LineReader {
     splitter: Reader,
     terminated: Vec<u8>,
     buffer: Vec<u8>,
     ends: Vec<usize>,
-    /// For each of [`COLUMNS`], which field of a line it is.
+    /// Field index of each of [`COLUMNS`].
     positions: [usize; COLUMNS.len()],
     fields: usize,
 }
 
 impl LineReader {
-    /// Learns the columns' places from the file's first line.
+    /// Reads the order of the columns from the header.
     ///
     /// # Errors
     /// When a column is missing.
@@ -126,10 +125,10 @@ impl LineReader {
         Ok(reader)
     }
 
-    /// Reads a line.
+    /// Parses a line.
     ///
     /// # Errors
-    /// Says what is wrong with the line.
+    /// When a field is missing or invalid.
     pub fn read(&mut self, line: &[u8]) -> Result<Line, String> {
         let fields = self.split(line)?;
         if fields != self.fields {
@@ -186,7 +185,7 @@ impl LineReader {
     }
 }
 
-/// The description with single spaces, unless it says nothing.
+/// The description with single spaces; none if it is empty or `nan`.
 fn readable(description: &str) -> Option<String> {
     let words: Vec<&str> = description.split_whitespace().collect();
     match words.as_slice() {

@@ -1,4 +1,4 @@
-//! `jangbogo events import`: a shop's files into the log.
+//! `jangbogo events import`: imports a shop's files into the log.
 
 mod category;
 mod electronics;
@@ -15,22 +15,22 @@ use chrono_tz::Tz;
 use clap::{Args, ValueEnum};
 use jangbogo_events::{Envelope, Event, derived_id};
 use jangbogo_platform::config::Connections;
+use jangbogo_platform::progress::Progress;
 
 pub use self::report::{Produced, Report};
 use super::producer::EventProducer;
 use crate::output;
-use crate::progress::Progress;
 
 /// The demo shop: Online Retail II, first year (see `cli/data/README.md`).
 pub const DEMO_SHOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/online-retail-ii.csv.zst");
 
-/// What a file looks like.
+/// Format of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Online Retail II: CSV with a line for each invoice line
+    /// Online Retail II: CSV with a line per invoice line
     #[default]
     OnlineRetail,
-    /// Icecat's open catalogue of electronics: a JSON object for each line
+    /// Icecat's open catalogue of electronics: JSON lines
     Electronics,
 }
 
@@ -49,20 +49,20 @@ Products come first, then orders and cancellations by time. Ids are derived from
 product: importing a file again changes nothing, whatever it was moved by. Lines that cannot be read are reported with
 their number and reason on standard error, and the import goes on.")]
 pub struct ImportArguments {
-    /// The file; the demo shop if left out
+    /// The file [default: the demo shop]
     #[arg(env = "JANGBOGO_DEMO_SHOP")]
     pub file: Option<PathBuf>,
-    /// What the file looks like
+    /// Format of the file
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-    /// Keep the file's times; otherwise all are moved by whole weeks, so that the newest falls within the last seven days.
-    /// A catalogue's are never moved
+    /// Keep the file's times; by default orders are moved by whole weeks, so that the newest is of the last seven days.
+    /// A catalogue's times are never moved
     #[arg(long)]
     pub no_shift: bool,
-    /// What ids are derived from; the file's name up to its first dot if left out
+    /// Name from which ids are derived [default: the file's name up to its first dot]
     #[arg(long)]
     pub name: Option<String>,
-    /// Read and report, produce nothing
+    /// Read and report without producing
     #[arg(long)]
     pub dry_run: bool,
     /// Print the report as JSON
@@ -76,26 +76,26 @@ impl ImportArguments {
             (Some(file), _) => Ok(file.clone()),
             (None, Format::OnlineRetail) => Ok(PathBuf::from(DEMO_SHOP)),
             (None, Format::Electronics) => {
-                bail!("no file is named, and electronics are not shipped: name a file such as products.jsonl.gz")
+                bail!("no default file for electronics: name a file such as products.jsonl.gz")
             }
         }
     }
 }
 
-/// What the events depend on besides the file.
+/// Settings of an import.
 pub struct Settings {
-    /// Who says the events: `import/<file name>`.
+    /// The events' source: `import/<file name>`.
     pub source: String,
-    /// The zone of the file's times.
+    /// Time zone of the file.
     pub time_zone: Tz,
-    /// When the file is imported.
+    /// Time of the import.
     pub now: DateTime<Utc>,
-    /// Whether orders are moved by whole weeks, so that the newest falls within the seven days before now.
+    /// Moves orders by whole weeks, so that the newest is of the seven days before `now`.
     pub shifts_orders: bool,
 }
 
 impl Settings {
-    /// An envelope whose id is derived from the file's name and what the event is of.
+    /// An envelope whose id is derived from the source and the event's subject.
     fn envelope(&self, kind: &str, id: &str, time: DateTime<Utc>) -> Envelope {
         let mut envelope = Envelope::new(derived_id(&[&self.source, kind, id]).to_string(), &self.source, time);
         envelope.correlation_id = Some(self.source.clone());
@@ -103,15 +103,15 @@ impl Settings {
     }
 }
 
-/// What a file holds: products first, then orders and cancellations by time.
+/// Events of a file: products first, then orders and cancellations by time.
 pub struct Imported {
-    /// In the order in which they are to be produced.
+    /// In the order of production.
     pub events: Vec<Event>,
-    /// What was read and what was left out. Nothing is counted as produced yet.
+    /// What was read and left out; produced events are not counted yet.
     pub report: Report,
 }
 
-/// Imports, and prints what was done.
+/// Imports and prints a report.
 ///
 /// # Errors
 /// See [`import`].
@@ -129,23 +129,23 @@ pub async fn run(arguments: &ImportArguments, connections: &Connections) -> anyh
     Ok(())
 }
 
-/// Reads a file and produces its events. Progress is shown on standard error.
+/// Reads a file and produces its events. Progress is on standard error.
 ///
 /// # Errors
-/// When the file cannot be read, Kafka cannot be reached, a topic is missing, or an event is not acknowledged.
+/// When the file cannot be read, Kafka is unavailable, a topic is missing, or an event is rejected.
 pub async fn import(arguments: &ImportArguments, connections: &Connections) -> anyhow::Result<Report> {
     let Imported { events, mut report } = read(arguments, connections).await?;
     let mut topics: Vec<_> = events.iter().map(|event| event.data.event_type().topic()).collect();
     topics.sort_unstable();
     topics.dedup();
     let mut producer = EventProducer::connect(connections, "jangbogo-import", &topics).await?;
-    let mut progress = Progress::new("producing", events.len() as u64);
+    let progress = Progress::of_one_phase("producing", "events", events.len() as u64);
     for event in &events {
         producer.send(event).await?;
-        progress.step();
+        progress.advance(1);
     }
     let acknowledged = producer.finish().await?;
-    progress.finish();
+    drop(progress);
     for (event_type, events) in acknowledged {
         report.produced.insert(event_type.name(), Produced { topic: event_type.topic(), events });
     }

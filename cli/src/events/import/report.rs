@@ -1,4 +1,4 @@
-//! What an import read, produced and left out.
+//! Report of an import: what was read, produced and left out.
 
 use std::collections::BTreeMap;
 
@@ -12,53 +12,49 @@ use crate::output;
 /// A line that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnreadableLine {
-    /// Counted from 1.
+    /// Line number, counted from 1.
     pub line: u64,
-    /// What is wrong with it.
+    /// Reason of the refusal.
     pub reason: String,
 }
 
-/// What an import did.
+/// Report of an import.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Lines read. One that names the columns is not counted, nor are a catalogue's blank ones.
+    /// Lines read, without a header and a catalogue's blank lines.
     pub lines: u64,
     /// Lines that could not be read.
     pub unreadable: Vec<UnreadableLine>,
-    /// Products found.
+    /// Number of products.
     pub products: u64,
-    /// Orders found.
+    /// Number of orders.
     pub orders: u64,
-    /// Cancellations found.
+    /// Number of cancellations.
     pub cancellations: u64,
-    /// What files of this format have besides.
+    /// Counts of this format.
     #[serde(flatten)]
     pub details: Details,
-    /// Events acknowledged by Kafka.
+    /// Acknowledged events by type.
     pub produced: BTreeMap<&'static str, Produced>,
 }
 
-/// What files of one format have, and others do not.
+/// Counts that depend on the format.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Details {
-    /// Online Retail II.
     Invoices(InvoiceDetails),
-    /// Icecat's electronics.
     Catalogue(CatalogueDetails),
 }
 
 /// Events of one type that Kafka acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Produced {
-    /// Where they stand.
     pub topic: Topic,
-    /// How many.
     pub events: u64,
 }
 
 impl Report {
-    /// The table that ends an import.
+    /// The report as tables.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut sections = Vec::new();
@@ -93,21 +89,21 @@ fn add_count(table: &mut Table, what: impl Into<String>, count: u64) {
     table.add_row([what.into(), count.to_string()]);
 }
 
-/// Why a line of an invoice that can be read makes no item. The order is that of the table.
+/// Reason that a readable invoice line is skipped. In the order of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Skip {
-    /// Stock written off.
+    /// A negative quantity outside cancellations: stock written off.
     NegativeQuantity,
-    /// Nothing is taken back.
+    /// A positive quantity in a cancellation.
     PositiveQuantityOnCancellation,
-    /// No units.
+    /// A quantity of zero.
     ZeroQuantity,
-    /// The code is no product's.
+    /// A service's code, such as postage.
     Service,
-    /// Money the other way.
+    /// A negative price.
     NegativePrice,
-    /// A stock-keeper's own booking.
+    /// A stock-keeping entry.
     StockKeeping,
 }
 
@@ -124,7 +120,7 @@ impl Skip {
     }
 }
 
-/// What a file of invoices held. Sums are of what it holds in orders and cancellations.
+/// Counts of a file of invoices. Totals are of its orders and cancellations.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct InvoiceDetails {
     /// Lines that became items of orders.
@@ -133,15 +129,15 @@ pub struct InvoiceDetails {
     pub cancellation_lines: u64,
     /// Lines left out, by reason.
     pub skipped: BTreeMap<Skip, u64>,
-    /// Of those, the services' codes and how many lines each had.
+    /// Of those, the lines of each service's code.
     pub services: BTreeMap<String, u64>,
     /// Invoices of any kind.
     pub invoices: u64,
-    /// Invoices with no line left, which make no event.
+    /// Invoices without a remaining line, which make no event.
     pub empty_invoices: u64,
     /// Invoices with several times, of which the earliest counts.
     pub invoices_with_several_times: u64,
-    /// Spellings of codes beyond the first: they differ in case alone.
+    /// Additional spellings of codes, which differ in case only.
     pub merged_spellings: u64,
     /// Units ordered.
     pub ordered_units: i64,
@@ -151,14 +147,14 @@ pub struct InvoiceDetails {
     pub ordered_minor: i64,
     /// Pence taken back.
     pub cancelled_minor: i64,
-    /// By how many weeks all times were moved.
+    /// Number of weeks by which all times were moved.
     pub shifted_weeks: i64,
-    /// The newest order or cancellation, as moved.
+    /// Time of the newest order or cancellation, after the move.
     pub newest: Option<DateTime<Utc>>,
 }
 
 impl InvoiceDetails {
-    /// Counts a line left out.
+    /// Counts a skipped line.
     pub fn skip(&mut self, reason: Skip) {
         *self.skipped.entry(reason).or_default() += 1;
     }
@@ -196,17 +192,17 @@ impl InvoiceDetails {
     }
 }
 
-/// Why a product's attribute is left out. The order is that of the table.
+/// Reason that a product's attribute is left out. In the order of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LeftOut {
-    /// Nothing that a shopper asks for.
+    /// About packing or shipping.
     Logistics,
-    /// No text, number or truth.
+    /// Neither text, number nor boolean.
     NoValue,
-    /// An attribute that is called the same says it.
+    /// Another attribute has the same name.
     SameName,
-    /// More than an event may hold.
+    /// Longer than an event may hold.
     BeyondLimits,
 }
 
@@ -221,16 +217,16 @@ impl LeftOut {
     }
 }
 
-/// What a catalogue held.
+/// Counts of a catalogue.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct CatalogueDetails {
-    /// Products listed under no category but `other`.
+    /// Products of the category `other`.
     pub without_category: u64,
-    /// Products with no description, or one that says no more than the title.
+    /// Products without a description, or with one that adds no word to the title.
     pub without_description: u64,
     /// Products without a price.
     pub without_price: u64,
-    /// Products without a time of release in the past, which count as released when they were imported.
+    /// Products without a release time in the past: the time of the import is used.
     pub without_release: u64,
     /// Attributes of all products.
     pub attributes: u64,

@@ -1,10 +1,10 @@
-//! The categories of Icecat's catalogue of electronics: what belongs to a thing (its cable, case, lamp, toner) comes before
-//! the thing, and what says least comes last. Titles name the things that they fit, too.
+//! The categories of Icecat's catalogue of electronics: rules of accessories (cable, case, lamp, toner) come before
+//! those of the devices, because titles name the devices that accessories fit; the least specific ones come last.
 
 use super::Rule;
 
-/// Categories and their keywords, in the order in which they are tried.
-#[rustfmt::skip] // As in the demo shop's.
+/// Categories and their keywords, in order of precedence.
+#[rustfmt::skip] // One keyword a line would be hundreds of lines.
 pub const RULES: &[Rule] = &[
     ("services-and-software", &[
         "WARRANTY", "SUPPORT EXTENSION", "CARE PACK", "ONSITE", "ON SITE", "BUSINESS DAY", "SOFTWARE", "LICENSE", "SVC",
@@ -97,7 +97,7 @@ pub const RULES: &[Rule] = &[
         "EXHAUST FILTER", "LIGHT BULB", "LAMP",
     ]),
     ("printers", &["DPI"]),
-    // Of the printer's own maker.
+    // Of the printer's manufacturer.
     ("toner-and-ink", &["ORIGINAL"]),
     ("monitors-and-televisions", &["PIXELS"]),
 ];

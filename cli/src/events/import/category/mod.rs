@@ -1,7 +1,8 @@
-//! Which category a product is listed under: a text about it decides, by keywords.
+//! Derives a product's category from keywords in a text about it.
 //!
-//! A file's rules are tried from top to bottom and the first one with a keyword in the text wins. A keyword matches whole
-//! words, in capitals and without punctuation, in the singular or with an `S`; `T LIGHT` therefore matches `T-LIGHTS`.
+//! A file's rules are tried from top to bottom and the first one with a keyword in the text wins. A keyword matches
+//! whole words, in capitals and without punctuation, in the singular or with an `S`; `T LIGHT` therefore matches
+//! `T-LIGHTS`.
 
 mod electronics;
 mod online_retail;
@@ -12,10 +13,10 @@ pub use self::online_retail::RULES as ONLINE_RETAIL;
 /// A category and its keywords.
 pub type Rule = (&'static str, &'static [&'static str]);
 
-/// The category of products that no rule knows.
+/// The category of products that match no rule.
 pub const OTHER: &str = "other";
 
-/// The category that the rules find in a text.
+/// The category of the first rule with a keyword in the text.
 #[must_use]
 pub fn find(rules: &[Rule], text: &str) -> Option<&'static str> {
     let words = words(text);
@@ -40,7 +41,7 @@ fn words(text: &str) -> String {
     words
 }
 
-/// Whether the keyword stands in the words, between spaces, as it is or with an `S`.
+/// True if the words contain the keyword between spaces, as it is or with an `S`.
 fn contains(words: &str, keyword: &str) -> bool {
     words.match_indices(keyword).any(|(start, _)| {
         let after = &words[start + keyword.len()..];
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_rule_that_knows_a_word_wins() {
+    fn the_first_matching_rule_wins() {
         let cases = [
             ("LUNCH BAG RED RETROSPOT", Some("bags")),
             ("WHITE HANGING HEART T-LIGHT HOLDER", Some("candles")),

@@ -1,9 +1,9 @@
-//! The categories of the demo shop: what a thing is for (Christmas, Easter) or unmistakably is (a sign, a bag) comes
-//! before what it is made of or looks like.
+//! The categories of the demo shop: rules by purpose (Christmas, Easter) or kind (a sign, a bag) come before those
+//! by material or look.
 
 use super::Rule;
 
-/// Categories and their keywords, in the order in which they are tried.
+/// Categories and their keywords, in order of precedence.
 #[rustfmt::skip] // One keyword a line would be six hundred lines.
 pub const RULES: &[Rule] = &[
     ("christmas", &[

@@ -16,7 +16,7 @@ import org.apache.kafka.streams.processor.api.Record;
 import org.apache.kafka.streams.state.KeyValueStore;
 
 /**
- * As the DSL would have it: lines are grouped by product and day through a repartition topic, summed in state stores
+ * With the DSL: lines are grouped by product and day through a repartition topic, summed in state stores
  * with exactly-once, and the totals replace those in Postgres.
  */
 public final class GroupedPeer {
@@ -52,7 +52,7 @@ public final class GroupedPeer {
         return lines;
     }
 
-    /** Bytes to orders; other events are left out. */
+    /** Decodes orders and skips other events. */
     private static final class Parsing extends ContextualProcessor<String, byte[], String, Order> {
         @Override
         public void process(Record<String, byte[]> message) {

@@ -32,7 +32,7 @@ record Order(UUID event, OffsetDateTime time, boolean cancelled, String orderId,
         return time.toLocalDate();
     }
 
-    /** Reads a record; null if it is something else. */
+    /** Decodes a record; null for other events. */
     static Order parse(Headers headers, byte[] value) {
         String type = header(headers, "ce_type");
         boolean cancelled = type.equals("order-cancelled");

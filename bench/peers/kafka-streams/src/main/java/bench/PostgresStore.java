@@ -18,11 +18,11 @@ import org.apache.kafka.streams.state.internals.CacheFlushListener;
 import org.apache.kafka.streams.state.internals.CachedStateStore;
 
 /**
- * A task's rows on their way to Postgres. Streams flushes its caches before it commits offsets; this is one of them, so
- * that no offset is committed before the rows it stands for.
+ * Write-behind cache of a task's rows for Postgres. Streams flushes its caches before it commits offsets, so that no
+ * offset is committed before its rows.
  */
 final class PostgresStore implements StateStore, CachedStateStore<Object, Object> {
-    /** Rows that are written at once even if no commit is due. */
+    /** Number of rows after which the cache is flushed before a commit. */
     private static final int MAX_ROWS = Integer.parseInt(System.getenv().getOrDefault("PEER_BATCH", "20000"));
 
     private final String name;
@@ -38,7 +38,7 @@ final class PostgresStore implements StateStore, CachedStateStore<Object, Object
     private PreparedStatement upsertSales;
     private PreparedStatement upsertOffset;
 
-    /** Whether sums in the table grow by those given, with the offsets they came from, or are replaced. */
+    /** True if sums are added to those in the table, with their offsets; false if they replace them. */
     PostgresStore(String name, Settings settings, boolean addsUp) {
         this.name = name;
         this.settings = settings;
@@ -62,7 +62,7 @@ final class PostgresStore implements StateStore, CachedStateStore<Object, Object
         sales.merge(key, value, Sales::plus);
     }
 
-    /** Notes that the records before this offset are in what was put and added. */
+    /** Records the offset before which all records were put and added. */
     void advance(String topic, int partition, long nextOffset) {
         nextOffsets.put(topic + "/" + partition, nextOffset);
     }
@@ -71,7 +71,7 @@ final class PostgresStore implements StateStore, CachedStateStore<Object, Object
         return rows >= MAX_ROWS;
     }
 
-    /** Where a partition goes on: the records before are in the tables. */
+    /** Next offset of a partition: the records before are in the tables. */
     long nextOffset(String topic, int partition) {
         try (PreparedStatement select = connection.prepareStatement(
                 "SELECT next_offset FROM peer_offset WHERE topic_partition = ?")) {
@@ -134,7 +134,7 @@ final class PostgresStore implements StateStore, CachedStateStore<Object, Object
         insertOrder.executeBatch();
     }
 
-    /** In the order of keys, so that tasks that write the same rows wait for each other in one direction. */
+    /** In the order of keys, so that tasks that write the same rows do not deadlock. */
     private void writeSales() throws SQLException {
         for (Map.Entry<Sales.Key, Sales> entry : new TreeMap<>(sales).entrySet()) {
             upsertSales.setString(1, entry.getKey().productId());
@@ -234,7 +234,7 @@ final class PostgresStore implements StateStore, CachedStateStore<Object, Object
         rows = 0;
     }
 
-    /** What a topology makes a task's store with. */
+    /** Builder of a task's store. */
     record Builder(String name, Settings settings, boolean addsUp) implements StoreBuilder<PostgresStore> {
         @Override
         public PostgresStore build() {

@@ -15,7 +15,7 @@ import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.Topology;
 import org.apache.kafka.streams.errors.StreamsUncaughtExceptionHandler.StreamThreadExceptionResponse;
 
-/** Runs a topology until its group has committed all that is in its topics. */
+/** Runs a topology until its group has committed the end of its topics. */
 final class Run {
     private static final long LOOK_INTERVAL_MILLIS = 50;
 
@@ -44,13 +44,13 @@ final class Run {
         });
         try (Admin admin = Admin.create(Map.of("bootstrap.servers", settings.kafka()))) {
             streams.start();
-            // Input first: what it came to is in the internal topic once it is committed.
+            // Input first: its records for the internal topic are produced before its commit.
             awaitCommitted(admin, settings.group(), settings.topics());
             if (internalTopic != null) {
                 awaitCommitted(admin, settings.group(), List.of(settings.group() + internalTopic));
             }
         }
-        // All is committed: there is nothing to wait for.
+        // All is committed.
         Runtime.getRuntime().halt(0);
     }
 

@@ -3,7 +3,7 @@ package bench;
 import java.net.URI;
 import java.util.List;
 
-/** What the benchmark says in the environment. */
+/** Settings from the benchmark's environment variables. */
 record Settings(String kafka, String jdbcUrl, String user, String password, String schema, String group,
         String stateFolder, List<String> topics, int threads) {
 

@@ -11,8 +11,8 @@ import org.apache.kafka.streams.processor.api.Record;
 import org.apache.kafka.streams.processor.api.RecordMetadata;
 
 /**
- * Without state in Streams: each task adds its batches up in Postgres, in one transaction with the offsets they came
- * from; a record that was written before is skipped.
+ * Without state stores: each task adds its batches to the sums in Postgres, in one transaction with their offsets;
+ * records before the stored offset are skipped (idempotent consumer).
  */
 public final class TransactionalPeer {
     public static void main(String[] arguments) throws Exception {

@@ -1,4 +1,4 @@
-//! Online Retail II as a shop's events.
+//! Imports Online Retail II as a shop's events.
 //!
 //! The file has one line for each line of an invoice, and more than sales: postage, discounts, fees, bad debts and the
 //! stock-keepers' own bookings. The rules, in the order in which they are applied to a line:
@@ -8,17 +8,17 @@
 //!    positive ones. A positive quantity on a cancellation, a negative one elsewhere (stock written off) and a quantity
 //!    of zero are skipped.
 //! 3. Codes are compared without spaces around them and in capitals: `85123a` and `85123A` are one product.
-//! 4. A product's code is five digits and at most two letters (`22423`, `85123A`, `84997BL`), begins with `DCGS`, is `SP`
-//!    and four digits, or is `PADS`. Every other code is a service, not a product, and its line is left out: `POST`,
-//!    `DOT` and `C2` (postage), `M` (manual), `D` (discount), `S` (samples), `B` (bad debt), `ADJUST`, `AMAZONFEE`,
-//!    `BANK CHARGES`, `gift_0001_…` (vouchers are money), `TEST001`.
+//! 4. A product's code is five digits and at most two letters (`22423`, `85123A`, `84997BL`), begins with `DCGS`, is
+//!    `SP` and four digits, or is `PADS`. Every other code is a service, not a product, and its line is left out:
+//!    `POST`, `DOT` and `C2` (postage), `M` (manual), `D` (discount), `S` (samples), `B` (bad debt), `ADJUST`,
+//!    `AMAZONFEE`, `BANK CHARGES`, `gift_0001_…` (vouchers are money), `TEST001`.
 //! 5. A negative price is skipped.
 //! 6. An invoice of a single line with neither price nor customer is a stock-keeping entry ("found", "damaged", no text
 //!    at all): it is skipped, and what it says never names a product. Free items of real orders are kept.
 //!
-//! What is left of an invoice is an order or a cancellation: an item for each line (a product may stand on several, as in
-//! the file), the line total being price × quantity rounded once, half to even; the earliest of its lines' times; the
-//! customer as member, or none. An invoice with nothing left makes no event.
+//! What is left of an invoice is an order or a cancellation: an item for each line (a product may stand on several, as
+//! in the file), the line total being price × quantity rounded once, half to even; the earliest of its lines' times;
+//! the customer as member, or none. An invoice with nothing left makes no event.
 //!
 //! A product is what stands in an order or a cancellation. Its title is the description that most of its lines with a
 //! price have; its price is that of the latest order line whose price is a penny at least (of the latest cancellation,
@@ -43,13 +43,13 @@ use super::line::{Line, LineReader, Price};
 use super::report::{Details, InvoiceDetails, Report, Skip, UnreadableLine};
 use super::{Imported, Settings, category, input};
 
-/// More lines than any invoice has; also what an order may hold.
+/// Maximum number of items of an order; above the number of lines of any invoice.
 const MAX_LINES_OF_INVOICE: usize = 10_000;
 
 /// Reads a file.
 ///
 /// # Errors
-/// When it cannot be read at all: the disk, the packing, or missing columns. Lines that cannot be read are reported.
+/// When the file cannot be read or decompressed, or columns are missing. Invalid lines are reported.
 pub fn read(input: &mut dyn BufRead, settings: &Settings) -> anyhow::Result<Imported> {
     let mut reading = Reading::default();
     let unreadable = reading.lines(input)?;
@@ -85,13 +85,13 @@ pub fn read(input: &mut dyn BufRead, settings: &Settings) -> anyhow::Result<Impo
     Ok(Imported { events, report })
 }
 
-/// The shift that brings `newest` into the seven days that end now.
+/// The shift by whole weeks that moves `newest` into the seven days before now.
 fn whole_weeks(newest: NaiveDateTime, now: NaiveDateTime) -> Duration {
     let week = Duration::weeks(1).num_milliseconds();
     Duration::weeks((now - newest).num_milliseconds().div_euclid(week))
 }
 
-/// From the file's times to the events'.
+/// Converts the file's times to the events'.
 struct Clock {
     shift: Duration,
     time_zone: Tz,
@@ -103,14 +103,14 @@ impl Clock {
             .checked_add_signed(self.shift)
             .filter(|time| (1900..=2999).contains(&time.year()))
             .ok_or_else(|| anyhow!("the time {local} is not within the years 1900 to 2999, moved as it must be"))?;
-        // An hour that is skipped when summer time begins is read as the one after it.
+        // A time in the hour that is skipped when daylight saving begins is read as one hour later.
         let local = self.time_zone.from_local_datetime(&shifted).earliest();
         let time = local.or_else(|| self.time_zone.from_local_datetime(&(shifted + Duration::hours(1))).earliest());
         Ok(time.with_context(|| format!("the time {shifted} does not exist in {}", self.time_zone))?.to_utc())
     }
 }
 
-/// An invoice's line that was kept.
+/// A line of an invoice that was not skipped.
 struct Item {
     code: String,
     description: Option<String>,
@@ -120,7 +120,7 @@ struct Item {
     sold: OrderItem,
 }
 
-/// What an invoice comes to.
+/// Event of an invoice.
 struct Invoice {
     number: OrderId,
     is_cancellation: bool,
@@ -159,7 +159,7 @@ impl Invoice {
     }
 }
 
-/// An invoice while the file is read.
+/// The invoice's lines read so far.
 #[derive(Default)]
 struct OpenInvoice {
     lines: u64,
@@ -174,12 +174,12 @@ struct Reading {
     lines: u64,
     details: InvoiceDetails,
     invoices: HashMap<OrderId, OpenInvoice>,
-    /// Every code as it is spelt, by the code it stands for.
+    /// Spellings of each code.
     spellings: HashMap<String, BTreeSet<String>>,
 }
 
 impl Reading {
-    /// Takes all lines and gives those that cannot be read.
+    /// Reads all lines. Returns those that are invalid.
     fn lines(&mut self, input: &mut dyn BufRead) -> anyhow::Result<Vec<UnreadableLine>> {
         let mut header = Vec::new();
         input.read_until(b'\n', &mut header).context("cannot read the first line")?;
@@ -190,7 +190,7 @@ impl Reading {
         })
     }
 
-    /// Judges a line by itself.
+    /// Applies the rules for a single line.
     fn take(&mut self, line: Line, line_number: u64) -> Result<(), String> {
         let code = line.code.to_uppercase();
         let is_cancellation = is_cancellation(&line.invoice);
@@ -236,7 +236,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Judges whole invoices. They come by time, and in the file's order where that is equal.
+    /// Applies the rules for whole invoices, which are sorted by time and then by the file's order.
     fn invoices(&mut self) -> Vec<Invoice> {
         self.details.merged_spellings = self.spellings.values().map(|spellings| spellings.len() as u64 - 1).sum();
         self.details.invoices = self.invoices.len() as u64;
@@ -270,7 +270,7 @@ fn is_cancellation(invoice: &str) -> bool {
     invoice.starts_with(['C', 'c'])
 }
 
-/// Rule 4: what a product's code looks like, in capitals.
+/// Rule 4: true for a product's code, in capitals.
 fn is_product(code: &str) -> bool {
     let bytes = code.as_bytes();
     let digits = |from: usize, to: usize| bytes.get(from..to).is_some_and(|part| part.iter().all(u8::is_ascii_digit));
@@ -302,10 +302,10 @@ fn item(line: &Line, code: &str, line_number: u64) -> Result<Item, String> {
     })
 }
 
-/// What the invoices tell of a product.
+/// A product as derived from the invoices.
 struct Product {
     first_time: NaiveDateTime,
-    /// How many lines with a price have this description; lines without one count nothing.
+    /// Number of lines with a price per description; lines without one are not counted.
     descriptions: BTreeMap<String, u64>,
     /// The latest price: orders before cancellations, then by time, then by line.
     price: Option<((bool, NaiveDateTime, u64), i64)>,
@@ -365,5 +365,4 @@ impl Product {
 }
 
 #[cfg(test)]
-#[path = "online_retail_tests.rs"]
 mod tests;

@@ -1,22 +1,22 @@
-//! Icecat's open catalogue of electronics as a shop's products, as the search demo Chorus (github.com/querqy/chorus) has it.
+//! Imports Icecat's open catalogue of electronics, in the form of the search demo Chorus (github.com/querqy/chorus).
 //!
-//! The file has a JSON object for each product, on a line of its own. The rules:
+//! The file has a JSON line per product. The rules:
 //!
-//! 1. A blank line is ignored. A line that cannot be read is reported with its number and reason, and the import goes on
-//!    with the next: it is no JSON object, has no `id` or no `title`, has an `id` that an earlier line has, or a field is
-//!    of the wrong type or longer than an event may hold.
-//! 2. Prices are cents of a US dollar: the file names no currency, nearly all of its prices end in 95 or 94 hundredths, and
-//!    Chorus shows a hundredth of `price` with a dollar sign.
-//! 3. The maker is the `supplier`. What `short_description` says is the description if it has a word that the title lacks.
-//!    All texts are told with single spaces for HTML tags and line ends.
+//! 1. A blank line is ignored. A line that cannot be read is reported with its number and reason, and the import goes
+//!    on with the next: it is not a JSON object, has no `id` or no `title`, has an `id` that an earlier line has, or a
+//!    field is of the wrong type or longer than an event may hold.
+//! 2. Prices are cents of a US dollar: the file names no currency, nearly all of its prices end in 95 or 94 hundredths,
+//!    and Chorus shows a hundredth of `price` with a dollar sign.
+//! 3. The maker is the `supplier`. `short_description` is the description if it has a word that the title lacks. HTML
+//!    tags and line ends of texts become single spaces.
 //! 4. The category is found by keywords ([`category`]): in the type of product (`attr_t_product_type`), or, since one
-//!    product in thirteen has one and some of those are numbers, in the title; else it is `other`. The description is not
-//!    asked: it names parts.
-//! 5. Attributes are called as in the file, without what tells their type and with spaces: `attr_t_cable_colour` is
-//!    `cable colour`; the colour of the whole product is `color`, as in every shop. Left out and counted are those about
-//!    packing and shipping, and what an event cannot hold; nothing is cut off.
-//! 6. A product is put on sale when it was released (`date_released`): at the time of the import if that is not told or is
-//!    yet to come. When a thing was released is a fact, and no order hangs on it: times are never moved.
+//!    product in thirteen has one and some of those are numbers, in the title; else it is `other`. The description is
+//!    not used: it names parts.
+//! 5. Attributes have the file's names, without the prefix of their type and with spaces: `attr_t_cable_colour` is
+//!    `cable colour`; the colour of the whole product is `color`, as in every shop. Attributes about packing and
+//!    shipping, and those that an event cannot hold, are left out and counted; none is truncated.
+//! 6. A product is on sale since its release (`date_released`), or since the import if that is missing or in the
+//!    future. Times are never moved: no order depends on them.
 //!
 //! Ids are derived from the file's name and the product, as in [`online_retail`](super::online_retail).
 
@@ -30,17 +30,17 @@ use serde_json::{Map, Value};
 use super::report::{CatalogueDetails, Details, LeftOut, Report};
 use super::{Imported, Settings, category, input};
 
-/// As many attributes as an event may hold.
+/// Maximum number of attributes of an event.
 const MAX_ATTRIBUTES: usize = 256;
 
-/// Words of attributes that tell how a product is packed and shipped, or which number its source gives it.
+/// Words of attributes about packing, shipping and the source's article numbers.
 const LOGISTICS: [&str; 8] =
     ["pallet", "carton", "outer case", "inner case", "harmonized system", "customs code", "ark id", "last change"];
 
 /// Reads a file.
 ///
 /// # Errors
-/// When it cannot be read at all: the disk or the packing. Lines that cannot be read are reported.
+/// When the file cannot be read or decompressed. Invalid lines are reported.
 pub fn read(input: &mut dyn BufRead, settings: &Settings) -> anyhow::Result<Imported> {
     let mut catalogue = Catalogue {
         settings,
@@ -64,7 +64,7 @@ pub fn read(input: &mut dyn BufRead, settings: &Settings) -> anyhow::Result<Impo
     Ok(Imported { events, report })
 }
 
-/// A catalogue while the file is read.
+/// The catalogue read so far.
 struct Catalogue<'a> {
     settings: &'a Settings,
     currency: Currency,
@@ -82,8 +82,8 @@ impl Catalogue<'_> {
         }
         self.lines += 1;
         let fields = Fields(serde_json::from_slice(line).map_err(|error| {
-            // The parser knows of this line alone.
-            format!("it is no JSON object: {error}").replace(" at line 1 column ", " at column ")
+            // The parser's line number is always 1.
+            format!("it is not a JSON object: {error}").replace(" at line 1 column ", " at column ")
         })?);
         let released = released(fields.text("date_released")?, self.settings.now);
         let mut product = self.product(&fields)?;
@@ -120,8 +120,8 @@ impl Catalogue<'_> {
         })
     }
 
-    /// What an event can hold of the attributes. Of those that are called the same, the last one by its field's name
-    /// counts: a text, which has its unit, before a number.
+    /// The attributes that an event can hold. Of several with the same name the last one by its field's name is kept: a
+    /// text, which has its unit, before a number.
     fn attributes(&mut self, Fields(fields): &Fields) -> BTreeMap<Text<64>, Text<512>> {
         let mut attributes = BTreeMap::new();
         let sorted: BTreeMap<&String, &Value> = fields.iter().collect();
@@ -154,7 +154,7 @@ impl Catalogue<'_> {
 struct Fields(Map<String, Value>);
 
 impl Fields {
-    /// A text without spaces around it; none when it is empty or left out.
+    /// A trimmed text; none if it is empty or missing.
     fn text(&self, name: &str) -> Result<Option<&str>, String> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
@@ -178,7 +178,7 @@ impl Fields {
     }
 }
 
-/// The time of release, if it is one and not yet to come.
+/// The time of release, if it is valid and not in the future.
 fn released(text: Option<&str>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let time = DateTime::parse_from_rfc3339(text?).ok()?.to_utc();
     (time.year() >= 1900 && time <= now).then_some(time)
@@ -186,13 +186,13 @@ fn released(text: Option<&str>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
 
 fn category_of(fields: &Fields, title: &str) -> &'static str {
     let product_type = fields.0.get("attr_t_product_type").and_then(Value::as_str).unwrap_or_default();
-    // So are pieces counted; no PC is meant.
+    // A count of pieces, not a computer.
     let title = title.replace("pc(s)", "");
     let find = |text: &str| category::find(category::ELECTRONICS, text);
     find(product_type).or_else(|| find(&title)).unwrap_or(category::OTHER)
 }
 
-/// Whether the text has a word that the title lacks.
+/// True if the text has a word that the title lacks.
 fn says_more(text: &str, title: &str) -> bool {
     let words = |text: &str| -> BTreeSet<String> {
         text.split(|character: char| !character.is_alphanumeric())
@@ -203,39 +203,39 @@ fn says_more(text: &str, title: &str) -> bool {
     !words(text).is_subset(&words(title))
 }
 
-/// The text with single spaces, also for HTML tags and for line ends, which the file has escaped twice.
+/// The text with single spaces, also for HTML tags and for line ends, which are escaped twice in the file.
 fn plain(text: &str) -> String {
     let text = text.replace("\\n", " ");
-    let mut told = String::with_capacity(text.len());
+    let mut text_only = String::with_capacity(text.len());
     let mut rest = text.as_str();
     while let Some((before, after)) = rest.split_once('<') {
-        told.push_str(before);
+        text_only.push_str(before);
         let is_tag = after.starts_with(|first: char| first.is_ascii_alphabetic() || first == '/');
         match after.split_once('>') {
             Some((_, behind)) if is_tag => {
-                told.push(' ');
+                text_only.push(' ');
                 rest = behind;
             }
             _ => {
-                told.push('<');
+                text_only.push('<');
                 rest = after;
             }
         }
     }
-    told.push_str(rest);
-    told.split_whitespace().collect::<Vec<_>>().join(" ")
+    text_only.push_str(rest);
+    text_only.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What an attribute is called; none for fields that are no attributes.
+/// Name of an attribute; none for other fields.
 fn attribute_name(field: &str, value: &Value) -> Option<String> {
     let name = ["attr_t_", "attr_n_", "attr_b_"].iter().find_map(|prefix| field.strip_prefix(prefix))?;
     let name = name.split('_').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    // `attr_b_colour` is whether something prints in colour.
+    // `attr_b_colour` says that a device prints in colour.
     let is_color = value.is_string() && matches!(name.as_str(), "product colour" | "colour");
     Some(if is_color { "color".to_owned() } else { name })
 }
 
-/// An attribute as an event has it. Truth values are words that the lexicon does not take for colours and materials.
+/// An attribute's value in an event. Booleans are words that the lexicon does not take for colours and materials.
 fn attribute(name: String, value: &Value) -> Result<(Text<64>, Text<512>), LeftOut> {
     if name.starts_with("packag") || LOGISTICS.iter().any(|words| name.contains(words)) {
         return Err(LeftOut::Logistics);
@@ -254,5 +254,4 @@ fn attribute(name: String, value: &Value) -> Result<(Text<64>, Text<512>), LeftO
 }
 
 #[cfg(test)]
-#[path = "electronics_tests.rs"]
 mod tests;

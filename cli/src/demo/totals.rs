@@ -1,4 +1,4 @@
-//! The demo shop's sums, computed straight from its file by other code than the importer's.
+//! The demo shop's totals, computed straight from its file by other code than the importer's.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,13 +7,13 @@ use std::path::Path;
 use anyhow::Context as _;
 use ruzstd::decoding::StreamingDecoder;
 
-use super::census::Sums;
+use super::log_counts::Totals;
 
-/// Sums the lines of goods: orders' positive quantities, and cancellations' (invoices `C…`) negative ones.
+/// Totals the lines of goods: orders' positive quantities, and cancellations' (invoices `C…`) negative ones.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn of_file(path: &Path) -> anyhow::Result<Sums> {
+pub fn from_file(path: &Path) -> anyhow::Result<Totals> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut lines = csv::ReaderBuilder::new().quoting(true).from_reader(StreamingDecoder::new(file)?);
     let header = lines.headers()?.clone();
@@ -32,13 +32,13 @@ pub fn of_file(path: &Path) -> anyhow::Result<Sums> {
             line[customer].is_empty(),
         ));
     }
-    let mut sums = Sums::default();
+    let mut totals = Totals::default();
     for (invoice, lines) in &invoices {
         if let [(_, _, price, true)] = lines.as_slice()
             && pence(price, 1)? == 0
             && !price.contains(|digit: char| digit.is_ascii_digit() && digit != '0')
         {
-            // A lone line with neither price nor customer: the stock was counted, nothing was sold.
+            // A single line with neither price nor customer is a stock-keeping entry.
             continue;
         }
         for (_, quantity, price, _) in lines.iter().filter(|(code, ..)| is_goods(code)) {
@@ -48,18 +48,18 @@ pub fn of_file(path: &Path) -> anyhow::Result<Sums> {
             }
             let total = pence(price, quantity.abs())?;
             if cancelled {
-                sums.cancelled_units += quantity.abs();
-                sums.cancelled_minor += total;
+                totals.cancelled_units += quantity.abs();
+                totals.cancelled_minor += total;
             } else {
-                sums.sold_units += quantity;
-                sums.sold_minor += total;
+                totals.sold_units += quantity;
+                totals.sold_minor += total;
             }
         }
     }
-    Ok(sums)
+    Ok(totals)
 }
 
-/// Five digits and at most two letters; or one of the few other series of goods.
+/// True for five digits and at most two letters, and for the few other series of goods.
 fn is_goods(code: &str) -> bool {
     let digits = code.bytes().take_while(u8::is_ascii_digit).count();
     let letters = code.bytes().skip(digits).all(|byte| byte.is_ascii_uppercase());
@@ -74,8 +74,8 @@ fn pence(price: &str, quantity: i64) -> anyhow::Result<i64> {
     let (pounds, fraction) = price.split_once('.').unwrap_or((price, ""));
     let parts = format!("{fraction:0<4}");
     let negative = pounds.starts_with('-');
-    let pounds: i64 = pounds.trim_start_matches('-').parse().with_context(|| format!("{price} is no price"))?;
-    let unit = pounds * 10_000 + parts[..4].parse::<i64>().with_context(|| format!("{price} is no price"))?;
+    let pounds: i64 = pounds.trim_start_matches('-').parse().with_context(|| format!("{price} is not a price"))?;
+    let unit = pounds * 10_000 + parts[..4].parse::<i64>().with_context(|| format!("{price} is not a price"))?;
     let exact = unit * quantity;
     let (whole, rest) = (exact / 100, exact % 100);
     let rounded = whole + i64::from(rest > 50 || (rest == 50 && whole % 2 == 1));

@@ -1,6 +1,6 @@
-//! What shoppers say: each conversation goes on in its own language, from a search to thanks and over again.
+//! Shoppers' messages: each conversation repeats from a search to thanks, in its own language.
 
-/// Kinds of things the demo shop sells, in English and Korean.
+/// Kinds of products of the demo shop, in English and Korean.
 const KINDS: [(&str, &str); 16] = [
     ("lunch bag", "도시락 가방"),
     ("mug", "머그컵"),
@@ -29,12 +29,12 @@ const COLOURS: [(&str, &str); 7] = [
     ("ivory", "아이보리색"),
 ];
 const MATERIALS: [(&str, &str); 4] = [("plastic", "플라스틱"), ("metal", "금속"), ("wood", "나무"), ("glass", "유리")];
-/// Turns until a shopper looks for something else.
+/// Number of turns until the next search.
 const TURNS: usize = 8;
 
-/// What is said in a conversation at a turn of it, both counted from 0. Every other conversation is in Korean.
+/// The message of a conversation at a turn, both counted from 0. Every other conversation is in Korean.
 pub fn message(conversation: usize, turn: usize) -> String {
-    // Steps that share no factor with the lists' lengths, so that all meet all.
+    // Steps coprime to the lists' lengths, so that all combinations occur.
     let search = conversation.wrapping_mul(31).wrapping_add((turn / TURNS).wrapping_mul(17));
     let (kind, kind_ko) = KINDS[search % KINDS.len()];
     let (colour, colour_ko) = COLOURS[(search / 3) % COLOURS.len()];

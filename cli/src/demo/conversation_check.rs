@@ -1,84 +1,86 @@
-//! What `demo --once` says to the shop, and what must be so of its answers: every product and price is the catalogue's, and
-//! what was asked for is kept to.
+//! Conversations of `demo --once`, and checks of the answers: every product and price is in the catalogue, and
+//! constraints are met.
 
 use anyhow::{Context as _, ensure};
 use jangbogo_events::Money;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::census::{Census, Product};
 use super::checks::eventually;
 use super::conversation::{Conversation, Turn};
+use super::log_counts::{LogCounts, Product};
 use super::web::Web;
 
-/// In pence.
+/// Price limit in pence.
 const LIMIT_MINOR: i64 = 300;
 
-/// A red lunch bag, then one that is not red, then a cheaper one; and a taste that is told and taken back.
+/// A red lunch bag, then one that is not red, then a cheaper one; and a preference that is stated and retracted.
 ///
 /// # Errors
-/// When an answer is not so, or none comes.
-pub async fn in_english(web: &Web, census: &Census) -> anyhow::Result<String> {
+/// When an answer is wrong or missing.
+pub async fn in_english(web: &Web, counts: &LogCounts) -> anyhow::Result<String> {
     let member = new_member();
-    let mut talk = Conversation::open(web, &member).await?;
+    let mut conversation = Conversation::open(web, &member).await?;
 
-    let found = talk.say("I am looking for a red retrospot lunch bag under 3 pounds").await?;
-    is_so(&found, census)?;
-    costs(&found, |minor| minor <= LIMIT_MINOR)?;
-    is_best(&found, census)?;
+    let found = conversation.say("I am looking for a red retrospot lunch bag under 3 pounds").await?;
+    check_facts(&found, counts)?;
+    check_prices(&found, |minor| minor <= LIMIT_MINOR)?;
+    check_first(&found, counts)?;
 
-    let other = talk.say("not red").await?;
-    is_so(&other, census)?;
-    costs(&other, |minor| minor <= LIMIT_MINOR)?;
-    has_none(&other, "RED")?;
+    let other = conversation.say("not red").await?;
+    check_facts(&other, counts)?;
+    check_prices(&other, |minor| minor <= LIMIT_MINOR)?;
+    check_without(&other, "RED")?;
 
-    let dearest = other.items().iter().filter_map(minor).max().context("nothing is left")?;
-    let cheaper = talk.say("cheaper").await?;
-    is_so(&cheaper, census)?;
-    costs(&cheaper, |minor| minor < dearest)?;
+    let dearest = other.items().iter().filter_map(minor).max().context("the list is empty")?;
+    let cheaper = conversation.say("cheaper").await?;
+    check_facts(&cheaper, counts)?;
+    check_prices(&cheaper, |minor| minor < dearest)?;
 
     let preferences = format!("/v1/members/{member}/preferences");
     let likes_plastic =
         |known: &Value| known["likes"].as_array().into_iter().flatten().any(|like| like["value"] == "plastic");
-    talk.say("I like plastic").await?;
-    eventually(web, &preferences, likes_plastic).await.context("the member's taste is not known")?;
-    talk.say("forget that I like plastic").await?;
-    eventually(web, &preferences, |known| !likes_plastic(known)).await.context("what was taken back still counts")?;
+    conversation.say("I like plastic").await?;
+    eventually(web, &preferences, likes_plastic).await.context("the preference is not stored")?;
+    conversation.say("forget that I like plastic").await?;
+    eventually(web, &preferences, |known| !likes_plastic(known))
+        .await
+        .context("the retracted preference is still stored")?;
 
-    talk.can_be_read_afterwards().await?;
-    Ok(told(&[&found, &other, &cheaper]))
+    conversation.check_persisted().await?;
+    Ok(summary(&[&found, &other, &cheaper]))
 }
 
-/// A red lunch bag that is not of plastic; and a question about the second of the list.
+/// A red lunch bag that is not of plastic; and a question about the second product of the list.
 ///
 /// # Errors
-/// When an answer is not so, or none comes.
-pub async fn in_korean(web: &Web, census: &Census) -> anyhow::Result<String> {
-    let mut talk = Conversation::open(web, &new_member()).await?;
+/// When an answer is wrong or missing.
+pub async fn in_korean(web: &Web, counts: &LogCounts) -> anyhow::Result<String> {
+    let mut conversation = Conversation::open(web, &new_member()).await?;
 
-    let found = talk.say("빨간색 도시락 가방 추천해줘, 3파운드 이하로, 플라스틱 말고").await?;
-    is_so(&found, census)?;
-    costs(&found, |minor| minor <= LIMIT_MINOR)?;
-    has_none(&found, "PLASTIC")?;
-    is_best(&found, census)?;
+    let found = conversation.say("빨간색 도시락 가방 추천해줘, 3파운드 이하로, 플라스틱 말고").await?;
+    check_facts(&found, counts)?;
+    check_prices(&found, |minor| minor <= LIMIT_MINOR)?;
+    check_without(&found, "PLASTIC")?;
+    check_first(&found, counts)?;
     ensure!(is_korean(&found.reply), "the reply is not in Korean: {}", found.reply);
 
     let second = title(found.items().get(1))?;
-    let more = talk.say("두 번째 거 더 있어?").await?;
-    is_so(&more, census)?;
+    let more = conversation.say("두 번째 거 더 있어?").await?;
+    check_facts(&more, counts)?;
     ensure!(more.reply.contains(second), "asked about {second}, it says {}", more.reply);
     ensure!(is_korean(&more.reply), "the reply is not in Korean: {}", more.reply);
 
-    talk.can_be_read_afterwards().await?;
-    Ok(told(&[&found, &more]))
+    conversation.check_persisted().await?;
+    Ok(summary(&[&found, &more]))
 }
 
-/// A member that nobody knows.
+/// Id of a new member.
 fn new_member() -> String {
     format!("demo-{}", &Uuid::new_v4().simple().to_string()[..12])
 }
 
-fn told(turns: &[&Turn]) -> String {
+fn summary(turns: &[&Turn]) -> String {
     let said = |turn: &&Turn| {
         let first = turn.items().first().and_then(|item| item["title"].as_str()).unwrap_or("nothing");
         format!("{first} ({} ms)", turn.took.as_millis())
@@ -86,45 +88,45 @@ fn told(turns: &[&Turn]) -> String {
     turns.iter().map(said).collect::<Vec<_>>().join("; ")
 }
 
-/// What is listed is as the catalogue has it; what the reply names is listed, at its price.
-fn is_so(turn: &Turn, census: &Census) -> anyhow::Result<()> {
+/// Listed products are as in the catalogue; products that the reply names are listed, at their prices.
+fn check_facts(turn: &Turn, counts: &LogCounts) -> anyhow::Result<()> {
     for item in turn.items() {
         let id = item["product_id"].as_str().unwrap_or_default();
-        let Product { title, price } = census.products.get(id).with_context(|| format!("there is no product {id}"))?;
+        let Product { title, price } = counts.products.get(id).with_context(|| format!("there is no product {id}"))?;
         ensure!(item["title"] == title.as_str(), "{id} is {title}, the list says {}", item["title"]);
         ensure!(item["price"] == json!(price), "{title} costs {price:?}, the list says {}", item["price"]);
     }
     for line in turn.reply.lines() {
-        let named = census.products.iter().filter(|(_, product)| line.contains(&product.title));
-        // LUNCH BAG is named by LUNCH BAG RED too.
+        let named = counts.products.iter().filter(|(_, product)| line.contains(&product.title));
+        // The title LUNCH BAG is also within LUNCH BAG RED.
         let Some((id, product)) = named.max_by_key(|(_, product)| product.title.len()) else { continue };
         let is_listed = turn.items().iter().any(|item| item["title"] == product.title.as_str());
         ensure!(is_listed, "the reply names {} ({id}), which is not listed: {line}", product.title);
         let rest = line.replace(&product.title, "");
         let price = product.price.map(|Money { amount_minor, .. }| decimal(amount_minor));
         for said in decimals(&rest) {
-            let is_so = Some(&said) == price.as_ref() || said == decimal(LIMIT_MINOR);
-            ensure!(is_so, "{} costs {price:?}, the reply says {said}: {line}", product.title);
+            let is_known = Some(&said) == price.as_ref() || said == decimal(LIMIT_MINOR);
+            ensure!(is_known, "{} costs {price:?}, the reply says {said}: {line}", product.title);
         }
     }
     Ok(())
 }
 
-/// The first of the list is a lunch bag, and a red one if there is any that is cheap enough.
-fn is_best(turn: &Turn, census: &Census) -> anyhow::Result<()> {
+/// The first product is a lunch bag, and a red one if one is cheap enough.
+fn check_first(turn: &Turn, counts: &LogCounts) -> anyhow::Result<()> {
     let is_red = |title: &str| has(title, "RED");
     let is_lunch_bag = |title: &str| has(title, "LUNCH") && has(title, "BAG");
     let is_cheap = |product: &Product| product.price.is_some_and(|price| price.amount_minor <= LIMIT_MINOR);
-    let there_is = census
+    let exists = counts
         .products
         .values()
         .any(|product| is_red(&product.title) && is_lunch_bag(&product.title) && is_cheap(product));
     let first = title(turn.items().first())?;
-    ensure!(is_lunch_bag(first) && (is_red(first) || !there_is), "the first of the list is {first}");
+    ensure!(is_lunch_bag(first) && (is_red(first) || !exists), "the first of the list is {first}");
     Ok(())
 }
 
-fn costs(turn: &Turn, is_right: impl Fn(i64) -> bool) -> anyhow::Result<()> {
+fn check_prices(turn: &Turn, is_right: impl Fn(i64) -> bool) -> anyhow::Result<()> {
     for item in turn.items() {
         let minor = minor(item).with_context(|| format!("{} has no price", item["title"]))?;
         ensure!(is_right(minor), "{} costs {minor} pence", item["title"]);
@@ -132,10 +134,10 @@ fn costs(turn: &Turn, is_right: impl Fn(i64) -> bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn has_none(turn: &Turn, word: &str) -> anyhow::Result<()> {
+fn check_without(turn: &Turn, word: &str) -> anyhow::Result<()> {
     for item in turn.items() {
         let title = title(Some(item))?;
-        ensure!(!has(title, word), "{title} is listed, though {word} is not wanted");
+        ensure!(!has(title, word), "{title} is listed, but {word} is excluded");
     }
     Ok(())
 }

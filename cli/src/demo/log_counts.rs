@@ -1,4 +1,4 @@
-//! What the log holds, counted from the log itself: the demo believes no one's memory.
+//! Counts of the log's records, read from the log itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,52 +11,47 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-/// How long Kafka may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// The topics that the demo writes to.
 const TOPICS: [Topic; 3] = [Topic::CatalogEvents, Topic::OrderCompleted, Topic::UserBehavior];
 
 /// Units and money of order lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
-    /// Sold.
+pub struct Totals {
     pub sold_units: i64,
-    /// Sold, in minor units.
+    /// In minor units of the currency.
     pub sold_minor: i64,
-    /// Taken back.
     pub cancelled_units: i64,
-    /// Taken back, in minor units.
+    /// In minor units of the currency.
     pub cancelled_minor: i64,
 }
 
-/// A product as the log has it.
+/// The latest state of a product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Product {
-    /// What it is called.
     pub title: String,
-    /// What it costs.
     pub price: Option<Money>,
 }
 
-/// The log, counted.
+/// Counts of the log.
 #[derive(Debug, Default)]
-pub struct Census {
-    /// Records of each topic.
+pub struct LogCounts {
+    /// Records by topic.
     pub records: BTreeMap<Topic, u64>,
-    /// Distinct events of each topic and source.
+    /// Distinct events by topic and source.
     pub events: BTreeMap<(Topic, String), u64>,
     /// Products on sale, by id.
     pub products: BTreeMap<String, Product>,
-    /// Lines that came by other ways than the import.
-    pub other_sums: Sums,
+    /// Totals of order lines that were not imported.
+    pub other_totals: Totals,
 }
 
-impl Census {
+impl LogCounts {
     /// Reads the topics from beginning to end.
     ///
     /// # Errors
-    /// When Kafka cannot be reached or a record is no event.
-    pub async fn take(connections: &Connections) -> anyhow::Result<Self> {
+    /// When Kafka is unavailable.
+    pub async fn read(connections: &Connections) -> anyhow::Result<Self> {
         let connections = connections.clone();
         tokio::task::spawn_blocking(move || count(&connections)).await?
     }
@@ -68,8 +63,8 @@ impl Census {
 
     /// Distinct events of one topic.
     pub fn events_of(&self, topic: Topic, imported: bool) -> u64 {
-        let wanted = |found: &Topic, source: &str| *found == topic && is_import(source) == imported;
-        self.events.iter().filter(|((found, source), _)| wanted(found, source)).map(|(_, events)| events).sum()
+        let matches = |found: &Topic, source: &str| *found == topic && is_import(source) == imported;
+        self.events.iter().filter(|((found, source), _)| matches(found, source)).map(|(_, events)| events).sum()
     }
 }
 
@@ -77,7 +72,7 @@ fn is_import(source: &str) -> bool {
     source.starts_with("import/")
 }
 
-fn count(connections: &Connections) -> anyhow::Result<Census> {
+fn count(connections: &Connections) -> anyhow::Result<LogCounts> {
     let consumer: BaseConsumer<QuietContext> = connections
         .kafka_client("demo-census")
         .set("group.id", connections.namespace.group("demo-census"))
@@ -96,7 +91,7 @@ fn count(connections: &Connections) -> anyhow::Result<Census> {
         }
     }
     consumer.assign(&assignment)?;
-    let mut census = Census::default();
+    let mut census = LogCounts::default();
     let mut seen: BTreeSet<EventHash> = BTreeSet::new();
     while left > 0 {
         let Some(message) = consumer.poll(TIMEOUT) else { bail!("Kafka has {left} more records, but sends none") };
@@ -109,7 +104,7 @@ fn count(connections: &Connections) -> anyhow::Result<Census> {
             .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
             .unwrap_or_default();
         let value = message.payload().unwrap_or_default();
-        // A record that is no event is for the check of dead letters to report.
+        // The check of dead letters reports records that cannot be decoded.
         let Ok(event) = Event::decode(Record { topic, headers: &headers, value }) else { continue };
         if seen.insert(event.envelope.hash()) {
             census.add(topic, &event);
@@ -118,7 +113,7 @@ fn count(connections: &Connections) -> anyhow::Result<Census> {
     Ok(census)
 }
 
-impl Census {
+impl LogCounts {
     fn add(&mut self, topic: Topic, event: &Event) {
         let source = &event.envelope.source;
         *self.events.entry((topic, source.clone())).or_default() += 1;
@@ -127,21 +122,21 @@ impl Census {
         };
         match &event.data {
             Data::ProductUpserted(product) => {
-                let as_it_is = Product { title: product.title.to_string(), price: product.price };
-                self.products.insert(product.product_id.to_string(), as_it_is);
+                let product_state = Product { title: product.title.to_string(), price: product.price };
+                self.products.insert(product.product_id.to_string(), product_state);
             }
             Data::ProductRetired(product) => {
                 self.products.remove(product.product_id.as_str());
             }
             Data::OrderCompleted(order) if !is_import(source) => {
                 let (units, minor) = lines(&order.items);
-                self.other_sums.sold_units += units;
-                self.other_sums.sold_minor += minor;
+                self.other_totals.sold_units += units;
+                self.other_totals.sold_minor += minor;
             }
             Data::OrderCancelled(order) if !is_import(source) => {
                 let (units, minor) = lines(&order.items);
-                self.other_sums.cancelled_units += units;
-                self.other_sums.cancelled_minor += minor;
+                self.other_totals.cancelled_units += units;
+                self.other_totals.cancelled_minor += minor;
             }
             _ => {}
         }

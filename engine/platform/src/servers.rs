@@ -1,12 +1,10 @@
-//! The four servers, and where they answer.
+//! The four servers that the pipeline needs, and the form of their addresses.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::StackError;
-
-/// One of the four servers that the pipeline stands on.
+/// One of the four servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Server {
@@ -35,7 +33,7 @@ impl Server {
         }
     }
 
-    /// The environment variable that names an address to use instead of a server of our own.
+    /// The environment variable that gives the server's address.
     #[must_use]
     pub const fn environment_variable(self) -> &'static str {
         match self {
@@ -46,7 +44,7 @@ impl Server {
         }
     }
 
-    /// The port that is taken when it is free.
+    /// The default port.
     #[must_use]
     pub const fn well_known_port(self) -> u16 {
         match self {
@@ -64,7 +62,7 @@ impl fmt::Display for Server {
     }
 }
 
-/// Where the four servers answer. Its `Debug` hides the Postgres and Redis passwords.
+/// Addresses of the four servers. `Debug` hides the Postgres and Redis passwords.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addresses {
     /// `host:port`, several separated by commas.
@@ -115,13 +113,23 @@ pub fn without_password(address: &str) -> String {
     }
 }
 
-/// The address of `server` that `value`, read from the environment, gives.
+/// An address in the environment has the wrong form.
+#[derive(Debug, thiserror::Error)]
+#[error("{variable}={value} is not of the form {expected}")]
+pub struct AddressError {
+    variable: &'static str,
+    /// Without its password.
+    value: String,
+    expected: &'static str,
+}
+
+/// Reads the address of `server` from the value of its environment variable.
 ///
 /// # Errors
-/// When it is not of the shape that [`Addresses`] documents; the message hides passwords.
-pub(crate) fn parse_address(server: Server, value: &str) -> Result<String, StackError> {
+/// When it is not of the form that [`Addresses`] documents; the message hides passwords.
+pub fn parse_address(server: Server, value: &str) -> Result<String, AddressError> {
     let value = value.trim().trim_end_matches('/');
-    let invalid = |expected: &'static str| StackError::Address {
+    let invalid = |expected: &'static str| AddressError {
         variable: server.environment_variable(),
         value: without_password(value),
         expected,
