@@ -23,6 +23,7 @@ use jangbogo_embeddings_client::EmbedderMetrics;
 use jangbogo_embeddings_server::encoder::EncoderMetrics;
 use jangbogo_log::end_offsets::EndOffsets;
 use jangbogo_platform::config::Connections;
+use jangbogo_platform::database;
 use jangbogo_read::{ReadMetrics, Reader};
 use jangbogo_telemetry::{CheckHandle, Telemetry, causes};
 use tokio::net::TcpListener;
@@ -133,12 +134,18 @@ async fn watch(reader: Arc<Reader>, offsets: EndOffsets, checks: Checks, stop: C
             () = stop.cancelled() => return,
             _ = probe.tick() => {}
         }
-        let probes = async { tokio::join!(reader.ping_postgres(), reader.ping_redis(), health(), offsets.now()) };
+        let probes = async {
+            let schema = database::is_migrated(reader.postgres());
+            tokio::join!(schema, reader.ping_redis(), health(), offsets.now())
+        };
         let (postgres, redis, elasticsearch, kafka) = tokio::select! {
             () = stop.cancelled() => return,
             answers = probes => answers,
         };
-        report(&checks.postgres, postgres);
+        match postgres {
+            Ok(false) => checks.postgres.failing("the database has not all migrations of this program yet"),
+            answer => report(&checks.postgres, answer.map(drop)),
+        }
         report(&checks.redis, redis);
         report(&checks.elasticsearch, elasticsearch);
         report(&checks.kafka, kafka.map(drop));

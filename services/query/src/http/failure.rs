@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jangbogo_http::problem::Problem;
+use jangbogo_platform::database;
 use jangbogo_read::{AsOfError, ReadError, SearchError};
 use jangbogo_telemetry::causes;
-use tracing::error;
+use tracing::{error, warn};
 
 /// A handler's error.
 #[derive(Debug)]
@@ -33,6 +34,11 @@ impl From<&ReadError> for Failure {
         Self(match error {
             ReadError::AsOf(error) => not_answered_as_of(error),
             ReadError::NotLive(_) => Problem::unavailable(error.to_string()),
+            // Logged: a statement that names something wrongly would look the same.
+            ReadError::Postgres(source) if database::is_missing(source) => {
+                warn!(error = %causes(error), "the postgres schema is not the one this program knows");
+                Problem::unavailable("the database is being prepared; try again")
+            }
             ReadError::Postgres(_) if error.is_temporary() => {
                 Problem::unavailable("postgres does not answer; try again")
             }
@@ -105,6 +111,7 @@ mod tests {
         for failure in [
             Failure::from(ReadError::NotLive("es-sync")),
             Failure::from(sqlx::Error::PoolTimedOut),
+            Failure::from(sqlx::Error::TypeNotFound { type_name: "vector".to_owned() }),
             Failure::from(SearchError::NoIndex),
             Failure::from(SearchError::Refused { status: 503, body: String::new() }),
         ] {
