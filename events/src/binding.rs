@@ -39,6 +39,33 @@ pub struct Record<'a> {
     pub value: &'a [u8],
 }
 
+/// The parts of an event as text, outside Kafka: such as the columns of a row of the outbox.
+#[derive(Clone, Copy, Debug)]
+pub struct EventParts<'a> {
+    /// Topic that the event is meant for.
+    pub topic: Topic,
+    /// Name of the event's type.
+    pub event_type: &'a str,
+    /// Version of the schema of `data`; none for the newest.
+    pub schema_version: Option<u32>,
+    /// `id` of the envelope.
+    pub id: &'a str,
+    /// `source` of the envelope.
+    pub source: &'a str,
+    /// RFC 3339.
+    pub time: &'a str,
+    /// `causationid` of the envelope.
+    pub causation_id: Option<&'a str>,
+    /// `correlationid` of the envelope.
+    pub correlation_id: Option<&'a str>,
+    /// `traceparent` of the envelope.
+    pub traceparent: Option<&'a str>,
+    /// `subjectkeyid` of the envelope.
+    pub subject_key_id: Option<&'a str>,
+    /// The data as JSON.
+    pub data: &'a [u8],
+}
+
 /// Why a record is not an event.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
@@ -96,32 +123,32 @@ impl Event {
     /// When the data cannot be written as JSON (a non-finite number).
     pub fn encode(&self) -> Result<Encoded, serde_json::Error> {
         let event_type = self.data.event_type();
-        let mut headers = vec![
-            ("ce_specversion", SPEC_VERSION.to_owned()),
-            ("ce_id", self.envelope.id.clone()),
-            ("ce_source", self.envelope.source.clone()),
-            ("ce_type", event_type.name().to_owned()),
-            ("ce_time", self.envelope.time.to_rfc3339_opts(SecondsFormat::Micros, true)),
-            ("ce_dataschema", schema_urn(event_type, event_type.version())),
-            ("content-type", CONTENT_TYPE.to_owned()),
-        ];
-        let optional = [
-            ("ce_causationid", &self.envelope.causation_id),
-            ("ce_correlationid", &self.envelope.correlation_id),
-            ("ce_traceparent", &self.envelope.traceparent),
-            ("ce_subjectkeyid", &self.envelope.subject_key_id),
-        ];
-        for (name, value) in optional {
-            if let Some(value) = value {
-                headers.push((name, value.clone()));
-            }
-        }
+        let Envelope { id, source, causation_id, correlation_id, traceparent, subject_key_id, .. } = &self.envelope;
+        let time = self.envelope.time.to_rfc3339_opts(SecondsFormat::Micros, true);
+        let schema = schema_urn(event_type, event_type.version());
+        let optional = [causation_id, correlation_id, traceparent, subject_key_id].map(Option::as_deref);
+        let headers = headers([id, source, event_type.name(), &time, &schema], optional);
+        let headers = headers.map(|(name, value)| (name, value.to_owned())).collect();
         Ok(Encoded {
             topic: event_type.topic(),
             key: self.data.key().into_owned(),
             headers,
             value: self.data.to_json()?,
         })
+    }
+
+    /// Reads an event from its parts as [`Event::decode`] reads it from a Kafka record.
+    ///
+    /// # Errors
+    /// When the parts are not an event of this topic that this program knows: see [`DecodeError`].
+    pub fn from_parts(parts: &EventParts<'_>) -> Result<Event, DecodeError> {
+        let unknown = || DecodeError::UnknownType(shortened(parts.event_type));
+        let event_type = EventType::from_name(parts.event_type).ok_or_else(unknown)?;
+        let schema = schema_urn(event_type, parts.schema_version.unwrap_or_else(|| event_type.version()));
+        let optional = [parts.causation_id, parts.correlation_id, parts.traceparent, parts.subject_key_id];
+        let headers = headers([parts.id, parts.source, parts.event_type, parts.time, &schema], optional);
+        let headers: Vec<_> = headers.map(|(name, value)| (name, value.as_bytes())).collect();
+        Event::decode(Record { topic: parts.topic, headers: &headers, value: parts.data })
     }
 
     /// Reads a Kafka record, lifting older versions to the newest.
@@ -156,6 +183,27 @@ impl Event {
         })?;
         Ok(Event { envelope, data })
     }
+}
+
+/// The headers of an event, in their fixed order.
+fn headers<'a>(
+    [id, source, event_type, time, schema]: [&'a str; 5],
+    [causation_id, correlation_id, traceparent, subject_key_id]: [Option<&'a str>; 4],
+) -> impl Iterator<Item = (&'static str, &'a str)> {
+    let all = [
+        ("ce_specversion", Some(SPEC_VERSION)),
+        ("ce_id", Some(id)),
+        ("ce_source", Some(source)),
+        ("ce_type", Some(event_type)),
+        ("ce_time", Some(time)),
+        ("ce_dataschema", Some(schema)),
+        ("content-type", Some(CONTENT_TYPE)),
+        ("ce_causationid", causation_id),
+        ("ce_correlationid", correlation_id),
+        ("ce_traceparent", traceparent),
+        ("ce_subjectkeyid", subject_key_id),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name, value?)))
 }
 
 /// The `dataschema` of a version of an event.

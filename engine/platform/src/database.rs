@@ -3,7 +3,7 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migrate as _, MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use tracing::warn;
@@ -51,10 +51,16 @@ pub fn pool(connections: &Connections, application: &str, max_connections: u32) 
         .connect_lazy_with(options(connections, application)?))
 }
 
-/// Creates the database if need be and brings it to the newest migration.
+/// Closes a pool at the end of a program, within a second: connections to a server that is unavailable must not hold it up.
+pub async fn close(pool: &PgPool) {
+    let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
+}
+
+/// Creates the database if need be and applies the migrations that are pending, all in one transaction: other sessions
+/// see the schema as it was before, or the newest one, and none between two migrations.
 ///
 /// # Errors
-/// When the server is away, refuses, or a migration fails.
+/// When the server is unavailable or refuses, or a migration fails.
 pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
     let database = connections.namespace.database();
     let options = options(connections, "migrate")?;
@@ -75,52 +81,104 @@ pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
         }
     }
     maintenance.close().await?;
-    // "Exists already" is what the migrator hopes to hear.
+    // The migrator expects the notice "already exists".
     let options = options.options([("client_min_messages", "warning")]);
     let mut connection = PgConnection::connect_with(&options).await?;
-    MIGRATOR.run_direct(&mut connection).await.map_err(|error| sqlx::Error::Migrate(Box::new(error)))?;
+    // The migrator takes this lock too, but gives it back before the transaction commits: the next migrator would not see
+    // what this one has applied. A session's advisory locks are counted, so this one is held until the session ends.
+    connection.lock().await.map_err(migration_failed)?;
+    let mut transaction = connection.begin().await?;
+    // Within a transaction, the migrator's own transaction for each file is a savepoint.
+    MIGRATOR.run_direct(&mut *transaction).await.map_err(migration_failed)?;
+    transaction.commit().await?;
     connection.close().await
 }
 
-/// Migrates the database where an attempt to use it found that it is not there, or not migrated: it is new or was wiped.
+/// Every migration of this program is applied. A database that is not there or was wiped has none.
 ///
 /// # Errors
-/// Any other failure of the attempt; and when the server is away, refuses, or a migration fails.
-pub async fn ensure_migrated(connections: &Connections, attempt: Result<(), sqlx::Error>) -> Result<(), sqlx::Error> {
-    match attempt {
-        Err(error) if is_missing(&error) => {
-            warn!(database = connections.namespace.database(), "the database is new or was wiped: migrating it");
-            migrate(connections).await
-        }
-        outcome => outcome,
+/// When the server is unavailable or refuses.
+pub async fn is_migrated(pool: &PgPool) -> Result<bool, sqlx::Error> {
+    let known: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
+    // Newer ones do no harm: migrations only add what the programs before them do without.
+    let applied: Result<i64, _> =
+        sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success AND version = ANY ($1)")
+            .bind(&known)
+            .fetch_one(pool)
+            .await;
+    match applied {
+        Ok(applied) => Ok(usize::try_from(applied) == Ok(known.len())),
+        Err(error) if is_missing(&error) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
-/// Whether the server is away, starting, stopping or full, or has no such database yet, rather than the statement wrong.
+/// Migrates the database if a migration of this program is pending: it is new, was wiped, or is of an older program.
+///
+/// # Errors
+/// When the server is unavailable or refuses, or a migration fails.
+pub async fn ensure_migrated(connections: &Connections, pool: &PgPool) -> Result<(), sqlx::Error> {
+    if is_migrated(pool).await? {
+        return Ok(());
+    }
+    warn!(database = connections.namespace.database(), "the database is new, wiped or outdated: migrating it");
+    migrate(connections).await
+}
+
+/// The server is unavailable, starting, stopping or full, a transaction was rolled back for another's sake, or the schema
+/// is not the one this program knows (see [`is_missing`]): the same statement succeeds later.
 #[must_use]
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
-    if let sqlx::Error::Database(error) = error {
-        let code = error.code().unwrap_or_default();
-        // Connection exceptions, no resources, operator intervention, a cut-off transaction, no database, no migration.
-        let classes = ["08", "53", "57", "25P03", "3D000", "42P01"];
-        return classes.iter().any(|class| code.starts_with(class));
-    }
-    matches!(
-        error,
+    match error {
+        sqlx::Error::Database(error) => means_unavailable(&error.code().unwrap_or_default()),
         sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-    )
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::TypeNotFound { .. } => true,
+        _ => false,
+    }
 }
 
-/// Whether the database, or the tables of its migrations, are not there: it was wiped.
+/// The database, or something that a migration or a generation creates, does not exist: it is new, was wiped, or is of an
+/// older program. The programs' statements are fixed and tested, so a name that Postgres does not know is not a mistake.
 #[must_use]
 pub fn is_missing(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("3D000" | "42P01"))
+    match error {
+        sqlx::Error::Database(error) => means_missing(&error.code().unwrap_or_default()),
+        // The client asks the server for the types of extensions.
+        sqlx::Error::TypeNotFound { .. } => true,
+        _ => false,
+    }
+}
+
+/// SQLSTATEs of [`is_unavailable`].
+fn means_unavailable(code: &str) -> bool {
+    let classes = [
+        "08",    // connection exception
+        "40",    // transaction rollback: deadlock, serialization failure
+        "53",    // insufficient resources
+        "57",    // operator intervention: shutdown, starting up
+        "25P03", // idle in transaction: the session was ended
+        "0A000", // "cached plan must not change result type": a migration has changed a column
+        "55000", // an object is not in the state that is needed: an index that is being rebuilt
+    ];
+    means_missing(code) || classes.iter().any(|class| code.starts_with(class))
+}
+
+/// SQLSTATEs of [`is_missing`].
+fn means_missing(code: &str) -> bool {
+    matches!(
+        code,
+        "3D000" // database
+            | "3F000" // schema
+            | "42P01" // table
+            | "42703" // column
+            | "42704" // type, or another object
+            | "42883" // function or operator
+    )
 }
 
 /// Whether a lock did not come in the time that the connection gives it.
@@ -134,4 +192,40 @@ pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
 fn lost_race(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     matches!(code.as_deref(), Some("42P04" | "23505"))
+}
+
+fn migration_failed(error: MigrateError) -> sqlx::Error {
+    sqlx::Error::Migrate(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_that_is_not_the_programs_is_unavailability() {
+        for code in ["3D000", "3F000", "42P01", "42703", "42704", "42883"] {
+            assert!(means_missing(code) && means_unavailable(code), "{code}");
+        }
+        let no_type = sqlx::Error::TypeNotFound { type_name: "vector".to_owned() };
+        assert!(is_missing(&no_type) && is_unavailable(&no_type));
+    }
+
+    #[test]
+    fn a_server_that_cannot_answer_now_is_unavailable_and_misses_nothing() {
+        for code in ["08006", "40001", "40P01", "53300", "57P01", "57P03", "25P03", "0A000", "55000"] {
+            assert!(means_unavailable(code) && !means_missing(code), "{code}");
+        }
+        for error in [sqlx::Error::PoolTimedOut, sqlx::Error::PoolClosed, sqlx::Error::WorkerCrashed] {
+            assert!(is_unavailable(&error) && !is_missing(&error), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_statement_or_value_is_permanent() {
+        for code in ["", "22003", "23505", "28P01", "42601", "42501", "54000", "55P03", "XX000"] {
+            assert!(!means_unavailable(code) && !means_missing(code), "{code}");
+        }
+        assert!(!is_unavailable(&sqlx::Error::RowNotFound));
+    }
 }

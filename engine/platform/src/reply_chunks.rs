@@ -27,10 +27,13 @@ pub struct ReplyChunks {
     namespace: Namespace,
 }
 
+/// Beginning of a channel's name, without a namespace; the conversation's id follows.
+pub const CHANNEL_PREFIX: &str = "reply:";
+
 /// The channel of a conversation's pieces, without a namespace.
 #[must_use]
 pub fn channel(conversation_id: Uuid) -> String {
-    format!("reply:{conversation_id}")
+    format!("{CHANNEL_PREFIX}{conversation_id}")
 }
 
 impl ReplyChunks {

@@ -259,12 +259,4 @@ impl Reader {
     pub async fn ping_redis(&self) -> Result<(), jangbogo_publish::PublishError> {
         self.published.ping().await
     }
-
-    /// Asks Postgres whether it is there and has this shop's tables.
-    ///
-    /// # Errors
-    /// What it, or the attempt to reach it, says.
-    pub async fn ping_postgres(&self) -> Result<(), sqlx::Error> {
-        sqlx::query("SELECT FROM live_generation LIMIT 0").execute(&self.postgres).await.map(drop)
-    }
 }

@@ -3,12 +3,16 @@
 
 mod shop;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use jangbogo_platform::database;
 use reqwest::Client;
 use serde_json::json;
 use shop::conversation::{kind, open, say};
 use shop::{Shop, answer, post, with_shop};
+use sqlx::migrate::{Migrate as _, Migrator};
+use sqlx::{Connection as _, PgConnection};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -83,6 +87,54 @@ async fn either_program_of_ingress_makes_a_wiped_database_anew() {
         shop.drop_database().await;
         is_migrated(&shop).await;
         gateway_is_ready(&gateway).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn between_two_migrations_commands_are_accepted_or_unavailable() {
+    with_shop(false, async |shop| {
+        shop.drop_database().await;
+        let options = database::options(&shop.connections, "test").unwrap();
+        let mut session = PgConnection::connect_with(&options.clone().database("postgres")).await.unwrap();
+        let create = format!(
+            "CREATE DATABASE {} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0",
+            shop.connections.namespace.database()
+        );
+        sqlx::query(&create).execute(&mut session).await.unwrap();
+        // While this session holds the migrators' lock, the gateway migrates nothing.
+        let mut session = PgConnection::connect_with(&options).await.unwrap();
+        session.lock().await.unwrap();
+        session.ensure_migrations_table().await.unwrap();
+        let gateway = shop.gateway().await;
+        let migrations = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations"));
+        for (applied, migration) in Migrator::new(migrations).await.unwrap().iter().enumerate() {
+            let order = json!({
+                "order_id": applied.to_string(), "currency": "GBP",
+                "items": [{ "product_id": "20725", "quantity": 1, "total_minor": 165 }],
+            });
+            // Orders need the first migration, conversations the fifth.
+            let commands =
+                [("orders", order, applied >= 1), ("conversations", json!({ "member_id": "13085" }), applied >= 5)];
+            for (path, body, is_accepted) in commands {
+                let response = post(format!("{gateway}/v1/{path}"), body.to_string()).await;
+                let retry_after = response.headers().get("retry-after").cloned();
+                let (status, body) = answer(response).await;
+                if is_accepted {
+                    assert_eq!(status, 202, "{path} after {applied}: {body}");
+                } else {
+                    assert_eq!((status, kind(&body)), (503, "unavailable"), "{path} after {applied}");
+                    assert_eq!(retry_after.unwrap(), "1", "{path} after {applied}");
+                }
+            }
+            let ready = Client::new().get(format!("{gateway}/readyz")).send().await.unwrap();
+            assert_eq!(ready.status(), 503, "after {applied}");
+            session.apply(migration).await.unwrap();
+        }
+        session.close().await.unwrap();
+        gateway_is_ready(&gateway).await;
+        order(&gateway, "last").await;
+        open(&gateway).await;
     })
     .await;
 }

@@ -1,6 +1,6 @@
-//! Conversations, and what happened in them, as the assistant folded them.
+//! Conversations and their entries, from the assistant's read model.
 //!
-//! Entries are in the order (event time, event hash): the same in every generation. A late one may land between older ones.
+//! Entries are ordered by (event time, event hash), the same in every generation. A late event may land between older ones.
 
 use chrono::{DateTime, Utc};
 use jangbogo_events::EventHash;
@@ -16,77 +16,77 @@ use uuid::Uuid;
 /// A conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow, ToSchema)]
 pub struct ConversationSummary {
-    /// Its id.
+    /// Id of the conversation.
     pub conversation_id: Uuid,
-    /// Whose it is.
+    /// The member who owns it.
     pub member_id: String,
-    /// What it is called now, if anything.
+    /// Its current title, if it has one.
     pub title: Option<String>,
-    /// When it was opened; null while only what was said in it is known.
+    /// Time at which it was opened; null while only messages of it are folded.
     pub opened_at: Option<DateTime<Utc>>,
-    /// When it was closed; null while it is open.
+    /// Time at which it was closed; null while it is open.
     pub closed_at: Option<DateTime<Utc>>,
-    /// How many messages there are in it, the member's and the assistant's.
+    /// Number of messages, the member's and the assistant's.
     pub messages: i64,
-    /// When something happened in it last; null before anything did.
+    /// Event time of its newest entry; null while it has none.
     pub newest_at: Option<DateTime<Utc>>,
 }
 
-/// Something that happened in a conversation.
+/// An entry of a conversation.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Entry {
-    /// The event.
+    /// Id of the event.
     pub event_id: String,
-    /// `message`: something was said; `intent`: a message was understood; `recommendation`: products were ranked for it.
+    /// `message`: a message was posted; `intent`: it was analysed; `recommendation`: products were ranked for it.
     #[schema(pattern = "^(message|intent|recommendation)$")]
     pub kind: String,
-    /// When.
+    /// Event time.
     pub happened_at: DateTime<Utc>,
-    /// The member's message that it belongs to: an answer belongs to the message that it answers.
+    /// The member's message that it belongs to: a reply belongs to the message that it answers.
     pub message_id: Uuid,
     /// The event's data: `message-created`, `intent-analyzed` without its vector, or `recommendation-generated`.
     #[schema(schema_with = entry_data)]
     pub data: Value,
 }
 
-/// One of the contract's types, by the entry's kind.
+/// Schema of an entry's data: one of the contract's types, by the entry's kind.
 fn entry_data() -> Schema {
     let types = ["MessageCreated", "IntentAnalyzed", "RecommendationGenerated"].map(Ref::from_schema_name);
     Schema::OneOf(types.into_iter().fold(OneOfBuilder::new(), OneOfBuilder::item).build())
 }
 
-/// A row of entries.
+/// A row of the table of entries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EntryRow {
-    /// Stands for the event.
+    /// Hash of the event.
     pub event: EventHash,
-    /// Where it happened.
+    /// The conversation.
     pub conversation_id: Uuid,
-    /// What is shown of it.
+    /// The entry as it is served.
     pub entry: Entry,
 }
 
-/// An entry's place in its conversation: they are ordered by it.
+/// Sort key of an entry in its conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// When it happened.
+pub struct EntryPosition {
+    /// Event time.
     pub happened_at: DateTime<Utc>,
-    /// The event.
+    /// Hash of the event.
     pub event: EventHash,
 }
 
 impl EntryRow {
-    /// Where it stands.
+    /// The entry's position.
     #[must_use]
-    pub fn place(&self) -> Place {
-        Place { happened_at: self.entry.happened_at, event: self.event }
+    pub fn position(&self) -> EntryPosition {
+        EntryPosition { happened_at: self.entry.happened_at, event: self.event }
     }
 }
 
 const ENTRY: &str = "event, conversation_id, event_id, kind, happened_at, message_id, body";
 
-/// What was said in a conversation, as a lateral subquery of `asked (conversation_id)`.
-fn said(schema: &str) -> String {
+/// Lateral subquery of `asked (conversation_id)` that counts a conversation's messages.
+fn message_counts(schema: &str) -> String {
     format!(
         "CROSS JOIN LATERAL (
              SELECT count(*) FILTER (WHERE kind = 'message') AS messages, max(happened_at) AS newest_at,
@@ -96,10 +96,10 @@ fn said(schema: &str) -> String {
     )
 }
 
-/// A conversation; none if nothing of it is folded.
+/// Finds a conversation; none if nothing of it is folded.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn find(postgres: &PgPool, served: &Served, id: Uuid) -> Result<Option<ConversationSummary>, sqlx::Error> {
     let schema = &served.generation.schema;
     let sql = format!(
@@ -109,15 +109,15 @@ pub async fn find(postgres: &PgPool, served: &Served, id: Uuid) -> Result<Option
          LEFT JOIN {schema}.conversation AS opened USING (conversation_id)
          {}
          WHERE opened.member_id IS NOT NULL OR said.member_id IS NOT NULL",
-        said(schema)
+        message_counts(schema)
     );
     sqlx::query_as(&sql).bind(id).fetch_optional(postgres).await
 }
 
-/// Whether anything of a conversation is folded.
+/// Returns whether anything of a conversation is folded.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn is_known(postgres: &PgPool, served: &Served, id: Uuid) -> Result<bool, sqlx::Error> {
     let schema = &served.generation.schema;
     let sql = format!(
@@ -127,11 +127,11 @@ pub async fn is_known(postgres: &PgPool, served: &Served, id: Uuid) -> Result<bo
     sqlx::query_scalar(&sql).bind(id).fetch_one(postgres).await
 }
 
-/// A member's conversations, the newest first, from the one opened before another.
+/// Lists a member's conversations, the newest first; with `before`, those opened before that one.
 ///
 /// # Errors
-/// When Postgres is away.
-pub async fn of_member(
+/// When the Postgres query fails.
+pub async fn by_member(
     postgres: &PgPool,
     served: &Served,
     member_id: &str,
@@ -152,40 +152,41 @@ pub async fn of_member(
          ) AS asked
          {}
          ORDER BY opening_at DESC, conversation_id DESC",
-        said(schema)
+        message_counts(schema)
     );
-    sqlx::query_as(&sql).bind(member_id).bind(before).bind(rows(limit)).fetch_all(postgres).await
+    sqlx::query_as(&sql).bind(member_id).bind(before).bind(row_limit(limit)).fetch_all(postgres).await
 }
 
-/// Where the entry of an event stands in a conversation; none if it has none of that id.
+/// Finds the position of an event's entry in a conversation; none if it has no entry of that id.
 ///
 /// # Errors
-/// When Postgres is away.
-pub async fn place_of(
+/// When the Postgres query fails.
+pub async fn position_of(
     postgres: &PgPool,
     served: &Served,
     conversation_id: Uuid,
     event_id: &str,
-) -> Result<Option<Place>, sqlx::Error> {
-    // Two sources may have drawn one id: from the first, so that nothing is passed over.
+) -> Result<Option<EntryPosition>, sqlx::Error> {
+    // Two sources may have drawn the same id: the first entry, so that none is skipped.
     let sql = format!(
         "SELECT happened_at, event FROM {}.conversation_entry WHERE conversation_id = $1 AND event_id = $2
          ORDER BY happened_at, event LIMIT 1",
         served.generation.schema
     );
     let row = sqlx::query(&sql).bind(conversation_id).bind(event_id).fetch_optional(postgres).await?;
-    Ok(row.map(|row| Place { happened_at: row.get("happened_at"), event: row.get::<Uuid, _>("event").as_u128() }))
+    Ok(row
+        .map(|row| EntryPosition { happened_at: row.get("happened_at"), event: row.get::<Uuid, _>("event").as_u128() }))
 }
 
-/// A conversation's entries behind a place, in their order.
+/// Lists a conversation's entries after a position, in order.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn entries(
     postgres: &PgPool,
     served: &Served,
     conversation_id: Uuid,
-    after: Option<Place>,
+    after: Option<EntryPosition>,
     limit: usize,
 ) -> Result<Vec<EntryRow>, sqlx::Error> {
     let sql = format!(
@@ -194,21 +195,21 @@ pub async fn entries(
          ORDER BY happened_at, event LIMIT $4",
         served.generation.schema
     );
-    let found = sqlx::query(&sql)
+    let rows = sqlx::query(&sql)
         .bind(conversation_id)
-        .bind(after.map(|place| place.happened_at))
-        .bind(after.map(|place| Uuid::from_u128(place.event)))
-        .bind(rows(limit))
+        .bind(after.map(|position| position.happened_at))
+        .bind(after.map(|position| Uuid::from_u128(position.event)))
+        .bind(row_limit(limit))
         .fetch_all(postgres)
         .await?;
-    found.iter().map(entry_row).collect()
+    rows.iter().map(entry_row).collect()
 }
 
-/// The entries of these events, and those of these conversations that happened since a moment, or all, in their order. Some
-/// may come twice.
+/// Lists the entries of these events, and those of these conversations since an event time, or all of them, in order.
+/// There may be duplicates.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn entries_of(
     postgres: &PgPool,
     served: &Served,
@@ -224,13 +225,13 @@ pub async fn entries_of(
          WHERE asked.since IS NULL OR happened_at >= asked.since
          ORDER BY happened_at, event"
     );
-    let found = sqlx::query(&sql)
+    let rows = sqlx::query(&sql)
         .bind(events.iter().copied().map(Uuid::from_u128).collect::<Vec<_>>())
         .bind(conversations.iter().map(|(id, _)| *id).collect::<Vec<_>>())
         .bind(conversations.iter().map(|(_, since)| *since).collect::<Vec<_>>())
         .fetch_all(postgres)
         .await?;
-    found.iter().map(entry_row).collect()
+    rows.iter().map(entry_row).collect()
 }
 
 fn entry_row(row: &PgRow) -> Result<EntryRow, sqlx::Error> {
@@ -248,6 +249,6 @@ fn entry_row(row: &PgRow) -> Result<EntryRow, sqlx::Error> {
     })
 }
 
-fn rows(limit: usize) -> i64 {
+fn row_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

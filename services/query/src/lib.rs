@@ -1,7 +1,7 @@
-//! Query: HTTP reads of what processors folded, and conversations over sockets.
+//! Query: HTTP reads of the read models, and conversations over sockets.
 //!
-//! It reads projections, and fills stamped caches; it produces nothing and changes no projection. Redis away costs
-//! speed only: the same views are then evaluated in Postgres.
+//! It reads projections and fills stamped caches; it produces no events and changes no projection. While Redis is
+//! unavailable, the same views are evaluated in Postgres, which is slower.
 
 mod conversations;
 mod http;
@@ -22,35 +22,36 @@ use elasticsearch::cluster::ClusterHealthParts;
 use futures::future::BoxFuture;
 use jangbogo_embeddings_client::EmbedderMetrics;
 use jangbogo_embeddings_server::encoder::EncoderMetrics;
+use jangbogo_http::serve::listen;
 use jangbogo_log::end_offsets::EndOffsets;
 use jangbogo_platform::config::Connections;
+use jangbogo_platform::database;
 use jangbogo_read::{ReadMetrics, Reader};
 use jangbogo_telemetry::{CheckHandle, Telemetry, causes};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
 
 use crate::http::{QueryMetrics, Service, router};
 use crate::meaning::{MeaningArgs, Meanings};
 use crate::members::MemberLists;
 use crate::stream::{StreamMetrics, Streams};
 
-/// How often the servers are asked whether they are there.
+/// Interval of the readiness checks.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The query service's settings.
+/// Settings of the query service.
 #[derive(Args, Clone, Debug)]
 pub struct QueryArgs {
-    /// Where the query service listens
+    /// Address that the query service listens on
     #[arg(long, env = "QUERY_LISTEN", default_value = "127.0.0.1:8081")]
     pub listen: SocketAddr,
-    /// Connections to Postgres
+    /// Maximum number of connections to Postgres
     #[arg(long, env = "QUERY_POSTGRES_CONNECTIONS", default_value_t = 16)]
     pub postgres_connections: u32,
-    /// Seconds an answer may take
+    /// Timeout of a request in seconds
     #[arg(long, env = "QUERY_REQUEST_TIMEOUT", default_value_t = 15)]
     pub request_timeout: u64,
-    /// Sockets on conversations that may be open at one time
+    /// Maximum number of open sockets on conversations
     #[arg(long, env = "QUERY_MAX_SOCKETS", default_value_t = 5000)]
     pub max_sockets: usize,
     /// Where searches' vectors come from.
@@ -58,28 +59,23 @@ pub struct QueryArgs {
     pub meaning: MeaningArgs,
 }
 
-/// Answers reads until `stop` is cancelled, then ends the requests it has begun.
+/// Answers reads until `stop` is cancelled, then finishes the requests that have begun.
 ///
 /// # Errors
-/// When the address is taken, or a setting cannot be used.
+/// When the address is in use, or a setting is invalid.
 pub fn run(
     args: QueryArgs,
     connections: Connections,
     stop: CancellationToken,
 ) -> BoxFuture<'static, anyhow::Result<()>> {
     // Boxed: the future is compiled once, here, and not in every program that polls it.
-    Box::pin(async move {
-        let listener = TcpListener::bind(args.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}; choose another --listen", args.listen))?;
-        serve(listener, &args, &connections, stop).await
-    })
+    Box::pin(async move { serve(listen(args.listen).await?, &args, &connections, stop).await })
 }
 
 /// As [`run`], on a listener that is open already.
 ///
 /// # Errors
-/// When a setting cannot be used.
+/// When a setting is invalid.
 pub async fn serve(
     listener: TcpListener,
     args: &QueryArgs,
@@ -97,7 +93,7 @@ pub async fn serve(
     let meanings = Meanings::new(&args.meaning, connections, embedder_metrics, encoder_metrics)?;
     let service = Service {
         lists: Arc::new(MemberLists::new(Arc::clone(&reader))),
-        offsets: EndOffsets::start(connections, topics).context("the Kafka settings are refused")?,
+        offsets: EndOffsets::start(connections, topics).context("invalid Kafka settings")?,
         metrics: QueryMetrics::register(&telemetry.metrics, &[])?,
         streams: Arc::clone(&streams),
         meanings,
@@ -112,12 +108,10 @@ pub async fn serve(
     };
     let background = tokio::spawn(watch(Arc::clone(&reader), service.offsets.clone(), checks, stop.clone()));
     let router = router(service).merge(jangbogo_http::admin::routes(telemetry));
-    info!(address = %listener.local_addr()?, "query: /v1 /openapi.json /healthz /readyz /metrics");
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    jangbogo_http::serve::serve("query", listener, router, stop).await?;
     streams.closed().await;
     background.await?;
-    // A pool that waits for a server which is away must not hold up the end.
-    let _ = tokio::time::timeout(Duration::from_secs(1), reader.postgres().close()).await;
+    database::close(reader.postgres()).await;
     Ok(())
 }
 
@@ -128,7 +122,7 @@ struct Checks {
     kafka: CheckHandle,
 }
 
-/// Keeps readiness up to date.
+/// Updates the readiness checks until `stop` is cancelled.
 async fn watch(reader: Arc<Reader>, offsets: EndOffsets, checks: Checks, stop: CancellationToken) {
     let mut probe = tokio::time::interval(PROBE_INTERVAL);
     let health = || async {
@@ -141,12 +135,18 @@ async fn watch(reader: Arc<Reader>, offsets: EndOffsets, checks: Checks, stop: C
             () = stop.cancelled() => return,
             _ = probe.tick() => {}
         }
-        let probes = async { tokio::join!(reader.ping_postgres(), reader.ping_redis(), health(), offsets.now()) };
+        let probes = async {
+            let schema = database::is_migrated(reader.postgres());
+            tokio::join!(schema, reader.ping_redis(), health(), offsets.now())
+        };
         let (postgres, redis, elasticsearch, kafka) = tokio::select! {
             () = stop.cancelled() => return,
             answers = probes => answers,
         };
-        report(&checks.postgres, postgres);
+        match postgres {
+            Ok(false) => checks.postgres.failing("migrations pending: the schema is older than this program"),
+            answer => report(&checks.postgres, answer.map(drop)),
+        }
         report(&checks.redis, redis);
         report(&checks.elasticsearch, elasticsearch);
         report(&checks.kafka, kafka.map(drop));

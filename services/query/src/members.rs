@@ -1,7 +1,7 @@
-//! A member's list: loaded, ranked, and cached under a stamp.
+//! Recommendations of a member: loaded, ranked, and cached under a stamp.
 //!
-//! A cached list counts only under the stamp it was ranked under: the promotion of the rows and the member's version,
-//! read before ranking. Whoever still writes an older list changes nothing, since its stamp is an older one.
+//! A cached list is valid only for the stamp it was ranked under: the promotion of the rows and the member's version, read
+//! before ranking. A late write of an older list is harmless, since it carries an older stamp.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher as _};
@@ -19,69 +19,69 @@ use moka::future::Cache;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The longest list; shorter ones are cut from it.
+/// Length of a list; shorter ones are cut from it.
 pub const MAX_ITEMS: usize = 100;
-/// How long a list is kept in Redis, less up to a fifth, so that not all expire at once.
-const KEEP: Duration = Duration::from_mins(5);
-/// How long a list is kept that was ranked while changes were still being published.
-const KEEP_UNSETTLED: Duration = Duration::from_secs(2);
-/// How long a list is kept in this process.
-const KEEP_IN_PROCESS: Duration = Duration::from_secs(5);
+/// Time to live of a list in Redis, less jitter of up to a fifth, so that not all expire at once.
+const TTL: Duration = Duration::from_mins(5);
+/// Time to live of a list that was ranked while changes were still being published.
+const UNSETTLED_TTL: Duration = Duration::from_secs(2);
+/// Time to live of a list in this process.
+const IN_PROCESS_TTL: Duration = Duration::from_secs(5);
 const MAX_IN_PROCESS: u64 = 10_000;
 
-/// What a list was ranked under.
+/// The version of the data that a list was ranked from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stamp {
-    /// Which rows were live.
+    /// Promotion of the generation.
     pub promotion: Uuid,
-    /// How many events of the member they held.
+    /// Number of the member's events in its rows.
     pub member_events: i64,
 }
 
-/// A list as Redis has it.
+/// A list as stored in Redis.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stamped {
     stamp: Stamp,
     ranking: Ranking,
 }
 
-/// A list as this process has it.
+/// A list as cached in this process.
 #[derive(Clone, Debug)]
-struct Kept {
+struct CachedList {
     ranking: Arc<Ranking>,
-    keep: Duration,
+    ttl: Duration,
 }
 
-/// Lists by member and stamp.
+/// Loads, ranks and caches lists, by member and stamp.
 #[derive(Debug)]
 pub struct MemberLists {
     reader: Arc<Reader>,
     products: Products,
-    in_process: Cache<(MemberId, Stamp), Kept>,
+    in_process: Cache<(MemberId, Stamp), CachedList>,
 }
 
-/// A list, and whether a cache had it.
+/// A list, and whether it was cached.
 #[derive(Debug)]
 pub struct MemberList {
-    /// At most [`MAX_ITEMS`] items: ids, of which some may be retired by now.
+    /// At most [`MAX_ITEMS`] items, of which some may be retired by now.
     pub ranking: Arc<Ranking>,
-    /// What the caches had to do with it.
+    /// Outcome of the cache lookup.
     pub cache: CacheOutcome,
 }
 
-/// What the caches had to do with a list.
+/// Outcome of a cache lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheOutcome {
-    /// One had it.
+    /// Found in this process or in Redis.
     Hit,
-    /// It was ranked for this request.
+    /// Ranked for this request.
     Miss,
-    /// It was ranked for this request, and none was asked: the request named a generation.
+    /// Ranked for this request without a lookup: the request named a generation.
     Bypass,
 }
 
 impl CacheOutcome {
-    /// As the header and the metric have it.
+    /// The value of the header and of the metric's label.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -92,34 +92,34 @@ impl CacheOutcome {
     }
 }
 
-/// What a list is ranked from.
+/// Input of a ranking.
 struct Loaded {
     snapshot: RankingInput,
     member_events: i64,
-    /// Redis has all that these rows say.
+    /// Everything of these rows is published to Redis.
     settled: bool,
 }
 
-struct KeepEach;
+struct PerEntryTtl;
 
-impl<K> Expiry<K, Kept> for KeepEach {
-    fn expire_after_create(&self, _: &K, kept: &Kept, _: Instant) -> Option<Duration> {
-        Some(kept.keep)
+impl<K> Expiry<K, CachedList> for PerEntryTtl {
+    fn expire_after_create(&self, _: &K, cached: &CachedList, _: Instant) -> Option<Duration> {
+        Some(cached.ttl)
     }
 }
 
 impl MemberLists {
-    /// Nothing is cached yet.
+    /// Starts with an empty cache.
     #[must_use]
     pub fn new(reader: Arc<Reader>) -> Self {
-        let in_process = Cache::builder().max_capacity(MAX_IN_PROCESS).expire_after(KeepEach).build();
+        let in_process = Cache::builder().max_capacity(MAX_IN_PROCESS).expire_after(PerEntryTtl).build();
         Self { reader, products: Products::default(), in_process }
     }
 
-    /// The list of a member.
+    /// The list of a member, from a cache or ranked now.
     ///
     /// # Errors
-    /// When Postgres is away.
+    /// When the Postgres query fails.
     pub async fn list(&self, served: &Served, member_id: &MemberId) -> Result<MemberList, Arc<ReadError>> {
         let Some(promotion) = served.promotion else {
             let loaded = self.load(served, member_id).await.map_err(Arc::new)?;
@@ -127,7 +127,7 @@ impl MemberLists {
         };
         let version = self.version(served, member_id).await.map_err(Arc::new)?;
         let Some(member_events) = version else {
-            // Not cached: anybody may ask for any number of members that do not exist.
+            // Not cached: requests for members that do not exist must not fill the cache.
             let loaded = self.load(served, member_id).await.map_err(Arc::new)?;
             return Ok(MemberList { ranking: Arc::new(ranked(&loaded.snapshot)), cache: CacheOutcome::Miss });
         };
@@ -135,18 +135,18 @@ impl MemberLists {
         let ranked_now = AtomicBool::new(false);
         let load = async {
             if let Some(ranking) = self.in_redis(member_id, stamp).await {
-                return Ok(Kept { ranking: Arc::new(ranking), keep: KEEP_IN_PROCESS });
+                return Ok(CachedList { ranking: Arc::new(ranking), ttl: IN_PROCESS_TTL });
             }
             ranked_now.store(true, Ordering::Relaxed);
             self.rank_and_cache(served, promotion, member_id).await
         };
-        // Requests for one list at one time rank it once.
+        // Single-flight: concurrent requests for one list rank it once.
         let entry = self.in_process.entry((member_id.clone(), stamp)).or_try_insert_with(Box::pin(load)).await?;
         let cache = if ranked_now.into_inner() { CacheOutcome::Miss } else { CacheOutcome::Hit };
         Ok(MemberList { ranking: entry.into_value().ranking, cache })
     }
 
-    /// How many events of a member the rows hold; none for a member they do not know.
+    /// Number of a member's events in the rows; none for an unknown member.
     async fn version(&self, served: &Served, member_id: &MemberId) -> Result<Option<i64>, ReadError> {
         let sql = format!("SELECT events FROM {}.member WHERE member_id = $1", served.generation.schema);
         let found = sqlx::query_scalar::<_, Option<i64>>(&sql)
@@ -157,18 +157,23 @@ impl MemberLists {
     }
 
     async fn in_redis(&self, member_id: &MemberId, stamp: Stamp) -> Option<Ranking> {
-        counts_under(&self.reader.cached(&redis_key(member_id)).await?, stamp)
+        valid_under(&self.reader.cached(&redis_key(member_id)).await?, stamp)
     }
 
-    async fn rank_and_cache(&self, served: &Served, promotion: Uuid, member_id: &MemberId) -> Result<Kept, ReadError> {
+    async fn rank_and_cache(
+        &self,
+        served: &Served,
+        promotion: Uuid,
+        member_id: &MemberId,
+    ) -> Result<CachedList, ReadError> {
         let Loaded { snapshot, member_events, settled } = self.load(served, member_id).await?;
         // As the rows say that were ranked: they may be newer than those that were asked for.
         let stamped = Stamped { stamp: Stamp { promotion, member_events }, ranking: ranked(&snapshot) };
-        let keep = if settled { with_jitter(KEEP, member_id) } else { KEEP_UNSETTLED };
+        let ttl = if settled { with_jitter(TTL, member_id) } else { UNSETTLED_TTL };
         if let Ok(text) = serde_json::to_string(&stamped) {
-            self.reader.cache(&redis_key(member_id), &text, keep).await;
+            self.reader.cache(&redis_key(member_id), &text, ttl).await;
         }
-        Ok(Kept { ranking: Arc::new(stamped.ranking), keep: keep.min(KEEP_IN_PROCESS) })
+        Ok(CachedList { ranking: Arc::new(stamped.ranking), ttl: ttl.min(IN_PROCESS_TTL) })
     }
 
     /// Reads what the ranking needs.
@@ -197,18 +202,18 @@ fn redis_key(member_id: &MemberId) -> String {
     format!("{MEMBER_LIST_VIEW}:{member_id}")
 }
 
-/// The list in a cached text, if it was ranked under this stamp.
-fn counts_under(text: &str, stamp: Stamp) -> Option<Ranking> {
+/// Decodes a cached list, if it was ranked under this stamp.
+fn valid_under(text: &str, stamp: Stamp) -> Option<Ranking> {
     let found: Stamped = serde_json::from_str(text).ok()?;
     (found.stamp == stamp).then_some(found.ranking)
 }
 
-/// Up to a fifth less: the same for one member, different among members.
-fn with_jitter(keep: Duration, member_id: &MemberId) -> Duration {
+/// Jitter: up to a fifth less, the same for one member.
+fn with_jitter(ttl: Duration, member_id: &MemberId) -> Duration {
     let mut hasher = DefaultHasher::new();
     member_id.as_str().hash(&mut hasher);
     let thousandths = u32::try_from(800 + hasher.finish() % 201).unwrap_or(1000);
-    keep * thousandths / 1000
+    ttl * thousandths / 1000
 }
 
 #[cfg(test)]
@@ -225,18 +230,18 @@ mod tests {
         let ranking =
             Ranking { basis: Basis::History, weights: Weights::default(), items: Vec::new(), lacking: Vec::new() };
         let text = serde_json::to_string(&Stamped { stamp, ranking: ranking.clone() }).unwrap();
-        assert_eq!(counts_under(&text, stamp), Some(ranking));
+        assert_eq!(valid_under(&text, stamp), Some(ranking));
         for other in [Stamp { member_events: 4, ..stamp }, Stamp { promotion: Uuid::from_u128(8), ..stamp }] {
-            assert_eq!(counts_under(&text, other), None);
+            assert_eq!(valid_under(&text, other), None);
         }
-        assert_eq!(counts_under("{}", stamp), None);
+        assert_eq!(valid_under("{}", stamp), None);
     }
 
     #[test]
     fn jitter_takes_up_to_a_fifth() {
-        let kept: BTreeSet<Duration> =
-            (0..100).map(|number| with_jitter(KEEP, &MemberId::new(number.to_string()).unwrap())).collect();
-        assert!(kept.len() > 50);
-        assert!(kept.iter().all(|keep| (KEEP * 4 / 5..=KEEP).contains(keep)));
+        let cached: BTreeSet<Duration> =
+            (0..100).map(|number| with_jitter(TTL, &MemberId::new(number.to_string()).unwrap())).collect();
+        assert!(cached.len() > 50);
+        assert!(cached.iter().all(|ttl| (TTL * 4 / 5..=TTL).contains(ttl)));
     }
 }

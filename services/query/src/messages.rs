@@ -1,4 +1,4 @@
-//! Searching what was said in one member's conversations.
+//! Full-text search in one member's messages.
 
 use std::collections::HashMap;
 
@@ -14,70 +14,70 @@ use sqlx::Row as _;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// English and Korean are analysed apart.
+/// The field as analysed for English, and for Korean.
 const FIELDS: [&str; 2] = ["text", "text.korean"];
-/// Characters of a message that are shown around what was found.
+/// Characters of a highlighted passage.
 const PASSAGE: usize = 150;
 
-/// What is searched for.
+/// A search in a member's messages.
 #[derive(Clone, Debug)]
 pub struct MessageSearch {
-    /// In whose conversations: nobody else's messages are found.
+    /// The member; other members' messages are never found.
     pub member_id: MemberId,
-    /// What was said.
+    /// The words to find.
     pub words: String,
     /// Only in this conversation.
     pub conversation_id: Option<Uuid>,
-    /// Whether the places that were found are marked.
+    /// Highlights the matches.
     pub highlight: bool,
-    /// The most messages.
+    /// Maximum number of messages.
     pub limit: usize,
-    /// Messages to pass over.
+    /// Number of messages to skip.
     pub offset: usize,
 }
 
-/// What was found.
+/// A page of results.
 #[derive(Debug)]
 pub struct FoundMessages {
-    /// How many messages there are in all.
+    /// Number of matches in total.
     pub total: u64,
-    /// The best first; of equal ones the newest.
+    /// Best match first; among equals, the newest first.
     pub messages: Vec<FoundMessage>,
 }
 
-/// A message that was found.
+/// A message that matches.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FoundMessage {
-    /// Where it was said.
+    /// Its conversation.
     conversation_id: Uuid,
-    /// The message.
+    /// Id of the message.
     message_id: Uuid,
-    /// Its event: its place among the conversation's entries.
+    /// Id of its event, which is its entry in the conversation.
     event_id: String,
-    /// Who said it: `user` is the shopper, `ai` the shop's assistant, `system` the shop itself.
+    /// Author: `user` is the shopper, `ai` the shop's assistant, `system` the shop itself.
     #[schema(value_type = String, pattern = "^(user|ai|system)$")]
     role: Value,
-    /// When.
+    /// Event time.
     said_at: DateTime<Utc>,
-    /// What was said, all of it.
+    /// Full text.
     text: String,
-    /// How well it fits; it orders this answer.
+    /// Relevance, by which the results are ordered.
     score: f64,
-    /// The passage that fits best as HTML with `<em>` around what was found, if that was asked for.
+    /// The best passage as HTML with `<em>` around the matches, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     highlight: Option<String>,
 }
 
-/// Searches the index of a generation, and tells what its rows say of the messages found.
+/// Searches the index of a generation, and joins the messages from its rows.
 ///
 /// # Errors
-/// When Elasticsearch is away or has no index, or Postgres is away.
+/// When the Elasticsearch request fails or there is no index, or the Postgres query fails.
 pub async fn search(reader: &Reader, served: &Served, search: &MessageSearch) -> Result<FoundMessages, SearchError> {
     let view = ES_SYNC.view(MESSAGES_VIEW).ok_or(ReadError::NotLive(ES_SYNC.name))?;
-    let answer: Answer = reader.ask_index(served, view, &body(search)).await?;
-    let hits = answer.hits;
+    let response: SearchResponse = reader.ask_index(served, view, &body(search)).await?;
+    let hits = response.hits;
     let events: Vec<Uuid> = hits.hits.iter().map(|hit| hit.id).collect();
-    // The index was asked for this member's alone; the rows have the last word.
+    // The index is filtered by member; the rows are filtered again, since they are authoritative.
     let sql = format!(
         "SELECT event, event_id, happened_at, body FROM {}.conversation_entry WHERE event = ANY ($1) AND member_id = $2",
         served.generation.schema
@@ -85,7 +85,7 @@ pub async fn search(reader: &Reader, served: &Served, search: &MessageSearch) ->
     let rows = sqlx::query(&sql).bind(events).bind(search.member_id.as_str()).fetch_all(reader.postgres()).await;
     let mut rows: HashMap<Uuid, _> =
         rows.map_err(ReadError::from)?.into_iter().map(|row| (row.get("event"), row)).collect();
-    let message = |hit: AnswerHit| {
+    let message = |hit: MessageHit| {
         let row = rows.remove(&hit.id)?;
         let message: MessageCreated = serde_json::from_str(row.get("body")).ok()?;
         Some(FoundMessage {
@@ -103,12 +103,12 @@ pub async fn search(reader: &Reader, served: &Served, search: &MessageSearch) ->
 }
 
 #[derive(Deserialize)]
-struct Answer {
-    hits: Hits<AnswerHit>,
+struct SearchResponse {
+    hits: Hits<MessageHit>,
 }
 
 #[derive(Deserialize)]
-struct AnswerHit {
+struct MessageHit {
     #[serde(rename = "_id")]
     id: Uuid,
     #[serde(rename = "_score")]
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_search_is_of_one_member_alone() {
+    fn every_search_is_filtered_by_member() {
         let mut search = MessageSearch {
             member_id: MemberId::new("mina").unwrap(),
             words: "red bag OR member_id:*".to_owned(),

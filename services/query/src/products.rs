@@ -1,4 +1,4 @@
-//! Products as readers see them: attributes and retirement are joined when a list is read.
+//! Products' attributes, which are joined to a list when it is read.
 
 use std::collections::HashMap;
 
@@ -12,87 +12,87 @@ use sqlx::postgres::PgRow;
 /// A product in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ProductSummary {
-    /// The shop's id.
+    /// The shop's id of the product.
     pub product_id: String,
-    /// Its name.
+    /// Name of the product.
     pub title: String,
-    /// The category's slug, if it has one.
+    /// Slug of its category, if it has one.
     pub category: Option<String>,
-    /// What one costs now, if the shop says.
+    /// Current price of one unit, if known.
     pub price: Option<Price>,
-    /// Units in stock, if the shop says.
+    /// Units in stock, if known.
     pub stock: Option<i64>,
 }
 
 /// An amount of money.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Price {
-    /// In the currency's smallest unit.
+    /// Amount in the currency's minor unit.
     #[schema(example = 295)]
     pub amount_minor: i64,
-    /// ISO 4217.
+    /// ISO 4217 code.
     #[schema(example = "GBP")]
     pub currency: String,
 }
 
-/// Everything known of a product.
+/// All attributes of a product.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct ProductDetail {
-    /// What lists show too.
+    /// Attributes that lists show as well.
     #[serde(flatten)]
     pub summary: ProductSummary,
-    /// What it is, in a few sentences.
+    /// Description in a few sentences.
     pub description: Option<String>,
-    /// Who makes it.
+    /// Brand or manufacturer.
     pub brand: Option<String>,
     /// Further attributes by name, such as colour.
     pub attributes: Map<String, Value>,
 }
 
-/// What became of looking for a product.
+/// Outcome of looking up a product.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Lookup {
-    /// It is on sale.
+    /// The product is on sale.
     OnSale(Box<ProductDetail>),
-    /// It was taken off sale.
+    /// The product was taken off sale.
     Retired,
-    /// Nobody ever told of it.
+    /// No event of the product is folded.
     Unknown,
 }
 
 const SUMMARY: &str = "product_id, title, category, price_minor, currency, stock, coalesce(retired, false) AS retired";
 
-/// A product with a title, and whether it is still sold.
+/// A product that has a title.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Product {
-    /// Its attributes.
+    /// Attributes.
     pub summary: ProductSummary,
-    /// Whether it was taken off sale.
+    /// It was taken off sale.
     pub retired: bool,
 }
 
-/// Products by id, as one generation has them.
+/// Products of one generation, by id.
 #[derive(Clone, Debug, Default)]
 pub struct Products(HashMap<String, Product>);
 
 impl Products {
-    /// A product that is sold.
+    /// A product that is on sale.
     #[must_use]
     pub fn on_sale(&self, product_id: &str) -> Option<&ProductSummary> {
         self.0.get(product_id).filter(|product| !product.retired).map(|product| &product.summary)
     }
 
-    /// A product's title, if need be of a retired one; its id if it has none.
+    /// A product's title, also of a retired one; its id if it has no title.
     #[must_use]
     pub fn title<'a>(&'a self, product_id: &'a str) -> &'a str {
         self.0.get(product_id).map_or(product_id, |product| &product.summary.title)
     }
 }
 
-/// The products of these ids, in one query.
+/// Loads the products of these ids with one query.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn by_id(reader: &Reader, served: &Served, ids: &[&str]) -> Result<Products, ReadError> {
     if ids.is_empty() {
         return Ok(Products::default());
@@ -104,15 +104,15 @@ pub async fn by_id(reader: &Reader, served: &Served, ids: &[&str]) -> Result<Pro
     Ok(Products(rows.iter().map(product).map(|product| (product.summary.product_id.clone(), product)).collect()))
 }
 
-/// One product.
+/// Looks up one product.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn find(reader: &Reader, served: &Served, product_id: &ProductId) -> Result<Lookup, ReadError> {
     let schema = &served.generation.schema;
     let sql = format!("SELECT {SUMMARY}, description, brand, further FROM {schema}.product WHERE product_id = $1");
-    let found = sqlx::query(&sql).bind(product_id.as_str()).fetch_optional(reader.postgres()).await?;
-    let Some(row) = found else { return Ok(Lookup::Unknown) };
+    let row = sqlx::query(&sql).bind(product_id.as_str()).fetch_optional(reader.postgres()).await?;
+    let Some(row) = row else { return Ok(Lookup::Unknown) };
     if row.get("retired") {
         return Ok(Lookup::Retired);
     }

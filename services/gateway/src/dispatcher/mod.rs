@@ -1,8 +1,7 @@
-//! The outbox dispatcher: relays the table `outbox` to Kafka, one process at a time.
+//! The outbox dispatcher: relays the table `outbox` to Kafka, at least once; one process leads at a time.
 //!
-//! A row is sent, acknowledged by all replicas in sync, then deleted: a crash in between sends it again with the same
-//! id, which consumers count once. Rows are deleted rather than marked, so that the table stays as small as its backlog
-//! and the next select begins where the work is; what was sent can be read in Kafka.
+//! A row is sent, acknowledged by all in-sync replicas, then deleted. A crash in between sends it again with the same id;
+//! consumers are idempotent. Rows are deleted rather than marked, so that the table stays as small as its backlog.
 //!
 //! No cursor is kept. A row that commits late has a sequence number that was drawn under its key's lock, so within a
 //! key no row that is already sent has a greater one: see `migrations/0001_outbox.sql`.
@@ -23,36 +22,38 @@ use futures::future::BoxFuture;
 use jangbogo_http::admin::AdminServer;
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::database;
+use jangbogo_resilience::retry::Backoff;
 use jangbogo_telemetry::{BATCH_BUCKETS, CheckHandle, SECONDS_BUCKETS, Telemetry, causes};
 use lease::Lease;
 use relay::Relay;
+use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use uuid::Uuid;
 
-/// How often a dispatcher that does not hold the lease asks for it.
+/// Interval at which a standby dispatcher tries to take the lease.
 const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
-/// How long an empty outbox is left alone if no notification comes.
+/// Poll interval of an empty outbox without notifications.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How often Kafka is asked whether it is there while nothing is sent.
+/// Interval of the readiness check of Kafka while nothing is sent.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a batch that was begun may take once the process should end.
+/// Timeout of the current batch at shutdown.
 const FINISH_LIMIT: Duration = Duration::from_secs(3);
-/// The wait after a failure doubles from the first to the last of these.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// Shortest and longest pause after a failed batch.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// The dispatcher's settings.
+/// Settings of the dispatcher.
 #[derive(Args, Clone, Debug)]
 pub struct DispatcherArgs {
-    /// The loopback port of /healthz, /readyz and /metrics; 0 for any free one
+    /// Loopback port of /healthz, /readyz and /metrics; 0 for any free one
     #[arg(long, env = "OUTBOX_DISPATCHER_ADMIN_PORT", default_value_t = 8082)]
     pub admin_port: u16,
 }
 
 jangbogo_telemetry::metrics! {
-    /// What a dispatcher counts.
+    /// Metrics of the dispatcher.
     pub struct DispatcherMetrics {
         /// Rows in the outbox
         outbox_backlog_rows: prometheus::IntGauge;
@@ -62,7 +63,7 @@ jangbogo_telemetry::metrics! {
         outbox_sent_total: prometheus::IntCounterVec, labels ["topic"];
         /// Rows moved to outbox_refused
         outbox_refused_total: prometheus::IntCounter;
-        /// Batches that failed and were tried again
+        /// Failed batches, which are retried
         outbox_retries_total: prometheus::IntCounter;
         /// Time from the select of a batch to its deletion, in seconds
         outbox_batch_seconds: prometheus::Histogram, buckets SECONDS_BUCKETS;
@@ -73,17 +74,17 @@ jangbogo_telemetry::metrics! {
     }
 }
 
-/// What `/readyz` of a dispatcher shows.
+/// Readiness checks of the dispatcher.
 #[derive(Clone)]
 struct Checks {
     kafka: CheckHandle,
     postgres: CheckHandle,
 }
 
-/// Relays until `stop` is cancelled. Servers that are away are waited for.
+/// Relays until `stop` is cancelled. Unavailable servers are retried.
 ///
 /// # Errors
-/// When the admin port is taken, or a setting cannot be used.
+/// When the admin port is in use, or a setting is invalid.
 pub fn run(
     args: DispatcherArgs,
     connections: Connections,
@@ -96,10 +97,9 @@ pub fn run(
         let checks =
             Checks { kafka: telemetry.readiness.check("kafka"), postgres: telemetry.readiness.check("postgres") };
         let admin = AdminServer::bind(args.admin_port).await?;
-        let pool =
-            database::pool(&connections, "outbox-dispatcher", 4).context("the address of postgres cannot be read")?;
+        let pool = database::pool(&connections, "outbox-dispatcher", 4).context("invalid Postgres URL")?;
         let holder = format!("outbox-dispatcher/{}/{}", std::process::id(), Uuid::now_v7());
-        let redis = signal::Signal::new(&connections, holder.clone()).context("the address of redis cannot be read")?;
+        let redis = signal::Signal::new(&connections, holder.clone()).context("invalid Redis URL")?;
         let inserted = Arc::new(Notify::new());
 
         let admin = tokio::spawn(admin.serve(telemetry, stop.clone()));
@@ -109,6 +109,7 @@ pub fn run(
             lease: Lease::new(pool.clone(), holder.clone()),
             relay: Relay::new(pool.clone(), &connections, holder, metrics.clone(), checks.clone()),
             connections,
+            pool: pool.clone(),
             redis,
             inserted,
             metrics,
@@ -119,14 +120,14 @@ pub fn run(
         listening.await?;
         measuring.await?;
         admin.await??;
-        // A pool that waits for a server which is away must not hold up the end.
-        let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
+        database::close(&pool).await;
         Ok(())
     })
 }
 
 struct Dispatcher {
     connections: Connections,
+    pool: PgPool,
     lease: Lease,
     relay: Relay,
     redis: signal::Signal,
@@ -143,12 +144,13 @@ impl Dispatcher {
             match self.lease.acquire().await {
                 Ok(true) => self.lead().await,
                 Ok(false) => self.checks.postgres.ok(),
-                Err(error) => {
-                    // The lease is lost when the database is: it is from here that a wiped one is migrated.
-                    if let Err(error) = database::ensure_migrated(&self.connections, Err(error)).await {
+                // The lease is lost when the database is wiped: it is migrated here.
+                Err(error) if database::is_missing(&error) => {
+                    if let Err(error) = database::ensure_migrated(&self.connections, &self.pool).await {
                         self.checks.postgres.failing(causes(&error));
                     }
                 }
+                Err(error) => self.checks.postgres.failing(causes(&error)),
             }
             if Instant::now() >= next_probe {
                 self.relay.probe().await;
@@ -158,18 +160,18 @@ impl Dispatcher {
         }
     }
 
-    /// Relays while the lease is held.
+    /// Relays as the leader, while the lease is held.
     async fn lead(&mut self) {
-        info!("this dispatcher holds the lease");
+        info!("lease acquired: this dispatcher leads");
         self.metrics.outbox_lease_held.set(1);
         let lost = CancellationToken::new();
         let keeper = tokio::spawn(self.lease.clone().keep(lost.clone()));
         let signal = tokio::spawn(self.redis.clone().keep(lost.clone()));
         tokio::select! {
             () = self.relay_all() => {}
-            () = lost.cancelled() => error!("the lease was lost: another dispatcher may be sending"),
+            () = lost.cancelled() => error!("lease lost: another dispatcher may be sending"),
         }
-        // What was handed to the producer and not acknowledged must not be sent later: its rows are the next holder's.
+        // Records that are not acknowledged must not be sent later: their rows belong to the next leader.
         self.relay.discard_producer().await;
         lost.cancel();
         for task in [keeper, signal] {
@@ -181,9 +183,10 @@ impl Dispatcher {
         self.metrics.outbox_lease_held.set(0);
     }
 
-    /// Batch after batch, until the process should end.
+    /// Relays batch after batch until `stop` is cancelled.
     async fn relay_all(&mut self) {
-        let mut backoff = BACKOFF.0;
+        let backoff = || Backoff::between(PAUSES.0, PAUSES.1);
+        let mut pauses = backoff();
         let mut next_probe = Instant::now();
         while !self.stop.is_cancelled() {
             let stop = self.stop.clone();
@@ -193,7 +196,7 @@ impl Dispatcher {
             };
             match outcome {
                 Ok(0) => {
-                    backoff = BACKOFF.0;
+                    pauses = backoff();
                     if Instant::now() >= next_probe {
                         self.relay.probe().await;
                         next_probe = Instant::now() + PROBE_INTERVAL;
@@ -204,13 +207,12 @@ impl Dispatcher {
                         () = self.pause(POLL_INTERVAL) => {}
                     }
                 }
-                Ok(_) => backoff = BACKOFF.0,
+                Ok(_) => pauses = backoff(),
                 Err(error) => {
                     self.metrics.outbox_retries_total.inc();
                     self.relay.report(&error);
                     self.relay.discard_producer().await;
-                    self.pause(backoff).await;
-                    backoff = (backoff * 2).min(BACKOFF.1);
+                    self.pause(pauses.pause()).await;
                 }
             }
         }

@@ -1,9 +1,9 @@
-//! Sending records so that what was acknowledged of a key is always a beginning of what was sent.
+//! Sends records so that the acknowledged ones of a key are always a prefix of the sent ones.
 //!
 //! The idempotent producer keeps the order of a partition through its own retries. What remains is a record that fails
-//! for good while later ones are on their way. Two settings close that: no record times out (an outage is waited for),
-//! and `enable.gapless.guarantee` makes any other loss fatal to the producer, so that nothing behind it is accepted. The
-//! relay then discards the producer and begins again, in order, from the table.
+//! permanently while later ones are in flight. Two settings prevent that: no record times out (an outage is waited for),
+//! and `enable.gapless.guarantee` makes any other loss fatal to the producer. The relay then discards the producer and
+//! starts again, in order, from the table.
 
 use std::time::Duration;
 
@@ -17,21 +17,21 @@ use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Readiness says so when Kafka has not acknowledged anything for this long.
+/// Readiness fails when Kafka has acknowledged nothing for this long.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// What became of a record.
+/// Outcome of sending a record.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Delivery {
-    /// All replicas in sync have it.
+    /// All in-sync replicas have it.
     Acknowledged,
-    /// Kafka will never take a record of this batch, perhaps this one.
-    Impossible(KafkaError),
-    /// It may go well another time.
+    /// Kafka rejects a record of this batch permanently, perhaps this one.
+    Rejected(KafkaError),
+    /// A retry may succeed.
     Failed(KafkaError),
 }
 
-/// One producer's life: until the first failure, a lost lease, or the end.
+/// A producer, used until the first failure, the loss of the lease, or shutdown.
 pub(super) struct Producer {
     kafka: FutureProducer<QuietContext>,
 }
@@ -42,44 +42,44 @@ impl Producer {
         config
             .set("enable.gapless.guarantee", "true")
             .set("message.timeout.ms", "0")
-            // Rows that came together are handed over together: none waits for more.
+            // Rows are already batched.
             .set("linger.ms", "0")
-            // A topic that does not exist is reported sooner than after the usual 30 s.
+            // An unknown topic is reported sooner than after the default 30 s.
             .set("topic.metadata.propagation.max.ms", "5000");
         Ok(Self { kafka: config.create_with_context(QuietContext)? })
     }
 
-    /// Hands all records over in their order, then waits for each one's fate, however long Kafka is away.
+    /// Enqueues all records in order, then waits for each delivery, however long Kafka is unavailable.
     pub(super) async fn send(&self, records: &[(String, Encoded)], check: &CheckHandle) -> Vec<Delivery> {
-        let mut handed_over = Vec::with_capacity(records.len());
-        let mut refused = None;
+        let mut enqueued = Vec::with_capacity(records.len());
+        let mut failed = None;
         for (topic, encoded) in records {
-            match self.hand_over(topic, encoded) {
-                Ok(delivery) => handed_over.push(delivery),
+            match self.enqueue(topic, encoded) {
+                Ok(delivery) => enqueued.push(delivery),
                 Err(error) => {
-                    // Nothing behind it may go first.
-                    refused = Some(error);
+                    // No later record may overtake it.
+                    failed = Some(error);
                     break;
                 }
             }
         }
         let mut deliveries = Vec::with_capacity(records.len());
-        for delivery in handed_over {
+        for delivery in enqueued {
             deliveries.push(outcome(wait(delivery, check).await));
         }
-        if let Some(error) = refused {
+        if let Some(error) = failed {
             let rest = records.len() - deliveries.len();
             deliveries.extend(std::iter::repeat_n(failure(error), rest));
         }
         deliveries
     }
 
-    fn hand_over(&self, topic: &str, encoded: &Encoded) -> KafkaResult<DeliveryFuture> {
+    fn enqueue(&self, topic: &str, encoded: &Encoded) -> KafkaResult<DeliveryFuture> {
         let record = FutureRecord::to(topic).key(&encoded.key).payload(&encoded.value).headers(headers(encoded));
         self.kafka.send_result(record).map_err(|(error, _)| error)
     }
 
-    /// Whether Kafka answers.
+    /// Fetches a topic's metadata, to check that Kafka answers.
     pub(super) async fn probe(&self, topic: String) -> KafkaResult<()> {
         let kafka = self.kafka.clone();
         let asked =
@@ -87,21 +87,21 @@ impl Producer {
         asked.await.unwrap_or(Err(KafkaError::Canceled))
     }
 
-    /// Drops what is not acknowledged and closes the connections, which takes a moment.
+    /// Drops unacknowledged records and closes the connections, which blocks.
     pub(super) async fn discard(self) {
-        // A panic there leaves nothing to do here.
+        // A panic there needs no handling.
         drop(tokio::task::spawn_blocking(move || drop(self)).await);
     }
 }
 
-/// The topic that is asked for to see whether Kafka answers.
+/// Topic whose metadata is fetched to check Kafka.
 pub(super) const PROBED_TOPIC: Topic = Topic::OrderCompleted;
 
 async fn wait(mut delivery: DeliveryFuture, check: &CheckHandle) -> Result<OwnedDeliveryResult, Canceled> {
     loop {
         match tokio::time::timeout(SILENCE, &mut delivery).await {
             Ok(outcome) => return outcome,
-            Err(_) => check.failing("kafka acknowledges nothing; rows wait in the outbox"),
+            Err(_) => check.failing("kafka unavailable: no acknowledgement, rows wait in the outbox"),
         }
     }
 }
@@ -115,7 +115,7 @@ fn outcome(delivery: Result<OwnedDeliveryResult, Canceled>) -> Delivery {
 }
 
 fn failure(error: KafkaError) -> Delivery {
-    let impossible = matches!(
+    let rejected = matches!(
         error.rdkafka_error_code(),
         Some(
             RDKafkaErrorCode::MessageSizeTooLarge
@@ -124,5 +124,5 @@ fn failure(error: KafkaError) -> Delivery {
                 | RDKafkaErrorCode::InvalidRecord
         )
     );
-    if impossible { Delivery::Impossible(error) } else { Delivery::Failed(error) }
+    if rejected { Delivery::Rejected(error) } else { Delivery::Failed(error) }
 }

@@ -1,4 +1,4 @@
-//! One batch: select, send, delete.
+//! Relay of one batch: select, send, delete.
 
 use jangbogo_events::Encoded;
 use jangbogo_platform::config::Connections;
@@ -11,19 +11,19 @@ use super::producer::{Delivery, PROBED_TOPIC, Producer};
 use super::row::OutboxRow;
 use super::{Checks, DispatcherMetrics, lease};
 
-/// The most rows of a batch.
+/// Limit of rows in a batch.
 const MAX_ROWS: i64 = 500;
-/// A batch ends with the row that exceeds this: what a dispatcher holds in memory.
+/// Limit of a batch in bytes, which bounds memory; the row that exceeds it is the last of its batch.
 const MAX_BYTES: i64 = 16 * 1024 * 1024;
 
-/// Why a batch must be tried again.
+/// Why a batch must be retried.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RelayError {
-    #[error("postgres did not give or take rows of the outbox")]
+    #[error("postgres query failed")]
     Postgres(#[from] sqlx::Error),
-    #[error("kafka did not take all rows of a batch")]
+    #[error("kafka did not acknowledge all rows of a batch")]
     Kafka(#[from] KafkaError),
-    #[error("kafka can never take a row among {0}: they are sent one by one to find it")]
+    #[error("kafka rejects a row among {0}: they are sent one by one to find it")]
     OneByOne(usize, #[source] KafkaError),
 }
 
@@ -35,8 +35,8 @@ pub(super) struct Relay {
     metrics: DispatcherMetrics,
     checks: Checks,
     producer: Option<Producer>,
-    /// How many rows are still to be sent alone, because Kafka will never take one of them.
-    suspects: usize,
+    /// Number of rows still to be sent one by one, because Kafka rejects one of them.
+    one_by_one: usize,
 }
 
 impl Relay {
@@ -47,10 +47,10 @@ impl Relay {
         metrics: DispatcherMetrics,
         checks: Checks,
     ) -> Self {
-        Self { pool, connections: connections.clone(), holder, metrics, checks, producer: None, suspects: 0 }
+        Self { pool, connections: connections.clone(), holder, metrics, checks, producer: None, one_by_one: 0 }
     }
 
-    /// Relays the head of the outbox; returns how many rows left it. None if the lease is not held.
+    /// Relays the head of the outbox; returns the number of rows that left it: 0 if the lease is not held.
     pub(super) async fn batch(&mut self) -> Result<usize, RelayError> {
         let timer = self.metrics.outbox_batch_seconds.start_timer();
         let rows = self.select().await?;
@@ -73,20 +73,22 @@ impl Relay {
         }
         self.send(&sequences, &records).await?;
         timer.observe_duration();
-        self.suspects = self.suspects.saturating_sub(rows.len());
+        self.one_by_one = self.one_by_one.saturating_sub(rows.len());
         Ok(rows.len())
     }
 
-    /// Reports a failure to whom it concerns.
+    /// Reports a failure to the readiness check of its server.
     pub(super) fn report(&self, error: &RelayError) {
         match error {
             RelayError::Postgres(_) => self.checks.postgres.failing(causes(error)),
             RelayError::Kafka(_) => self.checks.kafka.failing(causes(error)),
-            RelayError::OneByOne(..) => warn!(error = %causes(error), "a row is too much for kafka"),
+            RelayError::OneByOne(..) => {
+                warn!(error = %causes(error), "record rejected by kafka, such as one that exceeds max.message.bytes");
+            }
         }
     }
 
-    /// Asks Kafka whether it is there, for `/readyz`.
+    /// Checks Kafka for `/readyz`.
     pub(super) async fn probe(&mut self) {
         let topic = self.connections.namespace.topic(PROBED_TOPIC);
         let outcome = match self.producer() {
@@ -99,7 +101,7 @@ impl Relay {
         }
     }
 
-    /// Forgets what was handed to Kafka and is not acknowledged; the next batch begins anew.
+    /// Drops the producer and what it has not acknowledged; the next batch selects those rows again.
     pub(super) async fn discard_producer(&mut self) {
         if let Some(producer) = self.producer.take() {
             producer.discard().await;
@@ -114,7 +116,7 @@ impl Relay {
     }
 
     async fn select(&self) -> Result<Vec<OutboxRow>, sqlx::Error> {
-        let limit = if self.suspects > 0 { 1 } else { MAX_ROWS };
+        let limit = if self.one_by_one > 0 { 1 } else { MAX_ROWS };
         sqlx::query_as(
             r#"SELECT sequence, topic, key, type, schema_version, text AS data, event_id, source, causation_id,
                       correlation_id, traceparent, subject_key_id,
@@ -145,33 +147,33 @@ impl Relay {
         let deliveries = self.producer()?.send(records, &check).await;
         let mut sent = Vec::with_capacity(records.len());
         let mut failed = None;
-        let mut impossible = None;
+        let mut rejected = None;
         for ((sequence, (_, encoded)), delivery) in sequences.iter().zip(records).zip(deliveries) {
             match delivery {
                 Delivery::Acknowledged => {
                     self.metrics.outbox_sent_total.with_label_values(&[encoded.topic.name()]).inc();
                     sent.push(*sequence);
                 }
-                Delivery::Impossible(error) => impossible = impossible.or(Some(error)),
+                Delivery::Rejected(error) => rejected = rejected.or(Some(error)),
                 Delivery::Failed(error) => failed = failed.or(Some(error)),
             }
         }
         self.delete(&sent).await?;
-        match (impossible, failed) {
+        match (rejected, failed) {
             (None, None) => {
                 self.checks.kafka.ok();
                 Ok(())
             }
-            // The same error is given to every record that shared a request with the one it is about.
+            // Every record of a request gets the error of the one that was rejected.
             (Some(error), _) if records.len() > 1 => {
-                self.suspects = records.len();
+                self.one_by_one = records.len();
                 Err(RelayError::OneByOne(records.len(), error))
             }
             (Some(error), _) => {
                 for sequence in sequences {
                     self.refuse(*sequence, &causes(&error).to_string()).await?;
                 }
-                // A producer that lost a record takes no other.
+                // After a lost record, the producer accepts no other (`enable.gapless.guarantee`).
                 self.discard_producer().await;
                 Ok(())
             }
@@ -188,7 +190,7 @@ impl Relay {
     }
 
     async fn refuse(&self, sequence: i64, reason: &str) -> Result<(), sqlx::Error> {
-        warn!(sequence, reason, "a row of the outbox is no event: moved to outbox_refused");
+        warn!(sequence, reason, "invalid outbox row: moved to outbox_refused");
         sqlx::query(
             "WITH refused AS (DELETE FROM outbox WHERE sequence = $1 RETURNING *)
              INSERT INTO outbox_refused (sequence, topic, key, type, schema_version, data, event_id, source, event_time,

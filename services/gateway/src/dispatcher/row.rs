@@ -1,12 +1,12 @@
 //! A row of the outbox, and the Kafka record it becomes.
 
-use jangbogo_events::{Encoded, Event, EventType, Record, Topic, schema_urn};
+use jangbogo_events::{Encoded, Event, EventParts, Topic};
 use jangbogo_telemetry::causes;
 
 /// The largest value of a topic, in bytes.
 const MAX_VALUE_BYTES: usize = 4 * 1024 * 1024;
 
-/// A row as the relay selects it. Everything is text: whatever a shop inserted can be read here, and is judged below.
+/// A row as the relay selects it. Everything is text, so that whatever a shop inserted can be read and then validated.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(super) struct OutboxRow {
     pub(super) sequence: i64,
@@ -20,7 +20,7 @@ pub(super) struct OutboxRow {
     source: String,
     /// RFC 3339; none if it is infinite.
     event_time: Option<String>,
-    /// Whether the event time is more than an hour ahead of Postgres' clock.
+    /// The event time is more than an hour ahead of Postgres' clock.
     ahead: bool,
     causation_id: Option<String>,
     correlation_id: Option<String>,
@@ -29,7 +29,10 @@ pub(super) struct OutboxRow {
 }
 
 impl OutboxRow {
-    /// The record, written by the same code that writes every event; or why the row is no event.
+    /// Encodes the record with the code that writes every event.
+    ///
+    /// # Errors
+    /// The reason why the row is not a valid event.
     pub(super) fn encode(&self) -> Result<Encoded, String> {
         let Some(topic) = Topic::from_name(&self.topic) else {
             return Err(format!("the topic {:?} is unknown", self.topic));
@@ -40,34 +43,21 @@ impl OutboxRow {
         if self.ahead {
             return Err(format!("the event time {event_time} is more than an hour ahead"));
         }
-        let dataschema = match (EventType::from_name(&self.event_type), self.schema_version.map(u32::try_from)) {
-            (Some(event_type), None) => schema_urn(event_type, event_type.version()),
-            (Some(event_type), Some(Ok(version))) => schema_urn(event_type, version),
-            (_, Some(Err(_))) => return Err("the schema version is negative".to_owned()),
-            (None, _) => return Err(format!("the event type {:?} is unknown", self.event_type)),
+        let schema_version = self.schema_version.map(u32::try_from).transpose();
+        let parts = EventParts {
+            topic,
+            event_type: &self.event_type,
+            schema_version: schema_version.map_err(|_| "the schema version is negative".to_owned())?,
+            id: &self.event_id,
+            source: &self.source,
+            time: event_time,
+            causation_id: self.causation_id.as_deref(),
+            correlation_id: self.correlation_id.as_deref(),
+            traceparent: self.traceparent.as_deref(),
+            subject_key_id: self.subject_key_id.as_deref(),
+            data: self.data.as_bytes(),
         };
-        let required = [
-            ("ce_specversion", "1.0"),
-            ("ce_id", self.event_id.as_str()),
-            ("ce_source", self.source.as_str()),
-            ("ce_type", self.event_type.as_str()),
-            ("ce_time", event_time.as_str()),
-            ("ce_dataschema", dataschema.as_str()),
-        ];
-        let optional = [
-            ("ce_causationid", &self.causation_id),
-            ("ce_correlationid", &self.correlation_id),
-            ("ce_traceparent", &self.traceparent),
-            ("ce_subjectkeyid", &self.subject_key_id),
-        ];
-        let mut headers: Vec<(&str, &[u8])> = required.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        for (name, value) in optional {
-            if let Some(value) = value {
-                headers.push((name, value.as_bytes()));
-            }
-        }
-        let record = Record { topic, headers: &headers, value: self.data.as_bytes() };
-        let event = Event::decode(record).map_err(|error| causes(&error).to_string())?;
+        let event = Event::from_parts(&parts).map_err(|error| causes(&error).to_string())?;
         if event.data.key() != self.key {
             return Err(format!("the key is {:?}, but this event's is {:?}", self.key, event.data.key()));
         }

@@ -1,4 +1,6 @@
-//! `outbox:dispatcher:lock` in Redis: who dispatches, for people and tools to see. It decides nothing.
+//! The key `outbox:dispatcher:lock` in Redis: name of the process that holds the lease, for operators and tools.
+//!
+//! The key decides nothing: the leader is elected in Postgres (see [`super::lease`]). An outside contract requires it.
 
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 const DELETE_IF_OURS: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end";
 
-/// The key and what is written under it.
+/// The key and its value.
 #[derive(Clone)]
 pub(super) struct Signal {
     client: Client,
@@ -32,10 +34,10 @@ impl Signal {
         })
     }
 
-    /// Keeps the key alive until `lost` is cancelled, then removes it. Redis may be away.
+    /// Refreshes the key until `lost` is cancelled, then deletes it. Failures of Redis are only logged.
     pub(super) async fn keep(self, lost: CancellationToken) {
         let mut connection = None;
-        let mut shown = true;
+        let mut healthy = true;
         let mut interval = tokio::time::interval(RENEW_INTERVAL);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -43,18 +45,18 @@ impl Signal {
                 () = lost.cancelled() => break,
                 _ = interval.tick() => {}
             }
-            match self.show(&mut connection).await {
-                Ok(()) if shown => {}
+            match self.write(&mut connection).await {
+                Ok(()) if healthy => {}
                 Ok(()) => {
-                    info!("redis shows again who dispatches");
-                    shown = true;
+                    info!("redis recovered: outbox:dispatcher:lock is written again");
+                    healthy = true;
                 }
                 Err(error) => {
                     connection = None;
-                    if shown {
-                        warn!(%error, "redis does not show who dispatches; dispatching goes on");
+                    if healthy {
+                        warn!(%error, "redis unavailable: outbox:dispatcher:lock is not written; dispatching continues");
                     }
-                    shown = false;
+                    healthy = false;
                 }
             }
         }
@@ -63,12 +65,12 @@ impl Signal {
             let outcome: Result<(), RedisError> =
                 delete.key(&self.key).arg(&self.holder).invoke_async(&mut connection).await;
             if let Err(error) = outcome {
-                warn!(%error, "redis shows for a while that this process dispatches");
+                warn!(%error, "outbox:dispatcher:lock not deleted: it expires by itself");
             }
         }
     }
 
-    async fn show(&self, connection: &mut Option<MultiplexedConnection>) -> Result<(), RedisError> {
+    async fn write(&self, connection: &mut Option<MultiplexedConnection>) -> Result<(), RedisError> {
         let connection = match connection {
             Some(connection) => connection,
             None => connection.insert(self.connect().await?),

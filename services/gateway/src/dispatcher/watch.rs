@@ -1,4 +1,4 @@
-//! What goes on beside the relaying: waking it, and measuring the outbox.
+//! Background tasks of the dispatcher: LISTEN for inserts, and metrics of the outbox.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,19 +12,19 @@ use tracing::debug;
 
 use super::DispatcherMetrics;
 
-/// The channel that the outbox's trigger notifies.
+/// Channel of the outbox's trigger.
 const CHANNEL: &str = "outbox";
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const MEASURE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Wakes the relay at each insert until `stop` is cancelled. A notification that is missed is made up for by its poll.
+/// Wakes the relay at each insert until `stop` is cancelled. Polling makes up for a missed notification.
 pub(super) async fn listen(pool: PgPool, inserted: Arc<Notify>, stop: CancellationToken) {
     loop {
         let error = tokio::select! {
             () = stop.cancelled() => return,
             Err(error) = notify_all(&pool, &inserted) => error,
         };
-        debug!(error = %causes(&error), "not listening to postgres; the outbox is polled");
+        debug!(error = %causes(&error), "LISTEN failed: the outbox is polled");
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(RETRY_INTERVAL) => {}
@@ -41,7 +41,7 @@ async fn notify_all(pool: &PgPool, inserted: &Notify) -> Result<(), sqlx::Error>
     }
 }
 
-/// Keeps the gauges of the outbox up to date until `stop` is cancelled.
+/// Updates the gauges of the outbox until `stop` is cancelled.
 pub(super) async fn measure(pool: PgPool, metrics: DispatcherMetrics, stop: CancellationToken) {
     let mut interval = tokio::time::interval(MEASURE_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -55,7 +55,7 @@ pub(super) async fn measure(pool: PgPool, metrics: DispatcherMetrics, stop: Canc
                 metrics.outbox_backlog_rows.set(rows);
                 metrics.outbox_oldest_row_seconds.set(oldest_seconds);
             }
-            Err(error) => debug!(error = %causes(&error), "the outbox was not measured"),
+            Err(error) => debug!(error = %causes(&error), "outbox metrics not updated"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The commands of a conversation, and what a member takes back, one route each.
+//! Routes of the commands about conversations and preferences.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::request::CommandRequest;
-use super::routes::accept;
+use super::routes::execute;
 use super::{Gateway, items};
 use crate::store::{Command, RetractPreference};
 
@@ -47,8 +47,8 @@ pub(super) fn commands() -> OpenApiRouter<Gateway> {
 )]
 async fn create_conversation(State(gateway): State<Gateway>, request: CommandRequest) -> Result<Response, Problem> {
     request.only_json()?;
-    let command = Command::CreateConversation(items::one_command(&request.body)?);
-    accept(&gateway, "/v1/conversations", &request, command).await
+    let command = Command::CreateConversation(items::one(&request.body)?);
+    execute(&gateway, "/v1/conversations", &request, command).await
 }
 
 /// Gives a conversation, open or closed, another title.
@@ -76,10 +76,10 @@ async fn rename_conversation(
     conversation_id: Result<Path<Uuid>, PathRejection>,
     request: CommandRequest,
 ) -> Result<Response, Problem> {
-    let conversation_id = known_by(conversation_id)?;
+    let conversation_id = id_in_path(conversation_id)?;
     request.only_json()?;
-    let command = Command::RenameConversation(conversation_id, items::one_command(&request.body)?);
-    accept(&gateway, "/v1/conversations/{conversation_id}", &request, command).await
+    let command = Command::RenameConversation(conversation_id, items::one(&request.body)?);
+    execute(&gateway, "/v1/conversations/{conversation_id}", &request, command).await
 }
 
 /// Closes a conversation: nothing more is said in it.
@@ -102,11 +102,11 @@ async fn close_conversation(
     conversation_id: Result<Path<Uuid>, PathRejection>,
     request: CommandRequest,
 ) -> Result<Response, Problem> {
-    let conversation_id = known_by(conversation_id)?;
+    let conversation_id = id_in_path(conversation_id)?;
     request.only_json()?;
-    items::nothing(&request.body)?;
+    items::none(&request.body)?;
     let command = Command::CloseConversation(conversation_id);
-    accept(&gateway, "/v1/conversations/{conversation_id}/closing", &request, command).await
+    execute(&gateway, "/v1/conversations/{conversation_id}/closing", &request, command).await
 }
 
 /// Says something in an open conversation, as its member.
@@ -137,10 +137,10 @@ async fn post_message(
     conversation_id: Result<Path<Uuid>, PathRejection>,
     request: CommandRequest,
 ) -> Result<Response, Problem> {
-    let conversation_id = known_by(conversation_id)?;
+    let conversation_id = id_in_path(conversation_id)?;
     request.only_json()?;
-    let command = Command::PostMessage(conversation_id, items::one_command(&request.body)?);
-    accept(&gateway, "/v1/conversations/{conversation_id}/messages", &request, command).await
+    let command = Command::PostMessage(conversation_id, items::one(&request.body)?);
+    execute(&gateway, "/v1/conversations/{conversation_id}/messages", &request, command).await
 }
 
 /// Takes back a preference of a member: all that was learnt of it until now, or what one message said of it.
@@ -171,13 +171,13 @@ async fn retract_preference(
     let Path(member_id) = member_id.map_err(|rejection| invalid(rejection.body_text()))?;
     let member_id = MemberId::new(member_id).map_err(|error| invalid(error.to_string()))?;
     request.only_json()?;
-    let RetractPreference { slot, value, message_id } = items::one_command(&request.body)?;
+    let RetractPreference { slot, value, message_id } = items::one(&request.body)?;
     let command = Command::Record(vec![Data::from(PreferenceRetracted { member_id, slot, value, message_id })]);
-    accept(&gateway, "/v1/members/{member_id}/preferences/retractions", &request, command).await
+    execute(&gateway, "/v1/members/{member_id}/preferences/retractions", &request, command).await
 }
 
-/// The conversation of the path. What is no UUID is no conversation's id.
-fn known_by(conversation_id: Result<Path<Uuid>, PathRejection>) -> Result<Uuid, Problem> {
+/// The conversation's id in the path; 404 when it is not a UUID.
+fn id_in_path(conversation_id: Result<Path<Uuid>, PathRejection>) -> Result<Uuid, Problem> {
     let Path(conversation_id) = conversation_id.map_err(|rejection| {
         let detail = format!(
             "a conversation's id is the UUID that POST /v1/conversations answered with: {}",

@@ -1,4 +1,4 @@
-//! Reading bodies: one JSON value, or many in an array or on lines. What does not fit is listed with its place.
+//! Parsing of request bodies: one JSON value, or many in an array or as NDJSON. Invalid items are listed with their position.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,10 @@ use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-/// The most items of one body.
+/// Limit of items in one body.
 pub const MAX_ITEMS: usize = 5_000;
 
-/// How a body holds its items.
+/// Media type of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `application/json`: one value, or an array of them.
@@ -21,59 +21,48 @@ pub enum Format {
     Lines,
 }
 
-/// Where an item stands in its body.
+/// An item's position in its body.
 #[derive(Clone, Copy, Debug)]
-enum Place {
-    /// The whole body.
+enum Position {
+    /// The body is the item.
     Whole,
-    /// From 0.
+    /// Index in an array, from 0.
     Index(usize),
-    /// From 1.
+    /// Number of the line, from 1.
     Line(usize),
 }
 
 /// An item as it was sent.
 struct Item<'a> {
-    place: Place,
+    position: Position,
     json: &'a [u8],
 }
 
 impl Item<'_> {
     fn part(&self, pointer: &str, detail: impl Into<String>) -> ProblemPart {
-        let (line, pointer) = match self.place {
-            Place::Whole => (None, pointer.to_owned()),
-            Place::Index(index) => (None, format!("/{index}{pointer}")),
-            Place::Line(line) => (Some(line), pointer.to_owned()),
+        let (line, pointer) = match self.position {
+            Position::Whole => (None, pointer.to_owned()),
+            Position::Index(index) => (None, format!("/{index}{pointer}")),
+            Position::Line(line) => (Some(line), pointer.to_owned()),
         };
         ProblemPart { line, pointer, detail: detail.into() }
     }
 }
 
-/// Reads a body that is one value of an event type.
+/// Reads a body that is one value: an event's data, or a command.
 ///
 /// # Errors
-/// When it is not JSON, or does not fit.
-pub fn one(event_type: EventType, body: &[u8]) -> Result<Data, Problem> {
-    check_syntax(body)?;
-    let item = Item { place: Place::Whole, json: body };
-    read_data(&item, "", event_type, body).map_err(|part| invalid_body(vec![part]))
+/// When the body is not JSON, or does not fit the type.
+pub fn one<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Problem> {
+    let item = Item { position: Position::Whole, json: body };
+    read_value(&item).map_err(|part| rejected(body, vec![part]))
 }
 
-/// Reads a body that is one value of a command of ours.
+/// Accepts the body of a command whose parameters are all in its path: none, or an object without members.
 ///
 /// # Errors
-/// When it is not JSON, or does not fit.
-pub fn one_command<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Problem> {
-    check_syntax(body)?;
-    let item = Item { place: Place::Whole, json: body };
-    read_value(&item).map_err(|part| invalid_body(vec![part]))
-}
-
-/// Reads the body of a command that says everything in its path: none, or an object without members.
-///
-/// # Errors
-/// When the body says something.
-pub fn nothing(body: &[u8]) -> Result<(), Problem> {
+/// When the body is not JSON, or has members.
+pub fn none(body: &[u8]) -> Result<(), Problem> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Nothing {}
@@ -81,13 +70,13 @@ pub fn nothing(body: &[u8]) -> Result<(), Problem> {
     if body.trim_ascii().is_empty() {
         return Ok(());
     }
-    one_command(body).map(|Nothing {}| ())
+    one(body).map(|Nothing {}| ())
 }
 
 /// Reads a body of many values of one event type.
 ///
 /// # Errors
-/// When it is not JSON, has no item or too many, or items do not fit: each of those is listed.
+/// When the body is not JSON, has no item or more than [`MAX_ITEMS`], or items do not fit: each of those is listed.
 pub fn many(event_type: EventType, format: Format, body: &[u8]) -> Result<Vec<Data>, Problem> {
     read_each(&split(format, body)?, |item| read_data(item, "", event_type, item.json))
 }
@@ -108,7 +97,7 @@ pub fn behaviors(format: Format, body: &[u8]) -> Result<Vec<Data>, Problem> {
     })
 }
 
-/// What the route for behaviours takes. A cancellation has routes of its own.
+/// Event types that the route for behaviours accepts. Cancellations have their own routes.
 pub fn behavior_types() -> impl Iterator<Item = EventType> {
     EventType::ALL.iter().copied().filter(|event_type| {
         matches!(event_type.topic(), Topic::ProductViewed | Topic::UserBehavior)
@@ -125,21 +114,23 @@ struct Behavior<'a> {
     data: &'a RawValue,
 }
 
-fn split(format: Format, body: &[u8]) -> Result<Vec<Item<'_>>, Problem> {
-    let items: Vec<Item<'_>> = match format {
+fn split<'a>(format: Format, body: &'a [u8]) -> Result<Vec<Item<'a>>, Problem> {
+    let items: Vec<Item<'a>> = match format {
         Format::Json => {
-            check_syntax(body)?;
             let values: Vec<&RawValue> = serde_json::from_slice(body).map_err(|_| {
-                let whole = Item { place: Place::Whole, json: body };
-                invalid_body(vec![whole.part("", "expected an array of items")])
+                let whole = Item { position: Position::Whole, json: body };
+                rejected(body, vec![whole.part("", "expected an array of items")])
             })?;
-            let numbered = values.into_iter().enumerate();
-            numbered.map(|(index, value)| Item { place: Place::Index(index), json: value.get().as_bytes() }).collect()
+            let item = |(index, value): (usize, &'a RawValue)| {
+                let (position, json) = (Position::Index(index), value.get().as_bytes());
+                Item { position, json }
+            };
+            values.into_iter().enumerate().map(item).collect()
         }
         Format::Lines => {
             let lines = body.split(|byte| *byte == b'\n').enumerate();
             let full = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-            full.map(|(index, json)| Item { place: Place::Line(index + 1), json }).collect()
+            full.map(|(index, json)| Item { position: Position::Line(index + 1), json }).collect()
         }
     };
     if (1..=MAX_ITEMS).contains(&items.len()) {
@@ -167,7 +158,7 @@ fn read_data(item: &Item<'_>, prefix: &str, event_type: EventType, json: &[u8]) 
 }
 
 fn read_value<'de, T: Deserialize<'de>>(item: &Item<'de>) -> Result<T, ProblemPart> {
-    // Serde would take an array of a struct's fields as well, names or not.
+    // Serde would also read a struct from an array of its fields.
     if !item.json.trim_ascii_start().starts_with(b"{") {
         return Err(item.part("", "it must be a JSON object"));
     }
@@ -178,7 +169,11 @@ fn read_value<'de, T: Deserialize<'de>>(item: &Item<'de>) -> Result<T, ProblemPa
     Ok(value)
 }
 
-/// Whether the body is JSON at all: the one question whose answer is a line and a column.
+/// The problem of a body of which parts do not fit: malformed JSON comes first, since it is reported by line and column.
+fn rejected(body: &[u8], parts: Vec<ProblemPart>) -> Problem {
+    check_syntax(body).err().unwrap_or_else(|| invalid_body(parts))
+}
+
 fn check_syntax(body: &[u8]) -> Result<(), Problem> {
     let detail = match std::str::from_utf8(body) {
         Err(error) => format!("the body is not UTF-8 from byte {} on", error.valid_up_to()),
@@ -212,7 +207,7 @@ fn reason(error: &serde_json::Error) -> String {
     }
 }
 
-/// A position within an item would mislead: the item's place and the pointer say where.
+/// The text without serde's position, which is relative to the item: the item's position and the pointer are reported.
 fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {
@@ -240,6 +235,8 @@ fn pointer(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jangbogo_events::{OrderCompleted, ProductRetired};
+
     use super::*;
 
     const PRODUCT: &str = r#"{"product_id":"20725","title":"LUNCH BAG RED RETROSPOT"}"#;
@@ -261,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_item_is_listed_with_its_place() {
+    fn every_bad_item_is_listed_with_its_position() {
         let body = format!(
             r#"[{PRODUCT}, {{"product_id":"1","title":"x","colour":"red"}}, {PRODUCT},
                 {{"product_id":"2","title":"x","price":{{"amount_minor":1.5,"currency":"GBP"}}}}, 7]"#
@@ -335,9 +332,9 @@ mod tests {
 
     #[test]
     fn one_value_must_be_all_of_the_body() {
-        let problem = one(EventType::ProductRetired, br#"{"product_id":"1"} {}"#).unwrap_err();
+        let problem = one::<ProductRetired>(br#"{"product_id":"1"} {}"#).unwrap_err();
         assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
-        let problem = one(EventType::OrderCompleted, br#"{"order_id":"1","currency":"gbp","items":[]}"#).unwrap_err();
+        let problem = one::<OrderCompleted>(br#"{"order_id":"1","currency":"gbp","items":[]}"#).unwrap_err();
         assert_eq!(problem.errors()[0].pointer, "/currency");
     }
 }

@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use clap::Args;
 use futures::future::BoxFuture;
 use jangbogo_http::problem::{Problem, answer_with_problems, method_not_allowed, unknown_path};
+use jangbogo_http::serve::listen;
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::database;
 use jangbogo_telemetry::{CheckHandle, SECONDS_BUCKETS, Telemetry, causes};
@@ -27,39 +28,39 @@ use tracing::{info, warn};
 
 use crate::store;
 
-/// How often Postgres is asked whether it is there.
+/// Interval of the readiness check of Postgres.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
-/// How often expired idempotency keys are deleted.
+/// Interval at which expired idempotency keys are deleted.
 const CLEANUP_INTERVAL: Duration = Duration::from_mins(10);
 
-/// The gateway's settings.
+/// Settings of the gateway.
 #[derive(Args, Clone, Debug)]
 pub struct GatewayArgs {
-    /// Where the gateway listens
+    /// Address that the gateway listens on
     #[arg(long, env = "GATEWAY_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// Connections to Postgres
+    /// Maximum number of connections to Postgres
     #[arg(long, env = "GATEWAY_POSTGRES_CONNECTIONS", default_value_t = 16)]
     pub postgres_connections: u32,
-    /// Seconds a command may take, its body included
+    /// Timeout of a command in seconds, including the upload of its body
     #[arg(long, env = "GATEWAY_REQUEST_TIMEOUT", default_value_t = 8)]
     pub request_timeout: u64,
 }
 
 jangbogo_telemetry::metrics! {
-    /// What the gateway counts.
+    /// Metrics of the gateway.
     #[expect(clippy::struct_field_names, reason = "a field's name is its metric's")]
     pub struct GatewayMetrics {
         /// Events accepted into the outbox
         gateway_events_accepted_total: prometheus::IntCounterVec, labels ["route"];
-        /// Commands answered, by status
+        /// Commands answered, by route and status
         gateway_commands_total: prometheus::IntCounterVec, labels ["route", "status"];
         /// Time to answer a command, in seconds
         gateway_command_seconds: prometheus::Histogram, buckets SECONDS_BUCKETS;
     }
 }
 
-/// What every handler has.
+/// State of the handlers.
 #[derive(Clone)]
 struct Gateway {
     pool: PgPool,
@@ -67,28 +68,23 @@ struct Gateway {
     request_timeout: Duration,
 }
 
-/// Serves commands until `stop` is cancelled, then ends the requests it has begun.
+/// Serves commands until `stop` is cancelled, then finishes the requests that have begun.
 ///
 /// # Errors
-/// When the address is taken, or a setting cannot be used.
+/// When the address is in use, or a setting is invalid.
 pub fn run(
     args: GatewayArgs,
     connections: Connections,
     stop: CancellationToken,
 ) -> BoxFuture<'static, anyhow::Result<()>> {
     // Boxed: the future is compiled once, here, and not in every program that polls it.
-    Box::pin(async move {
-        let listener = TcpListener::bind(args.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}; choose another --listen", args.listen))?;
-        serve(listener, &args, &connections, stop).await
-    })
+    Box::pin(async move { serve(listen(args.listen).await?, &args, &connections, stop).await })
 }
 
 /// As [`run`], on a listener that is open already.
 ///
 /// # Errors
-/// When a setting cannot be used.
+/// When a setting is invalid.
 pub async fn serve(
     listener: TcpListener,
     args: &GatewayArgs,
@@ -96,8 +92,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let telemetry = Telemetry::new()?;
-    let pool = database::pool(connections, "gateway", args.postgres_connections)
-        .context("the address of postgres cannot be read")?;
+    let pool = database::pool(connections, "gateway", args.postgres_connections).context("invalid Postgres URL")?;
     let gateway = Gateway {
         pool: pool.clone(),
         metrics: GatewayMetrics::register(&telemetry.metrics, &[])?,
@@ -107,11 +102,9 @@ pub async fn serve(
     let background = tokio::spawn(watch_postgres(connections.clone(), pool.clone(), postgres, stop.clone()));
     let admin = jangbogo_http::admin::routes(telemetry).method_not_allowed_fallback(method_not_allowed);
     let router = router(gateway).merge(admin);
-    info!(address = %listener.local_addr()?, "gateway: /v1 /openapi.json /healthz /readyz /metrics");
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    jangbogo_http::serve::serve("gateway", listener, router, stop).await?;
     background.await?;
-    // A pool that waits for a server which is away must not hold up the end.
-    let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
+    database::close(&pool).await;
     Ok(())
 }
 
@@ -126,7 +119,7 @@ fn router(gateway: Gateway) -> Router {
         .with_state(gateway)
 }
 
-/// Bounds the time of a command, and counts and times it.
+/// Limits, counts and times a command.
 async fn observed(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<axum::extract::MatchedPath>().cloned();
     let route = route.as_ref().map_or("", axum::extract::MatchedPath::as_str);
@@ -141,27 +134,22 @@ async fn observed(State(gateway): State<Gateway>, request: Request, next: Next) 
     response
 }
 
-/// Keeps readiness up to date, and the table of idempotency keys small. A database that is new or was wiped is migrated.
+/// Checks Postgres for readiness and deletes expired idempotency keys. A new, wiped or outdated database is migrated.
 async fn watch_postgres(connections: Connections, pool: PgPool, check: CheckHandle, stop: CancellationToken) {
     let mut probe = tokio::time::interval(PROBE_INTERVAL);
     let mut cleanup = tokio::time::interval(CLEANUP_INTERVAL);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = probe.tick() => match database::ensure_migrated(&connections, probe_tables(&pool).await).await {
+            _ = probe.tick() => match database::ensure_migrated(&connections, &pool).await {
                 Ok(()) => check.ok(),
                 Err(error) => check.failing(causes(&error)),
             },
             _ = cleanup.tick() => match store::delete_expired_keys(&pool).await {
                 Ok(0) => {}
-                Ok(keys) => info!(keys, "deleted expired idempotency keys"),
-                Err(error) => warn!(error = %causes(&error), "expired idempotency keys were not deleted"),
+                Ok(keys) => info!(keys, "expired idempotency keys deleted"),
+                Err(error) => warn!(error = %causes(&error), "expired idempotency keys not deleted"),
             },
         }
     }
-}
-
-/// Names the newest table as well: a database that an older gateway migrated is brought on.
-async fn probe_tables(pool: &PgPool) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT FROM outbox, decision_conversation LIMIT 0").execute(pool).await.map(drop)
 }

@@ -1,7 +1,6 @@
-//! `/openapi.json`: the routes as utoipa reads them off the handlers, the payloads as `events` declares them.
+//! `/openapi.json`: routes from the handlers (utoipa), payloads from the events' own JSON Schemas (schemars).
 //!
-//! `OpenAPI` 3.1 takes JSON Schema 2020-12 as it is, so the events' own schemas are its components; no type is described
-//! twice.
+//! `OpenAPI` 3.1 takes JSON Schema 2020-12 as it is, so no type is described twice.
 
 use axum::Router;
 use axum::http::header;
@@ -21,7 +20,7 @@ use crate::store::{
 
 const DEFINITIONS: &str = "/components/schemas";
 
-/// The route that answers with the description.
+/// Route of the `OpenAPI` description.
 pub(super) fn route<S: Clone + Send + Sync + 'static>(routes: &OpenApi) -> Router<S> {
     let body = describe(routes).to_string();
     Router::new().route("/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], body)))
@@ -50,7 +49,7 @@ fn describe(routes: &OpenApi) -> Value {
     description
 }
 
-/// Adds what all commands share: their headers, and the answer to those that are refused.
+/// Adds what all commands share: request headers, and the problem response.
 fn complete_operation(operation: &mut Value) {
     if let Some(accepted) = operation.pointer_mut("/responses/202").and_then(Value::as_object_mut) {
         accepted.insert("description".to_owned(), "Accepted: the events are stored, and will be in the log".into());
@@ -128,7 +127,7 @@ fn schemas() -> Map<String, Value> {
     schemas
 }
 
-/// Writes the schemas that others refer to where `OpenAPI` has them.
+/// Puts referenced schemas where `OpenAPI` has them.
 fn generator() -> SchemaGenerator {
     SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = DEFINITIONS.into()).into_generator()
 }

@@ -1,4 +1,4 @@
-//! What every command carries: a bounded body of a known media type, and a few headers.
+//! Extraction of a command from a request: media type, bounded body, idempotency key and trace context.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
@@ -9,27 +9,27 @@ use jangbogo_http::problem::{Problem, RequestId};
 use super::items::Format;
 use crate::store::CommandContext;
 
-/// The largest body, in bytes.
+/// Limit of a body, in bytes.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
-/// A larger body is still read to its end, up to here, so that the client reads our answer instead of a reset.
+/// Bytes that are read of a larger body, so that the client reads the answer instead of a connection reset.
 const MAX_DRAINED_BYTES: usize = 64 * 1024 * 1024;
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
 /// A command as it was sent.
 pub struct CommandRequest {
-    /// Who asks, and whether it may be asked again.
+    /// Target, ids and idempotency key.
     pub context: CommandContext,
-    /// How the body holds its items.
+    /// Media type of the body.
     pub format: Format,
     /// At most [`MAX_BODY_BYTES`].
     pub body: Bytes,
 }
 
 impl CommandRequest {
-    /// The body's format, where lines are no choice.
+    /// Rejects NDJSON, for commands that are one value.
     ///
     /// # Errors
-    /// When the body was sent as lines.
+    /// When the body was sent as NDJSON.
     pub fn only_json(&self) -> Result<(), Problem> {
         match self.format {
             Format::Json => Ok(()),
@@ -57,7 +57,7 @@ impl<S: Sync> FromRequest<S> for CommandRequest {
 
 fn format_of(headers: &HeaderMap, body: &[u8]) -> Result<Format, Problem> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        // Nothing has no media type.
+        // An empty body needs no media type.
         if body.is_empty() {
             return Ok(Format::Json);
         }
@@ -90,7 +90,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-/// The W3C trace context, if it is one; as that standard asks, a broken one is dropped rather than refused.
+/// The W3C trace context; as that standard requires, an invalid one is dropped rather than rejected.
 fn traceparent(headers: &HeaderMap) -> Option<&str> {
     let text = headers.get("traceparent")?.to_str().ok()?;
     let fields: Vec<&str> = text.split('-').collect();

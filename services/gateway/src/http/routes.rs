@@ -1,10 +1,10 @@
-//! The commands about products, orders and behaviours, one route each; and what accepts all of them.
+//! Routes of the commands about products, orders and behaviours, and the answer of every command.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use jangbogo_events::{Data, EventType, OrderId};
+use jangbogo_events::{EventType, OrderId};
 use jangbogo_http::problem::Problem;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -41,7 +41,7 @@ pub(super) fn commands() -> OpenApiRouter<Gateway> {
 )]
 async fn upsert_products(State(gateway): State<Gateway>, request: CommandRequest) -> Result<Response, Problem> {
     let data = items::many(EventType::ProductUpserted, request.format, &request.body)?;
-    accept(&gateway, "/v1/products", &request, Command::Record(data)).await
+    execute(&gateway, "/v1/products", &request, Command::Record(data)).await
 }
 
 /// Takes products off sale.
@@ -59,7 +59,7 @@ async fn upsert_products(State(gateway): State<Gateway>, request: CommandRequest
 )]
 async fn retire_products(State(gateway): State<Gateway>, request: CommandRequest) -> Result<Response, Problem> {
     let data = items::many(EventType::ProductRetired, request.format, &request.body)?;
-    accept(&gateway, "/v1/products/retirements", &request, Command::Record(data)).await
+    execute(&gateway, "/v1/products/retirements", &request, Command::Record(data)).await
 }
 
 /// States that an order was completed.
@@ -74,10 +74,8 @@ async fn retire_products(State(gateway): State<Gateway>, request: CommandRequest
 )]
 async fn complete_order(State(gateway): State<Gateway>, request: CommandRequest) -> Result<Response, Problem> {
     request.only_json()?;
-    let Data::OrderCompleted(order) = items::one(EventType::OrderCompleted, &request.body)? else {
-        return Err(Problem::internal());
-    };
-    accept(&gateway, "/v1/orders", &request, Command::CompleteOrder(order)).await
+    let command = Command::CompleteOrder(items::one(&request.body)?);
+    execute(&gateway, "/v1/orders", &request, command).await
 }
 
 /// Takes back units of an order that this gateway accepted.
@@ -100,9 +98,9 @@ async fn cancel_order(
     let Path(order_id) = order_id.map_err(|rejection| invalid(rejection.body_text()))?;
     let order_id = OrderId::new(order_id).map_err(|error| invalid(error.to_string()))?;
     request.only_json()?;
-    let cancel = items::one_command(&request.body)?;
+    let cancel = items::one(&request.body)?;
     let command = Command::CancelOrder(order_id, cancel);
-    accept(&gateway, "/v1/orders/{order_id}/cancellations", &request, command).await
+    execute(&gateway, "/v1/orders/{order_id}/cancellations", &request, command).await
 }
 
 /// States a cancellation as the shop knows it, with or without its order.
@@ -117,10 +115,8 @@ async fn cancel_order(
 )]
 async fn record_cancellation(State(gateway): State<Gateway>, request: CommandRequest) -> Result<Response, Problem> {
     request.only_json()?;
-    let Data::OrderCancelled(cancelled) = items::one(EventType::OrderCancelled, &request.body)? else {
-        return Err(Problem::internal());
-    };
-    accept(&gateway, "/v1/cancellations", &request, Command::RecordCancellation(cancelled)).await
+    let command = Command::RecordCancellation(items::one(&request.body)?);
+    execute(&gateway, "/v1/cancellations", &request, command).await
 }
 
 /// States what shoppers did: views, searches, carts, wish lists, recommendations shown and clicked.
@@ -138,10 +134,11 @@ async fn record_cancellation(State(gateway): State<Gateway>, request: CommandReq
 )]
 async fn record_behaviors(State(gateway): State<Gateway>, request: CommandRequest) -> Result<Response, Problem> {
     let data = items::behaviors(request.format, &request.body)?;
-    accept(&gateway, "/v1/behaviors", &request, Command::Record(data)).await
+    execute(&gateway, "/v1/behaviors", &request, Command::Record(data)).await
 }
 
-pub(super) async fn accept(
+/// Executes a command and answers with its events' ids.
+pub(super) async fn execute(
     gateway: &Gateway,
     route: &str,
     request: &CommandRequest,

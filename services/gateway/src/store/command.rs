@@ -1,27 +1,27 @@
-//! What the gateway can be asked to accept, and what each command's body may hold.
+//! Commands of the gateway and their bodies.
 
 use jangbogo_events::{Data, MemberId, OrderCancelled, OrderCompleted, OrderId, OrderItem, Text};
 use serde::{Deserialize, Deserializer, de};
 use uuid::Uuid;
 
-/// What the gateway is asked to accept.
+/// A command of the gateway.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Facts that need no decision.
+    /// Facts, which are accepted without a decision.
     Record(Vec<Data>),
     /// An order, once per `order_id`.
     CompleteOrder(OrderCompleted),
-    /// Units of an order taken back, no more than it has.
+    /// Cancellation of units of an order, at most what is left of it.
     CancelOrder(OrderId, CancelOrder),
     /// A cancellation as the shop states it, once per `cancellation_id`.
     RecordCancellation(OrderCancelled),
-    /// A new conversation.
+    /// Opens a conversation.
     CreateConversation(CreateConversation),
-    /// Another title for a conversation.
+    /// Gives a conversation another title.
     RenameConversation(Uuid, RenameConversation),
-    /// The end of a conversation.
+    /// Closes a conversation.
     CloseConversation(Uuid),
-    /// What the member says in an open conversation.
+    /// Posts a message of the member in an open conversation.
     PostMessage(Uuid, PostMessage),
 }
 
@@ -31,19 +31,19 @@ pub enum Command {
 pub struct CancelOrder {
     /// The shop's number of this cancellation.
     pub cancellation_id: OrderId,
-    /// What is taken back: positive quantities and totals, at most what is left of the order.
+    /// Cancelled items: positive quantities and totals, at most what is left of the order.
     #[schemars(length(min = 1, max = 10_000))]
     #[serde(deserialize_with = "cancelled_items")]
     pub items: Vec<OrderItem>,
 }
 
-/// A conversation to open; its id is the gateway's to give.
+/// A conversation to open; the gateway draws its id.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateConversation {
-    /// Whose it is.
+    /// The member who owns it.
     pub member_id: MemberId,
-    /// What it is called, if anything.
+    /// Title; may be left out.
     #[schemars(length(min = 1))]
     #[serde(default, deserialize_with = "optional_words")]
     pub title: Option<Text<256>>,
@@ -53,23 +53,23 @@ pub struct CreateConversation {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RenameConversation {
-    /// What it is to be called.
+    /// The new title.
     #[schemars(length(min = 1))]
     #[serde(deserialize_with = "words")]
     pub title: Text<256>,
 }
 
-/// What a member says; whose conversation it is, and that a shopper speaks, is the gateway's to say.
+/// A member's message; the gateway adds the conversation's member and the role.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostMessage {
-    /// What is said, with something to read in it. It is kept as it was sent.
+    /// Text of the message; must not be blank. It is kept as it was sent.
     #[schemars(length(min = 1))]
     #[serde(deserialize_with = "words")]
     pub content: Text<16384>,
 }
 
-/// A preference that the member no longer wants believed.
+/// A preference that the member retracts.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetractPreference {
@@ -81,13 +81,13 @@ pub struct RetractPreference {
     #[schemars(length(min = 1))]
     #[serde(deserialize_with = "catalogue_words")]
     pub value: Text<256>,
-    /// Only what this message said; none for everything until now.
+    /// Retracts only what this message said; if null, everything until now.
     #[serde(default)]
     pub message_id: Option<Uuid>,
 }
 
 fn cancelled_items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<OrderItem>, D::Error> {
-    /// As many lines as an order may have.
+    /// Limit of items, as for an order.
     const MAX_ITEMS: usize = 10_000;
     let items = Vec::<OrderItem>::deserialize(deserializer)?;
     if (1..=MAX_ITEMS).contains(&items.len()) {
@@ -96,7 +96,7 @@ fn cancelled_items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Ord
     Err(de::Error::custom(format!("a cancellation must have 1 to {MAX_ITEMS} items, not {}", items.len())))
 }
 
-/// A text that says something.
+/// A text that is not blank.
 fn words<'de, D: Deserializer<'de>, const MAX: usize>(deserializer: D) -> Result<Text<MAX>, D::Error> {
     check_words(Text::deserialize(deserializer)?)
 }
@@ -105,7 +105,7 @@ fn optional_words<'de, D: Deserializer<'de>, const MAX: usize>(deserializer: D) 
     Option::deserialize(deserializer)?.map(check_words).transpose()
 }
 
-/// A text that says something, as the catalogue writes names and values.
+/// A text that is not blank, trimmed and in lower case as in the catalogue.
 fn catalogue_words<'de, D: Deserializer<'de>, const MAX: usize>(deserializer: D) -> Result<Text<MAX>, D::Error> {
     let text = String::deserialize(deserializer)?.trim().to_lowercase();
     check_words(Text::new(text).map_err(de::Error::custom)?)
@@ -118,7 +118,7 @@ fn check_words<E: de::Error, const MAX: usize>(text: Text<MAX>) -> Result<Text<M
     Ok(text)
 }
 
-/// White space, and what looks like it: control characters, spaces of no width, and the fillers of Hangul.
+/// White space and characters that look like it: control characters, zero-width spaces and Hangul fillers.
 fn is_invisible(character: char) -> bool {
     character.is_whitespace()
         || character.is_control()

@@ -1,9 +1,9 @@
-//! Conversations are decided on the gateway's own state: never on a projection, which is behind.
+//! Decisions about conversations, on the gateway's own table: a projection may lag.
 //!
-//! Every decision locks the conversation's row first, so that nothing is said after the close.
+//! Each decision locks the conversation's row first, so that no message is accepted after the close.
 //!
-//! That state is not in the log. A conversation that was opened before the database was wiped is still folded and read,
-//! but is unknown here: posting to it, renaming and closing it answer 404, and the member opens another one.
+//! That table is not in the log: a conversation that was opened before the database was wiped is still folded and read,
+//! but posting to it, renaming and closing it answer 404.
 
 use axum::http::StatusCode;
 use jangbogo_events::{
@@ -13,9 +13,9 @@ use jangbogo_http::problem::Problem;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{CommandError, CreateConversation, Created, Decided, PostMessage, RenameConversation, refuse};
+use super::{CommandError, CreateConversation, Created, Decided, PostMessage, RenameConversation, reject};
 
-/// What is known of a conversation whose row is locked.
+/// A conversation whose row is locked.
 #[derive(Debug, sqlx::FromRow)]
 struct Conversation {
     member_id: String,
@@ -44,7 +44,7 @@ pub(super) async fn create(
     Ok(Decided::new(event_id, data).creating(Created::Conversation(conversation_id)))
 }
 
-/// The title that it has already is no event.
+/// Setting the title that it already has creates no event.
 pub(super) async fn rename(
     transaction: &mut PgConnection,
     conversation_id: Uuid,
@@ -64,7 +64,7 @@ pub(super) async fn rename(
     Ok(Decided::new(event_id, Data::from(ConversationRenamed { conversation_id, title: rename.title.clone() })))
 }
 
-/// What is closed stays closed, and is no event again.
+/// Closing a closed conversation creates no event.
 pub(super) async fn close(transaction: &mut PgConnection, conversation_id: Uuid) -> Result<Decided, CommandError> {
     let conversation = lock(transaction, conversation_id).await?;
     if let Some(event_id) = conversation.closing_event_id {
@@ -82,7 +82,7 @@ pub(super) async fn close(transaction: &mut PgConnection, conversation_id: Uuid)
     Ok(Decided::new(event_id, Data::from(ConversationClosed { conversation_id })))
 }
 
-pub(super) async fn post_message(
+pub(super) async fn append_message(
     transaction: &mut PgConnection,
     conversation_id: Uuid,
     post: &PostMessage,
@@ -93,7 +93,7 @@ pub(super) async fn post_message(
             "conversation {conversation_id} was closed, by event {event_id}, and takes no more messages; open another \
              one with POST /v1/conversations"
         );
-        return refuse(Problem::new(StatusCode::CONFLICT, "conversation-closed", "Conversation closed", detail));
+        return reject(Problem::new(StatusCode::CONFLICT, "conversation-closed", "Conversation closed", detail));
     }
     let stored = |error: jangbogo_events::InvalidValue| sqlx::Error::Decode(Box::new(error));
     let message_id = Uuid::now_v7();
@@ -124,7 +124,7 @@ async fn lock(transaction: &mut PgConnection, conversation_id: Uuid) -> Result<C
             "this gateway knows no conversation {conversation_id}; open one with POST /v1/conversations, whose answer \
              names its id"
         );
-        return refuse(Problem::new(StatusCode::NOT_FOUND, "unknown-conversation", "Unknown conversation", detail));
+        return reject(Problem::new(StatusCode::NOT_FOUND, "unknown-conversation", "Unknown conversation", detail));
     };
     Ok(conversation)
 }

@@ -1,6 +1,6 @@
 //! A command sent twice with one `Idempotency-Key` is accepted once; the second gets the first's answer.
 //!
-//! Only accepted commands keep their key: a refused one changed nothing, so it is decided anew.
+//! Only accepted commands keep their key: a rejected one has changed nothing and is decided again.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use sqlx::{PgConnection, PgPool, Row as _};
 
 use super::{Answer, CommandError};
 
-/// How long a key is remembered.
+/// Lifetime of a key.
 const KEY_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Takes the key for this command, or gives the answer it had. Waits while another transaction holds the key.
+/// Claims the key for this command, or returns the answer it had. Waits while another transaction holds the key.
 pub(super) async fn claim(
     transaction: &mut PgConnection,
     key: &str,
@@ -44,7 +44,7 @@ pub(super) async fn claim(
     let same_request = known.try_get::<&str, _>("request_target")? == target
         && known.try_get::<&[u8], _>("request_sha256")? == body_hash;
     if !same_request {
-        return Err(CommandError::Refused(reused()));
+        return Err(CommandError::Rejected(reused()));
     }
     let status: i16 = known.try_get("response_status")?;
     let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());
@@ -56,7 +56,7 @@ pub(super) async fn claim(
     }))
 }
 
-/// Keeps the answer under the key.
+/// Stores the answer under the key.
 pub(super) async fn complete(transaction: &mut PgConnection, key: &str, answer: &Answer) -> Result<(), CommandError> {
     sqlx::query("UPDATE idempotency_key SET response_status = $2, response_body = $3 WHERE key = $1")
         .bind(key)
@@ -67,10 +67,10 @@ pub(super) async fn complete(transaction: &mut PgConnection, key: &str, answer: 
     Ok(())
 }
 
-/// Forgets keys older than [`KEY_LIFETIME`]; returns how many.
+/// Deletes keys older than [`KEY_LIFETIME`]; returns their number.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn delete_expired(pool: &PgPool) -> Result<u64, sqlx::Error> {
     let deleted =
         sqlx::query("DELETE FROM idempotency_key WHERE created_at < clock_timestamp() - make_interval(secs => $1)")

@@ -22,72 +22,72 @@ use uuid::Uuid;
 pub use command::{CancelOrder, Command, CreateConversation, PostMessage, RenameConversation, RetractPreference};
 pub use idempotency::delete_expired as delete_expired_keys;
 
-/// Deadlocks end after a second (Postgres' `deadlock_timeout`), so this is several seconds' worth.
+/// Attempts at a transaction. Deadlocks end after a second (Postgres' `deadlock_timeout`), so these take several seconds.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// What a command says about itself besides its body.
+/// A command's metadata.
 #[derive(Clone, Debug)]
 pub struct CommandContext {
-    /// Method and path.
+    /// Method and path, which an idempotency key is bound to.
     pub target: String,
-    /// The correlation id of its events; those of a conversation have its id instead.
+    /// Correlation id of its events; events of a conversation have the conversation's id instead.
     pub request_id: String,
-    /// W3C trace context, if it came with one.
+    /// W3C trace context.
     pub traceparent: Option<String>,
-    /// A command of the same key is accepted once.
+    /// A command of the same key is accepted once in 24 hours.
     pub idempotency_key: Option<String>,
 }
 
 /// The answer to an accepted command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// 202.
+    /// 202 Accepted.
     pub status: StatusCode,
-    /// [`Accepted`], or what stands for it, as JSON.
+    /// [`Accepted`], [`ConversationAccepted`] or [`MessageAccepted`], as JSON.
     pub body: String,
-    /// Whether it was given before, to an earlier command of the same idempotency key.
+    /// The answer to an earlier command of the same idempotency key.
     pub replayed: bool,
-    /// How many events it put into the outbox.
+    /// Number of events inserted into the outbox.
     pub new_events: u64,
 }
 
 /// The body of an answer to an accepted command.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Accepted {
-    /// The ids of the events that are on their way, in the order of the command's items.
+    /// Ids of the accepted events, in the order of the command's items.
     pub event_ids: Vec<Uuid>,
 }
 
 /// The body of an answer to a command that opened a conversation.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct ConversationAccepted {
-    /// The conversation, for the commands within it.
+    /// Id of the conversation.
     pub conversation_id: Uuid,
-    /// The id of the event that is on its way.
+    /// Id of the accepted event.
     pub event_ids: Vec<Uuid>,
 }
 
-/// The body of an answer to a command that said something in a conversation.
+/// The body of an answer to a command that posted a message.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct MessageAccepted {
-    /// The message, which the reply will name.
+    /// Id of the message; the reply names it as `in_reply_to`.
     pub message_id: Uuid,
-    /// The id of the event that is on its way.
+    /// Id of the accepted event.
     pub event_ids: Vec<Uuid>,
 }
 
 /// Why a command was not accepted.
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
-    #[error("the command is refused: {}", .0.detail())]
-    Refused(Problem),
-    #[error("postgres did not take the command")]
+    #[error("command rejected: {}", .0.detail())]
+    Rejected(Problem),
+    #[error("postgres query failed")]
     Database(#[from] sqlx::Error),
-    #[error("an event cannot be written as JSON")]
+    #[error("cannot encode an event as JSON")]
     Encoding(#[from] serde_json::Error),
 }
 
-/// What a decision comes to.
+/// Outcome of a decision.
 struct Decided {
     event_ids: Vec<Uuid>,
     /// Empty when the same command was accepted before.
@@ -95,7 +95,7 @@ struct Decided {
     created: Option<Created>,
 }
 
-/// What got its id from the gateway.
+/// An entity whose id the gateway has drawn.
 enum Created {
     Conversation(Uuid),
     Message(Uuid),
@@ -110,7 +110,7 @@ impl Decided {
         Self { event_ids: events.iter().map(|(id, _)| *id).collect(), events, created: None }
     }
 
-    /// The same was decided before, as this event.
+    /// The same command was accepted before, as this event.
     fn before(event_id: Uuid) -> Self {
         Self { event_ids: vec![event_id], events: Vec::new(), created: None }
     }
@@ -119,7 +119,7 @@ impl Decided {
         Self { created: Some(created), ..self }
     }
 
-    /// The answer's body.
+    /// Body of the answer, as JSON.
     fn body(&self) -> Result<String, serde_json::Error> {
         let event_ids = self.event_ids.clone();
         match self.created {
@@ -132,10 +132,10 @@ impl Decided {
     }
 }
 
-/// Accepts a command, or says why not. `body` is what its idempotency key stands for.
+/// Decides a command and stores its events. `body` is bound to its idempotency key.
 ///
 /// # Errors
-/// A refusal; 503 when Postgres is away; 500 for the unforeseen.
+/// 4xx when the command is rejected; 503 when Postgres is unavailable or not migrated yet; 500 otherwise.
 pub async fn accept(
     pool: &PgPool,
     context: &CommandContext,
@@ -149,10 +149,10 @@ pub async fn accept(
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        if attempt == MAX_ATTEMPTS || !lost_a_race(&error) {
+        if attempt == MAX_ATTEMPTS || !is_conflict(&error) {
             return Err(problem_of(error, context));
         }
-        debug!(request_id = context.request_id, attempt, "deadlock or serialization failure: trying again");
+        debug!(request_id = context.request_id, attempt, "deadlock or serialization failure: retrying");
         tokio::time::sleep(Duration::from_millis(10) * attempt).await;
         attempt += 1;
     }
@@ -184,39 +184,39 @@ async fn try_accept(
 async fn decide(transaction: &mut PgConnection, command: &Command) -> Result<Decided, CommandError> {
     match command {
         Command::Record(data) => Ok(Decided::all(data.iter().map(|data| (Uuid::now_v7(), data.clone())).collect())),
-        Command::CompleteOrder(order) => orders::complete_order(transaction, order).await,
-        Command::CancelOrder(order_id, cancel) => orders::cancel_order(transaction, order_id, cancel).await,
-        Command::RecordCancellation(cancelled) => orders::record_cancellation(transaction, cancelled).await,
+        Command::CompleteOrder(order) => orders::decide_order(transaction, order).await,
+        Command::CancelOrder(order_id, cancel) => orders::decide_cancellation(transaction, order_id, cancel).await,
+        Command::RecordCancellation(cancelled) => orders::record(transaction, cancelled).await,
         Command::CreateConversation(create) => conversations::create(transaction, create).await,
         Command::RenameConversation(id, rename) => conversations::rename(transaction, *id, rename).await,
         Command::CloseConversation(id) => conversations::close(transaction, *id).await,
-        Command::PostMessage(id, post) => conversations::post_message(transaction, *id, post).await,
+        Command::PostMessage(id, post) => conversations::append_message(transaction, *id, post).await,
     }
 }
 
-fn refuse<T>(problem: Problem) -> Result<T, CommandError> {
-    Err(CommandError::Refused(problem))
+fn reject<T>(problem: Problem) -> Result<T, CommandError> {
+    Err(CommandError::Rejected(problem))
 }
 
 fn sha256(bytes: &[u8]) -> Vec<u8> {
     Sha256::digest(bytes).to_vec()
 }
 
-/// Whether another transaction got in the way of this one: nothing happened, and again may go well.
-fn lost_a_race(error: &CommandError) -> bool {
+/// The transaction was rolled back because of a concurrent one (deadlock or serialization failure): retrying may succeed.
+fn is_conflict(error: &CommandError) -> bool {
     let CommandError::Database(error) = error else { return false };
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     matches!(code.as_deref(), Some("40P01" | "40001"))
 }
 
 fn problem_of(error: CommandError, context: &CommandContext) -> Problem {
-    if let CommandError::Refused(problem) = error {
+    if let CommandError::Rejected(problem) = error {
         return problem;
     }
     error!(request_id = context.request_id, target = context.target, error = %causes(&error), "command failed");
     match &error {
-        CommandError::Database(database) if is_unavailable(database) || lost_a_race(&error) => {
-            Problem::unavailable("postgres does not take commands now; send this one again, with its Idempotency-Key")
+        CommandError::Database(database) if is_unavailable(database) || is_conflict(&error) => {
+            Problem::unavailable("postgres is unavailable; send the command again, with its Idempotency-Key")
         }
         _ => Problem::internal(),
     }

@@ -1,6 +1,6 @@
-//! Orders and cancellations are decided on the gateway's own state: never on a projection, which is behind.
+//! Decisions about orders and cancellations, on the gateway's own tables: a projection may lag.
 //!
-//! Every decision locks the order's row first, so that two cancellations of one order are decided one after the other.
+//! Each decision locks the order's row first, so that cancellations of one order are serialised.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use jangbogo_http::problem::{Problem, ProblemPart};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::{CancelOrder, CommandError, Decided, refuse, sha256};
+use super::{CancelOrder, CommandError, Decided, reject, sha256};
 
 /// Units and money of one product.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ struct Sum {
     minor: i64,
 }
 
-pub(super) async fn complete_order(
+pub(super) async fn decide_order(
     transaction: &mut PgConnection,
     order: &OrderCompleted,
 ) -> Result<Decided, CommandError> {
@@ -58,7 +58,7 @@ pub(super) async fn complete_order(
     Ok(Decided::new(event_id, data))
 }
 
-pub(super) async fn cancel_order(
+pub(super) async fn decide_cancellation(
     transaction: &mut PgConnection,
     order_id: &OrderId,
     cancel: &CancelOrder,
@@ -68,26 +68,26 @@ pub(super) async fn cancel_order(
             "no order {order_id:?} was accepted by this gateway; a cancellation of another order is a fact for \
              /v1/cancellations"
         );
-        return refuse(Problem::new(StatusCode::NOT_FOUND, "unknown-order", "Unknown order", detail));
+        return reject(Problem::new(StatusCode::NOT_FOUND, "unknown-order", "Unknown order", detail));
     };
     let decided = insert_cancellation(transaction, &cancelled).await?;
     if decided.events.is_empty() {
         return Ok(decided);
     }
-    let left = what_is_left(transaction, order_id).await?;
+    let left = remaining(transaction, order_id).await?;
     let sums = sum_by_product(&cancel.items);
-    let errors = more_than_left(&cancel.items, &sums, &left);
+    let errors = exceeding(&cancel.items, &sums, &left);
     if !errors.is_empty() {
         let detail = format!("order {order_id:?} has less left than is to be cancelled; nothing was");
         let problem = Problem::new(StatusCode::CONFLICT, "cancels-more-than-ordered", "More than ordered", detail);
-        return refuse(problem.with_errors(errors));
+        return reject(problem.with_errors(errors));
     }
     add_cancelled(transaction, order_id, &sums).await?;
     Ok(decided)
 }
 
-/// A fact is not refused for what it says of an order, but it counts against what is left of that order.
-pub(super) async fn record_cancellation(
+/// Records a cancellation that the shop has decided: it is never rejected, but reduces what is left of its order.
+pub(super) async fn record(
     transaction: &mut PgConnection,
     cancelled: &OrderCancelled,
 ) -> Result<Decided, CommandError> {
@@ -106,7 +106,7 @@ pub(super) async fn record_cancellation(
     Ok(decided)
 }
 
-/// The event of a cancellation, with what the order knows of it; the order's row is locked.
+/// Locks the order's row and completes the cancellation with the order's member and currency.
 async fn lock_order(
     transaction: &mut PgConnection,
     order_id: &OrderId,
@@ -155,10 +155,7 @@ async fn insert_cancellation(
     same_or_conflict("cancellation", &cancelled.cancellation_id, event_id, known == hash)
 }
 
-async fn what_is_left(
-    transaction: &mut PgConnection,
-    order_id: &OrderId,
-) -> Result<BTreeMap<String, Sum>, CommandError> {
+async fn remaining(transaction: &mut PgConnection, order_id: &OrderId) -> Result<BTreeMap<String, Sum>, CommandError> {
     let rows = sqlx::query(
         "SELECT product_id, ordered_units - cancelled_units AS units, ordered_minor - cancelled_minor AS minor
          FROM decision_order_item WHERE order_id = $1",
@@ -211,8 +208,8 @@ fn columns<'a>(sums: &BTreeMap<&'a str, Sum>) -> (Vec<&'a str>, Vec<i64>, Vec<i6
     (products, units, minors)
 }
 
-/// One part for each product that would be cancelled beyond what is left, at its first item.
-fn more_than_left(items: &[OrderItem], sums: &BTreeMap<&str, Sum>, left: &BTreeMap<String, Sum>) -> Vec<ProblemPart> {
+/// One part for each product of which more would be cancelled than is left, at its first item.
+fn exceeding(items: &[OrderItem], sums: &BTreeMap<&str, Sum>, left: &BTreeMap<String, Sum>) -> Vec<ProblemPart> {
     let mut errors = Vec::new();
     for (product_id, sum) in sums {
         let left = left.get(*product_id).copied().unwrap_or_default();
@@ -234,7 +231,7 @@ fn same_or_conflict(what: &str, id: &str, event_id: Uuid, same: bool) -> Result<
         return Ok(Decided::before(event_id));
     }
     let detail = format!("{what} {id:?} was accepted before with another body, as event {event_id}");
-    refuse(Problem::new(StatusCode::CONFLICT, &format!("{what}-conflict"), "Already accepted", detail))
+    reject(Problem::new(StatusCode::CONFLICT, &format!("{what}-conflict"), "Already accepted", detail))
 }
 
 #[cfg(test)]
@@ -253,10 +250,10 @@ mod tests {
         let sums = sum_by_product(&items);
         assert_eq!(sums["a"], Sum { units: 5, minor: 50 });
         let left = [("a".to_owned(), Sum { units: 5, minor: 50 }), ("b".to_owned(), Sum { units: 1, minor: 5 })];
-        assert!(more_than_left(&items, &sums, &left.into()).is_empty());
+        assert!(exceeding(&items, &sums, &left.into()).is_empty());
 
         let left = [("a".to_owned(), Sum { units: 4, minor: 50 })];
-        let errors = more_than_left(&items, &sums, &left.into());
+        let errors = exceeding(&items, &sums, &left.into());
         assert_eq!(errors.len(), 2);
         assert_eq!(errors[0].pointer, "/items/0");
         assert!(errors[0].detail.contains("5 units for 50 are to be cancelled, 4 units for 50 are left"));
@@ -267,6 +264,6 @@ mod tests {
     fn money_is_bounded_as_units_are() {
         let items = [item("a", 1, 11)];
         let left = [("a".to_owned(), Sum { units: 1, minor: 10 })];
-        assert_eq!(more_than_left(&items, &sum_by_product(&items), &left.into()).len(), 1);
+        assert_eq!(exceeding(&items, &sum_by_product(&items), &left.into()).len(), 1);
     }
 }

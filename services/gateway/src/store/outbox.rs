@@ -1,4 +1,4 @@
-//! Putting events into the outbox.
+//! Insertion of events into the outbox.
 
 use jangbogo_events::{Data, EventType, Topic};
 use sqlx::PgConnection;
@@ -9,7 +9,7 @@ use super::{CommandContext, CommandError};
 /// The `ce_source` of the gateway's events.
 const SOURCE: &str = "gateway";
 
-/// Inserts events in the order of their buckets, and within a bucket in theirs.
+/// Inserts events ordered by their bucket, and within a bucket in the given order.
 pub(super) async fn insert(
     transaction: &mut PgConnection,
     context: &CommandContext,
@@ -30,7 +30,7 @@ pub(super) async fn insert(
         topics.push(event_type.topic().name());
         let key = data.key();
         correlations.push(match event_type.topic() {
-            // All of a conversation can be followed by its id, which is their key.
+            // A conversation's events are correlated by its id, which is their key.
             Topic::ConversationEvents | Topic::ConversationMessageCreated => key.to_string(),
             _ => context.request_id.clone(),
         });

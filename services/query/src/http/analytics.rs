@@ -1,4 +1,4 @@
-//! Sales by day and category, and in all; what conversations come to.
+//! Routes of sales by day and category, sales totals, and the conversation funnel.
 
 use axum::Json;
 use axum::extract::State;
@@ -20,113 +20,112 @@ use super::answered_from::{AS_OF, Snapshot};
 use super::failure::Answer;
 use super::parameters::{Parameters, Segment, invalid};
 
-/// The most days in one answer.
+/// Limit of days in one answer.
 const MAX_DAYS: i64 = 92;
 const DAY_RULE: &str = "a day such as 2026-03-31";
 
 /// Days with their sales.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Days {
-    /// Every day asked for, in order.
+    /// Every requested day, in order.
     days: Vec<Day>,
 }
 
-/// A day of the shop's, in its time zone.
+/// Sales of a day, in the shop's time zone.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Day {
-    /// Which.
+    /// Date of the day.
     day: NaiveDate,
-    /// By category; without what nothing happened to. A product without a category counts as `unknown`.
+    /// Categories with activity. A product without a category counts as `unknown`.
     categories: Vec<CategoryDay>,
 }
 
-/// A category's day.
+/// Sales of a category on a day.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(super) struct CategoryDay {
     category: String,
     /// Orders with a product of the category.
     orders: i64,
-    /// Different members among them.
+    /// Distinct members with such an order.
     buyers: i64,
     /// Units sold.
     units: i64,
     /// Cancellations with a product of the category.
     cancellations: i64,
-    /// Units taken back.
+    /// Units cancelled.
     cancelled_units: i64,
-    /// Product pages seen.
+    /// Product views.
     views: i64,
-    /// By currency, in minor units.
+    /// Revenue by currency.
     revenue: Vec<Revenue>,
 }
 
-/// Money in one currency, in minor units.
+/// Revenue in one currency.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(super) struct Revenue {
-    /// ISO 4217.
+    /// ISO 4217 code.
     currency: String,
-    /// Sold.
+    /// Value of units sold, in minor units.
     sold_minor: i64,
-    /// Taken back.
+    /// Value of units cancelled, in minor units.
     cancelled_minor: i64,
 }
 
-/// All sales.
+/// Sales totals.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Totals {
-    /// By currency.
+    /// Totals by currency.
     totals: Vec<Total>,
 }
 
-/// All sales in one currency.
+/// Sales totals in one currency.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(super) struct Total {
-    /// ISO 4217.
+    /// ISO 4217 code.
     currency: String,
     /// Units sold.
     sold_units: i64,
-    /// Sold, in minor units.
+    /// Value of units sold, in minor units.
     sold_minor: i64,
-    /// Units taken back.
+    /// Units cancelled.
     cancelled_units: i64,
-    /// Taken back, in minor units.
+    /// Value of units cancelled, in minor units.
     cancelled_minor: i64,
 }
 
-/// Days with what conversations came to.
+/// Days with their conversation funnels.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct FunnelDays {
-    /// Every day asked for, in order.
+    /// Every requested day, in order.
     days: Vec<FunnelDay>,
 }
 
-/// What the conversations of a day came to.
+/// Conversation funnels of a day.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct FunnelDay {
     /// The day of the messages, in the shop's time zone.
     day: NaiveDate,
-    /// By analyser and weights.
+    /// Funnels by analyser and weights.
     funnels: Vec<Funnel>,
 }
 
-/// Messages that one analyser understood and that products were ranked for by one setting of the weights: how many came
-/// how far.
+/// Conversion funnel of the messages that one analyser understood and one setting of the weights ranked products for.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(super) struct Funnel {
-    /// The model or analyser that understood them; null while none has.
+    /// Model or analyser of the messages; null while they are not analysed.
     analyser: Option<String>,
-    /// The weights set, before they are shifted for a member's history; null while nothing is ranked.
+    /// Configured weights, before they are shifted for a member's history; null while nothing is ranked.
     weights: Option<Weights>,
-    /// Shoppers' messages.
+    /// Messages of shoppers.
     messages: i64,
-    /// For which at least one product was recommended.
+    /// Messages for which at least one product was recommended.
     recommended: i64,
-    /// Of which the shopper saw at least one, as `recommendation-shown` says, or a click.
+    /// Messages of which the shopper saw a recommended product (`recommendation-shown`), or clicked one.
     shown: i64,
-    /// Of which the shopper clicked at least one.
+    /// Messages of which the shopper clicked a recommended product.
     clicked: i64,
-    /// Of which the shopper ordered at least one, after seeing it there and within seven days of the recommendation. An
-    /// order counts for the recommendation in which its product was seen last.
+    /// Messages of which the shopper ordered a recommended product after seeing it there, within seven days of the
+    /// recommendation. An order counts for the recommendation in which its product was seen last.
     bought: i64,
 }
 
@@ -182,7 +181,7 @@ pub(super) async fn totals(State(service): State<Service>, parameters: Parameter
     Ok(Json(Totals { totals: value.map(decoded).transpose()?.unwrap_or_default() }))
 }
 
-/// What conversations came to on each day of a span.
+/// Conversation funnel for each day of a span.
 ///
 /// A message counts on the day on which it was written, once at each stage that it has reached by now.
 #[utoipa::path(
@@ -213,7 +212,7 @@ fn span(parameters: &mut Parameters) -> Result<Vec<NaiveDate>, Problem> {
     Ok((0..count).map(|number| from + TimeDelta::days(number)).collect())
 }
 
-/// The value of each day in a view of lists by day.
+/// The value of each day in a view keyed by day.
 async fn read<T: DeserializeOwned>(
     service: &Service,
     parameters: Parameters,
@@ -223,8 +222,8 @@ async fn read<T: DeserializeOwned>(
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let view = ANALYTICS.view(view).ok_or(ReadError::NotLive(ANALYTICS.name))?;
     let keys: Vec<String> = days.iter().map(ToString::to_string).collect();
-    let wanted: Vec<ViewKey<'_>> = keys.iter().map(|key| ViewKey { view, key }).collect();
-    let values = service.reader.views(snapshot.of(&ANALYTICS)?, &wanted).await?;
+    let requested: Vec<ViewKey<'_>> = keys.iter().map(|key| ViewKey { view, key }).collect();
+    let values = service.reader.views(snapshot.of(&ANALYTICS)?, &requested).await?;
     let mut answer = Vec::with_capacity(days.len());
     for (day, value) in days.into_iter().zip(values) {
         answer.push((day, value.map(decoded).transpose()?.unwrap_or_default()));
@@ -232,13 +231,13 @@ async fn read<T: DeserializeOwned>(
     Ok(answer)
 }
 
-/// A view's value as it is served.
+/// Decodes a view's value.
 ///
 /// # Errors
-/// When the view gives something else, which is a mistake in the code.
+/// When the value has another type, which is a mistake in the code.
 pub(super) fn decoded<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
     serde_json::from_value(value).map_err(|error| {
-        error!(%error, "a view's value is not what is served");
+        error!(%error, "unexpected value of a view");
         Problem::internal()
     })
 }

@@ -1,4 +1,4 @@
-//! Which generations an answer comes from: taken once a request, and named in a header of the answer.
+//! The generations that a request reads: taken once, and named in a header of the answer.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,20 +15,20 @@ use uuid::Uuid;
 use super::failure::Answer;
 use super::parameters::{Parameters, invalid};
 
-/// Names the generations an answer was read from.
+/// Header with the generations that an answer was read from.
 pub(super) const PROJECTION_GENERATIONS: HeaderName = HeaderName::from_static("projection-generations");
-/// What the parameter `as_of` does, for the description.
-pub(super) const AS_OF: &str = "Answers from the rows of these generations alone, as `replay at` makes them: ids, or \
+/// Description of the parameter `as_of`.
+pub(super) const AS_OF: &str = "Answers only from the rows of these generations, which `replay at` makes: ids, or \
                                 their last 8 or more digits, separated by commas, one for each processor that is \
-                                needed. 404: there is none of this id; 409: it is still being folded, or was folded \
-                                by code of another version";
+                                needed. 404: unknown id; 409: it is still being folded, or was folded by code of \
+                                another version";
 
 /// The generations that a request has read so far, by processor. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AnsweredFrom(Arc<Mutex<BTreeMap<String, Uuid>>>);
 
 impl AnsweredFrom {
-    /// A generation of a processor is read.
+    /// Records that a generation of a processor was read.
     pub(super) fn record(&self, processor: &str, generation: Uuid) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(processor.to_owned(), generation);
     }
@@ -41,7 +41,7 @@ impl AnsweredFrom {
     }
 }
 
-/// Adds the header to whatever the handler answers.
+/// Middleware that adds the header to the answer.
 pub(super) async fn named(mut request: Request, next: Next) -> Response {
     let answered_from = AnsweredFrom::default();
     request.extensions_mut().insert(answered_from.clone());
@@ -52,7 +52,7 @@ pub(super) async fn named(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// What a request may read.
+/// The generations that a request may read.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     generations: Generations,
@@ -60,7 +60,7 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Takes the parameter `as_of`, refuses those that no one took, and takes the map of generations: once a request.
+    /// Takes the parameter `as_of`, rejects unknown parameters, and reads the map of generations, once a request.
     pub(super) async fn take(mut parameters: Parameters, reader: &Reader) -> Answer<Self> {
         let ids = parameters.list::<GenerationId>("as_of", jangbogo_processors::PROCESSORS.len())?;
         let answered_from = parameters.answered_from();
@@ -79,7 +79,8 @@ impl Snapshot {
         self.answered_from.record(processor, *id);
         Ok(served)
     }
-    /// As [`Self::of`], for what is asked of its search indexes: only what is served has some.
+
+    /// As [`Self::of`], for reads of its search indexes, which only the live generation has.
     pub(super) fn of_index(&self, processor: &Processor) -> Answer<&Served> {
         if self.generations.are_named() {
             return Err(invalid("search is not kept for generations of the past; ask without as_of".to_owned()).into());

@@ -1,4 +1,4 @@
-//! Conversations and what happened in them.
+//! Routes of conversations and their entries.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,29 +15,29 @@ use super::failure::Answer;
 use super::parameters::{MAX_EVENT_ID_BYTES, Parameters, Segment, conversation_id, invalid, member_id};
 use crate::conversations::{self, ConversationSummary, Entry};
 
-/// A page of what happened in a conversation.
+/// A page of a conversation's entries.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EntryPage {
-    /// The conversation asked for.
+    /// The requested conversation.
     conversation_id: Uuid,
-    /// The oldest first; those of one moment by their events' hashes.
+    /// Oldest first; those of the same time by their events' hashes.
     entries: Vec<Entry>,
-    /// What to ask for next as `after`; null when this is all by now.
+    /// Value of `after` for the next page; null when there are no more for now.
     next: Option<String>,
 }
 
 /// A page of a member's conversations.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct MemberConversations {
-    /// The member asked for.
+    /// The requested member.
     member_id: String,
-    /// The one opened last comes first.
+    /// The one opened last first.
     conversations: Vec<ConversationSummary>,
-    /// What to ask for next as `before`; null when there are no more.
+    /// Value of `before` for the next page; null when there are no more.
     next: Option<Uuid>,
 }
 
-/// A conversation: whose it is, what it is called, and how much was said.
+/// A conversation: its member, title, and number of messages.
 #[utoipa::path(
     get,
     path = "/v1/conversations/{conversation_id}",
@@ -48,7 +48,7 @@ pub(super) struct MemberConversations {
     ),
     responses(
         (status = 200, body = ConversationSummary),
-        (status = 404, description = "Nothing of this conversation is folded: there is none, or it was opened a moment ago"),
+        (status = 404, description = "Nothing of this conversation is folded: it does not exist, or was opened just now"),
     )
 )]
 pub(super) async fn conversation(
@@ -62,22 +62,22 @@ pub(super) async fn conversation(
     Ok(Json(found.ok_or_else(|| unknown_conversation(conversation_id))?))
 }
 
-/// What happened in a conversation: messages, what they were understood to say, and what was recommended.
+/// Entries of a conversation: messages, their analysis, and recommendations.
 ///
-/// A late event may land before the last one that was read: `/v1/conversations/{conversation_id}/stream` misses none.
+/// A late event may land before the last entry that was read: `/v1/conversations/{conversation_id}/stream` misses none.
 #[utoipa::path(
     get,
     path = "/v1/conversations/{conversation_id}/entries",
     tag = "conversations",
     params(
         ("conversation_id" = Uuid, Path, description = "The conversation"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most entries: 1 to 100, or 20"),
-        ("after" = Option<String>, Query, max_length = 128, description = "Only those behind the entry of this event id"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of entries: 1 to 100, default 20"),
+        ("after" = Option<String>, Query, max_length = 128, description = "Only entries after the one of this event id"),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
         (status = 200, body = EntryPage),
-        (status = 404, description = "Nothing of this conversation is folded: there is none, or it was opened a moment ago"),
+        (status = 404, description = "Nothing of this conversation is folded: it does not exist, or was opened just now"),
     )
 )]
 pub(super) async fn entries(
@@ -90,19 +90,19 @@ pub(super) async fn entries(
     let after = parameters.text("after", MAX_EVENT_ID_BYTES)?;
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let (postgres, served) = (service.reader.postgres(), snapshot.of(&ASSISTANT)?);
-    let place = match &after {
-        Some(event_id) => conversations::place_of(postgres, served, conversation_id, event_id).await?,
+    let position = match &after {
+        Some(event_id) => conversations::position_of(postgres, served, conversation_id, event_id).await?,
         None => None,
     };
-    let is_known = place.is_some() || conversations::is_known(postgres, served, conversation_id).await?;
+    let is_known = position.is_some() || conversations::is_known(postgres, served, conversation_id).await?;
     if !is_known {
         return Err(unknown_conversation(conversation_id).into());
     }
-    if let (Some(event_id), None) = (after, place) {
+    if let (Some(event_id), None) = (after, position) {
         let detail = format!("the parameter after: no entry of this conversation is of the event {event_id:?}");
         return Err(invalid(detail).into());
     }
-    let mut rows = conversations::entries(postgres, served, conversation_id, place, limit + 1).await?;
+    let mut rows = conversations::entries(postgres, served, conversation_id, position, limit + 1).await?;
     let has_more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| has_more).map(|row| row.entry.event_id.clone());
@@ -117,7 +117,7 @@ pub(super) async fn entries(
     tag = "conversations",
     params(
         ("member_id" = String, Path, description = "The member", min_length = 1, max_length = 64),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most conversations: 1 to 100, or 20"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of conversations: 1 to 100, default 20"),
         ("before" = Option<Uuid>, Query, description = "Only those opened before this one of the member's"),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
@@ -136,7 +136,7 @@ pub(super) async fn of_member(
     let before = parameters.optional::<Uuid>("before", "a conversation's id")?;
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let (postgres, served) = (service.reader.postgres(), snapshot.of(&ASSISTANT)?);
-    let mut conversations = conversations::of_member(postgres, served, &member_id, before, limit + 1).await?;
+    let mut conversations = conversations::by_member(postgres, served, &member_id, before, limit + 1).await?;
     if conversations.is_empty() && before.is_none() {
         let detail = format!("no conversation of the member {member_id} is known");
         return Err(Problem::new(StatusCode::NOT_FOUND, "no-conversations", "No conversations", detail).into());
@@ -148,6 +148,7 @@ pub(super) async fn of_member(
 }
 
 pub(super) fn unknown_conversation(conversation_id: Uuid) -> Problem {
-    let detail = format!("there is no conversation {conversation_id}; one that was just opened is there in a moment");
+    let detail =
+        format!("there is no conversation {conversation_id}; one that was opened just now appears within a second");
     Problem::new(StatusCode::NOT_FOUND, "unknown-conversation", "Unknown conversation", detail)
 }

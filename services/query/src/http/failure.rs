@@ -1,13 +1,14 @@
-//! Whatever goes wrong in a handler becomes a problem.
+//! Conversion of read errors to RFC 9457 problems.
 
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jangbogo_http::problem::Problem;
+use jangbogo_platform::database;
 use jangbogo_read::{AsOfError, ReadError, SearchError};
 use jangbogo_telemetry::causes;
-use tracing::error;
+use tracing::{error, warn};
 
 /// A handler's error.
 #[derive(Debug)]
@@ -31,20 +32,25 @@ impl From<Problem> for Failure {
 impl From<&ReadError> for Failure {
     fn from(error: &ReadError) -> Self {
         Self(match error {
-            ReadError::AsOf(error) => not_answered_as_of(error),
+            ReadError::AsOf(error) => as_of_problem(error),
             ReadError::NotLive(_) => Problem::unavailable(error.to_string()),
+            // Logged: a statement that names something wrongly would look the same.
+            ReadError::Postgres(source) if database::is_missing(source) => {
+                warn!(error = %causes(error), "the postgres schema is not the one this program knows");
+                Problem::unavailable("the database is being prepared; try again")
+            }
             ReadError::Postgres(_) if error.is_temporary() => {
-                Problem::unavailable("postgres does not answer; try again")
+                Problem::unavailable("postgres is unavailable; try again")
             }
             ReadError::Postgres(_) => {
-                error!(error = %causes(error), "a read was refused");
+                error!(error = %causes(error), "postgres query failed");
                 Problem::internal()
             }
         })
     }
 }
 
-fn not_answered_as_of(error: &AsOfError) -> Problem {
+fn as_of_problem(error: &AsOfError) -> Problem {
     let (status, slug, title) = match error {
         AsOfError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown-generation", "Unknown generation"),
         AsOfError::Ambiguous { .. } => (StatusCode::BAD_REQUEST, "ambiguous-generation", "Ambiguous generation"),
@@ -80,14 +86,14 @@ impl From<SearchError> for Failure {
     fn from(error: SearchError) -> Self {
         match error {
             SearchError::Read(error) => Self::from(error),
-            SearchError::Unavailable(_) => Self(Problem::unavailable("elasticsearch does not answer; try again")),
+            SearchError::Unavailable(_) => Self(Problem::unavailable("elasticsearch is unavailable; try again")),
             SearchError::NoIndex => Self(Problem::unavailable("the search index is being built; try again")),
             // 429: too busy; 5xx: starting, or a shard is missing.
             SearchError::Refused { status: 429 | 500..=599, .. } => {
                 Self(Problem::unavailable("elasticsearch is not ready; try again"))
             }
             SearchError::Refused { .. } => {
-                error!(error = %causes(&error), "a search was refused");
+                error!(error = %causes(&error), "elasticsearch request failed");
                 Self(Problem::internal())
             }
         }
@@ -101,10 +107,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_is_away_is_temporary() {
+    fn an_unavailable_server_or_schema_is_a_503() {
         for failure in [
             Failure::from(ReadError::NotLive("es-sync")),
             Failure::from(sqlx::Error::PoolTimedOut),
+            Failure::from(sqlx::Error::TypeNotFound { type_name: "vector".to_owned() }),
             Failure::from(SearchError::NoIndex),
             Failure::from(SearchError::Refused { status: 503, body: String::new() }),
         ] {
@@ -115,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_of_ours_tells_nothing() {
+    fn an_internal_error_discloses_nothing() {
         for failure in [
             Failure::from(sqlx::Error::RowNotFound),
             Failure::from(SearchError::Refused { status: 400, body: "secret".to_owned() }),

@@ -1,4 +1,4 @@
-//! What is recommended to a member, and how they buy.
+//! Routes of a member's recommendations and purchase pattern.
 
 use axum::Json;
 use axum::extract::State;
@@ -22,48 +22,48 @@ use crate::products::{self, ProductSummary, Products};
 
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
 
-/// What is recommended to a member.
+/// Recommendations of a member.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Recommendations {
-    /// The member asked for.
+    /// The requested member.
     member_id: String,
     basis: Basis,
-    /// The best first.
+    /// Best first.
     items: Vec<Recommendation>,
 }
 
-/// A product, and why it is recommended.
+/// A recommended product, with the reasons.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub(super) struct Recommendation {
     product: ProductSummary,
-    /// The weighted sum of the sub-scores: above 0, at most 1. What is like an item above it comes later than its score.
+    /// Weighted sum of the sub-scores: above 0, at most 1. Items similar to a better one are ranked lower (diversity).
     score: f64,
     sub_scores: ScoreParts,
-    /// For shoppers.
+    /// Reason that is shown to shoppers.
     #[schema(example = "often bought with LUNCH BAG RED RETROSPOT, which you bought")]
     reason: String,
-    /// Every kind of evidence, the strongest first.
+    /// All evidence, the strongest first.
     sources: Vec<Source>,
 }
 
-/// What a score is made of, each 0 to 1.
+/// Sub-scores, each 0 to 1.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub(super) struct ScoreParts {
-    /// Its text is like those of the member's products.
+    /// Similarity of its text to those of the member's products.
     content: f64,
-    /// It is bought together with them, above 0.5; popular in their categories, above 0.2; or trending.
+    /// Above 0.5 if it is bought together with them; above 0.2 if it is popular in their categories; else trending.
     collaborative: f64,
-    /// It fits what the member likes.
+    /// Match with the member's preferences.
     intent: f64,
 }
 
 impl ScoreParts {
-    fn of(item: &RankedItem) -> Self {
+    fn from_item(item: &RankedItem) -> Self {
         Self { content: item.content, collaborative: item.collaborative, intent: item.intent }
     }
 }
 
-/// Why a product is recommended.
+/// Evidence for a recommendation, as served: [`Evidence`] with the products' titles.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(super) enum Source {
@@ -71,11 +71,11 @@ pub(super) enum Source {
     Neighbour {
         /// The product of the history.
         product_id: String,
-        /// Its title.
+        /// Title of the product.
         title: String,
-        /// Whether the member bought that, rather than looked at it.
+        /// The member bought it, rather than viewed it.
         bought: bool,
-        /// Its share in what all neighbours say for this item: above 0, at most 1. At most three are named.
+        /// Its share in the contribution of all neighbours: above 0, at most 1. At most three are listed.
         contribution: f64,
     },
     /// It is popular in one of the member's favourite categories.
@@ -83,45 +83,45 @@ pub(super) enum Source {
         /// The category.
         category: String,
     },
-    /// The whole shop looks at it.
+    /// It is trending in the whole shop.
     Trending,
-    /// It has something that was asked for.
+    /// It has a requested attribute.
     Asked {
-        /// Such as `color`.
+        /// The attribute, such as `color`.
         slot: String,
         /// The value.
         value: String,
     },
-    /// It has something that the member said they like.
+    /// It has an attribute that the member likes.
     Liked {
-        /// Such as `color`.
+        /// The attribute, such as `color`.
         slot: String,
         /// The value.
         value: String,
     },
-    /// Its text is like what was asked for.
+    /// Its text is similar to the request.
     LikeRequest,
-    /// Its text is like those of the member's products.
+    /// Its text is similar to those of the member's products.
     LikeHistory,
 }
 
-/// How a member buys.
+/// Purchase pattern of a member.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PurchasePattern {
-    /// The member asked for.
+    /// The requested member.
     member_id: String,
     #[serde(flatten)]
     pattern: Pattern,
-    /// The pattern that the shop was told last, on the topic `purchase-pattern-analyzed`; null before the first.
+    /// The pattern announced last, on the topic `purchase-pattern-analyzed`; null before the first.
     announced: Option<AnnouncedPattern>,
 }
 
-/// A pattern that the shop was told of.
+/// An announced pattern.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct AnnouncedPattern {
-    /// The event that tells it.
+    /// Id of the announcing event.
     event_id: String,
-    /// When it happened, by the shop's clock: a millisecond after the order that it follows.
+    /// Event time: a millisecond after the order that it follows.
     announced_at: DateTime<Utc>,
     pattern: Pattern,
 }
@@ -129,28 +129,28 @@ struct AnnouncedPattern {
 /// The value of the view of patterns.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct Pattern {
-    /// How many orders.
+    /// Number of orders.
     orders: i64,
-    /// The median of the days from one order to the next; null with fewer than two.
+    /// Median of the days between consecutive orders; null with fewer than two orders.
     median_days_between_orders: Option<f64>,
-    /// Units of an order on average.
+    /// Mean number of units in an order.
     mean_units_per_order: f64,
-    /// The average order by currency.
+    /// Mean value of an order, by currency.
     mean_order_value: Vec<products::Price>,
-    /// The hours of the shop's day with most orders: 0 to 23, at most three.
+    /// Hours with most orders, in the shop's time zone: 0 to 23, at most three.
     favourite_hours: Vec<i64>,
-    /// The categories bought most: at most five.
+    /// Categories bought most: at most five.
     favourite_categories: Vec<String>,
 }
 
-/// What is recommended to a member. One nobody has heard of gets what is trending.
+/// Recommendations of a member. An unknown member gets trending products.
 #[utoipa::path(
     get,
     path = "/v1/members/{member_id}/recommendations",
     tag = "members",
     params(
         ("member_id" = String, Path, description = "The member", min_length = 1, max_length = 64),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of items: 1 to 100, default 20"),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses((
@@ -187,15 +187,15 @@ pub(super) async fn recommendations(
     let on_sale = list.ranking.items.iter().filter_map(|item| {
         let product = products.on_sale(&item.product_id)?.clone();
         let reason = jangbogo_ranking::reason(Language::English, None, item, |product_id| products.title(product_id));
-        let sources = item.sources.iter().map(|evidence| told(evidence, &products)).collect();
-        Some(Recommendation { product, score: item.score, sub_scores: ScoreParts::of(item), reason, sources })
+        let sources = item.sources.iter().map(|evidence| source(evidence, &products)).collect();
+        Some(Recommendation { product, score: item.score, sub_scores: ScoreParts::from_item(item), reason, sources })
     });
     let items = on_sale.take(limit).collect();
     let answer = Recommendations { member_id: member_id.to_string(), basis: list.ranking.basis, items };
     Ok(([(CACHE, outcome)], Json(answer)))
 }
 
-fn told(evidence: &Evidence, products: &Products) -> Source {
+fn source(evidence: &Evidence, products: &Products) -> Source {
     match evidence {
         Evidence::Neighbour { product_id, bought, contribution } => Source::Neighbour {
             product_id: product_id.clone(),
@@ -212,7 +212,7 @@ fn told(evidence: &Evidence, products: &Products) -> Source {
     }
 }
 
-/// How a member buys: rhythm, basket, favourite hours and categories.
+/// Purchase pattern of a member: rhythm, basket, favourite hours and categories.
 #[utoipa::path(
     get,
     path = "/v1/members/{member_id}/purchase-pattern",
@@ -234,8 +234,8 @@ pub(super) async fn purchase_pattern(
     let member_id = member_id(member)?;
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let view = |name| ANALYTICS.view(name).ok_or(ReadError::NotLive(ANALYTICS.name));
-    let wanted = [view(PATTERN_VIEW)?, view(ANNOUNCED_VIEW)?].map(|view| ViewKey { view, key: &member_id });
-    let mut values = service.reader.views(snapshot.of(&ANALYTICS)?, &wanted).await?.into_iter();
+    let requested = [view(PATTERN_VIEW)?, view(ANNOUNCED_VIEW)?].map(|view| ViewKey { view, key: &member_id });
+    let mut values = service.reader.views(snapshot.of(&ANALYTICS)?, &requested).await?.into_iter();
     let (pattern, announced) = (values.next().flatten(), values.next().flatten());
     let Some(pattern) = pattern else {
         let detail = format!("no order of the member {member_id} is known");

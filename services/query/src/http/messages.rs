@@ -1,4 +1,4 @@
-//! Searching what was said.
+//! Route of the search in a member's messages.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,22 +12,22 @@ use super::failure::Answer;
 use super::parameters::{MAX_QUERY_BYTES, Parameters, Segment, invalid, member_id};
 use crate::messages::{self, FoundMessage, FoundMessages, MessageSearch};
 
-/// A page of what was found in a member's conversations.
+/// A page of results in a member's conversations.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct MessageResults {
-    /// The member asked for.
+    /// The requested member.
     member_id: String,
-    /// How many messages there are in all.
+    /// Number of matches in total.
     total: u64,
-    /// How many were passed over.
+    /// Number of skipped matches.
     offset: usize,
-    /// The best first; of equal ones the newest.
+    /// Best match first; among equals, the newest first.
     messages: Vec<FoundMessage>,
 }
 
-/// Searches a member's conversations, in Korean and English: what the member said, and what was answered.
+/// Searches a member's conversations, in Korean and English: the member's messages and the replies.
 ///
-/// Nobody else's messages are found. A message is there within a second of being said.
+/// Other members' messages are never found. A message is searchable within a second.
 #[utoipa::path(
     get,
     path = "/v1/members/{member_id}/messages",
@@ -36,13 +36,13 @@ pub(super) struct MessageResults {
         ("member_id" = String, Path, description = "The member", min_length = 1, max_length = 64),
         ("q" = String, Query, description = "Words", min_length = 1, max_length = 512),
         ("conversation_id" = Option<Uuid>, Query, description = "Only in this conversation"),
-        ("highlight" = Option<bool>, Query, description = "Shows the passage that fits best, with what was found marked"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most messages: 1 to 100, or 20"),
-        ("offset" = Option<u32>, Query, maximum = 9999, description = "Messages to pass over: up to 10,000 with the limit"),
+        ("highlight" = Option<bool>, Query, description = "Adds the best passage, with the matches highlighted"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of messages: 1 to 100, default 20"),
+        ("offset" = Option<u32>, Query, maximum = 9999, description = "Messages to skip: up to 10,000 with the limit"),
     ),
     responses(
         (status = 200, body = MessageResults),
-        (status = 503, description = "The search index is away or being built; Retry-After says when to try again"),
+        (status = 503, description = "The search index is unavailable or being built; retry after Retry-After"),
     )
 )]
 pub(super) async fn messages(

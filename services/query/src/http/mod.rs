@@ -1,4 +1,4 @@
-//! The HTTP server: routes, limits, and every error as a problem.
+//! HTTP routes, with a timeout and metrics, and every error as an RFC 9457 problem.
 
 mod analytics;
 mod answered_from;
@@ -34,19 +34,19 @@ use crate::members::MemberLists;
 use crate::stream::Streams;
 
 jangbogo_telemetry::metrics! {
-    /// What the query service counts.
+    /// Metrics of the query service.
     #[expect(clippy::struct_field_names, reason = "a field's name is its metric's")]
     pub struct QueryMetrics {
         /// Requests answered, by route and status
         query_requests_total: prometheus::IntCounterVec, labels ["route", "status"];
         /// Time to answer a request, in seconds
         query_request_seconds: prometheus::HistogramVec, labels ["route"], buckets SECONDS_BUCKETS;
-        /// Members' lists by whether a cache had them: hit or miss
+        /// Members' lists by outcome of the cache lookup: hit, miss or bypass
         query_list_cache_total: prometheus::IntCounterVec, labels ["outcome"];
     }
 }
 
-/// What every handler has. Clones share it.
+/// State of the handlers.
 #[derive(Clone)]
 pub(crate) struct Service {
     pub reader: Arc<Reader>,
@@ -58,7 +58,7 @@ pub(crate) struct Service {
     pub request_timeout: Duration,
 }
 
-/// Every route but those of telemetry.
+/// Every route except those of health, readiness and metrics.
 pub(crate) fn router(service: Service) -> Router {
     let (reads, openapi) = reads().split_for_parts();
     reads
@@ -96,7 +96,7 @@ fn reads() -> OpenApiRouter<Service> {
         .routes(routes!(pipeline::processor))
 }
 
-/// Bounds the time of a request, and counts and times it.
+/// Limits, counts and times a request.
 async fn observed(State(service): State<Service>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("", MatchedPath::as_str);

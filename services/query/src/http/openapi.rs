@@ -1,4 +1,4 @@
-//! `/openapi.json`, as utoipa reads it off the handlers.
+//! `/openapi.json`, generated from the handlers by utoipa.
 
 use axum::Router;
 use axum::http::header;
@@ -11,7 +11,7 @@ use utoipa::openapi::OpenApi;
 
 const DEFINITIONS: &str = "/components/schemas";
 
-/// The route that answers with the description.
+/// Route of the `OpenAPI` description.
 pub(super) fn route<S: Clone + Send + Sync + 'static>(routes: &OpenApi) -> Router<S> {
     let body = describe(routes).to_string();
     Router::new().route("/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], body)))
@@ -21,15 +21,15 @@ fn describe(routes: &OpenApi) -> Value {
     let mut description = serde_json::to_value(routes).unwrap_or_default();
     description["info"] = json!({
         "title": "Jangbogo query",
-        "description": "Reads: what was folded out of the log, with the products' attributes as they are now; as of \
-                        a generation of the past, as they were then.",
+        "description": "Reads of the read models, with the products' current attributes; as of a generation of the \
+                        past, with the attributes of that time.",
         "version": env!("CARGO_PKG_VERSION"),
         "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
     });
     let mut schemas =
         SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = DEFINITIONS.into()).into_generator();
     let reference = schemas.subschema_for::<Problem>().to_value();
-    // Conversations' entries are served in the contract's words.
+    // Entries of conversations are served as the contract's types.
     schemas.subschema_for::<MessageCreated>();
     schemas.subschema_for::<IntentAnalyzed>();
     schemas.subschema_for::<RecommendationGenerated>();

@@ -1,4 +1,4 @@
-//! Query parameters and path segments, each refused with its name and its rule.
+//! Parsing of query parameters and path segments; a rejection names the parameter and its rule.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -16,16 +16,16 @@ use uuid::Uuid;
 
 use super::answered_from::AnsweredFrom;
 
-/// The most items a list may be asked for.
+/// Limit of items in a list.
 pub(super) const MAX_LIMIT: usize = crate::members::MAX_ITEMS;
-/// The longest id of an event.
+/// Limit of an event's id, in bytes.
 pub(super) const MAX_EVENT_ID_BYTES: usize = 128;
-/// The longest text that is searched for.
+/// Limit of a search text, in bytes.
 pub(super) const MAX_QUERY_BYTES: usize = 512;
-/// How many items a list has if nobody says.
+/// Number of items in a list without the parameter `limit`.
 pub(super) const DEFAULT_LIMIT: usize = 20;
 
-/// The query parameters of a request. A handler takes those it knows, then calls [`Parameters::finish`].
+/// Query parameters of a request. A handler takes those it knows, then calls [`Parameters::finish`].
 #[derive(Debug, Default)]
 pub(super) struct Parameters {
     given: BTreeMap<String, String>,
@@ -40,12 +40,12 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
             .map_err(|rejection| invalid(format!("the query cannot be read: {}", rejection.body_text())))?;
         let answered_from = parts.extensions.get::<AnsweredFrom>().cloned().unwrap_or_default();
-        Ok(Self { answered_from, ..Self::of(pairs.0)? })
+        Ok(Self { answered_from, ..Self::from_pairs(pairs.0)? })
     }
 }
 
 impl Parameters {
-    fn of(pairs: Vec<(String, String)>) -> Result<Self, Problem> {
+    fn from_pairs(pairs: Vec<(String, String)>) -> Result<Self, Problem> {
         let mut given = BTreeMap::new();
         for (name, value) in pairs {
             if given.contains_key(&name) {
@@ -56,12 +56,12 @@ impl Parameters {
         Ok(Self { given, ..Self::default() })
     }
 
-    /// Where the request notes what it reads.
+    /// Records the generations that the request reads.
     pub(super) fn answered_from(&self) -> AnsweredFrom {
         self.answered_from.clone()
     }
 
-    /// A parameter as text without blanks around it; an empty one counts as none.
+    /// A parameter as trimmed text; an empty one counts as none.
     pub(super) fn text(&mut self, name: &'static str, max_bytes: usize) -> Result<Option<String>, Problem> {
         let Some(text) = self.take(name) else { return Ok(None) };
         let text = text.trim();
@@ -82,12 +82,12 @@ impl Parameters {
         number.map(Some).ok_or_else(|| broken(name, rule, &text))
     }
 
-    /// How many items are asked for.
+    /// The requested number of items.
     pub(super) fn limit(&mut self) -> Result<usize, Problem> {
         Ok(self.number("limit", 1..=MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT))
     }
 
-    /// How many hits of a search are asked for, and how many are passed over.
+    /// The requested number of hits, and the number to skip.
     pub(super) fn page(&mut self) -> Result<(usize, usize), Problem> {
         let (limit, offset) = (self.limit()?, self.number("offset", 0..=MAX_WINDOW)?.unwrap_or_default());
         if offset + limit > MAX_WINDOW {
@@ -96,13 +96,13 @@ impl Parameters {
         Ok((limit, offset))
     }
 
-    /// A parameter that is true or false.
+    /// A boolean parameter, false by default.
     pub(super) fn flag(&mut self, name: &'static str) -> Result<bool, Problem> {
         let Some(text) = self.take(name) else { return Ok(false) };
         text.parse().map_err(|_| broken(name, "true or false", &text))
     }
 
-    /// A parameter that must be given.
+    /// A mandatory parameter.
     pub(super) fn required<T: FromStr>(&mut self, name: &'static str, rule: &str) -> Result<T, Problem> {
         let Some(text) = self.take(name) else {
             return Err(invalid(format!("the parameter {name} is missing: {rule}")));
@@ -110,13 +110,13 @@ impl Parameters {
         text.parse().map_err(|_| broken(name, rule, &text))
     }
 
-    /// A parameter that may be given.
+    /// An optional parameter.
     pub(super) fn optional<T: FromStr>(&mut self, name: &'static str, rule: &str) -> Result<Option<T>, Problem> {
         let Some(text) = self.take(name) else { return Ok(None) };
         text.parse().map(Some).map_err(|_| broken(name, rule, &text))
     }
 
-    /// A parameter that is one or several values, separated by commas.
+    /// A parameter of values separated by commas.
     pub(super) fn list<T>(&mut self, name: &'static str, max_values: usize) -> Result<Option<Vec<T>>, Problem>
     where
         T: FromStr<Err: Display>,
@@ -129,13 +129,13 @@ impl Parameters {
         values.map(Some).map_err(|error| invalid(format!("the parameter {name}: {error}")))
     }
 
-    /// A parameter that is a category.
+    /// The parameter `category`.
     pub(super) fn category(&mut self) -> Result<Option<CategoryId>, Problem> {
         let Some(text) = self.take("category") else { return Ok(None) };
         CategoryId::new(text).map(Some).map_err(|error| invalid(format!("the parameter category: {error}")))
     }
 
-    /// Refuses parameters that no one took.
+    /// Rejects parameters that the handler does not know.
     pub(super) fn finish(self) -> Result<(), Problem> {
         let Some(name) = self.given.keys().next() else { return Ok(()) };
         let known = match self.known.as_slice() {
@@ -161,22 +161,22 @@ fn broken(name: &str, rule: impl Display, found: &str) -> Problem {
     invalid(format!("the parameter {name} must be {rule}; it is {found:?}"))
 }
 
-/// A path's one segment, as it was sent.
+/// A segment of the path.
 pub(super) type Segment = Result<Path<String>, PathRejection>;
 
-/// The conversation a path names.
+/// Parses the conversation in the path.
 pub(super) fn conversation_id(segment: Segment) -> Result<Uuid, Problem> {
     let text = segment.map(|path| path.0).unwrap_or_default();
     text.parse()
         .map_err(|_| invalid(format!("conversation_id is no UUID: {:?}", text.chars().take(64).collect::<String>())))
 }
 
-/// The member a path names.
+/// Parses the member in the path.
 pub(super) fn member_id(segment: Segment) -> Result<MemberId, Problem> {
     shop_id(segment, "member_id", MemberId::new)
 }
 
-/// A path segment that the shop's id of something must be.
+/// Parses a path segment that is an id of the shop.
 pub(super) fn shop_id<T>(
     segment: Segment,
     name: &str,
@@ -193,7 +193,7 @@ mod tests {
 
     fn of(query: &str) -> Parameters {
         let uri = format!("/?{query}").parse().unwrap();
-        Parameters::of(Query::<Vec<(String, String)>>::try_from_uri(&uri).unwrap().0).unwrap()
+        Parameters::from_pairs(Query::<Vec<(String, String)>>::try_from_uri(&uri).unwrap().0).unwrap()
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
         let problem = parameters.finish().unwrap_err();
         assert_eq!(problem.detail(), r#""lmit" is no parameter of this resource; there are limit"#);
         let pairs = ["1", "2"].map(|value| ("limit".to_owned(), value.to_owned())).to_vec();
-        assert_eq!(Parameters::of(pairs).unwrap_err().detail(), "the parameter limit is given twice");
+        assert_eq!(Parameters::from_pairs(pairs).unwrap_err().detail(), "the parameter limit is given twice");
     }
 
     #[test]

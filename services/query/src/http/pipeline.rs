@@ -1,23 +1,24 @@
-//! The pipeline's own state.
+//! Routes of the pipeline's state.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jangbogo_fold::Processor;
 use jangbogo_http::problem::Problem;
+use jangbogo_processors::PROCESSORS;
 
 use super::Service;
 use super::failure::Answer;
 use super::parameters::{Parameters, Segment};
-use crate::pipeline::{PipelineState, ProcessorState, all, state};
+use crate::pipeline::{PipelineState, ProcessorState, state};
 
-/// How far every processor is, and what is still on its way.
+/// State of the pipeline: outbox backlog, and each processor's lag and pending publications.
 #[utoipa::path(get, path = "/v1/pipeline", tag = "pipeline", responses((status = 200, body = PipelineState)))]
 pub(super) async fn pipeline(State(service): State<Service>, parameters: Parameters) -> Answer<Json<PipelineState>> {
-    answer(&service, parameters, all()).await
+    answer(&service, parameters, PROCESSORS).await
 }
 
-/// How far one processor is, and what is still on its way to it.
+/// State of the outbox and of one processor.
 #[utoipa::path(
     get,
     path = "/v1/pipeline/{processor}",
@@ -35,7 +36,7 @@ pub(super) async fn processor(
 ) -> Answer<Json<PipelineState>> {
     let name = processor.map(|path| path.0).unwrap_or_default();
     let Some(processor) = jangbogo_processors::processor(&name) else {
-        let names: Vec<&str> = all().iter().map(|processor| processor.name).collect();
+        let names: Vec<&str> = PROCESSORS.iter().map(|processor| processor.name).collect();
         let detail = format!("there is no processor {name:?}; there are {}", names.join(", "));
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-processor", "Unknown processor", detail).into());
     };

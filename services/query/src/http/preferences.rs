@@ -1,4 +1,4 @@
-//! What a member likes and dislikes, and what says so.
+//! Route of a member's preferences, with evidence.
 
 use std::collections::HashMap;
 
@@ -21,141 +21,141 @@ use super::failure::Answer;
 use super::parameters::{Parameters, Segment, member_id};
 use crate::products::{self, Products};
 
-/// What a member likes and dislikes.
+/// Preferences of a member.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct MemberPreferences {
-    /// The member asked for.
+    /// The requested member.
     member_id: String,
-    /// The newest thing that the member said or did: weights are as of then.
+    /// Event time of the member's newest message or act, as of which weights decay.
     newest: DateTime<Utc>,
-    /// How many things the member did.
+    /// Number of the member's acts.
     acts: i64,
-    /// How many messages of the member were understood.
+    /// Number of the member's analysed messages.
     messages: i64,
-    /// What the member said is wanted and did not take back, the weightiest first.
+    /// Stated likes that were not retracted, the highest weight first.
     likes: Vec<Preference>,
-    /// What the member said is not wanted and did not take back, the weightiest first.
+    /// Stated dislikes that were not retracted, the highest weight first.
     dislikes: Vec<Preference>,
-    /// What the member bought and looked at have in common, the most common first: at most 30.
+    /// Values that the member's products have in common, the most common first: at most 30.
     implied: Vec<Implied>,
-    /// The newest wish for a price in each currency.
+    /// The newest price range in each currency.
     prices: Vec<PriceWish>,
-    /// The mood of the last ten messages on average: -1000 (angry) to 1000 (delighted); null before the first.
+    /// Mean sentiment of the last ten messages: -1000 (angry) to 1000 (delighted); null before the first.
     sentiment_permille: Option<i64>,
-    /// The language of the last message, BCP 47; null before the first.
+    /// Language of the last message, BCP 47; null before the first.
     language: Option<String>,
 }
 
-/// A value that the member said is wanted, or not.
+/// A stated like or dislike.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Preference {
-    /// What it is about, such as `color`.
+    /// The attribute, such as `color`.
     #[schema(example = "color")]
     slot: String,
-    /// The value, as the catalogue writes it.
+    /// The value, as in the catalogue.
     #[schema(example = "red")]
     value: String,
-    /// How often and strongly it was said; half of it after 90 days of the member's.
+    /// Strength and number of the statements, with a half-life of 90 days of the member's time.
     weight: f64,
-    /// The newest five messages that say so, the newest first.
+    /// The newest five messages that state it, the newest first.
     evidence: Vec<Utterance>,
 }
 
-/// A message that says something.
+/// A message that states a preference.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Utterance {
-    /// The message.
+    /// Id of the message.
     message_id: Uuid,
-    /// The `intent-analyzed` event that understood it so.
+    /// Id of the `intent-analyzed` event.
     event_id: String,
-    /// When it was understood.
+    /// Event time of the analysis.
     at: DateTime<Utc>,
-    /// What the member said; null if the message itself is not folded.
+    /// Text of the message; null while the message is not folded.
     text: Option<String>,
 }
 
 /// A value that products of the member have in common.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Implied {
-    /// What it is about, such as `category` or `style`.
+    /// The attribute, such as `category` or `style`.
     #[schema(example = "category")]
     slot: String,
     /// The value.
     #[schema(example = "bags")]
     value: String,
-    /// Its share in the weight of everything the member did: above 0, at most 1.
+    /// Its share in the weight of all the member's acts: above 0, at most 1.
     share: f64,
-    /// The three products that say most, the weightiest first.
+    /// The three products that contribute most, the highest weight first.
     evidence: Vec<ProductAct>,
 }
 
-/// What a member did with a product.
+/// A member's act on a product.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ProductAct {
-    /// The product.
+    /// Id of the product.
     product_id: String,
-    /// Its title; its id if it has none.
+    /// Title of the product; its id if it has none.
     title: String,
-    /// What the member did last with it: bought, viewed, put in the cart, wished for, clicked.
+    /// The member's last act: bought, viewed, put in the cart, wished for or clicked.
     act: Option<String>,
-    /// The event of that.
+    /// Id of the act's event.
     event_id: Option<String>,
-    /// When.
+    /// Event time of the act.
     at: DateTime<Utc>,
 }
 
-/// A wish for the price of one unit, in the currency's minor unit, bounds included.
+/// A requested price range of one unit, in minor units, inclusive.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PriceWish {
-    /// ISO 4217.
+    /// ISO 4217 code.
     currency: String,
-    /// At least.
+    /// Lower bound.
     min_minor: Option<i64>,
-    /// At most.
+    /// Upper bound.
     max_minor: Option<i64>,
-    /// What says so.
+    /// The message that states it.
     evidence: Utterance,
 }
 
-/// The view's value.
+/// Value of the view of preferences.
 #[derive(Debug, Deserialize)]
-struct Known {
+struct StoredPreferences {
     newest: DateTime<Utc>,
     acts: i64,
     messages: i64,
-    stated: Vec<KnownStatement>,
-    implied: Vec<KnownImplied>,
-    prices: Vec<KnownPrice>,
+    stated: Vec<StoredStatement>,
+    implied: Vec<StoredImplied>,
+    prices: Vec<StoredPrice>,
     sentiment_permille: Option<i64>,
     language: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct KnownStatement {
+struct StoredStatement {
     slot: String,
     value: String,
     wanted: bool,
     weight: f64,
-    evidence: Vec<KnownUtterance>,
+    evidence: Vec<StoredUtterance>,
 }
 
 #[derive(Debug, Deserialize)]
-struct KnownUtterance {
+struct StoredUtterance {
     message_id: Uuid,
     event_id: String,
     at: DateTime<Utc>,
 }
 
 #[derive(Debug, Deserialize)]
-struct KnownImplied {
+struct StoredImplied {
     slot: String,
     value: String,
     share: f64,
-    evidence: Vec<KnownAct>,
+    evidence: Vec<StoredAct>,
 }
 
 #[derive(Debug, Deserialize)]
-struct KnownAct {
+struct StoredAct {
     product_id: String,
     act: Option<String>,
     event_id: Option<String>,
@@ -163,15 +163,15 @@ struct KnownAct {
 }
 
 #[derive(Debug, Deserialize)]
-struct KnownPrice {
+struct StoredPrice {
     currency: String,
     min_minor: Option<i64>,
     max_minor: Option<i64>,
     #[serde(flatten)]
-    evidence: KnownUtterance,
+    evidence: StoredUtterance,
 }
 
-/// What a member likes and dislikes, by what they said and did, each with what says so.
+/// Preferences of a member, stated in messages and implied by acts, with evidence.
 #[utoipa::path(
     get,
     path = "/v1/members/{member_id}/preferences",
@@ -182,7 +182,7 @@ struct KnownPrice {
     ),
     responses(
         (status = 200, body = MemberPreferences),
-        (status = 404, description = "The member has said and done nothing yet"),
+        (status = 404, description = "Nothing of the member is folded"),
     )
 )]
 pub(super) async fn preferences(
@@ -198,22 +198,22 @@ pub(super) async fn preferences(
         let detail = format!("nothing is known of what the member {member_id} likes");
         return Err(Problem::new(StatusCode::NOT_FOUND, "no-preferences", "No preferences", detail).into());
     };
-    let known: Known = decoded(value)?;
-    let stated = known.stated.iter().flat_map(|statement| &statement.evidence);
+    let stored: StoredPreferences = decoded(value)?;
+    let stated = stored.stated.iter().flat_map(|statement| &statement.evidence);
     let mut messages: Vec<Uuid> =
-        stated.chain(known.prices.iter().map(|price| &price.evidence)).map(|utterance| utterance.message_id).collect();
+        stated.chain(stored.prices.iter().map(|price| &price.evidence)).map(|utterance| utterance.message_id).collect();
     messages.sort_unstable();
     messages.dedup();
     let texts = texts(&service.reader, served, &member_id, &messages).await?;
-    let acts = known.implied.iter().flat_map(|implied| &implied.evidence);
+    let acts = stored.implied.iter().flat_map(|implied| &implied.evidence);
     let mut ids: Vec<&str> = acts.map(|act| act.product_id.as_str()).collect();
     ids.sort_unstable();
     ids.dedup();
     let products = products::by_id(&service.reader, served, &ids).await?;
-    Ok(Json(told(member_id.to_string(), known, &texts, &products)))
+    Ok(Json(preferences_of(member_id.to_string(), stored, &texts, &products)))
 }
 
-/// What a member said in these messages.
+/// Texts of these messages of a member.
 async fn texts(
     reader: &Reader,
     served: &Served,
@@ -223,7 +223,7 @@ async fn texts(
     if messages.is_empty() {
         return Ok(HashMap::new());
     }
-    // An answer is kept under the message that it answers.
+    // A reply is stored under the message that it answers.
     let sql = format!(
         "SELECT message_id, body::jsonb ->> 'content' FROM {}.conversation_entry
          WHERE member_id = $1 AND kind = 'message' AND message_id = ANY ($2)
@@ -234,39 +234,44 @@ async fn texts(
     Ok(found.into_iter().collect())
 }
 
-fn told(member_id: String, known: Known, texts: &HashMap<Uuid, String>, products: &Products) -> MemberPreferences {
-    let utterance = |KnownUtterance { message_id, event_id, at }| {
+fn preferences_of(
+    member_id: String,
+    stored: StoredPreferences,
+    texts: &HashMap<Uuid, String>,
+    products: &Products,
+) -> MemberPreferences {
+    let utterance = |StoredUtterance { message_id, event_id, at }| {
         let text = texts.get(&message_id).cloned();
         Utterance { message_id, event_id, at, text }
     };
     let (mut likes, mut dislikes) = (Vec::new(), Vec::new());
-    for KnownStatement { slot, value, wanted, weight, evidence } in known.stated {
+    for StoredStatement { slot, value, wanted, weight, evidence } in stored.stated {
         let evidence = evidence.into_iter().map(utterance).collect();
         let list = if wanted { &mut likes } else { &mut dislikes };
         list.push(Preference { slot, value, weight, evidence });
     }
-    let act = |KnownAct { product_id, act, event_id, at }| {
+    let act = |StoredAct { product_id, act, event_id, at }| {
         let title = products.title(&product_id).to_owned();
         ProductAct { product_id, title, act, event_id, at }
     };
-    let implied = known.implied.into_iter().map(|KnownImplied { slot, value, share, evidence }| {
+    let implied = stored.implied.into_iter().map(|StoredImplied { slot, value, share, evidence }| {
         let evidence = evidence.into_iter().map(act).collect();
         Implied { slot, value, share, evidence }
     });
-    let prices = known.prices.into_iter().map(|KnownPrice { currency, min_minor, max_minor, evidence }| {
+    let prices = stored.prices.into_iter().map(|StoredPrice { currency, min_minor, max_minor, evidence }| {
         let evidence = utterance(evidence);
         PriceWish { currency, min_minor, max_minor, evidence }
     });
     MemberPreferences {
         member_id,
-        newest: known.newest,
-        acts: known.acts,
-        messages: known.messages,
+        newest: stored.newest,
+        acts: stored.acts,
+        messages: stored.messages,
         likes,
         dislikes,
         implied: implied.collect(),
         prices: prices.collect(),
-        sentiment_permille: known.sentiment_permille,
-        language: known.language,
+        sentiment_permille: stored.sentiment_permille,
+        language: stored.language,
     }
 }

@@ -1,4 +1,4 @@
-//! Products, what is similar to them, what is popular and trending.
+//! Routes of products, similar, trending and popular products, and categories.
 
 use axum::Json;
 use axum::extract::State;
@@ -23,14 +23,14 @@ use crate::products::{self, Lookup, ProductDetail, ProductSummary};
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub(super) struct ListItem {
     product: ProductSummary,
-    /// It orders this list.
+    /// Score by which the list is ordered.
     score: f64,
-    /// In how many orders: together with the product asked for, or at all; absent where that is not counted.
+    /// Number of orders, in a list of similar products those with both; absent where orders are not counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     orders: Option<i64>,
 }
 
-/// An item of a view's value that is a list.
+/// An item of a view's list.
 #[derive(Debug, Deserialize)]
 struct ViewItem {
     product_id: String,
@@ -38,48 +38,48 @@ struct ViewItem {
     orders: Option<i64>,
 }
 
-/// What is often bought together with a product.
+/// Products often bought together with one.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SimilarList {
-    /// The product asked for.
+    /// The requested product.
     product_id: String,
-    /// The closest first.
+    /// Most similar first.
     items: Vec<ListItem>,
 }
 
-/// What the shop looks at.
+/// Trending products of the whole shop.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TrendingList {
-    /// The most looked at first.
+    /// Highest score first.
     items: Vec<ListItem>,
 }
 
-/// What is bought of a category.
+/// Popular products of a category.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PopularList {
-    /// The category asked for.
+    /// The requested category.
     category: String,
-    /// The most bought first.
+    /// Most bought first.
     items: Vec<ListItem>,
 }
 
 /// The shop's categories.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CategoryList {
-    /// By name.
+    /// Ordered by name.
     categories: Vec<Category>,
 }
 
 /// A category.
 #[derive(Debug, Serialize, sqlx::FromRow, ToSchema)]
 pub(super) struct Category {
-    /// Its slug.
+    /// Slug of the category.
     category: String,
-    /// Products on sale.
+    /// Number of products on sale.
     products: i64,
 }
 
-/// Everything known of a product.
+/// All attributes of a product.
 #[utoipa::path(
     get,
     path = "/v1/products/{product_id}",
@@ -90,7 +90,7 @@ pub(super) struct Category {
     ),
     responses(
         (status = 200, body = ProductDetail),
-        (status = 404, description = "Nobody ever told of this product"),
+        (status = 404, description = "The product is unknown"),
         (status = 410, description = "The product was taken off sale"),
     )
 )]
@@ -111,19 +111,19 @@ pub(super) async fn product(
     }
 }
 
-/// What is often bought together with a product; also for one that was taken off sale.
+/// Products often bought together with one, which may have been taken off sale.
 #[utoipa::path(
     get,
     path = "/v1/products/{product_id}/similar",
     tag = "products",
     params(
         ("product_id" = String, Path, description = "The product", min_length = 1, max_length = 64),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20; at most 50 are kept"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of items: 1 to 100, default 20; at most 50 are kept"),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
         (status = 200, body = SimilarList),
-        (status = 404, description = "Nobody ever told of this product"),
+        (status = 404, description = "The product is unknown"),
     )
 )]
 pub(super) async fn similar(
@@ -139,13 +139,13 @@ pub(super) async fn similar(
     Ok(Json(SimilarList { product_id: product_id.to_string(), items }))
 }
 
-/// What the whole shop looks at lately.
+/// Trending products: those that get most attention in the whole shop lately.
 #[utoipa::path(
     get,
     path = "/v1/trending",
     tag = "products",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of items: 1 to 100, default 20"),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses((status = 200, body = TrendingList))
@@ -175,14 +175,14 @@ pub(super) async fn categories(State(service): State<Service>, parameters: Param
     Ok(Json(CategoryList { categories }))
 }
 
-/// What is bought most of a category lately.
+/// Products of a category that are bought most lately.
 #[utoipa::path(
     get,
     path = "/v1/categories/{category}/popular",
     tag = "products",
     params(
         ("category" = String, Path, description = "The category's slug", min_length = 1, max_length = 64),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20; at most 50 are kept"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of items: 1 to 100, default 20; at most 50 are kept"),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
@@ -209,12 +209,12 @@ async fn is_category(service: &Service, served: &Served, category: &CategoryId) 
     sqlx::query_scalar(&sql).bind(category.as_str()).fetch_one(service.reader.postgres()).await
 }
 
-/// What a view of recommendation's lists for a key.
+/// The list of a view of recommendation for a key.
 struct List {
     served: Served,
-    /// Whether there are rows of the key.
+    /// The view has a value for the key.
     value_found: bool,
-    /// With the products' attributes, and without those that are no longer on sale.
+    /// Products on sale, with their attributes.
     items: Vec<ListItem>,
 }
 

@@ -1,4 +1,4 @@
-//! Searching the catalogue.
+//! Route of the catalogue search.
 
 use axum::Json;
 use axum::extract::State;
@@ -18,25 +18,24 @@ use crate::products::{self, ProductSummary};
 const MAX_COLOR_BYTES: usize = 64;
 const CURRENCY_BYTES: usize = 3;
 
-/// What was found.
+/// A page of results.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SearchResults {
-    /// How many products there are in all.
+    /// Number of matches in total.
     total: u64,
-    /// How many were passed over.
+    /// Number of skipped matches.
     offset: usize,
     searched_by: SearchedBy,
-    /// What of the words is known in English, where some were Korean names of things or what they are like: both were
-    /// searched for.
+    /// English translation of the Korean words in the lexicon; the search is for both.
     #[serde(skip_serializing_if = "Option::is_none")]
     translation: Option<String>,
-    /// The best first.
+    /// Best match first.
     items: Vec<SearchItem>,
     facets: SearchFacets,
 }
 
-/// How products were found: by `words-and-meaning`, the latter as an embedding model has it; by `words` alone, while the
-/// embedding service does not answer; or, without words, by `filters`.
+/// How products were found: by `words-and-meaning` (full text and embedding similarity); by `words` alone, while the
+/// embedding service is unavailable; or, without words, by `filters`.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 enum SearchedBy {
@@ -45,18 +44,18 @@ enum SearchedBy {
     Filters,
 }
 
-/// A product that was found.
+/// A product that matches.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SearchItem {
     product: ProductSummary,
-    /// It orders this answer: the sum of the reciprocals of its ranks by words and by meaning, 60 added to each rank.
+    /// Reciprocal rank fusion, by which the results are ordered: the sum of 1 / (60 + rank) by words and by similarity.
     score: f64,
-    /// The title as HTML with `<em>` around what was found, if that was asked for.
+    /// The title as HTML with `<em>` around the matches, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     highlight: Option<String>,
 }
 
-/// Searches the catalogue by words and by meaning, in Korean and English.
+/// Searches the catalogue by words and by embedding similarity, in Korean and English.
 ///
 /// Without words it lists products by id. Prices of several currencies are compared by their minor units alone: name one.
 #[utoipa::path(
@@ -70,13 +69,13 @@ pub(super) struct SearchItem {
         ("currency" = Option<String>, Query, description = "Only what is priced in this currency: ISO 4217"),
         ("min_price_minor" = Option<u64>, Query, description = "Only at this price or above, in minor units"),
         ("max_price_minor" = Option<u64>, Query, description = "Only at this price or below, in minor units"),
-        ("highlight" = Option<bool>, Query, description = "Marks what was found in titles"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20"),
-        ("offset" = Option<u32>, Query, maximum = 9999, description = "Items to pass over: up to 10,000 with the limit"),
+        ("highlight" = Option<bool>, Query, description = "Highlights the matches in titles"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of items: 1 to 100, default 20"),
+        ("offset" = Option<u32>, Query, maximum = 9999, description = "Items to skip: up to 10,000 with the limit"),
     ),
     responses(
         (status = 200, body = SearchResults),
-        (status = 503, description = "The search index is away or being built; Retry-After says when to try again"),
+        (status = 503, description = "The search index is unavailable or being built; retry after Retry-After"),
     )
 )]
 pub(super) async fn search(State(service): State<Service>, mut parameters: Parameters) -> Answer<Json<SearchResults>> {
@@ -111,7 +110,7 @@ pub(super) async fn search(State(service): State<Service>, mut parameters: Param
     let request = SearchRequest { meaning, ..request };
     let found = search::search(&service.reader, served, &request).await?;
     let ids: Vec<&str> = found.hits.iter().map(|hit| hit.product_id.as_str()).collect();
-    // As es-sync itself has folded them: never older than its documents.
+    // From es-sync's own rows, which are never older than its documents.
     let products = products::by_id(&service.reader, served, &ids).await?;
     let items = found.hits.iter().filter_map(|hit| {
         let product = products.on_sale(&hit.product_id)?.clone();
@@ -127,7 +126,7 @@ pub(super) async fn search(State(service): State<Service>, mut parameters: Param
     }))
 }
 
-/// A colour as documents have it: by its name in the lexicon, or as the catalogue gives it, in lower case.
+/// A colour as in the documents: the lexicon's canonical name, else the text in lower case.
 fn color_name(color: &str) -> String {
     jangbogo_lexicon::canonical(Slot::Color, color).map_or_else(|| color.to_lowercase(), str::to_owned)
 }

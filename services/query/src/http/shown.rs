@@ -1,4 +1,4 @@
-//! What a member was shown, and why.
+//! Route of the recommendations that a member was shown, with the reasons.
 
 use std::collections::HashMap;
 
@@ -24,78 +24,78 @@ use super::answered_from::{AS_OF, Snapshot};
 use super::failure::Answer;
 use super::parameters::{MAX_EVENT_ID_BYTES, Parameters, Segment, invalid, member_id};
 
-/// What a member was shown.
+/// Recommendations shown to a member.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ShownList {
-    /// The member asked for.
+    /// The requested member.
     member_id: String,
-    /// The newest first.
+    /// Newest first.
     shown: Vec<ShownRecommendation>,
-    /// What to ask for next as `before`; null when there is nothing older.
+    /// Value of `before` for the next page; null when there are no more.
     next: Option<String>,
 }
 
-/// A recommendation as it was given.
+/// A recommendation as it was shown.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ShownRecommendation {
-    /// The `recommendation-generated` event.
+    /// Id of the `recommendation-generated` event.
     event_id: String,
-    /// When.
+    /// Event time.
     shown_at: DateTime<Utc>,
-    /// Where.
+    /// Its conversation.
     conversation_id: Uuid,
     /// The member's message that it answers.
     message_id: Uuid,
-    /// What that message was understood to say; null where the rows that answer have it not.
+    /// Analysis of that message; null if it is not in the rows that answer.
     intent: Option<ShownIntent>,
     #[serde(flatten)]
     given: Given,
 }
 
-/// What an intent's message was understood to say, and what was looked for after it.
+/// Analysis of a message, and the request after it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct ShownIntent {
-    /// The `intent-analyzed` event.
+    /// Id of the `intent-analyzed` event.
     event_id: String,
-    /// When.
+    /// Event time.
     happened_at: DateTime<Utc>,
     #[serde(flatten)]
     understood: UnderstoodIntent,
 }
 
-/// What is shown of a recommendation's data: in the contract's words.
+/// Fields of the event `recommendation-generated` that are served.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct Given {
-    /// The recommendation.
+    /// Id of the recommendation.
     recommendation_id: Uuid,
-    /// The products, the best first, as the catalogue had them then: each with its score, what that is made of, the reason
-    /// a shopper reads, and the events that each part of the score comes from.
+    /// Products, best first, as they were in the catalogue: each with its score, sub-scores, the reason shown to the
+    /// shopper, and the events that caused each sub-score.
     #[schema(schema_with = items)]
     items: Value,
-    /// How much each part of a score counted.
+    /// Weights of the sub-scores.
     #[schema(schema_with = sub_scores)]
     weights: Value,
-    /// The generation of the projections that it was ranked from.
+    /// Generation that it was ranked from.
     generation: Uuid,
-    /// How far that generation was folded.
+    /// Offsets up to which that generation was folded.
     #[schema(schema_with = folded_offsets)]
     folded_offsets: Value,
-    /// Joined, and shown as `intent`.
+    /// Joined and served as `intent`.
     #[serde(skip_serializing)]
     #[schema(ignore)]
     intent_event_id: String,
 }
 
-/// What is shown of an intent's data: in the contract's words.
+/// Fields of the event `intent-analyzed` that are served.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 struct UnderstoodIntent {
-    /// What the message says.
+    /// Analysis of the message.
     #[schema(schema_with = understanding)]
     understood: Value,
-    /// What is looked for in the conversation after it.
+    /// The conversation's request after it.
     #[schema(schema_with = request)]
     request: Value,
-    /// Who understood it so.
+    /// Model or analyser.
     #[schema(schema_with = model_run)]
     analysed_by: Value,
 }
@@ -124,16 +124,16 @@ fn model_run() -> Ref {
     Ref::from_schema_name("ModelRun")
 }
 
-/// What a member was shown in conversations, and why: as it was given then, whatever has changed since.
+/// Recommendations shown to a member in conversations, with the reasons, as they were at that time.
 ///
-/// With `before` a moment, it begins with what was shown last until then.
+/// If `before` is a time, the list begins with the last one shown before it.
 #[utoipa::path(
     get,
     path = "/v1/members/{member_id}/shown",
     tag = "members",
     params(
         ("member_id" = String, Path, description = "The member", min_length = 1, max_length = 64),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most recommendations: 1 to 100, or 20"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of recommendations: 1 to 100, default 20"),
         ("before" = Option<String>, Query, max_length = 128, description = "Only those before the one of this event id, or before this RFC 3339 time"),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
@@ -153,7 +153,7 @@ pub(super) async fn shown(
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let (postgres, served) = (service.reader.postgres(), snapshot.of(&RECOMMENDATION)?);
     let before = match before {
-        Some(before) => Some(place_of(postgres, served, &member_id, &before).await?),
+        Some(before) => Some(position_of(postgres, served, &member_id, &before).await?),
         None => None,
     };
     let mut rows = recommendations(postgres, served, &member_id, before, limit + 1).await?;
@@ -181,8 +181,13 @@ pub(super) async fn shown(
     Ok(Json(ShownList { member_id: member_id.to_string(), shown, next }))
 }
 
-/// Where to begin: behind all that has this event's place or a later one, or happened at this time or later.
-async fn place_of(postgres: &PgPool, served: &Served, member_id: &str, before: &str) -> Answer<(DateTime<Utc>, Uuid)> {
+/// Position before which the list begins: that of this event, or this time.
+async fn position_of(
+    postgres: &PgPool,
+    served: &Served,
+    member_id: &str,
+    before: &str,
+) -> Answer<(DateTime<Utc>, Uuid)> {
     if let Ok(time) = DateTime::parse_from_rfc3339(before) {
         return Ok((time.to_utc(), Uuid::nil()));
     }
@@ -234,9 +239,9 @@ async fn intents(
          WHERE member_id = $1 AND kind = 'intent' AND event_id = ANY ($2)",
         served.generation.schema
     );
-    let wanted: Vec<&str> = given.iter().map(|given| given.intent_event_id.as_str()).collect();
+    let event_ids: Vec<&str> = given.iter().map(|given| given.intent_event_id.as_str()).collect();
     let mut intents = HashMap::new();
-    for row in sqlx::query(&sql).bind(member_id).bind(wanted).fetch_all(postgres).await? {
+    for row in sqlx::query(&sql).bind(member_id).bind(event_ids).fetch_all(postgres).await? {
         let event_id: String = row.get("event_id");
         let intent = ShownIntent {
             event_id: event_id.clone(),
@@ -248,7 +253,7 @@ async fn intents(
     Ok(intents)
 }
 
-/// What is shown of a row's data. What the contract adds to it is passed over.
+/// The served fields of a row's data.
 fn body<T: serde::de::DeserializeOwned>(row: &PgRow) -> Result<T, Problem> {
     decoded(serde_json::from_str(row.get("body")).unwrap_or_default())
 }

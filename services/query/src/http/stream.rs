@@ -1,4 +1,4 @@
-//! What happens in a conversation, over a WebSocket.
+//! WebSocket route of a conversation's entries.
 
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
@@ -15,37 +15,35 @@ use super::failure::Answer;
 use super::parameters::{MAX_EVENT_ID_BYTES, Parameters, Segment, conversation_id};
 use crate::conversations;
 
-/// What happens in a conversation, as it is committed: a WebSocket.
+/// A conversation's entries as they are committed, over a WebSocket.
 ///
-/// Every message is JSON in a text frame. First comes what is there: every entry, or with `after` what is newer than that
-/// entry. Then comes `{"kind": "live"}`, and from then on each entry once it is committed, in that order: `{"event_id",
+/// Every message is JSON in a text frame. First come the existing entries: all of them, or with `after` those newer than
+/// that entry. Then comes `{"kind": "live"}`, and from then on each entry once it is committed, in that order: `{"event_id",
 /// "kind": "message" | "intent" | "recommendation", "happened_at", "message_id", "data"}`, as
 /// `/v1/conversations/{conversation_id}/entries` has it. A socket gives each event once.
 ///
-/// While an answer is being written, `{"kind": "piece", "attempt", "message_id", "piece"}` is its next words; those of
-/// another attempt no longer count, and the message replaces them. ReplyChunks are not kept: whoever comes later sees the message
-/// alone.
+/// While a reply is being written, `{"kind": "piece", "attempt", "message_id", "piece"}` is the next chunk of its text.
+/// Chunks of another attempt no longer count, and the message replaces them. Chunks are not stored.
 ///
-/// **Resuming.** Connect again with `after`, the id of the last entry that came. Entries of up to five minutes before it may
-/// come again, since turns that were still open may have ended meanwhile: drop the ids you have. An id that is not known
-/// gives everything.
+/// **Resuming.** Connect again with `after`, the id of the last entry received. Entries of up to five minutes before it
+/// may come again, since open turns may have ended meanwhile: drop the ids you have. With an unknown id all entries come.
 ///
-/// **Closing.** 1001: the service stops. 1013: the client was too slow, or the conversation cannot be read now. Connect again
-/// with `after` in both cases. A ping comes every 20 seconds; who answers none of three is gone. What a client sends is
-/// passed over.
+/// **Closing.** 1001: the service stops. 1013: the client was too slow, or the conversation cannot be read now. Connect
+/// again with `after` in both cases. A ping comes every 20 seconds; the socket is closed after three unanswered ones.
+/// Messages of the client are ignored.
 #[utoipa::path(
     get,
     path = "/v1/conversations/{conversation_id}/stream",
     tag = "conversations",
     params(
         ("conversation_id" = Uuid, Path, description = "The conversation"),
-        ("after" = Option<String>, Query, max_length = 128, description = "The event id of the last entry the client has"),
+        ("after" = Option<String>, Query, max_length = 128, description = "Event id of the last entry that the client has"),
     ),
     responses(
         (status = 101, description = "The connection is a WebSocket from here on"),
-        (status = 404, description = "Nothing of this conversation is folded: there is none, or it was opened a moment ago"),
+        (status = 404, description = "Nothing of this conversation is folded: it does not exist, or was opened just now"),
         (status = 426, description = "The request does not ask for a WebSocket"),
-        (status = 503, description = "There are as many sockets as may be, or Postgres is away; Retry-After says when to try again"),
+        (status = 503, description = "The limit of sockets is reached, or Postgres is unavailable; retry after Retry-After"),
     )
 )]
 pub(super) async fn stream(
@@ -62,7 +60,7 @@ pub(super) async fn stream(
         Problem::new(StatusCode::UPGRADE_REQUIRED, "upgrade-required", "Upgrade required", detail)
     })?;
     let slot = service.streams.slot();
-    let slot = slot.ok_or_else(|| Problem::unavailable("there are as many sockets as may be; try again"))?;
+    let slot = slot.ok_or_else(|| Problem::unavailable("the limit of open sockets is reached; try again"))?;
     let generations = service.reader.live().await?;
     if !conversations::is_known(service.reader.postgres(), generations.of(&ASSISTANT)?, conversation_id).await? {
         return Err(unknown_conversation(conversation_id).into());

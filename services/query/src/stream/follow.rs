@@ -1,4 +1,4 @@
-//! From the log's tail to the sockets: woken by a record, pushes what was committed.
+//! Follows the log's tail: a record wakes its conversation, and the rows committed for it are pushed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use jangbogo_events::{Data, Event, EventHash, Topic};
 use jangbogo_log::Offsets;
 use jangbogo_log::tail::{Tail, TailEvent};
 use jangbogo_read::{ReadError, Reader};
+use jangbogo_resilience::retry::Backoff;
 use jangbogo_store as store;
 use jangbogo_telemetry::causes;
 use tokio::sync::mpsc;
@@ -16,24 +17,24 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::waiting::{AT_ONCE, CatchUp, Waiting};
+use super::waiting::{BATCH, CatchUp, Waiting};
 use super::watchers::{Push, Pushed, Watchers};
 use crate::conversations;
 
-/// How long the fold is given before it is looked at, at first and at last.
-const WAIT: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
-/// A fold that is far behind is looked at so often on its way to where it was caught up with.
+/// Shortest and longest pause between two checks of the fold's position.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
+/// Interval of catch-ups from a fold that lags, before it has reached their positions.
 const EARLY_INTERVAL: Duration = Duration::from_secs(1);
-/// What waits at most; the rest waits in Kafka.
+/// Limit of pending records and catch-ups; the rest waits in Kafka.
 const MAX_WAITING: usize = 10_000;
-/// A server that stands still is as good as one that is away.
-const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// Timeout of one check, after which Postgres counts as unavailable.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where conversations happen.
+/// Topics of a conversation's events.
 pub(super) const TOPICS: [Topic; 3] =
     [Topic::ConversationMessageCreated, Topic::PreferenceEvents, Topic::RecommendationEvents];
 
-/// Which conversation an event becomes an entry of.
+/// The conversation that an event becomes an entry of.
 pub(super) fn conversation_of(event: &Event) -> Option<Uuid> {
     match &event.data {
         Data::MessageCreated(message) => Some(message.conversation_id),
@@ -43,14 +44,14 @@ pub(super) fn conversation_of(event: &Event) -> Option<Uuid> {
     }
 }
 
-/// The one task of a process that reads for all its sockets.
+/// The task of a process that reads rows for all its sockets.
 pub(super) struct Follow {
     reader: Arc<Reader>,
     watchers: Arc<Watchers>,
     tail: Tail<EventHash>,
-    /// What sockets may have missed while they were opened.
+    /// Requests of sockets that may have missed entries while they were opened.
     catch_ups: mpsc::UnboundedReceiver<CatchUp>,
-    /// When places that are not reached yet are looked at next, and how far the fold was the last time.
+    /// Time of the next early catch-up, and the fold's position at the last one.
     early_at: Instant,
     early_folded: Offsets,
 }
@@ -65,53 +66,59 @@ impl Follow {
         Self { reader, watchers, tail, catch_ups, early_at: Instant::now(), early_folded: Offsets::new() }
     }
 
-    /// Pushes until it is told to stop. Servers that are away are waited for.
+    /// Pushes until `stop` is cancelled. Unavailable servers are retried.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut waiting = Waiting::default();
-        let (mut wait, mut look_at) = (WAIT.0, Instant::now());
+        let backoff = || Backoff::between(PAUSES.0, PAUSES.1);
+        let (mut pauses, mut check_at) = (backoff(), Instant::now());
         let mut failing = false;
         loop {
             let was_empty = waiting.is_empty();
             tokio::select! {
                 () = stop.cancelled() => return,
-                told = self.tail.next(), if waiting.len() < MAX_WAITING => match told {
+                event = self.tail.next(), if waiting.len() < MAX_WAITING => match event {
                     None => return,
                     Some(TailEvent::Appended(record)) => waiting.record(record),
                     Some(TailEvent::Began(until)) => waiting.catch_up(CatchUp { conversation_id: None, until }),
                 },
                 Some(catch_up) = self.catch_ups.recv() => waiting.catch_up(catch_up),
-                () = tokio::time::sleep_until(look_at), if !was_empty => {
-                    wait = self.look(&mut waiting, wait, &mut failing).await;
-                    look_at = Instant::now() + wait;
+                () = tokio::time::sleep_until(check_at), if !was_empty => {
+                    let pause = if self.check(&mut waiting, &mut failing).await {
+                        pauses = backoff();
+                        PAUSES.0
+                    } else {
+                        pauses.pause()
+                    };
+                    check_at = Instant::now() + pause;
                     continue;
                 }
             }
-            wait = WAIT.0;
-            let soon = Instant::now() + wait;
-            look_at = if was_empty { soon } else { look_at.min(soon) };
+            pauses = backoff();
+            let soon = Instant::now() + PAUSES.0;
+            check_at = if was_empty { soon } else { check_at.min(soon) };
         }
     }
 
-    /// Pushes what can be, and gives how long to wait before the next time.
-    async fn look(&mut self, waiting: &mut Waiting, wait: Duration, failing: &mut bool) -> Duration {
-        let pushed = tokio::time::timeout(TIME_LIMIT, self.push_reached(waiting)).await;
+    /// Pushes what the fold has reached; returns whether less is waiting.
+    async fn check(&mut self, waiting: &mut Waiting, failing: &mut bool) -> bool {
+        let pushed = tokio::time::timeout(TIMEOUT, self.push_reached(waiting)).await;
         let outcome = pushed.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()));
         match &outcome {
-            Ok(_) if std::mem::take(failing) => info!("entries of conversations are read again"),
+            Ok(_) if std::mem::take(failing) => info!("postgres recovered: entries of conversations are read again"),
             Ok(_) => {}
             Err(error) => {
                 if !std::mem::replace(failing, true) {
-                    warn!(error = %causes(error), "entries of conversations cannot be read; trying again");
+                    warn!(error = %causes(error), "entries of conversations cannot be read; retrying");
                 }
             }
         }
-        if outcome.is_ok_and(|pushed| pushed) { WAIT.0 } else { (wait * 2).min(WAIT.1) }
+        outcome.is_ok_and(|pushed| pushed)
     }
 
-    /// Pushes what the live generation has folded of what waits, and gives whether less waits.
+    /// Pushes the waiting entries that the live generation has folded; returns whether less is waiting.
     async fn push_reached(&mut self, waiting: &mut Waiting) -> Result<bool, ReadError> {
         let postgres = self.reader.postgres();
-        // Anew each time: another generation may be live by now, and it is no further back.
+        // Read each time: another generation may be live by now, which is never behind the old one.
         let generations = self.reader.live().await?;
         let served = generations.of(&ASSISTANT)?;
         let folded = store::positions(&mut *postgres.acquire().await?, &served.generation).await?;
@@ -122,20 +129,20 @@ impl Follow {
         }
         let since = self.watchers.since(reached.conversations().as_deref());
         let appended_at = reached.appended_at();
-        // All in one query, unless very many conversations are looked at.
+        // One query, unless there are more conversations than `BATCH`.
         let mut events: Vec<EventHash> = appended_at.keys().copied().collect();
-        let mut parts = since.chunks(AT_ONCE);
+        let mut parts = since.chunks(BATCH);
         let mut part = parts.next().unwrap_or_default();
         loop {
             for row in conversations::entries_of(postgres, served, &events, part).await? {
-                let Ok(pushed) = Pushed::of(&row, appended_at.get(&row.event).copied()) else { continue };
+                let Ok(pushed) = Pushed::from_row(&row, appended_at.get(&row.event).copied()) else { continue };
                 self.watchers.push(row.conversation_id, &Push::Entry(Arc::new(pushed)));
             }
             events.clear();
             let Some(next) = parts.next() else { break };
             part = next;
         }
-        // Not before all is pushed: what is pushed again changes nothing.
+        // Only after everything is pushed: sockets drop duplicates.
         let waited = waiting.len();
         waiting.forget(&folded);
         if early {

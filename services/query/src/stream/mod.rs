@@ -1,13 +1,13 @@
-//! What happens in conversations, pushed to whoever watches them.
+//! Pushes the entries of conversations to sockets.
 //!
-//! A process tails the log once for all its sockets. A record wakes the conversation it belongs to; what is pushed is the
-//! row that was committed for it, once the live generation is past the record: the tail's own copy may be a second
-//! occurrence of the event. Rows for all that were woken are read with one query, and while nothing happens nobody asks
-//! Postgres anything. Whatever may have gone unseen (a socket was just opened, the tail began anew) is looked for in the
-//! rows once the fold is past it; each socket drops what it has sent.
+//! A process tails the log once for all its sockets. A record wakes the conversation it belongs to. What is pushed is the
+//! row committed for it, once the live generation has passed the record: the record itself may be a duplicate of an
+//! event. Rows of all woken conversations are read with one query; Postgres is not polled while nothing happens. Entries
+//! that the tail may have missed (a socket was just opened, the tail restarted) are read once the fold has passed its
+//! position; each socket drops duplicates.
 
 mod follow;
-mod pieces;
+mod reply_chunks;
 mod socket;
 mod waiting;
 mod watchers;
@@ -36,26 +36,26 @@ use self::follow::{Follow, TOPICS, conversation_of};
 use self::socket::Session;
 use self::waiting::CatchUp;
 use self::watchers::{Pushed, Watchers};
-use crate::conversations::{self, EntryRow, Place};
+use crate::conversations::{self, EntryPosition, EntryRow};
 
-/// A socket is asked so often whether it is still there.
+/// Interval of pings to a socket.
 const PING_SECONDS: u64 = 20;
-/// How long sockets may take to close at the end.
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
-/// Clients have nothing to say.
-const MAX_SAID_BYTES: usize = 4096;
+/// Timeout of closing all sockets at shutdown.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Limit of a client's message, which is ignored.
+const MAX_CLIENT_MESSAGE_BYTES: usize = 4096;
 
 jangbogo_telemetry::metrics! {
-    /// What is counted of sockets.
+    /// Metrics of sockets.
     #[expect(clippy::struct_field_names, reason = "a field's name is its metric's")]
     pub struct StreamMetrics {
         /// Open WebSockets
         query_stream_sockets: IntGauge;
-        /// What was pushed over WebSockets as it came, by kind: message, intent, recommendation or piece
+        /// Live pushes over WebSockets, by kind: message, intent, recommendation or piece (a chunk of a reply)
         query_stream_pushes_total: prometheus::IntCounterVec, labels ["kind"];
         /// Time from a record's append to Kafka to its push over a WebSocket, in seconds
         query_stream_push_seconds: prometheus::Histogram, buckets SECONDS_BUCKETS;
-        /// WebSockets that were closed because their clients were too slow
+        /// WebSockets closed because the client was too slow
         query_stream_overflows_total: prometheus::IntCounter;
     }
 }
@@ -83,7 +83,7 @@ pub struct Streams {
     stop: CancellationToken,
 }
 
-/// A socket's place: it counts as open as long as this lives.
+/// A permit for one socket, which counts as open until this is dropped.
 #[derive(Debug)]
 pub struct Slot {
     _permit: OwnedSemaphorePermit,
@@ -97,10 +97,10 @@ impl Drop for Slot {
 }
 
 impl Streams {
-    /// Begins to follow the log.
+    /// Starts following the log.
     ///
     /// # Errors
-    /// When a setting is refused.
+    /// When a setting is invalid.
     pub fn start(
         connections: &Connections,
         reader: Arc<Reader>,
@@ -114,8 +114,8 @@ impl Streams {
             let conversation_id = conversation_of(event)?;
             watched.has(conversation_id).then(|| event.envelope.hash())
         });
-        let tail = tail.context("the Kafka settings are refused")?;
-        let (catch_ups, asked) = mpsc::unbounded_channel();
+        let tail = tail.context("invalid Kafka settings")?;
+        let (catch_ups, requested) = mpsc::unbounded_channel();
         let streams = Arc::new(Self {
             reader: Arc::clone(&reader),
             watchers: Arc::clone(&watchers),
@@ -126,14 +126,14 @@ impl Streams {
             tasks: TaskTracker::new(),
             stop: stop.clone(),
         });
-        let follow = Follow::new(reader, Arc::clone(&watchers), tail, asked);
+        let follow = Follow::new(reader, Arc::clone(&watchers), tail, requested);
         streams.tasks.spawn(follow.run(stop.clone()));
-        streams.tasks.spawn(pieces::forward(connections.clone(), Arc::clone(&watchers), stop.clone()));
+        streams.tasks.spawn(reply_chunks::forward(connections.clone(), Arc::clone(&watchers), stop.clone()));
         streams.tasks.spawn(ping(watchers, stop));
         Ok(streams)
     }
 
-    /// A place for one more socket; none when there are as many as may be.
+    /// A permit for one more socket; none at the limit.
     #[must_use]
     pub fn slot(&self) -> Option<Slot> {
         let permit = Arc::clone(&self.slots).try_acquire_owned().ok()?;
@@ -142,7 +142,7 @@ impl Streams {
         Some(Slot { _permit: permit, sockets })
     }
 
-    /// Opens a socket on a conversation, behind an event that the client has.
+    /// Opens a socket on a conversation, after an event that the client has.
     pub fn open(
         self: &Arc<Self>,
         slot: Slot,
@@ -152,11 +152,11 @@ impl Streams {
     ) -> Response {
         let streams = Arc::clone(self);
         upgrade
-            // Each socket has buffers of its own.
-            .read_buffer_size(MAX_SAID_BYTES)
+            // Small, since each socket has its own buffers.
+            .read_buffer_size(MAX_CLIENT_MESSAGE_BYTES)
             .write_buffer_size(0)
-            .max_message_size(MAX_SAID_BYTES)
-            .max_frame_size(MAX_SAID_BYTES)
+            .max_message_size(MAX_CLIENT_MESSAGE_BYTES)
+            .max_frame_size(MAX_CLIENT_MESSAGE_BYTES)
             .on_upgrade(move |socket| {
                 let tasks = streams.tasks.clone();
                 tasks.track_future(async move {
@@ -166,43 +166,43 @@ impl Streams {
             })
     }
 
-    /// The places that the tail has looked at while nobody watched and that are not folded yet.
+    /// Positions that the tail passed without a watcher and that are not folded yet.
     async fn missed(&self) -> Result<Option<Offsets>, ReadError> {
-        let looked_at = CatchUp { conversation_id: None, until: self.seen.offsets() };
+        let passed = CatchUp { conversation_id: None, until: self.seen.offsets() };
         let served = self.served().await?;
         let mut connection = self.reader.postgres().acquire().await?;
         let folded = store::positions(&mut connection, &served.generation).await?;
-        Ok((!looked_at.is_due(&folded)).then_some(looked_at.until))
+        Ok((!passed.is_due(&folded)).then_some(passed.until))
     }
 
-    async fn place_of(&self, conversation_id: Uuid, event_id: &str) -> Result<Option<Place>, ReadError> {
+    async fn position_of(&self, conversation_id: Uuid, event_id: &str) -> Result<Option<EntryPosition>, ReadError> {
         let served = self.served().await?;
-        Ok(conversations::place_of(self.reader.postgres(), &served, conversation_id, event_id).await?)
+        Ok(conversations::position_of(self.reader.postgres(), &served, conversation_id, event_id).await?)
     }
 
     async fn entries(
         &self,
         conversation_id: Uuid,
-        behind: Option<Place>,
+        after: Option<EntryPosition>,
         limit: usize,
     ) -> Result<Vec<EntryRow>, ReadError> {
         let served = self.served().await?;
-        Ok(conversations::entries(self.reader.postgres(), &served, conversation_id, behind, limit).await?)
+        Ok(conversations::entries(self.reader.postgres(), &served, conversation_id, after, limit).await?)
     }
 
-    /// Anew each time: another generation may be live by now, in which every entry has the same place.
+    /// Read each time: another generation may be live by now, in which every entry has the same position.
     async fn served(&self) -> Result<Served, ReadError> {
         Ok(self.reader.live().await?.of(&ASSISTANT)?.clone())
     }
 
-    /// Waits until every socket is closed, which `stop` has begun.
+    /// Waits until every socket is closed, after `stop` is cancelled.
     pub async fn closed(&self) {
         self.tasks.close();
-        let _ = tokio::time::timeout(CLOSE_LIMIT, self.tasks.wait()).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.tasks.wait()).await;
     }
 }
 
-/// One timer for all sockets, each in its turn.
+/// Pings all sockets with one timer, spread over the interval.
 async fn ping(watchers: Arc<Watchers>, stop: CancellationToken) {
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     for turn in 0.. {

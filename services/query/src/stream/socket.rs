@@ -1,4 +1,4 @@
-//! One client's WebSocket: what is there, then what comes.
+//! One client's WebSocket: sends the existing entries, then the live ones.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,24 +14,24 @@ use uuid::Uuid;
 use super::Streams;
 use super::waiting::CatchUp;
 use super::watchers::{OVERLAP, Push, Pushed, Watch};
-use crate::conversations::Place;
+use crate::conversations::EntryPosition;
 
-/// Entries that are read at once.
+/// Entries read with one query.
 const PAGE: usize = 100;
-/// How long the client may take to close.
-const CLOSE_LIMIT: Duration = Duration::from_secs(3);
-/// Pings without any answer; then it is gone.
+/// Timeout of the closing handshake.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Unanswered pings after which the client counts as gone.
 const MAX_UNANSWERED: u32 = 3;
 const LIVE: &str = r#"{"kind":"live"}"#;
 
-/// Why a socket ends.
+/// Why a socket is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// The client closed it, or is no longer there.
+    /// The client closed it, or no longer answers.
     Gone,
-    /// The client takes less than there is to tell.
+    /// The client reads more slowly than entries are pushed.
     TooSlow,
-    /// What is there cannot be read now.
+    /// Entries cannot be read now.
     CannotRead,
     /// The service stops.
     Stopping,
@@ -54,22 +54,22 @@ pub(super) struct Session {
     pub socket: WebSocket,
     pub conversation_id: Uuid,
     watch: Watch,
-    /// What it was sent, so that nothing is sent twice.
+    /// Entries that were sent, to drop duplicates.
     sent: HashSet<EventHash>,
-    /// The messages that are written to their end: pieces of them come too late.
+    /// Completed replies: later chunks of them are dropped.
     written: HashSet<Uuid>,
     unanswered: u32,
 }
 
 impl Session {
     pub fn new(streams: Arc<Streams>, socket: WebSocket, conversation_id: Uuid) -> Self {
-        // From here on, what is appended wakes it.
+        // Records appended from here on wake it.
         let watch = streams.watchers.watch(conversation_id);
         let (sent, written) = (HashSet::new(), HashSet::new());
         Self { streams, socket, conversation_id, watch, sent, written, unanswered: 0 }
     }
 
-    /// Sends what is there, then what comes, until either side ends it.
+    /// Sends the existing entries, then the live ones, until either side closes it.
     pub async fn run(mut self, after: Option<String>) {
         let end = match self.send_all(after.as_deref()).await {
             Ok(()) => self.follow().await,
@@ -83,41 +83,44 @@ impl Session {
         let Some(frame) = end.frame() else { return };
         let closing = async {
             let mut sent = socket.send(Message::Close(Some(frame))).await.is_ok();
-            // The client's answer, behind what it had sent before.
+            // Reads up to the client's close frame.
             while sent {
                 sent = matches!(socket.recv().await, Some(Ok(_)));
             }
         };
-        let _ = tokio::time::timeout(CLOSE_LIMIT, closing).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
     }
 
-    /// Everything that is there, or what is newer than an event and a little more.
+    /// Sends all existing entries, or those after an event and the overlap before it.
     async fn send_all(&mut self, after: Option<&str>) -> Result<(), End> {
         let cannot_read = |error: ReadError| {
-            warn!(error = %causes(&error), "a conversation cannot be read");
+            warn!(error = %causes(&error), "entries of a conversation cannot be read");
             End::CannotRead
         };
         let (streams, conversation_id) = (Arc::clone(&self.streams), self.conversation_id);
         let mut missed = streams.missed().await.map_err(cannot_read)?;
         let given = match after {
-            // One that is not known: everything.
-            Some(event_id) => streams.place_of(conversation_id, event_id).await.map_err(cannot_read)?,
+            // Unknown events: all entries.
+            Some(event_id) => streams.position_of(conversation_id, event_id).await.map_err(cannot_read)?,
             None => None,
         };
-        self.sent.extend(given.map(|place| place.event));
-        self.watch.has(given.map(|place| place.event));
-        let mut newest = given.map(|place| place.happened_at);
-        // Turns that were still open then may have ended since.
-        let overlap = |place: Place| Place { happened_at: place.happened_at - OVERLAP, event: EventHash::MIN };
-        let mut behind = given.map(overlap);
+        self.sent.extend(given.map(|position| position.event));
+        self.watch.has(given.map(|position| position.event));
+        let mut newest = given.map(|position| position.happened_at);
+        // Turns that were open then may have ended since.
+        let overlap = |position: EntryPosition| EntryPosition {
+            happened_at: position.happened_at - OVERLAP,
+            event: EventHash::MIN,
+        };
+        let mut after = given.map(overlap);
         loop {
-            let rows = streams.entries(conversation_id, behind, PAGE).await.map_err(cannot_read)?;
+            let rows = streams.entries(conversation_id, after, PAGE).await.map_err(cannot_read)?;
             let is_last = rows.len() < PAGE;
             self.watch.has(rows.iter().map(|row| row.event));
             for row in rows {
-                behind = Some(row.place());
+                after = Some(row.position());
                 newest = newest.max(Some(row.entry.happened_at));
-                if let Ok(pushed) = Pushed::of(&row, None) {
+                if let Ok(pushed) = Pushed::from_row(&row, None) {
                     self.send_entry(&pushed).await?;
                 }
             }
@@ -130,25 +133,25 @@ impl Session {
             missed.get_or_insert_default();
         }
         if let Some(until) = missed {
-            // The one that reads them ends with the service.
+            // The receiver ends only with the service.
             let _ = streams.catch_ups.send(CatchUp { conversation_id: Some(conversation_id), until });
         }
         Ok(())
     }
 
-    /// What comes. It wakes for a push and for what the client sends, and for nothing else.
+    /// Sends live entries. It wakes only for a push and for messages of the client.
     async fn follow(&mut self) -> End {
         loop {
             let stop = &self.streams.stop;
-            let told = tokio::select! {
+            let outcome = tokio::select! {
                 () = stop.cancelled() => Err(End::Stopping),
                 () = self.watch.too_slow.cancelled() => Err(End::TooSlow),
                 push = self.watch.pushes.recv() => match push {
-                    Some(push) => self.tell(push).await,
+                    Some(push) => self.send_push(push).await,
                     None => Err(End::Gone),
                 },
-                said = self.socket.recv() => match said {
-                    // Pings are answered by the library; this socket is for listening.
+                received = self.socket.recv() => match received {
+                    // The library answers pings; other messages are ignored.
                     Some(Ok(Message::Text(_) | Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => {
                         self.unanswered = 0;
                         Ok(())
@@ -156,13 +159,13 @@ impl Session {
                     Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
                 },
             };
-            if let Err(end) = told {
+            if let Err(end) = outcome {
                 return end;
             }
         }
     }
 
-    async fn tell(&mut self, push: Push) -> Result<(), End> {
+    async fn send_push(&mut self, push: Push) -> Result<(), End> {
         match push {
             Push::Entry(pushed) => {
                 if self.send_entry(&pushed).await? {
@@ -184,7 +187,7 @@ impl Session {
         }
     }
 
-    /// Gives whether it was not sent before.
+    /// Sends an entry unless it was sent before; returns whether it was sent.
     async fn send_entry(&mut self, pushed: &Pushed) -> Result<bool, End> {
         if !self.sent.insert(pushed.event) {
             return Ok(false);

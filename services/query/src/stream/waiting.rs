@@ -1,4 +1,4 @@
-//! What the fold has still to pass before it can be shown.
+//! Records and catch-ups that wait until the fold has passed them.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,26 +8,26 @@ use jangbogo_log::tail::Appended;
 use jangbogo_log::{Offsets, Partition};
 use uuid::Uuid;
 
-/// Rows may be large: so many records, or conversations, are read at once.
-pub(super) const AT_ONCE: usize = 500;
+/// Limit of records, or conversations, that are read with one query: rows may be large.
+pub(super) const BATCH: usize = 500;
 
-/// Records that were appended, and places up to which entries may have been missed.
+/// Appended records, and positions up to which entries may have been missed.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     records: Vec<Appended<EventHash>>,
     catch_ups: Vec<CatchUp>,
 }
 
-/// Entries may be missing: when the fold is past these places, they are looked for.
+/// Entries may have been missed: they are read once the fold has passed these positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CatchUp {
-    /// In which conversation; none for every one that is watched then.
+    /// The conversation; none for every one that is watched by then.
     pub conversation_id: Option<Uuid>,
-    /// How far the fold has to be.
+    /// Positions that the fold has to reach.
     pub until: Offsets,
 }
 
-/// What the fold has passed.
+/// The waiting records and catch-ups that the fold has passed.
 #[derive(Debug, Default)]
 pub(super) struct Reached {
     pub records: Vec<Appended<EventHash>>,
@@ -51,16 +51,16 @@ impl Waiting {
         self.records.len() + self.catch_ups.len()
     }
 
-    /// What lies before these offsets: of records a bounded number, the first that came. `early` takes every catch-up.
+    /// What lies before these offsets: at most [`BATCH`] records in order of arrival. `early` takes every catch-up.
     pub fn reached(&self, folded: &Offsets, early: bool) -> Reached {
-        let records = self.records.iter().filter(|record| is_folded(record, folded)).take(AT_ONCE).copied().collect();
+        let records = self.records.iter().filter(|record| is_folded(record, folded)).take(BATCH).copied().collect();
         let catch_ups = self.catch_ups.iter().filter(|catch_up| early || catch_up.is_due(folded)).cloned().collect();
         Reached { records, catch_ups }
     }
 
-    /// What was reached under these offsets was pushed.
+    /// Removes what was reached under these offsets, after it was pushed.
     pub fn forget(&mut self, folded: &Offsets) {
-        let mut left = AT_ONCE;
+        let mut left = BATCH;
         self.records.retain(|record| {
             let is_pushed = left > 0 && is_folded(record, folded);
             left -= usize::from(is_pushed);
@@ -71,7 +71,7 @@ impl Waiting {
 }
 
 impl CatchUp {
-    /// Whether the fold is past its places.
+    /// The fold has passed its positions.
     pub fn is_due(&self, folded: &Offsets) -> bool {
         self.until.iter().all(|(partition, until)| *until <= next(*partition, folded))
     }
@@ -90,13 +90,13 @@ impl Reached {
         self.records.is_empty() && self.catch_ups.is_empty()
     }
 
-    /// The conversations to look at; none for every one that is watched.
+    /// The conversations to read; none for every one that is watched.
     pub fn conversations(&self) -> Option<Vec<Uuid>> {
         let named: Option<BTreeSet<Uuid>> = self.catch_ups.iter().map(|catch_up| catch_up.conversation_id).collect();
         Some(named?.into_iter().collect())
     }
 
-    /// When each event was appended: its first record that was seen.
+    /// Time at which each event was appended: that of its first record.
     pub fn appended_at(&self) -> HashMap<EventHash, DateTime<Utc>> {
         let mut appended_at = HashMap::new();
         for record in &self.records {
@@ -143,10 +143,10 @@ mod tests {
     #[test]
     fn a_backlog_is_pushed_in_parts() {
         let mut waiting = Waiting::default();
-        let end = i64::try_from(AT_ONCE).unwrap() + 1;
+        let end = i64::try_from(BATCH).unwrap() + 1;
         (0..end).for_each(|offset| waiting.record(record(MESSAGES, offset)));
         let folded = [(MESSAGES, end)].into();
-        assert_eq!(waiting.reached(&folded, false).records.len(), AT_ONCE);
+        assert_eq!(waiting.reached(&folded, false).records.len(), BATCH);
         waiting.forget(&folded);
         assert_eq!(waiting.reached(&folded, false).records, [record(MESSAGES, end - 1)]);
     }

@@ -1,4 +1,4 @@
-//! Who watches which conversation: the sockets' queues.
+//! The sockets' queues, by conversation.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,52 +14,52 @@ use uuid::Uuid;
 
 use crate::conversations::EntryRow;
 
-/// What waits for one socket; then it is too slow.
+/// Capacity of a socket's queue; a socket whose queue is full is too slow.
 pub(super) const QUEUE: usize = 256;
-/// Events of turns that are still open may be of an older time than the newest one.
+/// An event of an open turn may be older than the newest entry by up to this.
 pub(super) const OVERLAP: TimeDelta = TimeDelta::minutes(5);
 
-/// What a socket is told.
+/// A message for a socket.
 #[derive(Clone, Debug)]
 pub(super) enum Push {
-    /// Something happened: a committed row.
+    /// A committed entry.
     Entry(Arc<Pushed>),
-    /// A piece of an answer that is being written.
+    /// A chunk of a reply that is being written.
     ReplyChunk {
-        /// Of which message, or to which.
+        /// The message that is answered.
         message_id: Uuid,
-        /// The JSON text.
+        /// The chunk as JSON.
         text: Utf8Bytes,
     },
-    /// Is it still there?
+    /// Checks that the client still answers.
     Ping,
 }
 
-/// A committed row, written once for all who watch.
+/// A committed entry, serialised once for all sockets.
 #[derive(Debug)]
 pub(super) struct Pushed {
-    /// Stands for the event.
+    /// Hash of the event.
     pub event: EventHash,
-    /// Of which kind it is.
+    /// Kind of the entry.
     pub kind: String,
-    /// The messages whose pieces it replaces.
+    /// Messages whose reply chunks it replaces.
     pub replaces: Vec<Uuid>,
-    /// When it happened.
+    /// Event time.
     pub happened_at: DateTime<Utc>,
-    /// The JSON text.
+    /// The entry as JSON.
     pub text: Utf8Bytes,
-    /// When its record was appended; not known of a row that was found by looking for it.
+    /// Time at which its record was appended; none for an entry found by a catch-up.
     pub appended_at: Option<DateTime<Utc>>,
 }
 
 impl Pushed {
-    /// Of a row.
+    /// Serialises a row.
     ///
     /// # Errors
     /// Never: what was read as JSON can be written.
-    pub fn of(row: &EntryRow, appended_at: Option<DateTime<Utc>>) -> serde_json::Result<Self> {
+    pub fn from_row(row: &EntryRow, appended_at: Option<DateTime<Utc>>) -> serde_json::Result<Self> {
         let entry = &row.entry;
-        // An answer is kept under the message that it answers; pieces may name either.
+        // A reply is stored under the message that it answers; chunks may name either.
         let own = entry.data["message_id"].as_str().and_then(|id| id.parse().ok());
         let is_answer =
             entry.kind == jangbogo_shared_projections::conversation::MESSAGE && own != Some(entry.message_id);
@@ -82,40 +82,40 @@ struct Watcher {
     number: u64,
     queue: mpsc::Sender<Push>,
     too_slow: CancellationToken,
-    /// The entries that it was given, so that looking for missing ones does not fill its queue.
+    /// Entries already queued for it, so that catch-ups do not fill its queue.
     given: HashSet<EventHash>,
     stage: Stage,
 }
 
-/// How far a socket is.
+/// Progress of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// It reads what is there.
+    /// It reads the existing entries.
     Opening {
-        /// Whether missing entries were looked for meanwhile, but for it.
+        /// A catch-up took place meanwhile without it.
         passed_over: bool,
     },
-    /// It was given all there was.
+    /// It has all existing entries.
     Following {
-        /// The event time of its newest entry, if it has any.
+        /// Event time of its newest entry.
         newest: Option<DateTime<Utc>>,
     },
 }
 
-/// A socket's end; it watches as long as this lives.
+/// A socket's receiver; it watches until this is dropped.
 #[derive(Debug)]
 pub(super) struct Watch {
     watchers: Arc<Watchers>,
     conversation_id: Uuid,
     number: u64,
-    /// What it is told.
+    /// Messages for it.
     pub pushes: mpsc::Receiver<Push>,
-    /// Cancelled when the queue was full: what came then is lost to it.
+    /// Cancelled when its queue was full and a message was lost.
     pub too_slow: CancellationToken,
 }
 
 impl Watchers {
-    /// Watches a conversation.
+    /// Starts watching a conversation.
     pub fn watch(self: &Arc<Self>, conversation_id: Uuid) -> Watch {
         let (queue, pushes) = mpsc::channel(QUEUE);
         let (number, too_slow) = (self.drawn.fetch_add(1, Ordering::Relaxed), CancellationToken::new());
@@ -125,12 +125,12 @@ impl Watchers {
         Watch { watchers: Arc::clone(self), conversation_id, number, pushes, too_slow }
     }
 
-    /// Whether anybody watches a conversation.
+    /// At least one socket watches the conversation.
     pub fn has(&self, conversation_id: Uuid) -> bool {
         self.map().contains_key(&conversation_id)
     }
 
-    /// Tells everybody who watches a conversation and was not given it yet.
+    /// Queues a message for every socket of a conversation that does not have it yet.
     pub fn push(&self, conversation_id: Uuid, push: &Push) {
         let mut map = self.map();
         for watcher in map.get_mut(&conversation_id).into_iter().flatten() {
@@ -148,16 +148,16 @@ impl Watchers {
         }
     }
 
-    /// Asks one in so many sockets whether it is still there.
+    /// Pings every `one_in`th socket, a different one each turn.
     pub fn ping(&self, one_in: u64, turn: u64) {
         for watcher in self.map().values().flatten().filter(|watcher| watcher.number % one_in == turn % one_in) {
-            // One that is busy need not be asked.
+            // A socket with a full queue needs no ping.
             let _ = watcher.queue.try_send(Push::Ping);
         }
     }
 
-    /// Every conversation that is watched, or those of them that are named, and since when entries may be missing from one
-    /// of its sockets: none for all of it. One that still reads what is there looks for itself.
+    /// The watched conversations, or the named ones among them, each with the event time since which one of its sockets may
+    /// miss entries; none for all of them. A socket that still reads the existing entries is left out.
     pub fn since(&self, named: Option<&[Uuid]>) -> Vec<(Uuid, Option<DateTime<Utc>>)> {
         let mut map = self.map();
         match named {
@@ -171,7 +171,7 @@ impl Watchers {
     }
 }
 
-/// Of one conversation; nothing if nobody follows it yet.
+/// [`Watchers::since`] of one conversation; none if no socket follows it yet.
 fn since(conversation_id: Uuid, watchers: &mut [Watcher]) -> Option<(Uuid, Option<DateTime<Utc>>)> {
     let newest = watchers.iter_mut().filter_map(|watcher| match &mut watcher.stage {
         Stage::Following { newest } => Some(*newest),
@@ -184,13 +184,13 @@ fn since(conversation_id: Uuid, watchers: &mut [Watcher]) -> Option<(Uuid, Optio
 }
 
 impl Watch {
-    /// It has these entries.
+    /// Marks these entries as queued.
     pub fn has(&self, events: impl IntoIterator<Item = EventHash>) {
         self.with(|watcher| watcher.given.extend(events));
     }
 
-    /// It was given everything that was there; this was the newest of it. Gives whether missing entries were looked for
-    /// meanwhile, but for it.
+    /// Marks the socket as following, with the event time of its newest entry; returns whether a catch-up took place
+    /// meanwhile without it.
     pub fn follows(&self, newest: Option<DateTime<Utc>>) -> bool {
         let before = self.with(|watcher| std::mem::replace(&mut watcher.stage, Stage::Following { newest }));
         before == Some(Stage::Opening { passed_over: true })
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_watch_are_told_until_they_leave() {
+    fn a_watcher_gets_pushes_until_it_is_dropped() {
         let watchers = Arc::new(Watchers::default());
         let (mut first, mut second) = (watchers.watch(HERE), watchers.watch(HERE));
         watchers.push(HERE, &Push::Ping);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_one_is_told_so_and_holds_nobody_up() {
+    fn a_slow_socket_is_closed_and_delays_no_other() {
         let watchers = Arc::new(Watchers::default());
         let (slow, mut quick) = (watchers.watch(HERE), watchers.watch(HERE));
         for _ in 0..QUEUE {
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_looked_for_since_what_the_furthest_behind_was_given() {
+    fn a_catch_up_begins_at_the_newest_entry_of_the_socket_furthest_behind() {
         let watchers = Arc::new(Watchers::default());
         let (first, second) = (watchers.watch(HERE), watchers.watch(HERE));
         let other = watchers.watch(ELSEWHERE);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_socket_was_given_fills_no_queue() {
+    fn a_queued_entry_is_not_queued_again() {
         let watchers = Arc::new(Watchers::default());
         let mut watch = watchers.watch(HERE);
         watch.has([1]);
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_asked_in_its_turn() {
+    fn each_socket_is_pinged_once_in_an_interval() {
         let watchers = Arc::new(Watchers::default());
         let mut all: Vec<Watch> = (0..4).map(|_| watchers.watch(HERE)).collect();
         for turn in 0..2 {

@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::log::event;
-use crate::shop::{TestShop, get, with_shop};
+use crate::shop::{Shop, get};
 use crate::talk::{recommended, said, understood};
 
 const PARTITION: Partition = Partition { topic: Topic::CatalogEvents, number: 0 };
 
 /// Events that were never in Kafka, each at a time of its own.
 struct History<'a> {
-    shop: &'a mut TestShop,
+    shop: &'a mut Shop,
     folded: Vec<Event>,
 }
 
@@ -81,14 +81,11 @@ fn funnel(analyser: &str, content: f64, [messages, recommended, shown, clicked, 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_count_at_each_stage_that_they_reached() {
-    with_shop(reached).await;
-}
-
-async fn reached(shop: &mut TestShop) {
+    let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     shop.fold_by(&ANALYTICS).await;
     let generation = shop.generation.id;
-    let mut history = History { shop, folded: Vec::new() };
+    let mut history = History { shop: &mut shop, folded: Vec::new() };
     let (day, next) = ("/v1/analytics/funnel?from=2026-03-01&to=2026-03-01", "2026-03-02");
     let asked = async || get(&base, day).await.body["days"][0]["funnels"].clone();
     assert_eq!(asked().await, json!([]));
@@ -156,13 +153,10 @@ async fn reached(shop: &mut TestShop) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pattern_announced_last_stands_beside_the_pattern() {
-    with_shop(announced).await;
-}
-
-async fn announced(shop: &mut TestShop) {
+    let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     shop.fold_by(&ANALYTICS).await;
-    let mut history = History { shop, folded: Vec::new() };
+    let mut history = History { shop: &mut shop, folded: Vec::new() };
     let path = "/v1/members/mina/purchase-pattern";
     history.order("2026-03-01T10:00:00Z", "mina", "tote").await;
     let pattern = get(&base, path).await.body;

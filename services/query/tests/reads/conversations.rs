@@ -8,15 +8,12 @@ use reqwest::StatusCode;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::shop::{TestShop, get, with_shop};
+use crate::shop::{Shop, get};
 use crate::talk::{ANSWERED, ASKED, CONVERSATION, answered, asked, opened, recommended, said, understood};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversation_is_read_as_it_happened() {
-    with_shop(as_it_happened).await;
-}
-
-async fn as_it_happened(shop: &mut TestShop) {
+    let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     let (one, entries) =
         (format!("/v1/conversations/{CONVERSATION}"), format!("/v1/conversations/{CONVERSATION}/entries"));

@@ -12,14 +12,11 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use crate::shop::{TestShop, get, with_shop};
+use crate::shop::{Shop, get};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn published_values_and_cached_lists_count_only_as_long_as_they_are_true() {
-    with_shop(caches).await;
-}
-
-async fn caches(shop: &mut TestShop) {
+    let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     for (product_id, title) in [("tote", "RED TOTE"), ("purse", "BLUE PURSE"), ("belt", "BELT"), ("hat", "HAT")] {
         shop.product(product_id, title).await;
@@ -71,10 +68,7 @@ async fn caches(shop: &mut TestShop) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_published_ahead_answers_from_the_switch_on() {
-    with_shop(published_ahead).await;
-}
-
-async fn published_ahead(shop: &mut TestShop) {
+    let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     for (product_id, title) in [("tote", "RED TOTE"), ("purse", "BLUE PURSE"), ("belt", "BELT")] {
         shop.product(product_id, title).await;
@@ -101,10 +95,7 @@ async fn published_ahead(shop: &mut TestShop) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_away_costs_no_wrong_answer() {
-    with_shop(servers_away).await;
-}
-
-async fn servers_away(shop: &mut TestShop) {
+    let mut shop = Shop::start().await;
     for (product_id, title) in [("tote", "RED TOTE"), ("purse", "BLUE PURSE")] {
         shop.product(product_id, title).await;
     }

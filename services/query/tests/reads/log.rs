@@ -11,6 +11,8 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 use serde_json::Value;
 
+use crate::shop::finish;
+
 const TOPICS: [Topic; 3] = [Topic::ConversationMessageCreated, Topic::PreferenceEvents, Topic::RecommendationEvents];
 
 pub struct Log {
@@ -38,13 +40,7 @@ impl Log {
         assert!(created.iter().all(Result::is_ok), "{created:?}");
     }
 
-    pub async fn delete_topics(&self) {
-        let names = self.names();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.admin.delete_topics(&names, &AdminOptions::new()).await.unwrap();
-    }
-
-    /// Gives where the record stands.
+    /// Returns the record's position.
     pub async fn append(&self, event: &Event) -> (Partition, i64) {
         let encoded = event.encode().unwrap();
         let mut headers = OwnedHeaders::new();
@@ -59,5 +55,13 @@ impl Log {
 
     fn names(&self) -> [String; 3] {
         TOPICS.map(|topic| self.connections.namespace.topic(topic))
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let names = self.names();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        finish(async { drop(self.admin.delete_topics(&names, &AdminOptions::new()).await.unwrap()) });
     }
 }

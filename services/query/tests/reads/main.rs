@@ -10,6 +10,7 @@ mod live;
 mod log;
 mod members;
 mod messages;
+mod migrations;
 mod named;
 mod search;
 mod shop;

@@ -6,15 +6,12 @@ use jangbogo_recommendation_fold::RECOMMENDATION;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::shop::{TestShop, get, with_shop};
+use crate::shop::{Shop, get};
 use crate::talk::{ASKED, CONVERSATION, answered, asked, recommended, understood};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn preferences_are_told_with_what_says_so() {
-    with_shop(preferences).await;
-}
-
-async fn preferences(shop: &mut TestShop) {
+    let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     let path = "/v1/members/mina/preferences";
     shop.fold_by(&PREFERENCE_ANALYSIS).await;
@@ -61,10 +58,7 @@ async fn preferences(shop: &mut TestShop) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_member_was_shown_is_told_with_the_reasons() {
-    with_shop(shown).await;
-}
-
-async fn shown(shop: &mut TestShop) {
+    let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     let path = "/v1/members/mina/shown";
     let nothing = get(&base, path).await;

@@ -6,13 +6,13 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::shop::{Got, TestShop, get, with_shop};
+use crate::shop::{Got, Shop, get};
 
 const LUNCH: Uuid = Uuid::from_u128(0x0193_9d2e_6c00_7a10_8000_0000_0000_0001);
 const PARTY: Uuid = Uuid::from_u128(0x0193_9d2e_6c00_7a10_8000_0000_0000_0002);
 
 /// A message; its number is its id.
-async fn say(shop: &mut TestShop, number: u128, member_id: &str, conversation_id: Uuid, role: &str, content: &str) {
+async fn say(shop: &mut Shop, number: u128, member_id: &str, conversation_id: Uuid, role: &str, content: &str) {
     let message = json!({
         "message_id": Uuid::from_u128(number), "conversation_id": conversation_id, "member_id": member_id,
         "role": role, "content": content,
@@ -29,21 +29,18 @@ fn numbers(got: &Got) -> Vec<u128> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_searches_what_was_said_and_nobody_elses() {
-    with_shop(searched).await;
-}
-
-async fn searched(shop: &mut TestShop) {
+    let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     let of = |member: &str, rest: &str| format!("/v1/members/{member}/messages?q={rest}");
     assert_eq!(get(&base, &of("mina", "bag")).await.status, StatusCode::SERVICE_UNAVAILABLE, "there is no index yet");
     shop.fold_by(&ES_SYNC).await;
-    say(shop, 1, "mina", LUNCH, "user", "I am looking for a red lunch bag").await;
-    say(shop, 2, "mina", LUNCH, "ai", "Here is a lunch bag, RED RETROSPOT, for £1.65 <b>only</b>").await;
-    say(shop, 3, "mina", PARTY, "user", "생일 파티에 쓸 빨간 풍선을 찾고 있어요").await;
-    say(shop, 4, "mina", PARTY, "user", "and candles for the cake").await;
+    say(&mut shop, 1, "mina", LUNCH, "user", "I am looking for a red lunch bag").await;
+    say(&mut shop, 2, "mina", LUNCH, "ai", "Here is a lunch bag, RED RETROSPOT, for £1.65 <b>only</b>").await;
+    say(&mut shop, 3, "mina", PARTY, "user", "생일 파티에 쓸 빨간 풍선을 찾고 있어요").await;
+    say(&mut shop, 4, "mina", PARTY, "user", "and candles for the cake").await;
     // Others, be their ids ever so similar, in the same conversation even.
     for (number, member) in [(11, "MINA"), (12, "mina2"), (13, "*"), (14, "mina jun")] {
-        say(shop, number, member, LUNCH, "user", "a red lunch bag, 빨간 풍선").await;
+        say(&mut shop, number, member, LUNCH, "user", "a red lunch bag, 빨간 풍선").await;
     }
     shop.index().await;
 

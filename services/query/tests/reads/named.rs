@@ -9,14 +9,11 @@ use reqwest::StatusCode;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::shop::{TestShop, get, with_shop};
+use crate::shop::{Shop, get};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_is_answered_from_the_generations_it_names() {
-    with_shop(past).await;
-}
-
-async fn past(shop: &mut TestShop) {
+    let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     // In the past, the tote was bought with the purse.
     let past = shop.generation(&RECOMMENDATION, "ready").await;
@@ -88,10 +85,7 @@ async fn past(shop: &mut TestShop) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_generation_that_cannot_answer_is_refused() {
-    with_shop(refused).await;
-}
-
-async fn refused(shop: &mut TestShop) {
+    let shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     let past = shop.generation(&RECOMMENDATION, "ready").await;
     let sales = shop.generation(&ANALYTICS, "ready").await;

@@ -15,7 +15,7 @@ use jangbogo_telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::shop::{Got, TestShop, get, with_shop};
+use crate::shop::{Got, Shop, get};
 
 #[derive(Parser)]
 struct EmbedderCli {
@@ -30,7 +30,7 @@ async fn embedding_service() -> String {
     let models = ModelsDirectory::of_environment().unwrap();
     let fetch = move || {
         jangbogo_embeddings_server::fetch::fetch(&models, models.find(DEFAULT_MODEL).unwrap(), |message| {
-            eprintln!("{message}")
+            eprintln!("{message}");
         })
     };
     tokio::task::spawn_blocking(fetch).await.unwrap().unwrap();
@@ -46,7 +46,7 @@ async fn embedding_service() -> String {
     url
 }
 
-fn with_embedder(shop: &TestShop, url: &str) -> QueryArgs {
+fn with_embedder(shop: &Shop, url: &str) -> QueryArgs {
     let mut args = shop.cli.query.clone();
     url.clone_into(&mut args.meaning.embeddings_url);
     // A debug build on a busy machine.
@@ -54,7 +54,7 @@ fn with_embedder(shop: &TestShop, url: &str) -> QueryArgs {
     args
 }
 
-async fn upsert(shop: &mut TestShop, product_id: &str, title: &str, category: &str, price: (i64, &str)) {
+async fn upsert(shop: &mut Shop, product_id: &str, title: &str, category: &str, price: (i64, &str)) {
     let (amount_minor, currency) = price;
     let price = json!({ "amount_minor": amount_minor, "currency": currency });
     let product = json!({ "product_id": product_id, "title": title, "category": category, "price": price });
@@ -62,7 +62,7 @@ async fn upsert(shop: &mut TestShop, product_id: &str, title: &str, category: &s
 }
 
 /// What the embedder's reactor would write.
-async fn embed(shop: &mut TestShop, embedder: &Embedder, product_id: &str, text: &str, model: &str) {
+async fn embed(shop: &mut Shop, embedder: &Embedder, product_id: &str, text: &str, model: &str) {
     let vector = Vector::new(embedder.embed(Purpose::Passage, text).await.unwrap().to_vec()).unwrap();
     let data = ProductEmbedded {
         product_id: ProductId::new(product_id).unwrap(),
@@ -75,10 +75,7 @@ async fn embed(shop: &mut TestShop, embedder: &Embedder, product_id: &str, text:
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn products_are_found_by_words_and_by_meaning() {
-    with_shop(by_words_and_meaning).await;
-}
-
-async fn by_words_and_meaning(shop: &mut TestShop) {
+    let mut shop = Shop::start().await;
     let url = embedding_service().await;
     let (metrics, mut args) = (Metrics::new().unwrap(), EmbedderCli::parse_from(["test"]).embedder);
     // A debug build on a busy machine.
@@ -88,7 +85,7 @@ async fn by_words_and_meaning(shop: &mut TestShop) {
     let encoder_metrics = EncoderMetrics::register(&metrics, &[]).unwrap();
     args.url.clone_from(&url);
     let embedder = Embedder::of_server(&args, DEFAULT_MODEL, None, embedder_metrics, encoder_metrics).unwrap();
-    let base = shop.serve_with(shop.cli.connections.clone(), with_embedder(shop, &url)).await;
+    let base = shop.serve_with(shop.cli.connections.clone(), with_embedder(&shop, &url)).await;
     shop.fold_by(&ES_SYNC).await;
     let products = [
         ("lunch", "LUNCH BAG RED RETROSPOT", "bags", (165, "GBP")),
@@ -100,9 +97,9 @@ async fn by_words_and_meaning(shop: &mut TestShop) {
         ("other", "LUNCH TIN RED RETROSPOT", "kitchen", (165, "GBP")),
     ];
     for (product_id, title, category, price) in products {
-        upsert(shop, product_id, title, category, price).await;
+        upsert(&mut shop, product_id, title, category, price).await;
         let model = if product_id == "other" { "another model" } else { DEFAULT_MODEL };
-        embed(shop, &embedder, product_id, title, model).await;
+        embed(&mut shop, &embedder, product_id, title, model).await;
     }
     shop.fold::<ProductRetired>(json!({ "product_id": "old" })).await;
     shop.index().await;
@@ -190,12 +187,9 @@ async fn pages(base: &str, words: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_embedding_service_words_alone_are_answered_at_once() {
-    with_shop(by_words_alone).await;
-}
-
-async fn by_words_alone(shop: &mut TestShop) {
+    let mut shop = Shop::start().await;
     shop.fold_by(&ES_SYNC).await;
-    upsert(shop, "tote", "RED TOTE", "bags", (500, "GBP")).await;
+    upsert(&mut shop, "tote", "RED TOTE", "bags", (500, "GBP")).await;
     shop.index().await;
     // One that nobody listens for, and one that is accepted and never answered.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
@@ -217,18 +211,15 @@ async fn by_words_alone(shop: &mut TestShop) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_is_of_one_generation() {
-    with_shop(one_generation).await;
-}
-
-async fn one_generation(shop: &mut TestShop) {
+    let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     shop.fold_by(&ES_SYNC).await;
     let (before, after) = (shop.generation.clone(), shop.generation(&ES_SYNC, "ready").await);
-    upsert(shop, "tote", "RED TOTE", "bags", (500, "GBP")).await;
-    upsert(shop, "purse", "RED PURSE", "bags", (500, "GBP")).await;
+    upsert(&mut shop, "tote", "RED TOTE", "bags", (500, "GBP")).await;
+    upsert(&mut shop, "purse", "RED PURSE", "bags", (500, "GBP")).await;
     shop.index().await;
     shop.fold_into(after.clone(), 2026);
-    upsert(shop, "tote", "BLUE TOTE", "bags", (500, "GBP")).await;
+    upsert(&mut shop, "tote", "BLUE TOTE", "bags", (500, "GBP")).await;
     shop.index().await;
 
     let told = |got: &Got| -> (Vec<String>, Value, Option<String>) {

@@ -1,12 +1,10 @@
-//! A shop of a test's own, and its query service.
+//! A shop for one test, and its query service.
 
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use chrono::{TimeZone as _, Utc};
 use clap::Parser as _;
-use futures::FutureExt as _;
 use jangbogo_es_sync_fold::ES_SYNC;
 use jangbogo_events::{Envelope, Event, OrderCompleted, ProductUpserted, Topic};
 use jangbogo_fold::Processor;
@@ -28,13 +26,14 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Events that were never in Kafka are said to come from here.
+/// Partition recorded for events that were never in Kafka.
 const PARTITION: Partition = Partition { topic: Topic::CatalogEvents, number: 0 };
-/// A publisher waits until another one's session has ended.
+/// Timeout of indexing: a publisher waits until another one's session has ended.
 const INDEXED_WITHIN: Duration = Duration::from_secs(30);
 
 #[derive(clap::Parser)]
@@ -45,34 +44,42 @@ pub struct Cli {
     pub query: QueryArgs,
 }
 
-pub struct TestShop {
+/// Namespaced rows, keys and indexes on the real servers; removed when dropped.
+pub struct Shop {
     pub cli: Cli,
     pub pool: PgPool,
     pub live: Live,
     pub redis: redis::aio::MultiplexedConnection,
     pub stop: CancellationToken,
-    /// Where events are folded into.
+    /// Generation that events are folded into.
     pub generation: Generation,
-    /// When they happened.
+    /// Year of the events' times.
     pub year: i32,
     pub folded: u32,
     checkpoints: BTreeMap<Partition, Checkpoint>,
-    /// Generations with search indexes.
+    /// Generations that have search indexes.
     indexed: Vec<Generation>,
 }
 
-/// Gives the test a shop, and removes it, whatever the test comes to.
-pub async fn with_shop(test: impl AsyncFnOnce(&mut TestShop)) {
-    let mut shop = TestShop::open().await;
-    let outcome = AssertUnwindSafe(test(&mut shop)).catch_unwind().await;
-    shop.close().await;
-    if let Err(panic) = outcome {
+/// Runs a future to its end within `drop`, on a thread of its own: a worker of the runtime must not block on a future.
+pub fn finish(future: impl Future<Output = ()> + Send) {
+    let runtime = Handle::current();
+    let outcome = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(future)).join());
+    if let Err(panic) = outcome
+        && !std::thread::panicking()
+    {
         std::panic::resume_unwind(panic);
     }
 }
 
-impl TestShop {
-    pub async fn open() -> Self {
+impl Drop for Shop {
+    fn drop(&mut self) {
+        finish(self.remove());
+    }
+}
+
+impl Shop {
+    pub async fn start() -> Self {
         let stack =
             Stack::up(&Options::from_environment().unwrap(), &jangbogo_stack::Progress::silent()).await.unwrap();
         let addresses = stack.addresses();
@@ -98,12 +105,12 @@ impl TestShop {
         Self { cli, pool, live, redis, stop, generation, year: 2026, folded: 0, checkpoints, indexed: Vec::new() }
     }
 
-    /// Events go into this generation from here on, and happened in this year.
+    /// Folds later events into this generation, with times in this year.
     pub fn fold_into(&mut self, generation: Generation, year: i32) {
         (self.generation, self.year, self.folded, self.checkpoints) = (generation, year, 0, BTreeMap::new());
     }
 
-    /// Events go into this generation from here on, which holds what the one before it does.
+    /// Folds later events into this generation, which holds what the one before it does.
     pub async fn adopt(&mut self, generation: Generation) {
         let mut connection = self.pool.acquire().await.unwrap();
         let partitions: Vec<Partition> = self.checkpoints.keys().copied().collect();
@@ -112,21 +119,23 @@ impl TestShop {
         self.generation = generation;
     }
 
-    /// Events go into the live generation of this processor from here on.
+    /// Folds later events into the live generation of this processor.
     pub async fn fold_by(&mut self, processor: &Processor) {
-        let shop = fold_config(&self.cli.connections);
-        let live = store::open_live(&self.pool, processor, &shop, self.cli.connections.vector_index).await.unwrap();
+        let config = fold_config(&self.cli.connections);
+        let live = store::open_live(&self.pool, processor, &config, self.cli.connections.vector_index).await.unwrap();
         self.fold_into(live.generation, 2026);
     }
 
-    /// Another generation of a processor, empty, and as it is live no more.
+    /// Creates an empty generation of a processor that is not live.
     pub async fn generation(&self, processor: &Processor, state: &str) -> Generation {
-        let shop = fold_config(&self.cli.connections);
-        let live = store::open_live(&self.pool, processor, &shop, self.cli.connections.vector_index).await.unwrap();
+        let config = fold_config(&self.cli.connections);
+        let live = store::open_live(&self.pool, processor, &config, self.cli.connections.vector_index).await.unwrap();
         let sql = "DELETE FROM live_generation WHERE processor = $1";
         sqlx::query(sql).bind(processor.name).execute(&self.pool).await.unwrap();
-        let other =
-            store::open_live(&self.pool, processor, &shop, self.cli.connections.vector_index).await.unwrap().generation;
+        let other = store::open_live(&self.pool, processor, &config, self.cli.connections.vector_index)
+            .await
+            .unwrap()
+            .generation;
         let sql = "UPDATE live_generation SET generation = $2, promotion = $3 WHERE processor = $1";
         let restore = sqlx::query(sql).bind(processor.name).bind(live.generation.id).bind(live.promotion);
         restore.execute(&self.pool).await.unwrap();
@@ -134,33 +143,33 @@ impl TestShop {
         other
     }
 
-    /// What a cut-over does to readers.
+    /// Makes a generation live, as a cut-over does.
     pub async fn switch_to(&self, generation: &Generation) {
         let sql = "UPDATE live_generation SET generation = $2, promotion = $3 WHERE processor = $1";
         let switch = sqlx::query(sql).bind(&generation.processor).bind(generation.id).bind(Uuid::now_v7());
         switch.execute(&self.pool).await.unwrap();
     }
 
-    /// Another promotion of recommendation's generation.
+    /// Changes the promotion of recommendation's generation.
     pub async fn promote(&self, promotion: Uuid) {
         let sql = "UPDATE live_generation SET promotion = $2 WHERE processor = $1";
         sqlx::query(sql).bind(RECOMMENDATION.name).bind(promotion).execute(&self.pool).await.unwrap();
     }
 
-    /// Changes what the store says of a generation.
+    /// Changes a column of a generation's row.
     pub async fn set(&self, generation: &Generation, column: &str, value: &str) {
         let sql = format!("UPDATE generation SET {column} = $2 WHERE generation = $1");
         sqlx::query(&sql).bind(generation.id).bind(value).execute(&self.pool).await.unwrap();
     }
 
-    pub async fn close(mut self) {
+    async fn remove(&mut self) {
         self.stop.cancel();
         for generation in &self.indexed {
             publisher::drop_indexes(&self.cli.connections, &ES_SYNC, generation).await.unwrap();
         }
         self.pool.close().await;
         let pattern = self.cli.connections.namespace.redis_key("*");
-        // What is published, and vectors.
+        // Published values, and vectors.
         for database in [0, 1] {
             let () = redis::cmd("SELECT").arg(database).query_async(&mut self.redis).await.unwrap();
             let keys: Vec<String> = self.redis.keys(&pattern).await.unwrap();
@@ -168,10 +177,27 @@ impl TestShop {
                 let _: i64 = self.redis.del(keys).await.unwrap();
             }
         }
+        self.drop_database().await;
+    }
+
+    async fn drop_database(&self) -> PgConnection {
         let options = database::options(&self.cli.connections, "test").unwrap().database("postgres");
         let mut maintenance = PgConnection::connect_with(&options).await.unwrap();
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.cli.connections.namespace.database());
         sqlx::query(&drop).execute(&mut maintenance).await.unwrap();
+        maintenance
+    }
+
+    /// Replaces the database by one to which no migration was applied; returns a connection to it.
+    pub async fn wipe_database(&mut self) -> PgConnection {
+        let create = format!(
+            "CREATE DATABASE {} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0",
+            self.cli.connections.namespace.database()
+        );
+        sqlx::query(&create).execute(&mut self.drop_database().await).await.unwrap();
+        // The connections of the old one are dead.
+        self.pool = database::pool(&self.cli.connections, "test", 4).unwrap();
+        PgConnection::connect_with(&database::options(&self.cli.connections, "test").unwrap()).await.unwrap()
     }
 
     /// Folds an event that was never in Kafka.
@@ -183,7 +209,7 @@ impl TestShop {
         assert_eq!(self.commit(&event, PARTITION, i64::from(self.folded) - 1).await, 1);
     }
 
-    /// Folds the record at this offset, and takes away the marks a publisher would; gives how many events were new.
+    /// Folds the record at this offset and deletes the stale marks, as a publisher would; returns the number of new events.
     pub async fn commit(&mut self, event: &Event, partition: Partition, offset: i64) -> usize {
         let processor = jangbogo_processors::processor(&self.generation.processor).unwrap();
         let checkpoint = if let Some(checkpoint) = self.checkpoints.get(&partition) {
@@ -195,10 +221,10 @@ impl TestShop {
         let (epoch, from, to) = (checkpoint.epoch, checkpoint.next_offset, offset + 1);
         let progress = Progress { partition, epoch, from, to, max_event_time: Some(event.envelope.time) };
         let batch = Batch { events: vec![event], progress: vec![progress], ..Batch::default() };
-        let shop = fold_config(&self.cli.connections);
+        let config = fold_config(&self.cli.connections);
         let statements = Statements::new(processor.tables());
         let mut connection = self.pool.acquire().await.unwrap();
-        let committed = store::commit(&mut connection, processor, &shop, &self.generation, &statements, &batch).await;
+        let committed = store::commit(&mut connection, processor, &config, &self.generation, &statements, &batch).await;
         let Ok(Committed::Folded { new_events, .. }) = committed else { panic!("{committed:?}") };
         self.checkpoints.insert(partition, Checkpoint { next_offset: to, ..checkpoint });
         let settle = format!("DELETE FROM {}.dirty", self.generation.schema);
@@ -206,7 +232,7 @@ impl TestShop {
         new_events
     }
 
-    /// Publishes all that was folded into a generation of es-sync to its search indexes.
+    /// Publishes everything folded into a generation of es-sync to its search indexes.
     pub async fn index(&mut self) {
         let pending = format!(
             "UPDATE {}.publisher SET pending_sweeps = '{{{PRODUCTS_VIEW},{MESSAGES_VIEW}}}'",
@@ -263,7 +289,7 @@ impl TestShop {
         self.serve_with(connections, self.cli.query.clone()).await
     }
 
-    /// The same with other settings.
+    /// As [`Self::serve`], with other settings.
     pub async fn serve_with(&self, connections: Connections, args: QueryArgs) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -286,7 +312,7 @@ pub struct Got {
     pub status: StatusCode,
     pub cache: Option<String>,
     pub retry_after: Option<String>,
-    /// `projection-generations`
+    /// Header `projection-generations`.
     pub generations: Option<String>,
     pub body: Value,
 }

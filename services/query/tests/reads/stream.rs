@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::client::Client;
 use crate::log::{Log, event};
-use crate::shop::{TestShop, get, with_shop};
+use crate::shop::{Shop, get};
 use crate::talk::{ASKED, CONVERSATION, answered, asked, opened, recommended, said, understood};
 
 fn stream() -> String {
@@ -26,34 +26,28 @@ fn at(minute: u32) -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 3, 1, 13, minute, 0).unwrap()
 }
 
-/// Gives the test a shop whose assistant has a conversation, and a log that is removed in the end.
-async fn with_log(test: impl AsyncFnOnce(&mut TestShop, &Log)) {
-    with_shop(async |shop: &mut TestShop| {
-        let log = Log::open(&shop.cli.connections);
-        log.create_topics().await;
-        shop.fold_by(&ASSISTANT).await;
-        shop.fold::<ConversationCreated>(opened()).await;
-        test(shop, &log).await;
-        log.delete_topics().await;
-    })
-    .await;
+/// A shop whose assistant has a conversation, and the topics of conversations. Both are removed when dropped.
+async fn shop_with_log() -> (Shop, Log) {
+    let mut shop = Shop::start().await;
+    let log = Log::open(&shop.cli.connections);
+    log.create_topics().await;
+    shop.fold_by(&ASSISTANT).await;
+    shop.fold::<ConversationCreated>(opened()).await;
+    (shop, log)
 }
 
 async fn metrics(base: &str) -> String {
     reqwest::get(format!("{base}/metrics")).await.unwrap().text().await.unwrap()
 }
 
-async fn append_and_fold(shop: &mut TestShop, log: &Log, event: &Event) {
+async fn append_and_fold(shop: &mut Shop, log: &Log, event: &Event) {
     let (partition, offset) = log.append(event).await;
     shop.commit(event, partition, offset).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn committed_rows_are_pushed_once() {
-    with_log(pushed_once).await;
-}
-
-async fn pushed_once(shop: &mut TestShop, log: &Log) {
+    let (mut shop, log) = shop_with_log().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     let unknown = format!("/v1/conversations/{}/stream", Uuid::from_u128(9));
     assert_eq!(Client::open(&base, &unknown).await.err(), Some(StatusCode::NOT_FOUND));
@@ -90,18 +84,18 @@ async fn pushed_once(shop: &mut TestShop, log: &Log) {
         event::<MessageCreated>("a1", at(13), answered()),
     ];
     for (event, kind) in turn.iter().zip(["intent", "recommendation", "message"]) {
-        append_and_fold(shop, log, event).await;
+        append_and_fold(&mut shop, &log, event).await;
         let told = client.next().await;
         assert_eq!((&told["event_id"], &told["kind"]), (&json!(event.envelope.id), &json!(kind)));
     }
     // Others' conversations wake nobody.
     let mut elsewhere = said(Uuid::from_u128(8), "hello");
     elsewhere["conversation_id"] = json!(Uuid::from_u128(7));
-    append_and_fold(shop, log, &event::<MessageCreated>("e1", at(14), elsewhere)).await;
+    append_and_fold(&mut shop, &log, &event::<MessageCreated>("e1", at(14), elsewhere)).await;
     client.is_silent().await;
 
     // Of what is older than the overlap of five minutes nothing comes again, and neither does the event itself.
-    append_and_fold(shop, log, &event::<MessageCreated>("m2", at(17), said(Uuid::from_u128(6), "thanks"))).await;
+    append_and_fold(&mut shop, &log, &event::<MessageCreated>("m2", at(17), said(Uuid::from_u128(6), "thanks"))).await;
     for (after, ids) in [
         ("", vec!["m1", "i1", "r1", "a1", "m2"]),
         ("?after=m2", vec!["r1", "a1"]),
@@ -123,7 +117,7 @@ async fn pushed_once(shop: &mut TestShop, log: &Log) {
     }
     shop.switch_to(&next).await;
     shop.adopt(next).await;
-    append_and_fold(shop, log, &event::<MessageCreated>("m3", at(18), said(Uuid::from_u128(5), "bye"))).await;
+    append_and_fold(&mut shop, &log, &event::<MessageCreated>("m3", at(18), said(Uuid::from_u128(5), "bye"))).await;
     assert_eq!(client.next().await["event_id"], "m2");
     assert_eq!(client.next().await["event_id"], "m3");
 
@@ -133,38 +127,36 @@ async fn pushed_once(shop: &mut TestShop, log: &Log) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pieces_of_an_answer_are_forwarded_until_it_is_there() {
-    with_log(pieces).await;
-}
-
-async fn pieces(shop: &mut TestShop, log: &Log) {
+    let (mut shop, log) = shop_with_log().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     let mut client = Client::open(&base, &stream()).await.unwrap();
     client.until_live().await;
     let channel = shop.key(&format!("reply:{CONVERSATION}"));
-    let piece = |attempt: u32, piece: &str| json!({ "attempt": attempt, "message_id": ASKED, "piece": piece });
-    let published = async |shop: &mut TestShop, value: &Value| -> i64 {
+    let attempt = Uuid::from_u128;
+    let piece = |attempt: Uuid, piece: &str| json!({ "attempt": attempt, "message_id": ASKED, "piece": piece });
+    let published = async |shop: &mut Shop, value: &Value| -> i64 {
         shop.redis.publish(&channel, value.to_string()).await.unwrap()
     };
-    while published(shop, &json!("not a piece")).await == 0 {
+    while published(&mut shop, &json!("not a piece")).await == 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    for (attempt, words) in [(1, "Here "), (2, "Here is")] {
-        published(shop, &piece(attempt, words)).await;
+    for (attempt, words) in [(attempt(1), "Here "), (attempt(2), "Here is")] {
+        published(&mut shop, &piece(attempt, words)).await;
         let expected = json!({ "kind": "piece", "attempt": attempt, "message_id": ASKED, "piece": words });
         assert_eq!(client.next().await, expected);
     }
-    append_and_fold(shop, log, &event::<MessageCreated>("a1", at(10), answered())).await;
+    append_and_fold(&mut shop, &log, &event::<MessageCreated>("a1", at(10), answered())).await;
     assert_eq!(client.next().await["event_id"], "a1");
-    published(shop, &piece(2, " a red tote.")).await;
+    published(&mut shop, &piece(attempt(2), " a red tote.")).await;
     client.is_silent().await;
 
     // A client that takes nothing is told so in the end, and holds up nobody else.
     let mut slow = Client::open(&base, &stream()).await.unwrap();
     slow.until_live().await;
-    let mut other = piece(1, &"long ".repeat(10_000));
+    let mut other = piece(attempt(1), &"long ".repeat(10_000));
     other["message_id"] = json!(Uuid::from_u128(11));
     for number in 1.. {
-        published(shop, &other).await;
+        published(&mut shop, &other).await;
         assert_eq!(client.next().await["message_id"], other["message_id"], "{number}");
         if number % 20 == 0 && metrics(&base).await.contains("jangbogo_query_stream_overflows_total 1") {
             break;
@@ -176,10 +168,7 @@ async fn pieces(shop: &mut TestShop, log: &Log) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sockets_are_as_many_as_may_be() {
-    with_log(limited).await;
-}
-
-async fn limited(shop: &mut TestShop, _: &Log) {
+    let (shop, _log) = shop_with_log().await;
     let args = QueryArgs { max_sockets: 2, ..shop.cli.query.clone() };
     let base = shop.serve_with(shop.cli.connections.clone(), args).await;
     let first = Client::open(&base, &stream()).await.unwrap();
@@ -197,10 +186,7 @@ async fn limited(shop: &mut TestShop, _: &Log) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_sockets_each_hear_of_their_own_conversation() {
-    with_log(many).await;
-}
-
-async fn many(shop: &mut TestShop, log: &Log) {
+    let (mut shop, log) = shop_with_log().await;
     let conversations: Vec<Uuid> = (100..120).map(Uuid::from_u128).collect();
     for conversation_id in &conversations {
         let opened = json!({ "conversation_id": conversation_id, "member_id": "mina" });
@@ -217,7 +203,7 @@ async fn many(shop: &mut TestShop, log: &Log) {
     for conversation_id in &conversations {
         let mut message = asked();
         message["conversation_id"] = json!(conversation_id);
-        append_and_fold(shop, log, &event::<MessageCreated>(&conversation_id.to_string(), at(10), message)).await;
+        append_and_fold(&mut shop, &log, &event::<MessageCreated>(&conversation_id.to_string(), at(10), message)).await;
     }
     for (conversation_id, client) in &mut clients {
         assert_eq!(client.next().await["event_id"], json!(conversation_id));
@@ -227,10 +213,7 @@ async fn many(shop: &mut TestShop, log: &Log) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_happened_while_the_log_was_away_is_pushed_afterwards() {
-    with_shop(log_away).await;
-}
-
-async fn log_away(shop: &mut TestShop) {
+    let mut shop = Shop::start().await;
     shop.fold_by(&ASSISTANT).await;
     shop.fold::<ConversationCreated>(opened()).await;
     // Kafka and Redis are not there: what is there is told, and the socket stays open.
@@ -252,8 +235,7 @@ async fn log_away(shop: &mut TestShop) {
     let log = Log::open(&shop.cli.connections);
     log.create_topics().await;
     assert_eq!(client.next().await["event_id"], "event-3");
-    append_and_fold(shop, &log, &event::<MessageCreated>("a1", at(10), answered())).await;
+    append_and_fold(&mut shop, &log, &event::<MessageCreated>("a1", at(10), answered())).await;
     assert_eq!(client.next().await["event_id"], "a1");
     client.is_silent().await;
-    log.delete_topics().await;
 }

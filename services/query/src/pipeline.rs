@@ -1,7 +1,7 @@
-//! The pipeline's own state: how far every processor is, and what is still on its way.
+//! State of the pipeline: outbox backlog, and each processor's lag and pending publications.
 //!
-//! Everything is read in the direction in which events flow, outbox first: if nothing is on its way at each station,
-//! all that was accepted before the request is folded and published.
+//! Stages are read in the direction in which events flow, outbox first: if each is empty, everything accepted before the
+//! request is folded and published.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use chrono::{DateTime, Utc};
 use jangbogo_fold::Processor;
 use jangbogo_log::Offsets;
 use jangbogo_log::end_offsets::EndOffsets;
-use jangbogo_processors::PROCESSORS;
 use jangbogo_read::{ReadError, Reader};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,105 +17,105 @@ use sqlx::{PgConnection, Row as _};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Marks are counted up to this.
+/// Limit up to which stale marks are counted.
 const MAX_COUNTED_MARKS: i64 = 100_000;
 
-/// How far the whole pipeline is.
+/// State of the whole pipeline.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PipelineState {
-    /// Whether everything accepted before this request is folded and published.
+    /// Everything accepted before this request is folded and published.
     pub settled: bool,
-    /// Events accepted by the gateway, or inserted by the shop, that are not in Kafka yet.
+    /// Events that are accepted but not in Kafka yet.
     pub outbox: OutboxState,
-    /// Why Kafka's ends, and so all lags, are not known; absent when they are.
+    /// Why the end offsets, and so all lags, are unknown; absent when they are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kafka_error: Option<String>,
-    /// Every processor.
+    /// State of every processor.
     pub processors: Vec<ProcessorState>,
 }
 
-/// What waits in the outbox.
+/// Backlog of the outbox.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct OutboxState {
-    /// Rows not yet relayed.
+    /// Rows that are not relayed yet.
     pub waiting: i64,
-    /// How long the oldest has waited, in seconds.
+    /// Age of the oldest row, in seconds.
     pub oldest_age_seconds: Option<f64>,
-    /// Rows that were no events, in all: they are kept in `outbox_refused`.
+    /// Invalid rows in total, which are kept in `outbox_refused`.
     pub refused: i64,
 }
 
-/// How far a processor is.
+/// State of a processor.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ProcessorState {
-    /// Its name.
+    /// Name of the processor.
     pub processor: String,
-    /// Whether it has folded all that was in Kafka at the request, and published that.
+    /// It has folded and published everything that was in Kafka at the request.
     pub settled: bool,
-    /// Its live tables; absent before its first start.
+    /// Its live generation; absent before its first start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<LiveState>,
-    /// Events not folded yet; absent when Kafka does not answer.
+    /// Consumer lag in records; absent when Kafka does not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<i64>,
-    /// The newest event time it has folded.
+    /// Newest event time that is folded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watermark: Option<DateTime<Utc>>,
-    /// Each partition it reads.
+    /// State of each partition it consumes.
     pub partitions: Vec<PartitionState>,
-    /// What is not published yet.
+    /// Pending publications.
     pub publishing: PublishingState,
-    /// Records that were no events.
+    /// Records that could not be folded.
     pub dead_letters: DeadLetters,
 }
 
-/// A processor's live tables.
+/// A processor's live generation.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LiveState {
-    /// The generation's id.
+    /// Id of the generation.
     pub generation: Uuid,
-    /// Names its going live; published values carry it.
+    /// Id of its promotion, which published values carry.
     pub promotion: Uuid,
-    /// When it went live.
+    /// Time of its promotion.
     pub promoted_at: DateTime<Utc>,
-    /// The fold's version and settings.
+    /// Version of the fold and its settings.
     pub fold_version: String,
-    /// The Postgres schema.
+    /// Postgres schema of its tables.
     pub schema: String,
 }
 
-/// How far a partition is folded.
+/// Progress in a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PartitionState {
-    /// The topic, without the shop's namespace.
+    /// Topic, without the namespace.
     pub topic: String,
-    /// Its number.
+    /// Number of the partition.
     pub partition: i32,
-    /// The next offset to fold.
+    /// Next offset to fold.
     pub next_offset: i64,
-    /// The offset behind the newest record; absent when Kafka does not answer.
+    /// End offset of the log; absent when Kafka does not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_offset: Option<i64>,
-    /// Records between the two; absent when Kafka does not answer.
+    /// Records between the two offsets; absent when Kafka does not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<i64>,
 }
 
-/// What a processor has not published yet.
+/// Pending publications of a processor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PublishingState {
     /// Stale values, counted up to 100,000.
     pub stale: i64,
-    /// Views whose every value is being published again.
+    /// Views that are being refreshed in full.
     pub pending_sweeps: i64,
 }
 
-/// The records a processor could not fold.
+/// Dead letters of a processor.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetters {
-    /// How many, in the live generation.
+    /// Number of dead letters in the live generation.
     pub count: i64,
-    /// The newest.
+    /// The newest dead letter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<LastDeadLetter>,
 }
@@ -124,19 +123,19 @@ pub struct DeadLetters {
 /// A record that could not be folded.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LastDeadLetter {
-    /// The topic, without the shop's namespace.
+    /// Topic, without the namespace.
     pub topic: String,
-    /// The partition.
+    /// Partition of the record.
     pub partition: i32,
-    /// The offset.
+    /// Offset of the record.
     pub offset: i64,
-    /// When the broker appended it.
+    /// Time at which the broker appended it.
     pub appended_at: DateTime<Utc>,
-    /// Why it was refused.
+    /// Why it could not be folded.
     pub cause: String,
 }
 
-/// What one query gives of a generation.
+/// State of a generation, read with one query.
 #[derive(Debug, Default, Deserialize)]
 struct Stored {
     checkpoints: Option<Vec<StoredCheckpoint>>,
@@ -152,10 +151,10 @@ struct StoredCheckpoint {
     max_event_time: Option<DateTime<Utc>>,
 }
 
-/// Reads the state of these processors.
+/// Reads the state of the pipeline and of these processors.
 ///
 /// # Errors
-/// When Postgres is away. Kafka being away is part of the state.
+/// When a Postgres query fails. A failure of Kafka is part of the state.
 pub async fn state(
     reader: &Reader,
     offsets: &EndOffsets,
@@ -166,7 +165,7 @@ pub async fn state(
         Ok(ends) => (Some(ends), None),
         Err(error) => (None, Some(error.to_string())),
     };
-    // Checkpoints are read after the ends: what they have passed is folded.
+    // Checkpoints are read after the end offsets: everything before these is folded if a checkpoint has passed them.
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     let mut transaction = reader.postgres().begin_with(begin).await?;
     let live = live_states(&mut transaction).await?;
@@ -181,12 +180,6 @@ pub async fn state(
     }
     let settled = outbox.waiting == 0 && states.iter().all(|processor| processor.settled);
     Ok(PipelineState { settled, outbox, kafka_error, processors: states })
-}
-
-/// The processors by name, as the pipeline shows them.
-#[must_use]
-pub fn all() -> &'static [&'static Processor] {
-    PROCESSORS
 }
 
 async fn outbox(reader: &Reader) -> Result<OutboxState, ReadError> {
@@ -257,7 +250,7 @@ fn processor_state(
 ) -> ProcessorState {
     let checkpoints = stored.checkpoints.unwrap_or_default();
     let watermark = checkpoints.iter().filter_map(|checkpoint| checkpoint.max_event_time).max();
-    // Partitions that nobody has begun to fold have an end, but no checkpoint yet.
+    // A partition of which nothing is folded has an end offset, but no checkpoint.
     let mut partitions: BTreeMap<(String, i32), PartitionState> = BTreeMap::new();
     let topics = processor.topics();
     let ends = ends.map(|ends| ends.iter().filter(|(partition, _)| topics.contains(&partition.topic)));
