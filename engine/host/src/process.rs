@@ -142,7 +142,7 @@ pub async fn run(
         };
         let (context, until) = (context.clone(), stopping.clone());
         let fold = move |source| Worker::new(context.clone(), source, until.clone()).run();
-        let working = membership::keep(connections.clone(), options, stopping.clone(), fold);
+        let working = membership::run(connections.clone(), options, stopping.clone(), fold);
         shutdown.spawn(format!("worker {number}"), working);
     }
     let snapshots = SnapshotSource { pool: pool.clone(), live: live.clone(), folded };
@@ -167,7 +167,7 @@ pub async fn run(
         let context = ReactorContext { reactor, snapshots: snapshots.clone(), outputs, metrics, check: reacting };
         let until = stopping.clone();
         let react = move |source| reactor::work(context.clone(), source, until.clone());
-        shutdown.spawn(name, membership::keep(connections.clone(), options, stopping.clone(), react));
+        shutdown.spawn(name, membership::run(connections.clone(), options, stopping.clone(), react));
     }
     shutdown.spawn(
         "orphaned partitions",

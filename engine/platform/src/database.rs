@@ -1,5 +1,6 @@
-//! A shop's Postgres database.
+//! A shop's Postgres database: connection pool, migrations, and the classification of errors.
 
+use std::borrow::Cow;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -10,35 +11,35 @@ use tracing::warn;
 
 use crate::config::Connections;
 
-/// For so long after its last use a connection is taken to be good.
+/// A connection idle for less than this is used without a ping.
 const UNTESTED: Duration = Duration::from_secs(1);
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
-/// The database of the connections' namespace.
+/// Connection options for the database of the namespace.
 ///
 /// # Errors
-/// When the URL cannot be read.
+/// When the URL is invalid.
 pub fn options(connections: &Connections, application: &str) -> Result<PgConnectOptions, sqlx::Error> {
     let ef_search = connections.vector_index.ef_search;
     Ok(PgConnectOptions::from_str(&connections.postgres)?
         .database(&connections.namespace.database())
         .application_name(application)
-        // A stopped process must not hold rows that others wait for.
+        // A stopped process must not hold row locks that others wait for.
         .options([("idle_in_transaction_session_timeout", "5s"), ("timezone", "UTC")])
         .options([("hnsw.ef_search", ef_search)])
         .disable_statement_logging())
 }
 
-/// A pool that connects when it is first used: a server that is away is met where it is needed.
+/// A pool that connects on first use, so that an unavailable server fails the first query and not the start.
 ///
 /// # Errors
-/// When the URL cannot be read.
+/// When the URL is invalid.
 pub fn pool(connections: &Connections, application: &str, max_connections: u32) -> Result<PgPool, sqlx::Error> {
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(5))
-        // Whether it is still good is asked of a connection that has rested, not every time.
+        // Only a connection that was idle is pinged: a ping each time costs a round trip.
         .test_before_acquire(false)
         .before_acquire(|connection, about| {
             Box::pin(async move {
@@ -51,10 +52,10 @@ pub fn pool(connections: &Connections, application: &str, max_connections: u32) 
         .connect_lazy_with(options(connections, application)?))
 }
 
-/// Creates the database if need be and brings it to the newest migration.
+/// Creates the database if it does not exist, and applies pending migrations.
 ///
 /// # Errors
-/// When the server is away, refuses, or a migration fails.
+/// When the server is unavailable or rejects a statement, or a migration fails.
 pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
     let database = connections.namespace.database();
     let options = options(connections, "migrate")?;
@@ -75,33 +76,36 @@ pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
         }
     }
     maintenance.close().await?;
-    // "Exists already" is what the migrator hopes to hear.
+    // Hides the notice "already exists" of the migrator's CREATE TABLE IF NOT EXISTS.
     let options = options.options([("client_min_messages", "warning")]);
     let mut connection = PgConnection::connect_with(&options).await?;
     MIGRATOR.run_direct(&mut connection).await.map_err(|error| sqlx::Error::Migrate(Box::new(error)))?;
     connection.close().await
 }
 
-/// Migrates the database where an attempt to use it found that it is not there, or not migrated: it is new or was wiped.
+/// Migrates the database if an attempt to use it failed because the database or a table does not exist: it is new or was
+/// wiped.
 ///
 /// # Errors
-/// Any other failure of the attempt; and when the server is away, refuses, or a migration fails.
+/// Any other failure of the attempt; and as of [`migrate`].
 pub async fn ensure_migrated(connections: &Connections, attempt: Result<(), sqlx::Error>) -> Result<(), sqlx::Error> {
     match attempt {
         Err(error) if is_missing(&error) => {
-            warn!(database = connections.namespace.database(), "the database is new or was wiped: migrating it");
+            warn!(database = connections.namespace.database(), "database is new or was wiped; migrating it");
             migrate(connections).await
         }
         outcome => outcome,
     }
 }
 
-/// Whether the server is away, starting, stopping or full, or has no such database yet, rather than the statement wrong.
+/// True if the server is unreachable, starting, stopping or full, or lacks the database or a table: a retry may succeed.
+/// False if the statement is wrong.
 #[must_use]
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
     if let sqlx::Error::Database(error) = error {
         let code = error.code().unwrap_or_default();
-        // Connection exceptions, no resources, operator intervention, a cut-off transaction, no database, no migration.
+        // Connection exceptions, insufficient resources, operator intervention, idle-in-transaction timeout, undefined
+        // database, undefined table.
         let classes = ["08", "53", "57", "25P03", "3D000", "42P01"];
         return classes.iter().any(|class| code.starts_with(class));
     }
@@ -116,22 +120,23 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
     )
 }
 
-/// Whether the database, or the tables of its migrations, are not there: it was wiped.
+/// True if the database or a table does not exist: it is new or was wiped.
 #[must_use]
 pub fn is_missing(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("3D000" | "42P01"))
+    matches!(sqlstate(error).as_deref(), Some("3D000" | "42P01"))
 }
 
-/// Whether a lock did not come in the time that the connection gives it.
+/// True if `lock_timeout` expired.
 #[must_use]
 pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.as_deref() == Some("55P03")
+    sqlstate(error).as_deref() == Some("55P03")
 }
 
-/// Whether another process created the database at the same moment.
+/// True if another process created the database concurrently.
 fn lost_race(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("42P04" | "23505"))
+    matches!(sqlstate(error).as_deref(), Some("42P04" | "23505"))
+}
+
+fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error()?.code()
 }

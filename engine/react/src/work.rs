@@ -120,14 +120,14 @@ impl Worker {
     fn take(&mut self, input: Input) -> KafkaResult<()> {
         match input {
             // Where the group's committed offset is; the processor's checkpoints are its workers' business.
-            Input::Assigned(partitions) => self.source.tell(Command::StartAtCommitted(partitions)),
+            Input::Assigned(partitions) => self.source.send(Command::StartAtCommitted(partitions)),
             Input::Started(partitions) => {
                 self.partitions.extend(partitions.into_iter().map(|partition| (partition, OffsetTracker::default())));
             }
             Input::Records(records) => records.into_iter().for_each(|record| self.queue(record)),
             Input::Revoked(partitions) => {
                 self.give_back(&partitions);
-                self.source.tell(Command::Release(partitions));
+                self.source.send(Command::Release(partitions));
             }
             Input::Retained(_) => {}
             Input::Failed(error) => return Err(error),
@@ -211,7 +211,7 @@ impl Worker {
         self.source.consumed(bytes);
         let moved = self.partitions.get_mut(&partition).and_then(|offset_tracker| offset_tracker.done(offset));
         if let Some(next_offset) = moved {
-            self.source.tell(Command::Folded(vec![(partition, next_offset)]));
+            self.source.send(Command::Folded(vec![(partition, next_offset)]));
         }
     }
 
