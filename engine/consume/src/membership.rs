@@ -1,8 +1,8 @@
 //! Static group membership: rejoins under the same `group.instance.id` after an eviction that no rebalance asked for.
 //!
-//! A static member is fenced when another process joins under its name: then the worker ends. But when a broker restarts
-//! while the member joins, the coordinator may have assigned a second member id whose response was lost. That id expires
-//! with its session, after which the worker rejoins.
+//! A static member is fenced when another process joins under its name: then the worker ends. But when a broker
+//! restarts while the member joins, the coordinator may have assigned a second member id whose response was lost. That
+//! id expires with its session, after which the worker rejoins.
 
 use std::time::{Duration, Instant};
 

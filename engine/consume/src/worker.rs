@@ -27,8 +27,8 @@ const MAX_BATCH_EVENTS: usize = 5_000;
 /// Maximum size of a batch's records, so that its rows fit in memory.
 const MAX_BATCH_BYTES: usize = 1 << 20;
 
-/// Linger: minimum time between the starts of two commits. A commit after a pause begins at once; those that would follow
-/// closely are batched.
+/// Linger: minimum time between the starts of two commits. A commit after a pause begins at once; those that would
+/// follow closely are batched.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
 /// A batch of this number of records commits without linger.
 const MIN_BATCH_WITHOUT_LINGER: usize = 500;
@@ -51,7 +51,7 @@ pub struct Context {
     /// Folded offsets, for which reactors wait.
     pub folded: Arc<Folded>,
     pub metrics: ProcessorMetrics,
-    /// Readiness of Postgres.
+    /// Readiness check of Postgres.
     pub check: CheckHandle,
 }
 
@@ -206,8 +206,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Acquires the checkpoints under a new epoch. Retries while Postgres is unavailable or the generation is frozen for a
-    /// cut-over; none if the worker is stopped meanwhile.
+    /// Acquires the checkpoints under a new epoch. Retries while Postgres is unavailable or the generation is frozen
+    /// for a cut-over; none if the worker is stopped meanwhile.
     async fn acquire(&mut self, partitions: &[Partition]) -> Option<Vec<Checkpoint>> {
         let mut backoff = Backoff::default();
         let checkpoints = loop {
@@ -368,8 +368,8 @@ impl Worker {
         self.release(partitions);
     }
 
-    /// Drops queued records of the partitions, which would be folded past a gap if these are acquired again, and asks the
-    /// group for the owner.
+    /// Drops queued records of the partitions, which would be folded past a gap if these are acquired again, and asks
+    /// the group for the owner.
     fn release(&mut self, partitions: &[Partition]) {
         let mut offsets = Vec::new();
         for partition in partitions {

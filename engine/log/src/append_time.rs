@@ -1,5 +1,5 @@
-//! Time of a record's first append to a log: the broker's timestamp, or an earlier one from a header where the record was
-//! imported from another log.
+//! Time of a record's first append to a log: the broker's timestamp, or an earlier one from a header where the record
+//! was imported from another log.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use rdkafka::Timestamp;
@@ -7,8 +7,8 @@ use rdkafka::Timestamp;
 /// The header in which an imported record carries the time of its first append, as RFC 3339 with milliseconds.
 pub const APPEND_TIME_HEADER: &str = "appendtime";
 
-/// The earliest of the broker's timestamp and those in the record's headers. A header that does not parse is ignored, and
-/// so is one later than the broker's timestamp: a record is appended before it is exported.
+/// The earliest of the broker's timestamp and those in the record's headers. A header that does not parse is ignored,
+/// and so is one later than the broker's timestamp: a record is appended before it is exported.
 pub fn append_time<'a>(
     stamp: Timestamp,
     headers: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>,

@@ -15,8 +15,8 @@ use crate::{Partition, Record, Refused};
 /// Maximum lead of an event's time over its append time.
 const MAX_TIME_AHEAD: TimeDelta = TimeDelta::hours(1);
 
-/// Decodes a message; none if its topic is outside the namespace. A position discarded by an operator is refused, whatever
-/// it holds.
+/// Decodes a message; none if its topic is outside the namespace. A position discarded by an operator is refused,
+/// whatever it holds.
 #[must_use]
 pub fn decode<S: BuildHasher>(
     namespace: &Namespace,

@@ -1,5 +1,5 @@
-//! Reading Kafka without a consumer group: client settings, partitions with their offset ranges, assignment, and polling
-//! that tells the end of a partition and an outage from an error. Leaves no trace in Kafka.
+//! Reading Kafka without a consumer group: client settings, partitions with their offset ranges, assignment, and
+//! polling that tells the end of a partition and an outage from an error. Leaves no trace in Kafka.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -118,13 +118,13 @@ pub fn assign<C: ConsumerContext, T: AsRef<str>>(
 #[derive(Debug)]
 pub enum Polled<'a> {
     Record(BorrowedMessage<'a>),
-    /// A partition of this number has no further record now. With several topics, the client's positions tell which.
+    /// A partition of this number is at its end. With several topics, the client's positions show of which.
     EndOfPartition(i32),
     /// Nothing arrived within the timeout.
     Idle,
     /// The client reconnects by itself: poll again.
     Unavailable(KafkaError),
-    /// The offset to read next no longer exists: removed by retention, or the topic was created anew.
+    /// The offset to read next no longer exists: removed by retention, or the topic was recreated.
     OffsetLost(KafkaError),
     /// Polling again does not help.
     Failed(KafkaError),

@@ -43,7 +43,7 @@ pub enum LogError {
 }
 
 impl LogError {
-    /// Whether a retry may succeed.
+    /// True if a retry may succeed.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Kafka(_))
@@ -83,7 +83,7 @@ pub async fn bounds(connections: &Connections, topics: Vec<Topic>) -> Result<BTr
     requested.await.unwrap_or(Err(LogError::Kafka(KafkaError::Canceled)))
 }
 
-/// What a [`Log`] reads.
+/// Partitions, offsets and rate of a [`Log`].
 #[derive(Clone, Debug)]
 pub struct LogOptions {
     /// Client id in Kafka.

@@ -1,7 +1,8 @@
 //! Follows the newest records of the log as they are appended, without a consumer group.
 //!
-//! A tail begins at the log's end, and begins there again when Kafka no longer has the offset that it was at. A consumer
-//! that must not miss anything then reads everything once from the fold, as soon as the fold has passed the tail's start.
+//! A tail begins at the log's end, and begins there again when Kafka no longer has the offset that it was at. A
+//! consumer that must not miss anything then reads everything once from the fold, as soon as the fold has passed the
+//! tail's start.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,7 +118,7 @@ impl<T: Send + 'static> Tail<T> {
         self.events.recv().await
     }
 
-    /// The read position.
+    /// Shares the read position.
     #[must_use]
     pub fn seen(&self) -> Seen {
         self.seen.clone()

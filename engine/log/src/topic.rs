@@ -23,7 +23,6 @@ const READ_AHEAD: usize = 4;
 pub struct ReadError {
     /// The topic's name in Kafka.
     pub topic: String,
-    /// Bootstrap servers.
     pub servers: String,
     #[source]
     pub source: KafkaError,
@@ -32,7 +31,8 @@ pub struct ReadError {
 /// Records in the order of each partition. Nothing follows an error.
 pub type Records = mpsc::Receiver<Result<OwnedMessage, ReadError>>;
 
-/// Reads on a thread of its own up to the current end, or until the receiver is dropped. A missing topic counts as empty.
+/// Reads on a thread of its own up to the current end, or until the receiver is dropped. A missing topic counts as
+/// empty.
 #[must_use]
 pub fn read_to_end(connections: &Connections, topic: String) -> Records {
     let config = groupless::config(connections, "dead-letters");

@@ -42,8 +42,8 @@ pub struct Connections {
     /// Time zone of the shop's days and hours. A fold setting: a change needs a rebuild
     #[arg(long, env = "JANGBOGO_TIME_ZONE", default_value = "UTC", global = true)]
     pub time_zone: Tz,
-    /// Embedding model of products, and of a new generation's vectors; `jangbogo models list` shows the models [default:
-    /// that of the live generations, all-MiniLM-L6-v2 in a new shop]
+    /// Embedding model of products, and of a new generation's vectors; `jangbogo models list` shows the models
+    /// [default: that of the live generations, all-MiniLM-L6-v2 in a new shop]
     #[arg(long, env = "EMBEDDING_MODEL", global = true, value_name = "NAME")]
     pub embedding_model: Option<String>,
     #[command(flatten)]

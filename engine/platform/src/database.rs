@@ -83,8 +83,8 @@ pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
-/// Migrates the database if an attempt to use it failed because the database or a table does not exist: it is new or was
-/// wiped.
+/// Migrates the database if an attempt to use it failed because the database or a table does not exist: it is new or
+/// was wiped.
 ///
 /// # Errors
 /// Any other failure of the attempt; and as of [`migrate`].
@@ -98,8 +98,8 @@ pub async fn ensure_migrated(connections: &Connections, attempt: Result<(), sqlx
     }
 }
 
-/// True if the server is unreachable, starting, stopping or full, or lacks the database or a table: a retry may succeed.
-/// False if the statement is wrong.
+/// True if the server is unreachable, starting, stopping or full, or lacks the database or a table: a retry may
+/// succeed. False if the statement is wrong.
 #[must_use]
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
     if let sqlx::Error::Database(error) = error {

@@ -1,4 +1,4 @@
-//! What every Kafka client shares: the headers of an event, and a context that sends the library's log, many lines a
+//! Shared by Kafka clients: the headers of an event, and a context that sends the library's log, many lines a
 //! second in an outage, to the debug level. Readiness reports an outage once.
 
 use jangbogo_events::Encoded;

@@ -1,4 +1,4 @@
-//! What every program shares: connection settings, the shop's namespace, clients of Postgres, Kafka and Redis, graceful
+//! Shared by all programs: connection settings, the shop's namespace, clients of Postgres, Kafka and Redis, graceful
 //! shutdown, and `main`.
 
 pub mod config;

@@ -1,5 +1,5 @@
-//! Graceful shutdown: the first signal cancels every task and waits for it to finish; a second signal, or the drain limit,
-//! ends the process.
+//! Graceful shutdown: the first signal cancels every task and waits for it to finish; a second signal, or the drain
+//! limit, ends the process.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
 /// Time that tasks have to finish after shutdown begins.
-pub const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// The tasks of a process and the token that cancels them. Clones share both.
 #[derive(Clone, Default)]
@@ -81,7 +81,7 @@ impl Shutdown {
         self.token.clone()
     }
 
-    /// Cancels the token.
+    /// Begins the shutdown: cancels the token.
     pub fn begin(&self) {
         self.token.cancel();
     }
@@ -92,7 +92,8 @@ impl Shutdown {
         self.token.is_cancelled()
     }
 
-    /// Runs a task that [`Shutdown::drain`] waits for. Its error or panic begins the shutdown and is what `drain` returns.
+    /// Runs a task that [`Shutdown::drain`] waits for. Its error or panic begins the shutdown and is what `drain`
+    /// returns.
     pub fn spawn<Task, Failure>(&self, name: impl Into<String>, task: Task)
     where
         Task: Future<Output = Result<(), Failure>> + Send + 'static,
@@ -111,7 +112,7 @@ impl Shutdown {
         });
     }
 
-    /// Waits until shutdown begins, then until every task has ended, [`DRAIN_LIMIT`] at most.
+    /// Waits until shutdown begins, then until every task has ended, 10 s at most.
     ///
     /// # Errors
     /// The first failure of a task, or the names of those that did not finish in time.

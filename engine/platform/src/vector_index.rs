@@ -17,7 +17,8 @@ pub struct VectorIndex {
         global = true
     )]
     pub m: u16,
-    /// Candidates for a vector's neighbours while an index is built, from twice --hnsw-m to 1000. A change needs a rebuild
+    /// Candidates for a vector's neighbours while an index is built, from twice --hnsw-m to 1000. A change needs a
+    /// rebuild
     #[arg(
         id = "hnsw-ef-construction",
         long,
@@ -162,8 +163,8 @@ mod tests {
         index(50, 100).check().unwrap();
         assert_eq!(
             index(51, 100).check().unwrap_err().to_string(),
-            "invalid vector index settings HNSW_M 51 and HNSW_EF_CONSTRUCTION 100: raise the latter to at least 102, or \
-             lower the former"
+            "invalid vector index settings HNSW_M 51 and HNSW_EF_CONSTRUCTION 100: raise the latter to at \
+             least 102, or lower the former"
         );
     }
 

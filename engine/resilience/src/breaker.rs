@@ -17,7 +17,7 @@ pub struct Thresholds {
     pub in_a_row: Option<u32>,
     /// Pause before the first probe; it doubles with every probe that fails.
     pub min_pause: Duration,
-    /// Maximum pause.
+    /// Maximum pause between probes.
     pub max_pause: Duration,
     /// Minimum time after the start of a probe until the next one is due: the timeout of slow probes.
     pub probe_limit: Duration,
@@ -108,14 +108,14 @@ fn now() -> Instant {
 }
 
 impl Breaker {
-    /// A closed breaker.
+    /// The breaker starts closed.
     #[must_use]
     pub fn new(thresholds: Thresholds) -> Self {
         Self { thresholds, state: Mutex::default() }
     }
 
-    /// Admission decision. In half-open state exactly one caller per interval gets [`Advice::Probe`] and must report its
-    /// outcome. [`call`](Self::call) does both where a probe may run in the background.
+    /// Admission decision. In half-open state exactly one caller per interval gets [`Advice::Probe`] and must report
+    /// its outcome. [`call`](Self::call) does both where a probe may run in the background.
     pub fn advice(&self, now: Instant) -> Advice {
         match &mut *self.state() {
             State::Closed { .. } => Advice::Ask,
@@ -172,9 +172,9 @@ impl Breaker {
         }
     }
 
-    /// Runs a call if the breaker is closed; rejects at once if it is open. When a probe is due, runs it in the background
-    /// and rejects the call, so that no caller waits for a server that may still be unavailable. `recovered` runs when the
-    /// probe closes the breaker.
+    /// Runs a call if the breaker is closed; rejects at once if it is open. When a probe is due, runs it in the
+    /// background and rejects the call, so that no caller waits for a server that may still be unavailable. `recovered`
+    /// runs when the probe closes the breaker.
     ///
     /// # Errors
     /// When the call fails or is rejected.
@@ -258,7 +258,7 @@ mod tests {
         let after = |milliseconds| start + Duration::from_millis(milliseconds);
         assert_eq!(breaker.advice(start), Advice::Ask);
         assert!(breaker.failed(Advice::Ask, start));
-        assert!(!breaker.failed(Advice::Ask, start), "calls that were under way belong to the same outage");
+        assert!(!breaker.failed(Advice::Ask, start), "calls in progress belong to the same outage");
         assert!(!breaker.succeeded(Advice::Ask, start), "and do not end it");
         assert_eq!(breaker.advice(after(200)), Advice::Avoid { until: after(250) });
         assert_eq!(breaker.condition(after(200)), Condition::Open);

@@ -42,8 +42,8 @@ impl Backoff {
     }
 }
 
-/// Lengthens a duration by up to a fraction of it: the same for equal keys, different among others. A random key makes it
-/// random.
+/// Lengthens a duration by up to a fraction of it: the same for equal keys, different among others. A random key makes
+/// it random.
 #[must_use]
 pub fn jitter(duration: Duration, fraction: f64, key: impl Hash) -> Duration {
     let mut hasher = DefaultHasher::new();

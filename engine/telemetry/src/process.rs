@@ -1,5 +1,5 @@
-//! Memory, processor time and open files of the process, read from `/proc/self` on each scrape. The `prometheus` crate's
-//! feature `process` has more metrics than these, under other help texts.
+//! Memory, processor time and open files of the process, read from `/proc/self` on each scrape. The `prometheus`
+//! crate's feature `process` has more metrics than these, under other help texts.
 
 use std::fs;
 

@@ -99,8 +99,8 @@ impl CheckHandle {
         self.check.passing.store(true, Ordering::Release);
     }
 
-    /// Reports a failure. The first of an outage is logged, later ones are only counted. `/readyz` shows the cause, which
-    /// must not contain a secret.
+    /// Reports a failure. The first of an outage is logged, later ones are only counted. `/readyz` shows the cause,
+    /// which must not contain a secret.
     pub fn failing(&self, cause: impl fmt::Display) {
         let cause = cause.to_string();
         let mut state = lock(&self.check.state);

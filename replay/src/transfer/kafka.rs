@@ -1,25 +1,20 @@
 //! Reading partitions of Kafka's, from an offset to another.
 
 use std::ops::Range;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use jangbogo_log::groupless::{self, Polled};
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::kafka::QuietContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
-use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 use tracing::warn;
 
 use super::topics::ShopTopic;
 
 /// How long Kafka may take to say which partitions and offsets there are.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a partition without a leader is left alone.
-const UNSETTLED_PAUSE: Duration = Duration::from_millis(100);
 /// How often a reader looks whether it is to stop.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -35,16 +30,8 @@ impl LogReader {
     /// # Errors
     /// When the configuration is refused.
     pub fn new(connections: &Connections) -> anyhow::Result<Self> {
-        let mut config = connections.kafka_client("jangbogo-transfer");
-        config
-            .set("group.id", "jangbogo-transfer")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("enable.partition.eof", "true")
-            .set("auto.offset.reset", "error")
-            .set("check.crcs", "true")
-            .set("fetch.wait.max.ms", "50")
-            .set("queued.max.messages.kbytes", "32768");
+        let mut config = groupless::config(connections, "jangbogo-transfer");
+        config.set("check.crcs", "true").set("fetch.wait.max.ms", "50").set("queued.max.messages.kbytes", "32768");
         let consumer = config.create_with_context(QuietContext).context("cannot create a Kafka consumer")?;
         Ok(Self { consumer, servers: connections.kafka.clone() })
     }
@@ -55,18 +42,16 @@ impl LogReader {
     /// When Kafka does not answer or has no such topic.
     pub fn offsets(&self, topic: &ShopTopic) -> anyhow::Result<Vec<Range<i64>>> {
         let name = &topic.kafka_name;
-        // Of all topics: asking for a single one that is missing takes the whole timeout.
-        let metadata = self.consumer.fetch_metadata(None, METADATA_TIMEOUT);
-        let metadata = metadata.with_context(|| format!("cannot reach Kafka at {}", self.servers))?;
-        let Some(found) = metadata.topics().iter().find(|found| found.name() == name) else {
+        let counts = groupless::partition_counts(&self.consumer, std::slice::from_ref(name), METADATA_TIMEOUT);
+        let counts = counts.with_context(|| format!("cannot reach Kafka at {}", self.servers))?;
+        let Some(count) = counts.get(name) else {
             bail!(
                 "the topic {name} does not exist at {}; see that --namespace and --kafka are right; \
                  `jangbogo topology apply` creates a shop's topics",
                 self.servers
             );
         };
-        let count = i32::try_from(found.partitions().len())?;
-        (0..count).map(|partition| self.partition_offsets(topic, partition)).collect()
+        (0..*count).map(|partition| self.partition_offsets(topic, partition)).collect()
     }
 
     /// The offsets that a partition has.
@@ -75,20 +60,8 @@ impl LogReader {
     /// When Kafka does not answer.
     pub fn partition_offsets(&self, topic: &ShopTopic, partition: i32) -> anyhow::Result<Range<i64>> {
         let name = &topic.kafka_name;
-        let asked = Instant::now();
-        loop {
-            match self.consumer.fetch_watermarks(name, partition, METADATA_TIMEOUT) {
-                Ok((first, end)) => return Ok(first..end),
-                // A topic that was just created is not served at once.
-                Err(KafkaError::MetadataFetch(cause)) if is_unsettled(cause) && asked.elapsed() < METADATA_TIMEOUT => {
-                    thread::sleep(UNSETTLED_PAUSE);
-                }
-                Err(error) => {
-                    return Err(error)
-                        .with_context(|| format!("cannot ask Kafka for the offsets of {name}/{partition}"));
-                }
-            }
-        }
+        groupless::range(&self.consumer, name, partition, METADATA_TIMEOUT)
+            .with_context(|| format!("cannot fetch the offsets of {name}/{partition} from Kafka"))
     }
 
     /// Reads every record within the range. A server that is away is waited for.
@@ -106,27 +79,26 @@ impl LogReader {
             return Ok(());
         }
         let name = &topic.kafka_name;
-        let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(name, partition, Offset::Offset(range.start))?;
-        self.consumer.assign(&assignment).with_context(|| format!("cannot read {name}/{partition}"))?;
+        groupless::assign(&self.consumer, [(name, partition, range.start)])
+            .with_context(|| format!("cannot read {name}/{partition}"))?;
         let mut next_offset = range.start;
         let mut is_waiting = false;
         while next_offset < range.end {
-            let message = match self.consumer.poll(POLL_TIMEOUT) {
-                None => {
+            let message = match groupless::poll(&self.consumer, POLL_TIMEOUT) {
+                Polled::Record(message) => message,
+                Polled::Idle => {
                     each(None)?;
                     continue;
                 }
-                Some(Ok(message)) => message,
-                // Kafka counts what no reader sees as well: it may be that nothing more is there.
-                Some(Err(KafkaError::PartitionEOF(_))) => {
+                // The range may end with offsets that hold no record.
+                Polled::EndOfPartition(_) => {
                     let offsets = self.partition_offsets(topic, partition)?;
                     if offsets.end < range.end {
                         bail!("{name}/{partition} ends at {} and had {} records before", offsets.end, range.end);
                     }
                     break;
                 }
-                Some(Err(KafkaError::MessageConsumption(cause))) if !is_final(cause) => {
+                Polled::Unavailable(cause) => {
                     if !is_waiting {
                         warn!("waiting for kafka: {cause}");
                     }
@@ -134,7 +106,7 @@ impl LogReader {
                     each(None)?;
                     continue;
                 }
-                Some(Err(error)) => {
+                Polled::OffsetLost(error) | Polled::Failed(error) => {
                     let place = format!("cannot read {name}/{partition} from offset {next_offset}");
                     return Err(error).context(place);
                 }
@@ -149,29 +121,4 @@ impl LogReader {
         self.consumer.unassign()?;
         Ok(())
     }
-}
-
-/// Whether a partition has no leader yet, or not that one any more.
-fn is_unsettled(cause: RDKafkaErrorCode) -> bool {
-    matches!(
-        cause,
-        RDKafkaErrorCode::NotLeaderForPartition
-            | RDKafkaErrorCode::LeaderNotAvailable
-            | RDKafkaErrorCode::UnknownTopicOrPartition
-    )
-}
-
-/// Whether waiting is of no use.
-fn is_final(cause: RDKafkaErrorCode) -> bool {
-    matches!(
-        cause,
-        RDKafkaErrorCode::AutoOffsetReset
-            | RDKafkaErrorCode::OffsetOutOfRange
-            | RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::UnknownPartition
-            | RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::BadMessage
-            | RDKafkaErrorCode::InvalidMessage
-    )
 }

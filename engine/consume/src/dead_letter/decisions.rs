@@ -61,8 +61,8 @@ impl Decision {
 pub struct Decisions(HashMap<Position, Vec<Decision>>);
 
 impl Decisions {
-    /// The newest decision that settles a group's dead letter, if any. A requeued record is read again by every group of
-    /// its topic, so a requeue settles the position for all of them; a discard settles it for its own group only.
+    /// The newest decision that settles a group's dead letter, if any. A requeued record is read again by every group
+    /// of its topic, so a requeue settles the position for all of them; a discard settles it for its own group only.
     #[must_use]
     pub fn of(&self, group: &str, position: Position) -> Option<&Decision> {
         let settles =
@@ -116,7 +116,8 @@ fn decision_of(message: &OwnedMessage) -> Option<Decision> {
     match Event::decode(jangbogo_events::Record { topic: Topic::DeadLetterEvents, headers: &headers, value }) {
         Ok(event) => Decision::from_event(event),
         Err(error) => {
-            warn!(topic = message.topic(), offset = message.offset(), error = %causes(&error), "record skipped: not a dead-letter decision");
+            let (topic, offset) = (message.topic(), message.offset());
+            warn!(topic, offset, error = %causes(&error), "record skipped: not a dead-letter decision");
             None
         }
     }

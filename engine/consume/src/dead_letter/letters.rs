@@ -104,7 +104,7 @@ impl Letters {
                 Some(letter) if self.seen.insert(letter.position) => return Ok(Some(letter)),
                 Some(_) => {}
                 None => {
-                    warn!(topic = self.topic, offset, "record skipped: headers of a dead letter are missing or invalid")
+                    warn!(topic = self.topic, offset, "record skipped: missing or invalid dead-letter headers");
                 }
             }
         }

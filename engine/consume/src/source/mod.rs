@@ -1,5 +1,5 @@
-//! Kafka as a source of decoded records. A thread of its own polls and never blocks on folding; the worker decides where
-//! each partition begins and when it is released.
+//! Kafka as a source of decoded records. A thread of its own polls and never blocks on folding; the worker decides
+//! where each partition begins and when it is released.
 
 mod context;
 mod poller;
@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc as thread_channel};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use jangbogo_events::{Event, Topic};
+use jangbogo_events::Topic;
 use jangbogo_fold::BatchPolicy;
 use jangbogo_log::{Partition, Record};
 use jangbogo_platform::config::Connections;
@@ -87,16 +86,17 @@ pub struct SourceOptions {
     pub group: String,
     pub topics: Vec<Topic>,
     pub offset_reset: OffsetReset,
-    /// Whether the broker responds at once or lingers for larger batches.
+    /// The broker responds at once, or lingers for larger batches.
     pub batch_policy: BatchPolicy,
-    /// `group.instance.id` of static membership, without the group's name: unique in the group. None for a dynamic member.
+    /// `group.instance.id` of static membership, without the group's name: unique in the group. None for a dynamic
+    /// member.
     pub instance: Option<String>,
     /// Positions whose dead letters were discarded by an operator.
     pub discarded: Arc<HashSet<(Partition, i64)>>,
     /// Consumer lag, by topic and partition.
     pub lag: IntGaugeVec,
     pub rebalances: IntCounter,
-    /// Readiness of Kafka.
+    /// Readiness check of Kafka.
     pub check: CheckHandle,
 }
 

@@ -20,8 +20,8 @@ use tracing::{debug, warn};
 use super::context::{Context, Rebalance};
 use super::{Command, Input};
 
-/// Backpressure: above this number of bytes queued for the worker no more are polled; below half of it paused partitions
-/// resume, early enough for new records to arrive while a batch is folded.
+/// Backpressure: above this number of bytes queued for the worker no more are polled; below half of it paused
+/// partitions resume, early enough for new records to arrive while a batch is folded.
 const QUEUE_BYTES: usize = 2 << 20;
 /// How long the queue may be full before partitions are paused. A pause drops the client's prefetched records and takes
 /// half a second to recover from, so it is for a worker that is stuck, not for one that is busy.
@@ -32,8 +32,8 @@ const FULL_SLEEP: Duration = Duration::from_millis(5);
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
 /// Interval of offset commits to Kafka: a reactor's position, and the base of lag tools.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
-/// librdkafka pauses every partition during a rebalance and a seek. Its fetching thread then sleeps for up to a second and
-/// is not woken when they resume: for that time requests wake it.
+/// librdkafka pauses every partition during a rebalance and a seek. Its fetching thread then sleeps for up to a second
+/// and is not woken when they resume: for that time requests wake it.
 const WAKING_TIME: Duration = Duration::from_secs(1);
 const WAKING_INTERVAL: Duration = Duration::from_millis(50);
 
