@@ -6,11 +6,11 @@ use anyhow::{Context as _, ensure};
 use futures::TryStreamExt as _;
 use jangbogo_events::{Event, Record, Topic};
 use jangbogo_fold::Processor;
+use jangbogo_log::groupless;
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::vector_index::VectorIndex;
 use jangbogo_store::{Generation, create_table};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use sqlx::{Executor as _, PgConnection};
@@ -19,41 +19,29 @@ use sqlx::{Executor as _, PgConnection};
 pub const ORDER_TOPICS: &[Topic] = &[Topic::OrderCompleted, Topic::UserBehavior];
 /// How long one answer of Kafka may take.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// Pause before a topic's leaders are requested again.
-const LEADER_INTERVAL: Duration = Duration::from_millis(100);
 /// Bytes of each chunk that is sent to COPY.
 pub const COPY_BYTES: usize = 1 << 20;
 /// Schema of the tables that COPY fills.
 const SCHEMA: &str = "bench_copy";
 
-/// The partitions of topics, each with its end offset. Waits for leaders of topics that were made a moment ago.
+/// The partitions of topics, each with its end offset.
 pub fn end_offsets(connections: &Connections, topics: &[Topic]) -> anyhow::Result<Vec<(Topic, i32, i64)>> {
-    let consumer: BaseConsumer = connections.kafka_client("bench").create()?;
+    let consumer: BaseConsumer = groupless::config(connections, "bench").create()?;
+    let names: Vec<String> = topics.iter().map(|topic| connections.namespace.topic(*topic)).collect();
     let started = Instant::now();
-    loop {
-        match end_offsets_now(connections, &consumer, topics) {
-            Ok(ends) => return Ok(ends),
-            Err(error) if started.elapsed() > ANSWER_LIMIT => return Err(error).context("kafka does not answer"),
-            Err(_) => std::thread::sleep(LEADER_INTERVAL),
+    let ranges = loop {
+        let ranges =
+            groupless::ranges(&consumer, &names, ANSWER_LIMIT).context("cannot fetch end offsets from kafka")?;
+        // The metadata may lack a topic that was just created.
+        if ranges.len() == names.len() || started.elapsed() > ANSWER_LIMIT {
+            break ranges;
         }
-    }
-}
-
-fn end_offsets_now(
-    connections: &Connections,
-    consumer: &BaseConsumer,
-    topics: &[Topic],
-) -> KafkaResult<Vec<(Topic, i32, i64)>> {
+        std::thread::sleep(Duration::from_millis(100));
+    };
     let mut ends = Vec::new();
-    for topic in topics {
-        let name = connections.namespace.topic(*topic);
-        let metadata = consumer.fetch_metadata(Some(&name), ANSWER_LIMIT)?;
-        let partitions =
-            metadata.topics().first().map(rdkafka::metadata::MetadataTopic::partitions).unwrap_or_default();
-        for partition in partitions {
-            let (_, end) = consumer.fetch_watermarks(&name, partition.id(), ANSWER_LIMIT)?;
-            ends.push((*topic, partition.id(), end));
-        }
+    for (topic, name) in topics.iter().zip(&names) {
+        let ranges = ranges.get(name).with_context(|| format!("the topic {name} does not exist"))?;
+        ends.extend((0..).zip(ranges).map(|(number, range)| (*topic, number, range.end)));
     }
     Ok(ends)
 }
@@ -88,9 +76,8 @@ pub fn consume(
 ) -> anyhow::Result<Duration> {
     let ends = end_offsets(connections, topics)?;
     let expected = ends.iter().map(|(_, _, end)| *end).sum::<i64>();
-    let mut config = connections.kafka_client("bench");
-    config.set("group.id", "bench").set("enable.auto.commit", "false");
-    let consumer: BaseConsumer = config.create()?;
+    let consumer: BaseConsumer =
+        groupless::config(connections, "bench").set("enable.partition.eof", "false").create()?;
     let mut assignment = TopicPartitionList::new();
     for (topic, partition, _) in ends {
         assignment.add_partition_offset(&connections.namespace.topic(topic), partition, Offset::Beginning)?;

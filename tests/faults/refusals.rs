@@ -121,7 +121,7 @@ async fn a_lost_head_is_described(shop: &Shop) {
     ];
     for command in commands {
         let message = refused(shop, command).await;
-        let gone = "the log has lost its head: order-completed/2 offsets 0 to 6, order-completed/4 offsets 0 to 2";
+        let gone = "records at the start of the log are gone: order-completed/2 offsets 0 to 6, order-completed/4 offsets 0 to 2";
         assert!(message.contains(gone) && message.contains("the live generation is untouched"), "{message}");
     }
     assert_eq!(stored(shop, &RECOMMENDATION).await.len(), 1, "no fold is begun");

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use jangbogo_events::{Data, Event, EventHash, Money, OrderItem, Record, Topic};
+use jangbogo_log::groupless;
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::kafka::QuietContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::message::{Headers as _, Message as _};
-use rdkafka::{Offset, TopicPartitionList};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// The topics that the demo writes to.
@@ -73,31 +73,14 @@ fn is_import(source: &str) -> bool {
 }
 
 fn count(connections: &Connections) -> anyhow::Result<LogCounts> {
-    let consumer: BaseConsumer<QuietContext> = connections
-        .kafka_client("demo-census")
-        .set("group.id", connections.namespace.group("demo-census"))
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "false")
-        .create_with_context(QuietContext)?;
-    let mut assignment = TopicPartitionList::new();
-    let mut left = 0;
-    for topic in TOPICS {
-        let name = connections.namespace.topic(topic);
-        let metadata = consumer.fetch_metadata(Some(&name), TIMEOUT).context("cannot reach Kafka")?;
-        for partition in metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions) {
-            let (first, end) = consumer.fetch_watermarks(&name, partition.id(), TIMEOUT)?;
-            left += end - first;
-            assignment.add_partition_offset(&name, partition.id(), Offset::Beginning)?;
-        }
-    }
-    consumer.assign(&assignment)?;
+    let consumer: BaseConsumer<QuietContext> =
+        groupless::config(connections, "demo-census").create_with_context(QuietContext)?;
+    let names = TOPICS.map(|topic| connections.namespace.topic(topic));
+    let ranges = groupless::ranges(&consumer, &names, TIMEOUT).context("cannot reach Kafka")?;
     let mut census = LogCounts::default();
     let mut seen: BTreeSet<EventHash> = BTreeSet::new();
-    while left > 0 {
-        let Some(message) = consumer.poll(TIMEOUT) else { bail!("Kafka has {left} more records, but sends none") };
-        let message = message?;
-        left -= 1;
-        let Some(topic) = connections.namespace.topic_of(message.topic()) else { continue };
+    groupless::read_ranges(&consumer, &ranges, TIMEOUT, |message| {
+        let Some(topic) = connections.namespace.topic_of(message.topic()) else { return Ok(()) };
         *census.records.entry(topic).or_default() += 1;
         let headers: Vec<(&str, &[u8])> = message
             .headers()
@@ -105,11 +88,13 @@ fn count(connections: &Connections) -> anyhow::Result<LogCounts> {
             .unwrap_or_default();
         let value = message.payload().unwrap_or_default();
         // The check of dead letters reports records that cannot be decoded.
-        let Ok(event) = Event::decode(Record { topic, headers: &headers, value }) else { continue };
+        let Ok(event) = Event::decode(Record { topic, headers: &headers, value }) else { return Ok(()) };
         if seen.insert(event.envelope.hash()) {
             census.add(topic, &event);
         }
-    }
+        anyhow::Ok(())
+    })
+    .context("cannot read the log from Kafka")?;
     Ok(census)
 }
 

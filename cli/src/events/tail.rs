@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 use jangbogo_events::{Event, Record, Topic};
+use jangbogo_log::groupless;
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::kafka::QuietContext;
 use jangbogo_telemetry::causes;
@@ -103,26 +104,26 @@ enum Start {
 
 /// A consumer without a group: it reads every partition and leaves no trace in Kafka.
 fn assigned(connections: &Connections, topics: &[Topic], start: Start) -> anyhow::Result<StreamConsumer<QuietContext>> {
-    let mut config = connections.kafka_client("jangbogo-tail");
-    config.set("group.id", "jangbogo-tail").set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
+    let mut config = groupless::config(connections, "jangbogo-tail");
+    config.set("enable.partition.eof", "false").set("auto.offset.reset", "earliest");
     let consumer: StreamConsumer<QuietContext> =
         config.create_with_context(QuietContext).context("cannot create a Kafka consumer")?;
-    let metadata = consumer
-        .fetch_metadata(None, METADATA_TIMEOUT)
+    let topics = if topics.is_empty() { Topic::ALL } else { topics };
+    let names: Vec<String> = topics.iter().map(|topic| connections.namespace.topic(*topic)).collect();
+    let counts = groupless::partition_counts(&consumer, &names, METADATA_TIMEOUT)
         .with_context(|| format!("cannot reach Kafka at {}", connections.kafka))?;
     let mut partitions = TopicPartitionList::new();
-    for &topic in if topics.is_empty() { Topic::ALL } else { topics } {
-        let name = connections.namespace.topic(topic);
-        let Some(found) = metadata.topics().iter().find(|found| found.name() == name) else {
+    for name in names {
+        let Some(count) = counts.get(&name) else {
             bail!("the topic {name} does not exist at {}; `jangbogo topology apply` creates it", connections.kafka);
         };
-        for partition in found.partitions() {
+        for partition in 0..*count {
             let offset = match start {
                 Start::Beginning => Offset::Beginning,
                 Start::End => Offset::End,
                 Start::At(time) => Offset::Offset(time.timestamp_millis()),
             };
-            partitions.add_partition_offset(&name, partition.id(), offset)?;
+            partitions.add_partition_offset(&name, partition, offset)?;
         }
     }
     if matches!(start, Start::At(_)) {

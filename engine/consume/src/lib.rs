@@ -1,4 +1,4 @@
-//! Consuming topics in a group: the source that polls, the worker that folds, static membership, and dead letters.
+//! Consumer groups: the source that polls Kafka, the worker that folds, static membership, and dead letters.
 
 pub mod dead_letter;
 pub mod membership;

@@ -1,8 +1,8 @@
-//! A worker keeps its place in its group when Kafka takes the place away from it for nobody's sake.
+//! Static group membership: rejoins under the same `group.instance.id` after an eviction that no rebalance asked for.
 //!
-//! A static member is fenced when another process joins under its name: then it ends. But a broker that restarts while
-//! the member joins may also have given the place to a second id of the same member, whose answer was lost. Nobody holds
-//! that id, so it disappears from the group when its session ends, and the worker begins anew.
+//! A static member is fenced when another process joins under its name: then the worker ends. But when a broker
+//! restarts while the member joins, the coordinator may have assigned a second member id whose response was lost. That
+//! id expires with its session, after which the worker rejoins.
 
 use std::time::{Duration, Instant};
 
@@ -17,16 +17,16 @@ use tracing::{debug, warn};
 
 use crate::source::{Source, SourceOptions};
 
-/// A member whose id is in the group for longer than a session, with all that a broker's start adds, is alive.
+/// A member id that stays in the group for longer than a session timeout plus a broker's start is alive.
 const ALIVE_AFTER: Duration = Duration::from_secs(20);
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Works on what a source reads until it is asked to stop.
+/// Runs a consumer until it is stopped, and rejoins after a spurious eviction.
 ///
 /// # Errors
-/// When the consumer cannot go on, such as when another process has taken its place in the group.
-pub async fn keep<Working>(
+/// When the consumer fails, such as when another process has joined under its `group.instance.id`.
+pub async fn run<Working>(
     connections: Connections,
     options: SourceOptions,
     stop: CancellationToken,
@@ -42,9 +42,9 @@ where
             return outcome;
         }
         let group = connections.namespace.group(&options.group);
-        warn!(group, instance, "fenced: looking whether another process has this name");
-        match stop.run_until_cancelled(is_taken(&connections, &group, instance)).await {
-            Some(Ok(false)) => warn!(group, instance, "no other process has this name: joining again"),
+        warn!(group, instance, "fenced; checking for another process with this group.instance.id");
+        match stop.run_until_cancelled(is_held_by_another(&connections, &group, instance)).await {
+            Some(Ok(false)) => warn!(group, instance, "no other process has this group.instance.id; rejoining"),
             Some(Ok(true)) => return outcome,
             Some(Err(error)) => return Err(error),
             None => return Ok(()),
@@ -52,12 +52,12 @@ where
     }
 }
 
-/// Whether a process holds the static member's place. Waits for Kafka as long as it takes.
-async fn is_taken(connections: &Connections, group: &str, instance: &str) -> KafkaResult<bool> {
+/// True if a live process holds the static membership. Retries while Kafka is unavailable.
+async fn is_held_by_another(connections: &Connections, group: &str, instance: &str) -> KafkaResult<bool> {
     let mut holder = String::new();
     let mut held_since = Instant::now();
     loop {
-        match holder_of(connections.kafka_client(group).create()?, group.to_owned(), instance).await {
+        match member_id_of(connections.kafka_client(group).create()?, group.to_owned(), instance).await {
             Ok(None) => return Ok(false),
             Ok(Some(found)) if found == holder => {
                 if held_since.elapsed() >= ALIVE_AFTER {
@@ -66,21 +66,21 @@ async fn is_taken(connections: &Connections, group: &str, instance: &str) -> Kaf
             }
             Ok(Some(found)) => (holder, held_since) = (found, Instant::now()),
             Err(error) => {
-                debug!(error = %causes(&error), "kafka does not say who is in the group");
+                debug!(error = %causes(&error), "cannot describe consumer group");
                 held_since = Instant::now();
             }
         }
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }
 
-/// The id of the static member: its name and something random.
-async fn holder_of(consumer: BaseConsumer, group: String, instance: &str) -> KafkaResult<Option<String>> {
+/// Current member id of the static member: its name with a random suffix.
+async fn member_id_of(consumer: BaseConsumer, group: String, instance: &str) -> KafkaResult<Option<String>> {
     let prefix = format!("{group}-{instance}-");
-    let asked = tokio::task::spawn_blocking(move || {
-        let list = consumer.fetch_group_list(Some(&group), ANSWER_LIMIT)?;
+    let requested = tokio::task::spawn_blocking(move || {
+        let list = consumer.fetch_group_list(Some(&group), TIMEOUT)?;
         let members = list.groups().iter().flat_map(GroupInfo::members);
         Ok(members.map(|member| member.id().to_owned()).find(|id| id.starts_with(&prefix)))
     });
-    asked.await.unwrap_or(Err(KafkaError::Canceled))
+    requested.await.unwrap_or(Err(KafkaError::Canceled))
 }

@@ -1,13 +1,14 @@
-//! A group that has left partitions without an owner is made to divide them anew.
+//! Triggers a rebalance when partitions of the consumer group stay orphaned.
 //!
-//! A cooperative rebalance has two rounds: members give partitions back, then they are given to others. A static member
-//! that is killed in between is succeeded without a rebalance, and the second round never comes: the group is at rest, and
-//! nobody folds what was given back. A member that joins and leaves makes it divide everything again.
+//! A cooperative rebalance has two rounds: members give partitions up, then these are assigned to others. If a static
+//! member is killed and replaced in between, no second round follows: the group is stable with orphaned partitions. A
+//! member that joins and leaves triggers a full assignment.
 
 use std::time::{Duration, Instant};
 
 use jangbogo_fold::Processor;
 use jangbogo_platform::config::Connections;
+use jangbogo_resilience::retry::jitter;
 use jangbogo_telemetry::causes;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -16,15 +17,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-/// How often the group is looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// A group that has been like this for so many looks will not change by itself.
-const LOOKS: u32 = 2;
-/// How long the member that joins waits for the rebalance.
-const JOIN_LIMIT: Duration = Duration::from_secs(15);
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// Interval of the checks, without jitter.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// Number of consecutive checks with orphaned partitions after which a rebalance is triggered.
+const MAX_CHECKS: u32 = 2;
+/// How long the temporary member waits for its assignment.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Looks after the processor's group until it is asked to stop.
+/// Checks the processor's group until it is stopped.
 pub async fn watch(connections: Connections, processor: &'static Processor, stop: CancellationToken) {
     let group = Group {
         name: connections.namespace.group(processor.name),
@@ -32,25 +33,25 @@ pub async fn watch(connections: Connections, processor: &'static Processor, stop
         connections,
         stop,
     };
-    let mut looks = 0;
-    // Chance makes one of several processes the first, and the others find the group at work.
-    let pause = || LOOK_INTERVAL.mul_f64(1.0 + f64::from(Uuid::now_v7().as_bytes()[15]) / 512.0);
+    let mut checks = 0;
+    // Jitter makes one of several processes the first; the others find the group rebalancing.
+    let pause = || jitter(CHECK_INTERVAL, 0.5, Uuid::now_v7());
     while group.stop.run_until_cancelled(tokio::time::sleep(pause())).await.is_some() {
-        let unowned = match group.blocking(Group::unowned).await {
-            Ok(unowned) => unowned,
+        let orphaned = match group.blocking(Group::orphaned).await {
+            Ok(orphaned) => orphaned,
             Err(error) => {
-                debug!(error = %causes(&error), "kafka does not say who owns what");
+                debug!(error = %causes(&error), "cannot describe consumer group");
                 0
             }
         };
-        looks = if unowned > 0 { looks + 1 } else { 0 };
-        if looks < LOOKS {
+        checks = if orphaned > 0 { checks + 1 } else { 0 };
+        if checks < MAX_CHECKS {
             continue;
         }
-        warn!(group = group.name, unowned, "nobody owns some partitions: making the group divide them anew");
-        looks = 0;
+        warn!(group = group.name, orphaned, "orphaned partitions; triggering a rebalance");
+        checks = 0;
         if let Err(error) = group.blocking(Group::trigger_rebalance).await {
-            debug!(error = %causes(&error), "the group was not disturbed");
+            debug!(error = %causes(&error), "cannot trigger a rebalance");
         }
     }
 }
@@ -64,27 +65,27 @@ struct Group {
 }
 
 impl Group {
-    /// The client blocks.
-    async fn blocking<T: Send + 'static>(&self, ask: fn(&Self) -> KafkaResult<T>) -> KafkaResult<T> {
+    async fn blocking<T: Send + 'static>(&self, request: fn(&Self) -> KafkaResult<T>) -> KafkaResult<T> {
         let group = self.clone();
-        tokio::task::spawn_blocking(move || ask(&group)).await.unwrap_or(Err(KafkaError::Canceled))
+        // The client blocks.
+        tokio::task::spawn_blocking(move || request(&group)).await.unwrap_or(Err(KafkaError::Canceled))
     }
 
-    /// How many partitions nobody owns, while the group is at rest.
-    fn unowned(&self) -> KafkaResult<usize> {
+    /// Number of partitions without an owner; 0 while the group is not stable.
+    fn orphaned(&self) -> KafkaResult<usize> {
         let consumer: BaseConsumer = self.connections.kafka_client(&self.name).create()?;
-        let list = consumer.fetch_group_list(Some(&self.name), ANSWER_LIMIT)?;
+        let list = consumer.fetch_group_list(Some(&self.name), TIMEOUT)?;
         let Some(group) = list.groups().iter().find(|group| group.state() == "Stable") else { return Ok(0) };
         let owned: usize = group.members().iter().filter_map(GroupMemberInfo::assignment).map(partitions).sum();
         let mut partitions = 0;
         for topic in &self.topics {
-            let metadata = consumer.fetch_metadata(Some(topic), ANSWER_LIMIT)?;
+            let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
             partitions += metadata.topics().iter().map(|topic| topic.partitions().len()).sum::<usize>();
         }
         Ok(partitions.saturating_sub(owned))
     }
 
-    /// Joins the group, waits to be given something, and leaves.
+    /// Joins the group, waits for an assignment, and leaves.
     fn trigger_rebalance(&self) -> KafkaResult<()> {
         let consumer: BaseConsumer = self
             .connections
@@ -97,15 +98,15 @@ impl Group {
         let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
         let began = Instant::now();
-        while !self.stop.is_cancelled() && began.elapsed() < JOIN_LIMIT && consumer.assignment()?.count() == 0 {
-            // What it may read is not its to fold.
+        while !self.stop.is_cancelled() && began.elapsed() < JOIN_TIMEOUT && consumer.assignment()?.count() == 0 {
+            // Its records are not folded here: the next owner reads them from its checkpoint.
             let _ = consumer.poll(Duration::from_millis(100));
         }
         Ok(())
     }
 }
 
-/// How many partitions a member's assignment names: after a version, for each topic its name and its partitions.
+/// Number of partitions in a member's assignment: a version, then each topic's name and partition numbers.
 fn partitions(assignment: &[u8]) -> usize {
     let mut rest = assignment;
     let mut count = 0;
@@ -131,10 +132,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_assignment_names_its_partitions() {
+    fn partitions_of_an_assignment_are_counted() {
         let assignment = b"\0\x01\0\0\0\x02\0\x01a\0\0\0\x02\0\0\0\0\0\0\0\x01\0\x02bc\0\0\0\x01\0\0\0\x05\0\0\0\0";
         assert_eq!(partitions(assignment), 3);
-        assert_eq!(partitions(b""), 0, "a member that was given nothing");
-        assert_eq!(partitions(&assignment[..20]), 2, "what is cut off is not read past");
+        assert_eq!(partitions(b""), 0, "a member without an assignment");
+        assert_eq!(partitions(&assignment[..20]), 2, "a truncated assignment");
     }
 }

@@ -1,4 +1,4 @@
-//! The fold loop: takes what is queued, commits it, and minds who owns which partition.
+//! The fold loop: commits queued records in batches, and tracks partition ownership by fencing tokens (epochs).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -22,71 +22,65 @@ use tracing::{debug, info, warn};
 use crate::dead_letter::DeadLetterProducer;
 use crate::source::{Command, Input, Source};
 
-/// Batches grow only under load, and to no more than this.
+/// Maximum batch size. Batches grow only under load.
 const MAX_BATCH_EVENTS: usize = 5_000;
-/// A batch's records take at most this much, so that its rows fit in memory whatever they hold.
+/// Maximum size of a batch's records, so that its rows fit in memory.
 const MAX_BATCH_BYTES: usize = 1 << 20;
 
-/// Commits begin so far apart: one that nothing came just before is made at once, and those that would follow it closely
-/// are made together.
+/// Linger: minimum time between the starts of two commits. A commit after a pause begins at once; those that would
+/// follow closely are batched.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(10);
-/// So many records wait for no others.
+/// A batch of this number of records commits without linger.
 const MIN_BATCH_WITHOUT_LINGER: usize = 500;
 
-/// How long a worker that should stop may still take over its last commit.
+/// Time for the last commit after the worker is stopped.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
-/// What every worker of a processor shares.
+/// Shared by all workers of a processor.
 #[derive(Clone)]
 pub struct Context {
-    /// What is folded.
     pub processor: &'static Processor,
-    /// By which settings.
     pub config: FoldConfig,
-    /// Into which tables; into others once these are no longer live.
+    /// The generation that is folded into; changes at a cut-over.
     pub live: watch::Receiver<Live>,
-    /// Told when they may no longer be.
+    /// Notified when the generation may no longer be live.
     pub generation_changed: Arc<Notify>,
-    /// Where those are.
     pub pool: PgPool,
-    /// Their statements.
     pub statements: Arc<Statements>,
-    /// Where refused records go.
     pub dead_letters: DeadLetterProducer,
-    /// How far these tables are: what reactors wait for.
+    /// Folded offsets, for which reactors wait.
     pub folded: Arc<Folded>,
-    /// What is counted.
     pub metrics: ProcessorMetrics,
-    /// Postgres' readiness.
+    /// Readiness check of Postgres.
     pub check: CheckHandle,
 }
 
-/// What a worker knows of a partition it owns.
+/// State of an owned partition.
 #[derive(Clone, Copy, Debug)]
 struct Owned {
     epoch: i64,
     next_offset: i64,
-    /// False until the source reads from the checkpoint: records before that belong to an earlier assignment. False
+    /// False until the source reads from the checkpoint, since earlier records belong to a previous assignment; false
     /// again once fenced.
     started: bool,
 }
 
-/// One consumer of the processor's group and the loop that folds what it reads.
+/// One consumer of the processor's group, and the loop that folds its records.
 pub struct Worker {
     context: Context,
     generation: Generation,
     source: Source,
     owned: BTreeMap<Partition, Owned>,
     queue: VecDeque<Record>,
-    /// Kept from commit to commit: a pool asks a connection whether it is well each time it comes back.
+    /// Kept between commits: the pool tests a connection each time it is returned.
     connection: Option<PoolConnection<Postgres>>,
-    /// When the last commit began.
-    began: Instant,
+    /// Start of the last commit.
+    commit_started: Instant,
     stop: CancellationToken,
 }
 
 impl Worker {
-    /// A worker that owns nothing yet.
+    /// A worker without partitions.
     #[must_use]
     pub fn new(mut context: Context, source: Source, stop: CancellationToken) -> Self {
         let generation = context.live.borrow_and_update().generation.clone();
@@ -97,20 +91,20 @@ impl Worker {
             owned: BTreeMap::new(),
             queue: VecDeque::new(),
             connection: None,
-            began: Instant::now(),
+            commit_started: Instant::now(),
             stop,
         }
     }
 
-    /// Folds until it is asked to stop.
+    /// Folds until it is stopped.
     ///
     /// # Errors
-    /// When the consumer cannot go on, such as when another process has taken its place in the group.
+    /// When the consumer fails, such as when another process has joined under its `group.instance.id`.
     pub async fn run(mut self) -> Result<(), KafkaError> {
         let stop = self.stop.clone();
         let outcome = tokio::select! {
             outcome = self.fold_until_stopped() => outcome,
-            // Waiting for a server that is away is given up: whoever comes next begins at the checkpoint.
+            // An unavailable server is no longer waited for: the partitions' next owner begins at the checkpoint.
             () = async { stop.cancelled().await; tokio::time::sleep(STOP_GRACE).await } => Ok(()),
         };
         self.source.close().await;
@@ -129,7 +123,7 @@ impl Worker {
                 }
                 input = self.source.next() => input,
             };
-            // The source ends only after its worker.
+            // The source outlives its worker.
             let Some(input) = input else { return Err(KafkaError::Canceled) };
             let mut next = Some(input);
             while let Some(input) = next {
@@ -137,7 +131,7 @@ impl Worker {
                 next = if self.queue_is_full() { None } else { self.source.try_next() };
             }
             while !self.queue.is_empty() && !stop.is_cancelled() {
-                self.gather().await?;
+                self.linger().await?;
                 self.fold_batch().await;
                 while let Some(input) = (!self.queue_is_full()).then(|| self.source.try_next()).flatten() {
                     self.take(input).await?;
@@ -146,9 +140,9 @@ impl Worker {
         }
     }
 
-    /// Takes what else comes until the next commit is due, unless there is plenty.
-    async fn gather(&mut self) -> Result<(), KafkaError> {
-        let due = (self.began + COMMIT_INTERVAL).into();
+    /// Queues further records until the next commit is due or the batch is large enough.
+    async fn linger(&mut self) -> Result<(), KafkaError> {
+        let due = (self.commit_started + COMMIT_INTERVAL).into();
         let stop = self.stop.clone();
         while self.queue.len() < MIN_BATCH_WITHOUT_LINGER {
             let input = tokio::select! {
@@ -179,7 +173,7 @@ impl Worker {
             }
             Input::Assigned(partitions) => {
                 if let Some(checkpoints) = self.acquire(&partitions).await {
-                    self.source.tell(Command::Start(checkpoints));
+                    self.source.send(Command::Start(checkpoints));
                 }
             }
             Input::Retained(mut partitions) => {
@@ -187,7 +181,7 @@ impl Worker {
                 if !partitions.is_empty()
                     && let Some(checkpoints) = self.acquire(&partitions).await
                 {
-                    self.source.tell(Command::Reread(checkpoints));
+                    self.source.send(Command::Reread(checkpoints));
                 }
             }
             Input::Started(partitions) => {
@@ -204,23 +198,23 @@ impl Worker {
                 for partition in &partitions {
                     self.owned.remove(partition);
                 }
-                info!(partitions = %listed(&partitions), "gave back");
-                self.source.tell(Command::Release(partitions));
+                info!(partitions = %listed(&partitions), "revoked");
+                self.source.send(Command::Release(partitions));
             }
             Input::Failed(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// Takes the checkpoints over. Waits for Postgres as long as it takes, and while the generation is frozen for the one
-    /// that takes its place; none when it should stop instead.
+    /// Acquires the checkpoints under a new epoch. Retries while Postgres is unavailable or the generation is frozen
+    /// for a cut-over; none if the worker is stopped meanwhile.
     async fn acquire(&mut self, partitions: &[Partition]) -> Option<Vec<Checkpoint>> {
         let mut backoff = Backoff::default();
         let checkpoints = loop {
             match self.try_acquire(partitions).await {
                 Ok(checkpoints) if checkpoints.len() == partitions.len() => break checkpoints,
-                Ok(_) => debug!(schema = self.generation.schema, "frozen: waiting for the next generation"),
-                Err(error) => self.away(&error, "cannot acquire partitions"),
+                Ok(_) => debug!(schema = self.generation.schema, "generation frozen; waiting for the next one"),
+                Err(error) => self.unavailable(&error, "cannot acquire partitions"),
             }
             tokio::select! {
                 () = self.stop.cancelled() => return None,
@@ -242,7 +236,7 @@ impl Worker {
         acquire(&mut connection, &self.generation, partitions).await
     }
 
-    /// Commits the front of the queue, however often it takes.
+    /// Commits a batch from the front of the queue, with retries.
     async fn fold_batch(&mut self) {
         let mut records = Vec::new();
         let mut bytes = 0;
@@ -253,12 +247,12 @@ impl Worker {
             bytes += record.bytes;
             records.extend(self.queue.pop_front());
         }
-        self.began = Instant::now();
+        self.commit_started = Instant::now();
         self.fold_records(records).await;
         self.source.consumed(bytes);
         let started = self.owned.iter().filter(|(_, owned)| owned.started);
         let offsets = started.map(|(partition, owned)| (*partition, owned.next_offset)).collect();
-        self.source.tell(Command::Folded(offsets));
+        self.source.send(Command::Folded(offsets));
         let metrics = &self.context.metrics;
         let idle = self.context.pool.num_idle();
         let size = usize::try_from(self.context.pool.size()).unwrap_or(usize::MAX);
@@ -266,8 +260,8 @@ impl Worker {
         metrics.pool_connections.with_label_values(&["in_use"]).set(count(size.saturating_sub(idle)));
     }
 
-    /// Folds records, the refused and the refusable one by one where need be. Returns once each is folded, kept as a
-    /// dead letter, or no longer this worker's.
+    /// Folds records. A batch that Postgres rejects is bisected until the offending record stands alone and is refused.
+    /// Returns once each record is folded, kept as a dead letter, or no longer owned by this worker.
     async fn fold_records(&mut self, records: Vec<Record>) {
         let mut pending = vec![records];
         while let Some(mut records) = pending.pop() {
@@ -294,7 +288,7 @@ impl Worker {
                     }
                     Err(error) if is_refusal(&error) => refuse(&mut records, &error),
                     Err(error) => {
-                        self.away(&error, "a batch was not committed");
+                        self.unavailable(&error, "cannot commit a batch");
                         tokio::select! {
                             Ok(()) = self.context.live.changed() => self.change_generation(),
                             () = backoff.wait() => {}
@@ -305,7 +299,7 @@ impl Worker {
         }
     }
 
-    /// Puts into the dead-letter topic what is not there yet.
+    /// Produces dead letters for refused records that have none yet.
     async fn keep_refused(&self, records: &mut [Record]) {
         let not_kept = |record: &Record| record.outcome.as_ref().is_err_and(|refused| !refused.kept);
         let keep = |record| self.context.dead_letters.keep(record);
@@ -358,26 +352,25 @@ impl Worker {
         metrics.batch_seconds.observe(started.elapsed().as_secs_f64());
     }
 
-    /// Another generation is live: its checkpoints are to be acquired, and what was read goes into it from there.
+    /// Switches to the new live generation: its checkpoints are acquired, and reading restarts from them.
     fn change_generation(&mut self) {
         self.generation = self.context.live.borrow_and_update().generation.clone();
-        info!(schema = self.generation.schema, "another generation is live: folding into it");
+        info!(schema = self.generation.schema, "generation changed; folding into the live one");
         let owned: Vec<Partition> = self.owned.keys().copied().collect();
-        self.let_go(&owned);
+        self.release(&owned);
     }
 
-    /// Another worker owns these now, or so Postgres says.
+    /// A commit was rejected by the fencing token: another worker owns the partitions, or another generation is live.
     fn fenced(&mut self, partitions: &[Partition]) {
         warn!(partitions = %listed(partitions), "fenced: another worker has taken over");
         self.context.metrics.fenced_total.inc();
-        // It may also be that another generation has just gone live.
         self.context.generation_changed.notify_one();
-        self.let_go(partitions);
+        self.release(partitions);
     }
 
-    /// What was read of these is dropped, or it would be folded past a gap if they are acquired again; the group is
-    /// asked whose they are.
-    fn let_go(&mut self, partitions: &[Partition]) {
+    /// Drops queued records of the partitions, which would be folded past a gap if these are acquired again, and asks
+    /// the group for the owner.
+    fn release(&mut self, partitions: &[Partition]) {
         let mut offsets = Vec::new();
         for partition in partitions {
             if let Some(owned) = self.owned.get_mut(partition) {
@@ -392,11 +385,11 @@ impl Worker {
             }
             !is_dropped
         });
-        self.source.tell(Command::Verify(offsets));
+        self.source.send(Command::Verify(offsets));
     }
 
-    fn away(&self, error: &sqlx::Error, what: &str) {
-        debug!(error = %causes(error), "{what}, trying again");
+    fn unavailable(&self, error: &sqlx::Error, action: &str) {
+        debug!(error = %causes(error), "{action}; retrying");
         self.context.check.failing(error);
         self.context.metrics.retries_total.with_label_values(&["postgres"]).inc();
     }

@@ -1,4 +1,4 @@
-//! A processor as a program: its command-line settings, and what it hosts.
+//! A processor as a program: command-line settings, and the list entry of a multi-call binary.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,16 +15,18 @@ use jangbogo_telemetry::Telemetry;
 
 use crate::process::{self, ProcessorArgs, ProcessorRuntime};
 
-/// A processor's settings, and how it runs by them.
+/// A processor's settings, and the reactors made from them.
 pub trait ProcessorApp: Args + Send + 'static {
     const PROCESSOR: &'static Processor;
-    /// The reactors that it hosts.
     const REACTORS: &'static [&'static ReactorSpec];
 
     /// The settings that every processor has.
     fn process_args(&self) -> &ProcessorArgs;
 
-    /// The reactors by these settings; not called when the program only folds.
+    /// Creates the reactors; not called with `--fold-only`.
+    ///
+    /// # Errors
+    /// When a setting is invalid.
     fn reactors(
         self,
         connections: &Connections,
@@ -33,7 +35,7 @@ pub trait ProcessorApp: Args + Send + 'static {
     ) -> impl Future<Output = anyhow::Result<Vec<Arc<dyn Reactor>>>> + Send;
 }
 
-/// Runs a processor until it is asked to stop.
+/// Runs a processor until it is stopped.
 ///
 /// # Errors
 /// When it cannot start, or one of its tasks fails. Unavailable servers are retried.
@@ -45,14 +47,14 @@ pub async fn run<A: ProcessorApp>(app: A, connections: Connections, shutdown: Sh
     Ok(process::run(runtime, connections, args, telemetry, shutdown).await?)
 }
 
-/// A [`ProcessorApp`] without its type, for a list of several.
+/// A [`ProcessorApp`] with its type erased, for lists.
 #[derive(Debug)]
 pub struct AppDescriptor {
     pub processor: &'static Processor,
     pub reactors: &'static [&'static ReactorSpec],
-    /// Adds the settings to a command.
+    /// Adds the settings to a clap command.
     pub augment: fn(Command) -> Command,
-    /// Runs by the parsed settings.
+    /// Runs the processor with the parsed settings.
     pub run: fn(&ArgMatches, Connections, Shutdown) -> BoxFuture<'static, anyhow::Result<()>>,
 }
 

@@ -1,4 +1,5 @@
-//! Programs that host a processor: its fold workers, reactors and publisher, and the page that describes the pipeline.
+//! Runs a processor: its fold workers, reactors, publisher and admin server. Holds the topology page and its check,
+//! too.
 
 pub mod app;
 pub mod process;

@@ -1,4 +1,4 @@
-//! A processor as a process: its workers, its publisher and its admin server.
+//! Starts and supervises the tasks of a processor: workers, reactors, publisher and admin server.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -30,59 +30,52 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// How a processor runs.
+/// Settings of every processor.
 #[derive(Args, Clone, Debug)]
 pub struct ProcessorArgs {
     /// Workers in this process: consumers of the processor's group, each folding partitions of its own
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub instances: u16,
-    /// A name for static group membership: a restart under the same name takes its partitions up again without a
-    /// rebalance. Unique among the group's processes; without it a member leaves when it stops
+    /// Name for static group membership: a restart under the same name resumes its partitions without a rebalance.
+    /// Unique among the group's processes; without it a member leaves the group when it stops
     #[arg(long)]
     pub instance: Option<String>,
-    /// Fold and publish, and react to nothing: no model is loaded and no event is produced
+    /// Fold and publish without reactors: no model is loaded and no event is produced
     #[arg(long, env = "JANGBOGO_FOLD_ONLY", action = clap::ArgAction::SetTrue)]
     pub fold_only: bool,
-    /// Where /healthz, /readyz and /metrics answer, on the loopback address; 0 is any free port
+    /// Port of /healthz, /readyz and /metrics on the loopback address; 0 is any free port
     #[arg(long, default_value_t = 0)]
     pub admin_port: u16,
 }
 
-/// Why a processor could not begin, or ended.
+/// A processor failed to start or ended with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// The admin port.
-    #[error("the admin server did not start")]
+    #[error("cannot start the admin server")]
     Admin(#[from] BindError),
-    /// The generation.
-    #[error("the projections cannot be opened")]
+    #[error("cannot open the live generation")]
     Generation(#[from] GenerationError),
-    /// A setting of Postgres' client.
-    #[error("the Postgres URL is refused")]
+    #[error("invalid postgres URL")]
     Postgres(#[from] sqlx::Error),
-    /// A setting of Kafka's client.
-    #[error("the Kafka settings are refused")]
+    #[error("invalid kafka settings")]
     Kafka(#[from] rdkafka::error::KafkaError),
-    /// A metric's name, which is a mistake in the code.
-    #[error("metrics cannot be registered")]
+    /// A metric name is invalid, which is a bug.
+    #[error("cannot register metrics")]
     Metrics(#[from] MetricsError),
-    /// A task failed, or did not end in time.
-    #[error("the processor did not end well")]
+    #[error("the processor did not shut down cleanly")]
     Shutdown(#[from] ShutdownError),
 }
 
-/// A processor and what it hosts.
+/// A processor and the reactors that it hosts.
 pub struct ProcessorRuntime {
-    /// What is folded.
     pub processor: &'static Processor,
-    /// What reacts to it.
     pub reactors: Vec<Arc<dyn Reactor>>,
 }
 
-/// Runs a processor until it is asked to stop.
+/// Runs a processor until it is stopped.
 ///
 /// # Errors
-/// When it cannot begin, or a task of it fails. Servers that are away are waited for.
+/// When it cannot start, or one of its tasks fails. Unavailable servers are retried.
 pub fn run(
     runtime: ProcessorRuntime,
     connections: Connections,
@@ -109,13 +102,14 @@ async fn run_until_stopped(
     let config = fold_config(&connections);
     let check = |server: &str| telemetry.readiness.check(server);
     let kafka_check = check("kafka");
-    let pool = database::pool(&connections, processor.name, connections_of(&args, &reactors))?;
+    let pool = database::pool(&connections, processor.name, pool_size(&args, &reactors))?;
     let metrics = telemetry.metrics.processor(processor.name)?;
     let postgres_check = check("postgres");
-    let opening = Opening { connections: connections.clone(), pool: pool.clone(), processor, config: config.clone() };
+    let generations =
+        GenerationWatch { connections: connections.clone(), pool: pool.clone(), processor, config: config.clone() };
     let live = tokio::select! {
         () = stopping.cancelled() => return Ok(shutdown.drain().await?),
-        live = opening.open(&postgres_check) => live?,
+        live = generations.open(&postgres_check) => live?,
     };
     info!(processor = processor.name, generation = live.generation.schema, "folding into");
     let discarded = tokio::select! {
@@ -124,7 +118,7 @@ async fn run_until_stopped(
     };
     let (announce, live) = watch::channel(live);
     let generation_changed = Arc::new(Notify::new());
-    let watching = opening.watch(announce, Arc::clone(&generation_changed), postgres_check.clone(), stopping.clone());
+    let watching = generations.run(announce, Arc::clone(&generation_changed), postgres_check.clone(), stopping.clone());
     shutdown.spawn("generation", watching);
 
     let folded = Arc::new(Folded::default());
@@ -154,7 +148,7 @@ async fn run_until_stopped(
         };
         let (context, until) = (context.clone(), stopping.clone());
         let fold = move |source| Worker::new(context.clone(), source, until.clone()).run();
-        let working = membership::keep(connections.clone(), options, stopping.clone(), fold);
+        let working = membership::run(connections.clone(), options, stopping.clone(), fold);
         shutdown.spawn(format!("worker {number}"), working);
     }
     let snapshots = SnapshotSource { pool: pool.clone(), live: live.clone(), folded };
@@ -179,7 +173,7 @@ async fn run_until_stopped(
         let context = ReactorContext { reactor, snapshots: snapshots.clone(), outputs, metrics, check: reacting };
         let until = stopping.clone();
         let react = move |source| reactor::work(context.clone(), source, until.clone());
-        shutdown.spawn(name, membership::keep(connections.clone(), options, stopping.clone(), react));
+        shutdown.spawn(name, membership::run(connections.clone(), options, stopping.clone(), react));
     }
     shutdown.spawn(
         "orphaned partitions",
@@ -197,18 +191,19 @@ async fn run_until_stopped(
     };
     shutdown.spawn("publisher", publisher::run(publishing, stopping).map(Ok::<(), Infallible>));
     shutdown.drain().await?;
-    // A pool that waits for a server which is away must not hold up the end.
+    // A pool that waits for an unavailable server must not delay the end.
     let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
     Ok(())
 }
 
-/// A connection for each worker, some for what watches and publishes, and some for each reactor to read with.
-fn connections_of(args: &ProcessorArgs, reactors: &[Arc<dyn Reactor>]) -> u32 {
+/// Size of the Postgres pool: one connection for each worker, three for the publisher and the generation watch, and up
+/// to eight for the snapshots of each reactor.
+fn pool_size(args: &ProcessorArgs, reactors: &[Arc<dyn Reactor>]) -> u32 {
     let reading = reactors.iter().map(|reactor| reactor.spec().parallel.min(8));
     u32::from(args.instances) + 3 + u32::try_from(reading.sum::<usize>()).unwrap_or(8)
 }
 
-/// What somebody has discarded of the processor's dead letters. Waits for Kafka as long as it takes.
+/// Positions of the processor's discarded dead letters. Retries while Kafka is unavailable.
 async fn discarded_positions(
     connections: &Connections,
     processor: &Processor,
@@ -224,19 +219,19 @@ async fn discarded_positions(
     }
 }
 
-/// How often a process looks which generation is live, when nothing makes it generation_changed that.
+/// Interval of the check for the live generation, unless a fenced worker triggers one.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What it takes to find the live generation.
-struct Opening {
+/// Finds the live generation.
+struct GenerationWatch {
     connections: Connections,
     pool: PgPool,
     processor: &'static Processor,
     config: FoldConfig,
 }
 
-impl Opening {
-    /// The live generation in a database of the newest migration. Waits for Postgres as long as it takes.
+impl GenerationWatch {
+    /// Migrates the database and opens the live generation. Retries while Postgres is unavailable.
     async fn open(&self, check: &CheckHandle) -> Result<Live, GenerationError> {
         let mut backoff = Backoff::default();
         loop {
@@ -252,8 +247,8 @@ impl Opening {
         }
     }
 
-    /// Announces another generation when it goes live, and an empty one when the database was wiped.
-    async fn watch(
+    /// Announces the new generation after a cut-over, and an empty one after the database was wiped.
+    async fn run(
         self,
         announce: watch::Sender<Live>,
         generation_changed: Arc<Notify>,
@@ -261,8 +256,9 @@ impl Opening {
         stop: CancellationToken,
     ) -> Result<(), GenerationError> {
         let mine = self.processor.fold_version(&self.config);
-        let due = || stop.run_until_cancelled(tokio::time::timeout(WATCH_INTERVAL, generation_changed.notified()));
-        while due().await.is_some() {
+        let next_check =
+            || stop.run_until_cancelled(tokio::time::timeout(WATCH_INTERVAL, generation_changed.notified()));
+        while next_check().await.is_some() {
             let found = match self.pool.acquire().await {
                 Ok(mut connection) => live(&mut connection, self.processor.name).await,
                 Err(error) => Err(error),
@@ -271,15 +267,15 @@ impl Opening {
                 Ok(Some(live)) => live.folded_by(&mine)?,
                 Err(error) if !database::is_missing(&error) => continue,
                 Ok(None) | Err(_) => {
-                    warn!(processor = self.processor.name, "the database was emptied: folding the log anew");
+                    warn!(processor = self.processor.name, "database was wiped; folding the log from its start");
                     let Some(opened) = stop.run_until_cancelled(self.open(&check)).await else { break };
                     opened?
                 }
             };
             announce.send_if_modified(|live| {
-                let is_another = *live != found;
+                let has_changed = *live != found;
                 *live = found;
-                is_another
+                has_changed
             });
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The three routes every process answers: `/healthz`, `/readyz` and `/metrics`.
+//! Admin routes of every process: `/healthz`, `/readyz` and `/metrics`.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-/// `/healthz`: 200 while the process lives. `/readyz`: 200, or 503 if a check fails, with each check as JSON.
-/// `/metrics`: Prometheus' text format.
+/// `/healthz`: 200 while the process runs. `/readyz`: 200, or 503 if a check fails, with all checks as JSON.
+/// `/metrics`: Prometheus text format.
 pub fn routes(telemetry: Telemetry) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
@@ -34,13 +34,13 @@ async fn metrics(State(telemetry): State<Telemetry>) -> Response {
     match telemetry.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
         Err(error) => {
-            error!(%error, "metrics cannot be written");
-            (StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be written; the log says why\n").into_response()
+            error!(%error, "cannot encode metrics");
+            (StatusCode::INTERNAL_SERVER_ERROR, "cannot encode metrics; see the log for the cause\n").into_response()
         }
     }
 }
 
-/// The HTTP server of a process that has no other: loopback only.
+/// HTTP server of a process that has no other. Listens on the loopback address only.
 #[derive(Debug)]
 pub struct AdminServer {
     listener: TcpListener,
@@ -51,16 +51,15 @@ pub struct AdminServer {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on 127.0.0.1:{port}; choose another --admin-port, or 0 for any free one")]
 pub struct BindError {
-    /// The port that was asked for.
     pub port: u16,
     source: io::Error,
 }
 
 impl AdminServer {
-    /// Opens the port on the loopback address; 0 is any free one.
+    /// Binds the port on the loopback address; 0 is any free one.
     ///
     /// # Errors
-    /// When the port is taken.
+    /// When the port is in use.
     pub async fn bind(port: u16) -> Result<Self, BindError> {
         let failed = |source| BindError { port, source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
@@ -68,13 +67,12 @@ impl AdminServer {
         Ok(Self { listener, address })
     }
 
-    /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers until `stop` is cancelled.
+    /// Serves until `stop` is cancelled.
     ///
     /// # Errors
     /// When the listener fails.
@@ -86,38 +84,38 @@ impl AdminServer {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpStream;
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use tower::ServiceExt as _;
 
     use super::*;
 
-    async fn request(address: SocketAddr, path: &str) -> String {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
+    async fn request(router: &Router, path: &str) -> (StatusCode, String) {
+        let response = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        (parts.status, String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap())
     }
 
     #[tokio::test]
     async fn answers_health_readiness_and_metrics() {
         let telemetry = Telemetry::new().unwrap();
         let kafka = telemetry.readiness.check("kafka");
-        let server = AdminServer::bind(0).await.unwrap();
-        let address = server.address();
-        let stop = CancellationToken::new();
-        let serving = tokio::spawn(server.serve(telemetry, stop.clone()));
-
-        assert!(request(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        let router = routes(telemetry);
+        assert_eq!(request(&router, "/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
         kafka.failing("broker transport failure");
-        let answer = request(address, "/readyz").await;
-        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-        assert!(answer.contains(r#""last_error":"broker transport failure""#), "{answer}");
+        let (status, body) = request(&router, "/readyz").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(body.contains(r#""last_error":"broker transport failure""#), "{body}");
         kafka.ok();
-        assert!(request(address, "/readyz").await.starts_with("HTTP/1.1 200"));
-        assert!(request(address, "/metrics").await.contains("process_resident_memory_bytes"));
+        assert_eq!(request(&router, "/readyz").await.0, StatusCode::OK);
+        assert!(request(&router, "/metrics").await.1.contains("process_resident_memory_bytes"));
+    }
 
+    #[tokio::test]
+    async fn serves_until_it_is_stopped() {
+        let server = AdminServer::bind(0).await.unwrap();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(server.serve(Telemetry::new().unwrap(), stop.clone()));
         stop.cancel();
         serving.await.unwrap().unwrap();
     }

@@ -1,4 +1,4 @@
-//! HTTP for every program: RFC 9457 problem details, and the admin routes for health, readiness and metrics.
+//! HTTP of every program: RFC 9457 problem details, and admin routes for health, readiness and metrics.
 
 pub mod admin;
 pub mod problem;

@@ -1,4 +1,5 @@
-//! When a record was first appended to a log: the broker's stamp, unless the record was carried here from another log.
+//! Time of a record's first append to a log: the broker's timestamp, or an earlier one from a header where the record
+//! was imported from another log.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use rdkafka::Timestamp;
@@ -6,8 +7,8 @@ use rdkafka::Timestamp;
 /// The header in which an imported record carries the time of its first append, as RFC 3339 with milliseconds.
 pub const APPEND_TIME_HEADER: &str = "appendtime";
 
-/// The earliest of the broker's stamp and what the record's headers say. A header that cannot be read counts for
-/// nothing, and neither does one that is later than the stamp: a record is first appended before it is carried on.
+/// The earliest of the broker's timestamp and those in the record's headers. A header that does not parse is ignored,
+/// and so is one later than the broker's timestamp: a record is appended before it is exported.
 pub fn append_time<'a>(
     stamp: Timestamp,
     headers: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>,
@@ -16,7 +17,7 @@ pub fn append_time<'a>(
     carried_append_time(headers).map_or(stamped, |time| time.min(stamped))
 }
 
-/// The earliest time that a record's headers carry, if one does that can be read.
+/// The earliest time in a record's headers; none if no header parses.
 pub fn carried_append_time<'a>(
     headers: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>,
 ) -> Option<DateTime<Utc>> {
@@ -24,7 +25,7 @@ pub fn carried_append_time<'a>(
     carried.filter_map(|(_, value)| parse(value?)).min()
 }
 
-/// What the header's value is for that time.
+/// Value of [`APPEND_TIME_HEADER`] for a time.
 #[must_use]
 pub fn append_time_value(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)

@@ -1,6 +1,7 @@
-//! A Kafka message as an event, or as what it is with the cause why it is none.
+//! Decodes a Kafka message to an event, or keeps the raw message with the cause of the failure.
 
 use std::collections::HashSet;
+use std::hash::BuildHasher;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jangbogo_events::Event;
@@ -8,17 +9,18 @@ use jangbogo_platform::namespace::Namespace;
 use jangbogo_telemetry::causes;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
-use super::{Record, Refused};
-use crate::Partition;
 use crate::append_time::append_time;
+use crate::{Partition, Record, Refused};
 
-/// The furthest an event's time may be ahead of the moment the broker appended it.
+/// Maximum lead of an event's time over its append time.
 const MAX_TIME_AHEAD: TimeDelta = TimeDelta::hours(1);
 
-/// Reads a message of a topic that is this shop's. What somebody has discarded is refused, whatever it is.
-pub fn decode(
+/// Decodes a message; none if its topic is outside the namespace. A position discarded by an operator is refused,
+/// whatever it holds.
+#[must_use]
+pub fn decode<S: BuildHasher>(
     namespace: &Namespace,
-    discarded: &HashSet<(Partition, i64)>,
+    discarded: &HashSet<(Partition, i64), S>,
     message: &BorrowedMessage<'_>,
 ) -> Option<Record> {
     let partition = Partition { topic: namespace.topic_of(message.topic())?, number: message.partition() };
@@ -28,13 +30,13 @@ pub fn decode(
     let appended_at = append_time(message.timestamp(), named.clone());
     let value = message.payload().unwrap_or_default();
     let outcome = if is_discarded {
-        Err("it was discarded".to_owned())
+        Err("discarded by an operator".to_owned())
     } else if headers.is_some() {
         let headers: Vec<(&str, &[u8])> =
             named.clone().map(|(name, value)| (name, value.unwrap_or_default())).collect();
         event_of(jangbogo_events::Record { topic: partition.topic, headers: &headers, value }, appended_at)
     } else {
-        Err("the name of a header is not UTF-8; none of its headers is kept".to_owned())
+        Err("a header name is not UTF-8; the headers are dropped".to_owned())
     };
     let outcome = outcome.map_err(|cause| {
         Box::new(Refused {
@@ -42,24 +44,26 @@ pub fn decode(
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
             headers: named.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect(),
-            // Its dead letter is what was discarded.
+            // The discard decision is about its dead letter, which exists.
             kept: is_discarded,
         })
     });
     Some(Record { partition, offset: message.offset(), appended_at, bytes: value.len() + 200, outcome })
 }
 
-/// A header's name and value.
 type Header<'a> = (&'a str, Option<&'a [u8]>);
 
-/// A message's headers; none where the client panics because a name is not UTF-8.
+/// A message's headers; none if a name is not UTF-8, on which the client panics.
 fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Option<Vec<Header<'a>>> {
     let Some(headers) = message.headers() else { return Some(Vec::new()) };
     let read = || headers.iter().map(|header| (header.key, header.value)).collect();
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).ok()
 }
 
-/// The event that a record is, or the cause why it is refused.
+/// Decodes a record of the log.
+///
+/// # Errors
+/// The cause of the refusal.
 pub fn event_of(record: jangbogo_events::Record<'_>, appended_at: DateTime<Utc>) -> Result<Event, String> {
     match Event::decode(record) {
         Ok(event) if event.envelope.time > appended_at + MAX_TIME_AHEAD => Err(format!(

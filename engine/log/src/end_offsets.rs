@@ -1,4 +1,4 @@
-//! Where Kafka's partitions end, again and again.
+//! End offsets of partitions on demand; concurrent requests share one round trip (single-flight).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,54 +16,52 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Offsets, Partition};
+use crate::{Offsets, Partition, groupless};
 
-const TIME_LIMIT: Duration = Duration::from_secs(2);
-/// Requests beyond these wait outside.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Capacity of the queue of requests.
 const QUEUE: usize = 1024;
 
 type Answer = Result<Arc<Offsets>, OffsetsError>;
 
-/// Kafka did not say where its partitions end.
+/// End offsets could not be fetched.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum OffsetsError {
-    /// It is away, or refuses.
-    #[error("kafka does not answer: {0}")]
+    /// Kafka is unavailable, or rejects the request.
+    #[error("cannot fetch end offsets from kafka: {0}")]
     Kafka(String),
-    /// A topic is not there.
-    #[error("kafka has no topic {0}: apply the topology")]
+    /// A topic, by its name in Kafka, does not exist.
+    #[error("topic {0} does not exist; `jangbogo topology apply` creates it")]
     NoTopic(String),
-    /// The thread that asks has ended.
+    /// The requesting thread has ended.
     #[error("the service is stopping")]
     Stopping,
 }
 
-/// Asks Kafka where the partitions of topics end, once for all who ask at one time.
+/// Fetches the end offsets of topics' partitions. Clones share one thread and its connection.
 #[derive(Clone, Debug)]
 pub struct EndOffsets {
     requests: mpsc::Sender<oneshot::Sender<Answer>>,
 }
 
 impl EndOffsets {
-    /// Starts the thread that asks; it ends with the last clone.
+    /// Starts the requesting thread, which ends when the last clone is dropped.
     ///
     /// # Errors
-    /// When a setting is refused.
+    /// When the client's configuration is invalid.
     pub fn start(connections: &Connections, topics: BTreeSet<Topic>) -> Result<Self, KafkaError> {
-        let mut config = connections.kafka_client("end-offsets");
-        // It joins no group and reads nothing: it only asks.
-        let config = config.set("group.id", "end-offsets").set("enable.auto.commit", "false");
-        let consumer = config.create_with_context(QuietContext)?;
+        let consumer = groupless::config(connections, "end-offsets").create_with_context(QuietContext)?;
         let (requests, queue) = mpsc::channel(QUEUE);
-        let asking = Asking { consumer, topics, namespace: connections.namespace.clone(), partitions: BTreeMap::new() };
-        thread::spawn(move || asking.run(queue));
+        let fetcher =
+            Fetcher { consumer, topics, namespace: connections.namespace.clone(), partitions: BTreeMap::new() };
+        thread::spawn(move || fetcher.run(queue));
         Ok(Self { requests })
     }
 
-    /// The ends at some moment after this call, so that they include whatever was acknowledged before it.
+    /// The end offsets at a time after this call, so that they include every record acknowledged before it.
     ///
     /// # Errors
-    /// When Kafka is away, or a topic is missing.
+    /// When Kafka is unavailable, or a topic does not exist.
     pub async fn now(&self) -> Answer {
         let (reply, answer) = oneshot::channel();
         self.requests.send(reply).await.map_err(|_| OffsetsError::Stopping)?;
@@ -71,24 +69,24 @@ impl EndOffsets {
     }
 }
 
-struct Asking {
+struct Fetcher {
     consumer: BaseConsumer<QuietContext>,
     topics: BTreeSet<Topic>,
     namespace: Namespace,
     partitions: BTreeMap<Topic, i32>,
 }
 
-impl Asking {
+impl Fetcher {
     fn run(mut self, mut queue: mpsc::Receiver<oneshot::Sender<Answer>>) {
         while let Some(first) = queue.blocking_recv() {
             let mut waiting = vec![first];
-            // Whoever comes from here on waits for the next answer.
+            // Later requests wait for the next answer: this one may be of a time before them.
             while let Ok(reply) = queue.try_recv() {
                 waiting.push(reply);
             }
-            let answer = self.ask();
+            let answer = self.fetch();
             if answer.is_err() {
-                // Topics may have been made anew.
+                // Topics may have been recreated.
                 self.partitions.clear();
             }
             for reply in waiting {
@@ -97,8 +95,8 @@ impl Asking {
         }
     }
 
-    fn ask(&mut self) -> Answer {
-        // Serves the client's own events, such as errors of connections.
+    fn fetch(&mut self) -> Answer {
+        // Serves the client's own events, such as connection errors.
         while self.consumer.poll(Duration::ZERO).is_some() {}
         if self.partitions.is_empty() {
             self.partitions = partitions_of(&self.consumer, &self.namespace, &self.topics)?;
@@ -107,34 +105,29 @@ impl Asking {
     }
 }
 
-/// How many partitions each topic has.
+/// The number of partitions of each topic.
 ///
 /// # Errors
-/// When Kafka is away, or a topic is missing.
-pub fn partitions_of(
+/// When Kafka is unavailable, or a topic does not exist.
+pub(crate) fn partitions_of(
     consumer: &BaseConsumer<QuietContext>,
     namespace: &Namespace,
     topics: &BTreeSet<Topic>,
 ) -> Result<BTreeMap<Topic, i32>, OffsetsError> {
-    let mut partitions = BTreeMap::new();
-    for topic in topics {
-        let name = namespace.topic(*topic);
-        let metadata = consumer.fetch_metadata(Some(&name), TIME_LIMIT).map_err(refused)?;
-        let found = metadata.topics().iter().find(|found| found.name() == name && found.error().is_none());
-        let count = found.map_or(0, |found| found.partitions().len());
-        if count == 0 {
-            return Err(OffsetsError::NoTopic(name));
-        }
-        partitions.insert(*topic, i32::try_from(count).unwrap_or(i32::MAX));
-    }
-    Ok(partitions)
+    let names: Vec<String> = topics.iter().map(|topic| namespace.topic(*topic)).collect();
+    let counts = groupless::partition_counts(consumer, &names, TIMEOUT).map_err(kafka_error)?;
+    let with_count = topics.iter().zip(names).map(|(topic, name)| match counts.get(&name) {
+        Some(count) => Ok((*topic, *count)),
+        None => Err(OffsetsError::NoTopic(name)),
+    });
+    with_count.collect()
 }
 
-/// Where partitions end now.
+/// The end offset of each partition, in one request.
 ///
 /// # Errors
-/// When Kafka is away.
-pub fn ends_of(
+/// When Kafka is unavailable.
+pub(crate) fn ends_of(
     consumer: &BaseConsumer<QuietContext>,
     namespace: &Namespace,
     partitions: &BTreeMap<Topic, i32>,
@@ -144,13 +137,13 @@ pub fn ends_of(
         let name = namespace.topic(*topic);
         for number in 0..*count {
             // In this request an offset is a timestamp, and this one stands for the end.
-            list.add_partition_offset(&name, number, Offset::End).map_err(refused)?;
+            list.add_partition_offset(&name, number, Offset::End).map_err(kafka_error)?;
         }
     }
-    let found = consumer.offsets_for_times(list, TIME_LIMIT).map_err(refused)?;
+    let found = consumer.offsets_for_times(list, TIMEOUT).map_err(kafka_error)?;
     let mut ends = Offsets::new();
     for element in found.elements() {
-        element.error().map_err(refused)?;
+        element.error().map_err(kafka_error)?;
         let Some(topic) = namespace.topic_of(element.topic()) else { continue };
         if let Offset::Offset(end) = element.offset() {
             ends.insert(Partition { topic, number: element.partition() }, end);
@@ -159,7 +152,7 @@ pub fn ends_of(
     Ok(ends)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it maps errors")]
-fn refused(error: KafkaError) -> OffsetsError {
+#[expect(clippy::needless_pass_by_value, reason = "passed to map_err")]
+pub(crate) fn kafka_error(error: KafkaError) -> OffsetsError {
     OffsetsError::Kafka(causes(&error).to_string())
 }

@@ -1,8 +1,9 @@
-//! The log: records in Kafka as events, read without a consumer group.
+//! The log: Kafka records decoded to events, read without a consumer group.
 
 pub mod append_time;
 pub mod decode;
 pub mod end_offsets;
+pub mod groupless;
 mod partition;
 pub mod reader;
 mod record;

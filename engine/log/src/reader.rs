@@ -1,4 +1,4 @@
-//! Kafka's log without a group: whichever partitions one likes, from one offset up to another.
+//! Reads offset ranges of any partitions of the log as events, on a thread of its own, without a consumer group.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -9,103 +9,96 @@ use jangbogo_events::Topic;
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::kafka::QuietContext;
 use jangbogo_platform::namespace::Namespace;
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::metadata::MetadataTopic;
-use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use crate::decode::decode;
+use crate::groupless::{self, POLL_TIMEOUT, Polled};
 use crate::{Offsets, Partition, Record};
 
-/// How long a question to Kafka may take.
-const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// The longest a thread waits for records before it looks whether it is still wanted.
-const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// Records are handed over in groups of at most this many.
+/// Timeout of a request for metadata or offsets.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum number of records handed over at once.
 const GROUP_RECORDS: usize = 500;
-/// Groups that wait to be folded; then the thread waits.
+/// Capacity of the queue of groups; when it is full the thread blocks (backpressure).
 const WAITING_GROUPS: usize = 8;
 
-/// Why the log cannot be read.
+/// The log cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// Kafka is away or refuses.
-    #[error("kafka does not answer as it should")]
+    /// Kafka is unavailable or rejects a request.
+    #[error("cannot read the log from kafka")]
     Kafka(#[from] KafkaError),
-    /// A topic that is folded is not there.
-    #[error("there is no topic {0}: `jangbogo topology apply` creates it")]
+    /// A topic, by its name in Kafka, does not exist.
+    #[error("topic {0} does not exist; `jangbogo topology apply` creates it")]
     NoTopic(String),
-    /// Retention or a deletion has removed what should be read.
-    #[error("the log has lost its head: {}; what is gone cannot be folded again", gone.join(", "))]
+    /// Retention or a deletion has removed records that should be read.
+    #[error("records at the start of the log are gone: {}; they cannot be folded again", gone.join(", "))]
     LostHead {
-        /// Which offsets, by partition.
+        /// A text for each partition: `order-completed/3 offsets 0 to 41`.
         gone: Vec<String>,
     },
 }
 
 impl LogError {
-    /// Whether trying again later may help.
+    /// True if a retry may succeed.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Kafka(_))
     }
 }
 
-/// The first offset of a partition that is there, and the one after its last.
+/// The offset range of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// 0 unless retention removed something.
+    /// Offset of the first record; 0 unless retention removed something.
     pub begin: i64,
-    /// Where the next record will stand.
+    /// Offset of the next record to be appended.
     pub end: i64,
 }
 
-/// The bounds of every partition of topics.
+/// The offset range of every partition of topics.
 ///
 /// # Errors
-/// When Kafka is away or a topic is missing.
+/// When Kafka is unavailable or a topic does not exist.
 pub async fn bounds(connections: &Connections, topics: Vec<Topic>) -> Result<BTreeMap<Partition, Bounds>, LogError> {
     let connections = connections.clone();
     // The client blocks.
-    let asked = tokio::task::spawn_blocking(move || {
+    let requested = tokio::task::spawn_blocking(move || {
         let consumer = consumer(&connections, "replay-bounds")?;
-        let mut found = BTreeMap::new();
-        for topic in topics {
-            let name = connections.namespace.topic(topic);
-            let metadata = consumer.fetch_metadata(Some(&name), TIME_LIMIT)?;
-            let described = metadata.topics().iter().find(|described| described.name() == name);
-            let partitions = described.filter(|described| described.error().is_none()).map(MetadataTopic::partitions);
-            let Some(partitions) = partitions.filter(|partitions| !partitions.is_empty()) else {
-                return Err(LogError::NoTopic(name));
-            };
-            for partition in partitions {
-                let (begin, end) = consumer.fetch_watermarks(&name, partition.id(), TIME_LIMIT)?;
-                found.insert(Partition { topic, number: partition.id() }, Bounds { begin, end });
-            }
+        let names: Vec<String> = topics.iter().map(|topic| connections.namespace.topic(*topic)).collect();
+        let mut found = groupless::ranges(&consumer, &names, TIMEOUT)?;
+        let mut bounds = BTreeMap::new();
+        for (topic, name) in topics.into_iter().zip(names) {
+            let Some(ranges) = found.remove(&name) else { return Err(LogError::NoTopic(name)) };
+            let ranges = (0..)
+                .zip(ranges)
+                .map(|(number, range)| (Partition { topic, number }, Bounds { begin: range.start, end: range.end }));
+            bounds.extend(ranges);
         }
-        Ok(found)
+        Ok(bounds)
     });
-    asked.await.unwrap_or(Err(LogError::Kafka(KafkaError::Canceled)))
+    requested.await.unwrap_or(Err(LogError::Kafka(KafkaError::Canceled)))
 }
 
-/// What is read.
+/// Partitions, offsets and rate of a [`Log`].
 #[derive(Clone, Debug)]
 pub struct LogOptions {
-    /// Kafka's name for the client.
+    /// Client id in Kafka.
     pub client: String,
-    /// The partitions, and where each begins.
+    /// First offset of each partition that is read.
     pub from: Offsets,
-    /// Where each ends; a partition that is not named has no end.
+    /// End offset (exclusive) of each partition; one that is absent is read without end.
     pub until: Offsets,
-    /// At most so many records a second.
+    /// Rate limit, in records a second.
     pub max_rate: Option<f64>,
-    /// Positions that somebody has discarded: they are read as refused, even if they could be read.
+    /// Positions discarded by an operator: they are read as refused, even if they decode.
     pub discarded: Arc<HashSet<(Partition, i64)>>,
 }
 
-/// A thread that reads, and the end where records come out.
+/// The receiving side of a reading thread, which ends when this is dropped.
 #[derive(Debug)]
 pub struct Log {
     groups: mpsc::Receiver<Result<Vec<Record>, LogError>>,
@@ -113,10 +106,10 @@ pub struct Log {
 }
 
 impl Log {
-    /// Begins to read.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// When the client's configuration is refused.
+    /// When the client's configuration is invalid or no thread can be started.
     pub fn open(connections: &Connections, options: LogOptions) -> Result<Log, LogError> {
         let (sender, groups) = mpsc::channel(WAITING_GROUPS);
         let stopping = Arc::new(AtomicBool::new(false));
@@ -128,31 +121,32 @@ impl Log {
             groups: sender,
             stopping: Arc::clone(&stopping),
         };
-        std::thread::Builder::new().name("log".to_owned()).spawn(move || reading.run()).map_err(|error| {
-            LogError::Kafka(KafkaError::ClientCreation(format!("no thread can be started: {error}")))
-        })?;
+        std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || reading.run())
+            .map_err(|error| LogError::Kafka(KafkaError::ClientCreation(format!("cannot start a thread: {error}"))))?;
         Ok(Log { groups, stopping })
     }
 
-    /// The next records, in the order of each partition; none after the last of every partition that has an end.
+    /// The next records, in the order of each partition; none once every partition has reached its end.
     ///
     /// # Errors
-    /// When Kafka refuses; outages are waited for.
+    /// When Kafka rejects a request or lacks a record. Outages are waited for.
     pub async fn next(&mut self) -> Option<Result<Vec<Record>, LogError>> {
         self.groups.recv().await
     }
 
-    /// The next records and those that come within the patience, until there are about so many bytes.
+    /// The next records and those that arrive within the linger time, up to about this number of bytes.
     ///
     /// # Errors
-    /// When Kafka refuses; outages are waited for.
-    pub async fn next_chunk(&mut self, bytes: usize, patience: Duration) -> Option<Result<Vec<Record>, LogError>> {
+    /// As of [`next`](Self::next).
+    pub async fn next_chunk(&mut self, bytes: usize, linger: Duration) -> Option<Result<Vec<Record>, LogError>> {
         let mut chunk = match self.next().await? {
             Ok(records) => records,
             Err(error) => return Some(Err(error)),
         };
         let size = |records: &[Record]| records.iter().map(|record| record.bytes).sum::<usize>();
-        let deadline = tokio::time::Instant::now() + patience;
+        let deadline = tokio::time::Instant::now() + linger;
         let mut taken = size(&chunk);
         while taken < bytes {
             match tokio::time::timeout_at(deadline, self.next()).await {
@@ -175,17 +169,10 @@ impl Drop for Log {
 }
 
 fn consumer(connections: &Connections, client: &str) -> KafkaResult<BaseConsumer<QuietContext>> {
-    connections
-        .kafka_client(client)
-        // The client wants a name; it joins no group.
-        .set("group.id", client)
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "error")
+    groupless::config(connections, client)
         .set("fetch.wait.max.ms", "50")
         .set("fetch.queue.backoff.ms", "10")
-        // However many partitions there are: by default an answer may hold 50 MB, compressed.
+        // Bounds memory whatever the number of partitions: by default a response may hold 50 MB, compressed.
         .set("fetch.max.bytes", "2097152")
         .set("fetch.message.max.bytes", "524288")
         .set("queued.min.messages", "5000")
@@ -197,7 +184,7 @@ struct Reading {
     consumer: BaseConsumer<QuietContext>,
     namespace: Namespace,
     options: LogOptions,
-    /// What comes next in each partition.
+    /// Offset of the next record of each partition.
     next: Offsets,
     groups: mpsc::Sender<Result<Vec<Record>, LogError>>,
     stopping: Arc<AtomicBool>,
@@ -206,19 +193,16 @@ struct Reading {
 impl Reading {
     fn run(&mut self) {
         if let Err(error) = self.read() {
-            // Nobody may be there any more.
+            // The receiver may have been dropped.
             let _ = self.groups.blocking_send(Err(error));
         }
     }
 
     fn read(&mut self) -> Result<(), LogError> {
-        let mut list = TopicPartitionList::new();
-        for (partition, offset) in self.next.iter().filter(|(partition, offset)| !self.is_at_end(**partition, **offset))
-        {
-            let topic = self.namespace.topic(partition.topic);
-            list.add_partition_offset(&topic, partition.number, Offset::Offset(*offset))?;
-        }
-        self.consumer.assign(&list)?;
+        let unread = self.next.iter().filter(|(partition, offset)| !self.is_at_end(**partition, **offset));
+        let positions =
+            unread.map(|(partition, offset)| (self.namespace.topic(partition.topic), partition.number, *offset));
+        groupless::assign(&self.consumer, positions)?;
         let started = Instant::now();
         let mut sent = 0_usize;
         while !self.stopping.load(Ordering::Acquire) && !self.has_ended() {
@@ -232,14 +216,14 @@ impl Reading {
             }
             if let Some(rate) = self.options.max_rate {
                 #[expect(clippy::cast_precision_loss, reason = "a pause need not be exact")]
-                self.rest_until(started + Duration::from_secs_f64(sent as f64 / rate));
+                self.sleep_until(started + Duration::from_secs_f64(sent as f64 / rate));
             }
         }
         Ok(())
     }
 
-    /// Waits, unless nobody wants the records any more.
-    fn rest_until(&self, due: Instant) {
+    /// Sleeps until `due`, or until the receiver is dropped.
+    fn sleep_until(&self, due: Instant) {
         while !self.stopping.load(Ordering::Acquire) {
             let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -249,7 +233,7 @@ impl Reading {
         }
     }
 
-    /// How many records are handed over together: at a limited rate, a tenth of a second's.
+    /// Maximum number of records handed over at once: at a limited rate, a tenth of a second's.
     fn group_size(&self) -> usize {
         #[expect(
             clippy::cast_possible_truncation,
@@ -268,15 +252,14 @@ impl Reading {
         self.next.iter().all(|(partition, next)| self.is_at_end(*partition, *next))
     }
 
-    /// What has arrived, waiting only for the first record.
+    /// Records that have arrived; waits for the first only.
     fn group(&mut self) -> Result<Vec<Record>, LogError> {
         let mut group = Vec::new();
         let mut timeout = POLL_TIMEOUT;
         let size = self.group_size();
         while group.len() < size {
-            match self.consumer.poll(timeout) {
-                None => break,
-                Some(Ok(message)) => {
+            match groupless::poll(&self.consumer, timeout) {
+                Polled::Record(message) => {
                     let Some(record) = decode(&self.namespace, &self.options.discarded, &message) else { continue };
                     let next = self.next.entry(record.partition).or_default();
                     let is_expected = record.offset >= *next;
@@ -286,29 +269,17 @@ impl Reading {
                         group.push(record);
                     }
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => self.note_positions()?,
-                Some(Err(error)) => match error.rdkafka_error_code() {
-                    Some(RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset) => {
-                        return Err(self.lost_head(error));
-                    }
-                    // The client connects again by itself.
-                    Some(
-                        RDKafkaErrorCode::AllBrokersDown
-                        | RDKafkaErrorCode::BrokerTransportFailure
-                        | RDKafkaErrorCode::Resolve
-                        | RDKafkaErrorCode::OperationTimedOut
-                        | RDKafkaErrorCode::NotLeaderForPartition
-                        | RDKafkaErrorCode::LeaderNotAvailable,
-                    ) => break,
-                    _ => return Err(error.into()),
-                },
+                Polled::EndOfPartition(_) => self.note_positions()?,
+                Polled::Idle | Polled::Unavailable(_) => break,
+                Polled::OffsetLost(error) => return Err(self.lost_head(error)),
+                Polled::Failed(error) => return Err(error.into()),
             }
             timeout = Duration::ZERO;
         }
         Ok(group)
     }
 
-    /// A partition may end with offsets that hold no record.
+    /// Takes over the client's positions: a partition may end with offsets that hold no record.
     fn note_positions(&mut self) -> Result<(), LogError> {
         for element in self.consumer.position()?.elements() {
             let Some(topic) = self.namespace.topic_of(element.topic()) else { continue };
@@ -324,7 +295,7 @@ impl Reading {
         let mut gone = Vec::new();
         for (partition, next) in &self.next {
             let topic = self.namespace.topic(partition.topic);
-            if let Ok((begin, _)) = self.consumer.fetch_watermarks(&topic, partition.number, TIME_LIMIT)
+            if let Ok((begin, _)) = self.consumer.fetch_watermarks(&topic, partition.number, TIMEOUT)
                 && begin > *next
             {
                 gone.push(gone_offsets(*partition, *next, begin));
@@ -340,10 +311,10 @@ fn gone_offsets(partition: Partition, from: i64, begin: i64) -> String {
 }
 
 impl LogError {
-    /// Whether every partition is still whole from its start.
+    /// Checks that every partition is complete from offset 0.
     ///
     /// # Errors
-    /// Says which offsets are gone.
+    /// [`LogError::LostHead`] with the offsets that are gone.
     pub fn check_heads(bounds: &BTreeMap<Partition, Bounds>) -> Result<(), LogError> {
         let lost = bounds.iter().filter(|(_, bounds)| bounds.begin > 0);
         let gone: Vec<String> = lost.map(|(partition, bounds)| gone_offsets(*partition, 0, bounds.begin)).collect();

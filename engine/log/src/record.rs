@@ -33,6 +33,6 @@ pub struct Refused {
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
     pub headers: Vec<(String, Option<Vec<u8>>)>,
-    /// Whether the dead-letter topic already holds it.
+    /// True if the dead-letter topic already contains it.
     pub kept: bool,
 }

@@ -1,8 +1,8 @@
-//! The newest records of the log, as they are appended, read without a group: for programs that wait for something to
-//! happen and then look at what was folded.
+//! Follows the newest records of the log as they are appended, without a consumer group.
 //!
-//! A tail begins at the log's end, and begins there again when Kafka no longer has the place where it was. Whoever must not
-//! miss anything takes that as a sign to look at everything once the fold has passed where the tail began.
+//! A tail begins at the log's end, and begins there again when Kafka no longer has the offset that it was at. A
+//! consumer that must not miss anything then reads everything once from the fold, as soon as the fold has passed the
+//! tail's start.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,61 +16,55 @@ use jangbogo_platform::config::Connections;
 use jangbogo_platform::kafka::QuietContext;
 use jangbogo_platform::namespace::Namespace;
 use jangbogo_telemetry::causes;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::decode::decode;
-use crate::end_offsets::{OffsetsError, ends_of, partitions_of};
+use crate::end_offsets::{OffsetsError, ends_of, kafka_error, partitions_of};
+use crate::groupless::{self, POLL_TIMEOUT, Polled};
 use crate::{Offsets, Partition};
 
-/// The longest the thread waits for records before it looks whether it is still wanted.
-const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// The pause after Kafka refused.
+/// Pause after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
-/// What waits to be taken; then the thread waits.
+/// Capacity of the queue of events; when it is full the thread blocks (backpressure).
 const QUEUE: usize = 1024;
 
-/// What a tail tells.
+/// An event of a tail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TailEvent<T> {
-    /// It reads on from the log's end, which is here. Records before that may have gone unseen.
+    /// Reading goes on from these end offsets of the log. Earlier records may have been missed.
     Began(Offsets),
-    /// Something was appended.
     Appended(Appended<T>),
 }
 
-/// A record that somebody is interested in.
+/// An appended record that the subscription selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended<T> {
-    /// Where it stands.
     pub partition: Partition,
-    /// There.
     pub offset: i64,
-    /// When it was first appended: see [`crate::append_time`].
+    /// Time of the record's first append: see [`crate::append_time`].
     pub at: DateTime<Utc>,
-    /// What is of interest in it.
+    /// The part of the record that the subscription takes.
     pub what: T,
 }
 
-/// A thread that reads, and the end where it tells.
+/// The receiving side of a reading thread, which ends when this is dropped.
 #[derive(Debug)]
 pub struct Tail<T> {
-    told: mpsc::Receiver<TailEvent<T>>,
+    events: mpsc::Receiver<TailEvent<T>>,
     seen: Seen,
     stopping: Arc<AtomicBool>,
 }
 
-/// How far a tail has looked. Clones share it.
+/// Read position of a tail. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Seen(Arc<Mutex<Offsets>>);
 
 impl Seen {
-    /// The offset behind the last record whose interest was asked for, or is being asked for, in each partition; nothing
-    /// before the tail has found the log's end.
+    /// For each partition the offset behind the last record that was, or is being, passed to the subscription. Empty
+    /// until the tail has found the log's end.
     #[must_use]
     pub fn offsets(&self) -> Offsets {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -86,51 +80,45 @@ impl Seen {
 }
 
 impl<T: Send + 'static> Tail<T> {
-    /// Begins to read. `interest` says of each event whether it is told, and what of it; what is no event is not.
+    /// Starts the thread. `subscription` selects events and the part of each that is sent; refused records are skipped.
     ///
     /// # Errors
-    /// When the client's configuration is refused.
+    /// When the client's configuration is invalid or no thread can be started.
     pub fn start(
         connections: &Connections,
         client: &str,
         topics: BTreeSet<Topic>,
-        interest: impl Fn(&Event) -> Option<T> + Send + 'static,
+        subscription: impl Fn(&Event) -> Option<T> + Send + 'static,
     ) -> Result<Self, KafkaError> {
-        let consumer = connections
-            .kafka_client(client)
-            // The client wants a name; it joins no group.
-            .set("group.id", client)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error")
+        let consumer = groupless::config(connections, client)
             .set("fetch.error.backoff.ms", "50")
             .set("queued.max.messages.kbytes", "4096")
             .set("fetch.message.max.bytes", "524288")
             .create_with_context(QuietContext)?;
-        let (sender, told) = mpsc::channel(QUEUE);
+        let (sender, events) = mpsc::channel(QUEUE);
         let (seen, stopping) = (Seen::default(), Arc::new(AtomicBool::new(false)));
         let reading = Reading {
             consumer,
             namespace: connections.namespace.clone(),
             topics,
-            interest,
-            told: sender,
+            subscription,
+            events: sender,
             seen: seen.clone(),
             stopping: Arc::clone(&stopping),
         };
         thread::Builder::new()
             .name("kafka-tail".to_owned())
             .spawn(move || reading.run())
-            .map_err(|error| KafkaError::ClientCreation(format!("no thread can be started: {error}")))?;
-        Ok(Self { told, seen, stopping })
+            .map_err(|error| KafkaError::ClientCreation(format!("cannot start a thread: {error}")))?;
+        Ok(Self { events, seen, stopping })
     }
 
-    /// What comes next. Outages are waited for; none comes only after the thread has ended.
+    /// The next event; none only after the thread has ended. Outages are waited for.
     pub async fn next(&mut self) -> Option<TailEvent<T>> {
-        self.told.recv().await
+        self.events.recv().await
     }
 
-    /// How far it has looked.
+    /// Shares the read position.
     #[must_use]
     pub fn seen(&self) -> Seen {
         self.seen.clone()
@@ -143,15 +131,15 @@ impl<T> Drop for Tail<T> {
     }
 }
 
-/// Nobody listens any more.
+/// The [`Tail`] is gone.
 struct ReceiverDropped;
 
 struct Reading<T, I> {
     consumer: BaseConsumer<QuietContext>,
     namespace: Namespace,
     topics: BTreeSet<Topic>,
-    interest: I,
-    told: mpsc::Sender<TailEvent<T>>,
+    subscription: I,
+    events: mpsc::Sender<TailEvent<T>>,
     seen: Seen,
     stopping: Arc<AtomicBool>,
 }
@@ -163,15 +151,15 @@ impl<T, I: Fn(&Event) -> Option<T>> Reading<T, I> {
             match self.begin() {
                 Ok(began) => {
                     if std::mem::take(&mut failing) {
-                        info!("the log's tail is read again");
+                        info!("log tail recovered");
                     }
-                    if self.tell(TailEvent::Began(began)).and_then(|()| self.follow()).is_err() {
+                    if self.send(TailEvent::Began(began)).and_then(|()| self.follow()).is_err() {
                         return;
                     }
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
-                        warn!(%error, "the log's tail cannot be read; trying again");
+                        warn!(%error, "cannot read the log tail; retrying");
                     }
                 }
             }
@@ -179,59 +167,41 @@ impl<T, I: Fn(&Event) -> Option<T>> Reading<T, I> {
         }
     }
 
-    /// Finds the end and reads on from there.
+    /// Assigns every partition from its end on.
     fn begin(&self) -> Result<Offsets, OffsetsError> {
-        let refused = |error: KafkaError| OffsetsError::Kafka(causes(&error).to_string());
         let partitions = partitions_of(&self.consumer, &self.namespace, &self.topics)?;
         let ends = ends_of(&self.consumer, &self.namespace, &partitions)?;
-        let mut list = TopicPartitionList::new();
-        for (partition, end) in &ends {
-            let topic = self.namespace.topic(partition.topic);
-            list.add_partition_offset(&topic, partition.number, Offset::Offset(*end)).map_err(refused)?;
-        }
-        self.consumer.assign(&list).map_err(refused)?;
+        let positions =
+            ends.iter().map(|(partition, end)| (self.namespace.topic(partition.topic), partition.number, *end));
+        groupless::assign(&self.consumer, positions).map_err(kafka_error)?;
         self.seen.begin(ends.clone());
         Ok(ends)
     }
 
-    /// Tells what is appended, until Kafka no longer has what comes next.
+    /// Sends appended records, until Kafka no longer has the next offset.
     fn follow(&self) -> Result<(), ReceiverDropped> {
         let nothing_discarded = HashSet::new();
         while !self.stopping.load(Ordering::Acquire) {
-            match self.consumer.poll(POLL_TIMEOUT) {
-                Some(Ok(message)) => {
+            match groupless::poll(&self.consumer, POLL_TIMEOUT) {
+                Polled::Record(message) => {
                     let Some(record) = decode(&self.namespace, &nothing_discarded, &message) else { continue };
-                    // First: whoever begins to be interested meanwhile sees either the record or that it was passed.
+                    // First: a subscriber that registers meanwhile sees either the record or that it was passed.
                     self.seen.advance(record.partition, record.offset + 1);
-                    let Some(what) = record.outcome.as_ref().ok().and_then(&self.interest) else { continue };
+                    let Some(what) = record.outcome.as_ref().ok().and_then(&self.subscription) else { continue };
                     let (partition, offset, at) = (record.partition, record.offset, record.appended_at);
-                    self.tell(TailEvent::Appended(Appended { partition, offset, at, what }))?;
+                    self.send(TailEvent::Appended(Appended { partition, offset, at, what }))?;
                 }
-                Some(Err(error)) if is_lost(&error) => {
-                    warn!(error = %causes(&error), "the log's tail is lost: beginning at its end again");
+                Polled::OffsetLost(error) | Polled::Failed(error) => {
+                    warn!(error = %causes(&error), "log tail offset lost; restarting at the end");
                     return Ok(());
                 }
-                // The client connects again by itself.
-                Some(Err(_)) | None => {}
+                Polled::EndOfPartition(_) | Polled::Idle | Polled::Unavailable(_) => {}
             }
         }
         Err(ReceiverDropped)
     }
 
-    fn tell(&self, tailed: TailEvent<T>) -> Result<(), ReceiverDropped> {
-        self.told.blocking_send(tailed).map_err(|_| ReceiverDropped)
+    fn send(&self, event: TailEvent<T>) -> Result<(), ReceiverDropped> {
+        self.events.blocking_send(event).map_err(|_| ReceiverDropped)
     }
-}
-
-/// Whether the place that is read no longer exists.
-fn is_lost(error: &KafkaError) -> bool {
-    let lost = [
-        RDKafkaErrorCode::AutoOffsetReset,
-        RDKafkaErrorCode::OffsetOutOfRange,
-        RDKafkaErrorCode::UnknownTopicOrPartition,
-        RDKafkaErrorCode::UnknownTopic,
-        RDKafkaErrorCode::UnknownPartition,
-        RDKafkaErrorCode::Fatal,
-    ];
-    error.rdkafka_error_code().is_some_and(|code| lost.contains(&code))
 }

@@ -1,16 +1,15 @@
-//! The settings every program of the pipeline shares. Each is a flag and an environment variable.
+//! Connection settings of every program, each a flag and an environment variable, and the clients made from them.
 
 use chrono_tz::Tz;
 use clap::Args;
 use deadpool_redis::{Manager, Pool, Runtime};
-use jangbogo_fold::FoldConfig;
 use rdkafka::ClientConfig;
 use redis::{ErrorKind, IntoConnectionInfo as _, RedisError};
 
 use crate::namespace::Namespace;
 use crate::vector_index::VectorIndex;
 
-/// Where the servers are, and whose data it is.
+/// Addresses of the servers, and the namespace of the shop in them.
 #[derive(Args, Clone, Debug)]
 pub struct Connections {
     /// Kafka's bootstrap servers
@@ -37,50 +36,50 @@ pub struct Connections {
         global = true
     )]
     pub elasticsearch: String,
-    /// The shop: a prefix of everything it owns in the servers
+    /// Namespace of the shop: prefix of all its names in the servers
     #[arg(long, env = "JANGBOGO_NAMESPACE", default_value = "", global = true)]
     pub namespace: Namespace,
-    /// The shop's time zone: days and hours are counted in it. A fold setting: changing it needs a rebuild
+    /// Time zone of the shop's days and hours. A fold setting: a change needs a rebuild
     #[arg(long, env = "JANGBOGO_TIME_ZONE", default_value = "UTC", global = true)]
     pub time_zone: Tz,
-    /// The embedding model by which products are embedded, and of which a new generation has vectors; `jangbogo models list`
-    /// shows those there are [default: that of the live generations, all-MiniLM-L6-v2 in a new shop]
+    /// Embedding model of products, and of a new generation's vectors; `jangbogo models list` shows the models
+    /// [default: that of the live generations, all-MiniLM-L6-v2 in a new shop]
     #[arg(long, env = "EMBEDDING_MODEL", global = true, value_name = "NAME")]
     pub embedding_model: Option<String>,
-    /// Indexes of vectors.
     #[command(flatten)]
     pub vector_index: VectorIndex,
 }
 
-/// The embedding model of a shop that was told of none.
+/// The embedding model of a new shop where none is set.
 pub const DEFAULT_EMBEDDING_MODEL: &str = "all-MiniLM-L6-v2";
 
-/// Redis' databases, by what they hold.
+/// Logical databases of Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedisDatabase {
-    /// What is published, and what is told from one program to another: the one that the URL names, else 0.
+    /// Published views, and pub/sub channels between programs: the database that the URL names, else 0.
     Views,
-    /// Texts' vectors, and what is counted of them: 1.
+    /// Cached vectors of texts, and their hit counters: database 1.
     Vectors,
 }
 
 impl Connections {
-    /// A pool of connections to Redis that connects when it is first used.
+    /// A Redis connection pool that connects on first use.
     ///
     /// # Errors
-    /// When the URL cannot be read.
+    /// When the URL is invalid.
     pub fn redis_pool(&self, database: RedisDatabase) -> Result<Pool, RedisError> {
         let mut server = self.redis.as_str().into_connection_info()?;
         if database == RedisDatabase::Vectors {
             let settings = server.redis_settings().clone().set_db(1);
             server = server.set_redis_settings(settings);
         }
-        Pool::builder(Manager::new(server)?).runtime(Runtime::Tokio1).build().map_err(|error| {
-            RedisError::from((ErrorKind::InvalidClientConfig, "the Redis URL is refused", error.to_string()))
-        })
+        Pool::builder(Manager::new(server)?)
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| RedisError::from((ErrorKind::InvalidClientConfig, "invalid redis URL", error.to_string())))
     }
 
-    /// A Kafka client's configuration with what every client shares.
+    /// Configuration that every Kafka client shares.
     #[must_use]
     pub fn kafka_client(&self, client_id: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -93,7 +92,7 @@ impl Connections {
         config
     }
 
-    /// A producer's configuration: idempotent, acknowledged by all, partitioned as Java's producers do.
+    /// Configuration of an idempotent producer: `acks=all`, lz4, and the partitioner of Java's producers.
     #[must_use]
     pub fn kafka_producer(&self, client_id: &str) -> ClientConfig {
         let mut config = self.kafka_client(client_id);
@@ -108,5 +107,5 @@ impl Connections {
     }
 }
 
-/// Values are at most 4 MiB and dead letters 8 MiB; headers and batch framing come on top.
+/// `message.max.bytes`: values are at most 4 MiB and dead letters 8 MiB; headers and batch framing come on top.
 pub const MAX_RECORD_BYTES: &str = "9437184";

@@ -1,5 +1,6 @@
-//! A shop's Postgres database.
+//! A shop's Postgres database: connection pool, migrations, and the classification of errors.
 
+use std::borrow::Cow;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -10,35 +11,35 @@ use tracing::warn;
 
 use crate::config::Connections;
 
-/// For so long after its last use a connection is taken to be good.
+/// A connection idle for less than this is used without a ping.
 const UNTESTED: Duration = Duration::from_secs(1);
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
-/// The database of the connections' namespace.
+/// Connection options for the database of the namespace.
 ///
 /// # Errors
-/// When the URL cannot be read.
+/// When the URL is invalid.
 pub fn options(connections: &Connections, application: &str) -> Result<PgConnectOptions, sqlx::Error> {
     let ef_search = connections.vector_index.ef_search;
     Ok(PgConnectOptions::from_str(&connections.postgres)?
         .database(&connections.namespace.database())
         .application_name(application)
-        // A stopped process must not hold rows that others wait for.
+        // A stopped process must not hold row locks that others wait for.
         .options([("idle_in_transaction_session_timeout", "5s"), ("timezone", "UTC")])
         .options([("hnsw.ef_search", ef_search)])
         .disable_statement_logging())
 }
 
-/// A pool that connects when it is first used: a server that is away is met where it is needed.
+/// A pool that connects on first use, so that an unavailable server fails the first query and not the start.
 ///
 /// # Errors
-/// When the URL cannot be read.
+/// When the URL is invalid.
 pub fn pool(connections: &Connections, application: &str, max_connections: u32) -> Result<PgPool, sqlx::Error> {
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(Duration::from_secs(5))
-        // Whether it is still good is asked of a connection that has rested, not every time.
+        // Only a connection that was idle is pinged: a ping each time costs a round trip.
         .test_before_acquire(false)
         .before_acquire(|connection, about| {
             Box::pin(async move {
@@ -81,7 +82,7 @@ pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
         }
     }
     maintenance.close().await?;
-    // The migrator expects the notice "already exists".
+    // Hides the notice "already exists" of the migrator's CREATE TABLE IF NOT EXISTS.
     let options = options.options([("client_min_messages", "warning")]);
     let mut connection = PgConnection::connect_with(&options).await?;
     // The migrator takes this lock too, but gives it back before the transaction commits: the next migrator would not see
@@ -181,17 +182,19 @@ fn means_missing(code: &str) -> bool {
     )
 }
 
-/// Whether a lock did not come in the time that the connection gives it.
+/// True if `lock_timeout` expired.
 #[must_use]
 pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.as_deref() == Some("55P03")
+    sqlstate(error).as_deref() == Some("55P03")
 }
 
-/// Whether another process created the database at the same moment.
+/// True if another process created the database concurrently.
 fn lost_race(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some("42P04" | "23505"))
+    matches!(sqlstate(error).as_deref(), Some("42P04" | "23505"))
+}
+
+fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error()?.code()
 }
 
 fn migration_failed(error: MigrateError) -> sqlx::Error {

@@ -1,5 +1,5 @@
-//! What every client of Kafka shares: how an event's headers are written, and what the library says while it retries (many
-//! lines a second in an outage, which readiness reports once).
+//! Shared by Kafka clients: the headers of an event, and a context that sends the library's log, many lines a
+//! second in an outage, to the debug level. Readiness reports an outage once.
 
 use jangbogo_events::Encoded;
 use rdkafka::ClientContext;
@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use tracing::debug;
 
-/// Sends what the library says to the debug log. What matters comes back as a result or a delivery report.
+/// Sends the library's messages to the debug log. Errors that matter are results or delivery reports.
 #[derive(Clone, Copy, Debug)]
 pub struct QuietContext;
 
@@ -25,7 +25,7 @@ impl ClientContext for QuietContext {
 
 impl ConsumerContext for QuietContext {}
 
-/// The headers of an event, in their order.
+/// Kafka headers of an encoded event, in the event's order.
 #[must_use]
 pub fn headers(event: &Encoded) -> OwnedHeaders {
     let written = OwnedHeaders::new_with_capacity(event.headers.len());

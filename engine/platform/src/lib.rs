@@ -1,5 +1,5 @@
-//! What every program shares: connection settings, the namespace of a shop, Postgres, Kafka and Redis clients, shutdown,
-//! and `main`.
+//! Shared by all programs: connection settings, the shop's namespace, clients of Postgres, Kafka and Redis, graceful
+//! shutdown, and `main`.
 
 pub mod config;
 pub mod database;

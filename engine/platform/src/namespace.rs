@@ -1,17 +1,17 @@
-//! A shop's name in shared servers: tests and tenants never meet.
+//! Prefixes a shop's names in shared servers, so that tenants and tests are isolated.
 
 use std::fmt;
 use std::str::FromStr;
 
 use jangbogo_events::Topic;
 
-/// The prefix of everything one shop owns in Kafka, Postgres, Redis and Elasticsearch. Empty for the only shop.
+/// Prefix of a shop's names in Kafka, Postgres, Redis and Elasticsearch. Empty where there is one shop.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Namespace(String);
 
-/// A namespace that cannot be part of every server's names.
+/// The text is not valid in names of every server.
 #[derive(Debug, thiserror::Error)]
-#[error("a namespace must be at most 24 of a-z, 0-9 and _, beginning with a letter; {0:?} is not")]
+#[error("invalid namespace {0:?}: use at most 24 of a-z, 0-9 and _, beginning with a letter")]
 pub struct InvalidNamespace(String);
 
 impl FromStr for Namespace {
@@ -19,8 +19,8 @@ impl FromStr for Namespace {
 
     fn from_str(name: &str) -> Result<Self, InvalidNamespace> {
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        let begins_well = name.bytes().next().is_none_or(|byte| byte.is_ascii_lowercase());
-        if name.len() > 24 || !name.bytes().all(allowed) || !begins_well {
+        let has_valid_start = name.bytes().next().is_none_or(|byte| byte.is_ascii_lowercase());
+        if name.len() > 24 || !name.bytes().all(allowed) || !has_valid_start {
             return Err(InvalidNamespace(name.to_owned()));
         }
         Ok(Self(name.to_owned()))
@@ -34,13 +34,13 @@ impl fmt::Display for Namespace {
 }
 
 impl Namespace {
-    /// The Kafka topic: `order-completed`, or `shop.order-completed`.
+    /// Name of a topic in Kafka: `order-completed`, or `shop.order-completed`.
     #[must_use]
     pub fn topic(&self, topic: Topic) -> String {
         self.prefixed('.', topic.name())
     }
 
-    /// The topic that a Kafka name stands for in this namespace.
+    /// The topic of a name in Kafka; none if it is outside the namespace.
     #[must_use]
     pub fn topic_of(&self, kafka_name: &str) -> Option<Topic> {
         if self.0.is_empty() {
@@ -49,31 +49,31 @@ impl Namespace {
         Topic::from_name(kafka_name.strip_prefix(self.0.as_str())?.strip_prefix('.')?)
     }
 
-    /// The Kafka consumer group of a processor or reactor.
+    /// Kafka consumer group of a processor or reactor.
     #[must_use]
     pub fn group(&self, name: &str) -> String {
         self.prefixed('.', name)
     }
 
-    /// The topic of a group's dead letters: `dead-letter.recommendation`.
+    /// Dead-letter topic of a group: `dead-letter.recommendation`.
     #[must_use]
     pub fn dead_letter_topic(&self, group: &str) -> String {
         self.prefixed('.', &format!("dead-letter.{group}"))
     }
 
-    /// The Postgres database: one for each shop.
+    /// Postgres database, one for each shop: `jangbogo`, or `jangbogo_shop`.
     #[must_use]
     pub fn database(&self) -> String {
         if self.0.is_empty() { "jangbogo".to_owned() } else { format!("jangbogo_{}", self.0) }
     }
 
-    /// The Redis key.
+    /// Redis key: `stats:hits`, or `shop:stats:hits`.
     #[must_use]
     pub fn redis_key(&self, key: &str) -> String {
         self.prefixed(':', key)
     }
 
-    /// The Elasticsearch index.
+    /// Elasticsearch index: `products`, or `shop-products`.
     #[must_use]
     pub fn index(&self, name: &str) -> String {
         self.prefixed('-', name)

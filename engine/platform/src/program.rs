@@ -1,4 +1,4 @@
-//! What every program's `main` is: its arguments, its log, its signals, and why it failed.
+//! The `main` of every program: arguments, logging, signals, and the exit status.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -10,19 +10,18 @@ use jangbogo_telemetry::{LevelFilter, LogFormat, causes, init_logging};
 use crate::config::Connections;
 use crate::shutdown::Shutdown;
 
-/// What every program is told alike.
+/// Settings that every program has.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Servers and shop")]
 pub struct Shared {
-    /// Servers and shop.
     #[command(flatten)]
     pub connections: Connections,
-    /// How log lines look
+    /// Format of log lines
     #[arg(long, env = "JANGBOGO_LOG_FORMAT", value_enum, default_value_t, global = true)]
     pub log_format: LogFormat,
 }
 
-/// What a program is told: its own settings, and those that all share.
+/// A program's own settings and the shared ones.
 #[derive(Parser, Clone, Debug)]
 #[command(version)]
 struct Arguments<Own: Args> {
@@ -32,7 +31,7 @@ struct Arguments<Own: Args> {
     shared: Shared,
 }
 
-/// Reads the arguments, runs until SIGINT or SIGTERM, and says why if that failed.
+/// Parses the arguments, runs until SIGINT or SIGTERM, and prints a failure with its causes to stderr.
 pub fn main<Own, Failure>(
     name: &'static str,
     about: impl Into<StyledStr>,
@@ -46,7 +45,7 @@ where
     exit_code(name, run_until_stopped(name, &matches, run))
 }
 
-/// Says why a program failed, if it did.
+/// Prints a failure with its causes to stderr.
 pub fn exit_code(name: &str, outcome: Result<(), impl Into<Box<dyn Error + Send + Sync>>>) -> ExitCode {
     match outcome.map_err(Into::into) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,5 @@
-//! Stopping a process: one signal asks every task to finish, a second one, or the time limit, ends them.
+//! Graceful shutdown: the first signal cancels every task and waits for it to finish; a second signal, or the drain
+//! limit, ends the process.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -12,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
-/// How long tasks may take to finish once shutdown was asked for.
-pub const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+/// Time that tasks have to finish after shutdown begins.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
-/// The tasks of a process and the wish that they end. Clones share both.
+/// The tasks of a process and the token that cancels them. Clones share both.
 #[derive(Clone, Default)]
 pub struct Shutdown {
     token: CancellationToken,
@@ -25,29 +26,23 @@ pub struct Shutdown {
 
 #[derive(Default)]
 struct State {
-    /// How many tasks of each name are running.
+    /// Number of running tasks by name.
     running: BTreeMap<String, usize>,
     /// The first failure, which is the one that ended the process.
     failure: Option<ShutdownError>,
 }
 
-/// Why a process did not end well.
+/// The process did not shut down cleanly.
 #[derive(Debug, thiserror::Error)]
 pub enum ShutdownError {
     /// A task ended with an error, which ended the process.
     #[error("task {task} failed")]
-    TaskFailed {
-        /// The task's name.
-        task: String,
-        /// What the task said.
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// Tasks were still running when the time was over.
-    #[error("still running {limit:?} after shutdown was asked for: {tasks}")]
+    TaskFailed { task: String, source: Box<dyn Error + Send + Sync> },
+    /// Tasks were still running at the drain limit.
+    #[error("still running {limit:?} after shutdown began: {tasks}")]
     StillRunning {
-        /// The time they had.
         limit: Duration,
-        /// Their names.
+        /// Names, separated by commas.
         tasks: String,
     },
 }
@@ -56,7 +51,7 @@ impl Shutdown {
     /// A shutdown that SIGINT or SIGTERM begins; a second signal ends the process at once.
     ///
     /// # Errors
-    /// When the operating system refuses the signal handlers.
+    /// When the operating system rejects the signal handlers.
     pub fn on_signals() -> io::Result<Self> {
         let shutdown = Self::default();
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -80,24 +75,25 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// What a task waits on: cancelled when it should finish.
+    /// Token that is cancelled when tasks should finish.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
         self.token.clone()
     }
 
-    /// Asks every task to finish.
+    /// Begins the shutdown: cancels the token.
     pub fn begin(&self) {
         self.token.cancel();
     }
 
-    /// Whether tasks were asked to finish.
+    /// True once the token is cancelled.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.token.is_cancelled()
     }
 
-    /// Runs a task that [`Shutdown::drain`] waits for. Its error or panic begins the shutdown and is what `drain` returns.
+    /// Runs a task that [`Shutdown::drain`] waits for. Its error or panic begins the shutdown and is what `drain`
+    /// returns.
     pub fn spawn<Task, Failure>(&self, name: impl Into<String>, task: Task)
     where
         Task: Future<Output = Result<(), Failure>> + Send + 'static,
@@ -116,18 +112,14 @@ impl Shutdown {
         });
     }
 
-    /// Waits until shutdown is asked for, then until every task ended, [`DRAIN_LIMIT`] at most.
+    /// Waits until shutdown begins, then until every task has ended, 10 s at most.
     ///
     /// # Errors
     /// The first failure of a task, or the names of those that did not finish in time.
     pub async fn drain(self) -> Result<(), ShutdownError> {
-        self.drain_within(DRAIN_LIMIT).await
-    }
-
-    async fn drain_within(self, limit: Duration) -> Result<(), ShutdownError> {
         self.token.cancelled().await;
         self.tasks.close();
-        let finished = tokio::time::timeout(limit, self.tasks.wait()).await.is_ok();
+        let finished = tokio::time::timeout(DRAIN_LIMIT, self.tasks.wait()).await.is_ok();
         let mut state = self.state();
         if let Some(failure) = state.failure.take() {
             return Err(failure);
@@ -136,7 +128,7 @@ impl Shutdown {
             return Ok(());
         }
         let names: Vec<&str> = state.running.keys().map(String::as_str).collect();
-        Err(ShutdownError::StillRunning { limit, tasks: names.join(", ") })
+        Err(ShutdownError::StillRunning { limit: DRAIN_LIMIT, tasks: names.join(", ") })
     }
 
     fn ended(&self, task: String, outcome: Result<(), Box<dyn Error + Send + Sync>>) {
@@ -163,7 +155,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn drains_tasks_that_heed_the_token() {
+    async fn drains_tasks_that_finish_when_cancelled() {
         let shutdown = Shutdown::default();
         let token = shutdown.token();
         shutdown.spawn("worker", async move {
@@ -193,14 +185,14 @@ mod tests {
         assert!(matches!(shutdown.drain().await, Err(ShutdownError::TaskFailed { task, .. }) if task == "worker"));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn names_the_tasks_that_do_not_finish() {
         let shutdown = Shutdown::default();
         for name in ["publisher", "worker", "worker"] {
             shutdown.spawn(name, std::future::pending::<Result<(), io::Error>>());
         }
         shutdown.begin();
-        let error = shutdown.drain_within(Duration::from_millis(20)).await.unwrap_err();
-        assert_eq!(error.to_string(), "still running 20ms after shutdown was asked for: publisher, worker");
+        let error = shutdown.drain().await.unwrap_err();
+        assert_eq!(error.to_string(), "still running 10s after shutdown began: publisher, worker");
     }
 }

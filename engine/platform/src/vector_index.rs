@@ -1,13 +1,12 @@
-//! How indexes of vectors are built, and how widely they are searched: those of pgvector and those of Elasticsearch, which
-//! are both HNSW graphs.
+//! Build and search parameters of vector indexes in pgvector and Elasticsearch, which are both HNSW graphs.
 
 use clap::Args;
 use serde_json::{Value, json};
 
-/// The settings of the indexes of vectors. Rows do not depend on them, so they are none of the fold's.
+/// HNSW parameters of the vector indexes. Rows do not depend on them, so they are no fold settings.
 #[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VectorIndex {
-    /// Neighbours of a vector in an index of vectors, 2 to 100. Counts when the index is built: a rebuild applies it
+    /// HNSW graph degree of vector indexes, 2 to 100. Applies when an index is built: a change needs a rebuild
     #[arg(
         id = "hnsw-m",
         long,
@@ -18,7 +17,8 @@ pub struct VectorIndex {
         global = true
     )]
     pub m: u16,
-    /// Candidates for a vector's neighbours while an index is built: at least twice as many, up to 1000. A rebuild applies it
+    /// Candidates for a vector's neighbours while an index is built, from twice --hnsw-m to 1000. A change needs a
+    /// rebuild
     #[arg(
         id = "hnsw-ef-construction",
         long,
@@ -29,7 +29,7 @@ pub struct VectorIndex {
         global = true
     )]
     pub ef_construction: u16,
-    /// Vectors that a search in Postgres looks at when products are ranked, 80 to 1000
+    /// Candidates of a vector search in Postgres when products are ranked, 80 to 1000
     #[arg(
         id = "hnsw-ef-search",
         long,
@@ -40,7 +40,7 @@ pub struct VectorIndex {
         global = true
     )]
     pub ef_search: u16,
-    /// Vectors that a search in Elasticsearch looks at when shoppers search, 50 to 10000
+    /// Candidates of a vector search in Elasticsearch when shoppers search, 50 to 10000
     #[arg(
         id = "hnsw-candidates",
         long,
@@ -53,21 +53,21 @@ pub struct VectorIndex {
     pub candidates: u16,
 }
 
-/// With these, searches find 99 of 100 nearest neighbours: `bench recall`.
+/// Recall with these is 0.99: see `bench recall`.
 const DEFAULT: VectorIndex = VectorIndex { m: 16, ef_construction: 100, ef_search: 100, candidates: 200 };
 
 impl Default for VectorIndex {
-    /// Those of the command line without a flag or a variable.
+    /// The defaults of the command line.
     fn default() -> Self {
         DEFAULT
     }
 }
 
-/// Settings that are each in their range, and that pgvector refuses together.
+/// Parameters that are each in range but that pgvector rejects together.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "an index of vectors cannot be built with HNSW_M {m} and HNSW_EF_CONSTRUCTION {ef_construction}: raise the latter to \
-     {} at least, or lower the former",
+    "invalid vector index settings HNSW_M {m} and HNSW_EF_CONSTRUCTION {ef_construction}: raise the latter to at least \
+     {}, or lower the former",
     2 * m
 )]
 pub struct UnfitVectorIndex {
@@ -76,15 +76,15 @@ pub struct UnfitVectorIndex {
 }
 
 impl VectorIndex {
-    /// The least of [`Self::ef_search`], and so the most vectors that a search in Postgres may ask for.
+    /// Minimum of [`Self::ef_search`], and so the maximum number of vectors that a search in Postgres may request.
     pub const MIN_EF_SEARCH: u16 = 80;
-    /// The least of [`Self::candidates`], likewise.
+    /// Minimum of [`Self::candidates`], and so the maximum of a search in Elasticsearch.
     pub const MIN_CANDIDATES: u16 = 50;
 
-    /// Whether an index can be built so. To be asked when a program starts: later nothing but a log line would tell.
+    /// Checks that an index can be built. Called when a program starts: later only a log line would show it.
     ///
     /// # Errors
-    /// When there are too few candidates for the neighbours.
+    /// When `ef_construction` is less than twice `m`.
     pub fn check(self) -> Result<(), UnfitVectorIndex> {
         let Self { m, ef_construction, .. } = self;
         if ef_construction < 2 * m {
@@ -93,19 +93,19 @@ impl VectorIndex {
         Ok(())
     }
 
-    /// What stands in the parentheses of `CREATE INDEX … USING hnsw (…) WITH (…)`.
+    /// Storage parameters of `CREATE INDEX … USING hnsw (…) WITH (…)`.
     #[must_use]
     pub fn storage_parameters(self) -> String {
         format!("m = {}, ef_construction = {}", self.m, self.ef_construction)
     }
 
-    /// `index_options` of a `dense_vector`. Of floats: by vectors of bytes, which are Elasticsearch's default, less is found.
+    /// `index_options` of a `dense_vector`. Floats: the recall of quantised bytes, Elasticsearch's default, is lower.
     #[must_use]
     pub fn index_options(self) -> Value {
         json!({ "type": "hnsw", "m": self.m, "ef_construction": self.ef_construction })
     }
 
-    /// As variables of a program's environment.
+    /// As environment variables of a child process.
     #[must_use]
     pub fn variables(self) -> [(&'static str, String); 4] {
         [
@@ -163,14 +163,13 @@ mod tests {
         index(50, 100).check().unwrap();
         assert_eq!(
             index(51, 100).check().unwrap_err().to_string(),
-            "an index of vectors cannot be built with HNSW_M 51 and HNSW_EF_CONSTRUCTION 100: raise the latter to 102 at \
-             least, or lower the former"
+            "invalid vector index settings HNSW_M 51 and HNSW_EF_CONSTRUCTION 100: raise the latter to at \
+             least 102, or lower the former"
         );
     }
 
-    /// What a program is told reaches those that it starts.
     #[test]
-    fn variables_are_those_that_are_read() {
+    fn a_child_process_reads_the_variables() {
         let command = <Cli as clap::CommandFactory>::command();
         let read: Vec<&str> = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str()).collect();
         assert_eq!(VectorIndex::default().variables().map(|(name, _)| name), *read);

@@ -1,4 +1,4 @@
-//! The events that record an effect: named after their input, and produced until they are acknowledged.
+//! Events that record an effect: ids derive from the input, and producing is retried until acknowledged.
 
 use chrono::TimeDelta;
 use jangbogo_events::{Data, Encoded, Envelope, Event, derived_id};
@@ -13,15 +13,15 @@ use tracing::{debug, error};
 
 use super::ReactorMetrics;
 
-/// An output happens so long after its input, by the shop's clock.
+/// Event time of an output, after that of its input.
 const AFTER_INPUT: TimeDelta = TimeDelta::milliseconds(1);
 
-/// The id of an effect's output: the same whoever does the effect, and how often.
+/// Id of an effect's output: the same each time the effect is repeated, in any process.
 pub(super) fn output_id(reactor: &str, effect: &str, input: &Envelope, ordinal: usize) -> String {
     derived_id(&[reactor, effect, &input.source, &input.id, &ordinal.to_string()]).to_string()
 }
 
-/// The events of an effect's outputs.
+/// Wraps an effect's outputs in envelopes.
 pub(super) fn events_of(reactor: &str, effect: &str, input: &Envelope, outputs: Vec<Data>) -> Vec<Event> {
     let event = |(ordinal, data)| {
         let mut envelope = Envelope::new(output_id(reactor, effect, input, ordinal), reactor, input.time + AFTER_INPUT);
@@ -33,7 +33,7 @@ pub(super) fn events_of(reactor: &str, effect: &str, input: &Envelope, outputs: 
     outputs.into_iter().enumerate().map(event).collect()
 }
 
-/// Where outputs go.
+/// Producer of a reactor's outputs. Clones share it.
 #[derive(Clone)]
 pub struct Outputs {
     producer: FutureProducer<QuietContext>,
@@ -43,32 +43,36 @@ pub struct Outputs {
 }
 
 impl Outputs {
+    /// Creates the producer.
+    ///
     /// # Errors
-    /// When the producer's configuration is refused.
+    /// When its configuration is invalid.
     pub fn new(
         connections: &Connections,
         reactor: &str,
         metrics: ReactorMetrics,
         check: CheckHandle,
     ) -> KafkaResult<Self> {
-        // Somebody waits for an effect's one output: none waits for company.
+        // No linger: a shopper waits for the effect's one output.
         let producer = connections.kafka_producer(reactor).set("linger.ms", "0").create_with_context(QuietContext)?;
         Ok(Self { producer, namespace: connections.namespace.clone(), metrics, check })
     }
 
-    /// Produces all, in order, until the broker has acknowledged them. One that Kafka will never take is left out, with an
-    /// error in the log.
+    /// Produces all, in order, with retries until the brokers acknowledge them. An output that Kafka will never accept
+    /// is dropped, with an error in the log.
     pub(super) async fn produce(&self, events: &[Event]) {
         let mut encoded = Vec::with_capacity(events.len());
         for event in events {
             match event.encode() {
                 Ok(record) => encoded.push(record),
-                Err(error) => error!(id = event.envelope.id, error = %causes(&error), "an output is no event"),
+                Err(error) => {
+                    error!(id = event.envelope.id, error = %causes(&error), "reactor produced an invalid event");
+                }
             }
         }
         let mut backoff = Backoff::default();
         while let Some(failed) = self.try_produce(&encoded).await {
-            debug!(error = %causes(&failed), "outputs were not accepted, trying again");
+            debug!(error = %causes(&failed), "cannot produce outputs; retrying");
             self.check.failing(&failed);
             self.metrics.reactor_retries_total.inc();
             backoff.wait().await;
@@ -78,20 +82,24 @@ impl Outputs {
     }
 
     async fn try_produce(&self, records: &[Encoded]) -> Option<KafkaError> {
-        let mut handed_over = Vec::with_capacity(records.len());
+        let mut deliveries = Vec::with_capacity(records.len());
         for record in records {
             let topic = self.namespace.topic(record.topic);
             let message = FutureRecord::to(&topic).key(&record.key).payload(&record.value).headers(headers(record));
             match self.producer.send_result(message) {
-                Ok(delivery) => handed_over.push(delivery),
-                Err((error, _)) if is_impossible(&error) => error!(key = record.key, %error, "an output was refused"),
+                Ok(delivery) => deliveries.push(delivery),
+                Err((error, _)) if is_too_large(&error) => {
+                    error!(key = record.key, %error, "output dropped: record exceeds message.max.bytes");
+                }
                 Err((error, _)) => return Some(error),
             }
         }
-        for delivery in handed_over {
+        for delivery in deliveries {
             match delivery.await {
                 Ok(Ok(_)) => {}
-                Ok(Err((error, _))) if is_impossible(&error) => error!(%error, "an output was refused"),
+                Ok(Err((error, _))) if is_too_large(&error) => {
+                    error!(%error, "output dropped: record exceeds message.max.bytes");
+                }
                 Ok(Err((error, _))) => return Some(error),
                 Err(_) => return Some(KafkaError::Canceled),
             }
@@ -100,7 +108,7 @@ impl Outputs {
     }
 }
 
-fn is_impossible(error: &KafkaError) -> bool {
+fn is_too_large(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
 }
 
@@ -112,21 +120,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outputs_are_named_after_reactor_effect_and_input() {
+    fn output_ids_derive_from_reactor_effect_and_input() {
         let input = Envelope::new("7", "gateway", DateTime::UNIX_EPOCH);
-        let named = |effect, ordinal| output_id("assistant.reply", effect, &input, ordinal);
-        assert_eq!(named("reply", 0), named("reply", 0));
+        let id = |effect, ordinal| output_id("assistant.reply", effect, &input, ordinal);
+        assert_eq!(id("reply", 0), id("reply", 0));
         let others = [
-            named("reply", 1),
-            named("other", 0),
+            id("reply", 1),
+            id("other", 0),
             output_id("assistant.other", "reply", &input, 0),
             output_id("assistant.reply", "reply", &Envelope::new("7", "shop", DateTime::UNIX_EPOCH), 0),
         ];
-        assert!(!others.contains(&named("reply", 0)), "{others:?}");
+        assert!(!others.contains(&id("reply", 0)), "{others:?}");
     }
 
     #[test]
-    fn an_output_follows_its_input_and_names_it() {
+    fn an_output_follows_its_input_and_refers_to_it() {
         let mut input = Envelope::new("7", "gateway", DateTime::UNIX_EPOCH);
         input.correlation_id = Some("request".to_owned());
         let outputs = events_of("assistant.reply", "reply", &input, vec![ProductRetired::example().into()]);

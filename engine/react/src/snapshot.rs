@@ -1,4 +1,4 @@
-//! The state of the projections that an effect works on: one snapshot of the live generation, past its input.
+//! Read-only snapshots of the live generation, taken once an input is folded: the state that an effect works on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,13 +6,15 @@ use std::time::Duration;
 use jangbogo_events::{EventHash, FoldedOffset, InvalidValue, Text};
 use jangbogo_log::{Offsets, Partition};
 use jangbogo_read::Served;
+use jangbogo_resilience::retry::Backoff;
 use jangbogo_store::{Folded, Live, Rows, positions};
 use sqlx::postgres::PgPool;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-/// How long another process may take to fold an input before the checkpoints are looked at, at first and at last.
-const WAIT: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// Bounds of the interval at which checkpoints are polled while another process folds the input.
+const MIN_INTERVAL: Duration = Duration::from_millis(20);
+const MAX_INTERVAL: Duration = Duration::from_millis(500);
 
 /// One snapshot of the live generation's rows.
 #[derive(Debug)]
@@ -21,19 +23,18 @@ pub struct Snapshot {
     position: SnapshotPosition,
 }
 
-/// Which generation, and how far it was folded: what an event says of the state that it was made from.
+/// Generation and folded offsets of a snapshot, which events record as the state that they were made from.
 #[derive(Clone, Debug)]
 pub struct SnapshotPosition {
-    /// The generation, live under this promotion.
     pub served: Served,
     offsets: Offsets,
 }
 
 impl SnapshotPosition {
-    /// How far it was folded, as events record it.
+    /// Folded offsets as events record them.
     ///
     /// # Errors
-    /// Never: topics' names fit.
+    /// Never: names of topics are valid texts.
     pub fn offsets(&self) -> Result<Vec<FoldedOffset>, InvalidValue> {
         let offset = |(partition, next_offset): (&Partition, &i64)| {
             let topic = Text::new(partition.topic.name())?;
@@ -44,25 +45,24 @@ impl SnapshotPosition {
 }
 
 impl Snapshot {
-    /// The rows. Effects that take long are done after the snapshot was [closed](Self::close).
+    /// Rows of the snapshot. Effects that take long [close](Self::close) it first, since it holds a connection.
     pub fn rows(&mut self) -> &mut Rows {
         &mut self.rows
     }
 
-    /// Which generation this is, and how far it is.
     #[must_use]
     pub fn position(&self) -> &SnapshotPosition {
         &self.position
     }
 
-    /// Gives the connection back.
+    /// Releases the connection.
     #[must_use]
     pub fn close(self) -> SnapshotPosition {
         self.position
     }
 
-    /// Whether an event is folded.
-    pub(super) async fn has(&mut self, event: EventHash) -> Result<bool, sqlx::Error> {
+    /// True if the event is folded.
+    pub(super) async fn contains(&mut self, event: EventHash) -> Result<bool, sqlx::Error> {
         sqlx::query_scalar("SELECT EXISTS (SELECT FROM seen WHERE event = $1)")
             .bind(Uuid::from_u128(event))
             .fetch_one(self.rows.connection())
@@ -70,7 +70,7 @@ impl Snapshot {
     }
 }
 
-/// What it takes to open snapshots of a processor.
+/// Opens snapshots of a processor's live generation.
 #[derive(Clone, Debug)]
 pub struct SnapshotSource {
     pub pool: PgPool,
@@ -79,15 +79,14 @@ pub struct SnapshotSource {
 }
 
 impl SnapshotSource {
-    /// A moment in which the record at this offset is folded. Waits until it is.
+    /// A snapshot in which the record at this offset is folded. Waits until it is.
     ///
     /// # Errors
-    /// When Postgres is away.
+    /// When a Postgres query fails.
     pub(super) async fn past(&self, partition: Partition, offset: i64) -> Result<Snapshot, sqlx::Error> {
-        let mut wait = WAIT.0;
+        let mut backoff = Backoff::between(MIN_INTERVAL, MAX_INTERVAL);
         loop {
-            let was_told = self.folded.past(partition, offset, wait).await;
-            wait = (wait * 2).min(WAIT.1);
+            let was_notified = self.folded.past(partition, offset, backoff.pause()).await;
             let Live { generation, promotion } = self.live.borrow().clone();
             let mut rows = Rows::begin(&self.pool, &generation).await?;
             let offsets = positions(rows.connection(), &generation).await?;
@@ -96,9 +95,9 @@ impl SnapshotSource {
                 return Ok(Snapshot { rows, position: SnapshotPosition { served, offsets } });
             }
             drop(rows);
-            if was_told {
-                // Of a database that was wiped since, or of another generation.
-                tokio::time::sleep(WAIT.0).await;
+            if was_notified {
+                // The notification is of a database that was wiped since, or of another generation.
+                tokio::time::sleep(MIN_INTERVAL).await;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The reactor loop: serial for each key, parallel across keys, and never in the way of the group.
+//! The reactor loop: serial for each key, parallel across keys, and never blocking the consumer group.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -21,28 +21,27 @@ use super::outputs::{Outputs, events_of, output_id};
 use super::snapshot::{Snapshot, SnapshotSource};
 use super::{Failure, Reactor, ReactorMetrics};
 
-/// How long effects that were begun may still take when the process should end.
+/// Time for effects in progress to finish after the reactor is stopped.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
-/// How long an input waits for the fold of what came of its key's input before: an output that is a dead letter is never
-/// folded.
-const FOLDING_PAUSE: Duration = Duration::from_millis(5);
-const FOLDING_TRIES: u32 = 1000;
-/// So many keys' newest outputs are remembered.
+/// Interval and maximum number of checks whether the output of the key's previous input is folded: one that became a
+/// dead letter never is.
+const FOLD_CHECK_INTERVAL: Duration = Duration::from_millis(5);
+const MAX_FOLD_CHECKS: u32 = 1000;
+/// Maximum number of keys whose newest output is remembered.
 const REMEMBERED_OUTPUTS: usize = 50_000;
 
-/// What every worker of a reactor shares.
+/// Shared by all workers of a reactor.
 #[derive(Clone)]
 pub struct ReactorContext {
     pub reactor: Arc<dyn Reactor>,
     pub snapshots: SnapshotSource,
     pub outputs: Outputs,
     pub metrics: ReactorMetrics,
-    /// Readiness: whether effects go well.
+    /// Readiness of the effects.
     pub check: CheckHandle,
 }
 
-/// An input that waits or is worked on.
 struct Pending {
     partition: Partition,
     offset: i64,
@@ -52,8 +51,8 @@ struct Pending {
     event: Event,
 }
 
-/// The part of an input that outlives its effect.
-struct UnderWay {
+/// An input whose effect is in progress.
+struct InProgress {
     partition: Partition,
     offset: i64,
     bytes: usize,
@@ -65,20 +64,20 @@ struct Worker {
     context: ReactorContext,
     source: Source,
     partitions: BTreeMap<Partition, OffsetTracker>,
-    /// Inputs that wait for an earlier one of their key, or for their turn. A key that is worked on is here too.
+    /// Queues of inputs by key. A key with an effect in progress is here too.
     waiting: HashMap<String, VecDeque<Pending>>,
-    /// Keys with inputs of which none is worked on, in the order in which they came.
+    /// Keys with queued inputs and no effect in progress, in order of arrival.
     ready: VecDeque<String>,
-    /// The newest output of each key that may not be folded yet.
+    /// Newest output of each key, which may not be folded yet.
     newest_outputs: HashMap<String, EventHash>,
     effects: JoinSet<Option<EventHash>>,
-    under_way: HashMap<Id, UnderWay>,
+    in_progress: HashMap<Id, InProgress>,
 }
 
-/// Reacts until it is asked to stop.
+/// Processes inputs until it is stopped.
 ///
 /// # Errors
-/// When the consumer cannot go on.
+/// When the consumer fails.
 pub async fn work(context: ReactorContext, source: Source, stop: CancellationToken) -> KafkaResult<()> {
     let mut worker = Worker {
         context,
@@ -88,7 +87,7 @@ pub async fn work(context: ReactorContext, source: Source, stop: CancellationTok
         ready: VecDeque::new(),
         newest_outputs: HashMap::new(),
         effects: JoinSet::new(),
-        under_way: HashMap::new(),
+        in_progress: HashMap::new(),
     };
     let outcome = worker.react_until_stopped(&stop).await;
     let _ = tokio::time::timeout(STOP_GRACE, worker.finish()).await;
@@ -104,13 +103,13 @@ impl Worker {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 Some(ended) = self.effects.join_next_with_id(), if !self.effects.is_empty() => self.ended(ended),
-                // The source ends only after its worker.
+                // The source outlives its worker.
                 input = self.source.next() => self.take(input.unwrap_or(Input::Failed(KafkaError::Canceled)))?,
             }
         }
     }
 
-    /// Waits for the effects that were begun.
+    /// Waits for the effects in progress.
     async fn finish(&mut self) {
         while let Some(ended) = self.effects.join_next_with_id().await {
             self.ended(ended);
@@ -119,15 +118,15 @@ impl Worker {
 
     fn take(&mut self, input: Input) -> KafkaResult<()> {
         match input {
-            // Where the group's committed offset is; the processor's checkpoints are its workers' business.
-            Input::Assigned(partitions) => self.source.tell(Command::StartAtCommitted(partitions)),
+            // From the group's committed offset: checkpoints belong to the fold's workers.
+            Input::Assigned(partitions) => self.source.send(Command::StartAtCommitted(partitions)),
             Input::Started(partitions) => {
                 self.partitions.extend(partitions.into_iter().map(|partition| (partition, OffsetTracker::default())));
             }
             Input::Records(records) => records.into_iter().for_each(|record| self.queue(record)),
             Input::Revoked(partitions) => {
-                self.give_back(&partitions);
-                self.source.tell(Command::Release(partitions));
+                self.release(&partitions);
+                self.source.send(Command::Release(partitions));
             }
             Input::Retained(_) => {}
             Input::Failed(error) => return Err(error),
@@ -135,32 +134,32 @@ impl Worker {
         Ok(())
     }
 
-    /// Puts a record in its key's line. One that is no event is its processor's dead letter, and nothing to react to.
+    /// Queues a record under its key. A refused record is skipped: its processor keeps it as a dead letter.
     fn queue(&mut self, record: Record) {
         let Record { partition, offset, bytes, outcome, .. } = record;
-        let Some(offset_tracker) = self.partitions.get_mut(&partition) else { return self.source.consumed(bytes) };
-        offset_tracker.begin(offset);
-        let wanted = outcome.ok().and_then(|event| {
+        let Some(tracker) = self.partitions.get_mut(&partition) else { return self.source.consumed(bytes) };
+        tracker.begin(offset);
+        let selected = outcome.ok().and_then(|event| {
             let effect = self.context.reactor.effect(&event)?.into_owned();
             Some((event, effect))
         });
-        let Some((event, effect)) = wanted else { return self.done(partition, offset, bytes) };
+        let Some((event, effect)) = selected else { return self.done(partition, offset, bytes) };
         let key = event.data.key().into_owned();
         let pending = Pending { partition, offset, bytes, key: key.clone(), effect, event };
-        let line = self.waiting.entry(key.clone()).or_insert_with(|| {
+        let queue = self.waiting.entry(key.clone()).or_insert_with(|| {
             self.ready.push_back(key);
             VecDeque::new()
         });
-        line.push_back(pending);
+        queue.push_back(pending);
     }
 
     fn start_effects(&mut self) {
         while self.effects.len() < self.context.reactor.spec().parallel {
             let Some(key) = self.ready.pop_front() else { return };
-            let Some(line) = self.waiting.get_mut(&key) else { continue };
-            let keep = if self.context.reactor.spec().newest_only { 1 } else { line.len() };
-            let superseded: Vec<Pending> = line.drain(..line.len().saturating_sub(keep)).collect();
-            let next = line.pop_front();
+            let Some(queue) = self.waiting.get_mut(&key) else { continue };
+            let keep = if self.context.reactor.spec().newest_only { 1 } else { queue.len() };
+            let superseded: Vec<Pending> = queue.drain(..queue.len().saturating_sub(keep)).collect();
+            let next = queue.pop_front();
             for Pending { partition, offset, bytes, .. } in superseded {
                 self.context.metrics.reactor_inputs_total.with_label_values(&["superseded"]).inc();
                 self.done(partition, offset, bytes);
@@ -172,7 +171,7 @@ impl Worker {
             let context = self.context.clone();
             let input = Work { partition, offset, effect, event, after: self.newest_outputs.get(&key).copied() };
             let task = self.effects.spawn(async move { react(&context, &input).await });
-            self.under_way.insert(task.id(), UnderWay { partition, offset, bytes, key });
+            self.in_progress.insert(task.id(), InProgress { partition, offset, bytes, key });
             self.context.metrics.reactor_in_flight.set(self.effects.len().try_into().unwrap_or(i64::MAX));
         }
     }
@@ -180,8 +179,8 @@ impl Worker {
     fn ended(&mut self, ended: Result<(Id, Option<EventHash>), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         self.context.metrics.reactor_in_flight.set(self.effects.len().try_into().unwrap_or(i64::MAX));
-        // One whose partition was given back is somebody else's by now.
-        let Some(UnderWay { partition, offset, bytes, key }) = self.under_way.remove(&id) else { return };
+        // Absent if the partition was revoked: its new owner processes the input.
+        let Some(InProgress { partition, offset, bytes, key }) = self.in_progress.remove(&id) else { return };
         match ended {
             Ok((_, Some(output))) => {
                 if self.newest_outputs.len() >= REMEMBERED_OUTPUTS {
@@ -191,70 +190,70 @@ impl Worker {
             }
             Ok((_, None)) => {}
             Err(panic) => {
-                error!(%partition, offset, error = %causes(&panic), "an effect panicked: its input is passed over");
+                error!(%partition, offset, error = %causes(&panic), "effect panicked; input skipped");
                 self.context.metrics.reactor_inputs_total.with_label_values(&["panicked"]).inc();
             }
         }
         self.done(partition, offset, bytes);
-        self.next_of(key);
+        self.ready_next(key);
     }
 
-    /// The next input of a key may be worked on.
-    fn next_of(&mut self, key: String) {
+    /// Makes a key without an effect in progress ready for its next input.
+    fn ready_next(&mut self, key: String) {
         match self.waiting.get(&key) {
-            Some(line) if !line.is_empty() => self.ready.push_back(key),
+            Some(queue) if !queue.is_empty() => self.ready.push_back(key),
             _ => drop(self.waiting.remove(&key)),
         }
     }
 
     fn done(&mut self, partition: Partition, offset: i64, bytes: usize) {
         self.source.consumed(bytes);
-        let moved = self.partitions.get_mut(&partition).and_then(|offset_tracker| offset_tracker.done(offset));
-        if let Some(next_offset) = moved {
-            self.source.tell(Command::Folded(vec![(partition, next_offset)]));
+        let advanced = self.partitions.get_mut(&partition).and_then(|tracker| tracker.done(offset));
+        if let Some(next_offset) = advanced {
+            self.source.send(Command::Folded(vec![(partition, next_offset)]));
         }
     }
 
-    /// Whoever gets these partitions begins at the committed offset: what is not done is done there, to the same ids. An
-    /// effect that was begun is let go on: nobody minds a second occurrence.
-    fn give_back(&mut self, partitions: &[Partition]) {
-        let mut given_back = Vec::new();
-        for line in self.waiting.values_mut() {
-            line.retain(|pending| {
+    /// Drops the inputs of revoked partitions. Their new owner begins at the committed offset and repeats what is not
+    /// done, under the same output ids; so an effect in progress may finish here too.
+    fn release(&mut self, partitions: &[Partition]) {
+        let mut released = Vec::new();
+        for queue in self.waiting.values_mut() {
+            queue.retain(|pending| {
                 let stays = !partitions.contains(&pending.partition);
                 if !stays {
-                    given_back.push(pending.bytes);
+                    released.push(pending.bytes);
                 }
                 stays
             });
         }
         let dropped: Vec<Id> =
-            self.under_way.iter().filter(|(_, one)| partitions.contains(&one.partition)).map(|(id, _)| *id).collect();
+            self.in_progress.iter().filter(|(_, one)| partitions.contains(&one.partition)).map(|(id, _)| *id).collect();
         for id in dropped {
-            if let Some(UnderWay { bytes, key, .. }) = self.under_way.remove(&id) {
-                given_back.push(bytes);
-                self.next_of(key);
+            if let Some(InProgress { bytes, key, .. }) = self.in_progress.remove(&id) {
+                released.push(bytes);
+                self.ready_next(key);
             }
         }
-        self.source.consumed(given_back.iter().sum());
+        self.source.consumed(released.iter().sum());
         for partition in partitions {
             self.partitions.remove(partition);
         }
-        info!(reactor = self.context.reactor.group(), ?partitions, "gave back");
+        info!(reactor = self.context.reactor.group(), ?partitions, "revoked");
     }
 }
 
-/// An input, and what must be folded before it is worked on.
+/// An input, and the event that must be folded before its effect.
 struct Work {
     partition: Partition,
     offset: i64,
     effect: String,
     event: Event,
-    /// What came of the key's input before this one.
+    /// Newest output of the key's previous input.
     after: Option<EventHash>,
 }
 
-/// Does an effect and produces its outputs, however often it takes. Gives the first output's hash.
+/// Runs an effect and produces its outputs, with retries. Returns the first output's hash.
 async fn react(context: &ReactorContext, input: &Work) -> Option<EventHash> {
     let began = Instant::now();
     let mut backoff = Backoff::default();
@@ -262,8 +261,9 @@ async fn react(context: &ReactorContext, input: &Work) -> Option<EventHash> {
         match try_react(context, input).await {
             Ok(outcome) => break outcome,
             Err(failure) => {
-                debug!(partition = %input.partition, input.offset, error = %causes(failure.as_ref()), "an effect failed, trying again");
-                context.check.failing(causes(failure.as_ref()));
+                let error = causes(failure.as_ref()).to_string();
+                debug!(partition = %input.partition, input.offset, error, "effect failed; retrying");
+                context.check.failing(error);
                 context.metrics.reactor_retries_total.inc();
             }
         }
@@ -280,22 +280,22 @@ async fn try_react(context: &ReactorContext, input: &Work) -> Result<(&'static s
     let reactor = context.reactor.spec().full_name();
     let mut snapshot = context.snapshots.past(*partition, *offset).await?;
     if let Some(after) = after {
-        // Whoever says "cheaper" means what came of the message before.
-        let mut tries = 0..FOLDING_TRIES;
-        while !snapshot.has(*after).await? && tries.next().is_some() {
+        // An input such as "cheaper" refers to the outcome of the message before.
+        let mut checks = 0..MAX_FOLD_CHECKS;
+        while !snapshot.contains(*after).await? && checks.next().is_some() {
             drop(snapshot);
-            tokio::time::sleep(FOLDING_PAUSE).await;
+            tokio::time::sleep(FOLD_CHECK_INTERVAL).await;
             snapshot = context.snapshots.past(*partition, *offset).await?;
         }
     }
     let first = jangbogo_events::event_hash(&reactor, &output_id(&reactor, effect, &event.envelope, 0));
-    if snapshot.has(first).await? {
+    if snapshot.contains(first).await? {
         return Ok(("folded", None));
     }
-    let (outcome, outputs) = match done(context, event, snapshot).await? {
+    let (outcome, outputs) = match run_effect(context, event, snapshot).await? {
         Ok(outputs) => ("reacted", outputs),
         Err(cause) => {
-            error!(%partition, offset, cause, "an effect cannot be done: its fallback is recorded");
+            error!(%partition, offset, cause, "effect cannot succeed; fallback recorded");
             let position = context.snapshots.past(*partition, *offset).await?.close();
             ("fallback", context.reactor.fallback(event, &position))
         }
@@ -305,17 +305,17 @@ async fn try_react(context: &ReactorContext, input: &Work) -> Result<(&'static s
     Ok((outcome, outputs.first().map(|output| output.envelope.hash())))
 }
 
-/// Does an effect: gives its outputs, or why it never can be done.
-async fn done(
+/// Runs an effect once. Returns its outputs, or the cause why it can never succeed.
+async fn run_effect(
     context: &ReactorContext,
     event: &Event,
     snapshot: Snapshot,
 ) -> Result<Result<Vec<Data>, String>, Failure> {
-    // Nothing of an effect is kept after it: what it left half done is gone with it.
+    // Unwind safe: no state of an effect is kept after it.
     match AssertUnwindSafe(context.reactor.react(event, snapshot)).catch_unwind().await {
         Ok(Ok(outputs)) => Ok(Ok(outputs)),
         Ok(Err(failure)) if failure.is::<InvalidValue>() => Ok(Err(causes(failure.as_ref()).to_string())),
         Ok(Err(failure)) => Err(failure),
-        Err(_) => Ok(Err("it panicked".to_owned())),
+        Err(_) => Ok(Err("effect panicked".to_owned())),
     }
 }

@@ -7,7 +7,7 @@ use deadpool_redis::{Connection, Pool};
 use jangbogo_fold::Target;
 use jangbogo_platform::namespace::Namespace;
 use jangbogo_publish::{FIELD_NEXT_PROMOTION, FIELD_NEXT_VALUE, FIELD_PROMOTION, FIELD_VALUE, PublishError};
-use jangbogo_resilience::breaker::{Advice, Breaker};
+use jangbogo_resilience::breaker::{Advice, Breaker, CallError};
 use jangbogo_telemetry::causes;
 use redis::{FromRedisValue, Pipeline, RedisError, Value as Answer, from_redis_value};
 use serde_json::{Value, json};
@@ -124,38 +124,32 @@ impl PublishedViews {
     }
 
     pub(super) async fn ping(&self) -> Result<(), PublishError> {
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("PING").ignore();
-        self.attempt(&pipeline, Advice::Probe).await
+        self.attempt::<()>(&ping()).await?;
+        if self.breaker.succeeded(Advice::Probe, Instant::now()) {
+            log_recovery();
+        }
+        Ok(())
     }
 
     /// The answers; none while Redis is away.
     async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Option<T> {
-        match self.breaker.advice(Instant::now()) {
-            Advice::Ask => {}
-            Advice::Avoid { .. } => return None,
-            Advice::Probe => {
-                let probing = self.clone();
-                tokio::spawn(async move {
-                    if probing.ping().await.is_err() {
-                        probing.breaker.failed(Advice::Probe, Instant::now());
-                    }
-                });
-                return None;
-            }
-        }
-        match self.attempt(pipeline, Advice::Ask).await {
+        let probe = || {
+            let views = self.clone();
+            async move { views.attempt::<()>(&ping()).await }
+        };
+        match self.breaker.call(self.attempt(pipeline), probe, log_recovery).await {
             Ok(answers) => Some(answers),
-            Err(error) => {
-                if self.breaker.failed(Advice::Ask, Instant::now()) {
-                    warn!(error = %causes(&error), "redis does not answer: reading from postgres");
+            Err(CallError::Failed { error, opened }) => {
+                if opened {
+                    warn!(error = %causes(&error), "redis unavailable; reading from postgres");
                 }
                 None
             }
+            Err(CallError::Rejected) => None,
         }
     }
 
-    async fn attempt<T: FromRedisValue>(&self, pipeline: &Pipeline, advice: Advice) -> Result<T, PublishError> {
+    async fn attempt<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, PublishError> {
         let attempt = async {
             let mut connection: Connection = self.pool.get().await?;
             Ok(pipeline.query_async(&mut connection).await?)
@@ -164,12 +158,18 @@ impl PublishedViews {
             let detail = format!("no answer within {TIME_LIMIT:?}");
             PublishError::Redis(RedisError::from((redis::ErrorKind::Io, "redis is too slow", detail)))
         };
-        let answer = tokio::time::timeout(TIME_LIMIT, attempt).await.unwrap_or_else(|_| Err(late()));
-        if answer.is_ok() && self.breaker.succeeded(advice, Instant::now()) {
-            info!("redis answers again");
-        }
-        answer
+        tokio::time::timeout(TIME_LIMIT, attempt).await.unwrap_or_else(|_| Err(late()))
     }
+}
+
+fn ping() -> Pipeline {
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("PING").ignore();
+    pipeline
+}
+
+fn log_recovery() {
+    info!("redis recovered");
 }
 
 /// A published hash: promotion and value, and those that were published ahead.

@@ -1,30 +1,30 @@
-//! A server that is away costs a time-out once, not once a request.
+//! Circuit breaker: an unavailable server costs one timeout, not one a request.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// When to take a server for away, and when to look whether it is back.
+/// When the breaker opens, and how often an open one probes the server.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Thresholds {
-    /// The share of failures, from 0 to 1, among the calls that ended within the window.
+    /// Share of failures, from 0 to 1, among the calls that ended within the window, at which the breaker opens.
     pub share: f64,
-    /// The fewest calls within the window that say anything.
+    /// Minimum number of calls within the window for the share to count.
     pub calls: usize,
-    /// How long the end of a call counts.
+    /// Sliding window in which the end of a call counts.
     pub window: Duration,
-    /// So many failures one after the other are enough, however well calls went before; none: the share alone says.
+    /// Number of consecutive failures that open the breaker whatever the share; none: the share alone decides.
     pub in_a_row: Option<u32>,
-    /// The first pause; it doubles with every probe that fails.
+    /// Pause before the first probe; it doubles with every probe that fails.
     pub min_pause: Duration,
-    /// The longest pause.
+    /// Maximum pause between probes.
     pub max_pause: Duration,
-    /// How long a probe may take before the next one is due, if that is longer than the pause.
+    /// Minimum time after the start of a probe until the next one is due: the timeout of slow probes.
     pub probe_limit: Duration,
 }
 
 impl Default for Thresholds {
-    /// One failure is enough; pauses grow from 250 ms to 4 s.
+    /// One failure opens; pauses grow from 250 ms to 4 s.
     fn default() -> Self {
         Self {
             share: 0.0,
@@ -38,7 +38,7 @@ impl Default for Thresholds {
     }
 }
 
-/// Says whether to ask. While the server is away nobody asks, but for one probe after each pause.
+/// A circuit breaker. While it is open, calls are rejected, but for one probe after each pause (half-open).
 #[derive(Debug, Default)]
 pub struct Breaker {
     thresholds: Thresholds,
@@ -47,20 +47,16 @@ pub struct Breaker {
 
 #[derive(Debug)]
 enum State {
-    /// All is well.
     Closed {
-        /// Calls that ended within the window: when, and whether they failed.
+        /// Calls that ended within the window: end, and true for a failure.
         recent: VecDeque<(Instant, bool)>,
-        /// How many calls have failed since the last one that went well.
+        /// Number of failures since the last success.
         in_a_row: u32,
     },
-    /// The server is away.
     Open {
-        /// The failure that opened the breaker, and probes that failed.
+        /// The failure that opened the breaker, and the failed probes.
         failures: u32,
-        /// Whether a probe is under way.
         probing: bool,
-        /// When to probe next.
         next_probe: Instant,
     },
 }
@@ -71,39 +67,55 @@ impl Default for State {
     }
 }
 
-/// What to do about a server.
+/// Admission decision of a [`Breaker`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
-    /// It is well: ask it.
+    /// The breaker is closed: call the server.
     Ask,
-    /// It may be back: probe it.
+    /// Half-open: probe the server, and report the outcome.
     Probe,
-    /// It is away.
+    /// The breaker is open: do not call.
     Avoid {
-        /// When the next probe is due.
+        /// Time of the next probe.
         until: Instant,
     },
 }
 
-/// What a breaker thinks of its server.
+/// State of a [`Breaker`], as metrics show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// It is well.
     Closed,
-    /// It was away, and a probe is under way or due.
+    /// A probe is under way or due.
     HalfOpen,
-    /// It is away.
     Open,
 }
 
+/// Failure of [`Breaker::call`].
+#[derive(Debug, PartialEq, Eq)]
+pub enum CallError<E> {
+    /// The breaker is open: the call was not made.
+    Rejected,
+    Failed {
+        error: E,
+        /// True if this failure opened the breaker.
+        opened: bool,
+    },
+}
+
+/// Tokio's clock, which tests can pause.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 impl Breaker {
-    /// A breaker of a server that is well.
+    /// The breaker starts closed.
     #[must_use]
     pub fn new(thresholds: Thresholds) -> Self {
         Self { thresholds, state: Mutex::default() }
     }
 
-    /// Whether to ask now. Who is advised to probe is the only one until the next probe is due.
+    /// Admission decision. In half-open state exactly one caller per interval gets [`Advice::Probe`] and must report
+    /// its outcome. [`call`](Self::call) does both where a probe may run in the background.
     pub fn advice(&self, now: Instant) -> Advice {
         match &mut *self.state() {
             State::Closed { .. } => Advice::Ask,
@@ -116,9 +128,9 @@ impl Breaker {
         }
     }
 
-    /// Takes note that the server answered one who got this advice. Gives whether an outage has ended.
+    /// Reports the success of a call with this advice. True if it closed the breaker.
     ///
-    /// Once the breaker is open only probes count: what was asked before is of the time before.
+    /// An open breaker counts probes only: other calls began before it opened.
     pub fn succeeded(&self, advice: Advice, now: Instant) -> bool {
         let mut state = self.state();
         match &mut *state {
@@ -135,15 +147,15 @@ impl Breaker {
         }
     }
 
-    /// Takes note that the server failed one who got this advice. Gives whether an outage has begun.
+    /// Reports the failure of a call with this advice. True if it opened the breaker.
     pub fn failed(&self, advice: Advice, now: Instant) -> bool {
         let mut state = self.state();
         match &mut *state {
             State::Closed { recent, in_a_row } => {
                 *in_a_row = in_a_row.saturating_add(1);
                 self.note(recent, now, true);
-                let is_enough = self.thresholds.in_a_row.is_some_and(|enough| *in_a_row >= enough);
-                if !is_enough && !self.trips(recent) {
+                let is_limit = self.thresholds.in_a_row.is_some_and(|limit| *in_a_row >= limit);
+                if !is_limit && !self.trips(recent) {
                     return false;
                 }
                 *state = State::Open { failures: 1, probing: false, next_probe: now + self.pause(0) };
@@ -160,7 +172,46 @@ impl Breaker {
         }
     }
 
-    /// What the breaker thinks of the server now.
+    /// Runs a call if the breaker is closed; rejects at once if it is open. When a probe is due, runs it in the
+    /// background and rejects the call, so that no caller waits for a server that may still be unavailable. `recovered`
+    /// runs when the probe closes the breaker.
+    ///
+    /// # Errors
+    /// When the call fails or is rejected.
+    pub async fn call<T, E, P, F>(
+        self: &Arc<Self>,
+        call: impl Future<Output = Result<T, E>>,
+        probe: impl FnOnce() -> P,
+        recovered: impl FnOnce() + Send + 'static,
+    ) -> Result<T, CallError<E>>
+    where
+        P: Future<Output = Result<(), F>> + Send + 'static,
+    {
+        match self.advice(now()) {
+            Advice::Ask => {}
+            Advice::Avoid { .. } => return Err(CallError::Rejected),
+            Advice::Probe => {
+                let (breaker, probe) = (Arc::clone(self), probe());
+                tokio::spawn(async move {
+                    if probe.await.is_err() {
+                        breaker.failed(Advice::Probe, now());
+                    } else if breaker.succeeded(Advice::Probe, now()) {
+                        recovered();
+                    }
+                });
+                return Err(CallError::Rejected);
+            }
+        }
+        match call.await {
+            Ok(answer) => {
+                self.succeeded(Advice::Ask, now());
+                Ok(answer)
+            }
+            Err(error) => Err(CallError::Failed { error, opened: self.failed(Advice::Ask, now()) }),
+        }
+    }
+
+    /// State at this time.
     pub fn condition(&self, now: Instant) -> Condition {
         match &*self.state() {
             State::Closed { .. } => Condition::Closed,
@@ -193,6 +244,11 @@ impl Breaker {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::time::sleep;
+
     use super::*;
 
     #[test]
@@ -202,7 +258,7 @@ mod tests {
         let after = |milliseconds| start + Duration::from_millis(milliseconds);
         assert_eq!(breaker.advice(start), Advice::Ask);
         assert!(breaker.failed(Advice::Ask, start));
-        assert!(!breaker.failed(Advice::Ask, start), "requests that were under way are of the same outage");
+        assert!(!breaker.failed(Advice::Ask, start), "calls in progress belong to the same outage");
         assert!(!breaker.succeeded(Advice::Ask, start), "and do not end it");
         assert_eq!(breaker.advice(after(200)), Advice::Avoid { until: after(250) });
         assert_eq!(breaker.condition(after(200)), Condition::Open);
@@ -233,14 +289,14 @@ mod tests {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         for _ in 0..3 {
-            assert!(!breaker.failed(Advice::Ask, start), "too few calls to tell");
+            assert!(!breaker.failed(Advice::Ask, start), "too few calls");
         }
         assert!(!breaker.succeeded(Advice::Ask, after(11)));
         assert!(!breaker.failed(Advice::Ask, after(12)));
         assert!(!breaker.succeeded(Advice::Ask, after(13)));
         assert!(!breaker.succeeded(Advice::Ask, after(13)));
         assert!(!breaker.failed(Advice::Ask, after(14)), "two of five");
-        assert!(breaker.failed(Advice::Ask, after(15)), "three of six; the first three are of long ago");
+        assert!(breaker.failed(Advice::Ask, after(15)), "three of six; the first three are outside the window");
         assert_eq!(breaker.condition(after(15)), Condition::Open);
     }
 
@@ -256,8 +312,8 @@ mod tests {
         assert!(!breaker.failed(Advice::Ask, start));
         assert!(!breaker.failed(Advice::Ask, start));
         breaker.succeeded(Advice::Ask, start);
-        assert!(!breaker.failed(Advice::Ask, start), "one that went well begins anew");
-        assert!(!breaker.failed(Advice::Ask, start + Duration::from_mins(1)), "however long ago the others are");
+        assert!(!breaker.failed(Advice::Ask, start), "a success starts the count over");
+        assert!(!breaker.failed(Advice::Ask, start + Duration::from_mins(1)), "the window does not matter");
         assert!(breaker.failed(Advice::Ask, start + Duration::from_mins(2)));
     }
 
@@ -272,5 +328,36 @@ mod tests {
         assert_eq!(breaker.condition(later + Duration::from_secs(29)), Condition::HalfOpen);
         assert_eq!(breaker.advice(later + Duration::from_secs(29)), Advice::Avoid { until: later + probe_limit });
         assert_eq!(breaker.advice(later + probe_limit), Advice::Probe, "the first may have been given up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_breaker_rejects_calls_and_probes_in_the_background() {
+        let breaker = Arc::new(Breaker::default());
+        let recovered = Arc::new(AtomicU32::new(0));
+        let call = async |answer: Result<u8, &'static str>, probe: Result<(), &'static str>| {
+            let recovered = Arc::clone(&recovered);
+            let slow_probe = || async move {
+                sleep(Duration::from_millis(10)).await;
+                probe
+            };
+            let outcome = breaker.call(ready(answer), slow_probe, move || {
+                recovered.fetch_add(1, Ordering::Relaxed);
+            });
+            outcome.await
+        };
+        assert_eq!(call(Ok(1), Ok(())).await, Ok(1));
+        assert_eq!(call(Err("refused"), Ok(())).await, Err(CallError::Failed { error: "refused", opened: true }));
+        assert_eq!(call(Ok(2), Ok(())).await, Err(CallError::Rejected));
+        sleep(Duration::from_millis(250)).await;
+        let before = now();
+        assert_eq!(call(Ok(3), Err("refused")).await, Err(CallError::Rejected));
+        assert_eq!(now(), before, "the caller does not wait for the probe");
+        sleep(Duration::from_millis(300)).await;
+        assert_eq!(breaker.condition(now()), Condition::Open, "the failed probe doubled the pause");
+        sleep(Duration::from_millis(250)).await;
+        assert_eq!(call(Ok(4), Ok(())).await, Err(CallError::Rejected));
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(call(Ok(5), Ok(())).await, Ok(5));
+        assert_eq!(recovered.load(Ordering::Relaxed), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Circuit breaker and backoff: how a client behaves towards a server that fails.
+//! Client behaviour towards a server that fails: circuit breaker, backoff, jitter.
 
 pub mod breaker;
 pub mod retry;

@@ -1,4 +1,4 @@
-//! What a process says about itself: logs, metrics, liveness and readiness.
+//! Logs, metrics and readiness checks of a process.
 
 mod logging;
 mod metrics;
@@ -14,26 +14,24 @@ pub use prometheus::Error as MetricsError;
 pub use readiness::{CheckHandle, CheckReport, Readiness, ReadinessReport};
 pub use tracing::level_filters::LevelFilter;
 
-/// A process's metrics and readiness. Clones share both.
+/// Metrics (`/metrics`) and readiness checks (`/readyz`) of a process. Clones share both.
 #[derive(Clone, Debug)]
 pub struct Telemetry {
-    /// What `/metrics` shows.
     pub metrics: Metrics,
-    /// What `/readyz` shows.
     pub readiness: Readiness,
 }
 
 impl Telemetry {
-    /// Metrics of the process itself and no check yet.
+    /// Registers the metrics of the process itself; there are no checks yet.
     ///
     /// # Errors
-    /// When a metric's name is refused, which is a mistake in the code.
+    /// When a metric name is invalid, which is a bug.
     pub fn new() -> Result<Self, prometheus::Error> {
         Ok(Self { metrics: Metrics::new()?, readiness: Readiness::default() })
     }
 }
 
-/// An error and what caused it, on one line: our errors do not print their sources themselves.
+/// An error and its chain of sources on one line. The workspace's errors do not print their sources themselves.
 #[must_use]
 pub fn causes(error: &(dyn Error + 'static)) -> impl fmt::Display {
     let mut line = error.to_string();

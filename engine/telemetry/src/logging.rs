@@ -1,4 +1,4 @@
-//! Logs go to stderr, one line an event, each with the process's name.
+//! Logs to stderr, one line an event, each with the name of the process.
 
 use std::fmt;
 use std::io::IsTerminal as _;
@@ -12,13 +12,13 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// async-openai logs whole answers that it cannot read. What is wrong with one is said by whoever asked.
+/// async-openai logs whole responses that do not parse. Its callers log the cause.
 const SILENCED: &str = "async_openai=off";
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Lines for people
+    /// Readable text
     #[default]
     Text,
     /// One JSON object a line
@@ -28,18 +28,17 @@ pub enum LogFormat {
 /// Logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// `RUST_LOG` is no filter.
-    #[error("RUST_LOG is not a list of levels such as \"info,runtime=debug\"")]
+    /// `RUST_LOG` does not parse.
+    #[error("invalid RUST_LOG: expected a list of levels such as \"info,jangbogo_store=debug\"")]
     Filter(#[source] Box<tracing_subscriber::filter::FromEnvError>),
-    /// Logging was set up before.
     #[error("logging is already set up in this process")]
     AlreadySet(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Sends logs of this process to stderr, filtered by `RUST_LOG`, or from a level on if that is unset.
+/// Sends the logs of this process to stderr, filtered by `RUST_LOG`, or by the level if that is unset.
 ///
 /// # Errors
-/// When `RUST_LOG` is no filter, or logging was set up before.
+/// When `RUST_LOG` does not parse, or logging is already set up.
 pub fn init_logging(process: &str, level: LevelFilter, format: LogFormat) -> Result<(), LoggingError> {
     let filter = EnvFilter::builder()
         .with_default_directive(level.into())
@@ -52,7 +51,7 @@ pub fn init_logging(process: &str, level: LevelFilter, format: LogFormat) -> Res
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        // Whoever read standard error may be gone, and saying so there would panic in whatever task logs.
+        // If the reader of stderr is gone, reporting that on stderr would panic in the task that logs.
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     let process = process.to_owned();
@@ -98,8 +97,8 @@ where
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut object = String::new();
         self.format.format_event(context, Writer::new(&mut object), event)?;
-        let process = serde_json::Value::from(self.process.as_str());
-        write!(writer, "{{\"process\":{process},{}", object.trim_start_matches('{'))
+        let fields = object.strip_prefix('{').ok_or(fmt::Error)?;
+        write!(writer, "{{\"process\":{},{fields}", serde_json::Value::from(self.process.as_str()))
     }
 }
 
@@ -110,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_silenced_can_be_read() {
+    fn the_silencing_directive_parses() {
         assert!(SILENCED.parse::<Directive>().is_ok());
     }
 }

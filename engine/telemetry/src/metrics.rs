@@ -1,4 +1,4 @@
-//! Metrics: each one's name is its field, its help text the field's documentation.
+//! Prometheus metrics declared as structs: a metric's name is its field, its help text the field's documentation.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,17 +12,17 @@ use prometheus::{
 
 use super::process::ProcessCollector;
 
-/// Bounds of histograms of durations, in seconds.
+/// Bucket bounds of duration histograms, in seconds.
 pub const SECONDS_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// Bounds of histograms of batch sizes, in events.
+/// Bucket bounds of batch-size histograms, in events.
 pub const BATCH_BUCKETS: &[f64] = &[1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 5000.0];
 
 /// A kind of metric that [`metrics!`](crate::metrics) can declare.
 pub trait Kind: Collector + Clone + Sized + 'static {
-    /// The metric, not registered yet. Kinds without labels or buckets ignore theirs.
+    /// Creates the metric without registering it. Kinds without labels or buckets ignore those parameters.
     ///
     /// # Errors
-    /// When the name or a label is refused.
+    /// When the name or a label is invalid.
     fn create(options: Opts, labels: &[&str], buckets: &[f64]) -> Result<Self, prometheus::Error>;
 }
 
@@ -49,11 +49,11 @@ kinds! {
 }
 
 /// Declares a struct of metrics with `register(&Metrics, constant_labels)`. A field `backlog` is `jangbogo_backlog`;
-/// its documentation is the help text. After the kind come the labels' names and a histogram's bounds, if any:
+/// its documentation is the help text. Label names and a histogram's bucket bounds follow the kind, if any:
 ///
 /// ```
 /// jangbogo_telemetry::metrics! {
-///     /// What the gateway counts.
+///     /// Metrics of the gateway.
 ///     pub struct GatewayMetrics {
 ///         /// Commands accepted
 ///         commands_total: prometheus::IntCounterVec, labels ["command"];
@@ -84,10 +84,10 @@ macro_rules! metrics {
         }
 
         impl $name {
-            /// Registers the metrics, each with these labels and values.
+            /// Registers the metrics, each with the constant labels.
             ///
             /// # Errors
-            /// When metrics of these names and label values are registered already.
+            /// When metrics of these names and label values are already registered.
             pub fn register(
                 metrics: &$crate::Metrics,
                 constant_labels: &[(&str, &str)],
@@ -98,7 +98,7 @@ macro_rules! metrics {
                         $help,
                         constant_labels,
                         &[$($($label),+)?],
-                        // Without bounds of its own, a metric is no histogram.
+                        // A metric without bucket bounds is no histogram.
                         [$($buckets,)? &[]][0],
                     )?,)+
                 })
@@ -108,15 +108,15 @@ macro_rules! metrics {
 }
 
 metrics! {
-    /// What one processor counts. Every metric carries the label `processor`.
+    /// Metrics of one processor. Every metric has the label `processor`.
     pub struct ProcessorMetrics {
-        /// Events of the partition that are not folded yet
+        /// Consumer lag: events of the partition that are not folded yet
         lag_events: IntGaugeVec, labels ["topic", "partition"];
-        /// Times that the group gave partitions or took them back
+        /// Rebalances: partitions assigned or revoked by the consumer group
         rebalances_total: IntCounter;
-        /// Events folded, counted once each
+        /// Distinct events folded
         events_folded_total: IntCounterVec, labels ["topic"];
-        /// Events skipped because one of the same id was folded before
+        /// Duplicate events skipped: one of the same id was folded before
         duplicates_skipped_total: IntCounter;
         /// Records sent to the dead-letter topic
         dead_letters_total: IntCounterVec, labels ["topic"];
@@ -124,13 +124,13 @@ metrics! {
         batch_seconds: Histogram, buckets SECONDS_BUCKETS;
         /// Events in a batch
         batch_events: Histogram, buckets BATCH_BUCKETS;
-        /// Batches refused because another worker has taken over the partition
+        /// Commits rejected by the fencing token: another worker has taken over the partition
         fenced_total: IntCounter;
-        /// Attempts repeated because a server was away or refused
+        /// Retries because a server was unavailable or rejected the request
         retries_total: IntCounterVec, labels ["server"];
         /// Changed rows that are not published yet
         publish_backlog: IntGauge;
-        /// Time of a publishing round, in seconds
+        /// Duration of a publishing round, in seconds
         publish_round_seconds: Histogram, buckets SECONDS_BUCKETS;
         /// Values written to Redis and Elasticsearch
         published_entries_total: IntCounterVec, labels ["view"];
@@ -139,7 +139,7 @@ metrics! {
     }
 }
 
-/// Every metric of a process. Clones share them.
+/// Metrics registry of a process. Clones share it.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
@@ -147,20 +147,20 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The metrics of the process itself: memory, processor time, open files.
+    /// Registers the metrics of the process itself: memory, processor time, open files.
     ///
     /// # Errors
-    /// When a name is refused, which is a mistake in the code.
+    /// When a metric name is invalid, which is a bug.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::new()?))?;
         Ok(Self { registry, processors: Arc::default() })
     }
 
-    /// A processor's metrics: the same for all its workers in this process.
+    /// Metrics of a processor, shared by all its workers in this process.
     ///
     /// # Errors
-    /// When a name is refused, which is a mistake in the code.
+    /// When a metric name is invalid, which is a bug.
     pub fn processor(&self, processor: &str) -> Result<ProcessorMetrics, prometheus::Error> {
         let mut processors = self.processors.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(metrics) = processors.get(processor) {
@@ -174,7 +174,7 @@ impl Metrics {
     /// Registers one metric as `jangbogo_<name>`; [`metrics!`](crate::metrics) calls it.
     ///
     /// # Errors
-    /// When a metric of this name and these constant labels is registered already.
+    /// When a metric of this name and these constant labels is already registered.
     pub fn register<M: Kind>(
         &self,
         name: &str,
@@ -193,7 +193,7 @@ impl Metrics {
     /// Every metric in Prometheus' text format.
     ///
     /// # Errors
-    /// When two metrics of one name disagree about their labels, which is a mistake in the code.
+    /// When two metrics of one name differ in their labels, which is a bug.
     pub fn text(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
@@ -217,7 +217,7 @@ mod tests {
         processor.batch_events.observe(250.0);
         let text = metrics.text().unwrap();
         for line in [
-            "# HELP jangbogo_lag_events Events of the partition that are not folded yet",
+            "# HELP jangbogo_lag_events Consumer lag: events of the partition that are not folded yet",
             "# TYPE jangbogo_lag_events gauge",
             r#"jangbogo_lag_events{partition="3",processor="recommendation",topic="order-completed"} 17"#,
             "# TYPE jangbogo_batch_events histogram",

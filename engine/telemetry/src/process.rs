@@ -1,4 +1,5 @@
-//! The process as the operating system sees it, read from `/proc/self` when metrics are scraped.
+//! Memory, processor time and open files of the process, read from `/proc/self` on each scrape. The `prometheus`
+//! crate's feature `process` has more metrics than these, under other help texts.
 
 use std::fs;
 
@@ -6,10 +7,10 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Counter, IntGauge};
 
-/// `/proc` counts processor time in units that Linux fixes for user space at a hundredth of a second.
+/// Unit of processor time in `/proc`: Linux fixes `USER_HZ` at 100.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The metrics every Prometheus client library gives a process, under their usual names.
+/// The standard process metrics of Prometheus client libraries.
 pub(super) struct ProcessCollector {
     resident_memory: IntGauge,
     cpu: Counter,
@@ -58,7 +59,7 @@ fn resident_memory_bytes() -> Option<i64> {
 
 fn cpu_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name in parentheses, which may hold blanks.
+    // The second field is the program's name in parentheses, which may contain blanks.
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut user_and_system = after_name.split_whitespace().skip(11);
     let user: f64 = user_and_system.next()?.parse().ok()?;

@@ -1,4 +1,4 @@
-//! Readiness: what a process needs to do its work, and whether it has it.
+//! Readiness checks: each dependency of a process reports success or failure, and `/readyz` shows them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,13 +9,13 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use tracing::{info, warn};
 
-/// The named checks of a process. It is ready when each is passing. Clones share the checks.
+/// The named checks of a process, which is ready when all of them pass. Clones share the checks.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
     checks: Arc<Mutex<BTreeMap<String, Arc<Check>>>>,
 }
 
-/// Reports on one check; cheap enough for a hot path. Clones report on the same check.
+/// Reports on one check; cheap enough for a hot path. Clones share the check.
 #[derive(Clone, Debug)]
 pub struct CheckHandle {
     check: Arc<Check>,
@@ -24,7 +24,7 @@ pub struct CheckHandle {
 #[derive(Debug)]
 struct Check {
     name: String,
-    /// Equal to `state.passing`, and read without the lock while all is well.
+    /// Equal to `state.passing`, and read without the lock while passing.
     passing: AtomicBool,
     state: Mutex<State>,
 }
@@ -40,28 +40,27 @@ struct State {
 /// The body of `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReadinessReport {
-    /// Whether every check is passing.
+    /// True if every check passes.
     pub ready: bool,
-    /// Each check by name.
+    /// By name.
     pub checks: BTreeMap<String, CheckReport>,
 }
 
 /// One check in the body of `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
-    /// Whether it is passing.
     pub ok: bool,
-    /// Since when it is so: RFC 3339, UTC.
+    /// Time of the last change of `ok`: RFC 3339, UTC.
     pub since: String,
-    /// Failures in the present outage, or in the last one.
+    /// Number of failures in the current outage, or in the last one.
     pub failures: u64,
-    /// The newest failure's cause, kept after the check passes again. Empty if it never failed.
+    /// Cause of the newest failure, kept after recovery. Absent if the check never failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
 
 impl Readiness {
-    /// The check of that name, made if need be. A new one counts as failing until it is reported on.
+    /// The check of that name, created on first use. A new check fails until its first success is reported.
     #[must_use]
     pub fn check(&self, name: &str) -> CheckHandle {
         let mut checks = lock(&self.checks);
@@ -69,7 +68,7 @@ impl Readiness {
         CheckHandle { check: Arc::clone(check) }
     }
 
-    /// How every check stands.
+    /// State of every check.
     #[must_use]
     pub fn report(&self) -> ReadinessReport {
         let checks: BTreeMap<String, CheckReport> =
@@ -77,7 +76,7 @@ impl Readiness {
         ReadinessReport { ready: checks.values().all(|check| check.ok), checks }
     }
 
-    /// Whether every check is passing.
+    /// True if every check passes.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         lock(&self.checks).values().all(|check| check.passing.load(Ordering::Acquire))
@@ -85,7 +84,7 @@ impl Readiness {
 }
 
 impl CheckHandle {
-    /// Reports that all is well.
+    /// Reports success.
     pub fn ok(&self) {
         if self.check.passing.load(Ordering::Acquire) {
             return;
@@ -93,20 +92,20 @@ impl CheckHandle {
         let mut state = lock(&self.check.state);
         let now = Utc::now();
         if state.failures > 0 {
-            info!(check = self.check.name, failures = state.failures, since = %state.since, "well again");
+            info!(check = self.check.name, failures = state.failures, since = %state.since, "recovered");
         }
         state.passing = true;
         state.since = now;
         self.check.passing.store(true, Ordering::Release);
     }
 
-    /// Reports a failure. The first of an outage is logged, those after it only counted. The cause is shown by
-    /// `/readyz`: it must hold no secret.
+    /// Reports a failure. The first of an outage is logged, later ones are only counted. `/readyz` shows the cause,
+    /// which must not contain a secret.
     pub fn failing(&self, cause: impl fmt::Display) {
         let cause = cause.to_string();
         let mut state = lock(&self.check.state);
         if state.passing || state.failures == 0 {
-            warn!(check = self.check.name, error = cause, "failing; retried until it is well again");
+            warn!(check = self.check.name, error = cause, "failing; retrying until it recovers");
         }
         if state.passing {
             state.since = Utc::now();
@@ -128,7 +127,7 @@ impl Check {
     fn report(&self) -> CheckReport {
         let state = lock(&self.state);
         let last_error = match &state.last_error {
-            None if !state.passing => Some("not reached yet".to_owned()),
+            None if !state.passing => Some("not checked yet".to_owned()),
             last_error => last_error.clone(),
         };
         CheckReport {
@@ -154,11 +153,11 @@ mod tests {
     }
 
     #[test]
-    fn a_check_fails_until_it_is_first_reported_on() {
+    fn a_check_fails_until_its_first_success() {
         let readiness = Readiness::default();
         let postgres = readiness.check("postgres");
         assert!(!readiness.is_ready());
-        assert_eq!(readiness.report().checks["postgres"].last_error.as_deref(), Some("not reached yet"));
+        assert_eq!(readiness.report().checks["postgres"].last_error.as_deref(), Some("not checked yet"));
         postgres.ok();
         assert!(readiness.is_ready());
         assert_eq!(readiness.report().checks["postgres"].last_error, None);
@@ -192,7 +191,7 @@ mod tests {
     fn handles_of_one_name_share_a_check() {
         let readiness = Readiness::default();
         readiness.check("kafka").ok();
-        readiness.check("kafka").failing("away");
+        readiness.check("kafka").failing("unavailable");
         assert_eq!(readiness.report().checks.len(), 1);
         assert!(!readiness.is_ready());
     }

@@ -1,4 +1,4 @@
-//! What operators decided about dead letters.
+//! Operators' decisions about dead letters, read from their topic.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,32 +13,30 @@ use tracing::warn;
 
 use super::Position;
 
-/// What becomes of a dead letter.
+/// Outcome of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadLetterDecision {
     /// Its record was appended to its own topic again.
     Requeued,
-    /// It was given up: its group skips its position in every replay.
+    /// Its group skips its position in every replay.
     Discarded,
 }
 
 /// One operator's decision about one dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// What becomes of it.
     pub verdict: DeadLetterDecision,
-    /// Whose dead letter it is.
+    /// Group of the dead letter.
     pub group: String,
-    /// Where the record stands.
+    /// Position of the record in the log.
     pub position: Position,
-    /// When it was decided.
     pub decided_at: DateTime<Utc>,
-    /// Why, in the operator's words.
+    /// Free text of the operator.
     pub reason: Option<String>,
 }
 
 impl Decision {
-    fn of(event: Event) -> Option<Decision> {
+    fn from_event(event: Event) -> Option<Decision> {
         let (verdict, group, topic, number, offset, reason) = match event.data {
             Data::DeadLetterRequeued(data) => {
                 (DeadLetterDecision::Requeued, data.group, data.topic, data.partition, data.offset, data.reason)
@@ -58,13 +56,13 @@ impl Decision {
     }
 }
 
-/// Every decision so far, by the position it is about.
+/// Decisions by the position of the record.
 #[derive(Clone, Debug, Default)]
 pub struct Decisions(HashMap<Position, Vec<Decision>>);
 
 impl Decisions {
-    /// The newest decision that settles a group's dead letter, if one does. A requeued record comes back to every group
-    /// that reads its topic, so it settles their letters of that position too; what a group discards is its own affair.
+    /// The newest decision that settles a group's dead letter, if any. A requeued record is read again by every group
+    /// of its topic, so a requeue settles the position for all of them; a discard settles it for its own group only.
     #[must_use]
     pub fn of(&self, group: &str, position: Position) -> Option<&Decision> {
         let settles =
@@ -72,7 +70,7 @@ impl Decisions {
         self.0.get(&position)?.iter().rev().find(settles)
     }
 
-    /// Adds a newer one.
+    /// Adds a decision that is newer than all others.
     pub fn add(&mut self, decision: Decision) {
         self.0.entry(decision.position).or_default().push(decision);
     }
@@ -81,7 +79,7 @@ impl Decisions {
 /// Reads every decision up to now.
 ///
 /// # Errors
-/// When Kafka does not answer.
+/// When Kafka is unavailable.
 pub async fn decisions(connections: &Connections) -> Result<Decisions, ReadError> {
     let topic = connections.namespace.topic(Topic::DeadLetterEvents);
     let mut records = read_to_end(connections, topic);
@@ -94,12 +92,11 @@ pub async fn decisions(connections: &Connections) -> Result<Decisions, ReadError
     Ok(decisions)
 }
 
-/// The positions that a group discarded: every replay of it skips them, even if its code could read them by now, so that
-/// it agrees with what was folded live. Nothing takes a discard back; whoever wants the record after all requeues it,
-/// which gives it another position.
+/// The positions that a group discarded. Every replay skips them, even if its code could decode them by now, so that it
+/// agrees with the live fold. A discard is final: a requeue gives the record another position.
 ///
 /// # Errors
-/// When Kafka does not answer. It may be asked again: nothing is known then.
+/// When Kafka is unavailable; retry.
 pub async fn discarded(connections: &Connections, group: &str) -> Result<HashSet<Position>, ReadError> {
     let Decisions(all) = decisions(connections).await?;
     let is_discard = |decision: &Decision| decision.verdict == DeadLetterDecision::Discarded && decision.group == group;
@@ -117,9 +114,10 @@ fn decision_of(message: &OwnedMessage) -> Option<Decision> {
         .unwrap_or_default();
     let value = message.payload().unwrap_or_default();
     match Event::decode(jangbogo_events::Record { topic: Topic::DeadLetterEvents, headers: &headers, value }) {
-        Ok(event) => Decision::of(event),
+        Ok(event) => Decision::from_event(event),
         Err(error) => {
-            warn!(topic = message.topic(), offset = message.offset(), error = %causes(&error), "skipped: no decision");
+            let (topic, offset) = (message.topic(), message.offset());
+            warn!(topic, offset, error = %causes(&error), "record skipped: not a dead-letter decision");
             None
         }
     }

@@ -1,4 +1,4 @@
-//! Reading a group's dead letters.
+//! Reads the dead letters of a group.
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -17,27 +17,23 @@ use super::{APPENDED_AT, CAUSE, GROUP, HEADER_PREFIX, OFFSET, PARTITION, Positio
 /// A record that a group refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Who refused it.
     pub group: String,
-    /// Where it stands in the log.
+    /// Position of the record in the log.
     pub position: Position,
-    /// Why it was refused.
     pub cause: String,
-    /// When it was appended to its own topic.
+    /// Time of the record's append to its own topic.
     pub appended_at: DateTime<Utc>,
-    /// Its key.
     pub key: Option<Vec<u8>>,
-    /// Its value, unchanged.
     pub value: Option<Vec<u8>>,
-    /// Its headers, without those that make it a dead letter.
+    /// Headers of the record, without those of the dead letter.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl DeadLetter {
-    /// Reads the record as this program would if it were appended at that time.
+    /// Decodes the record as if it were appended at this time.
     ///
     /// # Errors
-    /// The cause why it would be refused.
+    /// The cause of the refusal.
     pub fn event(&self, appended_at: DateTime<Utc>) -> Result<Event, String> {
         let headers: Vec<(&str, &[u8])> =
             self.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default())).collect();
@@ -45,11 +41,11 @@ impl DeadLetter {
         event_of(jangbogo_events::Record { topic: self.position.0.topic, headers: &headers, value }, appended_at)
     }
 
-    /// None where a header that every dead letter has is missing or cannot be read.
-    fn of(message: &OwnedMessage) -> Option<DeadLetter> {
+    /// None if a header of dead letters is missing or does not parse.
+    fn from_message(message: &OwnedMessage) -> Option<DeadLetter> {
         let all = message.headers()?;
         let text = |name: &str| {
-            // The record may have had such headers of its own: the runtime's come last.
+            // The record may have had such headers of its own: those of the dead letter come last.
             let header = all.iter().filter(|header| header.key == name).last()?;
             std::str::from_utf8(header.value?).ok()
         };
@@ -71,7 +67,7 @@ fn number<N: FromStr>(text: &str) -> Option<N> {
     text.parse().ok()
 }
 
-/// The dead letters of a group as they are read: see [`letters`].
+/// Stream of a group's dead letters: see [`letters`].
 #[derive(Debug)]
 pub struct Letters {
     topic: String,
@@ -80,8 +76,7 @@ pub struct Letters {
     seen: HashSet<Position>,
 }
 
-/// Begins to read a group's dead letters, in the order in which they were kept, to the last that there is now. A
-/// group that has no topic has no dead letters.
+/// Starts to read a group's dead letters from the oldest to the current end. A group without a topic has none.
 #[must_use]
 pub fn letters(connections: &Connections, group: &str) -> Letters {
     let topic = connections.namespace.dead_letter_topic(group);
@@ -90,20 +85,27 @@ pub fn letters(connections: &Connections, group: &str) -> Letters {
 }
 
 impl Letters {
-    /// The next one. A record that was kept twice, before and after a crash, comes once.
+    /// The next dead letter. A record that was kept twice, before and after a crash, comes once.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// When Kafka is unavailable.
     pub async fn next(&mut self) -> Result<Option<DeadLetter>, ReadError> {
         while let Some(message) = self.records.recv().await.transpose()? {
             let offset = message.offset();
-            match DeadLetter::of(&message) {
+            match DeadLetter::from_message(&message) {
                 Some(letter) if letter.group != self.group => {
-                    warn!(topic = self.topic, offset, group = letter.group, "skipped: another group's dead letter");
+                    warn!(
+                        topic = self.topic,
+                        offset,
+                        group = letter.group,
+                        "record skipped: dead letter of another group"
+                    );
                 }
                 Some(letter) if self.seen.insert(letter.position) => return Ok(Some(letter)),
                 Some(_) => {}
-                None => warn!(topic = self.topic, offset, "skipped: its headers are not those of a dead letter"),
+                None => {
+                    warn!(topic = self.topic, offset, "record skipped: missing or invalid dead-letter headers");
+                }
             }
         }
         Ok(None)
@@ -134,10 +136,10 @@ mod tests {
     ];
 
     #[test]
-    fn a_letter_is_the_record_and_where_it_stood() {
+    fn a_dead_letter_is_the_record_and_its_position() {
         let mut headers = vec![("ce_id", Some("1")), ("empty", None), (OFFSET, Some("the record's own"))];
         headers.extend(POSITION);
-        let letter = DeadLetter::of(&message(&headers)).unwrap();
+        let letter = DeadLetter::from_message(&message(&headers)).unwrap();
         assert_eq!(letter.position, (Partition { topic: Topic::OrderCompleted, number: 2 }, 1042));
         assert_eq!((letter.group.as_str(), letter.cause.as_str()), ("g", "it is no event"));
         assert_eq!(letter.appended_at.timestamp_subsec_millis(), 250);
@@ -146,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_lacks_a_header_is_no_letter() {
+    fn a_record_that_lacks_a_header_is_no_dead_letter() {
         for missing in 0..POSITION.len() {
             let mut headers = POSITION.to_vec();
             headers.remove(missing);
-            assert_eq!(DeadLetter::of(&message(&headers)), None);
+            assert_eq!(DeadLetter::from_message(&message(&headers)), None);
         }
     }
 }

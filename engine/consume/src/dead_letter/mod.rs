@@ -1,5 +1,4 @@
-//! Dead letters: records that are no events, kept unchanged with their cause and position, and what operators decided
-//! about them.
+//! Dead letters: refused records, kept unchanged with cause and position, and the decisions of operators about them.
 
 mod decisions;
 mod letters;
@@ -11,10 +10,10 @@ pub use producer::DeadLetterProducer;
 
 use jangbogo_log::Partition;
 
-/// Where a record stands: its partition and its offset there.
+/// Partition and offset of a record.
 pub type Position = (Partition, i64);
 
-/// Headers of a dead letter beside the record's own begin with this.
+/// Prefix of the headers that a dead letter has beside the record's own.
 const HEADER_PREFIX: &str = "deadletter-";
 const CAUSE: &str = "deadletter-cause";
 const GROUP: &str = "deadletter-group";

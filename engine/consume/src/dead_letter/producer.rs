@@ -1,4 +1,4 @@
-//! Keeping refused records.
+//! Produces dead letters for refused records.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,11 +16,11 @@ use tracing::debug;
 
 use super::{APPENDED_AT, CAUSE, GROUP, OFFSET, PARTITION, TOPIC};
 
-/// Where a group's dead letters go.
+/// Producer of a group's dead letters. Clones share it.
 #[derive(Clone)]
 pub struct DeadLetterProducer {
     config: ClientConfig,
-    /// Made for the first letter: a producer has a thread that polls, and most processes never need it.
+    /// Created for the first dead letter: a producer has a polling thread, and most processes never need it.
     producer: Arc<OnceLock<FutureProducer<QuietContext>>>,
     topic: String,
     group: String,
@@ -28,7 +28,7 @@ pub struct DeadLetterProducer {
 }
 
 impl DeadLetterProducer {
-    /// For the group of that processor.
+    /// For the consumer group of a processor.
     #[must_use]
     pub fn new(connections: &Connections, processor: &str, check: CheckHandle) -> Self {
         let config = connections.kafka_producer(&format!("{processor}-dead-letters"));
@@ -45,7 +45,7 @@ impl DeadLetterProducer {
         Ok(self.producer.get_or_init(|| producer))
     }
 
-    /// Keeps a refused record, trying until the broker has acknowledged it.
+    /// Produces a refused record, with retries until the brokers acknowledge it.
     pub async fn keep(&self, record: &Record) {
         let Err(refused) = &record.outcome else { return };
         let position = [
@@ -75,7 +75,7 @@ impl DeadLetterProducer {
             match sent {
                 Ok(_) => return self.check.ok(),
                 Err(error) => {
-                    debug!(topic = self.topic, error = %causes(&error), "a dead letter was not accepted, trying again");
+                    debug!(topic = self.topic, error = %causes(&error), "cannot produce a dead letter; retrying");
                     self.check.failing(&error);
                 }
             }

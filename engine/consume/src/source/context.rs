@@ -1,4 +1,4 @@
-//! The consumer's callbacks: they only take note.
+//! Callbacks of the consumer. They record rebalances and statistics; the poller acts on them.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,9 +20,9 @@ use tracing::debug;
 
 use super::SourceOptions;
 
-/// A rebalance, for whose answer the group waits.
+/// A rebalance that the group waits for the consumer to confirm.
 pub(super) struct Rebalance {
-    /// Whether these partitions are given, or taken back.
+    /// True if the partitions are assigned, false if they are revoked.
     pub(super) assign: bool,
     pub(super) list: TopicPartitionList,
 }
@@ -33,10 +33,10 @@ impl Rebalance {
     }
 }
 
-/// What librdkafka calls back.
+/// State of the callbacks of librdkafka.
 pub(super) struct Context {
     rebalances: Mutex<Vec<Rebalance>>,
-    counted: IntCounter,
+    rebalances_total: IntCounter,
     pub(super) stopping: Arc<AtomicBool>,
     pub(super) namespace: Namespace,
     pub(super) discarded: Arc<HashSet<(Partition, i64)>>,
@@ -49,7 +49,7 @@ impl Context {
     pub(super) fn new(connections: &Connections, options: SourceOptions, stopping: Arc<AtomicBool>) -> Self {
         Self {
             rebalances: Mutex::default(),
-            counted: options.rebalances,
+            rebalances_total: options.rebalances,
             stopping,
             namespace: connections.namespace.clone(),
             discarded: options.discarded,
@@ -59,7 +59,7 @@ impl Context {
         }
     }
 
-    /// The rebalances that were noted since the last call.
+    /// Rebalances since the last call.
     pub(super) fn take_rebalances(&self) -> Vec<Rebalance> {
         std::mem::take(&mut *self.rebalances.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -72,7 +72,7 @@ impl Context {
         list.elements().iter().filter_map(|element| self.partition(element.topic(), element.partition())).collect()
     }
 
-    /// The next offset to fold of each partition that is read.
+    /// Next offset to fold of each assigned partition.
     pub(super) fn folded(&self) -> std::sync::MutexGuard<'_, BTreeMap<Partition, i64>> {
         self.folded.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,7 +83,7 @@ impl ClientContext for Context {
         if statistics.brokers.values().any(|broker| broker.state == "UP") {
             self.check.ok();
         } else {
-            self.check.failing("no broker of the cluster answers");
+            self.check.failing("no kafka broker is reachable");
         }
         let folded = self.folded();
         for (partition, next_offset) in folded.iter() {
@@ -110,16 +110,16 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
-    /// Only takes note: the group waits for the answer, which the poller gives once the worker is ready for it.
+    /// Records the rebalance: the group waits until the poller confirms it, once the worker is ready.
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let assign = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         let rebalance = Rebalance { assign, list: list.clone() };
-        self.counted.inc();
+        self.rebalances_total.inc();
         if !self.stopping.load(Ordering::Acquire) {
             self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).push(rebalance);
             return;
         }
-        // While the consumer closes there is no worker to ask any more.
+        // While the consumer closes, the worker has ended.
         if let Err(error) = rebalance.answer(consumer) {
             debug!(%error, "rebalance while closing");
         }

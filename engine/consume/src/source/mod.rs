@@ -1,5 +1,5 @@
-//! Kafka as a source of decoded records. A thread of its own polls without ever waiting for work; the worker says
-//! where each partition begins and when it may be given back.
+//! Kafka as a source of decoded records. A thread of its own polls and never blocks on folding; the worker decides
+//! where each partition begins and when it is released.
 
 mod context;
 mod poller;
@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc as thread_channel};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use jangbogo_events::{Event, Topic};
+use jangbogo_events::Topic;
 use jangbogo_fold::BatchPolicy;
 use jangbogo_log::{Partition, Record};
 use jangbogo_platform::config::Connections;
@@ -25,27 +24,26 @@ use tracing::{debug, warn};
 use self::context::Context;
 use self::poller::Poller;
 
-/// How long leaving the group may take.
-const LEAVE_LIMIT: Duration = Duration::from_secs(4);
+/// Timeout of leaving the group.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// What the source tells the worker, in this order for each partition: assigned, started, records, revoked.
+/// From the source to the worker. Order for each partition: assigned, started, records, revoked.
 #[derive(Debug)]
 pub enum Input {
-    /// The group gave these partitions: acquire them and answer [`Command::Start`].
+    /// The group assigned these partitions: acquire them and reply with [`Command::Start`].
     Assigned(Vec<Partition>),
-    /// Records of this partition from here on are the ones from the offset that was asked for.
+    /// Records of these partitions from here on begin at the requested offset.
     Started(Vec<Partition>),
-    /// Read records.
     Records(Vec<Record>),
-    /// The group wants these back: finish and answer [`Command::Release`].
+    /// The group revokes these: finish and reply with [`Command::Release`].
     Revoked(Vec<Partition>),
-    /// The group still counts this worker as the owner of a partition that it was fenced from: acquire it again.
+    /// Partitions that this worker was fenced from but still owns in the group: acquire them again.
     Retained(Vec<Partition>),
-    /// The consumer cannot go on.
+    /// The consumer has failed for good.
     Failed(KafkaError),
 }
 
-/// What the worker tells the source.
+/// From the worker to the source.
 #[derive(Debug)]
 pub enum Command {
     /// Read these assigned partitions from their checkpoints.
@@ -54,15 +52,15 @@ pub enum Command {
     StartAtCommitted(Vec<Partition>),
     /// Read these retained partitions from their checkpoints.
     Reread(Vec<Checkpoint>),
-    /// These partitions may go to others.
+    /// These revoked partitions are finished: confirm the revocation.
     Release(Vec<Partition>),
-    /// Everything before these offsets is folded.
+    /// All records before these offsets are folded.
     Folded(Vec<(Partition, i64)>),
-    /// Another worker has taken these over: ask the group whether they are still ours.
+    /// This worker was fenced from these: check with the group whether it still owns them.
     Verify(Vec<(Partition, i64)>),
 }
 
-/// The worker's end of a source.
+/// The worker's handle of a source.
 #[derive(Debug)]
 pub struct Source {
     inputs: mpsc::UnboundedReceiver<Input>,
@@ -73,50 +71,47 @@ pub struct Source {
     ended: oneshot::Receiver<()>,
 }
 
-/// Who begins where the group has no place yet.
+/// Offset reset policy: where a partition without a committed offset begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OffsetReset {
-    /// Nobody: every place is given by a checkpoint, and one that Kafka does not have is an error.
+    /// Every offset comes from a checkpoint, and one that Kafka does not have is an error.
     Fail,
-    /// The beginning of the log.
     Earliest,
 }
 
-/// What a source reads as.
+/// Settings of a source.
 #[derive(Clone, Debug)]
 pub struct SourceOptions {
-    /// The group, without a namespace.
+    /// Consumer group, without the namespace.
     pub group: String,
-    /// What it reads.
     pub topics: Vec<Topic>,
-    /// What becomes of a place that is not there.
     pub offset_reset: OffsetReset,
-    /// How soon.
+    /// The broker responds at once, or lingers for larger batches.
     pub batch_policy: BatchPolicy,
-    /// Static membership: unique in the group. None for a member that leaves when it stops.
+    /// `group.instance.id` of static membership, without the group's name: unique in the group. None for a dynamic
+    /// member.
     pub instance: Option<String>,
-    /// Positions whose dead letters somebody has discarded.
+    /// Positions whose dead letters were discarded by an operator.
     pub discarded: Arc<HashSet<(Partition, i64)>>,
-    /// How far the group is behind, by topic and partition.
+    /// Consumer lag, by topic and partition.
     pub lag: IntGaugeVec,
-    /// How often the group gave partitions or took them back.
     pub rebalances: IntCounter,
-    /// Kafka's readiness.
+    /// Readiness check of Kafka.
     pub check: CheckHandle,
 }
 
 impl Source {
-    /// Joins the group and begins to poll.
+    /// Joins the group and starts the polling thread.
     ///
     /// # Errors
-    /// When the configuration is refused.
+    /// When the client's configuration is invalid.
     pub fn open(connections: &Connections, options: SourceOptions) -> KafkaResult<Source> {
         let group = connections.namespace.group(&options.group);
         let reset = match options.offset_reset {
             OffsetReset::Fail => "error",
             OffsetReset::Earliest => "earliest",
         };
-        // The broker answers once there are so many bytes, or after so long.
+        // The broker responds once it has this number of bytes, or after this time.
         let (fetch_bytes, fetch_wait) = match options.batch_policy {
             BatchPolicy::Immediate => ("1", Duration::from_millis(50)),
             BatchPolicy::Linger => ("65536", options.batch_policy.linger()),
@@ -134,7 +129,7 @@ impl Source {
             .set("fetch.min.bytes", fetch_bytes)
             .set("fetch.wait.max.ms", fetch_wait.as_millis().to_string())
             .set("fetch.error.backoff.ms", "50")
-            // By default a partition whose queue is full is not asked for more within a second, in which it runs dry.
+            // By default a partition whose queue is full is not fetched for a second, in which the queue runs dry.
             .set("fetch.queue.backoff.ms", "10")
             .set("queued.min.messages", "1000")
             .set("queued.max.messages.kbytes", "4096")
@@ -168,28 +163,28 @@ impl Source {
         self.inputs.recv().await
     }
 
-    /// The next input if it is there already.
+    /// The next input if one is queued.
     pub fn try_next(&mut self) -> Option<Input> {
         self.inputs.try_recv().ok()
     }
 
-    /// Tells the source something; one that has ended does not mind.
-    pub fn tell(&self, command: Command) {
+    /// Sends a command; a source that has ended ignores it.
+    pub fn send(&self, command: Command) {
         if self.commands.send(command).is_err() {
-            debug!("the kafka source has ended");
+            debug!("kafka source has ended");
         }
     }
 
-    /// Makes room in the queue.
+    /// Releases queue capacity: this number of bytes is processed.
     pub fn consumed(&self, bytes: usize) {
         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Leaves the group, as far as Kafka answers.
+    /// Leaves the group, unless Kafka is unavailable.
     pub async fn close(mut self) {
         self.stopping.store(true, Ordering::Release);
-        if tokio::time::timeout(LEAVE_LIMIT, &mut self.ended).await.is_err() {
-            warn!("kafka does not answer: this member leaves the group when its session ends");
+        if tokio::time::timeout(LEAVE_TIMEOUT, &mut self.ended).await.is_err() {
+            warn!("kafka unavailable; this member leaves the group when its session times out");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The thread that polls: it reads, minds what the worker says, and answers the group.
+//! The polling thread: reads records, handles the worker's commands, and confirms rebalances.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,24 +20,23 @@ use tracing::{debug, warn};
 use super::context::{Context, Rebalance};
 use super::{Command, Input};
 
-/// Records waiting for the worker: above this many bytes no more are taken, and below half paused partitions resume,
-/// early enough for new ones to come while a batch is folded.
+/// Backpressure: above this number of bytes queued for the worker no more are polled; below half of it paused
+/// partitions resume, early enough for new records to arrive while a batch is folded.
 const QUEUE_BYTES: usize = 2 << 20;
-/// How long the queue may be full before partitions are paused. A pause drops what the client has fetched ahead and takes
-/// half a second to recover from, so it is for a worker that stands still, not for one that is busy.
+/// How long the queue may be full before partitions are paused. A pause drops the client's prefetched records and takes
+/// half a second to recover from, so it is for a worker that is stuck, not for one that is busy.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
-/// How long the thread sleeps while the queue is full.
+/// Sleep while the queue is full.
 const FULL_SLEEP: Duration = Duration::from_millis(5);
-/// The longest the thread sleeps before it looks at the worker's commands.
+/// Maximum delay of the worker's commands.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
-/// How often offsets are committed to Kafka: a reactor's place, and what lag tools go by.
+/// Interval of offset commits to Kafka: a reactor's position, and the base of lag tools.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
-/// The client pauses every partition while it answers the group or goes back in one. The thread that fetches sleeps
-/// meanwhile, for up to a second, and nothing tells it that they go on: for that long it is asked something now and then.
+/// librdkafka pauses every partition during a rebalance and a seek. Its fetching thread then sleeps for up to a second
+/// and is not woken when they resume: for that time requests wake it.
 const WAKING_TIME: Duration = Duration::from_secs(1);
 const WAKING_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The thread's state.
 pub(super) struct Poller {
     consumer: BaseConsumer<Context>,
     inputs: mpsc::UnboundedSender<Input>,
@@ -46,13 +45,13 @@ pub(super) struct Poller {
     assigned: BTreeSet<Partition>,
     full_since: Option<Instant>,
     paused: bool,
-    /// What the worker has been told of and has not answered.
-    unanswered: Option<Rebalance>,
-    /// Partitions that another worker took over, until the group says whose they are.
+    /// Rebalance that was sent to the worker and is not confirmed yet.
+    unconfirmed: Option<Rebalance>,
+    /// Partitions that this worker was fenced from, until the group has confirmed their owner.
     unverified: BTreeMap<Partition, i64>,
     uncommitted: BTreeMap<Partition, i64>,
     committed_at: Instant,
-    /// When partitions last were to go on, and when the client's fetching thread was last woken.
+    /// Time when partitions were last resumed, and when the fetching thread was last woken.
     resumed_at: Option<Instant>,
     woken_at: Instant,
 }
@@ -72,7 +71,7 @@ impl Poller {
             assigned: BTreeSet::new(),
             full_since: None,
             paused: false,
-            unanswered: None,
+            unconfirmed: None,
             unverified: BTreeMap::new(),
             uncommitted: BTreeMap::new(),
             committed_at: Instant::now(),
@@ -90,7 +89,7 @@ impl Poller {
                     return;
                 }
                 if is_outage(&error) {
-                    // Readiness says so, once.
+                    // Readiness reports an outage once.
                     debug!(error = %causes(&error), "kafka source");
                 } else {
                     warn!(error = %causes(&error), "kafka source");
@@ -98,8 +97,8 @@ impl Poller {
             }
         }
         self.commit_offsets();
-        // A consumer does not close while the group waits for an answer.
-        if let Some(Err(error)) = self.unanswered.take().map(|rebalance| rebalance.answer(&self.consumer)) {
+        // A consumer does not close while the group waits for a confirmation.
+        if let Some(Err(error)) = self.unconfirmed.take().map(|rebalance| rebalance.answer(&self.consumer)) {
             debug!(%error, "rebalance while closing");
         }
     }
@@ -107,7 +106,7 @@ impl Poller {
     fn turn(&mut self) -> KafkaResult<()> {
         while let Ok(command) = self.commands.try_recv() {
             if let Err(error) = self.handle_command(command) {
-                // A partition that is neither read nor given back would stand still: a restart begins it anew.
+                // A partition that is neither read nor released would be stuck: the process restarts.
                 self.send(Input::Failed(error));
             }
         }
@@ -130,7 +129,7 @@ impl Poller {
         polled
     }
 
-    /// Reads what has arrived, a bounded number of records, waiting only for the first.
+    /// Reads up to 500 records; waits for the first only.
     fn poll(&mut self) -> KafkaResult<()> {
         let mut records = Vec::new();
         let mut timeout = POLL_TIMEOUT;
@@ -166,21 +165,21 @@ impl Poller {
         }
         let partitions = self.consumer.context().partitions(&rebalance.list);
         self.send(if rebalance.assign { Input::Assigned(partitions) } else { Input::Revoked(partitions) });
-        self.unanswered = Some(rebalance);
+        self.unconfirmed = Some(rebalance);
         Ok(())
     }
 
     fn handle_command(&mut self, command: Command) -> KafkaResult<()> {
         match command {
             Command::Start(checkpoints) => {
-                let places = checkpoints.iter().map(|one| (one.partition, Offset::Offset(one.next_offset)));
-                self.start(&places.collect::<Vec<_>>())?;
+                let positions = checkpoints.iter().map(|one| (one.partition, Offset::Offset(one.next_offset)));
+                self.start(&positions.collect::<Vec<_>>())?;
                 self.started(&checkpoints);
                 Ok(())
             }
             Command::StartAtCommitted(partitions) => {
-                let places = partitions.iter().map(|partition| (*partition, Offset::Stored));
-                self.start(&places.collect::<Vec<_>>())?;
+                let positions = partitions.iter().map(|partition| (*partition, Offset::Stored));
+                self.start(&positions.collect::<Vec<_>>())?;
                 self.send(Input::Started(partitions));
                 Ok(())
             }
@@ -199,13 +198,13 @@ impl Poller {
         }
     }
 
-    /// Answers an assignment. A partition that is frozen has no checkpoint and is not read.
-    fn start(&mut self, places: &[(Partition, Offset)]) -> KafkaResult<()> {
-        self.unanswered = None;
-        let list = self.list(places.iter().copied())?;
+    /// Confirms an assignment. A frozen partition has no checkpoint and is not read.
+    fn start(&mut self, positions: &[(Partition, Offset)]) -> KafkaResult<()> {
+        self.unconfirmed = None;
+        let list = self.list(positions.iter().copied())?;
         self.consumer.incremental_assign(&list)?;
         self.resumed_at = Some(Instant::now());
-        self.assigned.extend(places.iter().map(|(partition, _)| *partition));
+        self.assigned.extend(positions.iter().map(|(partition, _)| *partition));
         if self.paused {
             self.consumer.pause(&list)?;
         }
@@ -219,7 +218,7 @@ impl Poller {
             .seek_partitions(list, Duration::from_secs(5))
             .and_then(|sought| sought.elements().iter().try_for_each(TopicPartitionListElem::error));
         if let Err(error) = sought {
-            warn!(error = %causes(&error), "cannot go back to the checkpoints, trying again");
+            warn!(error = %causes(&error), "cannot seek to the checkpoints; retrying");
             self.unverified.extend(checkpoints.iter().map(|one| (one.partition, one.next_offset)));
             return Ok(());
         }
@@ -233,9 +232,9 @@ impl Poller {
         self.send(Input::Started(checkpoints.iter().map(|one| one.partition).collect()));
     }
 
-    /// Answers a revocation.
+    /// Confirms a revocation.
     fn release(&mut self, partitions: &[Partition]) -> KafkaResult<()> {
-        self.unanswered = None;
+        self.unconfirmed = None;
         self.commit_offsets();
         let mut held = Vec::new();
         for partition in partitions {
@@ -245,7 +244,7 @@ impl Poller {
                 held.push((*partition, Offset::Invalid));
             }
             let labels = [partition.topic.name(), &partition.number.to_string()];
-            // A lag that somebody else works off is not this process's to report.
+            // The new owner reports the lag.
             let _ = self.consumer.context().lag.remove_label_values(&labels);
         }
         self.resumed_at = Some(Instant::now());
@@ -259,7 +258,7 @@ impl Poller {
             return;
         }
         self.woken_at = Instant::now();
-        // In this request an offset is a time, and this one stands for the end. The answer does not matter.
+        // In this request an offset is a timestamp, and this one stands for the end. The response does not matter.
         let mut ends = TopicPartitionList::new();
         for partition in &self.assigned {
             let topic = self.consumer.context().namespace.topic(partition.topic);
@@ -268,7 +267,8 @@ impl Poller {
         let _ = self.consumer.offsets_for_times(ends, WAKING_INTERVAL);
     }
 
-    /// A group refuses the offset commit of a member that has lost its place; one that it keeps waiting is asked again.
+    /// Verifies ownership with an offset commit, which the group rejects for a member that lost the partition. Repeated
+    /// while the group does not respond.
     fn verify(&mut self) {
         if self.unverified.is_empty() {
             return;
@@ -280,7 +280,7 @@ impl Poller {
                 let retained = std::mem::take(&mut self.unverified);
                 self.send(Input::Retained(retained.into_keys().collect()));
             }
-            Err(error) => debug!(error = %causes(&error), "the group does not say that fenced partitions are ours"),
+            Err(error) => debug!(error = %causes(&error), "ownership of fenced partitions not confirmed"),
         }
     }
 
@@ -306,7 +306,7 @@ impl Poller {
         let list = self.list(offsets.into_iter().map(|(partition, next)| (partition, Offset::Offset(next))));
         let committed = list.and_then(|list| self.consumer.commit(&list, CommitMode::Async));
         if let Err(error) = committed {
-            debug!(error = %causes(&error), "offsets for lag tools were not committed");
+            debug!(error = %causes(&error), "offset commit failed");
         }
     }
 
@@ -321,7 +321,7 @@ impl Poller {
 
     fn send(&self, input: Input) {
         if self.inputs.send(input).is_err() {
-            debug!("the worker has ended");
+            debug!("worker has ended");
         }
     }
 }
