@@ -21,8 +21,8 @@ use super::producer::EventProducer;
 /// Produces events from JSON lines, each checked against its schema
 #[derive(Args, Debug)]
 #[command(
-    after_help = r#"A line is an object: "type" and "data", and optionally "id", "source", "time", "causation_id" and "correlation_id".
-The default id is a new one, the default time is now.
+    after_help = r#"A line is an object with "type" and "data", and optionally "id", "source", "time", "causation_id" and
+"correlation_id". The default id is a new one, the default time is now.
 
 Examples:
   echo '{"type": "product-viewed", "data": {"member_id": "13085", "product_id": "20725"}}' |
