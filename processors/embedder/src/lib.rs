@@ -70,8 +70,9 @@ impl ProcessorApp for App {
         let (mut encoders, mut reactors): (Vec<Encoder>, Vec<Arc<dyn Reactor>>) = (Vec::new(), Vec::new());
         for model in &models? {
             let encoder = Encoder::load(&self.encoder, model, metrics.clone()).await?;
-            let patient = encoder.clone().low_priority();
-            let embedder = Embedder::of_encoder(patient, self.cache, LOW_PRIORITY_TIMEOUT, embedder_metrics.clone());
+            let local_model = Arc::new(encoder.clone().low_priority());
+            let embedder =
+                Embedder::for_local_model(local_model, self.cache, LOW_PRIORITY_TIMEOUT, embedder_metrics.clone());
             reactors.push(Arc::new(Embed::new(embedder)));
             encoders.push(encoder);
         }

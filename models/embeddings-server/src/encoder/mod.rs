@@ -4,6 +4,7 @@
 //! computed at once, in the order in which they came. Who finds the queue full is told so at once, and
 //! whoever has stopped waiting costs nothing.
 
+mod local;
 mod thread;
 
 use std::num::NonZeroUsize;
@@ -19,6 +20,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{ArithmeticArgs, EmbeddingModel, ModelError, TextModel, Tokenise, Tokens};
+
+pub use self::local::{Fallback, FallbackArgs};
 
 jangbogo_telemetry::metrics! {
     /// What an encoder counts.
