@@ -11,20 +11,20 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What the server does about one request.
+/// The server's reaction to one request.
 #[derive(Clone, Debug)]
 pub enum Reaction {
     /// Status, further headers, body.
     Say(u16, &'static str, String),
-    /// Waits first.
+    /// A reaction after a delay.
     After(Duration, Box<Reaction>),
-    /// Says nothing.
+    /// Sends nothing, and keeps the connection open.
     Hang,
     /// Closes the connection.
     HangUp,
     /// Server-sent events.
     Stream(Vec<Step>),
-    /// The same without chunks: only the connection's end is the body's.
+    /// Server-sent events without chunked encoding: the body ends with the connection.
     PlainStream(Vec<Step>),
 }
 
@@ -35,22 +35,21 @@ pub enum Step {
     Event(String),
     /// A comment, as servers send to keep connections open.
     Comment,
-    /// A pause.
     Pause(Duration),
-    /// Closes the connection in the middle.
+    /// Closes the connection within the stream.
     Kill,
-    /// Says nothing more.
+    /// Sends nothing more, and keeps the connection open.
     Stall,
 }
 
-/// What the server was asked.
+/// A request to the server.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub head: String,
     pub body: Value,
 }
 
-/// Follows its script; the last reaction is for all further requests.
+/// A server that follows a script; its last reaction is repeated.
 #[derive(Debug)]
 pub struct ScriptedServer {
     pub base_url: String,
@@ -80,7 +79,7 @@ impl ScriptedServer {
                         }
                         next
                     };
-                    // A client that has left is no failure of the server's.
+                    // The client may have disconnected.
                     let _ = react(&mut connection, reaction).await;
                 });
             }
@@ -88,7 +87,6 @@ impl ScriptedServer {
         Self { base_url, asked, script, accepting }
     }
 
-    /// Begins another script.
     pub fn follow(&self, script: impl IntoIterator<Item = Reaction>) {
         *self.script.lock().unwrap() = script.into_iter().collect();
     }
@@ -165,12 +163,12 @@ async fn stream(connection: &mut TcpStream, steps: Vec<Step>, in_chunks: bool) -
     if in_chunks { connection.write_all(b"0\r\n\r\n").await } else { Ok(()) }
 }
 
-/// A whole answer.
+/// A complete answer.
 pub fn answer(text: &str) -> Reaction {
     finished(text, "stop")
 }
 
-/// An answer that ended for this reason.
+/// An answer with a `finish_reason`.
 pub fn finished(text: &str, reason: &str) -> Reaction {
     let body = json!({
         "id": "1", "object": "chat.completion", "created": 1, "model": "scripted-1",
@@ -180,20 +178,20 @@ pub fn finished(text: &str, reason: &str) -> Reaction {
     Reaction::Say(200, "content-type: application/json\r\n", body.to_string())
 }
 
-/// A refusal of OpenAI's form.
+/// An error in OpenAI's format.
 pub fn refusal(status: u16, message: &str) -> Reaction {
     let body = json!({ "error": { "message": message, "type": "invalid", "param": null, "code": null } });
     Reaction::Say(status, "content-type: application/json\r\n", body.to_string())
 }
 
-/// A piece of a streamed answer.
+/// A chunk of a streamed answer.
 pub fn piece(text: &str) -> Step {
     event(
         &json!({ "model": "scripted-1", "choices": [{ "index": 0, "delta": { "content": text }, "finish_reason": null }] }),
     )
 }
 
-/// The end of a streamed answer, for this reason.
+/// The end of a streamed answer, with a `finish_reason`.
 pub fn end(reason: &str) -> Vec<Step> {
     vec![
         event(&json!({ "model": "scripted-1", "choices": [{ "index": 0, "delta": {}, "finish_reason": reason }] })),
@@ -206,14 +204,14 @@ pub fn event(data: &Value) -> Step {
     Step::Event(data.to_string())
 }
 
-/// A whole streamed answer.
+/// A complete streamed answer.
 pub fn streamed(pieces: &[&str]) -> Reaction {
     let mut steps: Vec<Step> = pieces.iter().map(|text| piece(text)).collect();
     steps.extend(end("stop"));
     Reaction::Stream(steps)
 }
 
-/// Settings with which nothing takes long.
+/// Settings with short time limits and pauses.
 pub fn settings(base_url: &str) -> Settings {
     Settings {
         base_url: Some(base_url.to_owned()),
@@ -242,7 +240,7 @@ pub fn prompt() -> Prompt {
     Prompt { system: "Say what is wanted.".to_owned(), messages: vec![(Role::User, "A red dress".to_owned())] }
 }
 
-/// A wish for things of a colour, at most five.
+/// A colour, and a count of at most five.
 pub fn schema() -> Schema {
     let schema = json!({
         "type": "object",
