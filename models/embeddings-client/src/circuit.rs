@@ -69,7 +69,8 @@ impl Circuit {
     /// Reports a failure of the server to a caller that was given this advice.
     pub(super) fn failed(&self, advice: Advice, error: &(dyn Error + 'static)) {
         if self.breaker.failed(advice, Instant::now()) {
-            warn!(error = %causes(error), model = &*self.model, "embeddings server unavailable: circuit breaker opened");
+            let error = causes(error);
+            warn!(%error, model = &*self.model, "embeddings server unavailable: circuit breaker opened");
             self.changed_to(Condition::Open);
         } else if advice == Advice::Probe {
             self.changed_to(Condition::Open);
@@ -93,7 +94,11 @@ impl Circuit {
         if let Err(error) = vectors
             && !was_degraded
         {
-            warn!(error = %causes(error), model = &*self.model, "embeddings server gives no vectors: check EMBEDDINGS_API_KEY and EMBEDDING_MODEL");
+            warn!(
+                error = %causes(error),
+                model = &*self.model,
+                "embeddings server gives no vectors: check EMBEDDINGS_API_KEY and EMBEDDING_MODEL"
+            );
         }
     }
 

@@ -46,7 +46,8 @@ impl EmbedError {
         matches!(self, Self::Server(error) if blames_texts(error))
     }
 
-    /// Whether the fallback may be used: the server has failed, and neither the text nor the number of texts is to blame.
+    /// Whether the fallback may be used: the server has failed, and neither the text nor the number of texts is to
+    /// blame.
     pub(super) fn is_servers_failure(&self) -> bool {
         match self {
             Self::Unavailable | Self::TooSlow(_) => true,

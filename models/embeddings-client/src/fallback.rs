@@ -96,7 +96,11 @@ async fn load_and_drop_unused(
             *inner.state() = State::Loaded { model, last_used: Instant::now() };
         }
         Err(error) => {
-            warn!(error = %causes(&*error), model = &*inner.name, "embedding model cannot be loaded: no fallback while the embeddings server is unavailable");
+            warn!(
+                error = %causes(&*error),
+                model = &*inner.name,
+                "embedding model cannot be loaded: no fallback while the embeddings server is unavailable"
+            );
             *inner.state() = State::Failed;
             return;
         }

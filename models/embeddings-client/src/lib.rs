@@ -1,24 +1,24 @@
 //! Client of embedding models: an OpenAI-compatible server, such as the embedder's, or a model in this process.
 //!
-//! [`Embedder::embed`] gives a vector of length 1 within its time limit, or an error, after which callers go on without.
-//! A text for a server passes, in this order:
+//! [`Embedder::embed`] gives a vector of length 1 within its time limit, or an error, after which callers go on
+//! without. A text for a server passes, in this order:
 //!
 //! 1. the **check**: an invalid text is refused here; then the model's **prompt** is put before it;
 //! 2. **L1**, the in-memory cache. Concurrent requests for one text are computed once (single-flight);
 //! 3. **L2**, the cache in Redis that programs share. A look-up may take 20 ms; a slower Redis is skipped for a while;
-//! 4. the **circuit breaker**. It opens after three consecutive failures, or when half of the requests fail. While it is
-//!    open requests fail at once; probes run in the background;
-//! 5. the **bulkhead**: a limit on requests in flight. Texts that come meanwhile wait in a bounded queue and are batched,
-//!    up to 50 in a request; with nothing in flight a text is sent at once. If the server finds fault with the texts of a
-//!    request, its halves are sent, until the faulty text is alone;
+//! 4. the **circuit breaker**. It opens after three consecutive failures, or when half of the requests fail. While it
+//!    is open requests fail at once; probes run in the background;
+//! 5. the **bulkhead**: a limit on requests in flight. Texts that come meanwhile wait in a bounded queue and are
+//!    batched, up to 50 in a request; with nothing in flight a text is sent at once. If the server finds fault with the
+//!    texts of a request, its halves are sent, until the faulty text is alone;
 //! 6. **retries** of transient failures, with exponential backoff or the server's `Retry-After`, within the deadline.
 //!
-//! A program may give a **fallback**: it loads the same model into this process when the server has failed and the text is
-//! not to blame. Loading starts with the first such failure; until it is done callers get the server's error. Its vectors
-//! are the same bits where the embedder uses the same arithmetic. A recovered server is used again.
+//! A program may give a **fallback**: it loads the same model into this process when the server has failed and the text
+//! is not to blame. Loading starts with the first such failure; until it is done callers get the server's error. Its
+//! vectors are the same bits where the embedder uses the same arithmetic. A recovered server is used again.
 //!
-//! A program that has the model in this process anyway, as the embedder has, uses [`Embedder::for_local_model`]: only L1
-//! and the model.
+//! A program that has the model in this process anyway, as the embedder has, uses [`Embedder::for_local_model`]: only
+//! L1 and the model.
 
 mod circuit;
 mod error;
@@ -101,8 +101,8 @@ pub struct Embedder {
 }
 
 impl Embedder {
-    /// A client of one model of the server that the settings name. Vectors are shared in Redis, if there is one. Connects
-    /// lazily. `models` is where prompts are looked up. Must be called within a Tokio runtime.
+    /// A client of one model of the server that the settings name. Vectors are shared in Redis, if there is one.
+    /// Connects lazily. `models` is where prompts are looked up. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// When an address or key is invalid.
@@ -144,7 +144,8 @@ impl Embedder {
             // A model that only its server knows.
             Err(ModelsError::Unknown { .. }) => None,
             Err(error) => {
-                warn!(error = %causes(&error), model, "embedding model registry unreadable: texts are embedded without prompts");
+                let error = causes(&error);
+                warn!(%error, model, "embedding model registry unreadable: texts are embedded without prompts");
                 None
             }
         };

@@ -26,8 +26,8 @@ struct Inner {
 }
 
 impl EmbedderPool {
-    /// Clients of the server that the settings name, which share vectors in Redis. `fallback` loads the same models into
-    /// this process while the server is unavailable. Must be called within a Tokio runtime.
+    /// Clients of the server that the settings name, which share vectors in Redis. `fallback` loads the same models
+    /// into this process while the server is unavailable. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// When an address or key is invalid.

@@ -55,7 +55,8 @@ enum Components {
 impl Server {
     /// One model of a server. Texts already have these prompts when they are sent.
     pub(super) fn new(wire: jangbogo_openai::Server, model: &str, prompts: Prompts) -> Self {
-        // The embedder's service puts the query prompt before a text without a prompt, which such a model's passages are.
+        // The embedder's service puts the query prompt before a text without a prompt, which such a model's passages
+        // are.
         let only_queries = !prompts.query.is_empty() && prompts.passage.is_empty();
         Self { wire, model: model.into(), input_type: only_queries.then_some(Purpose::Passage) }
     }

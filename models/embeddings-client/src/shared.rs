@@ -2,9 +2,11 @@
 //!
 //! | key, in database 1 | holds |
 //! |---|---|
-//! | `embed:{hash}` | a vector: 384 little-endian 32-bit floats. The hash is the SHA-256 of the model, a NUL and the text as it is sent, in hexadecimal digits. Expires within an hour |
+//! | `embed:{hash}` | a vector: 384 little-endian 32-bit floats. Expires within an hour |
 //! | `stats:hits`, `stats:misses` | counts of vectors found there, and not found |
 //! | `cb:state_change:last` | the last change of a circuit breaker: `state`, `at` and `model`, as JSON |
+//!
+//! The hash is the SHA-256 of the model, a NUL and the text as it is sent, in hexadecimal digits.
 //!
 //! An outside contract asks for `stats:*` and `cb:state_change:last`. Only look-ups are on the path of a request. A
 //! background task writes, best effort: a Redis outage degrades to cache misses.

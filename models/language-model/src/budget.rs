@@ -3,8 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A token bucket that holds at most a minute's tokens, and refills continuously. The most that an attempt may use is taken
-/// before it, and the unused rest refunded after it; a cancelled attempt gets no refund, for the server may have used them.
+/// A token bucket that holds at most a minute's tokens, and refills continuously. The most that an attempt may use is
+/// taken before it, and the unused rest refunded after it; a cancelled attempt gets no refund, for the server may have
+/// used them.
 #[derive(Debug)]
 pub(crate) struct Budget {
     per_minute: f64,

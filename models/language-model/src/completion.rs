@@ -16,7 +16,8 @@ pub struct Completion<T> {
     pub usage: Option<Usage>,
     /// SHA-256, in hexadecimal, of messages, schema and parameters. It does not depend on the server.
     pub prompt_hash: String,
-    /// `format` (`text` or `json_schema`), `max_output_tokens`, `model`, and `schema` and `temperature` if there are any.
+    /// `format` (`text` or `json_schema`), `max_output_tokens`, `model`, and `schema` and `temperature` if there are
+    /// any.
     pub parameters: BTreeMap<String, String>,
     /// Number of attempts, from 1.
     pub attempts: u32,

@@ -1,8 +1,8 @@
 //! Client of a large language model behind an OpenAI-compatible server.
 //!
-//! [`LanguageModel::complete_json`] gives a value that is valid against a JSON schema, [`LanguageModel::stream_text`] gives
-//! text, and its chunks as they arrive. Neither gives a partial answer: one that is cut off or stalled is a [`CallError`],
-//! after which callers fall back to local rules. A call passes, in this order:
+//! [`LanguageModel::complete_json`] gives a value that is valid against a JSON schema, [`LanguageModel::stream_text`]
+//! gives text, and its chunks as they arrive. Neither gives a partial answer: one that is cut off or stalled is a
+//! [`CallError`], after which callers fall back to local rules. A call passes, in this order:
 //!
 //! 1. the **bulkhead**: a limit on calls in flight; one more is rejected at once;
 //! 2. the **token budget** (a token bucket) and the **circuit breaker**, before every attempt. Rejections cost nothing;

@@ -24,8 +24,8 @@ use crate::retry::Retries;
 use crate::schema::Schema;
 use crate::settings::Settings;
 
-/// A large language model behind an OpenAI-compatible server. A process makes one, whose bulkhead, budget and breaker its
-/// reactors share.
+/// A large language model behind an OpenAI-compatible server. A process makes one, whose bulkhead, budget and breaker
+/// its reactors share.
 #[derive(Debug)]
 pub struct LanguageModel {
     server: Server,
@@ -78,8 +78,8 @@ impl LanguageModel {
         self.call(self.request(prompt, Some(schema)), Json::new(schema)).await
     }
 
-    /// Requests text, and hands over its chunks as they arrive, each once and in order. Together they are the output. After
-    /// an error they are void: the answer is incomplete.
+    /// Requests text, and hands over its chunks as they arrive, each once and in order. Together they are the output.
+    /// After an error they are void: the answer is incomplete.
     ///
     /// `on_chunk` runs between two reads from the connection: it must not block.
     ///

@@ -29,8 +29,8 @@ impl Prompt {
     /// {"messages":[{"content":"…","role":"system"},{"content":"…","role":"user"}],"parameters":{…},"schema":…}
     /// ```
     ///
-    /// Canonical means: no white space, members in the order of their names' bytes at every depth, strings and numbers as
-    /// `serde_json` writes them. `role` is `system`, `user` or `assistant`, parameters are those of the
+    /// Canonical means: no white space, members in the order of their names' bytes at every depth, strings and numbers
+    /// as `serde_json` writes them. `role` is `system`, `user` or `assistant`, parameters are those of the
     /// [`Completion`](crate::Completion), and `schema` is null for text. Events keep these hashes: it never changes.
     pub(crate) fn hash(&self, schema: Option<&Value>, parameters: &BTreeMap<String, String>) -> String {
         let message = |role: &str, content: &str| json!({ "role": role, "content": content });

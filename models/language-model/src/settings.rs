@@ -10,8 +10,8 @@ use jangbogo_openai::ApiKey;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Language model")]
 pub struct Settings {
-    /// Base URL of an OpenAI-compatible server (…/v1). Without it OpenAI itself is used, if there is a key; with neither
-    /// there is no language model, and local rules analyse messages and write replies
+    /// Base URL of an OpenAI-compatible server (…/v1). Without it OpenAI itself is used, if there is a key; with
+    /// neither there is no language model, and local rules analyse messages and write replies
     #[arg(id = "llm_base_url", long = "llm-base-url", env = "OPENAI_BASE_URL")]
     pub base_url: Option<String>,
     /// API key of the server. Local servers need none

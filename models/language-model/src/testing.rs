@@ -1,5 +1,5 @@
-//! A real small language model for end-to-end tests: gemma 3 of 270 million parameters, served by llama.cpp from a Python
-//! environment through OpenAI's API. It tests the protocol; its answers are poor.
+//! A real small language model for end-to-end tests: gemma 3 of 270 million parameters, served by llama.cpp from a
+//! Python environment through OpenAI's API. It tests the protocol; its answers are poor.
 //!
 //! ```sh
 //! python3 -m venv ~/.cache/jangbogo/llm-venv

@@ -87,8 +87,8 @@ impl ProcessorApp for App {
     }
 }
 
-/// The model by which products are to be embedded, then those of live generations that have another: they go on being served
-/// until others take their places. Waits for Postgres as long as it takes.
+/// The model by which products are to be embedded, then those of live generations that have another: they go on being
+/// served until others take their places. Waits for Postgres as long as it takes.
 async fn embedding_models(connections: &Connections) -> anyhow::Result<Vec<String>> {
     let pool = database::pool(connections, EMBEDDER.name, 1)?;
     let live = async || {

@@ -1,7 +1,7 @@
 //! Batches texts into requests to the server.
 //!
-//! Texts wait in a bounded queue. One task waits until the bulkhead admits a request, and sends the texts that wait then: a
-//! text that comes when nothing is in flight is sent at once and alone, and under load requests are full.
+//! Texts wait in a bounded queue. One task waits until the bulkhead admits a request, and sends the texts that wait
+//! then: a text that comes when nothing is in flight is sent at once and alone, and under load requests are full.
 
 mod request;
 
@@ -56,8 +56,8 @@ impl Remote {
         self.requests.server.model()
     }
 
-    /// The vector of a text by a deadline, which is `time_limit` after the request began. Fails at once while the breaker is
-    /// open, also for the caller that is advised to probe: the probe runs in the background.
+    /// The vector of a text by a deadline, which is `time_limit` after the request began. Fails at once while the
+    /// breaker is open, also for the caller that is advised to probe: the probe runs in the background.
     pub(super) async fn embed(
         &self,
         text: &str,

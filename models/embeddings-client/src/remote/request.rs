@@ -81,8 +81,8 @@ impl Requests {
         }
     }
 
-    /// Requests the vectors of a batch, without the texts whose callers have cancelled. Retries transient failures within
-    /// the deadline.
+    /// Requests the vectors of a batch, without the texts whose callers have cancelled. Retries transient failures
+    /// within the deadline.
     async fn request(&self, batch: &mut Vec<Job>) -> Result<Vec<Vector>, Failure> {
         let mut attempts = Attempts::new(self.attempts);
         let mut previous_error: Option<Error> = None;

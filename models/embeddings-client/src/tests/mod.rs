@@ -245,9 +245,9 @@ async fn an_invalid_text_does_not_reach_the_model() {
 #[tokio::test]
 async fn invalid_addresses_are_refused_and_keys_are_not_shown() {
     for (url, expected) in [
-        ("http://mina:geheim@localhost/v1", "a key has a setting of its own"),
-        ("ftp://localhost/v1", "neither http:// nor https://"),
-        ("localhost", "cannot be read"),
+        ("http://mina:geheim@localhost/v1", "set the key by its own setting"),
+        ("ftp://localhost/v1", "must begin with http:// or https://"),
+        ("localhost", "cannot be parsed"),
     ] {
         let args = EmbedderArgs { url: url.to_owned(), ..args() };
         let models = ModelsArgs::default();

@@ -108,8 +108,8 @@ async fn an_invalid_answer_is_an_error_that_names_the_fault() {
         (200, json!({"data": []}), "holds 0 vectors, not 1"),
         (200, json!({"data": [{"index": 1, "embedding": [1.0]}]}), "its index 1 is of no text"),
         (200, json!("hello"), "is not of OpenAI's form"),
-        (401, json!({"error": {"message": "who are you?"}}), "refuses with status 401: who are you?"),
-        (503, json!("later"), "refuses with status 503: \"later\""),
+        (401, json!({"error": {"message": "who are you?"}}), "answered with status 401: who are you?"),
+        (503, json!("later"), "answered with status 503: \"later\""),
     ] {
         let embedder = client_of_answer(move |_| (StatusCode::from_u16(status).unwrap(), answer.clone())).await;
         let error = embedder.ask("bag").await.unwrap_err();

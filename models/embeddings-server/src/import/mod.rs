@@ -1,7 +1,7 @@
-//! Models of a user's own: from a folder in the layout of sentence-transformers, or from a repository of a hub.
+//! Import of a user's own models from a folder in the layout of sentence-transformers, or a repository of a hub.
 //!
-//! What is given is checked, and computed with once, before any of it is kept. Then its files stand among the models, with a
-//! manifest, and [`ModelsDirectory::find`] finds it by its name. Events record that name, so it never names another model.
+//! A model is validated, and embeds a text, before it is installed with a manifest, by which [`ModelsDirectory::find`]
+//! finds it. Events record its name, so that a name never stands for two models.
 
 mod error;
 mod hub;
@@ -25,53 +25,53 @@ use self::source::Source;
 use crate::fetch::workspace::Workspace;
 use crate::model::{self, Arithmetic, EmbeddingModel};
 
-pub use self::error::AddError;
+pub use self::error::ImportError;
 pub use self::hub::HubArgs;
 
-/// Any text.
+/// A text for the trial.
 const TEXT: &str = "a red bag";
-/// How far from 1 the length of a vector may be.
+/// Tolerance of a vector's length of 1.
 const LENGTH_TOLERANCE: f64 = 1e-3;
-/// Digits of the weights' SHA-256 in a name that nobody chose.
+/// Digits of the weights' SHA-256 in a default name.
 const DIGITS_IN_NAME: usize = 8;
-/// Characters of the source's name in it.
+/// Maximum characters of the source's name in a default name.
 const CHARACTERS_IN_NAME: usize = 80;
 
-/// A model to be added.
+/// A request to import a model.
 #[derive(Clone, Debug)]
-pub struct Addition {
-    /// A folder, or a repository: `owner/name`, or `owner/name@revision`.
+pub struct Import {
+    /// Path of a folder, or a repository: `owner/name` or `owner/name@revision`.
     pub source: String,
-    /// What it is to be called; else the source's last component, and the first 8 digits of its weights' SHA-256.
+    /// The model's name. Default: the source's last component and the first 8 digits of its weights' SHA-256.
     pub name: Option<String>,
-    /// What stands before texts that look for others; else what the source says, or nothing.
+    /// Prompt of queries. Default: the source's, or none.
     pub query_prompt: Option<String>,
-    /// What stands before texts that are to be found; else what the source says, or nothing.
+    /// Prompt of passages. Default: the source's, or none.
     pub passage_prompt: Option<String>,
-    /// The cosine from which on a text is near what is searched for, -1 to 1.
+    /// The cosine, -1 to 1, from which on a text counts as similar to a query.
     pub similarity_threshold: f32,
     /// The licence of its weights.
     pub licence: String,
-    /// How it is computed when it is tried.
+    /// Arithmetic of the trial.
     pub arithmetic: Arithmetic,
 }
 
-/// Checks a model, and puts it among those of `models`. It blocks, for as long as a download takes, and must not be called by
-/// a thread that runs async tasks; `progress` is told what it does.
+/// Validates a model, and installs it in `models`. Blocks for the duration of a download: not for threads that run
+/// async tasks. Reports steps to `progress`.
 ///
-/// Whoever interrupts it leaves the directory as it was. A model that is there already is put there anew.
+/// Atomic: an interrupted call leaves the directory as it was. An installed copy of the same model is replaced.
 ///
 /// # Errors
-/// When the source cannot be read, is not of a model that is computed here, or does not compute; when another model has the
-/// name; or when the directory cannot be written to.
-pub fn add(
+/// When the source is unreadable, or its model unsupported or damaged; when another model has the name; or when the
+/// directory is not writable.
+pub fn import_model(
     models: &ModelsDirectory,
-    addition: Addition,
+    request: Import,
     hub: &HubArgs,
     progress: impl Fn(&str),
-) -> Result<&'static ModelSpec, AddError> {
-    let source = Source::new(&addition.source, hub)?;
-    if let Some(name) = &addition.name {
+) -> Result<&'static ModelSpec, ImportError> {
+    let source = Source::new(&request.source, hub)?;
+    if let Some(name) = &request.name {
         check_name(models, name)?;
     }
     let layout = Layout::read(&source)?;
@@ -79,21 +79,24 @@ pub fn add(
     let content = workspace.path().join("content");
     fs::create_dir(&content).or_file_error("create", &content)?;
 
-    // The small ones first: they say whether the others are worth their time.
-    let config = keep(&source, &layout, CONFIG, &content)?.ok_or_else(|| lacks(&source, &layout, CONFIG))?;
+    // Small files first: an unsupported model fails before its weights are downloaded.
+    let config = copy(&source, &layout, CONFIG, &content)?.ok_or_else(|| missing_file(&source, &layout, CONFIG))?;
     let path = content.join(CONFIG);
     let shape = model::shape(&fs::read(&path).or_file_error("read", &path)?, DIMENSIONS);
-    let shape = shape.map_err(|error| AddError::Model { origin: source.origin(), source: error })?;
-    let tokenizer = keep(&source, &layout, TOKENIZER, &content)?.ok_or_else(|| lacks(&source, &layout, TOKENIZER))?;
+    let shape = shape.map_err(|error| ImportError::Model { origin: source.origin(), source: error })?;
+    let tokenizer =
+        copy(&source, &layout, TOKENIZER, &content)?.ok_or_else(|| missing_file(&source, &layout, TOKENIZER))?;
     progress(&format!("copying the weights from {}", source.origin()));
-    let weights = match keep(&source, &layout, WEIGHTS, &content)? {
+    let weights = match copy(&source, &layout, WEIGHTS, &content)? {
         Some(weights) => weights,
-        None => keep(&source, &layout, PACKED_WEIGHTS, &content)?.ok_or_else(|| lacks(&source, &layout, WEIGHTS))?,
+        None => {
+            copy(&source, &layout, PACKED_WEIGHTS, &content)?.ok_or_else(|| missing_file(&source, &layout, WEIGHTS))?
+        }
     };
 
-    let Addition { query_prompt, passage_prompt, similarity_threshold, licence, arithmetic, .. } = addition;
+    let Import { query_prompt, passage_prompt, similarity_threshold, licence, arithmetic, .. } = request;
     let manifest = Manifest {
-        name: addition.name.unwrap_or_else(|| default_name(&source.name(), &weights.sha256)),
+        name: request.name.unwrap_or_else(|| default_name(&source.name(), &weights.sha256)),
         dimensions: DIMENSIONS,
         max_tokens: layout
             .max_tokens
@@ -108,28 +111,28 @@ pub fn add(
     };
     manifest.write(&content)?;
 
-    // Where it is read as it will be.
-    let ready = ModelsDirectory::at(workspace.path());
-    workspace.put(&content, &ready.added_at(&manifest.name))?;
-    let spec = ready.find(&manifest.name)?;
-    if let Some(there) = check_name(models, spec.name)?
-        && !there.embeds_as(spec)
+    // Read from the workspace in the same way as when it is installed.
+    let staged = ModelsDirectory::at(workspace.path());
+    workspace.install(&content, &staged.added_at(&manifest.name))?;
+    let spec = staged.find(&manifest.name)?;
+    if let Some(installed) = check_name(models, spec.name)?
+        && !installed.embeds_as(spec)
     {
-        return Err(AddError::Taken(manifest.name));
+        return Err(ImportError::Taken(manifest.name));
     }
-    progress("embedding a text with it");
-    check_vector(&ready, spec, arithmetic, &source)?;
-    workspace.put(&ready.of(spec), &models.of(spec))?;
+    progress("embedding a text for a trial");
+    check_vector(&staged, spec, arithmetic, &source)?;
+    workspace.install(&staged.path_of(spec), &models.path_of(spec))?;
     Ok(spec)
 }
 
-/// The model that was added by this name, if there is one.
-fn check_name(models: &ModelsDirectory, name: &str) -> Result<Option<&'static ModelSpec>, AddError> {
+/// The added model of this name, if there is one.
+fn check_name(models: &ModelsDirectory, name: &str) -> Result<Option<&'static ModelSpec>, ImportError> {
     if !models::is_name(name) {
-        return Err(AddError::Name(name.to_owned()));
+        return Err(ImportError::Name(name.to_owned()));
     }
     match models.find(name) {
-        Ok(spec) if spec.package.is_some() => Err(AddError::Taken(name.to_owned())),
+        Ok(spec) if spec.package.is_some() => Err(ImportError::Taken(name.to_owned())),
         Ok(spec) => Ok(Some(spec)),
         Err(ModelsError::Unknown { .. }) => Ok(None),
         Err(error) => Err(error.into()),
@@ -143,8 +146,8 @@ fn default_name(source: &str, sha256: &str) -> String {
     format!("{name}-{}", sha256.get(..DIGITS_IN_NAME).unwrap_or(sha256))
 }
 
-/// Copies a file of the network; none where the source has none.
-fn keep(source: &Source, layout: &Layout, name: &str, content: &Path) -> Result<Option<FileEntry>, AddError> {
+/// Copies a file of the network; none if the source does not have it.
+fn copy(source: &Source, layout: &Layout, name: &str, content: &Path) -> Result<Option<FileEntry>, ImportError> {
     let path = content.join(name);
     let mut file = File::create(&path).or_file_error("create", &path)?;
     if !source.copy(&layout.file(name), &mut file)? {
@@ -156,28 +159,28 @@ fn keep(source: &Source, layout: &Layout, name: &str, content: &Path) -> Result<
     Ok(Some(FileEntry { name: name.to_owned(), bytes, sha256: models::sha256(&path)? }))
 }
 
-fn lacks(source: &Source, layout: &Layout, name: &str) -> AddError {
+fn missing_file(source: &Source, layout: &Layout, name: &str) -> ImportError {
     let advice =
         "save_pretrained of a recent sentence-transformers writes config.json, tokenizer.json and model.safetensors";
-    AddError::Lacks { origin: source.origin(), file: layout.file(name), advice }
+    ImportError::MissingFile { origin: source.origin(), file: layout.file(name), advice }
 }
 
-/// Loads the model and embeds a text: what comes must be a vector of length 1.
+/// Loads the model and embeds a text, whose vector must have the length 1.
 fn check_vector(
     models: &ModelsDirectory,
     spec: &'static ModelSpec,
     arithmetic: Arithmetic,
     source: &Source,
-) -> Result<(), AddError> {
+) -> Result<(), ImportError> {
     let embedded = EmbeddingModel::load(models, spec, arithmetic, NonZeroUsize::MIN);
     let embedded =
         embedded.and_then(|model| model.embed_batch(&[&spec.prompts.before(jangbogo_embedding::Purpose::Query, TEXT)]));
-    let embedded = embedded.map_err(|error| AddError::Model { origin: source.origin(), source: error })?;
+    let embedded = embedded.map_err(|error| ImportError::Model { origin: source.origin(), source: error })?;
     let components = embedded.vectors.iter().flatten();
     let length = components.map(|component| f64::from(*component).powi(2)).sum::<f64>().sqrt();
-    // What is no number is near none either.
+    // False for NaN.
     if (length - 1.0).abs() < LENGTH_TOLERANCE {
         return Ok(());
     }
-    Err(AddError::Vector { origin: source.origin(), length })
+    Err(ImportError::Vector { origin: source.origin(), length })
 }

@@ -34,8 +34,8 @@ pub(super) struct SearchResults {
     facets: SearchFacets,
 }
 
-/// How products were found: by `words-and-meaning`, the latter by embeddings; by `words` alone, while the embedding service
-/// is unavailable; or, without words, by `filters`.
+/// How products were found: by `words-and-meaning`, the latter by embeddings; by `words` alone, while the embedding
+/// service is unavailable; or, without words, by `filters`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 enum SearchedBy {
@@ -76,7 +76,8 @@ pub(super) struct SearchItem {
 
 /// Searches the catalogue by words and by meaning, in Korean and English.
 ///
-/// Without words it lists products by id. Prices of several currencies are compared by their minor units alone: name one.
+/// Without words it lists products by id. Prices of several currencies are compared by their minor units alone: name
+/// one.
 #[utoipa::path(
     get,
     path = "/v1/search",
@@ -90,11 +91,11 @@ pub(super) struct SearchItem {
         ("max_price_minor" = Option<u64>, Query, description = "Only at this price or below, in minor units"),
         ("highlight" = Option<bool>, Query, description = "Marks what was found in titles"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20"),
-        ("offset" = Option<u32>, Query, maximum = 9999, description = "Items to pass over: up to 10,000 with the limit"),
+        ("offset" = Option<u32>, Query, maximum = 9999, description = "Items to skip: up to 10,000 with the limit"),
     ),
     responses(
         (status = 200, body = SearchResults),
-        (status = 503, description = "The search index is unavailable or being built; Retry-After says when to try again"),
+        (status = 503, description = "The search index is unavailable or being built; retry after Retry-After"),
     )
 )]
 pub(super) async fn search(State(service): State<Service>, mut parameters: Parameters) -> Answer<Json<SearchResults>> {

@@ -29,7 +29,7 @@ struct EmbedderCli {
 
 /// Starts the embedding service; gives its base URL.
 async fn embedding_service() -> String {
-    let models = ModelsDirectory::of_environment().unwrap();
+    let models = ModelsDirectory::from_environment().unwrap();
     let fetch = move || {
         jangbogo_embeddings_server::fetch::fetch(&models, models.find(DEFAULT_MODEL).unwrap(), |message| {
             eprintln!("{message}")
