@@ -25,20 +25,26 @@ pub struct VectorCache<V: Clone + Send + Sync + 'static> {
 
 impl<V: Clone + Send + Sync + 'static> VectorCache<V> {
     /// A cache for up to `texts` texts, about 2 kB each.
+    #[must_use]
     pub fn new(model: &str, texts: u64) -> Self {
         Self { model: model.into(), vectors: Cache::new(texts) }
     }
 
     /// Approximate number of texts cached.
+    #[must_use]
     pub fn texts(&self) -> u64 {
         self.vectors.entry_count()
     }
 
+    #[must_use]
     pub fn key(&self, text: &str) -> TextKey {
         text_key(&self.model, text)
     }
 
     /// The vector of a key; on a miss `embed` computes it, once for concurrent requests (single-flight).
+    ///
+    /// # Errors
+    /// When `embed` fails. Failures are not cached.
     pub async fn get_or_embed<E: Clone + Send + Sync + 'static>(
         &self,
         key: TextKey,

@@ -179,12 +179,14 @@ pub fn cosine(text: &str) -> Result<f32, String> {
 
 impl ModelSpec {
     /// Name of the file of its weights.
+    #[must_use]
     pub fn weights(&self) -> &'static str {
         let is_weights = |file: &&ModelFile| matches!(file.name, WEIGHTS | PACKED_WEIGHTS);
         self.files.iter().find(is_weights).map_or(WEIGHTS, |file| file.name)
     }
 
     /// Whether it gives the same vectors as another model: files, token limit, prompts and dimensions are equal.
+    #[must_use]
     pub fn embeds_as(&self, other: &Self) -> bool {
         let vectors = |spec: &Self| (spec.files, spec.max_tokens, spec.prompts, spec.dimensions);
         vectors(self) == vectors(other)

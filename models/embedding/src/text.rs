@@ -101,12 +101,14 @@ pub fn text_hash(text: &str) -> String {
 pub type TextKey = [u8; 32];
 
 /// The SHA-256 of model and text.
+#[must_use]
 pub fn text_key(model: &str, text: &str) -> TextKey {
     // No model id contains a NUL, so that no two pairs give the same bytes.
     Sha256::new_with_prefix(model).chain_update([0]).chain_update(text).finalize().into()
 }
 
 /// `bytes` in lower-case hexadecimal digits.
+#[must_use]
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         // Writing to a String cannot fail.

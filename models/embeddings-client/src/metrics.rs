@@ -8,8 +8,7 @@ jangbogo_telemetry::metrics! {
     pub struct EmbedderMetrics {
         /// Vectors returned, by source: l1 (cached or being computed in this process), redis, remote or in-process
         embedder_vectors_total: prometheus::IntCounterVec, labels ["source"];
-        /// Requests for a vector that failed, by reason: text, too-slow, busy, away (circuit breaker open), server or
-        /// in-process
+        /// Failed requests for a vector, by reason: text, too-slow, busy, away (breaker open), server or in-process
         embedder_failures_total: prometheus::IntCounterVec, labels ["reason"];
         /// Time until a vector was returned or the request failed, in seconds
         embedder_seconds: prometheus::Histogram, buckets SECONDS_BUCKETS;

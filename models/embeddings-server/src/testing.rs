@@ -1,5 +1,7 @@
 //! A test model without weights.
 
+#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +26,7 @@ pub struct LetterModel {
 
 impl LetterModel {
     /// A model that computes without delay.
+    #[must_use]
     pub fn quick() -> Self {
         Self {
             embedded: Arc::default(),
@@ -34,11 +37,13 @@ impl LetterModel {
     }
 
     /// A model that waits for permits.
+    #[must_use]
     pub fn held() -> Self {
         // Warm-up takes two batches.
         Self { embedded: Arc::default(), permits: Arc::new(Semaphore::new(2)), name: "letters", prompts: Prompts::NONE }
     }
 
+    #[must_use]
     pub fn embedded(&self) -> usize {
         self.embedded.load(Ordering::SeqCst)
     }

@@ -9,8 +9,7 @@ const CALL_SECONDS_BUCKETS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 
 jangbogo_telemetry::metrics! {
     /// Metrics of calls of a language model.
     pub struct LanguageModelMetrics {
-        /// Calls, by form (json or text) and outcome: answered, abandoned (cancelled by the caller) or the kind of
-        /// error
+        /// Calls, by form (json or text) and outcome: answered, abandoned (cancelled), or the kind of error
         language_model_calls_total: IntCounterVec, labels ["form", "outcome"];
         /// Duration of calls that passed the bulkhead, with all their attempts, in seconds
         language_model_call_seconds: Histogram, buckets CALL_SECONDS_BUCKETS;

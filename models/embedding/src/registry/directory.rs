@@ -121,6 +121,7 @@ impl ModelsDirectory {
     }
 
     /// The directory of an added model.
+    #[must_use]
     pub fn added_at(&self, name: &str) -> PathBuf {
         self.0.join(ADDED).join(name)
     }

@@ -72,6 +72,8 @@ impl ModelsError {
 
 /// Adds action and path to an I/O error.
 pub trait FileErrors<T> {
+    /// # Errors
+    /// When the I/O failed.
     fn or_file_error(self, action: &'static str, path: &Path) -> Result<T, ModelsError>;
 }
 

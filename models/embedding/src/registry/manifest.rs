@@ -71,6 +71,9 @@ impl Manifest {
     }
 
     /// Writes the manifest into a directory.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
     pub fn write(&self, directory: &Path) -> Result<(), ModelsError> {
         let path = directory.join(MANIFEST);
         let text = serde_json::to_string_pretty(self)
@@ -111,6 +114,7 @@ pub fn is_name(name: &str) -> bool {
 }
 
 /// Whether a name may contain this character.
+#[must_use]
 pub fn is_of_name(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.')
 }

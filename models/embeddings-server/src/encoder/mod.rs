@@ -211,6 +211,7 @@ impl Encoder {
     }
 
     /// Metrics that it shares with other encoders.
+    #[must_use]
     pub fn metrics(&self) -> &EncoderMetrics {
         &self.metrics
     }

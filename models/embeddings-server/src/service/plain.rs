@@ -64,7 +64,7 @@ struct Batch<'a> {
 }
 
 #[derive(Serialize)]
-struct Similarity<'a> {
+struct Comparison<'a> {
     /// Cosine of the two vectors.
     similarity: f32,
     truncated: bool,
@@ -103,5 +103,5 @@ pub(super) async fn compare(service: &Service, body: &[u8]) -> Result<Response, 
     let products = embeddings[0].vector.iter().zip(&*embeddings[1].vector).map(|(one, other)| one * other);
     let similarity = products.sum::<f32>().clamp(-1.0, 1.0);
     let truncated = embeddings.iter().any(|text| text.truncated);
-    Ok(Json(Similarity { similarity, truncated, model: served.encoder.model() }).into_response())
+    Ok(Json(Comparison { similarity, truncated, model: served.encoder.model() }).into_response())
 }

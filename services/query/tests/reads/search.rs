@@ -32,7 +32,7 @@ async fn embedding_service() -> String {
     let models = ModelsDirectory::from_environment().unwrap();
     let fetch = move || {
         jangbogo_embeddings_server::fetch::fetch(&models, models.find(DEFAULT_MODEL).unwrap(), |message| {
-            eprintln!("{message}")
+            eprintln!("{message}");
         })
     };
     tokio::task::spawn_blocking(fetch).await.unwrap().unwrap();
