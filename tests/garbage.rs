@@ -1,4 +1,4 @@
-//! Invalid records on every topic become dead dead_letters with cause and position, and do not stop the fold.
+//! Invalid records on every topic become dead letters with cause and position, and do not stop the fold.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

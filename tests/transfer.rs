@@ -109,7 +109,7 @@ fn start(shop: &Shop, command: &str, directory: &Path, more: &[&str]) -> Child {
 }
 
 /// The summary that a successful command prints.
-fn summary(output: &Output) -> Value {
+fn printed_summary(output: &Output) -> Value {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -179,14 +179,14 @@ async fn a_copy_holds_the_same_records_and_folds_to_the_same_rows() {
     assert_eq!(dead_letters(&original), 6, "the oddities and the event that is ahead of its append time");
 
     let export = directory.path().join("export");
-    let summary = summary(&replay(&original, "export", &export, &["--all"]));
+    let summary = printed_summary(&replay(&original, "export", &export, &["--all"]));
     assert_eq!(summary["records"], produced(&original));
     assert_eq!(summary["resumed"], false);
     let again = refusal(&replay(&original, "export", &export, &["--all"]));
     assert!(again.contains("holds an export already"), "{again}");
 
     let mut copy = Shop::open("copy").await;
-    let summary = summary(&replay(&copy, "import", &export, &[]));
+    let summary = printed_summary(&replay(&copy, "import", &export, &[]));
     assert_eq!((&summary["produced"], &summary["offsets_kept"]), (&produced(&original).into(), &true.into()));
     for topic in Topic::ALL {
         assert_copied(&original, &copy, *topic);
@@ -196,7 +196,7 @@ async fn a_copy_holds_the_same_records_and_folds_to_the_same_rows() {
     copy.digest().await.assert_equal(&original.digest().await);
     assert_eq!(dead_letters(&copy), 6);
 
-    let summary = summary(&replay(&copy, "import", &export, &[]));
+    let summary = printed_summary(&replay(&copy, "import", &export, &[]));
     assert_eq!((&summary["produced"], &summary["already_there"]), (&0.into(), &produced(&original).into()));
     original.close().await;
     copy.close().await;
@@ -235,7 +235,7 @@ async fn a_killed_export_and_a_killed_import_go_on() {
     );
     let modified = |name: &str| fs::metadata(export.join(name)).unwrap().modified().unwrap();
     let before = modified("catalog-events.0.jsonl.zst");
-    let summary = summary(&replay(&original, "export", &export, &more));
+    let summary = printed_summary(&replay(&original, "export", &export, &more));
     assert_eq!((&summary["records"], &summary["resumed"]), (&all.into(), &true.into()));
     assert_eq!(modified("catalog-events.0.jsonl.zst"), before, "what was written stays");
 
@@ -250,7 +250,7 @@ async fn a_killed_export_and_a_killed_import_go_on() {
         kills += usize::from((before + 1..all).contains(&produced(&copy)));
     }
     assert!(kills >= 1, "no kill met an import at work");
-    let summary = summary(&replay(&copy, "import", &export, &[]));
+    let summary = printed_summary(&replay(&copy, "import", &export, &[]));
     assert_eq!(summary["records"], all);
     let copied: usize = Topic::ALL.iter().map(|topic| assert_copied(&original, &copy, *topic)).sum();
     assert_eq!(i64::try_from(copied).unwrap(), all, "nothing is missing, nothing is there twice");
@@ -295,7 +295,7 @@ async fn what_cannot_be_imported_is_refused_before_anything_is_produced() {
     original.produce(&views).await;
     let directory = tempfile::tempdir().unwrap();
     let export = directory.path().join("export");
-    let summary = summary(&replay(&original, "export", &export, &["--topic", "product-viewed"]));
+    let summary = printed_summary(&replay(&original, "export", &export, &["--topic", "product-viewed"]));
     assert_eq!(summary["records"], 60);
     let target = Shop::open("target").await;
     let refused = |from: &Path, more: &[&str]| {
@@ -332,7 +332,7 @@ async fn what_cannot_be_imported_is_refused_before_anything_is_produced() {
         refused(&export, &["--namespace", "t_nowhere"]).contains("the topic t_nowhere.product-viewed does not exist")
     );
 
-    let dry = summary(&replay(&target, "import", &export, &["--dry-run"]));
+    let dry = printed_summary(&replay(&target, "import", &export, &["--dry-run"]));
     assert_eq!((&dry["records"], &dry["produced"], produced(&target)), (&60.into(), &0.into(), 0));
     target.produce(&[of_member(event(EventType::ProductViewed, "other", now), 0)]).await;
     let foreign = refusal(&replay(&target, "import", &export, &[]));
@@ -340,8 +340,8 @@ async fn what_cannot_be_imported_is_refused_before_anything_is_produced() {
     assert_eq!(produced(&target), 1);
     let appended = replay(&target, "import", &export, &["--append"]);
     assert!(String::from_utf8_lossy(&appended.stderr).contains("records stand at other offsets"));
-    assert_eq!((&summary(&appended)["produced"], produced(&target)), (&60.into(), 61));
-    assert_eq!(summary(&replay(&target, "import", &export, &["--append"]))["produced"], 0);
+    assert_eq!((&printed_summary(&appended)["produced"], produced(&target)), (&60.into(), 61));
+    assert_eq!(printed_summary(&replay(&target, "import", &export, &["--append"]))["produced"], 0);
     original.close().await;
     target.close().await;
 }
@@ -375,7 +375,7 @@ async fn a_lost_head_is_told_and_moves_no_decision_to_another_record() {
     let output = replay(&original, "export", &export, &["--all"]);
     let warning = format!("product-viewed/{partition}: offsets 0 to 2 are gone from Kafka; the export begins at 3");
     assert!(String::from_utf8_lossy(&output.stderr).contains(&warning), "{output:?}");
-    let summary = summary(&output);
+    let summary = printed_summary(&output);
     let topics = summary["topics"].as_array().unwrap();
     let views = topics.iter().find(|topic| topic["topic"] == "product-viewed").unwrap();
     let exported = &views["partitions"][usize::try_from(partition).unwrap()];
@@ -384,7 +384,7 @@ async fn a_lost_head_is_told_and_moves_no_decision_to_another_record() {
     let misleading = refusal(&replay(&copy, "import", &export, &[]));
     assert!(misleading.contains("dead-letter-events names records by their offsets"), "{misleading}");
     assert_eq!(produced(&copy), 0);
-    let summary = summary(&replay(&copy, "import", &export, &["--topic", "product-viewed"]));
+    let summary = printed_summary(&replay(&copy, "import", &export, &["--topic", "product-viewed"]));
     assert_eq!((&summary["produced"], &summary["offsets_kept"]), (&2.into(), &false.into()));
     original.close().await;
     copy.close().await;

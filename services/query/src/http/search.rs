@@ -1,4 +1,4 @@
-//! Searching the catalogue.
+//! Search of the catalogue.
 
 use axum::Json;
 use axum::extract::State;
@@ -18,26 +18,25 @@ use crate::products::{self, ProductSummary};
 const MAX_COLOR_BYTES: usize = 64;
 const CURRENCY_BYTES: usize = 3;
 
-/// What was found.
+/// A page of products, and facets of all that were found.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SearchResults {
-    /// How many products there are in all.
+    /// Number of products found, on all pages.
     total: u64,
-    /// How many were passed over.
+    /// Number of products before this page.
     offset: usize,
     searched_by: SearchedBy,
-    /// What of the words is known in English, where some were Korean names of things or what they are like: both were
-    /// searched for.
+    /// English translation of the Korean words that the lexicon knows, which were searched for as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     translation: Option<String>,
-    /// The best first.
+    /// Sorted by score, descending.
     items: Vec<SearchItem>,
     facets: SearchFacets,
 }
 
-/// How products were found: by `words-and-meaning`, the latter as an embedding model has it; by `words` alone, while the
-/// embedding service does not answer; or, without words, by `filters`.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+/// How products were found: by `words-and-meaning`, the latter by embeddings; by `words` alone, while the embedding
+/// service is unavailable; or, without words, by `filters`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 enum SearchedBy {
     WordsAndMeaning,
@@ -45,20 +44,40 @@ enum SearchedBy {
     Filters,
 }
 
-/// A product that was found.
+impl SearchedBy {
+    fn from_request(request: &SearchRequest) -> Self {
+        match (&request.words, &request.meaning) {
+            (Some(_), Some(_)) => Self::WordsAndMeaning,
+            (Some(_), None) => Self::Words,
+            (None, _) => Self::Filters,
+        }
+    }
+
+    /// Its label in metrics, as in answers.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::WordsAndMeaning => "words-and-meaning",
+            Self::Words => "words",
+            Self::Filters => "filters",
+        }
+    }
+}
+
+/// A product found.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SearchItem {
     product: ProductSummary,
-    /// It orders this answer: the sum of the reciprocals of its ranks by words and by meaning, 60 added to each rank.
+    /// Reciprocal rank fusion: the sum of 1 / (60 + rank) over the ranks by words and by meaning.
     score: f64,
-    /// The title as HTML with `<em>` around what was found, if that was asked for.
+    /// The title as HTML with `<em>` around matches, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     highlight: Option<String>,
 }
 
 /// Searches the catalogue by words and by meaning, in Korean and English.
 ///
-/// Without words it lists products by id. Prices of several currencies are compared by their minor units alone: name one.
+/// Without words it lists products by id. Prices of several currencies are compared by their minor units alone: name
+/// one.
 #[utoipa::path(
     get,
     path = "/v1/search",
@@ -72,11 +91,11 @@ pub(super) struct SearchItem {
         ("max_price_minor" = Option<u64>, Query, description = "Only at this price or below, in minor units"),
         ("highlight" = Option<bool>, Query, description = "Marks what was found in titles"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "The most items: 1 to 100, or 20"),
-        ("offset" = Option<u32>, Query, maximum = 9999, description = "Items to pass over: up to 10,000 with the limit"),
+        ("offset" = Option<u32>, Query, maximum = 9999, description = "Items to skip: up to 10,000 with the limit"),
     ),
     responses(
         (status = 200, body = SearchResults),
-        (status = 503, description = "The search index is away or being built; Retry-After says when to try again"),
+        (status = 503, description = "The search index is unavailable or being built; retry after Retry-After"),
     )
 )]
 pub(super) async fn search(State(service): State<Service>, mut parameters: Parameters) -> Answer<Json<SearchResults>> {
@@ -100,18 +119,15 @@ pub(super) async fn search(State(service): State<Service>, mut parameters: Param
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let served = snapshot.of_index(&ES_SYNC)?;
     let meaning = match request.translation.as_ref().or(request.words.as_ref()) {
-        Some(text) => service.meanings.of(text, &served.generation).await,
+        Some(text) => service.meanings.embed(text, &served.generation).await,
         None => None,
     };
-    let searched_by = match (&request.words, &meaning) {
-        (Some(_), Some(_)) => SearchedBy::WordsAndMeaning,
-        (Some(_), None) => SearchedBy::Words,
-        (None, _) => SearchedBy::Filters,
-    };
     let request = SearchRequest { meaning, ..request };
+    let searched_by = SearchedBy::from_request(&request);
+    service.metrics.query_searches_total.with_label_values(&[searched_by.name()]).inc();
     let found = search::search(&service.reader, served, &request).await?;
     let ids: Vec<&str> = found.hits.iter().map(|hit| hit.product_id.as_str()).collect();
-    // As es-sync itself has folded them: never older than its documents.
+    // From es-sync's own generation: never older than its documents.
     let products = products::by_id(&service.reader, served, &ids).await?;
     let items = found.hits.iter().filter_map(|hit| {
         let product = products.on_sale(&hit.product_id)?.clone();
@@ -127,7 +143,7 @@ pub(super) async fn search(State(service): State<Service>, mut parameters: Param
     }))
 }
 
-/// A colour as documents have it: by its name in the lexicon, or as the catalogue gives it, in lower case.
+/// A colour as in documents: its canonical name in the lexicon, or else in lower case as in the catalogue.
 fn color_name(color: &str) -> String {
     jangbogo_lexicon::canonical(Slot::Color, color).map_or_else(|| color.to_lowercase(), str::to_owned)
 }
@@ -136,4 +152,26 @@ fn currency(parameters: &mut Parameters) -> Answer<Option<String>> {
     let Some(code) = parameters.text("currency", CURRENCY_BYTES)? else { return Ok(None) };
     let code = Currency::new(&code).map_err(|error| invalid(format!("the parameter currency: {error}")))?;
     Ok(Some(code.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use jangbogo_ranking_store::search::Meaning;
+
+    use super::*;
+
+    #[test]
+    fn a_search_without_an_embedding_says_that_it_searched_by_words() {
+        let words = SearchRequest { words: Some("tote".to_owned()), ..SearchRequest::default() };
+        let vector = [1.0].into();
+        let meaning = Some(Meaning { model: "letters".to_owned(), vector, min_cosine: 0.4 });
+        let both = SearchRequest { meaning, ..words.clone() };
+        for (request, expected) in
+            [(words, "words"), (both, "words-and-meaning"), (SearchRequest::default(), "filters")]
+        {
+            let searched_by = SearchedBy::from_request(&request);
+            assert_eq!(searched_by.name(), expected);
+            assert_eq!(serde_json::to_value(searched_by).unwrap(), expected);
+        }
+    }
 }
