@@ -1,4 +1,5 @@
-//! The audit of published values reports every value that differs from its view, and nothing else while a shop is folding.
+//! The audit of published values reports every value that differs from its view, and nothing else while a shop is
+//! folding.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 

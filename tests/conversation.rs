@@ -1,5 +1,5 @@
-//! The chain from a message to its reply, on real servers: every message is answered exactly once, also when reactors are
-//! killed and processors are rebuilt.
+//! The chain from a message to its reply, on real servers: every message is answered exactly once, also when reactors
+//! are killed and processors are rebuilt.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -138,8 +138,8 @@ async fn turns(chat: &ChatShop, conversation: &Conversation) -> BTreeMap<String,
     turns
 }
 
-/// Waits until every message of these conversations is answered. Asserts that each has one intent, one recommendation from
-/// that intent, and one reply with that recommendation.
+/// Waits until every message of these conversations is answered. Asserts that each has one intent, one recommendation
+/// from that intent, and one reply with that recommendation.
 async fn all_are_answered_once(chat: &ChatShop, conversations: &[Conversation]) {
     let began = Instant::now();
     for conversation in conversations {
@@ -264,8 +264,8 @@ async fn what_is_taken_back_stays_so_when_all_is_folded_anew(chat: &ChatShop) {
     assert_eq!(ends(&chat.shop), ends_before, "a rebuild reacts to nothing");
 }
 
-/// As of a time between two messages only the first recommendation was shown, and each part of its scores names events of
-/// the log.
+/// As of a time between two messages only the first recommendation was shown, and each part of its scores names events
+/// of the log.
 async fn a_past_moment_says_what_was_shown_and_why(chat: &ChatShop) {
     let member = "historian";
     let conversation = chat.open_conversation(member).await;

@@ -33,8 +33,8 @@ fn refusal(arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// A guard against regressions, over each whole file. The harder part of the held-out file by itself is below this limit in
-/// English (see the README beside the utterances).
+/// A guard against regressions, over each whole file. The harder part of the held-out file by itself is below this
+/// limit in English (see the README beside the utterances).
 #[test]
 fn the_local_analyser_does_not_get_worse() {
     let report = report(&["utterances", "--json"]);

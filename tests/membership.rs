@@ -1,5 +1,5 @@
-//! Static group membership: the last process that joined under a `group.instance.id` owns it, and partitions without a live
-//! owner are reassigned.
+//! Static group membership: the last process that joined under a `group.instance.id` owns it, and partitions without a
+//! live owner are reassigned.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -47,8 +47,8 @@ async fn a_fenced_process_ends_for_another_process_and_for_nobody_else() {
     shop.close().await;
 }
 
-/// A static member that is killed between the two rounds of a cooperative rebalance is replaced without another rebalance:
-/// the group is stable then, and the partitions that were to be reassigned are orphaned.
+/// A static member that is killed between the two rounds of a cooperative rebalance is replaced without another
+/// rebalance: the group is stable then, and the partitions that were to be reassigned are orphaned.
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_that_nobody_owns_are_given_to_somebody() {
     let mut shop = Shop::open("cover").await;

@@ -269,8 +269,8 @@ fn kill_when(process: &mut Child, is_due: impl Fn() -> bool) {
     process.wait().unwrap();
 }
 
-/// Sends SIGKILL as soon as some of the work is done, unless the process has exited before. The process is paused during
-/// each check, so that it cannot finish meanwhile.
+/// Sends SIGKILL as soon as some of the work is done, unless the process has exited before. The process is paused
+/// during each check, so that it cannot finish meanwhile.
 fn kill_at_work(process: &mut Child, has_begun: impl Fn() -> bool) {
     let (id, started) = (Pid::from_child(process), Instant::now());
     while process.try_wait().unwrap().is_none() {

@@ -53,7 +53,8 @@ pub struct Expected {
     pub limit: Option<Limit>,
     pub without: Vec<&'static Quality>,
     pub quantity: Option<u32>,
-    /// True when the limit comes from "cheaper". `before` is the limit before it, which holds again if nothing is cheaper.
+    /// True when the limit comes from "cheaper". `before` is the limit before it, which holds again if nothing is
+    /// cheaper.
     is_cheaper: bool,
     before: Option<Limit>,
 }

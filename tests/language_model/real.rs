@@ -39,8 +39,8 @@ async fn a_real_model_may_come_and_go() {
     session.chat.close().await;
 }
 
-/// The model answers every call of analyser and assistant. It is small: its JSON is often cut off and its text seldom true,
-/// and then a template reply is sent.
+/// The model answers every call of analyser and assistant. It is small: its JSON is often cut off and its text seldom
+/// true, and then a template reply is sent.
 async fn answers(session: &mut ChatSession) {
     for message in &MESSAGES[..2] {
         let began = Instant::now();
