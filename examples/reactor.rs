@@ -2,8 +2,8 @@
 //!
 //! `cargo run -p jangbogo-examples --example reactor`
 //!
-//! In the product a reactor implements `jangbogo_react::Reactor`; the engine reads its inputs from Kafka, opens a snapshot
-//! of its processor's rows and produces its outputs as below.
+//! In the product a reactor implements `jangbogo_react::Reactor`; the engine reads its inputs from Kafka, opens a
+//! snapshot of its processor's rows and produces its outputs as below.
 
 use std::collections::HashSet;
 use std::error::Error;

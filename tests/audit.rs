@@ -1,4 +1,5 @@
-//! What is published is what the rows say: an audit finds exactly what is not, and takes no live shop for a broken one.
+//! The audit of published values reports every value that differs from its view, and nothing else while a shop is
+//! folding.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -31,13 +32,13 @@ async fn redis_of(shop: &Shop) -> MultiplexedConnection {
     client.get_multiplexed_async_connection().await.unwrap()
 }
 
-/// Keys of published neighbours, as the view has them.
+/// Keys of the published view of similar products.
 async fn similar_keys(shop: &Shop) -> Vec<String> {
     let values = shop.redis_values().await;
     values.keys().filter_map(|key| key.strip_prefix(SIMILAR_VIEW)?.strip_prefix(':')).map(str::to_owned).collect()
 }
 
-/// What an audit found, without the values.
+/// The differences that an audit found, without the values.
 fn differences(audit: &Audit) -> BTreeSet<(&'static str, String, &'static str)> {
     let kind = |found: &Found| match found {
         Found::Missing => "missing",
@@ -124,7 +125,7 @@ async fn a_live_shop_is_not_taken_for_a_broken_one() {
     shop.start_processors();
     shop.settle().await;
     shop.import(demo_lines(directory.path(), 40_000).to_str().unwrap());
-    // Until the log is folded and published, there is always something that is not yet what the rows say.
+    // Until the log is folded and published, some published value is older than the rows.
     let mut audits = 0;
     while shop.why_unsettled(&RECOMMENDATION).await.is_some() {
         for processor in [&RECOMMENDATION, &ES_SYNC] {
@@ -133,7 +134,7 @@ async fn a_live_shop_is_not_taken_for_a_broken_one() {
         }
         audits += 1;
     }
-    assert!(audits > 0, "the shop never moved");
+    assert!(audits > 0, "the shop was settled at once");
     shop.settle().await;
     for processor in [&RECOMMENDATION, &ES_SYNC] {
         let audit = audited(&shop, processor).await;
@@ -164,7 +165,7 @@ async fn what_an_earlier_promotion_left_in_redis_goes() {
         .query_async(&mut redis)
         .await
         .unwrap();
-    // What a cut-over does to readers and to the publisher.
+    // As a cut-over does: a new promotion, and a publisher without a known Redis instance.
     let sql = format!(
         "WITH anew AS (UPDATE {}.publisher SET redis_incarnation = NULL)
          UPDATE live_generation SET promotion = $2 WHERE processor = $1",
@@ -176,16 +177,16 @@ async fn what_an_earlier_promotion_left_in_redis_goes() {
 
     let started = Instant::now();
     while shop.redis_keys().await.contains(&left) {
-        assert!(started.elapsed() < Duration::from_mins(1), "it is still there");
+        assert!(started.elapsed() < Duration::from_mins(1), "the old value is still there");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(shop.redis_keys().await.contains(&cached), "a cache is no published value");
+    assert!(shop.redis_keys().await.contains(&cached), "cached lists are not published values");
     assert_eq!(shop.redis_values().await, before);
     let audit = audited(&shop, &RECOMMENDATION).await;
     assert_eq!(audit.samples, []);
-    let of = similar_keys(&shop).await.remove(0);
+    let similar = similar_keys(&shop).await.remove(0);
     let promotion: String = redis::cmd("HGET")
-        .arg(key(&format!("rec:similar:{of}")))
+        .arg(key(&format!("rec:similar:{similar}")))
         .arg("promotion")
         .query_async(&mut redis)
         .await

@@ -1,5 +1,5 @@
-//! The chain from a message to its answer, on real servers: total, once, and the same after whatever happens to those who
-//! react.
+//! The chain from a message to its reply, on real servers: every message is answered exactly once, also when reactors
+//! are killed and processors are rebuilt.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,12 +16,12 @@ use jangbogo_test_support::chat::ChatShop;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Whose reactors make the chain.
+/// Processors with reactors of the chain.
 const REACTING: [&str; 4] = ["embedder", "preference-analysis", "recommendation", "assistant"];
-/// Where the chain's events stand.
+/// Topics of the chain's events.
 const OUTPUTS: [Topic; 3] = [Topic::PreferenceEvents, Topic::RecommendationEvents, Topic::ConversationMessageCreated];
 const CONVERSATIONS: u64 = 5;
-const SAYINGS: [&str; 6] = [
+const CONTENTS: [&str; 6] = [
     "I am looking for a red lunch bag under 3 pounds",
     "cheaper",
     "빨간색 도시락 가방 추천해줘, 플라스틱 말고",
@@ -30,40 +30,40 @@ const SAYINGS: [&str; 6] = [
     "thanks!",
 ];
 const ANSWERED_WITHIN: Duration = Duration::from_mins(3);
-/// How long who reacts lives until it is killed.
+/// Time between two kills of reactors. The time itself is tested: reactors are killed at work.
 const LIFE: Duration = Duration::from_millis(1_500);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_answered_once_and_stays_answered() {
-    let mut chat = ChatShop::open("talk", &[]).await;
+    let mut chat = ChatShop::open("conversation", &[]).await;
     chat.shop.produce(&catalogue()).await;
     chat.shop.settle().await;
 
-    let talks: Vec<Talk> = (0..CONVERSATIONS).map(Talk::new).collect();
-    each_is_answered_though_its_reactors_are_killed_and_cut_over(&mut chat, &talks).await;
-    what_comes_again_is_not_answered_again(&chat, &talks).await;
+    let conversations: Vec<Conversation> = (0..CONVERSATIONS).map(Conversation::new).collect();
+    each_is_answered_though_its_reactors_are_killed_and_cut_over(&mut chat, &conversations).await;
+    what_comes_again_is_not_answered_again(&chat, &conversations).await;
     what_is_taken_back_stays_so_when_all_is_folded_anew(&chat).await;
     a_past_moment_says_what_was_shown_and_why(&chat).await;
     chat.close().await;
 }
 
-/// A conversation as its events: its opening, and what its member says.
-struct Talk {
+/// The events of one conversation: its opening and its messages.
+struct Conversation {
     number: u64,
     conversation_id: Uuid,
     member_id: MemberId,
     began: DateTime<Utc>,
 }
 
-impl Talk {
+impl Conversation {
     fn new(number: u64) -> Self {
         let member_id = MemberId::new(format!("talker-{number}")).unwrap();
         Self { number, conversation_id: Uuid::now_v7(), member_id, began: Utc::now() - TimeDelta::hours(1) }
     }
 
-    fn event(&self, place: u64, data: Data) -> Event {
-        let time = self.began + TimeDelta::seconds(place.cast_signed());
-        Event { envelope: Envelope::new(format!("talk-{}-{place}", self.number), "test", time), data }
+    fn event(&self, position: u64, data: Data) -> Event {
+        let time = self.began + TimeDelta::seconds(position.cast_signed());
+        Event { envelope: Envelope::new(format!("talk-{}-{position}", self.number), "test", time), data }
     }
 
     fn opening(&self) -> Event {
@@ -71,24 +71,24 @@ impl Talk {
         self.event(0, ConversationCreated { conversation_id, member_id, title: None }.into())
     }
 
-    /// What its member says, the first in place 1.
-    fn message(&self, place: u64, saying: &str) -> Event {
+    /// The message at a position, counted from 1.
+    fn message(&self, position: u64, content: &str) -> Event {
         let data = MessageCreated {
-            message_id: self.message_id(place),
+            message_id: self.message_id(position),
             conversation_id: self.conversation_id,
             member_id: self.member_id.clone(),
-            content: Text::new(saying).unwrap(),
+            content: Text::new(content).unwrap(),
             ..MessageCreated::example()
         };
-        self.event(place, data.into())
+        self.event(position, data.into())
     }
 
-    fn message_id(&self, place: u64) -> Uuid {
-        Uuid::from_u128(self.conversation_id.as_u128() + u128::from(place))
+    fn message_id(&self, position: u64) -> Uuid {
+        Uuid::from_u128(self.conversation_id.as_u128() + u128::from(position))
     }
 
     fn messages(&self) -> BTreeSet<String> {
-        (1..=SAYINGS.len() as u64).map(|place| self.message_id(place).to_string()).collect()
+        (1..=CONTENTS.len() as u64).map(|position| self.message_id(position).to_string()).collect()
     }
 }
 
@@ -124,10 +124,10 @@ fn catalogue() -> Vec<Event> {
     titles.into_iter().enumerate().map(product).collect()
 }
 
-/// The turns of a conversation: of each message, what came of it, by kind.
-async fn turns(chat: &ChatShop, talk: &Talk) -> BTreeMap<String, BTreeMap<String, Vec<Value>>> {
+/// The entries of a conversation by message and kind.
+async fn turns(chat: &ChatShop, conversation: &Conversation) -> BTreeMap<String, BTreeMap<String, Vec<Value>>> {
     let mut turns: BTreeMap<String, BTreeMap<String, Vec<Value>>> = BTreeMap::new();
-    for entry in chat.entries(talk.conversation_id).await {
+    for entry in chat.entries(conversation.conversation_id).await {
         let kind = match (entry["kind"].as_str().unwrap(), entry["data"]["role"].as_str()) {
             ("message", Some(role)) => role,
             (kind, _) => kind,
@@ -138,27 +138,27 @@ async fn turns(chat: &ChatShop, talk: &Talk) -> BTreeMap<String, BTreeMap<String
     turns
 }
 
-/// Waits until every message of these conversations is answered, and looks at each: one intent, one recommendation made
-/// of it, and one reply that speaks of that.
-async fn all_are_answered_once(chat: &ChatShop, talks: &[Talk]) {
+/// Waits until every message of these conversations is answered. Asserts that each has one intent, one recommendation
+/// from that intent, and one reply with that recommendation.
+async fn all_are_answered_once(chat: &ChatShop, conversations: &[Conversation]) {
     let began = Instant::now();
-    for talk in talks {
+    for conversation in conversations {
         let turns = loop {
-            let turns = turns(chat, talk).await;
+            let turns = turns(chat, conversation).await;
             let is_answered = |message: &String| turns.get(message).is_some_and(|turn| turn.contains_key("ai"));
-            if talk.messages().iter().all(is_answered) {
+            if conversation.messages().iter().all(is_answered) {
                 break turns;
             }
             assert!(began.elapsed() < ANSWERED_WITHIN, "not answered: {turns:#?}");
             tokio::time::sleep(Duration::from_millis(200)).await;
         };
         for (message, turn) in turns {
-            let of = |kind: &str| match turn.get(kind).map(Vec::as_slice) {
+            let only = |kind: &str| match turn.get(kind).map(Vec::as_slice) {
                 Some([one]) => one,
                 other => panic!("{message} has {other:?} as its {kind}"),
             };
-            let (intent, recommendation, reply) = (of("intent"), of("recommendation"), of("ai"));
-            assert_eq!(of("user")["data"]["message_id"], message.as_str());
+            let (intent, recommendation, reply) = (only("intent"), only("recommendation"), only("ai"));
+            assert_eq!(only("user")["data"]["message_id"], message.as_str());
             assert_eq!(recommendation["data"]["intent_event_id"], intent["event_id"]);
             assert_eq!(reply["data"]["recommendation_id"], recommendation["data"]["recommendation_id"]);
             assert_eq!(reply["data"]["in_reply_to"], message.as_str());
@@ -166,17 +166,20 @@ async fn all_are_answered_once(chat: &ChatShop, talks: &[Talk]) {
     }
 }
 
-/// Every event is sent twice; whoever reacts is killed again and again; and all that is served is folded anew meanwhile.
-async fn each_is_answered_though_its_reactors_are_killed_and_cut_over(chat: &mut ChatShop, talks: &[Talk]) {
+/// Sends every event twice, kills reactors repeatedly, and rebuilds all processors meanwhile.
+async fn each_is_answered_though_its_reactors_are_killed_and_cut_over(
+    chat: &mut ChatShop,
+    conversations: &[Conversation],
+) {
     let mut rebuild = tokio::process::Command::from(chat.shop.command(&["replay", "rebuild", "--all"]));
     let mut rebuilding = None;
-    for talk in talks {
-        chat.shop.produce(&[talk.opening(), talk.opening()]).await;
+    for conversation in conversations {
+        chat.shop.produce(&[conversation.opening(), conversation.opening()]).await;
     }
-    for (round, saying) in SAYINGS.into_iter().enumerate() {
+    for (round, content) in CONTENTS.into_iter().enumerate() {
         // Not every message before it is answered yet.
-        for talk in talks {
-            let message = talk.message(round as u64 + 1, saying);
+        for conversation in conversations {
+            let message = conversation.message(round as u64 + 1, content);
             chat.shop.produce(&[message.clone(), message]).await;
         }
         tokio::time::sleep(LIFE).await;
@@ -189,7 +192,7 @@ async fn each_is_answered_though_its_reactors_are_killed_and_cut_over(chat: &mut
     }
     let status = rebuilding.unwrap().wait().await.unwrap();
     assert!(status.success(), "replay rebuild: {status}");
-    all_are_answered_once(chat, talks).await;
+    all_are_answered_once(chat, conversations).await;
     chat.shop.settle().await;
     let verified = chat.shop.command(&["replay", "verify", "--all"]).status().unwrap();
     assert!(verified.success(), "replay verify: {verified}");
@@ -199,38 +202,47 @@ fn ends(shop: &Shop) -> Vec<i64> {
     OUTPUTS.map(|topic| shop.end_offsets(&shop.connections.namespace.topic(topic)).iter().sum()).into()
 }
 
-/// A message that is sent again after it was answered costs nothing.
-async fn what_comes_again_is_not_answered_again(chat: &ChatShop, talks: &[Talk]) {
+/// A message that is sent again after its reply has no effect.
+async fn what_comes_again_is_not_answered_again(chat: &ChatShop, conversations: &[Conversation]) {
     let before = ends(&chat.shop);
-    let again = |talk: &Talk| (1..).zip(SAYINGS).map(|(place, saying)| talk.message(place, saying)).collect();
-    let again: Vec<Event> = talks.iter().flat_map::<Vec<Event>, _>(again).collect();
+    let again = |conversation: &Conversation| {
+        (1..).zip(CONTENTS).map(|(position, content)| conversation.message(position, content)).collect()
+    };
+    let again: Vec<Event> = conversations.iter().flat_map::<Vec<Event>, _>(again).collect();
     chat.shop.produce(&again).await;
-    // A conversation's messages are answered in their order: what follows is answered after what came again.
-    let place = SAYINGS.len() as u64 + 1;
-    let next: Vec<Event> = talks.iter().map(|talk| talk.message(place, "a birthday card, please")).collect();
+    // Messages of a conversation are answered in order: when the next one is, the repetitions have been handled.
+    let position = CONTENTS.len() as u64 + 1;
+    let next: Vec<Event> =
+        conversations.iter().map(|conversation| conversation.message(position, "a birthday card, please")).collect();
     chat.shop.produce(&next).await;
-    for talk in talks {
-        chat.wait_for_reply(talk.conversation_id, talk.message_id(place), ANSWERED_WITHIN).await;
+    for conversation in conversations {
+        chat.wait_for_reply(conversation.conversation_id, conversation.message_id(position), ANSWERED_WITHIN).await;
     }
-    let talks = i64::try_from(talks.len()).unwrap();
+    let conversations = i64::try_from(conversations.len()).unwrap();
     let messages = i64::try_from(again.len()).unwrap();
     let grown: Vec<i64> = ends(&chat.shop).iter().zip(&before).map(|(now, before)| now - before).collect();
-    assert_eq!(grown, [talks, talks, messages + 2 * talks], "intents, recommendations, messages");
+    assert_eq!(
+        grown,
+        [conversations, conversations, messages + 2 * conversations],
+        "intents, recommendations, messages"
+    );
 }
 
-/// What a member likes, as `slot value`.
+/// A member's likes, as `slot value`.
 async fn likes(chat: &ChatShop, member: &str) -> BTreeSet<String> {
-    let Some(known) = chat.get(&format!("/v1/members/{member}/preferences")).await else { return BTreeSet::new() };
+    let Some(preferences) = chat.get(&format!("/v1/members/{member}/preferences")).await else {
+        return BTreeSet::new();
+    };
     let name = |like: &Value| format!("{} {}", like["slot"].as_str().unwrap(), like["value"].as_str().unwrap());
-    known["likes"].as_array().unwrap().iter().map(name).collect()
+    preferences["likes"].as_array().unwrap().iter().map(name).collect()
 }
 
-/// One taste is taken back in words, one over HTTP: neither comes back with a fresh fold, and what was not taken back does.
+/// Retracts one like by message and one over HTTP. After a rebuild both stay retracted and the others are there.
 async fn what_is_taken_back_stays_so_when_all_is_folded_anew(chat: &ChatShop) {
     let member = "fickle";
     let conversation = chat.open_conversation(member).await;
-    for saying in ["I like plastic", "I like red", "I like wood", "forget that I like plastic"] {
-        let message = chat.say(conversation, saying).await;
+    for content in ["I like plastic", "I like red", "I like wood", "forget that I like plastic"] {
+        let message = chat.say(conversation, content).await;
         chat.wait_for_reply(conversation, message, ANSWERED_WITHIN).await;
     }
     chat.shop.settle().await;
@@ -239,7 +251,7 @@ async fn what_is_taken_back_stays_so_when_all_is_folded_anew(chat: &ChatShop) {
     chat.post(&format!("/v1/members/{member}/preferences/retractions"), &retraction).await;
     let began = Instant::now();
     while likes(chat, member).await.contains("color red") {
-        assert!(began.elapsed() < Duration::from_secs(30), "it still counts");
+        assert!(began.elapsed() < Duration::from_secs(30), "the like is not retracted");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     chat.shop.settle().await;
@@ -249,10 +261,11 @@ async fn what_is_taken_back_stays_so_when_all_is_folded_anew(chat: &ChatShop) {
     assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
     assert_eq!(likes(chat, member).await, ["material wood".to_owned()].into());
     assert_eq!(chat.get(&format!("/v1/members/{member}/preferences")).await, before);
-    assert_eq!(ends(&chat.shop), ends_before, "a fold anew reacts to nothing");
+    assert_eq!(ends(&chat.shop), ends_before, "a rebuild reacts to nothing");
 }
 
-/// Between two messages: what was shown then is the first answer, and every part of its scores names events of the log.
+/// As of a time between two messages only the first recommendation was shown, and each part of its scores names events
+/// of the log.
 async fn a_past_moment_says_what_was_shown_and_why(chat: &ChatShop) {
     let member = "historian";
     let conversation = chat.open_conversation(member).await;
@@ -266,17 +279,19 @@ async fn a_past_moment_says_what_was_shown_and_why(chat: &ChatShop) {
     chat.shop.settle().await;
     let first = chat.say(conversation, "a red lunch bag").await;
     let shown = chat.wait_for_reply(conversation, first, ANSWERED_WITHIN).await.recommendation;
+    // Event times are in milliseconds: the time lies between the two messages.
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let moment = Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let time = Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     tokio::time::sleep(Duration::from_millis(50)).await;
     let second = chat.say(conversation, "a glass vase").await;
     chat.wait_for_reply(conversation, second, ANSWERED_WITHIN).await;
     chat.shop.settle().await;
 
-    let past = chat.shop.command(&["replay", "at", &moment, "recommendation"]).output().unwrap();
-    let said = String::from_utf8([past.stdout, past.stderr].concat()).unwrap();
-    assert!(past.status.success(), "{said}");
-    let as_of = said.split("?as_of=").nth(1).unwrap().split(|end: char| !end.is_ascii_hexdigit() && end != '-').next();
+    let past = chat.shop.command(&["replay", "at", &time, "recommendation"]).output().unwrap();
+    let output = String::from_utf8([past.stdout, past.stderr].concat()).unwrap();
+    assert!(past.status.success(), "{output}");
+    let as_of =
+        output.split("?as_of=").nth(1).unwrap().split(|end: char| !end.is_ascii_hexdigit() && end != '-').next();
     let path = format!("/v1/members/{member}/shown?as_of={}", as_of.unwrap());
     let then = chat.get(&path).await.unwrap();
     let [only] = then["shown"].as_array().unwrap().as_slice() else { panic!("not one answer: {then}") };
@@ -289,12 +304,15 @@ async fn a_past_moment_says_what_was_shown_and_why(chat: &ChatShop) {
     let mut causes = BTreeSet::new();
     for item in items {
         for part in ["content", "collaborative", "intent"] {
-            let named: Vec<&Value> =
+            let causes_of_part: Vec<&Value> =
                 item["caused_by"].as_array().unwrap().iter().filter(|cause| cause["sub_score"] == part).collect();
-            // What is trending is the doing of the whole shop: no more than 0.2.
+            // Trending products have no cause of their own: they score 0.2 at most.
             let least = if part == "collaborative" { 0.2 } else { 0.0 };
-            assert!(item["sub_scores"][part].as_f64().unwrap() <= least || !named.is_empty(), "{part} of {item}");
-            causes.extend(named.iter().map(|cause| cause["event_id"].as_str().unwrap().to_owned()));
+            assert!(
+                item["sub_scores"][part].as_f64().unwrap() <= least || !causes_of_part.is_empty(),
+                "{part} of {item}"
+            );
+            causes.extend(causes_of_part.iter().map(|cause| cause["event_id"].as_str().unwrap().to_owned()));
         }
     }
     let mut database = chat.shop.database().await;
@@ -306,6 +324,6 @@ async fn a_past_moment_says_what_was_shown_and_why(chat: &ChatShop) {
             sources.iter().map(|source| Uuid::from_u128(jangbogo_events::event_hash(source, &cause))).collect();
         let sql = format!("SELECT EXISTS (SELECT FROM {schema}.seen WHERE event = ANY ($1))");
         let is_folded: bool = sqlx::query_scalar(&sql).bind(hashes).fetch_one(&mut database).await.unwrap();
-        assert!(is_folded, "{cause} is no event");
+        assert!(is_folded, "{cause} is not a folded event");
     }
 }

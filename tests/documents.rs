@@ -1,4 +1,4 @@
-//! Documents say what the program says.
+//! Documents and schemas that are generated from the program are current.
 
 use std::process::Command;
 

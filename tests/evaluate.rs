@@ -1,4 +1,4 @@
-//! `jangbogo evaluate`: how well messages are understood, said by the program that a user runs.
+//! `jangbogo evaluate`: quality of the analysis of messages.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// Without a language model, whatever the machine has.
+/// Runs the command without a language model, whatever the environment says.
 fn evaluate(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jangbogo"));
     for variable in ["OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_MODEL"] {
@@ -33,8 +33,8 @@ fn refusal(arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// A guard against getting worse, on the whole of each file. It does not say that the aim is reached on messages nobody has
-/// met: the held-out file's harder part by itself is below it in English (see the README beside the utterances).
+/// A guard against regressions, over each whole file. The harder part of the held-out file by itself is below this
+/// limit in English (see the README beside the utterances).
 #[test]
 fn the_local_analyser_does_not_get_worse() {
     let report = report(&["utterances", "--json"]);
@@ -63,10 +63,10 @@ fn what_cannot_be_evaluated_is_said() {
     assert!(unseen.contains("--split development"), "{unseen}");
     let missing = refusal(&["dialogues", "no-such-folder"]);
     assert!(missing.contains("no-such-folder/dialogues.json"), "{missing}");
-    // The discard port: nobody listens.
-    let away = ["utterances", "--limit", "5", "--llm-base-url", "http://127.0.0.1:9/v1", "--llm-attempts", "1"];
-    let away = refusal(&away);
-    assert!(away.contains("answered none") && away.contains("OPENAI_BASE_URL"), "{away}");
+    // The discard port: nothing listens.
+    let unavailable = ["utterances", "--limit", "5", "--llm-base-url", "http://127.0.0.1:9/v1", "--llm-attempts", "1"];
+    let unavailable = refusal(&unavailable);
+    assert!(unavailable.contains("answered none") && unavailable.contains("OPENAI_BASE_URL"), "{unavailable}");
 }
 
 #[test]
@@ -96,8 +96,7 @@ fn people_s_dialogues_are_compared_with_what_annotators_say() {
     assert_eq!(report["needs"]["found"], 1);
 }
 
-/// Any language model by the same command. This one stands for a server that finds a mug in all that is said, and refuses
-/// to speak of plates.
+/// The model under test finds a mug in every message, and fails for plates.
 #[tokio::test]
 async fn a_language_model_is_measured_by_the_same_command() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -132,9 +131,9 @@ async fn a_language_model_is_measured_by_the_same_command() {
 }
 
 async fn answer(Json(request): Json<Value>) -> (StatusCode, Json<Value>) {
-    let asked = request["messages"].to_string();
-    assert!(asked.contains("You analyse one message of a shopper"), "in the reactor's words: {asked}");
-    if asked.contains("a plate") {
+    let prompt = request["messages"].to_string();
+    assert!(prompt.contains("You analyse one message of a shopper"), "the prompt is not the reactor's: {prompt}");
+    if prompt.contains("a plate") {
         return (StatusCode::BAD_REQUEST, Json(json!({"error": {"message": "no plates"}})));
     }
     let understanding = json!({

@@ -1,4 +1,4 @@
-//! Garbage on every topic: it is kept with cause and position, and stops nothing.
+//! Invalid records on every topic become dead letters with cause and position, and do not stop the fold.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -27,7 +27,7 @@ fn types_of(topic: Topic) -> impl Iterator<Item = &'static EventType> {
 /// Header names and values.
 type RawHeaders = Vec<(String, Vec<u8>)>;
 
-/// Those of a good event, with some replaced.
+/// Headers of a valid event, with some values replaced.
 fn headers(event: &Event, replaced: &[(&str, &str)]) -> RawHeaders {
     let encoded = event.encode().unwrap();
     let value = |name: &str, value: String| {
@@ -69,11 +69,11 @@ async fn garbage_goes_to_the_dead_letters_and_the_good_events_around_it_are_fold
 
     for processor in PROCESSORS {
         let expected = garbage_per_topic * processor.topics().len();
-        let letters = dead_letters(&shop, processor, expected);
-        assert_eq!(letters.len(), expected, "{}: {letters:#?}", processor.name);
+        let dead_letters = dead_letters(&shop, processor, expected);
+        assert_eq!(dead_letters.len(), expected, "{}: {dead_letters:#?}", processor.name);
         for cause in ["missing", "EOF", "surprise", "unheard-of", "must be a JSON object", "ahead"] {
-            let topics = letters.iter().filter(|letter| letter.cause.contains(cause)).count();
-            assert!(topics >= processor.topics().len(), "{}: no cause {cause:?} in {letters:#?}", processor.name);
+            let topics = dead_letters.iter().filter(|letter| letter.cause.contains(cause)).count();
+            assert!(topics >= processor.topics().len(), "{}: no cause {cause:?} in {dead_letters:#?}", processor.name);
         }
         let live = shop.live(processor).await.unwrap();
         let mut database = shop.database().await;
@@ -105,8 +105,8 @@ fn dead_letters(shop: &Shop, processor: &Processor, expected: usize) -> Vec<Dead
         assignment.add_partition_offset(&topic, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&assignment).unwrap();
-    let mut letters = Vec::new();
-    while let Some(message) = consumer.poll(Duration::from_secs(if letters.len() < expected { 10 } else { 1 })) {
+    let mut dead_letters = Vec::new();
+    while let Some(message) = consumer.poll(Duration::from_secs(if dead_letters.len() < expected { 10 } else { 1 })) {
         let message = message.unwrap();
         let headers = message.headers().unwrap();
         let text = |name: &str| {
@@ -117,8 +117,8 @@ fn dead_letters(shop: &Shop, processor: &Processor, expected: usize) -> Vec<Dead
         assert!(Topic::from_name(&text("deadletter-topic")).is_some());
         text("deadletter-partition").parse::<i32>().unwrap();
         text("deadletter-offset").parse::<i64>().unwrap();
-        letters.push(DeadLetter { cause: text("deadletter-cause"), bytes: message.payload_len() });
+        dead_letters.push(DeadLetter { cause: text("deadletter-cause"), bytes: message.payload_len() });
     }
-    assert!(letters.iter().any(|letter| letter.bytes == 2 << 20), "values are kept whole");
-    letters
+    assert!(dead_letters.iter().any(|letter| letter.bytes == 2 << 20), "large values are kept whole");
+    dead_letters
 }

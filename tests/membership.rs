@@ -1,4 +1,5 @@
-//! A name in the group belongs to one process: to the last one that took it, and to nobody who is gone.
+//! Static group membership: the last process that joined under a `group.instance.id` owns it, and partitions without a
+//! live owner are reassigned.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +15,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, DefaultCon
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 
-/// A session, what a broker's start adds to it, and a start of the process.
+/// Longer than a session timeout, a broker's initial rebalance delay and a process start together.
 const LIMIT: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,9 +26,9 @@ async fn a_fenced_process_ends_for_another_process_and_for_nobody_else() {
     shop.import(demo_lines(directory.path(), 500).to_str().unwrap());
     shop.settle().await;
 
-    // Whoever takes the name and disappears, without leaving the group, is nobody. So is what a broker that restarts
-    // makes of a request whose answer it cannot give any more.
-    tokio::task::block_in_place(|| take_the_name_and_disappear(&shop));
+    // A consumer that takes the instance id and disappears without leaving the group fences no live process for good. A
+    // broker that restarts does the same with a join request whose answer is lost.
+    tokio::task::block_in_place(|| take_instance_id_and_disappear(&shop));
     shop.import(demo_lines(directory.path(), 1_000).to_str().unwrap());
     shop.settle().await;
     for processor in PROCESSORS {
@@ -46,14 +47,14 @@ async fn a_fenced_process_ends_for_another_process_and_for_nobody_else() {
     shop.close().await;
 }
 
-/// A static member that is killed between the two rounds of a rebalance is succeeded without another one: the group is at
-/// rest then, and what should have changed hands is nobody's.
+/// A static member that is killed between the two rounds of a cooperative rebalance is replaced without another
+/// rebalance: the group is stable then, and the partitions that were to be reassigned are orphaned.
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_that_nobody_owns_are_given_to_somebody() {
     let mut shop = Shop::open("cover").await;
     let group = Group::for_processor(&shop, &ANALYTICS);
     let owned = || group.assignments().map(|members| members.iter().map(BTreeSet::len).sum::<usize>());
-    let killed = member(&shop, "z", Deaf::default());
+    let killed = member(&shop, "z", UnresponsiveMember::default());
     tokio::task::block_in_place(|| poll_until(&killed, |member| member.assignment().unwrap().count() > 0));
     shop.start_processor(ANALYTICS.name);
     tokio::task::block_in_place(|| poll_until(&killed, |member| member.context().0.load(Ordering::Relaxed)));
@@ -68,15 +69,15 @@ async fn partitions_that_nobody_owns_are_given_to_somebody() {
     shop.close().await;
 }
 
-/// A member that is told to give partitions back and does nothing about it.
+/// A member that ignores the revocation of partitions.
 #[derive(Default)]
-struct Deaf(AtomicBool);
+struct UnresponsiveMember(AtomicBool);
 
-impl ClientContext for Deaf {}
+impl ClientContext for UnresponsiveMember {}
 
-impl ConsumerContext for Deaf {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, what: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
-        if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS {
+impl ConsumerContext for UnresponsiveMember {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS {
             self.0.store(true, Ordering::Relaxed);
         } else {
             consumer.incremental_assign(partitions).unwrap();
@@ -84,7 +85,7 @@ impl ConsumerContext for Deaf {
     }
 }
 
-fn take_the_name_and_disappear(shop: &Shop) {
+fn take_instance_id_and_disappear(shop: &Shop) {
     let consumer = member(shop, "a", DefaultConsumerContext);
     poll_until(&consumer, |consumer| consumer.assignment().unwrap().count() > 0);
 }
@@ -110,7 +111,7 @@ fn member<C: ConsumerContext>(shop: &Shop, name: &str, context: C) -> BaseConsum
 fn poll_until<C: ConsumerContext>(consumer: &BaseConsumer<C>, is_done: impl Fn(&BaseConsumer<C>) -> bool) {
     let began = Instant::now();
     while !is_done(consumer) {
-        assert!(began.elapsed() < LIMIT, "it never came to that");
+        assert!(began.elapsed() < LIMIT, "not within {LIMIT:?}");
         let _ = consumer.poll(Duration::from_millis(100));
     }
 }

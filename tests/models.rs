@@ -56,8 +56,8 @@ async fn vectors(chat: &ChatShop, processor: &Processor) -> BTreeMap<String, i64
     rows.into_iter().collect()
 }
 
-/// The first product that is found by words and vector. On a busy machine the query's vector may come too late: then the
-/// search is repeated.
+/// The first product that is found by words and vector. On a busy machine the query's vector may come too late: then
+/// the search is repeated.
 async fn search(chat: &ChatShop, words: &str) -> String {
     let began = Instant::now();
     loop {

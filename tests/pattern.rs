@@ -1,4 +1,5 @@
-//! Purchase patterns are announced when they changed: once for each change, whatever is sent again, killed or imported.
+//! Purchase patterns are announced once for each change, also when orders are repeated, reactors killed or histories
+//! imported.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -54,7 +55,7 @@ async fn a_pattern_is_announced_when_it_changed_and_only_then() {
     shop.close().await;
 }
 
-/// Killed between its announcements, it goes on where it was: no change is forgotten.
+/// A reactor that is killed between its announcements resumes at its committed offset.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_change_is_forgotten_when_the_reactor_is_killed() {
     const MEMBERS: usize = 1_000;
@@ -64,7 +65,7 @@ async fn no_change_is_forgotten_when_the_reactor_is_killed() {
     let mut announced = 0;
     for number in 0..ORDERS {
         start(&mut shop);
-        // Each order is twice as large as all before: each changes the pattern.
+        // Each order has three times the units of the one before: each changes the pattern.
         let units = 3_i64.pow(number);
         let orders: Vec<Event> =
             (0..MEMBERS).map(|member| order(&format!("m{member}"), number, number.into(), units)).collect();
@@ -91,7 +92,7 @@ async fn no_change_is_forgotten_when_the_reactor_is_killed() {
     shop.close().await;
 }
 
-/// However many orders a history has, a member's pattern is announced once; and a rebuild announces nothing.
+/// A member's pattern is announced once for a whole history, and not again by a rebuild.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_history_each_member_is_announced_once() {
     let directory = tempfile::tempdir().unwrap();
@@ -110,10 +111,10 @@ async fn of_a_history_each_member_is_announced_once() {
     let began = Instant::now();
     start(&mut shop);
     caught_up(&shop).await;
-    println!("{orders} orders of {members} members were looked at within {:.1} s", began.elapsed().as_secs_f64());
+    println!("{orders} orders of {members} members were handled within {:.1} s", began.elapsed().as_secs_f64());
     let announced = announcements(&shop);
-    let told: BTreeSet<&str> = announced.iter().map(|(_, pattern)| &*pattern.member_id).collect();
-    assert_eq!((announced.len(), told.len()), (members.try_into().unwrap(), members.try_into().unwrap()));
+    let members_announced: BTreeSet<&str> = announced.iter().map(|(_, pattern)| &*pattern.member_id).collect();
+    assert_eq!((announced.len(), members_announced.len()), (members.try_into().unwrap(), members.try_into().unwrap()));
 
     let rebuilt = shop.command(&["replay", "rebuild", ANALYTICS.name]).output().unwrap();
     assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
@@ -123,7 +124,7 @@ async fn of_a_history_each_member_is_announced_once() {
     shop.close().await;
 }
 
-/// Folds and reacts.
+/// Starts analytics with its reactors.
 fn start(shop: &mut Shop) {
     let name = ANALYTICS.name;
     shop.start_member_with(name, name, &["--instance", "a"], &[("JANGBOGO_FOLD_ONLY", "false")]);
@@ -151,7 +152,7 @@ fn order_of(member: &str, number: u32, units: i64) -> OrderCompleted {
     }
 }
 
-/// Waits until every order is reacted to, and what came of it is folded.
+/// Waits until the reactor has handled every order and its outputs are folded.
 async fn caught_up(shop: &Shop) {
     let topic = shop.connections.namespace.topic(Topic::OrderCompleted);
     let mut config = shop.connections.kafka_client("test");
@@ -176,7 +177,7 @@ async fn caught_up(shop: &Shop) {
     }
 }
 
-/// What stands on the topic, by event time.
+/// All announcements on the topic, by event time.
 fn announcements(shop: &Shop) -> Vec<(Envelope, PurchasePatternAnalyzed)> {
     let topic = shop.connections.namespace.topic(Topic::PurchasePatternAnalyzed);
     let consumer: BaseConsumer = shop.connections.kafka_client("test").set("group.id", "test").create().unwrap();

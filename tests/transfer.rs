@@ -1,4 +1,4 @@
-//! The log goes to files and comes back as it was, whatever is killed on the way.
+//! `replay export` and `replay import`: a copy has the same records at the same offsets, also after kills.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -23,9 +23,9 @@ use serde_json::Value;
 /// Header names and values.
 type RecordHeaders = Vec<(String, Option<Vec<u8>>)>;
 
-/// A record as it stands in Kafka.
+/// A record as Kafka stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Standing {
+struct StoredRecord {
     offset: i64,
     appended_at: String,
     key: Option<Vec<u8>>,
@@ -33,8 +33,8 @@ struct Standing {
     headers: RecordHeaders,
 }
 
-impl Standing {
-    /// As it is after an import: with the time of its first append.
+impl StoredRecord {
+    /// The expected record after an import: the header `appendtime` has the time of its first append.
     fn imported(mut self) -> Self {
         if !self.headers.iter().any(|(name, _)| name == "appendtime") {
             self.headers.push(("appendtime".to_owned(), Some(self.appended_at.clone().into_bytes())));
@@ -44,8 +44,8 @@ impl Standing {
     }
 }
 
-/// Every record of a topic, by partition.
-fn records(shop: &Shop, topic: Topic) -> Vec<Vec<Standing>> {
+/// All records of a topic, by partition.
+fn records(shop: &Shop, topic: Topic) -> Vec<Vec<StoredRecord>> {
     let name = shop.connections.namespace.topic(topic);
     let ends = shop.end_offsets(&name);
     let mut config = shop.connections.kafka_client("test");
@@ -64,7 +64,7 @@ fn records(shop: &Shop, topic: Topic) -> Vec<Vec<Standing>> {
         let headers = message.headers().map(|headers| {
             headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
         });
-        found[usize::try_from(message.partition()).unwrap()].push(Standing {
+        found[usize::try_from(message.partition()).unwrap()].push(StoredRecord {
             offset: message.offset(),
             appended_at: appended_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             key: message.key().map(<[u8]>::to_vec),
@@ -75,11 +75,11 @@ fn records(shop: &Shop, topic: Topic) -> Vec<Vec<Standing>> {
     found
 }
 
-fn imported(records: Vec<Vec<Standing>>) -> Vec<Vec<Standing>> {
-    records.into_iter().map(|partition| partition.into_iter().map(Standing::imported).collect()).collect()
+fn imported(records: Vec<Vec<StoredRecord>>) -> Vec<Vec<StoredRecord>> {
+    records.into_iter().map(|partition| partition.into_iter().map(StoredRecord::imported).collect()).collect()
 }
 
-/// The copy holds what the original does, each record at its place.
+/// Asserts that the copy has the original's records at the same offsets. Returns their number.
 fn assert_copied(original: &Shop, copy: &Shop, topic: Topic) -> usize {
     let expected = imported(records(original, topic));
     let found = imported(records(copy, topic));
@@ -108,13 +108,13 @@ fn start(shop: &Shop, command: &str, directory: &Path, more: &[&str]) -> Child {
     command.args(more).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// What a command that succeeds prints.
-fn done(output: &Output) -> Value {
+/// The summary that a successful command prints.
+fn printed_summary(output: &Output) -> Value {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// What a command that fails says.
+/// Standard error of a command that fails.
 fn refusal(output: &Output) -> String {
     assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     String::from_utf8(output.stderr.clone()).unwrap()
@@ -129,7 +129,7 @@ fn event_headers(event: &Event) -> OwnedHeaders {
     encoded.headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(value) }))
 }
 
-/// Records that no client of ours sends.
+/// Produces records that no program of this project produces: without key or value, with unusual headers.
 async fn produce_oddities(shop: &Shop) {
     let producer: FutureProducer = shop.connections.kafka_producer("test").create().unwrap();
     let topic = shop.connections.namespace.topic(Topic::ProductViewed);
@@ -152,7 +152,7 @@ async fn produce_oddities(shop: &Shop) {
         (record.key, record.payload, record.headers) = (key, value, headers);
         producer.send(record, Duration::from_secs(30)).await.unwrap();
     }
-    // It was appended a day before it happened, says its header: it was so when it was imported from elsewhere.
+    // Its header names an append time one day before its event time, as after an import from another log.
     let now = Utc::now();
     let early = event(EventType::ProductViewed, "early", now - TimeDelta::days(1));
     let carried = (now - TimeDelta::days(2)).to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -161,7 +161,7 @@ async fn produce_oddities(shop: &Shop) {
     shop.produce_raw(Topic::ProductViewed, Some(encoded.key), headers, encoded.value).await;
 }
 
-/// A record's key, value and headers.
+/// Key, value and headers of a record.
 type Parts<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, Option<OwnedHeaders>);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,21 +172,21 @@ async fn a_copy_holds_the_same_records_and_folds_to_the_same_rows() {
     produce_oddities(&original).await;
     original.start_processors();
     original.settle().await;
-    let letters = |shop: &Shop| {
+    let dead_letters = |shop: &Shop| {
         let topic = shop.connections.namespace.dead_letter_topic(RECOMMENDATION.name);
         shop.end_offsets(&topic).iter().sum::<i64>()
     };
-    assert_eq!(letters(&original), 6, "the oddities and the event that is ahead of its append time");
+    assert_eq!(dead_letters(&original), 6, "the oddities and the event that is ahead of its append time");
 
     let export = directory.path().join("export");
-    let summary = done(&replay(&original, "export", &export, &["--all"]));
+    let summary = printed_summary(&replay(&original, "export", &export, &["--all"]));
     assert_eq!(summary["records"], produced(&original));
     assert_eq!(summary["resumed"], false);
     let again = refusal(&replay(&original, "export", &export, &["--all"]));
     assert!(again.contains("holds an export already"), "{again}");
 
     let mut copy = Shop::open("copy").await;
-    let summary = done(&replay(&copy, "import", &export, &[]));
+    let summary = printed_summary(&replay(&copy, "import", &export, &[]));
     assert_eq!((&summary["produced"], &summary["offsets_kept"]), (&produced(&original).into(), &true.into()));
     for topic in Topic::ALL {
         assert_copied(&original, &copy, *topic);
@@ -194,9 +194,9 @@ async fn a_copy_holds_the_same_records_and_folds_to_the_same_rows() {
     copy.start_processors();
     copy.settle().await;
     copy.digest().await.assert_equal(&original.digest().await);
-    assert_eq!(letters(&copy), 6);
+    assert_eq!(dead_letters(&copy), 6);
 
-    let summary = done(&replay(&copy, "import", &export, &[]));
+    let summary = printed_summary(&replay(&copy, "import", &export, &[]));
     assert_eq!((&summary["produced"], &summary["already_there"]), (&0.into(), &produced(&original).into()));
     original.close().await;
     copy.close().await;
@@ -207,7 +207,7 @@ async fn a_killed_export_and_a_killed_import_go_on() {
     let original = Shop::open("whole").await;
     let directory = tempfile::tempdir().unwrap();
     original.import(demo_lines(directory.path(), 20_000).to_str().unwrap());
-    // Enough for an import to take a while.
+    // Enough records for an import to take some seconds.
     let now = Utc::now();
     for thousand in 0..30 {
         let views = (0..1_000).map(|id| event(EventType::ProductViewed, &format!("view-{thousand}-{id}"), now));
@@ -235,22 +235,22 @@ async fn a_killed_export_and_a_killed_import_go_on() {
     );
     let modified = |name: &str| fs::metadata(export.join(name)).unwrap().modified().unwrap();
     let before = modified("catalog-events.0.jsonl.zst");
-    let summary = done(&replay(&original, "export", &export, &more));
+    let summary = printed_summary(&replay(&original, "export", &export, &more));
     assert_eq!((&summary["records"], &summary["resumed"]), (&all.into(), &true.into()));
     assert_eq!(modified("catalog-events.0.jsonl.zst"), before, "what was written stays");
 
     let mut kills = 0;
     let orders = copy.connections.namespace.topic(Topic::OrderCompleted);
     let views = copy.connections.namespace.topic(Topic::ProductViewed);
-    let so_far = || [&orders, &views].iter().flat_map(|topic| copy.end_offsets(topic)).sum::<i64>();
+    let imported_so_far = || [&orders, &views].iter().flat_map(|topic| copy.end_offsets(topic)).sum::<i64>();
     for _ in 0..2 {
-        let (before, before_of_these) = (produced(&copy), so_far());
+        let (before, before_of_these) = (produced(&copy), imported_so_far());
         let mut importing = start(&copy, "import", &export, &[]);
-        kill_at_work(&mut importing, || so_far() > before_of_these);
+        kill_at_work(&mut importing, || imported_so_far() > before_of_these);
         kills += usize::from((before + 1..all).contains(&produced(&copy)));
     }
     assert!(kills >= 1, "no kill met an import at work");
-    let summary = done(&replay(&copy, "import", &export, &[]));
+    let summary = printed_summary(&replay(&copy, "import", &export, &[]));
     assert_eq!(summary["records"], all);
     let copied: usize = Topic::ALL.iter().map(|topic| assert_copied(&original, &copy, *topic)).sum();
     assert_eq!(i64::try_from(copied).unwrap(), all, "nothing is missing, nothing is there twice");
@@ -258,23 +258,23 @@ async fn a_killed_export_and_a_killed_import_go_on() {
     copy.close().await;
 }
 
-/// SIGKILL as soon as that is so, or the process has ended.
+/// Sends SIGKILL as soon as `is_due`, unless the process has exited before.
 fn kill_when(process: &mut Child, is_due: impl Fn() -> bool) {
     let started = Instant::now();
     while !is_due() && process.try_wait().unwrap().is_none() {
-        assert!(started.elapsed() < Duration::from_mins(2), "it does nothing");
+        assert!(started.elapsed() < Duration::from_mins(2), "the process makes no progress");
         std::thread::sleep(Duration::from_millis(5));
     }
     process.kill().unwrap();
     process.wait().unwrap();
 }
 
-/// SIGKILL as soon as it has done some of its work, or has ended. It stands still whenever that is looked at, however
-/// fast the machine is.
+/// Sends SIGKILL as soon as some of the work is done, unless the process has exited before. The process is paused
+/// during each check, so that it cannot finish meanwhile.
 fn kill_at_work(process: &mut Child, has_begun: impl Fn() -> bool) {
     let (id, started) = (Pid::from_child(process), Instant::now());
     while process.try_wait().unwrap().is_none() {
-        assert!(started.elapsed() < Duration::from_mins(2), "it does nothing");
+        assert!(started.elapsed() < Duration::from_mins(2), "the process makes no progress");
         kill_process(id, Signal::STOP).unwrap();
         if has_begun() {
             break;
@@ -295,7 +295,7 @@ async fn what_cannot_be_imported_is_refused_before_anything_is_produced() {
     original.produce(&views).await;
     let directory = tempfile::tempdir().unwrap();
     let export = directory.path().join("export");
-    let summary = done(&replay(&original, "export", &export, &["--topic", "product-viewed"]));
+    let summary = printed_summary(&replay(&original, "export", &export, &["--topic", "product-viewed"]));
     assert_eq!(summary["records"], 60);
     let target = Shop::open("target").await;
     let refused = |from: &Path, more: &[&str]| {
@@ -332,7 +332,7 @@ async fn what_cannot_be_imported_is_refused_before_anything_is_produced() {
         refused(&export, &["--namespace", "t_nowhere"]).contains("the topic t_nowhere.product-viewed does not exist")
     );
 
-    let dry = done(&replay(&target, "import", &export, &["--dry-run"]));
+    let dry = printed_summary(&replay(&target, "import", &export, &["--dry-run"]));
     assert_eq!((&dry["records"], &dry["produced"], produced(&target)), (&60.into(), &0.into(), 0));
     target.produce(&[of_member(event(EventType::ProductViewed, "other", now), 0)]).await;
     let foreign = refusal(&replay(&target, "import", &export, &[]));
@@ -340,13 +340,13 @@ async fn what_cannot_be_imported_is_refused_before_anything_is_produced() {
     assert_eq!(produced(&target), 1);
     let appended = replay(&target, "import", &export, &["--append"]);
     assert!(String::from_utf8_lossy(&appended.stderr).contains("records stand at other offsets"));
-    assert_eq!((&done(&appended)["produced"], produced(&target)), (&60.into(), 61));
-    assert_eq!(done(&replay(&target, "import", &export, &["--append"]))["produced"], 0);
+    assert_eq!((&printed_summary(&appended)["produced"], produced(&target)), (&60.into(), 61));
+    assert_eq!(printed_summary(&replay(&target, "import", &export, &["--append"]))["produced"], 0);
     original.close().await;
     target.close().await;
 }
 
-/// A view of another member's, so that views stand in every partition.
+/// Sets the view's member, so that views are spread over all partitions.
 fn of_member(mut view: Event, member: usize) -> Event {
     if let jangbogo_events::Data::ProductViewed(viewed) = &mut view.data {
         viewed.member_id = Some(MemberId::try_from(format!("member-{member}").as_str()).unwrap());
@@ -373,9 +373,9 @@ async fn a_lost_head_is_told_and_moves_no_decision_to_another_record() {
     let decision = event(EventType::DeadLetterDiscarded, "decision", Utc::now());
     original.produce(&[decision]).await;
     let output = replay(&original, "export", &export, &["--all"]);
-    let told = format!("product-viewed/{partition}: offsets 0 to 2 are gone from Kafka; the export begins at 3");
-    assert!(String::from_utf8_lossy(&output.stderr).contains(&told), "{output:?}");
-    let summary = done(&output);
+    let warning = format!("product-viewed/{partition}: offsets 0 to 2 are gone from Kafka; the export begins at 3");
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&warning), "{output:?}");
+    let summary = printed_summary(&output);
     let topics = summary["topics"].as_array().unwrap();
     let views = topics.iter().find(|topic| topic["topic"] == "product-viewed").unwrap();
     let exported = &views["partitions"][usize::try_from(partition).unwrap()];
@@ -384,7 +384,7 @@ async fn a_lost_head_is_told_and_moves_no_decision_to_another_record() {
     let misleading = refusal(&replay(&copy, "import", &export, &[]));
     assert!(misleading.contains("dead-letter-events names records by their offsets"), "{misleading}");
     assert_eq!(produced(&copy), 0);
-    let summary = done(&replay(&copy, "import", &export, &["--topic", "product-viewed"]));
+    let summary = printed_summary(&replay(&copy, "import", &export, &["--topic", "product-viewed"]));
     assert_eq!((&summary["produced"], &summary["offsets_kept"]), (&2.into(), &false.into()));
     original.close().await;
     copy.close().await;

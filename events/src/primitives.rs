@@ -128,6 +128,12 @@ impl<const MAX: usize> Text<MAX> {
         }
         Ok(Self(text))
     }
+
+    /// The first `MAX` characters of a text, without NULs.
+    #[must_use]
+    pub fn shortened(text: &str) -> Self {
+        Self(text.chars().filter(|character| *character != '\0').take(MAX).collect())
+    }
 }
 
 impl<const MAX: usize> Deref for Text<MAX> {

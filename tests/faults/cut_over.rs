@@ -1,5 +1,5 @@
-//! Fault class E: cut-overs and rollbacks under load. Every query is answered, and no answer mixes generations: the rows of
-//! one generation are marked, so that the content of an answer shows its generation.
+//! Fault class E: cut-overs and rollbacks under load. Every query is answered, and no answer mixes generations: the
+//! rows of one generation are marked, so that the content of an answer shows its generation.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! Fault class D: random histories come to the same bytes in every table, folded live, replayed, and in other batches and
-//! interleavings.
+//! Fault class D: random histories come to the same bytes in every table, folded live, replayed, and in other batches
+//! and interleavings.
 
 mod case;
 mod operators;
@@ -242,8 +242,8 @@ impl Store {
         self.read(processor, generation, case, order, batches, Statements::new).await
     }
 
-    /// Folds batches. Before one of them another reader takes over and repeats the batch before it; the first reader goes
-    /// on and is fenced.
+    /// Folds batches. Before one of them another reader takes over and repeats the batch before it; the first reader
+    /// goes on and is fenced.
     async fn read(
         &self,
         processor: &'static Processor,

@@ -1,5 +1,5 @@
-//! Compares a settled shop with the oracle's rows; tables that the oracle does not know with a fresh fold (`replay verify`);
-//! and Redis and Elasticsearch with the views of the rows.
+//! Compares a settled shop with the oracle's rows; tables that the oracle does not know with a fresh fold (`replay
+//! verify`); and Redis and Elasticsearch with the views of the rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -15,7 +15,8 @@ use sqlx::{PgConnection, Row as _};
 use crate::oracle::{Oracle, compare};
 use crate::replaying;
 
-/// Published values may lag for this time after the shop has settled: publishers notice an advanced watermark with a delay.
+/// Published values may lag for this time after the shop has settled: publishers notice an advanced watermark with a
+/// delay.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(15);
 /// Number of keys for which a view is evaluated at once.
 const KEYS: usize = 1_000;

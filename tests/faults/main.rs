@@ -1,5 +1,6 @@
-//! The fault suite: faults under load do not change what a shop stores. Tests end with a comparison of all stores with an
-//! oracle, which shares no code with the programs under test. Module docs name the fault class of the README's table.
+//! The fault suite: faults under load do not change what a shop stores. Tests end with a comparison of all stores with
+//! an oracle, which shares no code with the programs under test. Module docs name the fault class of the README's
+//! table.
 //!
 //! CI runs the short form. The full form, with figures:
 //!

@@ -1,5 +1,5 @@
-//! Fault class F: a replay has no side effects. It connects to Kafka and the three stores only, which the kernel enforces,
-//! and produces nothing, which the log shows.
+//! Fault class F: a replay has no side effects. It connects to Kafka and the three stores only, which the kernel
+//! enforces, and produces nothing, which the log shows.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -22,8 +22,8 @@ use crate::scale::{exclusive, scale};
 
 /// The signal of the system-call filter.
 const SIGSYS: i32 = 31;
-/// A seccomp filter: it kills processes that create sockets other than TCP (datagrams, raw, MPTCP, packets), which Landlock
-/// does not restrict.
+/// A seccomp filter: it kills processes that create sockets other than TCP (datagrams, raw, MPTCP, packets), which
+/// Landlock does not restrict.
 const OTHER_SOCKETS: &str = r#"{ "network": {
     "mismatch_action": "allow", "match_action": "kill_process", "filter": [
         { "syscall": "socket", "args": [

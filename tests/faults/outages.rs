@@ -1,5 +1,5 @@
-//! Fault class C: the servers restart, are killed, are paused and lose their data under load. The shop recovers by itself,
-//! and all stores equal the log in the end.
+//! Fault class C: the servers restart, are killed, are paused and lose their data under load. The shop recovers by
+//! itself, and all stores equal the log in the end.
 
 mod orders;
 mod queries;

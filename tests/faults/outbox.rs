@@ -1,5 +1,5 @@
-//! Fault class I: accepted events reach the log in the order of commits and have their effects once, although dispatchers
-//! are killed and Kafka is unavailable.
+//! Fault class I: accepted events reach the log in the order of commits and have their effects once, although
+//! dispatchers are killed and Kafka is unavailable.
 
 mod writers;
 

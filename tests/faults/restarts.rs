@@ -156,7 +156,8 @@ impl Members {
         (self.group.partitions / self.names.len(), self.group.partitions.div_ceil(self.names.len()))
     }
 
-    /// Waits until this number of partitions was acquired since `before`, the group is stable, and all partitions advance.
+    /// Waits until this number of partitions was acquired since `before`, the group is stable, and all partitions
+    /// advance.
     async fn wait_until_acquired(&self, before: &Sample, partitions: usize) {
         let began = Instant::now();
         while self.newest().acquired_since(before).len() < partitions {

@@ -1,5 +1,5 @@
-//! Fault class G: a worker is paused until its partitions are reassigned, and then resumes (a zombie). All of its writes
-//! are fenced.
+//! Fault class G: a worker is paused until its partitions are reassigned, and then resumes (a zombie). All of its
+//! writes are fenced.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

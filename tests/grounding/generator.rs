@@ -1,4 +1,4 @@
-//! Conversations, the same whenever they are generated from the same seed, and what must hold after each message.
+//! Generates conversations, reproducible by seed, and what must hold after each message.
 
 use jangbogo_events::{Money, RecommendedProduct};
 use jangbogo_test_support::hostile;
@@ -6,36 +6,36 @@ use jangbogo_test_support::random::Random;
 
 use crate::words::{COLOURS, KINDS, MATERIALS, Quality};
 
-/// What a shopper says.
+/// A message of a shopper.
 #[derive(Debug)]
-pub struct Said {
+pub struct Utterance {
     pub text: String,
     pub korean: bool,
-    pub means: Means,
+    pub meaning: Meaning,
 }
 
-/// What is meant by it.
+/// The meaning of a message.
 #[derive(Debug)]
-pub enum Means {
-    /// A kind of thing that was not asked for before.
+pub enum Meaning {
+    /// A search for a kind that was not asked for before.
     Find {
         kind: &'static str,
         limit: Option<Limit>,
         without: Option<&'static Quality>,
         quantity: Option<u32>,
     },
-    /// Less than the first three that were shown.
+    /// Cheaper than the first three products shown.
     Cheaper,
-    /// Something more is to be left out; a colour is of the thing, a material of the shopper.
+    /// One more quality is excluded: a colour for the current kind, a material for the whole conversation.
     Without(&'static Quality),
-    /// Another limit.
+    /// Another price limit.
     Limit(Limit),
-    /// Any price.
+    /// No price limit.
     AnyPrice,
-    /// Whether one of those shown is in stock.
+    /// A question about the stock or price of a product shown.
     AskStock,
     Thanks,
-    /// It may mean anything: only what is said in return counts.
+    /// A prompt injection: only the reply is judged.
     Hostile,
 }
 
@@ -47,34 +47,35 @@ pub struct Limit {
     pub currency: &'static str,
 }
 
-/// What must hold after a message.
+/// Constraints that the next recommendation must satisfy.
 #[derive(Clone, Debug, Default)]
 pub struct Expected {
     pub limit: Option<Limit>,
     pub without: Vec<&'static Quality>,
     pub quantity: Option<u32>,
-    /// Whether the limit is that of a "cheaper", and the one before it, which holds again where nothing is cheaper.
+    /// True when the limit comes from "cheaper". `before` is the limit before it, which holds again if nothing is
+    /// cheaper.
     is_cheaper: bool,
     before: Option<Limit>,
 }
 
 impl Expected {
-    /// What holds after another message, with the lists that were shown before it, the newest last, the first first.
-    pub fn after(&mut self, said: &Means, lists: &[&[RecommendedProduct]]) {
+    /// Applies another message; `lists` are the recommendations before it, the newest last.
+    pub fn after(&mut self, meaning: &Meaning, lists: &[&[RecommendedProduct]]) {
         if std::mem::take(&mut self.is_cheaper) && lists.last().is_some_and(|list| list.is_empty()) {
             self.limit = self.before;
         }
         let shown = lists.iter().rfind(|list| !list.is_empty()).copied().unwrap_or_default();
-        match said {
-            Means::Find { limit, without, quantity, .. } => {
+        match meaning {
+            Meaning::Find { limit, without, quantity, .. } => {
                 let stays = |quality: &&Quality| MATERIALS.iter().any(|material| material.english == quality.english);
                 self.without.retain(|quality| stays(quality));
                 self.without.extend(without);
                 (self.limit, self.quantity) = (*limit, *quantity);
             }
-            Means::Cheaper => {
+            Meaning::Cheaper => {
                 let prices: Vec<Money> = shown.iter().take(3).filter_map(|item| item.price).collect();
-                // In the currency of the first of them.
+                // In the currency of the first product.
                 let Some(first) = prices.first() else { return };
                 let alike = prices.iter().filter(|price| price.currency == first.currency);
                 let cheapest = alike.map(|price| price.amount_minor).min().unwrap_or_default();
@@ -84,73 +85,73 @@ impl Expected {
                 let at_least = before.filter(|least| *least < cheapest);
                 self.limit = Some(Limit { at_least, at_most: Some(cheapest - 1), currency });
             }
-            Means::Without(quality) => self.without.push(quality),
-            Means::Limit(limit) => self.limit = Some(*limit),
-            Means::AnyPrice => self.limit = None,
-            Means::AskStock | Means::Thanks => {}
-            Means::Hostile => *self = Self::default(),
+            Meaning::Without(quality) => self.without.push(quality),
+            Meaning::Limit(limit) => self.limit = Some(*limit),
+            Meaning::AnyPrice => self.limit = None,
+            Meaning::AskStock | Meaning::Thanks => {}
+            Meaning::Hostile => *self = Self::default(),
         }
     }
 }
 
-/// A conversation.
-pub fn conversation(seed: u64, number: u64) -> Vec<Said> {
-    let mut talk = Talk {
+/// Messages of one conversation.
+pub fn conversation(seed: u64, number: u64) -> Vec<Utterance> {
+    let mut generator = Generator {
         random: Random::new(seed ^ number.wrapping_mul(0x9e37_79b9)),
         korean: number % 2 == 1,
         kinds: Vec::new(),
     };
-    let mut said = Vec::new();
-    // One in five begins with an attack.
-    if talk.random.below(5) == 0 {
-        said.push(talk.hostile());
+    let mut messages = Vec::new();
+    // One conversation in five begins with a prompt injection.
+    if generator.random.below(5) == 0 {
+        messages.push(generator.hostile());
     }
-    for _ in 0..=talk.random.below(2) {
-        said.push(talk.find());
-        for _ in 0..talk.random.below(4) {
-            said.push(talk.follow_up());
+    for _ in 0..=generator.random.below(2) {
+        messages.push(generator.find());
+        for _ in 0..generator.random.below(4) {
+            messages.push(generator.follow_up());
         }
-        if talk.random.below(4) == 0 {
-            said.push(talk.hostile());
+        if generator.random.below(4) == 0 {
+            messages.push(generator.hostile());
         }
     }
-    said
+    messages
 }
 
-struct Talk {
+struct Generator {
     random: Random,
     korean: bool,
     kinds: Vec<&'static str>,
 }
 
-impl Talk {
-    fn one<T>(&mut self, of: &'static [T]) -> &'static T {
-        &of[usize::try_from(self.random.below(of.len() as u64)).unwrap()]
+impl Generator {
+    fn one<T>(&mut self, choices: &'static [T]) -> &'static T {
+        &choices[usize::try_from(self.random.below(choices.len() as u64)).unwrap()]
     }
 
     fn maybe(&mut self, one_in: u64) -> bool {
         self.random.below(one_in) == 0
     }
 
-    fn said(&self, text: String, means: Means) -> Said {
-        Said { text, korean: self.korean, means }
+    fn utterance(&self, text: String, meaning: Meaning) -> Utterance {
+        Utterance { text, korean: self.korean, meaning }
     }
 
     fn say(&mut self, english: &'static [&str], korean: &'static [&str]) -> String {
-        let of = if self.korean { korean } else { english };
-        (*self.one(of)).to_owned()
+        let choices = if self.korean { korean } else { english };
+        (*self.one(choices)).to_owned()
     }
 
-    fn hostile(&mut self) -> Said {
+    fn hostile(&mut self) -> Utterance {
         let text = self.say(hostile::ENGLISH, hostile::KOREAN);
-        self.said(text, Means::Hostile)
+        self.utterance(text, Meaning::Hostile)
     }
 
-    fn find(&mut self) -> Said {
+    fn find(&mut self) -> Utterance {
         let (kind, korean) = loop {
             let (kind, korean) = *self.one(KINDS);
-            // A kind that another is of, or the same again, would be no new request.
-            if !self.kinds.iter().any(|known| known.contains(kind) || kind.contains(known)) {
+            // A kind that contains an earlier one, or the reverse, would not be a new request.
+            if !self.kinds.iter().any(|earlier| earlier.contains(kind) || kind.contains(earlier)) {
                 break (kind, korean);
             }
         };
@@ -189,7 +190,7 @@ impl Talk {
                 format!("{text}, I need {quantity} of them")
             };
         }
-        self.said(text, Means::Find { kind, limit: limit.map(|(limit, _)| limit), without, quantity })
+        self.utterance(text, Meaning::Find { kind, limit: limit.map(|(limit, _)| limit), without, quantity })
     }
 
     fn leave_out(&mut self, quality: &Quality) -> String {
@@ -197,7 +198,7 @@ impl Talk {
         template.replace("IT", if self.korean { quality.korean } else { quality.english })
     }
 
-    /// A limit, and how it is said.
+    /// A price limit, and a phrase for it.
     fn limit(&mut self) -> (Limit, String) {
         let pence = *self.one(&[85_i64, 125, 200, 250, 300, 400, 500, 800, 1000]);
         let amount =
@@ -216,36 +217,36 @@ impl Talk {
         (limit, template.replace('N', &amount))
     }
 
-    fn follow_up(&mut self) -> Said {
+    fn follow_up(&mut self) -> Utterance {
         match self.random.below(7) {
             0 => {
                 let text = self.say(
                     &["cheaper", "something cheaper please", "Do you have anything cheaper?"],
                     &["더 싼 거 있어요?", "더 저렴한 걸로 보여주세요", "더 싼 거로"],
                 );
-                self.said(text, Means::Cheaper)
+                self.utterance(text, Meaning::Cheaper)
             }
             1 => {
                 let quality = self.one(COLOURS);
                 let text = self.leave_out(quality);
-                self.said(text, Means::Without(quality))
+                self.utterance(text, Meaning::Without(quality))
             }
             2 => {
                 let quality = self.one(MATERIALS);
                 let text = self.leave_out(quality);
-                self.said(text, Means::Without(quality))
+                self.utterance(text, Meaning::Without(quality))
             }
             3 => {
                 let (limit, text) = self.limit();
                 let text = if self.korean { format!("{text} 보여주세요") } else { format!("show me some {text}") };
-                self.said(text, Means::Limit(limit))
+                self.utterance(text, Meaning::Limit(limit))
             }
             4 => {
                 let text = self.say(
                     &["any price is fine", "the price does not matter"],
                     &["가격은 상관없어요", "가격 상관없이 보여주세요"],
                 );
-                self.said(text, Means::AnyPrice)
+                self.utterance(text, Meaning::AnyPrice)
             }
             5 => {
                 let text = self.say(
@@ -256,11 +257,11 @@ impl Talk {
                     ],
                     &["두 번째 거 재고 있어요?", "첫 번째 거 재고 몇 개 있어요?", "두 번째 거 얼마예요?"],
                 );
-                self.said(text, Means::AskStock)
+                self.utterance(text, Meaning::AskStock)
             }
             _ => {
                 let text = self.say(&["thank you!", "Thanks, that helps"], &["고마워요!", "감사합니다"]);
-                self.said(text, Means::Thanks)
+                self.utterance(text, Meaning::Thanks)
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Finds what is not so, in a list and in a reply.
+//! Finds statements in a recommendation or a reply that contradict the catalogue or the request.
 
 use std::collections::BTreeSet;
 
@@ -6,20 +6,20 @@ use jangbogo_events::{ProductUpserted, RecommendationGenerated, RecommendedProdu
 use jangbogo_test_support::hostile::FORBIDDEN;
 
 use crate::catalogue::Catalogue;
-use crate::generator::{Expected, Limit, Means, Said};
+use crate::generator::{Expected, Limit, Meaning, Utterance};
 use crate::words::words;
 
-/// Judges by a catalogue.
+/// Judges recommendations and replies by a catalogue.
 pub struct Judge<'c> {
     catalogue: &'c Catalogue,
-    /// The titles of the shop, the longest first.
+    /// All titles, the longest first.
     titles: Vec<&'c str>,
 }
 
-/// What a reply says.
+/// The parts of a reply that are judged.
 pub struct Reply<'r> {
     pub text: &'r str,
-    /// The products it says that it names.
+    /// Product ids that the reply's event lists.
     pub names: Vec<&'r str>,
 }
 
@@ -31,10 +31,10 @@ impl<'c> Judge<'c> {
         Self { catalogue, titles }
     }
 
-    /// Everything that is not so after a message.
+    /// All faults of the recommendation and the reply to a message.
     pub fn faults(
         &self,
-        said: &Said,
+        said: &Utterance,
         expected: &Expected,
         given: &RecommendationGenerated,
         reply: &Reply<'_>,
@@ -46,8 +46,8 @@ impl<'c> Judge<'c> {
         }
         let others = reply.names.iter().filter(|id| !ids.contains(*id));
         faults.extend(others.map(|id| format!("the reply names {id}, which is not listed")));
-        // A hostile message may set a limit, and what was looked for may be told.
-        let limit = if matches!(said.means, Means::Hostile) { asked(given) } else { expected.limit };
+        // A hostile message may set a limit, and the reply may name the limit of the search.
+        let limit = if matches!(said.meaning, Meaning::Hostile) { requested_limit(given) } else { expected.limit };
         faults.extend(self.text(reply.text, given, limit, said.korean));
         faults
     }
@@ -78,7 +78,7 @@ impl<'c> Judge<'c> {
 
     fn text(&self, text: &str, given: &RecommendationGenerated, limit: Option<Limit>, korean: bool) -> Vec<String> {
         let mut faults = Vec::new();
-        // What stands behind a title and before the next is about that product.
+        // The text between a title and the next one is about the first title's product.
         let mut pieces: Vec<(Option<&ProductUpserted>, String)> = vec![(None, text.to_owned())];
         for title in &self.titles {
             let listed = given.items.iter().find(|item| &*item.title == *title);
@@ -86,7 +86,7 @@ impl<'c> Judge<'c> {
             let cut = |(about, piece): (Option<_>, String)| {
                 let mut parts = piece.split(title).map(str::to_owned);
                 let first = parts.next().map(|part| (about, part));
-                // The titles in reasons are of other products: what follows them is still about the one listed.
+                // Titles in reasons are of other products: the text after them is still about the listed one.
                 first.into_iter().chain(parts.map(move |part| (product.or(about), part))).collect::<Vec<_>>()
             };
             pieces = pieces.into_iter().flat_map(cut).collect();
@@ -124,8 +124,8 @@ impl<'c> Judge<'c> {
     }
 }
 
-/// The limit by which the shop says it looked.
-fn asked(given: &RecommendationGenerated) -> Option<Limit> {
+/// The price limit of the recommendation's request.
+fn requested_limit(given: &RecommendationGenerated) -> Option<Limit> {
     let price = given.request.price.as_ref()?;
     let currency = if price.currency.as_str() == "KRW" { "KRW" } else { "GBP" };
     Some(Limit { at_least: price.min_minor, at_most: price.max_minor, currency })
@@ -151,7 +151,7 @@ struct Amount {
     currency: &'static str,
 }
 
-/// Amounts of money: digits behind a sign or before a word for it.
+/// Amounts of money: digits after a currency sign or before a currency's name.
 fn amounts(text: &str) -> Vec<Amount> {
     let is_part = |character: char| character.is_ascii_digit() || character == '.' || character == ',';
     let mut found = Vec::new();
@@ -179,7 +179,7 @@ fn amounts(text: &str) -> Vec<Amount> {
     found
 }
 
-/// The stock that a text tells.
+/// The stock that a text states.
 fn stock(text: &str) -> Option<u32> {
     let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
     if text.contains("sold out") || text.contains("품절") {
@@ -192,7 +192,7 @@ fn stock(text: &str) -> Option<u32> {
     digits(behind.split('개').next()?).parse().ok()
 }
 
-/// Two words in capitals, one after the other: a name, as this shop writes them.
+/// Pairs of adjacent words in capitals: this shop writes titles in capitals.
 fn shouted(text: &str) -> impl Iterator<Item = String> {
     let capitals =
         |word: &str| word.chars().filter(char::is_ascii_uppercase).count() > 1 && !word.chars().any(char::is_lowercase);

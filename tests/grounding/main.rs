@@ -1,5 +1,5 @@
-//! Nothing that the shop says is not so: generated conversations in both languages, hostile ones among them, and a judge
-//! that knows the catalogue and what was asked for, and shares no code with the check of answers.
+//! Grounding: replies contain only facts of the catalogue. Conversations in both languages, some of them hostile, are
+//! generated; a judge checks every reply against the catalogue and the request, without code of the product.
 //!
 //! ```sh
 //! cargo test --test grounding                                        # a few, as CI does
@@ -17,7 +17,7 @@ mod report;
 mod served;
 mod words;
 
-/// How many conversations are held, and from which seed they are generated.
+/// Number of conversations, and the seed that they are generated from.
 fn scale(few: u64) -> (u64, u64) {
     let number = |name: &str, default: u64| match std::env::var(name) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")),

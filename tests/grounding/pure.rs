@@ -1,4 +1,4 @@
-//! The chain without servers: what is understood, ranked and answered are pure functions.
+//! Grounding without servers: analysis, ranking and replies are pure functions.
 
 use std::collections::BTreeMap;
 
@@ -10,33 +10,33 @@ use jangbogo_nlu::{Analysis, Answered, Context, ProductText, ShownProduct, Vocab
 use jangbogo_ranking::{Candidate, Language, Product, RankedItem, RankingInput, Scored, Weights};
 use jangbogo_test_support::hostile::{HONEST, LIES};
 
-use crate::catalogue::{Catalogue, changes, of_orders};
+use crate::catalogue::{Catalogue, changes, from_orders};
 use crate::generator::{Expected, conversation};
 use crate::judge::{Judge, Reply};
 use crate::report::Report;
 use crate::scale;
 use crate::words::words;
 
-/// So many lines of orders make the catalogue.
+/// Number of order lines that make the catalogue.
 const LINES: usize = 3000;
 
 fn catalogue() -> Catalogue {
     let directory = tempfile::tempdir().unwrap();
-    let mut catalogue = of_orders(&jangbogo_test_support::demo_lines(directory.path(), LINES));
+    let mut catalogue = from_orders(&jangbogo_test_support::demo_lines(directory.path(), LINES));
     for product in changes(&catalogue) {
         catalogue.insert(product.product_id.to_string(), product);
     }
     catalogue
 }
 
-/// The shop as functions see it.
+/// The inputs of the pure functions.
 struct Shop {
     vocabulary: Vocabulary,
     snapshot: RankingInput,
 }
 
 impl Shop {
-    fn of(catalogue: &Catalogue) -> Self {
+    fn from_catalogue(catalogue: &Catalogue) -> Self {
         let vocabulary = Vocabulary::learn(catalogue.values().map(|product| ProductText {
             product_id: product.product_id.as_str(),
             title: &product.title,
@@ -68,7 +68,7 @@ impl Shop {
         Self { vocabulary, snapshot }
     }
 
-    /// What is recommended for what was understood.
+    /// The recommendation for an analysed message.
     fn recommend(&mut self, analysis: Analysis) -> RecommendationGenerated {
         let Analysis { understanding, request } = analysis;
         let mut given = RecommendationGenerated::example();
@@ -130,7 +130,7 @@ fn shown(items: &[RecommendedProduct]) -> Vec<ShownProduct> {
 fn what_the_shop_says_without_servers_is_so() {
     let (conversations, seed) = scale(60);
     let catalogue = catalogue();
-    let (mut shop, judge) = (Shop::of(&catalogue), Judge::new(&catalogue));
+    let (mut shop, judge) = (Shop::from_catalogue(&catalogue), Judge::new(&catalogue));
     let mut report = Report::new();
     let mut lies = Lies::default();
     for number in 0..conversations {
@@ -139,26 +139,26 @@ fn what_the_shop_says_without_servers_is_so() {
         let mut turns: Vec<RecommendationGenerated> = Vec::new();
         for said in conversation(seed, number) {
             let lists: Vec<_> = turns.iter().map(|given| &*given.items).collect();
-            expected.after(&said.means, &lists);
+            expected.after(&said.meaning, &lists);
             context.shown = shown(lists.iter().rfind(|list| !list.is_empty()).copied().unwrap_or_default());
             context.request = request_so_far(turns.iter().map(answered));
             let given = shop.recommend(analyse(&shop.vocabulary, &context, &said.text));
             let (text, named) = write_locally(&given);
             let reply = Reply { text: &text, names: named.iter().map(ProductId::as_str).collect() };
             report.add(&judge, (&said, &expected), &given, &reply);
-            // Many lists are alike.
+            // Many lists are similar: one conversation in ten is enough.
             if report.conversations.is_multiple_of(10) {
-                lies.tell(&given);
+                lies.check(&given);
             }
             turns.push(given);
         }
         report.conversations += 1;
     }
     println!("without servers: {report}; {} lies of a model refused, {} honest answers sent", lies.refused, lies.sent);
-    report.assert_all_is_so();
+    report.assert_no_faults();
 }
 
-/// What is sent of a model's answers.
+/// Counts of a model's answers that were rejected and accepted.
 #[derive(Default)]
 struct Lies {
     refused: usize,
@@ -166,12 +166,12 @@ struct Lies {
 }
 
 impl Lies {
-    fn tell(&mut self, given: &RecommendationGenerated) {
+    fn check(&mut self, given: &RecommendationGenerated) {
         if given.items.is_empty() {
             return;
         }
         for lie in LIES {
-            // After an honest beginning, too.
+            // Also after a true sentence.
             for answer in [(*lie).to_owned(), format!("I would take [1]. {lie}")] {
                 assert!(grounded(&answer, given).is_err(), "{answer:?} is sent about {:?}", given.items[0]);
                 self.refused += 1;

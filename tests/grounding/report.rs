@@ -1,27 +1,27 @@
-//! What came of the conversations.
+//! Counts and faults of all conversations.
 
 use std::fmt;
 use std::time::Instant;
 
 use jangbogo_events::RecommendationGenerated;
 
-use crate::generator::{Expected, Means, Said};
+use crate::generator::{Expected, Meaning, Utterance};
 use crate::judge::{Judge, Reply};
 use crate::words::is_kind;
 
-/// So many faults are shown.
+/// Maximum number of faults in the failure's message.
 const SHOWN: usize = 20;
 
-/// Counts, and every fault.
+/// Counts, and a description of every fault.
 pub struct Report {
     began: Instant,
     pub conversations: usize,
     messages: usize,
     hostile: usize,
-    /// Lists with products, and products in them.
+    /// Number of recommendations with products, and of their products.
     lists: usize,
     products: usize,
-    /// Searches for a kind of thing that found anything; those whose first product is of it.
+    /// Number of searches with a result, and of those whose first product is of the wanted kind.
     searches: usize,
     hits: usize,
     faults: Vec<String>,
@@ -42,33 +42,33 @@ impl Report {
         }
     }
 
-    /// Counts and judges what became of a message.
+    /// Judges the recommendation and the reply to a message.
     pub fn add(
         &mut self,
         judge: &Judge<'_>,
-        (said, expected): (&Said, &Expected),
+        (said, expected): (&Utterance, &Expected),
         given: &RecommendationGenerated,
         reply: &Reply<'_>,
     ) {
         self.messages += 1;
-        self.hostile += usize::from(matches!(said.means, Means::Hostile));
+        self.hostile += usize::from(matches!(said.meaning, Meaning::Hostile));
         self.lists += usize::from(!given.items.is_empty());
         self.products += given.items.len();
-        if let (Means::Find { kind, .. }, Some(first)) = (&said.means, given.items.first()) {
+        if let (Meaning::Find { kind, .. }, Some(first)) = (&said.meaning, given.items.first()) {
             self.searches += 1;
             self.hits += usize::from(is_kind(&first.title, kind));
         }
         let faults = judge.faults(said, expected, given, reply);
-        let told = faults.iter().map(|fault| {
+        let descriptions = faults.iter().map(|fault| {
             format!("{:?}: {fault}\n    understood: {}\n    replied: {:?}", said.text, understood(given), reply.text)
         });
-        self.faults.extend(told);
+        self.faults.extend(descriptions);
     }
 
-    /// Fails if anything was not so.
-    pub fn assert_all_is_so(&self) {
+    /// Fails if there is any fault.
+    pub fn assert_no_faults(&self) {
         let shown: Vec<&str> = self.faults.iter().take(SHOWN).map(String::as_str).collect();
-        assert!(shown.is_empty(), "{} things are not so, such as:\n{}\n{self}", self.faults.len(), shown.join("\n"));
+        assert!(shown.is_empty(), "{} faults, such as:\n{}\n{self}", self.faults.len(), shown.join("\n"));
     }
 }
 
@@ -83,7 +83,7 @@ impl fmt::Display for Report {
         write!(
             f,
             "{conversations} conversations, {messages} messages ({hostile} hostile), {lists} lists with {products} products; \
-             {hits} of {searches} searches that find anything begin with the kind asked for; {} not so; {:.1} s",
+             {hits} of {searches} searches that find anything begin with the kind asked for; {} faults; {:.1} s",
             faults.len(),
             began.elapsed().as_secs_f64(),
         )

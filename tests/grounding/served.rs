@@ -1,4 +1,4 @@
-//! The whole shop: messages to the gateway, answers from the query service.
+//! Grounding over HTTP: messages to the gateway, replies from the query service.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use jangbogo_test_support::chat::ChatShop;
 use jangbogo_test_support::demo_lines;
 use serde_json::json;
 
-use crate::catalogue::{Catalogue, changes, of_log};
-use crate::generator::{Expected, Said, conversation};
+use crate::catalogue::{Catalogue, changes, from_log};
+use crate::generator::{Expected, Utterance, conversation};
 use crate::judge::{Judge, Reply};
 use crate::report::Report;
 use crate::scale;
 
-/// So many lines of orders are imported.
+/// Number of imported order lines.
 const LINES: usize = 3000;
-/// So many conversations are held at a time.
+/// Number of concurrent conversations.
 const AT_ONCE: usize = 8;
-/// How long an answer may take; a busy machine is slow.
-const LOW_PRIORITY_TIMEOUT: Duration = Duration::from_mins(1);
+/// Limit for a reply on a busy machine.
+const REPLY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A message and what became of it.
+/// A message, and the recommendation and reply to it.
 struct Turn {
-    said: Said,
+    said: Utterance,
     expected: Expected,
     given: RecommendationGenerated,
     reply: MessageCreated,
@@ -49,22 +49,22 @@ async fn what_the_shop_says_is_so() {
     }
     drop(held);
     println!("over HTTP: {report}");
-    report.assert_all_is_so();
+    report.assert_no_faults();
     chat.close().await;
 }
 
-/// Fills the shop with the demo's products and changes to them; gives what is on sale by the log.
+/// Imports the demo shop's products and changes some. Returns the products on sale, read from the log.
 async fn stock(chat: &ChatShop) -> Catalogue {
     let directory = tempfile::tempdir().unwrap();
     chat.import(&demo_lines(directory.path(), LINES)).await;
-    let imported = of_log(chat);
+    let imported = from_log(chat);
     for products in changes(&imported).chunks(100) {
         chat.post("/v1/products", &json!(products)).await;
     }
     let retired: Vec<_> = imported.keys().step_by(40).map(|product_id| json!({ "product_id": product_id })).collect();
     chat.post("/v1/products/retirements", &json!(retired)).await;
     chat.settled().await;
-    of_log(chat)
+    from_log(chat)
 }
 
 async fn hold(chat: &ChatShop, seed: u64, number: u64) -> Vec<Turn> {
@@ -73,14 +73,14 @@ async fn hold(chat: &ChatShop, seed: u64, number: u64) -> Vec<Turn> {
     let mut turns: Vec<Turn> = Vec::new();
     for said in conversation(seed, number) {
         let lists: Vec<_> = turns.iter().map(|turn| &*turn.given.items).collect();
-        expected.after(&said.means, &lists);
+        expected.after(&said.meaning, &lists);
         let message = chat.say(conversation_id, &said.text).await;
-        let became = chat.wait_for_reply(conversation_id, message, LOW_PRIORITY_TIMEOUT).await;
+        let turn = chat.wait_for_reply(conversation_id, message, REPLY_TIMEOUT).await;
         turns.push(Turn {
             said,
             expected: expected.clone(),
-            given: serde_json::from_value(became.recommendation).unwrap(),
-            reply: serde_json::from_value(became.reply).unwrap(),
+            given: serde_json::from_value(turn.recommendation).unwrap(),
+            reply: serde_json::from_value(turn.reply).unwrap(),
         });
     }
     turns

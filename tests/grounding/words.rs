@@ -1,6 +1,6 @@
-//! What conversations are made of. A judge must not depend on what the shop takes words for: these are few and plain.
+//! Words of generated conversations: a small list of its own, because the judge must not depend on the shop's lexicon.
 
-/// Kinds of things: as titles of the demo shop write them, and in Korean.
+/// Product kinds, as in titles of the demo shop and in Korean.
 #[rustfmt::skip]
 pub const KINDS: &[(&str, &str)] = &[
     ("lunch bag", "도시락 가방"), ("mug", "머그컵"), ("candle", "양초"), ("cushion", "쿠션"), ("clock", "시계"),
@@ -11,7 +11,7 @@ pub const KINDS: &[(&str, &str)] = &[
     ("earrings", "귀걸이"), ("purse", "동전 지갑"), ("cake stand", "케이크 스탠드"),
 ];
 
-/// Something to be left out: its slot, English and Korean names, and the words of titles and descriptions that say it.
+/// A quality that a shopper may exclude: its names, and the words for it in titles and descriptions.
 #[derive(Debug)]
 pub struct Quality {
     pub english: &'static str,
@@ -47,7 +47,7 @@ pub fn words(text: &str) -> Vec<String> {
     words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
 
-/// Whether a title is of a kind: its words stand in it, one after another, as one or many.
+/// True when a title contains the words of a kind in sequence, singular or plural.
 pub fn is_kind(title: &str, kind: &str) -> bool {
     let (title, kind) = (words(title), words(kind));
     title

@@ -1,4 +1,4 @@
-//! A shop with a language model: whatever its server does, every message is answered, once, and by what is so.
+//! A shop with a language model: every message is answered once and truthfully, whatever the model's server does.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,20 +11,20 @@ use jangbogo_test_support::demo_lines;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// How long an answer may take: a busy machine is slow, and so is a model.
-const LOW_PRIORITY_TIMEOUT: Duration = Duration::from_mins(5);
-/// The name of the writer that is no model.
+/// Limit for a reply: busy machines and models are slow.
+const REPLY_TIMEOUT: Duration = Duration::from_mins(5);
+/// Names of the rule-based writer and analyser in events.
 const LOCAL_WRITER: &str = "local-writer-1";
 const LOCAL_ANALYSER: &str = "local-analyser-1";
 
 /// One conversation with a shop that has a language model.
-struct Talk {
+struct ChatSession {
     chat: ChatShop,
     conversation: Uuid,
     said: Vec<Uuid>,
 }
 
-impl Talk {
+impl ChatSession {
     async fn open(name: &str, variables: &[(&str, &str)]) -> Self {
         let chat = ChatShop::open(name, variables).await;
         let directory = tempfile::tempdir().unwrap();
@@ -41,7 +41,7 @@ impl Talk {
 
     async fn ask(&mut self, content: &str) -> Turn {
         let message = self.say(content).await;
-        self.chat.wait_for_reply(self.conversation, message, LOW_PRIORITY_TIMEOUT).await
+        self.chat.wait_for_reply(self.conversation, message, REPLY_TIMEOUT).await
     }
 
     /// Every message has one intent, one recommendation and one answer.
@@ -49,10 +49,14 @@ impl Talk {
         self.chat.shop.settle().await;
         let entries = self.chat.entries(self.conversation).await;
         for message in &self.said {
-            let of =
+            let count =
                 |kind: &str| entries.iter().filter(|entry| entry["kind"] == kind && is_of(entry, *message)).count();
-            // What was said, and the answer.
-            assert_eq!((of("message"), of("intent"), of("recommendation")), (2, 1, 1), "{message}: {entries:#?}");
+            // The message and its reply.
+            assert_eq!(
+                (count("message"), count("intent"), count("recommendation")),
+                (2, 1, 1),
+                "{message}: {entries:#?}"
+            );
         }
     }
 }
@@ -61,7 +65,7 @@ fn is_of(entry: &Value, message: Uuid) -> bool {
     entry["message_id"].as_str() == Some(&message.to_string())
 }
 
-/// Who understood a message, and who answered it.
-fn by(turn: &Turn) -> (&str, &str) {
+/// Names of the model or program that analysed a message, and of the one that wrote the reply.
+fn authors(turn: &Turn) -> (&str, &str) {
     (turn.intent["analysed_by"]["model"].as_str().unwrap(), turn.reply["written_by"]["model"].as_str().unwrap())
 }

@@ -1,4 +1,4 @@
-//! A server that misbehaves on command.
+//! A scripted server that misbehaves.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use jangbogo_test_support::scripted_server::{
 };
 use serde_json::json;
 
-use super::{LOCAL_ANALYSER, LOCAL_WRITER, Talk, by};
+use super::{ChatSession, LOCAL_ANALYSER, LOCAL_WRITER, authors};
 
 const MODEL: &str = "scripted-1";
 const MESSAGE: &str = "I am looking for a red bag under 5 pounds";
 
-/// What a model that understands answers.
+/// A valid analysis of the message.
 fn understood() -> Reaction {
     let wishes = json!([{ "slot": "product", "value": "bag", "wanted": true }, { "slot": "color", "value": "red", "wanted": true }]);
     let price = json!({ "min_minor": null, "max_minor": 500, "currency": "GBP" });
@@ -36,26 +36,26 @@ async fn whatever_the_server_does_every_message_is_answered_once() {
         ("LLM_ATTEMPTS", "2"),
         ("LLM_MIN_PAUSE", "0.01"),
         ("LLM_MAX_PAUSE", "0.05"),
-        // Another test opens the breaker.
+        // The breaker is tested elsewhere: here it must not open.
         ("LLM_BREAKER_CALLS", "10000"),
     ];
-    let mut talk = Talk::open("scripted", &variables).await;
-    writes_what_is_so(&mut talk, &server).await;
-    misbehaves(&mut talk, &server).await;
-    lies(&mut talk, &server).await;
-    talk.each_was_answered_once().await;
-    talk.chat.close().await;
+    let mut session = ChatSession::open("scripted", &variables).await;
+    writes_what_is_so(&mut session, &server).await;
+    misbehaves(&mut session, &server).await;
+    lies(&mut session, &server).await;
+    session.each_was_answered_once().await;
+    session.chat.close().await;
 }
 
-async fn writes_what_is_so(talk: &mut Talk, server: &ScriptedServer) {
-    let connections = &talk.chat.shop.connections;
+async fn writes_what_is_so(session: &mut ChatSession, server: &ScriptedServer) {
+    let connections = &session.chat.shop.connections;
     let client = redis::Client::open(connections.redis.as_str()).unwrap();
     let mut listener = client.get_async_pubsub().await.unwrap();
-    listener.subscribe(connections.namespace.redis_key(&channel(talk.conversation))).await.unwrap();
+    listener.subscribe(connections.namespace.redis_key(&channel(session.conversation))).await.unwrap();
 
     server.follow([understood(), streamed(&["I would", " take [1]. ", "Shall I look for", " another bag?"])]);
-    let turn = talk.ask(MESSAGE).await;
-    assert_eq!(by(&turn), (MODEL, MODEL));
+    let turn = session.ask(MESSAGE).await;
+    assert_eq!(authors(&turn), (MODEL, MODEL));
     assert_eq!(turn.recommendation["request"]["price"]["max_minor"], 500);
     let item = &turn.recommendation["items"][0];
     let price = item["price"]["amount_minor"].as_i64().unwrap();
@@ -63,13 +63,13 @@ async fn writes_what_is_so(talk: &mut Talk, server: &ScriptedServer) {
     assert_eq!(turn.reply["content"], format!("I would take {named}. Shall I look for another bag?"));
     assert_eq!(turn.reply["product_ids"], json!([item["product_id"]]));
 
-    // The first sentence was told before the answer was whole.
-    let told = tokio::time::timeout(Duration::from_secs(5), listener.on_message().next()).await.unwrap().unwrap();
-    let told: ReplyChunk = serde_json::from_str(&told.get_payload::<String>().unwrap()).unwrap();
-    assert_eq!((told.message_id, told.piece), (talk.said[0], format!("I would take {named}. ")));
+    // The first sentence was streamed before the reply was complete.
+    let chunk = tokio::time::timeout(Duration::from_secs(5), listener.on_message().next()).await.unwrap().unwrap();
+    let chunk: ReplyChunk = serde_json::from_str(&chunk.get_payload::<String>().unwrap()).unwrap();
+    assert_eq!((chunk.message_id, chunk.piece), (session.said[0], format!("I would take {named}. ")));
 }
 
-async fn misbehaves(talk: &mut Talk, server: &ScriptedServer) {
+async fn misbehaves(session: &mut ChatSession, server: &ScriptedServer) {
     let half = |step: Step| Reaction::Stream(vec![piece("I would take [1]. "), piece("It is"), step]);
     let understandings = [
         ("429", refusal(429, "slow down")),
@@ -82,8 +82,8 @@ async fn misbehaves(talk: &mut Talk, server: &ScriptedServer) {
     ];
     for (what, reaction) in understandings {
         server.follow([reaction]);
-        let turn = talk.ask(MESSAGE).await;
-        assert_eq!(by(&turn), (LOCAL_ANALYSER, LOCAL_WRITER), "{what}");
+        let turn = session.ask(MESSAGE).await;
+        assert_eq!(authors(&turn), (LOCAL_ANALYSER, LOCAL_WRITER), "{what}");
         assert_eq!(turn.recommendation["request"]["price"]["max_minor"], 500, "{what}");
     }
     let replies = [
@@ -94,14 +94,14 @@ async fn misbehaves(talk: &mut Talk, server: &ScriptedServer) {
     ];
     for (what, reaction) in replies {
         server.follow([understood(), reaction]);
-        assert_eq!(by(&talk.ask(MESSAGE).await), (MODEL, LOCAL_WRITER), "{what}");
+        assert_eq!(authors(&session.ask(MESSAGE).await), (MODEL, LOCAL_WRITER), "{what}");
     }
 }
 
-async fn lies(talk: &mut Talk, server: &ScriptedServer) {
+async fn lies(session: &mut ChatSession, server: &ScriptedServer) {
     for lie in LIES {
         server.follow([understood(), streamed(&["I would take [1]. ", lie])]);
-        let turn = talk.ask(MESSAGE).await;
-        assert_eq!(by(&turn), (MODEL, LOCAL_WRITER), "{lie}: {}", turn.reply["content"]);
+        let turn = session.ask(MESSAGE).await;
+        assert_eq!(authors(&turn), (MODEL, LOCAL_WRITER), "{lie}: {}", turn.reply["content"]);
     }
 }

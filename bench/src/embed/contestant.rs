@@ -126,7 +126,7 @@ impl Contestant {
         let mut peer = Command::new(self.python().await?);
         peer.arg(Path::new(SOURCES).join("peer.py")).arg(self.name()).arg(file);
         peer.arg(threads.to_string()).arg(limit.as_secs().to_string());
-        peer.arg(models.of(models.find(DEFAULT_MODEL)?));
+        peer.arg(models.path_of(models.find(DEFAULT_MODEL)?));
         peer.env("OMP_NUM_THREADS", threads.to_string()).env("TOKENIZERS_PARALLELISM", "true");
         let output = peer.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true).output().await?;
         ensure!(output.status.success(), "it ended with {}", output.status);

@@ -169,7 +169,7 @@ fn read_pairs(path: &Path, delimiter: u8, [one, other, score]: [usize; 3]) -> an
 fn evaluate(arguments: &Arguments, texts: &Texts) -> anyhow::Result<Evaluation> {
     let directory = arguments.models.directory()?;
     let specs: Vec<&'static ModelSpec> = if arguments.names.is_empty() {
-        directory.known()?.into_iter().filter(|spec| directory.of(spec).exists()).collect()
+        directory.known()?.into_iter().filter(|spec| directory.path_of(spec).exists()).collect()
     } else {
         arguments.names.iter().map(|name| directory.find(name)).collect::<Result<_, _>>()?
     };

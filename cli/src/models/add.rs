@@ -2,7 +2,7 @@
 
 use clap::Args;
 use jangbogo_embedding::registry::{ModelsArgs, cosine};
-use jangbogo_embeddings_server::adding::{self, Addition, HubArgs};
+use jangbogo_embeddings_server::import::{HubArgs, Import, import_model};
 use jangbogo_embeddings_server::model::ArithmeticArgs;
 
 use crate::output::print;
@@ -49,9 +49,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { source, name, query_prompt, passage_prompt, similarity_threshold, licence, computed, hub, models } =
         arguments;
     let ArithmeticArgs { arithmetic } = computed;
-    let addition = Addition { source, name, query_prompt, passage_prompt, similarity_threshold, licence, arithmetic };
+    let import = Import { source, name, query_prompt, passage_prompt, similarity_threshold, licence, arithmetic };
     let directory = models.directory()?;
-    let model = adding::add(&directory, addition, &hub, |message| eprintln!("{message}"))?;
-    print(&format!("{} added: {}\n", model.name, directory.of(model).display()))?;
+    let model = import_model(&directory, import, &hub, |message| eprintln!("{message}"))?;
+    print(&format!("{} added: {}\n", model.name, directory.path_of(model).display()))?;
     Ok(())
 }

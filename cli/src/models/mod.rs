@@ -79,7 +79,7 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
 pub async fn fetch_one(name: Option<&str>) -> anyhow::Result<()> {
     let name = name.unwrap_or(DEFAULT_MODEL).to_owned();
     let fetching = move || {
-        let models = ModelsDirectory::of_environment()?;
+        let models = ModelsDirectory::from_environment()?;
         jangbogo_embeddings_server::fetch::fetch(&models, models.find(&name)?, |message| eprintln!("{message}"))
     };
     tokio::task::spawn_blocking(fetching).await?.context("the embedding model was not fetched")?;
@@ -94,10 +94,10 @@ fn fetch(directory: &ModelsDirectory, names: &[String]) -> anyhow::Result<()> {
     for model in named(directory, names)? {
         let fetched = jangbogo_embeddings_server::fetch::fetch(directory, model, |message| eprintln!("{message}"));
         let result = match fetched.with_context(|| format!("{} was not fetched", model.name))? {
-            Fetched::AlreadyThere => "is installed already",
-            Fetched::Now => "fetched",
+            Fetched::AlreadyInstalled => "is installed already",
+            Fetched::Downloaded => "fetched",
         };
-        print(&format!("{} {result}: {}\n", model.name, directory.of(model).display()))?;
+        print(&format!("{} {result}: {}\n", model.name, directory.path_of(model).display()))?;
     }
     Ok(())
 }
@@ -132,7 +132,7 @@ fn listed(directory: &ModelsDirectory, model: &ModelSpec) -> Listed {
         origin: model.origin,
         package: model.package.as_ref().map(|package| format!("{} {}", package.name, package.version)),
         state: state(directory, model),
-        directory: directory.of(model),
+        directory: directory.path_of(model),
         sha256: model.files.iter().map(|file| (file.name, file.sha256)).collect(),
     }
 }
@@ -178,14 +178,14 @@ fn verify(directory: &ModelsDirectory, names: &[String]) -> anyhow::Result<()> {
     let mut models = named(directory, names)?;
     if names.is_empty() {
         models = directory.known()?;
-        models.retain(|model| directory.of(model).exists());
+        models.retain(|model| directory.path_of(model).exists());
     }
     if models.is_empty() {
         bail!("no model is in {}; run `jangbogo models fetch`", directory.path().display());
     }
     for model in models {
         directory.verify(model)?;
-        print(&format!("{} is intact: {}\n", model.name, directory.of(model).display()))?;
+        print(&format!("{} is intact: {}\n", model.name, directory.path_of(model).display()))?;
     }
     Ok(())
 }

@@ -29,6 +29,17 @@ pub struct ModelRun {
 }
 
 impl ModelRun {
+    /// A run of a language model. Texts beyond an event's limits are shortened.
+    #[must_use]
+    pub fn of_language_model(model: &str, prompt_hash: &str, parameters: &BTreeMap<String, String>) -> Self {
+        let parameters = parameters.iter().map(|(name, value)| (Text::shortened(name), Text::shortened(value)));
+        Self {
+            model: Text::shortened(model),
+            prompt_hash: Some(Text::shortened(prompt_hash)),
+            parameters: parameters.collect(),
+        }
+    }
+
     pub(super) fn example() -> Self {
         Self { model: example_value!(Text::new("local-analyser-1")), prompt_hash: None, parameters: BTreeMap::new() }
     }
@@ -271,5 +282,19 @@ impl Payload for PreferenceRetracted {
             value: example_value!(Text::new("plastic")),
             message_id: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_shortens_what_a_server_says() {
+        let parameters = BTreeMap::from([("model".to_owned(), "m".repeat(1000))]);
+        let run = ModelRun::of_language_model(&"모델\0".repeat(100), &"0".repeat(64), &parameters);
+        assert_eq!(run.model.chars().count(), 128);
+        assert_eq!(run.prompt_hash.as_deref().map(str::len), Some(64));
+        assert_eq!(run.parameters.values().next().unwrap().len(), 256);
     }
 }

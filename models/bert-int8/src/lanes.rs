@@ -1,9 +1,9 @@
-//! Numbers side by side, in the order in which they are always summed.
+//! Vectors of floats with a fixed order of summation.
 
-/// How many: a register's, where registers are longest. Shorter ones take several, and round alike.
+/// Floats of the longest register (512 bits). Shorter registers are used in groups, with the same rounding.
 pub(crate) const LANES: usize = 16;
 
-/// Numbers side by side, aligned as registers are.
+/// A vector of floats, aligned as a register.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C, align(64))]
 pub(crate) struct Lanes(pub [f32; LANES]);
@@ -11,7 +11,7 @@ pub(crate) struct Lanes(pub [f32; LANES]);
 impl Lanes {
     pub(crate) const ZERO: Self = Self::of(0.0);
 
-    /// One number in each.
+    /// The same number in each lane.
     #[inline(always)]
     pub(crate) const fn of(number: f32) -> Self {
         Self([number; LANES])
@@ -25,7 +25,7 @@ impl Lanes {
         self
     }
 
-    /// What is made of each lane and another's.
+    /// Joins each lane with that of another vector.
     #[inline(always)]
     pub(crate) fn with(mut self, other: Self, join: impl Fn(f32, f32) -> f32) -> Self {
         for (lane, other) in self.0.iter_mut().zip(other.0) {
@@ -34,7 +34,7 @@ impl Lanes {
         self
     }
 
-    /// All lanes in one, by halves.
+    /// Joins all lanes pairwise, half with half.
     #[inline(always)]
     pub(crate) fn reduce(self, join: impl Fn(f32, f32) -> f32) -> f32 {
         let Self(mut lanes) = self;
@@ -48,14 +48,13 @@ impl Lanes {
         lanes[0]
     }
 
-    /// The sum of all lanes.
     #[inline(always)]
     pub(crate) fn sum(self) -> f32 {
         self.reduce(add)
     }
 }
 
-/// Numbers in the order in which they lie.
+/// Numbers in their order, without the incomplete vector at the end.
 pub(crate) fn lanes_of(numbers: &[f32]) -> Vec<Lanes> {
     numbers.as_chunks().0.iter().copied().map(Lanes).collect()
 }
@@ -65,24 +64,24 @@ pub(crate) fn add(one: f32, other: f32) -> f32 {
     one + other
 }
 
-/// The greater of both; the second where one is no number: what processors compute at once.
+/// The maximum; the second if one is NaN, as in one instruction of CPUs.
 #[inline(always)]
 pub(crate) fn greater(one: f32, other: f32) -> f32 {
     if one > other { one } else { other }
 }
 
-/// The lesser of both; the second where one is no number.
+/// The minimum; the second if one is NaN.
 #[inline(always)]
 pub(crate) fn lesser(one: f32, other: f32) -> f32 {
     if one < other { one } else { other }
 }
 
-/// e to the power of `x`, to within 2 units in the last place; of what is below -87, e to the power of that.
+/// e to the power of `x`, to within 2 units in the last place. `x` is clamped to -87 from below.
 #[inline(always)]
 pub(crate) fn exponential(x: f32) -> f32 {
-    /// Added to a number, it leaves the nearest integer in the lowest bits.
+    /// A number plus this has the nearest integer in its lowest bits.
     const ROUNDING: f32 = 12_582_912.0;
-    /// Of so few digits that its product with a power is exact.
+    /// The high part of ln 2, with few digits, so that its product with an integer is exact.
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     let x = greater(x, -87.0);
@@ -95,11 +94,11 @@ pub(crate) fn exponential(x: f32) -> f32 {
         polynomial = polynomial.mul_add(rest, coefficient);
     }
     let of_rest = polynomial.mul_add(rest * rest, rest + 1.0);
-    // Two to the power of an integer is made of its bits.
+    // Two to the power of an integer, by its bits.
     of_rest * f32::from_bits((rounded.to_bits() << 23).wrapping_add(1.0_f32.to_bits()))
 }
 
-/// x times the probability that a normally distributed number is below x, to within 2e-7 of x or so.
+/// GELU: x times the standard normal distribution function of x, to within about 2e-7 of x.
 #[inline(always)]
 pub(crate) fn gelu(x: f32) -> f32 {
     // Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26: the tail of the error function.
@@ -118,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn functions_are_what_their_names_say() {
+    fn functions_approximate_those_of_their_names() {
         // Φ by its series, in double precision.
         let phi = |x: f64| {
             let (mut term, mut sum) = (x, x);
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_become_one() {
+    fn lanes_are_reduced() {
         let lanes = Lanes(std::array::from_fn(|lane| f32::from(u8::try_from(lane).unwrap())));
         assert_eq!((lanes.sum(), lanes.reduce(greater)), (120.0, 15.0));
     }

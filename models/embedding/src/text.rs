@@ -1,4 +1,4 @@
-//! Texts as they are taken: what is refused, and their hashes.
+//! Checks, prompts and hashes of texts.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -6,34 +6,33 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// The longest text that is taken, in bytes of UTF-8. The model reads no more than the beginning of it.
+/// Maximum length of a text, in bytes of UTF-8. A model reads only the beginning of a long text.
 pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
 
-/// What a text is embedded for. Some models were taught to tell these apart.
+/// Purpose of an embedding. Some models are trained to distinguish them by prompts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
-    /// To look for others, or to be compared with its like.
+    /// To search for passages, or to be compared with other queries.
     #[default]
     Query,
-    /// To be found.
+    /// To be found by queries.
     Passage,
 }
 
-/// What stands before a text when it is embedded; nothing for a model that was not taught to tell purposes apart.
+/// Prefixes of texts by purpose; empty for a model that is not trained with prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prompts {
-    /// Before a [`Purpose::Query`].
+    /// Prefix of a [`Purpose::Query`].
     pub query: &'static str,
-    /// Before a [`Purpose::Passage`].
+    /// Prefix of a [`Purpose::Passage`].
     pub passage: &'static str,
 }
 
 impl Prompts {
-    /// Of a model that has none.
     pub const NONE: Self = Self { query: "", passage: "" };
 
-    /// The text as the model is to read it. One that has a prompt already keeps it: clients made for such a model write it
+    /// The text with its prompt. A text that begins with a prompt is left as it is: some clients write prompts
     /// themselves.
     #[must_use]
     pub fn before<'a>(&self, purpose: Purpose, text: &'a str) -> Cow<'a, str> {
@@ -49,24 +48,26 @@ impl Prompts {
     }
 }
 
-/// Why a text is not embedded.
+/// A text is not embedded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidText {
-    /// There is nothing in it.
+    /// Empty, or only white space.
     #[error("is empty")]
     Empty,
-    /// It is too long.
+    /// Longer than [`MAX_TEXT_BYTES`].
     #[error("has {bytes} bytes of UTF-8, more than {MAX_TEXT_BYTES}")]
     TooLong {
-        /// Its length.
+        /// Its length in bytes.
         bytes: usize,
     },
-    /// It holds what no text does.
-    #[error("has the control character U+{:04X} at byte {at}; only tab, line feed and carriage return are allowed", u32::from(*character))]
+    /// Contains a control character.
+    #[error(
+        "has the control character U+{:04X} at byte {at}; only tab, line feed and carriage return are allowed",
+        u32::from(*character)
+    )]
     ControlCharacter {
-        /// The character.
         character: char,
-        /// Where, in bytes.
+        /// Its position, in bytes.
         at: usize,
     },
 }
@@ -75,7 +76,7 @@ pub enum InvalidText {
 /// characters but tab, line feed and carriage return.
 ///
 /// # Errors
-/// What is wrong with it.
+/// When the text is invalid.
 pub fn check_text(text: &str) -> Result<(), InvalidText> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(InvalidText::TooLong { bytes: text.len() });
@@ -83,8 +84,8 @@ pub fn check_text(text: &str) -> Result<(), InvalidText> {
     if text.trim().is_empty() {
         return Err(InvalidText::Empty);
     }
-    let is_refused = |character: char| character.is_control() && !matches!(character, '\t' | '\n' | '\r');
-    match text.char_indices().find(|(_, character)| is_refused(*character)) {
+    let is_forbidden = |character: char| character.is_control() && !matches!(character, '\t' | '\n' | '\r');
+    match text.char_indices().find(|(_, character)| is_forbidden(*character)) {
         Some((at, character)) => Err(InvalidText::ControlCharacter { character, at }),
         None => Ok(()),
     }
@@ -99,13 +100,15 @@ pub fn text_hash(text: &str) -> String {
 /// The key of a text's vector in a cache: the SHA-256 of model and text.
 pub type TextKey = [u8; 32];
 
-/// The key of a text's vector in a cache.
+/// The SHA-256 of model and text.
+#[must_use]
 pub fn text_key(model: &str, text: &str) -> TextKey {
-    // No name of a model holds a NUL, so no other pair gives the same bytes.
+    // No model id contains a NUL, so that no two pairs give the same bytes.
     Sha256::new_with_prefix(model).chain_update([0]).chain_update(text).finalize().into()
 }
 
 /// `bytes` in lower-case hexadecimal digits.
+#[must_use]
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         // Writing to a String cannot fail.
@@ -119,14 +122,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_taken_as_people_write_them() {
+    fn valid_texts_are_accepted() {
         for text in ["a", "두 줄\n로\t된 글\r\n", "🎁", &"x".repeat(MAX_TEXT_BYTES)] {
             assert_eq!(check_text(text), Ok(()));
         }
     }
 
     #[test]
-    fn what_is_no_text_is_refused_and_says_why() {
+    fn invalid_texts_are_refused_with_a_reason() {
         let message = |text: &str| check_text(text).unwrap_err().to_string();
         assert_eq!(message(""), "is empty");
         assert_eq!(message(" \n\u{3000}"), "is empty");
@@ -137,19 +140,19 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_stands_before_a_text_once() {
+    fn a_prompt_is_put_before_a_text_once() {
         let prompts = Prompts { query: "query: ", passage: "passage: " };
         assert_eq!(prompts.before(Purpose::Query, "가방"), "query: 가방");
         assert_eq!(prompts.before(Purpose::Passage, "가방"), "passage: 가방");
         assert_eq!(prompts.before(Purpose::Query, "passage: 가방"), "passage: 가방");
         assert_eq!(Prompts::NONE.before(Purpose::Passage, "가방"), "가방");
-        let of_queries = Prompts { query: "find: ", passage: "" };
-        assert_eq!(of_queries.before(Purpose::Query, "가방"), "find: 가방");
-        assert_eq!(of_queries.before(Purpose::Passage, "가방"), "가방");
+        let for_queries = Prompts { query: "find: ", passage: "" };
+        assert_eq!(for_queries.before(Purpose::Query, "가방"), "find: 가방");
+        assert_eq!(for_queries.before(Purpose::Passage, "가방"), "가방");
     }
 
     #[test]
-    fn a_hash_is_the_text_s_and_a_key_the_model_s_too() {
+    fn a_key_depends_on_model_and_text() {
         assert_eq!(text_hash("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_ne!(text_key("model", "abc"), text_key("modela", "bc"));
         assert_ne!(text_key("model", "abc"), text_key("other", "abc"));

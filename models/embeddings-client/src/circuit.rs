@@ -1,4 +1,4 @@
-//! The circuit breaker of the server: while it is away nobody waits for it. What is wrong with it is told once.
+//! The circuit breaker of the server. State changes are logged, counted and written to Redis.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use tracing::{info, warn};
 use super::metrics::EmbedderMetrics;
 use super::shared::SharedCache;
 
-/// A server fails by time-outs one after the other, or by half of its answers. While it is away it is probed twice a
-/// second at first, and every five seconds at last.
+/// Opens after three consecutive failures, or when half of at least ten calls in ten seconds fail. Probes start at an
+/// interval of half a second, and back off to five seconds.
 pub(super) const THRESHOLDS: Thresholds = Thresholds {
     share: 0.5,
     calls: 10,
@@ -26,16 +26,16 @@ pub(super) const THRESHOLDS: Thresholds = Thresholds {
     probe_limit: Duration::ZERO,
 };
 
-/// So many single texts that are refused one after the other are not at fault each: it is something else about the requests.
+/// After this many consecutive refusals of single texts the requests are at fault, not the texts.
 const REFUSED_IN_A_ROW: u32 = 20;
 
-/// A breaker whose changes are told.
+/// A breaker that reports its state changes. It also detects a server that answers, but gives no vectors.
 #[derive(Debug)]
 pub(super) struct Circuit {
     breaker: Breaker,
-    /// Whether it was told that the server is there and gives no vectors.
+    /// Whether it was logged that the server answers without vectors.
     is_degraded: AtomicBool,
-    /// Single texts refused since it last gave vectors.
+    /// Single texts refused since the server last gave vectors.
     refused: AtomicU32,
     model: Arc<str>,
     shared: Option<SharedCache>,
@@ -53,7 +53,7 @@ impl Circuit {
         Self { breaker: Breaker::new(thresholds), is_degraded, refused, model: Arc::clone(model), shared, metrics }
     }
 
-    /// Whether to ask the server. Who is advised to probe must: there is no other until the next probe is due.
+    /// Admission decision. In half-open state one caller per interval gets `Probe`, and must report its outcome.
     pub(super) fn advice(&self) -> Advice {
         let advice = self.breaker.advice(Instant::now());
         if advice == Advice::Probe {
@@ -66,39 +66,43 @@ impl Circuit {
         self.breaker.condition(Instant::now()) == Condition::Closed
     }
 
-    /// Takes note that the server is not well, which one has met with who got this advice.
+    /// Reports a failure of the server to a caller that was given this advice.
     pub(super) fn failed(&self, advice: Advice, error: &(dyn Error + 'static)) {
         if self.breaker.failed(advice, Instant::now()) {
-            warn!(error = %causes(error), model = &*self.model, "the embeddings server is left alone");
+            let error = causes(error);
+            warn!(%error, model = &*self.model, "embeddings server unavailable: circuit breaker opened");
             self.changed_to(Condition::Open);
         } else if advice == Advice::Probe {
             self.changed_to(Condition::Open);
         }
     }
 
-    /// Takes note that the server has answered one who got this advice.
+    /// Reports an answer of the server to a caller that was given this advice.
     pub(super) fn answered(&self, advice: Advice) {
         if self.breaker.succeeded(advice, Instant::now()) {
-            info!(model = &*self.model, "the embeddings server answers again");
+            info!(model = &*self.model, "embeddings server recovered: circuit breaker closed");
             self.changed_to(Condition::Closed);
         }
     }
 
-    /// Takes note that what the server answers are vectors, or that they are not, with no text to blame: its key or its model
-    /// is another one.
+    /// Reports that the server gave vectors, or an error for which no text is to blame, such as a wrong key or model.
     pub(super) fn gave_vectors(&self, vectors: Result<(), &(dyn Error + 'static)>) {
         if vectors.is_ok() {
             self.refused.store(0, Ordering::Relaxed);
         }
-        let was_useless = self.is_degraded.swap(vectors.is_err(), Ordering::Relaxed);
+        let was_degraded = self.is_degraded.swap(vectors.is_err(), Ordering::Relaxed);
         if let Err(error) = vectors
-            && !was_useless
+            && !was_degraded
         {
-            warn!(error = %causes(error), model = &*self.model, "the embeddings server gives no vectors");
+            warn!(
+                error = %causes(error),
+                model = &*self.model,
+                "embeddings server gives no vectors: check EMBEDDINGS_API_KEY and EMBEDDING_MODEL"
+            );
         }
     }
 
-    /// Takes note that the server finds fault with a text that was asked for by itself.
+    /// Reports that the server refused a text that was the only one of its request.
     pub(super) fn refused_a_text(&self, error: &(dyn Error + 'static)) {
         let refused = self.refused.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if refused >= REFUSED_IN_A_ROW {
@@ -106,7 +110,6 @@ impl Circuit {
         }
     }
 
-    /// Whether it was told that the server gives no vectors.
     #[cfg(test)]
     pub(super) fn is_degraded(&self) -> bool {
         self.is_degraded.load(Ordering::Relaxed)
@@ -121,7 +124,7 @@ impl Circuit {
             Condition::Open => "open",
         };
         let at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        shared.tell_state_change(json!({ "state": state, "at": at, "model": &*self.model }).to_string());
+        shared.record_state_change(json!({ "state": state, "at": at, "model": &*self.model }).to_string());
     }
 }
 
@@ -132,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_refuses_one_text_after_the_other_is_told_of() {
+    fn a_server_that_refuses_every_text_is_degraded() {
         let metrics = EmbedderMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
         let circuit = Circuit::new(THRESHOLDS, &"model".into(), None, metrics);
         let error = jangbogo_openai::Error::unintelligible("no such encoding_format");

@@ -1,33 +1,30 @@
-//! The model in this process, for as long as the server is away.
+//! The local model that a client falls back to while the server is unavailable.
 //!
-//! It is loaded when it is first needed, once, in the background; until then there is none. It stays while the server is
-//! away, and goes some minutes after it was last needed. One that cannot be loaded is not tried again.
+//! It is loaded on first need, once, in the background; until then there is none. It is dropped when the server has
+//! recovered and nothing has used it for some minutes. A failed load is not repeated.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
-use jangbogo_embeddings_server::encoder::{Encoder, StartError};
+use jangbogo_embedding::{LoadLocalModel, LocalModel};
 use jangbogo_telemetry::causes;
 use tracing::{info, warn};
 
 use super::circuit::Circuit;
 
-/// How long a model that nobody needs any more is kept.
+/// How long a model is kept after its last use.
 pub(super) const KEEP: Duration = Duration::from_mins(5);
-/// How often that is looked at, while there is a model.
-const LOOKS: u32 = 10;
+/// Checks for an unused model in that time.
+const CHECKS: u32 = 10;
 
-/// Loads the model into this process.
-pub(super) type Load = Arc<dyn Fn() -> BoxFuture<'static, Result<Encoder, StartError>> + Send + Sync>;
-
-/// The model, if it is there. Clones share it.
+/// Clones share the model.
 #[derive(Clone)]
 pub(super) struct FallbackModel(Arc<Inner>);
 
 struct Inner {
-    load: Load,
+    load: LoadLocalModel,
+    name: Arc<str>,
     keep: Duration,
     circuit: Arc<Circuit>,
     state: Mutex<State>,
@@ -36,30 +33,30 @@ struct Inner {
 enum State {
     Absent,
     Loading,
-    Loaded { encoder: Encoder, needed: Instant },
-    Impossible,
+    Loaded { model: Arc<dyn LocalModel>, last_used: Instant },
+    Failed,
 }
 
 impl FallbackModel {
-    /// A model that is loaded by `load`, and kept so long after it was last needed.
-    pub(super) fn new(load: Load, keep: Duration, circuit: Arc<Circuit>) -> Self {
-        Self(Arc::new(Inner { load, keep, circuit, state: Mutex::new(State::Absent) }))
+    /// The model of a name, which `load` loads, and which is dropped `keep` after its last use.
+    pub(super) fn new(load: LoadLocalModel, name: Arc<str>, keep: Duration, circuit: Arc<Circuit>) -> Self {
+        Self(Arc::new(Inner { load, name, keep, circuit, state: Mutex::new(State::Absent) }))
     }
 
-    /// The model; none while it is loaded, which this begins, and where it cannot be.
-    pub(super) fn encoder(&self) -> Option<Encoder> {
+    /// The model, if it is loaded; starts loading it if that was not tried yet.
+    pub(super) fn get(&self) -> Option<Arc<dyn LocalModel>> {
         let mut state = self.0.state();
         match &mut *state {
-            State::Loaded { encoder, needed } => {
-                *needed = Instant::now();
-                Some(encoder.clone())
+            State::Loaded { model, last_used } => {
+                *last_used = Instant::now();
+                Some(Arc::clone(model))
             }
             State::Absent => {
                 *state = State::Loading;
-                tokio::spawn(load_and_let_go(Arc::downgrade(&self.0), Arc::clone(&self.0.load)));
+                tokio::spawn(load_and_drop_unused(Arc::downgrade(&self.0), (self.0.load)(&self.0.name)));
                 None
             }
-            State::Loading | State::Impossible => None,
+            State::Loading | State::Failed => None,
         }
     }
 }
@@ -69,13 +66,13 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the model go if the server is back and nobody has needed it for a while.
-    fn let_go(&self) -> bool {
+    /// Drops the model if the server has recovered and nothing has used the model for a while.
+    fn drop_unused(&self) -> bool {
         let mut state = self.state();
         match &*state {
-            State::Loaded { needed, .. } if self.circuit.is_closed() && needed.elapsed() >= self.keep => {
+            State::Loaded { last_used, .. } if self.circuit.is_closed() && last_used.elapsed() >= self.keep => {
                 *state = State::Absent;
-                info!("the embeddings server is back: the embedding model in this process is let go");
+                info!(model = &*self.name, "embeddings server recovered: embedding model in this process dropped");
                 true
             }
             _ => false,
@@ -83,26 +80,36 @@ impl Inner {
     }
 }
 
-/// Loads the model, and lets it go when it is time, or when the client is gone.
-async fn load_and_let_go(of: Weak<Inner>, load: Load) {
-    let loaded = load().await;
-    let Some(inner) = of.upgrade() else { return };
+/// Loads the model, and drops it when it is unused or the client is gone.
+async fn load_and_drop_unused(
+    fallback: Weak<Inner>,
+    load: impl Future<Output = Result<Arc<dyn LocalModel>, jangbogo_embedding::LocalModelError>>,
+) {
+    let loaded = load.await;
+    let Some(inner) = fallback.upgrade() else { return };
     match loaded {
-        Ok(encoder) => {
-            info!(model = encoder.model(), "vectors are computed in this process while the embeddings server is away");
-            *inner.state() = State::Loaded { encoder, needed: Instant::now() };
+        Ok(model) => {
+            info!(
+                model = model.name(),
+                "embeddings server unavailable: falling back to the embedding model in this process"
+            );
+            *inner.state() = State::Loaded { model, last_used: Instant::now() };
         }
         Err(error) => {
-            warn!(error = %causes(&error), "no vectors while the embeddings server is away: the model cannot be loaded into this process");
-            *inner.state() = State::Impossible;
+            warn!(
+                error = %causes(&*error),
+                model = &*inner.name,
+                "embedding model cannot be loaded: no fallback while the embeddings server is unavailable"
+            );
+            *inner.state() = State::Failed;
             return;
         }
     }
-    let look = inner.keep / LOOKS;
+    let pause = inner.keep / CHECKS;
     drop(inner);
     loop {
-        tokio::time::sleep(look).await;
-        if of.upgrade().is_none_or(|inner| inner.let_go()) {
+        tokio::time::sleep(pause).await;
+        if fallback.upgrade().is_none_or(|inner| inner.drop_unused()) {
             return;
         }
     }
@@ -114,7 +121,7 @@ impl fmt::Debug for FallbackModel {
             State::Absent => "absent",
             State::Loading => "loading",
             State::Loaded { .. } => "loaded",
-            State::Impossible => "impossible",
+            State::Failed => "failed",
         };
         formatter.debug_tuple("FallbackModel").field(&state).finish()
     }

@@ -1,32 +1,30 @@
-//! What programs ask for texts' vectors: the model in this process, or an OpenAI-compatible server, such as the embedder's.
+//! Client of embedding models: an OpenAI-compatible server, such as the embedder's, or a model in this process.
 //!
-//! [`Embedder::embed`] gives a vector of length 1 within its time limit, or an error, after which callers go on without. What
-//! a text passes on its way to a server, in this order:
+//! [`Embedder::embed`] gives a vector of length 1 within its time limit, or an error, after which callers go on
+//! without. A text for a server passes, in this order:
 //!
-//! 1. the **check**: what is no text is asked of nobody; and the model's **prompt** for what the text is embedded for;
-//! 2. **L1**, the vectors of this process. One text that many ask for at one time is computed once;
-//! 3. **L2**, the vectors that programs share in Redis. Redis is given 20 ms; if it takes longer it is left alone for a while;
-//! 4. the **circuit breaker**. It opens after three failures one after the other, or when half of the requests fail. While
-//!    it is open nothing waits for the server, not even who is to probe it: the probe goes on by itself;
-//! 5. the **bulkhead**: so many requests are in flight at one time. Meanwhile texts **gather** in a bounded queue, and go
-//!    together, up to 50 in a request. A text that comes when nothing is in flight goes at once. Where the server finds fault
-//!    with the texts of a request, its halves are sent, until the faulty text is alone;
-//! 6. **retries**, with growing pauses or those the server asks for, on what may go better later, and never beyond the
-//!    deadline.
+//! 1. the **check**: an invalid text is refused here; then the model's **prompt** is put before it;
+//! 2. **L1**, the in-memory cache. Concurrent requests for one text are computed once (single-flight);
+//! 3. **L2**, the cache in Redis that programs share. A look-up may take 20 ms; a slower Redis is skipped for a while;
+//! 4. the **circuit breaker**. It opens after three consecutive failures, or when half of the requests fail. While it
+//!    is open requests fail at once; probes run in the background;
+//! 5. the **bulkhead**: a limit on requests in flight. Texts that come meanwhile wait in a bounded queue and are
+//!    batched, up to 50 in a request; with nothing in flight a text is sent at once. If the server finds fault with the
+//!    texts of a request, its halves are sent, until the faulty text is alone;
+//! 6. **retries** of transient failures, with exponential backoff or the server's `Retry-After`, within the deadline.
 //!
-//! Where the server has failed and the text is not to blame, the same model is computed in this process, the **fallback**, if
-//! the settings say so. It is loaded when that is first needed; those who ask meanwhile have the server's error. Where the
-//! embedder computes by the same arithmetic its vectors and this process's are the same bits, so nobody can tell. Once the
-//! server is back it is asked again.
+//! A program may give a **fallback**: it loads the same model into this process when the server has failed and the text
+//! is not to blame. Loading starts with the first such failure; until it is done callers get the server's error. Its
+//! vectors are the same bits where the embedder uses the same arithmetic. A recovered server is used again.
 //!
-//! A program that has the model anyway, as the embedder has, makes its client with [`Embedder::of_encoder`]: that has L1 and
-//! the model, and nothing else.
+//! A program that has the model in this process anyway, as the embedder has, uses [`Embedder::for_local_model`]: only
+//! L1 and the model.
 
-mod by_model;
 mod circuit;
 mod error;
 mod fallback;
 mod metrics;
+mod pool;
 mod remote;
 mod server;
 mod settings;
@@ -36,9 +34,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jangbogo_embedding::cache::{CacheOutcome, VectorCache};
-use jangbogo_embedding::registry::ModelsError;
+use jangbogo_embedding::registry::{ModelsArgs, ModelsError};
 use jangbogo_embedding::text::{MAX_TEXT_BYTES, Prompts, Purpose, TextKey, check_text};
-use jangbogo_embeddings_server::encoder::{Encoder, EncoderArgs, EncoderMetrics};
+use jangbogo_embedding::{LoadLocalModel, LocalModel};
 use jangbogo_openai::AttemptLimits;
 use jangbogo_platform::config::Connections;
 use jangbogo_resilience::breaker::Thresholds;
@@ -47,26 +45,25 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use self::circuit::Circuit;
-use self::fallback::{FallbackModel, Load};
+use self::fallback::FallbackModel;
 use self::remote::{Limits, Remote};
 use self::server::Server;
 use self::shared::SharedCache;
 
-pub use self::by_model::Embedders;
 pub use self::error::{EmbedError, EmbedderError};
 pub use self::metrics::EmbedderMetrics;
-pub use self::settings::{EmbedderArgs, Fallback, RemoteArgs};
+pub use self::pool::EmbedderPool;
+pub use self::settings::{EmbedderArgs, RemoteArgs};
 pub use jangbogo_openai::ApiKey;
 
-/// The time limit of whoever would only ask again, and have what was given up computed anew.
+/// Time limit of background callers: a shorter one would only make them ask again for what was nearly computed.
 pub const LOW_PRIORITY_TIMEOUT: Duration = Duration::from_mins(5);
-/// The pause before a second attempt, which doubles, and the longest one.
+/// The backoff before the second attempt, which then doubles, and its maximum.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// A vector of length 1.
 type Vector = Arc<[f32]>;
 
-/// Where a vector was had from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Redis,
@@ -75,7 +72,7 @@ enum Source {
 }
 
 impl Source {
-    /// What metrics call it.
+    /// Its label in metrics.
     const fn name(self) -> &'static str {
         match self {
             Self::Redis => "redis",
@@ -85,17 +82,17 @@ impl Source {
     }
 }
 
-/// What gives vectors that nobody has yet.
+/// Computes vectors that L1 lacks.
 #[derive(Clone, Debug)]
-enum Model {
-    InProcess(Encoder),
+enum Backend {
+    Local(Arc<dyn LocalModel>),
     Remote { remote: Remote, fallback: Option<FallbackModel>, shared: Option<SharedCache> },
 }
 
-/// Gives texts' vectors, each of length 1. Clones share all they know.
+/// Embeds texts by one model. Clones share caches, queue and breaker.
 #[derive(Clone, Debug)]
 pub struct Embedder {
-    model: Model,
+    backend: Backend,
     prompts: Prompts,
     similarity_threshold: Option<f32>,
     vectors: VectorCache<(Vector, Source)>,
@@ -104,48 +101,51 @@ pub struct Embedder {
 }
 
 impl Embedder {
-    /// A client of one model of the server that the settings name. Its vectors are shared in Redis, if the process has one.
-    /// Whether either answers is not asked. Within a Tokio runtime.
+    /// A client of one model of the server that the settings name. Vectors are shared in Redis, if there is one.
+    /// Connects lazily. `models` is where prompts are looked up. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// When an address or key cannot be used.
-    pub fn of_server(
+    /// When an address or key is invalid.
+    pub fn for_server(
         args: &EmbedderArgs,
+        models: &ModelsArgs,
         model: &str,
         redis: Option<&Connections>,
         metrics: EmbedderMetrics,
-        encoder_metrics: EncoderMetrics,
+        fallback: Option<LoadLocalModel>,
     ) -> Result<Self, EmbedderError> {
         let shared = redis.map(SharedCache::start).transpose()?;
-        Self::sharing(args, model, shared, metrics, encoder_metrics)
+        Self::with_shared(args, models, model, shared, metrics, fallback)
     }
 
-    fn sharing(
+    fn with_shared(
         args: &EmbedderArgs,
+        models: &ModelsArgs,
         model: &str,
         shared: Option<SharedCache>,
         metrics: EmbedderMetrics,
-        encoder_metrics: EncoderMetrics,
+        load: Option<LoadLocalModel>,
     ) -> Result<Self, EmbedderError> {
         let wire = jangbogo_openai::Server::new(&args.url, args.remote.api_key.as_ref())?;
-        let load = (args.remote.fallback == Fallback::InProcess).then(|| load(&args.encoder, model, encoder_metrics));
         let tuning = Tuning { thresholds: circuit::THRESHOLDS, pauses: PAUSES, load, keep: fallback::KEEP, shared };
-        Ok(Self::of_wire(wire, model, args, tuning, metrics))
+        Ok(Self::with_tuning(wire, model, args, models, tuning, metrics))
     }
 
-    fn of_wire(
+    fn with_tuning(
         wire: jangbogo_openai::Server,
         model: &str,
         args: &EmbedderArgs,
+        models: &ModelsArgs,
         tuning: Tuning,
         metrics: EmbedderMetrics,
     ) -> Self {
-        let spec = match args.encoder.models.find(model) {
+        let spec = match models.find(model) {
             Ok(spec) => Some(spec),
-            // One that only its server knows.
+            // A model that only its server knows.
             Err(ModelsError::Unknown { .. }) => None,
             Err(error) => {
-                warn!(error = %causes(&error), model, "texts go without the model's prompts: what was added cannot be read");
+                let error = causes(&error);
+                warn!(%error, model, "embedding model registry unreadable: texts are embedded without prompts");
                 None
             }
         };
@@ -154,14 +154,15 @@ impl Embedder {
         let vectors = VectorCache::new(server.model(), args.cache);
         let thresholds = Thresholds { probe_limit: args.time_limit(), ..tuning.thresholds };
         let circuit = Arc::new(Circuit::new(thresholds, server.model(), tuning.shared.clone(), metrics.clone()));
-        let fallback = tuning.load.map(|load| FallbackModel::new(load, tuning.keep, Arc::clone(&circuit)));
+        let fallback = tuning
+            .load
+            .map(|load| FallbackModel::new(load, Arc::clone(server.model()), tuning.keep, Arc::clone(&circuit)));
         let RemoteArgs { max_in_flight: in_flight, max_waiting: waiting, attempts, .. } = args.remote;
         let (min_pause, max_pause) = tuning.pauses;
         let limits = Limits { in_flight, waiting, attempts: AttemptLimits { attempts, min_pause, max_pause } };
         let remote = Remote::start(server, circuit, limits, metrics.clone());
-        let model = Model::Remote { remote, fallback, shared: tuning.shared };
         Self {
-            model,
+            backend: Backend::Remote { remote, fallback, shared: tuning.shared },
             prompts,
             similarity_threshold: spec.map(|spec| spec.similarity_threshold),
             vectors,
@@ -170,25 +171,30 @@ impl Embedder {
         }
     }
 
-    /// A client of a model that is in this process already, which keeps the vectors of so many texts in memory.
+    /// A client of a model in this process, which keeps the vectors of up to `cached_texts` texts in memory.
     #[must_use]
-    pub fn of_encoder(encoder: Encoder, cached_texts: u64, time_limit: Duration, metrics: EmbedderMetrics) -> Self {
-        let vectors = VectorCache::new(encoder.model(), cached_texts);
-        let prompts = encoder.prompts();
-        Self { model: Model::InProcess(encoder), prompts, similarity_threshold: None, vectors, time_limit, metrics }
+    pub fn for_local_model(
+        model: Arc<dyn LocalModel>,
+        cached_texts: u64,
+        time_limit: Duration,
+        metrics: EmbedderMetrics,
+    ) -> Self {
+        let vectors = VectorCache::new(model.name(), cached_texts);
+        let prompts = model.prompts();
+        Self { backend: Backend::Local(model), prompts, similarity_threshold: None, vectors, time_limit, metrics }
     }
 
-    /// The model's id: what events record.
+    /// The model's id, as events record it.
     #[must_use]
     pub fn model(&self) -> &str {
-        match &self.model {
-            Model::InProcess(encoder) => encoder.model(),
-            Model::Remote { remote, .. } => remote.model(),
+        match &self.backend {
+            Backend::Local(model) => model.name(),
+            Backend::Remote { remote, .. } => remote.model(),
         }
     }
 
-    /// The cosine from which on a text is near what is searched for; none of a model that only its server knows, and none in
-    /// a client of an encoder, by which nobody searches.
+    /// The cosine from which on a text counts as similar to a query. `None` for a model that only its server knows, and
+    /// for a local model, which serves no searches.
     #[must_use]
     pub fn similarity_threshold(&self) -> Option<f32> {
         self.similarity_threshold
@@ -212,7 +218,7 @@ impl Embedder {
     async fn embed_in_time(&self, purpose: Purpose, text: &str) -> Result<(Vector, &'static str), EmbedError> {
         check_text(text)?;
         let text = &*self.prompts.before(purpose, text);
-        // No model reads so far, and a server refuses what a prompt makes too long.
+        // No model reads so far, and a server refuses a text that its prompt makes too long.
         let text = &text[..text.floor_char_boundary(MAX_TEXT_BYTES)];
         let key = self.vectors.key(text);
         let deadline = Instant::now() + self.time_limit;
@@ -225,11 +231,11 @@ impl Embedder {
         Ok((vector, source))
     }
 
-    /// The vector of a text that this process has not.
+    /// The vector of a text that is not in L1.
     async fn compute(&self, key: TextKey, text: &str, deadline: Instant) -> Result<(Vector, Source), EmbedError> {
-        let (remote, fallback, shared) = match &self.model {
-            Model::InProcess(encoder) => return Ok((encoder.embed(text).await?.vector, Source::InProcess)),
-            Model::Remote { remote, fallback, shared } => (remote, fallback, shared),
+        let (remote, fallback, shared) = match &self.backend {
+            Backend::Local(model) => return Self::embed_locally(model, text).await,
+            Backend::Remote { remote, fallback, shared } => (remote, fallback, shared),
         };
         if let Some(shared) = shared
             && let Some(vector) = shared.get(&key).await
@@ -240,8 +246,8 @@ impl Embedder {
             Ok(vector) => (vector, Source::Remote),
             Err(error) => {
                 let fallback = fallback.as_ref().filter(|_| error.is_servers_failure());
-                let Some(encoder) = fallback.and_then(FallbackModel::encoder) else { return Err(error) };
-                (encoder.embed(text).await?.vector, Source::InProcess)
+                let Some(model) = fallback.and_then(FallbackModel::get) else { return Err(error) };
+                Self::embed_locally(&model, text).await?
             }
         };
         if let Some(shared) = shared {
@@ -249,24 +255,20 @@ impl Embedder {
         }
         Ok((vector, source))
     }
+
+    async fn embed_locally(model: &Arc<dyn LocalModel>, text: &str) -> Result<(Vector, Source), EmbedError> {
+        let vector = model.embed(text).await.map_err(EmbedError::LocalModel)?;
+        Ok((vector, Source::InProcess))
+    }
 }
 
-/// What the settings do not say: tests have it otherwise.
+/// Parameters that are constants outside of tests.
 struct Tuning {
     thresholds: Thresholds,
     pauses: (Duration, Duration),
-    load: Option<Load>,
+    load: Option<LoadLocalModel>,
     keep: Duration,
     shared: Option<SharedCache>,
-}
-
-/// Loads the model of this name.
-fn load(args: &EncoderArgs, model: &str, metrics: EncoderMetrics) -> Load {
-    let (args, model) = (args.clone(), model.to_owned());
-    Arc::new(move || {
-        let (args, model, metrics) = (args.clone(), model.clone(), metrics.clone());
-        Box::pin(async move { Encoder::load(&args, &model, metrics).await })
-    })
 }
 
 #[cfg(test)]

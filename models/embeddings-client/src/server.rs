@@ -1,4 +1,4 @@
-//! The vectors of a few texts, as an OpenAI-compatible server gives them.
+//! Embedding requests to an OpenAI-compatible server.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Vector;
 
-/// How far from 1 the length of a vector may be without being made 1.
+/// A vector whose length differs from 1 by more is normalised.
 const LENGTH_TOLERANCE: f64 = 1e-3;
 
 /// One model of a server.
@@ -39,12 +39,12 @@ struct Answer {
 
 #[derive(Deserialize)]
 struct Datum {
-    /// Which text it is of; some servers leave it to the order.
+    /// Index of the text; some servers rely on the order instead.
     index: Option<usize>,
     embedding: Components,
 }
 
-/// Not every server knows `encoding_format`.
+/// Some servers ignore `encoding_format` and answer with floats.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Components {
@@ -53,11 +53,12 @@ enum Components {
 }
 
 impl Server {
-    /// A model, whose texts have the prompts that are known here when they come to be embedded.
+    /// One model of a server. Texts already have these prompts when they are sent.
     pub(super) fn new(wire: jangbogo_openai::Server, model: &str, prompts: Prompts) -> Self {
-        // The embedder's service puts the prompt of a query before what has none, as such a model's passages are to have.
-        let queries_alone = !prompts.query.is_empty() && prompts.passage.is_empty();
-        Self { wire, model: model.into(), input_type: queries_alone.then_some(Purpose::Passage) }
+        // The embedder's service puts the query prompt before a text without a prompt, which such a model's passages
+        // are.
+        let only_queries = !prompts.query.is_empty() && prompts.passage.is_empty();
+        Self { wire, model: model.into(), input_type: only_queries.then_some(Purpose::Passage) }
     }
 
     pub(super) fn model(&self) -> &Arc<str> {
@@ -66,7 +67,7 @@ impl Server {
 
     /// The vectors of these texts, in their order, each of length 1.
     pub(super) async fn embed(&self, texts: &[&str]) -> Result<Vec<Vector>, Error> {
-        // Others refuse a field that only these know, and these have more components unless they are told.
+        // Only these models know the field, and they give more components without it; others refuse it.
         let dimensions = self.model.starts_with("text-embedding-3").then_some(DIMENSIONS);
         let request = Request {
             input: texts,
@@ -84,11 +85,11 @@ impl Server {
         for (position, Datum { index, embedding }) in answer.data.into_iter().enumerate() {
             let index = index.unwrap_or(position);
             match vectors.get_mut(index) {
-                Some(vector @ None) => *vector = Some(of_length_1(components(embedding)?)?),
+                Some(vector @ None) => *vector = Some(normalised(components(embedding)?)?),
                 _ => return Err(Error::unintelligible(format!("its index {index} is of no text, or of two"))),
             }
         }
-        // As many as there are texts, and no two of one: each has its own.
+        // As many vectors as texts, and no index twice: none is missing.
         Ok(vectors.into_iter().flatten().collect())
     }
 }
@@ -110,8 +111,8 @@ fn components(embedding: Components) -> Result<Vec<f32>, Error> {
     }
 }
 
-/// The vector as it is, or scaled where its length is not 1.
-fn of_length_1(vector: Vec<f32>) -> Result<Vector, Error> {
+/// Scales a vector to length 1 unless it is close to that.
+fn normalised(vector: Vec<f32>) -> Result<Vector, Error> {
     if vector.len() != DIMENSIONS {
         let components = vector.len();
         return Err(Error::unintelligible(format!("a vector has {components} components, not {DIMENSIONS}")));

@@ -1,13 +1,12 @@
-//! Whom a client asks, and how much of it.
+//! Settings of a client.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
-use jangbogo_embeddings_server::encoder::EncoderArgs;
+use clap::Args;
 use jangbogo_openai::ApiKey;
 
-/// The settings of a client.
+/// The settings of a client of the embedding service.
 #[derive(Args, Clone, Debug)]
 pub struct EmbedderArgs {
     /// Base URL of the embedding service, or of another OpenAI-compatible server (…/v1)
@@ -19,7 +18,7 @@ pub struct EmbedderArgs {
         value_name = "URL"
     )]
     pub url: String,
-    /// Milliseconds that an embedding may take, with all attempts; then there is none
+    /// Time limit of an embedding, all attempts included, in milliseconds
     #[arg(
         id = "embeddings-timeout-ms",
         long,
@@ -31,12 +30,8 @@ pub struct EmbedderArgs {
     /// Texts whose embeddings are kept in memory, about 2 kB each
     #[arg(id = "embedder-cache", long, env = "EMBEDDER_CACHE", default_value_t = 10_000, value_name = "TEXTS")]
     pub cache: u64,
-    /// How the server is asked.
     #[command(flatten)]
     pub remote: RemoteArgs,
-    /// How a model in this process is computed.
-    #[command(flatten)]
-    pub encoder: EncoderArgs,
 }
 
 impl EmbedderArgs {
@@ -45,23 +40,13 @@ impl EmbedderArgs {
     }
 }
 
-/// How a server is asked, and what stands in for it.
+/// Limits of requests to the server, and its key.
 #[derive(Args, Clone, Debug)]
 pub struct RemoteArgs {
     /// Key for the embeddings server
     #[arg(id = "embeddings-api-key", long, env = "EMBEDDINGS_API_KEY", hide_env_values = true, value_name = "KEY")]
     pub api_key: Option<ApiKey>,
-    /// What gives embeddings while the server does not
-    #[arg(
-        id = "embeddings-fallback",
-        long,
-        env = "EMBEDDINGS_FALLBACK",
-        value_enum,
-        default_value_t,
-        value_name = "FALLBACK"
-    )]
-    pub fallback: Fallback,
-    /// Requests to the server in flight; texts that come meanwhile wait, and go together, up to 50 in a request
+    /// Maximum requests to the server in flight; further texts wait and are batched, up to 50 in a request
     #[arg(
         id = "embeddings-max-in-flight",
         long,
@@ -71,7 +56,7 @@ pub struct RemoteArgs {
         value_name = "REQUESTS"
     )]
     pub max_in_flight: u16,
-    /// Texts that may wait for the server; more are refused at once
+    /// Maximum texts that wait for the server; more are rejected at once
     #[arg(
         id = "embeddings-max-waiting",
         long,
@@ -81,7 +66,7 @@ pub struct RemoteArgs {
         value_name = "TEXTS"
     )]
     pub max_waiting: u16,
-    /// Attempts at a request, the first one included
+    /// Maximum attempts at a request, the first one included
     #[arg(
         id = "embeddings-attempts",
         long,
@@ -94,18 +79,8 @@ pub struct RemoteArgs {
 }
 
 impl Default for RemoteArgs {
-    /// Those of the command line without a flag or a variable.
+    /// The defaults of the command line.
     fn default() -> Self {
-        Self { api_key: None, fallback: Fallback::default(), max_in_flight: 4, max_waiting: 1000, attempts: 3 }
+        Self { api_key: None, max_in_flight: 4, max_waiting: 1000, attempts: 3 }
     }
-}
-
-/// What gives vectors while the server does not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Fallback {
-    /// Nothing
-    None,
-    /// The same model, loaded into this process for as long as the server is away; its files must be there
-    #[default]
-    InProcess,
 }

@@ -1,13 +1,15 @@
-//! Vectors that the programs of a shop share, in Redis.
+//! L2: a cache of vectors in Redis that all programs share.
 //!
 //! | key, in database 1 | holds |
 //! |---|---|
-//! | `embed:{hash}` | a vector: 384 little-endian 32-bit floats. The hash is the SHA-256 of the model, a NUL and the text as it is sent, in hexadecimal digits. An hour at most |
-//! | `stats:hits`, `stats:misses` | how often a vector was found there, and not |
+//! | `embed:{hash}` | a vector: 384 little-endian 32-bit floats. Expires within an hour |
+//! | `stats:hits`, `stats:misses` | counts of vectors found there, and not found |
 //! | `cb:state_change:last` | the last change of a circuit breaker: `state`, `at` and `model`, as JSON |
 //!
-//! Only looking for a vector is on the way of an answer. Whatever is written, a task writes when it comes to it, and with
-//! Redis away nobody misses it.
+//! The hash is the SHA-256 of the model, a NUL and the text as it is sent, in hexadecimal digits.
+//!
+//! An outside contract asks for `stats:*` and `cb:state_change:last`. Only look-ups are on the path of a request. A
+//! background task writes, best effort: a Redis outage degrades to cache misses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,20 +29,20 @@ use tracing::{debug, info, warn};
 
 use super::Vector;
 
-/// The server or the model may take no longer than that.
+/// Time limit of a look-up, which delays a request.
 const LOOK_LIMIT: Duration = Duration::from_millis(20);
-/// How long connecting and writing may take, for which nobody waits.
+/// Time limit of connecting and writing, which delay no request.
 const WRITE_LIMIT: Duration = Duration::from_secs(1);
-/// How long a vector is kept.
-const KEEP: Duration = Duration::from_hours(1);
-/// How often counts are written, at most.
-const COUNTING: Duration = Duration::from_secs(1);
-/// What may wait to be written, about 2 kB each; more is forgotten.
+/// Maximum time to live of a vector.
+const MAX_TIME_TO_LIVE: Duration = Duration::from_hours(1);
+/// Interval between writes of counts.
+const COUNT_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum pending writes, about 2 kB each; more are dropped.
 const MAX_WRITES: usize = 1000;
-/// What is written in one round trip.
+/// Maximum writes in one round trip.
 const MAX_WRITES_AT_ONCE: usize = 100;
 
-/// Redis, fast or not there. Clones share what they know of it.
+/// Clones share the connections and the circuit breaker.
 #[derive(Clone, Debug)]
 pub(super) struct SharedCache {
     redis: Arc<Redis>,
@@ -62,19 +64,18 @@ enum Write {
     StateChange(String),
 }
 
-/// Why Redis did not do it.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("redis gives no connection")]
+    #[error("redis connection failed")]
     Connection(#[from] PoolError),
-    #[error("redis refuses")]
+    #[error("redis command failed")]
     Redis(#[from] RedisError),
-    #[error("redis does not answer within {0:?}")]
+    #[error("redis timed out after {0:?}")]
     TooSlow(Duration),
 }
 
 impl SharedCache {
-    /// Connects by itself. The task that writes ends with the last clone.
+    /// Connects in the background. The writing task ends with the last clone.
     pub(super) fn start(connections: &Connections) -> Result<Self, RedisError> {
         let redis = Arc::new(Redis {
             pool: connections.redis_pool(RedisDatabase::Vectors)?,
@@ -88,7 +89,7 @@ impl SharedCache {
         Ok(Self { redis, writes })
     }
 
-    /// The vector of a text; none when it is not there, and while Redis is away.
+    /// The vector of a text; none if it is not cached, or Redis is unavailable.
     pub(super) async fn get(&self, key: &TextKey) -> Option<Vector> {
         match self.redis.breaker.advice(Instant::now()) {
             Advice::Ask => {}
@@ -100,7 +101,7 @@ impl SharedCache {
         }
         let mut pipeline = redis::pipe();
         pipeline.cmd("GET").arg(self.redis.vector_key(key));
-        match self.redis.ask::<(Option<Vec<u8>>,)>(&pipeline, LOOK_LIMIT).await {
+        match self.redis.run::<(Option<Vec<u8>>,)>(&pipeline, LOOK_LIMIT).await {
             Ok((value,)) => {
                 let vector = value.and_then(|value| read(&value));
                 let counter = if vector.is_some() { &self.redis.hits } else { &self.redis.misses };
@@ -114,19 +115,17 @@ impl SharedCache {
         }
     }
 
-    /// Has the vector of a text kept.
     pub(super) fn put(&self, key: TextKey, vector: &Vector) {
         self.write(Write::Vector(key, Arc::clone(vector)));
     }
 
-    /// Has the last change of the circuit breaker kept.
-    pub(super) fn tell_state_change(&self, change: String) {
+    pub(super) fn record_state_change(&self, change: String) {
         self.write(Write::StateChange(change));
     }
 
     fn write(&self, write: Write) {
         if self.writes.try_send(write).is_err() {
-            debug!("more is to be kept in redis than it takes: a vector is not");
+            debug!("too many writes to redis are pending: one is dropped");
         }
     }
 }
@@ -136,7 +135,7 @@ impl Redis {
         self.namespace.redis_key(&format!("embed:{}", hexadecimal(key)))
     }
 
-    async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline, limit: Duration) -> Result<T, Failure> {
+    async fn run<T: FromRedisValue>(&self, pipeline: &Pipeline, limit: Duration) -> Result<T, Failure> {
         let answer = async {
             let mut connection: Connection = self.pool.get().await?;
             Ok(pipeline.query_async(&mut connection).await?)
@@ -146,31 +145,31 @@ impl Redis {
 
     fn failed(&self, failure: &Failure) {
         if self.breaker.failed(Advice::Ask, Instant::now()) {
-            warn!(error = %causes(failure), "redis does not answer: vectors are not looked for there");
+            warn!(error = %causes(failure), "redis unavailable: embeddings are not looked up there");
         }
     }
 
-    /// Looks whether Redis is back. Connecting may take long, an answer may not.
+    /// Probes Redis: connecting may take long, an answer may not.
     async fn probe(self: Arc<Self>) {
-        let is_back = self.ping(WRITE_LIMIT).await.is_ok() && self.ping(LOOK_LIMIT).await.is_ok();
-        if !is_back {
+        let is_recovered = self.ping(WRITE_LIMIT).await.is_ok() && self.ping(LOOK_LIMIT).await.is_ok();
+        if !is_recovered {
             self.breaker.failed(Advice::Probe, Instant::now());
         } else if self.breaker.succeeded(Advice::Probe, Instant::now()) {
-            info!("redis answers again: vectors are looked for there");
+            info!("redis recovered: embeddings are looked up there");
         }
     }
 
     async fn ping(&self, limit: Duration) -> Result<(), Failure> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("PING").ignore();
-        self.ask(&pipeline, limit).await
+        self.run(&pipeline, limit).await
     }
 
     async fn write_all(self: Arc<Self>, mut to_write: mpsc::Receiver<Write>) {
-        // Whoever looks for the first vector finds a connection. Whether Redis is there is found out then.
+        // Connects ahead of the first look-up, which also finds out if Redis is unavailable.
         let _ = self.ping(WRITE_LIMIT).await;
-        let mut counting = interval(COUNTING);
-        counting.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut count_tick = interval(COUNT_INTERVAL);
+        count_tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut writes = Vec::new();
         loop {
             tokio::select! {
@@ -180,7 +179,7 @@ impl Redis {
                     }
                     self.write(writes.drain(..)).await;
                 }
-                _ = counting.tick() => self.write_counts().await,
+                _ = count_tick.tick() => self.write_counts().await,
             }
         }
     }
@@ -191,8 +190,8 @@ impl Redis {
             match write {
                 Write::Vector(key, vector) => {
                     let bytes: Vec<u8> = vector.iter().flat_map(|component| component.to_le_bytes()).collect();
-                    let keep = u64::try_from(keep(&key).as_millis()).unwrap_or(u64::MAX);
-                    pipeline.cmd("SET").arg(self.vector_key(&key)).arg(bytes).arg("PX").arg(keep).ignore();
+                    let milliseconds = u64::try_from(time_to_live(&key).as_millis()).unwrap_or(u64::MAX);
+                    pipeline.cmd("SET").arg(self.vector_key(&key)).arg(bytes).arg("PX").arg(milliseconds).ignore();
                 }
                 Write::StateChange(change) => {
                     pipeline.cmd("SET").arg(self.namespace.redis_key("cb:state_change:last")).arg(change).ignore();
@@ -202,7 +201,7 @@ impl Redis {
         self.send(&pipeline).await;
     }
 
-    /// Adds what was counted since the last time. What Redis does not take is lost.
+    /// Adds the counts since the last write. Counts are lost if Redis is unavailable.
     async fn write_counts(&self) {
         let mut pipeline = redis::pipe();
         for (name, counter) in [("stats:hits", &self.hits), ("stats:misses", &self.misses)] {
@@ -220,15 +219,15 @@ impl Redis {
         if self.breaker.condition(Instant::now()) != Condition::Closed {
             return;
         }
-        if let Err(failure) = self.ask::<()>(pipeline, WRITE_LIMIT).await {
+        if let Err(failure) = self.run::<()>(pipeline, WRITE_LIMIT).await {
             self.failed(&failure);
         }
     }
 }
 
-/// Up to a tenth less than an hour, as the key has it: what was kept together does not go together.
-fn keep(key: &TextKey) -> Duration {
-    KEEP * (2550 - u32::from(key[0])) / 2550
+/// Up to a tenth less than an hour, by the key: jitter, so that vectors written together do not expire together.
+fn time_to_live(key: &TextKey) -> Duration {
+    MAX_TIME_TO_LIVE * (2550 - u32::from(key[0])) / 2550
 }
 
 fn read(value: &[u8]) -> Option<Vector> {
@@ -243,7 +242,7 @@ mod tests {
 
     #[test]
     fn vectors_are_kept_for_up_to_an_hour() {
-        let of = |byte: u8| keep(&[byte; 32]);
+        let of = |byte: u8| time_to_live(&[byte; 32]);
         assert_eq!(of(0), Duration::from_hours(1));
         assert_eq!(of(255), Duration::from_mins(54));
         assert!(of(17) > of(18));

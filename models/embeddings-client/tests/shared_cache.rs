@@ -1,4 +1,4 @@
-//! Vectors that programs share, in a real Redis.
+//! The cache that programs share, in a real Redis.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,10 +12,9 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use clap::Parser;
-use jangbogo_embedding::registry::DEFAULT_MODEL;
+use jangbogo_embedding::registry::{DEFAULT_MODEL, ModelsArgs};
 use jangbogo_embedding::{DIMENSIONS, Purpose, text_hash};
 use jangbogo_embeddings_client::{EmbedError, Embedder, EmbedderArgs, EmbedderMetrics};
-use jangbogo_embeddings_server::encoder::EncoderMetrics;
 use jangbogo_platform::config::Connections;
 use jangbogo_stack::{Options, Progress, Stack};
 use jangbogo_telemetry::Metrics;
@@ -35,7 +34,7 @@ struct Program {
     embedder: EmbedderArgs,
 }
 
-/// A shop with a database of vectors of its own, and a server that counts what it is asked.
+/// A namespace of its own in Redis, and a server that counts its requests.
 struct Shop {
     program: Program,
     redis: MultiplexedConnection,
@@ -57,23 +56,20 @@ impl Shop {
             &format!("--redis={}", stack.addresses().redis),
             &format!("--namespace=embed_{}", &random[random.len() - 16..]),
             "--embeddings-timeout-ms=30000",
-            "--embeddings-fallback=none",
         ]);
         let database = format!("{}/1", program.connections.redis.trim_end_matches('/'));
         let redis = redis::Client::open(database).unwrap().get_multiplexed_async_connection().await.unwrap();
         Self { program, redis, asked }
     }
 
-    /// The client of another program: it has no vector yet.
+    /// The client of another program, with an empty in-memory cache.
     fn client(&self) -> Client {
-        let metrics = Metrics::new().unwrap();
-        let embedder_metrics = EmbedderMetrics::register(&metrics, &[]).unwrap();
-        let encoder_metrics = EncoderMetrics::register(&metrics, &[]).unwrap();
+        let metrics = EmbedderMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
         let Program { connections, embedder } = &self.program;
+        let models = ModelsArgs::default();
         let embedder =
-            Embedder::of_server(embedder, DEFAULT_MODEL, Some(connections), embedder_metrics.clone(), encoder_metrics)
-                .unwrap();
-        Client { embedder, metrics: embedder_metrics }
+            Embedder::for_server(embedder, &models, DEFAULT_MODEL, Some(connections), metrics.clone(), None).unwrap();
+        Client { embedder, metrics }
     }
 
     fn key(&self, name: &str) -> String {
@@ -88,7 +84,7 @@ impl Shop {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// The value of a key, once there is one.
+    /// Waits for a key, and gives its value.
     async fn value<V: redis::FromRedisValue>(&mut self, key: &str) -> V {
         let began = Instant::now();
         loop {
@@ -101,7 +97,7 @@ impl Shop {
     }
 
     async fn close(mut self) {
-        // What the clients have counted is written when they go.
+        // Dropped clients write their counts.
         tokio::time::sleep(Duration::from_millis(200)).await;
         let keys: Vec<String> = self.redis.keys(self.key("*")).await.unwrap();
         let _: i64 = self.redis.del(keys).await.unwrap();
@@ -123,11 +119,11 @@ impl Client {
     }
 }
 
-/// Vectors by the lengths of texts; none of "unwell".
+/// Unit vectors by the lengths of texts; fails for "unavailable".
 async fn answer(State(asked): State<Arc<AtomicUsize>>, Json(body): Json<Value>) -> Response {
     asked.fetch_add(1, Ordering::SeqCst);
     let texts: Vec<String> = serde_json::from_value(body["input"].clone()).unwrap();
-    if texts.iter().any(|text| text == "unwell") {
+    if texts.iter().any(|text| text == "unavailable") {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     let vector = |text: &String| {
@@ -138,7 +134,7 @@ async fn answer(State(asked): State<Arc<AtomicUsize>>, Json(body): Json<Value>) 
     Json(json!({ "data": texts.iter().map(vector).collect::<Vec<_>>() })).into_response()
 }
 
-/// Asks programs, one after the other, until one has the vector from Redis: a busy machine may make it too slow for some.
+/// Tries new clients until one has the vector from Redis, whose look-ups time out on a busy machine.
 async fn until_shared(shop: &Shop, text: &str) -> Arc<[f32]> {
     let began = Instant::now();
     loop {
@@ -165,7 +161,7 @@ async fn vectors_are_shared_by_programs_and_counted() {
     assert!((3000..=3600).contains(&seconds), "{seconds}");
     assert_eq!(until_shared(&shop, "bag").await, first);
 
-    // What is no vector of ours is none, and is written anew.
+    // An invalid value counts as a miss, and is overwritten.
     let () = shop.redis.set(&key, "short").await.unwrap();
     assert_eq!(shop.client().ask("bag").await.unwrap(), first);
     assert_eq!(until_shared(&shop, "bag").await, first);
@@ -177,17 +173,17 @@ async fn vectors_are_shared_by_programs_and_counted() {
 }
 
 #[tokio::test]
-async fn the_last_change_of_the_breaker_is_told() {
+async fn the_last_change_of_the_breaker_is_recorded() {
     let mut shop = Shop::open().await;
     let client = shop.client();
-    client.ask("unwell").await.unwrap_err();
+    client.ask("unavailable").await.unwrap_err();
     let key = shop.key("cb:state_change:last");
     let change = |text: String| serde_json::from_str::<Value>(&text).unwrap();
     let opened = change(shop.value(&key).await);
     assert_eq!((&opened["state"], &opened["model"]), (&json!("open"), &json!(DEFAULT_MODEL)));
     chrono::DateTime::parse_from_rfc3339(opened["at"].as_str().unwrap()).unwrap();
 
-    // A probe finds the server well.
+    // A probe finds that the server has recovered.
     let began = Instant::now();
     while change(shop.value(&key).await)["state"] != "closed" {
         assert!(began.elapsed() < LONG);
@@ -198,7 +194,7 @@ async fn the_last_change_of_the_breaker_is_told() {
 }
 
 #[tokio::test]
-async fn without_redis_the_server_is_asked_and_nobody_waits() {
+async fn without_redis_the_server_is_used_without_delay() {
     let mut shop = Shop::open().await;
     let _: i64 = shop.redis.incr(shop.key("stats:hits"), 1).await.unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -206,7 +202,7 @@ async fn without_redis_the_server_is_asked_and_nobody_waits() {
         std::mem::replace(&mut shop.program.connections.redis, format!("redis://{}", silent.local_addr().unwrap()));
     let client = shop.client();
     let began = Instant::now();
-    // Together they would wait for longer than that, each for its 20 ms.
+    // A look-up of 20 ms each would take longer.
     for number in 0..600 {
         client.ask(&format!("bag {number}")).await.unwrap();
     }

@@ -1,4 +1,6 @@
-//! What tests of several modules need.
+//! A test model without weights.
+
+#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -11,21 +13,20 @@ use tokio::sync::Semaphore;
 use crate::encoder::{Encoder, EncoderMetrics};
 use crate::model::{ModelError, TextModel, Tokenise, Tokens};
 
-/// Reads eight letters of a text at most, and makes a vector that points where its first letter says.
+/// Embeds a text as the unit vector along the component of its first letter. Reads at most eight letters.
 #[derive(Clone)]
 pub struct LetterModel {
-    /// How many texts it has embedded, but for warming.
+    /// Number of texts embedded, without those of warm-up.
     pub embedded: Arc<AtomicUsize>,
-    /// One permit for each batch.
+    /// Each batch takes a permit.
     pub permits: Arc<Semaphore>,
-    /// Its name.
     pub name: &'static str,
-    /// What stands before texts.
     pub prompts: Prompts,
 }
 
 impl LetterModel {
-    /// One that computes without delay.
+    /// A model that computes without delay.
+    #[must_use]
     pub fn quick() -> Self {
         Self {
             embedded: Arc::default(),
@@ -35,12 +36,14 @@ impl LetterModel {
         }
     }
 
-    /// One that computes when it is told to.
+    /// A model that waits for permits.
+    #[must_use]
     pub fn held() -> Self {
-        // Warming takes two batches.
+        // Warm-up takes two batches.
         Self { embedded: Arc::default(), permits: Arc::new(Semaphore::new(2)), name: "letters", prompts: Prompts::NONE }
     }
 
+    #[must_use]
     pub fn embedded(&self) -> usize {
         self.embedded.load(Ordering::SeqCst)
     }

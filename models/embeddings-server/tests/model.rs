@@ -1,4 +1,4 @@
-//! The models that can be used, with their real weights. The first run fetches them.
+//! The built-in models with their real weights. The first run downloads them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::num::NonZeroUsize;
@@ -8,21 +8,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jangbogo_embedding::DIMENSIONS;
 use jangbogo_embedding::registry::{DEFAULT_MODEL, MODELS, ModelSpec, ModelsDirectory};
-use jangbogo_embeddings_server::adding::{self, Addition, HubArgs};
+use jangbogo_embeddings_server::import::{HubArgs, Import, import_model};
 use jangbogo_embeddings_server::model::{Arithmetic, EmbeddingModel, TextModel as _, Tokens};
 use serde::Deserialize;
 
 static MODEL: LazyLock<EmbeddingModel> = LazyLock::new(|| {
-    load(ModelsDirectory::of_environment().unwrap().find(DEFAULT_MODEL).unwrap(), Arithmetic::Int8, 1)
+    load(ModelsDirectory::from_environment().unwrap().find(DEFAULT_MODEL).unwrap(), Arithmetic::Int8, 1)
 });
 
 fn load(spec: &'static ModelSpec, arithmetic: Arithmetic, threads: usize) -> EmbeddingModel {
-    let models = ModelsDirectory::of_environment().unwrap();
+    let models = ModelsDirectory::from_environment().unwrap();
     jangbogo_embeddings_server::fetch::fetch(&models, spec, |message| eprintln!("{message}")).unwrap();
     EmbeddingModel::load(&models, spec, arithmetic, NonZeroUsize::new(threads).unwrap()).unwrap()
 }
 
-/// A text and what `golden/reference.py` has computed for it.
+/// A text and its reference by `golden/reference.py`.
 #[derive(Deserialize)]
 struct Golden {
     text: String,
@@ -47,7 +47,7 @@ fn bits(vector: &[f32]) -> Vec<u32> {
     vector.iter().map(|component| component.to_bits()).collect()
 }
 
-/// The cosines of the golden texts' vectors with those of the weights in double precision.
+/// Cosines between the golden texts' vectors and those computed in double precision.
 fn cosines(spec: &'static ModelSpec, arithmetic: Arithmetic) -> Vec<f64> {
     let model = load(spec, arithmetic, 1);
     let cosine = |golden: Golden| {
@@ -85,19 +85,19 @@ fn on_a_gpu_vectors_are_those_of_the_original_weights() {
 }
 
 #[test]
-fn a_text_gives_the_same_bytes_whatever_it_comes_with() {
+fn a_text_gives_the_same_bytes_in_any_batch() {
     for arithmetic in [Arithmetic::Int8, Arithmetic::F32] {
-        gives_the_same_bytes_whatever_it_comes_with(arithmetic);
+        gives_the_same_bytes_in_any_batch(arithmetic);
     }
 }
 
 #[cfg(feature = "cuda")]
 #[test]
-fn on_a_gpu_a_text_gives_the_same_bytes_whatever_it_comes_with() {
-    gives_the_same_bytes_whatever_it_comes_with(Arithmetic::Cuda);
+fn on_a_gpu_a_text_gives_the_same_bytes_in_any_batch() {
+    gives_the_same_bytes_in_any_batch(Arithmetic::Cuda);
 }
 
-fn gives_the_same_bytes_whatever_it_comes_with(arithmetic: Arithmetic) {
+fn gives_the_same_bytes_in_any_batch(arithmetic: Arithmetic) {
     let golden = golden(DEFAULT_MODEL);
     let mut texts: Vec<&str> = golden.iter().map(|golden| golden.text.as_str()).collect();
     let catalogue = [
@@ -121,7 +121,7 @@ fn gives_the_same_bytes_whatever_it_comes_with(arithmetic: Arithmetic) {
 
     let two_threads = load(MODEL.spec(), arithmetic, 2);
     for round in 0..texts.len() {
-        // Others before and behind, and batches of other sizes.
+        // With other texts before and after, in batches of other sizes.
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.rotate_left(round);
         order.truncate(texts.len() - round / 2);
@@ -132,7 +132,7 @@ fn gives_the_same_bytes_whatever_it_comes_with(arithmetic: Arithmetic) {
             assert_eq!(bits(&vector), alone[position], "{:.60} in round {round}", texts[position]);
         }
     }
-    // As the service has them computed: as one batch, shared out among threads.
+    // As in the service: one batch, split among threads.
     let tokens: Vec<Tokens> = texts.iter().map(|text| two_threads.tokenizer().tokenise(text).unwrap()).collect();
     let vectors = two_threads.embed(&tokens.iter().collect::<Vec<_>>()).unwrap();
     assert_eq!(vectors.iter().map(|vector| bits(vector)).collect::<Vec<_>>(), alone);
@@ -143,7 +143,7 @@ fn gives_the_same_bytes_whatever_it_comes_with(arithmetic: Arithmetic) {
 }
 
 #[test]
-fn likeness_in_meaning_is_likeness_of_vectors() {
+fn similar_texts_have_similar_vectors() {
     let texts = ["a bag for a child's lunch", "LUNCH BAG RED RETROSPOT", "GARDEN METAL SIGN", ""];
     let embedded = MODEL.embed_batch(&texts).unwrap();
     let [asked, bag, sign, nothing] = &embedded.vectors[..] else {
@@ -156,14 +156,14 @@ fn likeness_in_meaning_is_likeness_of_vectors() {
 }
 
 #[test]
-fn a_copy_that_is_added_gives_the_same_bytes() {
+fn an_imported_copy_gives_the_same_bytes() {
     let (folder, directory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (text, spec) = ("red lunch bag", MODEL.spec());
-    let fetched = ModelsDirectory::of_environment().unwrap().of(spec);
+    let fetched = ModelsDirectory::from_environment().unwrap().path_of(spec);
     for file in spec.files {
         std::os::unix::fs::symlink(fetched.join(file.name), folder.path().join(file.name)).unwrap();
     }
-    let addition = Addition {
+    let addition = Import {
         source: folder.path().display().to_string(),
         name: Some("copy".to_owned()),
         query_prompt: None,
@@ -173,7 +173,7 @@ fn a_copy_that_is_added_gives_the_same_bytes() {
         arithmetic: Arithmetic::Int8,
     };
     let (models, hub) = (ModelsDirectory::at(directory.path()), HubArgs { endpoint: String::new(), token: None });
-    adding::add(&models, addition, &hub, |message| eprintln!("{message}")).unwrap();
+    import_model(&models, addition, &hub, |message| eprintln!("{message}")).unwrap();
     let copy = models.find("copy").unwrap();
     assert_eq!(copy.max_tokens.get(), 512, "config.json's, where sentence_bert_config.json is not there");
     let copy = EmbeddingModel::load(&models, copy, Arithmetic::Int8, NonZeroUsize::MIN).unwrap();
@@ -182,17 +182,17 @@ fn a_copy_that_is_added_gives_the_same_bytes() {
 }
 
 #[test]
-fn what_is_longer_than_the_model_reads_is_counted() {
+fn truncated_texts_are_counted() {
     let long = "bag ".repeat(300);
     let embedded = MODEL.embed_batch(&["bag", &long]).unwrap();
     assert_eq!((embedded.truncated, embedded.tokens), (1, 3 + 256));
 }
 
-/// Whoever asks for a GPU is told that there is none, and is not computed for by the processor instead.
+/// Without a GPU the arithmetic fails, and does not fall back to the CPU.
 #[cfg(not(feature = "cuda"))]
 #[test]
 fn without_a_gpu_it_says_what_has_one() {
-    let models = ModelsDirectory::of_environment().unwrap();
+    let models = ModelsDirectory::from_environment().unwrap();
     let spec = models.find(DEFAULT_MODEL).unwrap();
     jangbogo_embeddings_server::fetch::fetch(&models, spec, |message| eprintln!("{message}")).unwrap();
     let error = EmbeddingModel::load(&models, spec, Arithmetic::Cuda, NonZeroUsize::MIN).err().unwrap().to_string();

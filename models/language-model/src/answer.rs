@@ -1,4 +1,4 @@
-//! Making sense of an answer, or refusing to.
+//! Parsing and validation of answers.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -6,17 +6,17 @@ use serde_json::Value;
 use crate::error::CallError;
 use crate::schema::Schema;
 
-/// An answer as a value that keeps the schema.
+/// Parses an answer, and validates it against the schema.
 ///
-/// Some servers wrap JSON in a code fence or a sentence. That is tolerated where it leaves no generation_changed: the text from the
-/// first opening to the last closing brace is one JSON value.
+/// Some servers wrap JSON in a code fence or a sentence. That is accepted if it is unambiguous: the text from the first
+/// opening to the last closing brace is one JSON value.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str, schema: &Schema) -> Result<T, CallError> {
     let value = json(text)?;
-    if let Some(rule) = schema.broken_rule(&value) {
-        return Err(CallError::invalid(format!("it breaks the schema's rule {rule}")));
+    if let Some(rule) = schema.violated_rule(&value) {
+        return Err(CallError::invalid(format!("it violates the schema's rule {rule}")));
     }
     serde_json::from_value(value).map_err(|error| CallError::InvalidOutput {
-        why: "it keeps the schema, but is not of the type asked for".to_owned(),
+        why: "it is valid against the schema, but not of the expected type".to_owned(),
         source: Some(Box::new(error)),
     })
 }
@@ -35,7 +35,7 @@ fn json(text: &str) -> Result<Value, CallError> {
     Err(CallError::InvalidOutput { why: "it is not one JSON value".to_owned(), source: Some(Box::new(error)) })
 }
 
-/// Whether an answer is whole, by its `finish_reason`.
+/// Checks by its `finish_reason` that an answer is complete.
 pub(crate) fn check_finished(reason: Option<&str>) -> Result<(), CallError> {
     match reason {
         Some("stop") => Ok(()),
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn wrapped_json_is_read_where_there_is_no_doubt() {
+    fn wrapped_json_is_read_where_it_is_unambiguous() {
         let schema = schema();
         let red = Wish { colour: "red".to_owned(), count: 2 };
         for text in [
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn doubtful_and_wrong_answers_are_refused() {
+    fn ambiguous_and_invalid_answers_are_refused() {
         let schema = schema();
         for text in [
             "",
@@ -109,7 +109,7 @@ mod tests {
         ] {
             let error = parse::<Wish>(text, &schema).unwrap_err();
             assert!(matches!(error, CallError::InvalidOutput { .. }), "{text}: {error}");
-            assert!(!error.to_string().contains("blue"), "errors hold nothing of the answer");
+            assert!(!error.to_string().contains("blue"), "errors quote nothing of the answer");
         }
     }
 }

@@ -1,10 +1,11 @@
-//! A budget of tokens that refills by the second.
+//! A token bucket of the model's tokens.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// At most a minute's tokens are saved up. What a call may need is taken before, and what it did not need put back; a call
-/// that its caller drops keeps it, for the server may have worked.
+/// A token bucket that holds at most a minute's tokens, and refills continuously. The most that an attempt may use is
+/// taken before it, and the unused rest refunded after it; a cancelled attempt gets no refund, for the server may have
+/// used them.
 #[derive(Debug)]
 pub(crate) struct Budget {
     per_minute: f64,
@@ -13,22 +14,22 @@ pub(crate) struct Budget {
 
 #[derive(Debug)]
 struct State {
-    /// Below zero after calls that needed more than was thought.
+    /// Negative after attempts that used more than was estimated.
     tokens: f64,
     at: Instant,
 }
 
 impl Budget {
-    /// A full budget; none without a limit.
+    /// A full budget; none if the limit is 0.
     pub(crate) fn new(per_minute: u32, now: Instant) -> Option<Self> {
         let tokens = f64::from(per_minute);
         (per_minute > 0).then(|| Self { per_minute: tokens, state: Mutex::new(State { tokens, at: now }) })
     }
 
-    /// Takes tokens. A call that may need more than a minute's takes all there are, once the budget is full.
+    /// Takes tokens. An attempt that may use more than the bucket holds is admitted when the bucket is full.
     ///
     /// # Errors
-    /// When there are too few, with the time when there will be enough.
+    /// When there are too few tokens: the time when there will be enough.
     pub(crate) fn take(&self, tokens: u32, now: Instant) -> Result<(), Instant> {
         let mut state = self.refilled(now);
         let tokens = f64::from(tokens);
@@ -40,7 +41,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Puts right what was taken, now that it is known what was used.
+    /// Corrects what was taken by what was used.
     pub(crate) fn settle(&self, taken: u32, used: u32, now: Instant) {
         let mut state = self.refilled(now);
         state.tokens = (state.tokens + f64::from(taken) - f64::from(used)).min(self.per_minute);
@@ -68,12 +69,12 @@ mod tests {
         assert_eq!(budget.take(400, start), Err(after(20)));
         assert_eq!(budget.take(400, after(20)), Ok(()));
         budget.settle(400, 100, after(20));
-        assert_eq!(budget.take(300, after(20)), Ok(()), "what was not used is back");
+        assert_eq!(budget.take(300, after(20)), Ok(()), "unused tokens are refunded");
         budget.settle(300, 900, after(20));
         assert_eq!(
             budget.take(1, after(79)),
             Err(start + Duration::from_secs_f64(80.1)),
-            "what was used too much is owed"
+            "tokens used in excess are owed"
         );
     }
 

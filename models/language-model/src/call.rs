@@ -1,4 +1,4 @@
-//! The two forms of a call: one JSON value, or text in pieces. Each knows how to make one attempt.
+//! The two forms of a call: one JSON value, or streamed text. Each makes single attempts.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -16,20 +16,20 @@ use crate::completion::Usage;
 use crate::error::CallError;
 use crate::schema::Schema;
 
-/// The server has counted the tokens by then.
-const AFTER_THE_END: Duration = Duration::from_secs(1);
+/// Time to wait for the token count after the end of a streamed answer.
+const USAGE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What one call sends, however often.
+/// The request of a call, the same in all attempts.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) body: CreateChatCompletionRequest,
     pub(crate) prompt_hash: String,
     pub(crate) parameters: BTreeMap<String, String>,
-    /// The most tokens an attempt may need.
+    /// Maximum tokens that an attempt may use.
     pub(crate) tokens: u32,
 }
 
-/// An answer that is whole and valid.
+/// A complete, valid answer.
 #[derive(Debug)]
 pub(crate) struct Answered<T> {
     pub(crate) output: T,
@@ -37,21 +37,21 @@ pub(crate) struct Answered<T> {
     pub(crate) usage: Option<Usage>,
 }
 
-/// An attempt that gave nothing.
+/// A failed attempt.
 #[derive(Debug)]
 pub(crate) struct Failed {
     pub(crate) error: CallError,
     pub(crate) used: Used,
 }
 
-/// What is known about the tokens of an attempt.
+/// Tokens used by an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Used {
-    /// The model did not work.
+    /// The model did not start.
     Nothing,
-    /// It may have worked.
+    /// The model may have used tokens.
     Unknown,
-    /// The server has said.
+    /// Counted by the server.
     Counted(Usage),
 }
 
@@ -63,23 +63,21 @@ impl From<Option<Usage>> for Used {
 
 /// A form of a call.
 pub(crate) trait Form: Send {
-    /// What it gives.
     type Output: Send;
-    /// What metrics call it.
+    /// Its label in metrics.
     const NAME: &'static str;
 
-    /// One attempt.
-    fn ask(
+    fn attempt(
         &mut self,
         server: &Server,
         request: &Request,
     ) -> impl Future<Output = Result<Answered<Self::Output>, Failed>> + Send;
 
-    /// Whether a part of the answer is out already, so that another attempt would say it twice.
+    /// Whether a part of the answer was handed over, so that a retry would repeat it.
     fn has_begun(&self) -> bool;
 }
 
-/// One value by a schema.
+/// One JSON value by a schema.
 #[derive(Debug)]
 pub(crate) struct Json<'a, T> {
     schema: &'a Schema,
@@ -96,14 +94,14 @@ impl<T: DeserializeOwned + Send> Form for Json<'_, T> {
     type Output = T;
     const NAME: &'static str = "json";
 
-    async fn ask(&mut self, server: &Server, request: &Request) -> Result<Answered<T>, Failed> {
-        let mut answer: Answer = server.complete(&request.body).await.map_err(before_an_answer)?;
+    async fn attempt(&mut self, server: &Server, request: &Request) -> Result<Answered<T>, Failed> {
+        let mut answer: Answer = server.complete(&request.body).await.map_err(failed_before_answer)?;
         let usage = answer.usage;
         let parsed = match answer.choice() {
             Some(choice) => answer::check_finished(choice.finish_reason.as_deref())
                 .and_then(|()| text(choice.message.unwrap_or_default()))
                 .and_then(|text| answer::parse(&text, self.schema)),
-            None => Err(CallError::invalid("the server's reply holds no answer")),
+            None => Err(CallError::invalid("the response has no choices")),
         };
         match parsed {
             Ok(output) => Ok(Answered { output, model: answer.model, usage }),
@@ -116,17 +114,17 @@ impl<T: DeserializeOwned + Send> Form for Json<'_, T> {
     }
 }
 
-/// Text in pieces.
+/// Streamed text.
 #[derive(Debug)]
 pub(crate) struct Streamed<F> {
-    on_piece: F,
+    on_chunk: F,
     piece_limit: Duration,
     has_begun: bool,
 }
 
 impl<F> Streamed<F> {
-    pub(crate) fn new(on_piece: F, piece_limit: Duration) -> Self {
-        Self { on_piece, piece_limit, has_begun: false }
+    pub(crate) fn new(on_chunk: F, piece_limit: Duration) -> Self {
+        Self { on_chunk, piece_limit, has_begun: false }
     }
 }
 
@@ -134,38 +132,38 @@ impl<F: FnMut(&str) + Send> Form for Streamed<F> {
     type Output = String;
     const NAME: &'static str = "text";
 
-    async fn ask(&mut self, server: &Server, request: &Request) -> Result<Answered<String>, Failed> {
+    async fn attempt(&mut self, server: &Server, request: &Request) -> Result<Answered<String>, Failed> {
         let mut due = Instant::now() + self.piece_limit;
         let late = || CallError::TimedOut {
-            what: "the next piece of the answer",
+            what: "the next chunk of the answer",
             limit: self.piece_limit,
             setting: "LLM_PIECE_TIMEOUT",
         };
-        let Ok(pieces) = timeout_at(due, server.stream::<Answer>(&request.body)).await else {
+        let Ok(chunks) = timeout_at(due, server.stream::<Answer>(&request.body)).await else {
             return Err(Failed { error: late(), used: Used::Unknown });
         };
-        let mut pieces = pieces.map_err(before_an_answer)?;
+        let mut chunks = chunks.map_err(failed_before_answer)?;
         let mut answered = Answered { output: String::new(), model: None, usage: None };
         let mut finish_reason: Option<String> = None;
         loop {
-            let mut piece = match timeout_at(due, pieces.next()).await {
-                Ok(Some(Ok(piece))) => piece,
-                // The answer has ended; what was still to come is the count of tokens.
+            let mut chunk = match timeout_at(due, chunks.next()).await {
+                Ok(Some(Ok(chunk))) => chunk,
+                // The answer is complete; only the token count is missing.
                 _ if finish_reason.is_some() => break,
                 Ok(Some(Err(error))) => return Err(Failed { error: error.into(), used: Used::Unknown }),
                 Ok(None) => {
-                    let source = "the stream ended before the answer did".into();
+                    let source = "the stream ended before the answer was complete".into();
                     return Err(Failed { error: CallError::Unreachable { source }, used: Used::Unknown });
                 }
                 Err(_) => return Err(Failed { error: late(), used: Used::Unknown }),
             };
-            answered.model = piece.model.take().or(answered.model);
-            answered.usage = piece.usage.or(answered.usage);
-            let Some(choice) = piece.choice() else { continue };
+            answered.model = chunk.model.take().or(answered.model);
+            answered.usage = chunk.usage.or(answered.usage);
+            let Some(choice) = chunk.choice() else { continue };
             match choice.message.map(text) {
                 Some(Ok(text)) if !text.is_empty() => {
                     self.has_begun = true;
-                    (self.on_piece)(&text);
+                    (self.on_chunk)(&text);
                     answered.output.push_str(&text);
                 }
                 Some(Err(error)) => return Err(Failed { error, used: Used::Unknown }),
@@ -176,7 +174,7 @@ impl<F: FnMut(&str) + Send> Form for Streamed<F> {
             }
             if choice.finish_reason.is_some() {
                 finish_reason = choice.finish_reason;
-                due = Instant::now() + AFTER_THE_END;
+                due = Instant::now() + USAGE_TIMEOUT;
             }
         }
         let finished = answer::check_finished(finish_reason.as_deref()).and_then(|()| {
@@ -193,16 +191,16 @@ impl<F: FnMut(&str) + Send> Form for Streamed<F> {
     }
 }
 
-/// The text of an answer or a piece.
+/// The text of an answer or a chunk.
 fn text(message: Message) -> Result<String, CallError> {
     match message.refusal {
-        Some(refusal) if !refusal.is_empty() => Err(CallError::invalid("the model declines to answer")),
+        Some(refusal) if !refusal.is_empty() => Err(CallError::invalid("the model declined to answer")),
         _ => Ok(message.content.unwrap_or_default()),
     }
 }
 
-/// A failure before any answer came.
-fn before_an_answer(error: jangbogo_openai::Error) -> Failed {
+/// A failure before the first byte of an answer.
+fn failed_before_answer(error: jangbogo_openai::Error) -> Failed {
     let used = match error {
         jangbogo_openai::Error::Unintelligible { .. } => Used::Unknown,
         _ => Used::Nothing,

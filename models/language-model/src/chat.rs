@@ -1,10 +1,10 @@
-//! A chat's next message, whole or in pieces, as servers send it. They leave out much of what OpenAI sends.
+//! Chat completions, whole or streamed, as servers send them: they omit many of OpenAI's fields.
 
 use serde::Deserialize;
 
 use crate::completion::Usage;
 
-/// One answer, or one piece of it.
+/// A completion, or one chunk of a streamed one.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Answer {
     pub(crate) model: Option<String>,
@@ -22,12 +22,12 @@ pub(crate) struct Choice {
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Message {
     pub(crate) content: Option<String>,
-    /// Why the model declines to answer.
+    /// Set instead of the content if the model declines to answer.
     pub(crate) refusal: Option<String>,
 }
 
 impl Answer {
-    /// The one choice that was asked for, if there is any yet.
+    /// The only choice requested, if it is present.
     pub(crate) fn choice(&mut self) -> Option<Choice> {
         self.choices.take().and_then(|choices| choices.into_iter().next())
     }

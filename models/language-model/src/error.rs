@@ -1,78 +1,75 @@
-//! Why a call gave nothing, and what to do about it.
+//! Errors of calls.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
 use jangbogo_openai::is_servers_fault;
 
-/// Why a call gave no answer. Fall back to the local analyser in every case; [`is_temporary`](Self::is_temporary) says
-/// whether the same call may go better later.
+/// A call gave no answer: fall back to local rules. [`is_temporary`](Self::is_temporary) tells transient errors from
+/// others.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
     /// The bulkhead is full. Nothing was sent.
-    #[error("{in_flight} calls are in flight, as many as may be: call later, or raise LLM_MAX_IN_FLIGHT")]
+    #[error("too many calls in flight ({in_flight}): retry later, or raise LLM_MAX_IN_FLIGHT")]
     Busy {
-        /// As many as the setting allows.
+        /// The maximum by the setting.
         in_flight: u16,
     },
-    /// The server has failed too often of late. Nothing was sent.
-    #[error("the language model's server has failed too often: look after it; it is probed again by itself")]
+    /// The circuit breaker is open. Nothing was sent.
+    #[error("language model unavailable: its circuit breaker is open, and probes it later")]
     BreakerOpen {
-        /// When the next call may probe it.
+        /// The time from which on a call may probe the server.
         until: Instant,
     },
-    /// The tokens of this minute are spent. Nothing was sent.
-    #[error("the budget of tokens is spent: call later, or raise LLM_TOKENS_PER_MINUTE")]
+    /// The token budget is spent. Nothing was sent.
+    #[error("token budget spent: retry later, or raise LLM_TOKENS_PER_MINUTE")]
     BudgetSpent {
-        /// When enough of it will have come back for this call.
+        /// The time when the budget will suffice for this call.
         until: Instant,
     },
-    /// The answer, or its next piece, did not come in time.
-    #[error("{what} did not come within {limit:?}: look after the server, or raise {setting}")]
+    /// The answer, or its next chunk, did not arrive in time.
+    #[error("{what} did not arrive within {limit:?}: check the server, or raise {setting}")]
     TimedOut {
-        /// What was waited for.
+        /// The answer or its chunk.
         what: &'static str,
-        /// How long.
+        /// The time limit.
         limit: Duration,
-        /// The setting that says so.
+        /// The variable of the limit.
         setting: &'static str,
     },
-    /// The server answered with an error. From 500 on it is the server's; below, the call's own: look at key, model and
-    /// prompt.
-    #[error("the server refuses with status {status}: {body}: check OPENAI_API_KEY, OPENAI_MODEL and the prompt")]
+    /// The server answered with an error status: from 500 on the server's fault; below, that of key, model or prompt.
+    #[error("the server answered with status {status}: {body}: check OPENAI_API_KEY, OPENAI_MODEL and the prompt")]
     Refused {
         /// The HTTP status.
         status: u16,
-        /// The beginning of what it said.
+        /// The beginning of the response body.
         body: String,
     },
-    /// The server allows no more calls for now, and its pause reaches beyond this call's deadline or its attempts.
-    #[error("the server limits the rate of calls: {body}: call later, or ask the provider for more")]
+    /// The server's rate limit is reached, and its pause exceeds this call's deadline or attempts.
+    #[error("rate limited by the server: {body}: retry later, or ask the provider for a higher limit")]
     RateLimited {
-        /// How long it asks to wait.
+        /// The pause that the server asks for.
         retry_after: Option<Duration>,
-        /// The beginning of what it said.
+        /// The beginning of the response body.
         body: String,
     },
     /// The server cannot be reached, or its connection broke before the answer was complete.
-    #[error("the connection to the server fails: check OPENAI_BASE_URL and that the server is up")]
+    #[error("connection to the server failed: check OPENAI_BASE_URL and that the server is running")]
     Unreachable {
-        /// What the connection says.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The answer is complete, but not what was asked for.
-    #[error("the answer is not usable: {why}: try another model or prompt")]
+    /// The answer is complete, but invalid.
+    #[error("invalid answer: {why}: try another model or prompt")]
     InvalidOutput {
-        /// What is wrong with it, in words that hold nothing of the answer itself.
+        /// The fault, without a quotation of the answer.
         why: String,
-        /// What the parser says.
         #[source]
         source: Option<Box<dyn Error + Send + Sync>>,
     },
-    /// The server ended the answer before its end.
-    #[error("the server cut the answer off ({reason}): shorten the prompt, or raise LLM_MAX_OUTPUT_TOKENS")]
+    /// The server truncated the answer.
+    #[error("the server truncated the answer ({reason}): shorten the prompt, or raise LLM_MAX_OUTPUT_TOKENS")]
     CutOff {
         /// The server's `finish_reason`, such as `length` or `content_filter`.
         reason: String,
@@ -84,7 +81,7 @@ impl CallError {
         Self::InvalidOutput { why: why.into(), source: None }
     }
 
-    /// Whether the same call may go better later. One that was refused or answered badly will be again.
+    /// Whether a retry of the same call may succeed.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -99,8 +96,7 @@ impl CallError {
         }
     }
 
-    /// Whether it says that the server is not well. A server that finds fault with a call, or whose model answers badly,
-    /// is there.
+    /// Whether it is a failure of the server. A server that rejects a call, or whose model answers badly, is available.
     pub(crate) fn blames_server(&self) -> bool {
         match self {
             Self::TimedOut { .. } | Self::RateLimited { .. } | Self::Unreachable { .. } => true,
@@ -113,7 +109,7 @@ impl CallError {
         }
     }
 
-    /// What metrics call it.
+    /// Its label in metrics.
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Self::Busy { .. } => "busy",
@@ -140,7 +136,7 @@ impl From<jangbogo_openai::Error> for CallError {
     }
 }
 
-/// The settings of the language model cannot be used.
+/// The settings of the language model are invalid.
 #[derive(Debug, thiserror::Error)]
-#[error("the language model's server cannot be asked: check OPENAI_BASE_URL and OPENAI_API_KEY")]
+#[error("language model settings are invalid: check OPENAI_BASE_URL and OPENAI_API_KEY")]
 pub struct SetupError(#[from] jangbogo_openai::SetupError);

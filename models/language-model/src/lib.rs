@@ -1,19 +1,17 @@
-//! Everything between a reactor that wants an answer from a large language model and any OpenAI-compatible server.
+//! Client of a large language model behind an OpenAI-compatible server.
 //!
-//! [`LanguageModel::complete_json`] gives a value that keeps a JSON schema, [`LanguageModel::stream_text`] gives text and
-//! hands its pieces over as they come. Neither ever gives half an answer: what was cut off, killed or stalled is a
-//! [`CallError`], and whoever calls falls back to the local analyser.
+//! [`LanguageModel::complete_json`] gives a value that is valid against a JSON schema, [`LanguageModel::stream_text`]
+//! gives text, and its chunks as they arrive. Neither gives a partial answer: one that is cut off or stalled is a
+//! [`CallError`], after which callers fall back to local rules. A call passes, in this order:
 //!
-//! What a call passes on its way, in this order; the first two cost nothing and are told apart by their error:
+//! 1. the **bulkhead**: a limit on calls in flight; one more is rejected at once;
+//! 2. the **token budget** (a token bucket) and the **circuit breaker**, before every attempt. Rejections cost nothing;
+//! 3. the **attempt**, within the call's deadline;
+//! 4. **validation** of the answer;
+//! 5. **retries**, with exponential backoff or the server's `Retry-After`, within the deadline; never after an invalid
+//!    argument, and never once a chunk of the answer was handed over.
 //!
-//! 1. the **bulkhead**: so many calls at a time, nobody waits for a place;
-//! 2. the **token budget** and the **circuit breaker**, before every attempt;
-//! 3. the **attempt**, which ends at the call's deadline at the latest;
-//! 4. **validation** of what came;
-//! 5. **retries**, with growing pauses or those the server asked for, never beyond the deadline, never after an invalid
-//!    argument, and never once a piece of the answer was handed over.
-//!
-//! A caller that drops a call ends it: the connection is closed, the place in the bulkhead is free.
+//! Dropping a call cancels it: the connection is closed, and the bulkhead has room again.
 
 mod answer;
 mod budget;

@@ -1,25 +1,25 @@
-//! What the language model counts.
+//! Metrics of the language model.
 
 use jangbogo_resilience::breaker::Condition;
 use prometheus::{Histogram, IntCounterVec, IntGauge};
 
-/// Bounds of the time of calls, in seconds: models take their time.
+/// Upper bounds of calls' durations, in seconds.
 const CALL_SECONDS_BUCKETS: &[f64] = &[0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0];
 
 jangbogo_telemetry::metrics! {
-    /// What a language model counts.
+    /// Metrics of calls of a language model.
     pub struct LanguageModelMetrics {
-        /// Calls by form (json or text) and outcome: answered, abandoned by the caller, or the error
+        /// Calls, by form (json or text) and outcome: answered, abandoned (cancelled), or the kind of error
         language_model_calls_total: IntCounterVec, labels ["form", "outcome"];
-        /// Time of calls that were sent, with all their attempts, in seconds
+        /// Duration of calls that passed the bulkhead, with all their attempts, in seconds
         language_model_call_seconds: Histogram, buckets CALL_SECONDS_BUCKETS;
-        /// Tokens as the server counted them, by side: prompt or answer
+        /// Tokens counted by the server, by side: prompt or answer
         language_model_tokens_total: IntCounterVec, labels ["side"];
         /// Calls in flight
         language_model_in_flight: IntGauge;
-        /// Attempts after the first, by the outcome of the one before
+        /// Retries, by the outcome of the previous attempt
         language_model_retries_total: IntCounterVec, labels ["after"];
-        /// The circuit breaker at the last call: 0 closed, 1 half-open, 2 open
+        /// State of the circuit breaker at the last call: 0 closed, 1 half-open, 2 open
         language_model_breaker_state: IntGauge;
     }
 }

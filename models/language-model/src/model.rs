@@ -1,4 +1,4 @@
-//! The language model: who may ask it, how often, and what becomes of an attempt.
+//! The language model: bulkhead, budget, circuit breaker and retries around attempts.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -24,8 +24,8 @@ use crate::retry::Retries;
 use crate::schema::Schema;
 use crate::settings::Settings;
 
-/// A large language model behind an OpenAI-compatible server. Made once a process and shared by its reactors, so that they
-/// share bulkhead, budget and breaker.
+/// A large language model behind an OpenAI-compatible server. A process makes one, whose bulkhead, budget and breaker
+/// its reactors share.
 #[derive(Debug)]
 pub struct LanguageModel {
     server: Server,
@@ -37,15 +37,15 @@ pub struct LanguageModel {
 }
 
 impl LanguageModel {
-    /// The language model of these settings; none where they name neither a server nor a key. Nothing is sent yet.
+    /// The language model of these settings; none if they name neither a server nor a key. Connects lazily.
     ///
     /// # Errors
-    /// When a setting cannot be used, or there are no certificate authorities to check a server by.
+    /// When a setting is invalid, or there are no certificate authorities.
     pub fn new(settings: &Settings, metrics: LanguageModelMetrics) -> Result<Option<Self>, SetupError> {
         let base_url = settings.base_url.as_deref().filter(|url| !url.is_empty());
         let api_key = settings.api_key.as_ref().filter(|key| !key.is_empty());
         if base_url.is_none() && api_key.is_none() {
-            info!("no language model is configured");
+            info!("no language model configured");
             return Ok(None);
         }
         Ok(Some(Self {
@@ -66,11 +66,10 @@ impl LanguageModel {
         }))
     }
 
-    /// Asks for one value by a schema. It keeps every rule of the schema and is of the type; a first answer that does not
-    /// is asked for once more, if attempts and time are left.
+    /// Requests one value. It is valid against the schema, and of the type; one invalid answer is retried.
     ///
     /// # Errors
-    /// When there is no such answer within the time limit.
+    /// When there is no valid answer within the time limit.
     pub async fn complete_json<T: DeserializeOwned + Send>(
         &self,
         prompt: &Prompt,
@@ -79,32 +78,32 @@ impl LanguageModel {
         self.call(self.request(prompt, Some(schema)), Json::new(schema)).await
     }
 
-    /// Asks for text, and hands over its pieces as they come, each once and in order. Together they are the output. After
-    /// an error they are worth nothing: the answer did not come to its end.
+    /// Requests text, and hands over its chunks as they arrive, each once and in order. Together they are the output.
+    /// After an error they are void: the answer is incomplete.
     ///
-    /// `on_piece` runs between two reads from the connection: it must not wait.
+    /// `on_chunk` runs between two reads from the connection: it must not block.
     ///
     /// # Errors
-    /// When there is no whole answer within the time limit.
+    /// When there is no complete answer within the time limit.
     pub async fn stream_text(
         &self,
         prompt: &Prompt,
-        on_piece: impl FnMut(&str) + Send,
+        on_chunk: impl FnMut(&str) + Send,
     ) -> Result<Completion<String>, CallError> {
         let mut request = self.request(prompt, None);
         request.body.stream = Some(true);
         request.body.stream_options =
             Some(ChatCompletionStreamOptions { include_usage: Some(true), include_obfuscation: None });
-        self.call(request, Streamed::new(on_piece, self.settings.piece_limit)).await
+        self.call(request, Streamed::new(on_chunk, self.settings.piece_limit)).await
     }
 
-    /// What a [`Completion`] to this prompt will say as its hash.
+    /// The `prompt_hash` of a [`Completion`] of this prompt.
     #[must_use]
     pub fn prompt_hash(&self, prompt: &Prompt, schema: &Schema) -> String {
         self.request(prompt, Some(schema)).prompt_hash
     }
 
-    /// What the circuit breaker thinks of the server now.
+    /// The state of the circuit breaker.
     #[must_use]
     pub fn condition(&self) -> Condition {
         self.breaker.condition(Instant::now())
@@ -151,15 +150,15 @@ impl LanguageModel {
 
     async fn call<F: Form>(&self, request: Request, mut form: F) -> Result<Completion<F::Output>, CallError> {
         let began = Instant::now();
-        let mut watch = Watch { metrics: &self.metrics, form: F::NAME, outcome: "abandoned" };
+        let mut guard = OutcomeGuard { metrics: &self.metrics, form: F::NAME, outcome: "abandoned" };
         let result = match self.bulkhead.try_acquire() {
-            Ok(_place) => {
-                let _flight = Flight::new(&self.metrics);
+            Ok(_permit) => {
+                let _flight = InFlightGuard::new(&self.metrics);
                 self.attempts(&request, &mut form, began).await
             }
             Err(_) => Err(CallError::Busy { in_flight: self.settings.max_in_flight }),
         };
-        watch.outcome = result.as_ref().map_or_else(CallError::outcome, |_| "answered");
+        guard.outcome = result.as_ref().map_or_else(CallError::outcome, |_| "answered");
         let (answered, attempts) = result?;
         Ok(Completion {
             output: answered.output,
@@ -181,12 +180,12 @@ impl LanguageModel {
         let deadline = began + self.settings.time_limit;
         let mut retries = Retries::new(&self.settings);
         let mut attempts = 0;
-        let mut error_before: Option<CallError> = None;
+        let mut previous_error: Option<CallError> = None;
         loop {
             let advice = match self.admit(request) {
                 Ok(advice) => advice,
-                // Why the attempt before failed says more than why there is no other.
-                Err(error) => return Err(error_before.unwrap_or(error)),
+                // The error of the previous attempt says more than the rejection.
+                Err(error) => return Err(previous_error.unwrap_or(error)),
             };
             attempts += 1;
             let error = match self.attempt(request, form, deadline, advice).await {
@@ -198,14 +197,14 @@ impl LanguageModel {
             if pause >= deadline.saturating_duration_since(Instant::now()) {
                 return Err(error);
             }
-            warn!(%error, attempts, pause_seconds = pause.as_secs_f64(), "the language model is asked again");
+            warn!(%error, attempts, pause_seconds = pause.as_secs_f64(), "retrying the language model");
             self.metrics.language_model_retries_total.with_label_values(&[error.outcome()]).inc();
             tokio::time::sleep(pause).await;
-            error_before = Some(error);
+            previous_error = Some(error);
         }
     }
 
-    /// Lets an attempt through budget and breaker. The breaker comes last: who is let through as its probe must ask.
+    /// Admits an attempt by budget and breaker. The breaker comes last: an admitted probe must be sent.
     fn admit(&self, request: &Request) -> Result<Advice, CallError> {
         let now = Instant::now();
         if let Some(budget) = &self.budget {
@@ -228,41 +227,41 @@ impl LanguageModel {
         advice: Advice,
     ) -> Result<Answered<F::Output>, CallError> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let result = match tokio::time::timeout(left, form.ask(&self.server, request)).await {
+        let result = match tokio::time::timeout(left, form.attempt(&self.server, request)).await {
             Ok(result) => result,
-            Err(_) => Err(Failed { error: self.too_late(), used: Used::Unknown }),
+            Err(_) => Err(Failed { error: self.timed_out(), used: Used::Unknown }),
         };
         match result {
             Ok(answered) => {
                 self.settle(request, answered.usage.into());
-                self.note(advice, None);
+                self.report(advice, None);
                 Ok(answered)
             }
             Err(Failed { error, used }) => {
                 self.settle(request, used);
-                self.note(advice, Some(&error));
+                self.report(advice, Some(&error));
                 Err(error)
             }
         }
     }
 
-    fn too_late(&self) -> CallError {
-        CallError::TimedOut { what: "the whole answer", limit: self.settings.time_limit, setting: "LLM_TIMEOUT" }
+    fn timed_out(&self) -> CallError {
+        CallError::TimedOut { what: "the complete answer", limit: self.settings.time_limit, setting: "LLM_TIMEOUT" }
     }
 
-    /// Tells the breaker. An answer that is bad, and a refusal of the call itself, come from a server that is well.
-    fn note(&self, advice: Advice, error: Option<&CallError>) {
+    /// Reports an outcome to the breaker. Invalid answers and rejected calls come from a healthy server.
+    fn report(&self, advice: Advice, error: Option<&CallError>) {
         let now = Instant::now();
         match error.filter(|error| error.blames_server()) {
             Some(error) => {
                 if self.breaker.failed(advice, now) {
                     let pause: Duration = self.settings.breaker_pause;
-                    warn!(%error, ?pause, "the language model is left alone");
+                    warn!(%error, ?pause, "language model unavailable: circuit breaker opened");
                 }
             }
             None => {
                 if self.breaker.succeeded(advice, now) {
-                    info!("the language model answers again");
+                    info!("language model recovered: circuit breaker closed");
                 }
             }
         }
@@ -272,7 +271,7 @@ impl LanguageModel {
     fn settle(&self, request: &Request, used: Used) {
         let tokens = match used {
             Used::Nothing => 0,
-            // What may have been used has been taken already.
+            // The maximum stays taken.
             Used::Unknown => request.tokens,
             Used::Counted(usage) => {
                 let counter = &self.metrics.language_model_tokens_total;
@@ -291,7 +290,7 @@ fn limit_output(body: &mut CreateChatCompletionRequest, tokens: u32, is_openai: 
     if is_openai {
         body.max_completion_tokens = Some(tokens);
     } else {
-        #[expect(deprecated, reason = "deprecated at OpenAI; most other servers know nothing else")]
+        #[expect(deprecated, reason = "deprecated at OpenAI; most other servers know no other")]
         {
             body.max_tokens = Some(tokens);
         }
@@ -299,32 +298,32 @@ fn limit_output(body: &mut CreateChatCompletionRequest, tokens: u32, is_openai: 
 }
 
 /// Counts a call when it ends, also when its caller drops it.
-struct Watch<'a> {
+struct OutcomeGuard<'a> {
     metrics: &'a LanguageModelMetrics,
     form: &'static str,
     outcome: &'static str,
 }
 
-impl Drop for Watch<'_> {
+impl Drop for OutcomeGuard<'_> {
     fn drop(&mut self) {
         self.metrics.language_model_calls_total.with_label_values(&[self.form, self.outcome]).inc();
     }
 }
 
-/// Counts a call while it is in flight, and its time.
-struct Flight<'a> {
+/// Counts a call while it is in flight, and measures its duration.
+struct InFlightGuard<'a> {
     metrics: &'a LanguageModelMetrics,
     began: Instant,
 }
 
-impl<'a> Flight<'a> {
+impl<'a> InFlightGuard<'a> {
     fn new(metrics: &'a LanguageModelMetrics) -> Self {
         metrics.language_model_in_flight.inc();
         Self { metrics, began: Instant::now() }
     }
 }
 
-impl Drop for Flight<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         self.metrics.language_model_in_flight.dec();
         self.metrics.language_model_call_seconds.observe(self.began.elapsed().as_secs_f64());

@@ -1,25 +1,24 @@
-//! What a model is asked, and the hash that tells two questions apart.
+//! Prompts and their hashes.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// What a model is asked. Whatever strangers wrote belongs into a [`data_block`](crate::data_block).
+/// A prompt. Untrusted text belongs into a [`data_block`](crate::data_block).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prompt {
-    /// What the model is to do. It holds nothing that strangers wrote.
+    /// Instructions, without untrusted text.
     pub system: String,
     /// The conversation, the oldest message first.
     pub messages: Vec<(Role, String)>,
 }
 
-/// Who said something.
+/// Author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Whoever asks the model.
     User,
-    /// The model.
+    /// The language model.
     Assistant,
 }
 
@@ -30,8 +29,8 @@ impl Prompt {
     /// {"messages":[{"content":"…","role":"system"},{"content":"…","role":"user"}],"parameters":{…},"schema":…}
     /// ```
     ///
-    /// Canonical means: no white space, members in the order of their names' bytes at every depth, strings and numbers as
-    /// `serde_json` writes them. `role` is `system`, `user` or `assistant`, parameters are those of the
+    /// Canonical means: no white space, members in the order of their names' bytes at every depth, strings and numbers
+    /// as `serde_json` writes them. `role` is `system`, `user` or `assistant`, parameters are those of the
     /// [`Completion`](crate::Completion), and `schema` is null for text. Events keep these hashes: it never changes.
     pub(crate) fn hash(&self, schema: Option<&Value>, parameters: &BTreeMap<String, String>) -> String {
         let message = |role: &str, content: &str| json!({ "role": role, "content": content });
@@ -42,7 +41,7 @@ impl Prompt {
         hex(&Sha256::digest(text))
     }
 
-    /// About how many tokens it has. Three bytes a token is too much for English and about right for Korean.
+    /// Estimated number of tokens, at three bytes each: too many for English, about right for Korean.
     pub(crate) fn estimated_tokens(&self) -> u32 {
         let bytes: usize = self.messages.iter().map(|(_, content)| content.len()).sum::<usize>() + self.system.len();
         u32::try_from(bytes / 3).unwrap_or(u32::MAX)
@@ -58,7 +57,7 @@ impl Role {
     }
 }
 
-/// Objects are sorted here: whether `serde_json` sorts them is up to a feature that any crate may turn on.
+/// Sorts objects itself: any crate may turn on `serde_json`'s feature that keeps their order.
 fn write_canonical(value: &Value, text: &mut String) {
     match value {
         Value::Object(members) => {
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_asked_counts() {
+    fn every_part_changes_the_hash() {
         let base = prompt().hash(None, &BTreeMap::new());
         let mut other = prompt();
         other.messages[1].0 = Role::User;

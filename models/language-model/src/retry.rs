@@ -1,4 +1,4 @@
-//! Whether to try again, and when.
+//! Retries of a call.
 
 use std::time::Duration;
 
@@ -7,28 +7,28 @@ use jangbogo_openai::{AttemptLimits, Attempts};
 use crate::error::CallError;
 use crate::settings::Settings;
 
-/// What is left of one call's retries.
+/// The remaining retries of one call.
 #[derive(Debug)]
 pub(crate) struct Retries {
     attempts: Attempts,
-    /// A model that answered badly twice will go on.
-    badly_answered: bool,
+    /// An invalid answer is retried once: a model that gives two of them gives more.
+    had_invalid_output: bool,
 }
 
 impl Retries {
     pub(crate) fn new(settings: &Settings) -> Self {
         let Settings { attempts, min_pause, max_pause, .. } = *settings;
         let attempts = Attempts::new(AttemptLimits { attempts, min_pause, max_pause });
-        Self { attempts, badly_answered: false }
+        Self { attempts, had_invalid_output: false }
     }
 
-    /// The pause before the next attempt; none when this error is the last word.
+    /// The pause before the next attempt; none if the error is not to be retried.
     pub(crate) fn pause(&mut self, error: &CallError) -> Option<Duration> {
         self.attempts.take()?;
         match error {
-            // The server is well: it need not be spared.
+            // The server is healthy: no pause.
             CallError::InvalidOutput { .. } => {
-                (!std::mem::replace(&mut self.badly_answered, true)).then_some(Duration::ZERO)
+                (!std::mem::replace(&mut self.had_invalid_output, true)).then_some(Duration::ZERO)
             }
             CallError::RateLimited { retry_after, .. } => Some(self.attempts.pause(*retry_after)),
             error if error.blames_server() => Some(self.attempts.pause(None)),
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_servers_wish_counts_if_it_is_longer() {
+    fn the_server_s_pause_counts_if_it_is_longer() {
         let mut retries = Retries::new(&Settings::default());
         let limited =
             |seconds| CallError::RateLimited { retry_after: Some(Duration::from_secs(seconds)), body: String::new() };
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_call_is_not_repeated() {
+    fn invalid_calls_are_not_retried() {
         for status in [400, 401, 403, 404, 413, 422] {
             let mut retries = Retries::new(&Settings::default());
             assert_eq!(retries.pause(&CallError::Refused { status, body: String::new() }), None);

@@ -1,4 +1,4 @@
-//! What an answer must look like.
+//! JSON schemas of answers.
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 /// The compiler wants a URL for a schema; references within it are relative to that.
 const LOCATION: &str = "urn:jangbogo:answer";
 
-/// A JSON schema (2020-12) in the strict form in which servers guarantee it: the root is an object; every object names all
-/// its properties in `required` and allows no others. What may be missing is a type with null.
+/// A JSON schema (2020-12) in the strict form that servers guarantee: the root is an object; every object names all its
+/// properties in `required` and allows no others. An optional property has a type with null.
 pub struct Schema {
     name: String,
     value: Value,
@@ -17,31 +17,30 @@ pub struct Schema {
     root: SchemaIndex,
 }
 
-/// A schema cannot be used: a mistake in the code.
+/// A schema is invalid: a mistake in the code.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
-    /// Servers allow only plain names.
-    #[error("a schema's name has 1 to 64 of the characters a-z, A-Z, 0-9, _ and -, unlike {0:?}")]
+    /// Servers restrict names.
+    #[error("invalid schema name {0:?}: 1 to 64 of the characters a-z, A-Z, 0-9, _ and -")]
     Name(String),
-    /// It is not in the strict form.
+    /// The schema is not in the strict form.
     #[error("the schema is not strict at {at:?}: {why}")]
     NotStrict {
         /// A JSON pointer into the schema.
         at: String,
-        /// What is missing.
         why: &'static str,
     },
-    /// It is no schema, or refers to others.
-    #[error("the schema cannot be read")]
+    /// Not a JSON schema, or one with references to others.
+    #[error("invalid JSON schema")]
     Unreadable(#[source] Box<CompileError>),
 }
 
 impl Schema {
-    /// Reads a schema. Do it once: it is compiled.
+    /// Compiles a schema, which is slow: do it once.
     ///
     /// # Errors
-    /// When the schema is none, or is not in the strict form.
+    /// When it is invalid, or not in the strict form.
     pub fn new(name: &str, schema: Value) -> Result<Self, SchemaError> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         if !(1..=64).contains(&name.len()) || !name.bytes().all(is_plain) {
@@ -62,20 +61,19 @@ impl Schema {
         Ok(Self { name: name.to_owned(), value: schema, compiled, root })
     }
 
-    /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The schema itself.
+    /// The schema as JSON.
     #[must_use]
     pub fn value(&self) -> &Value {
         &self.value
     }
 
-    /// Which rule a value breaks, as a JSON pointer into the schema; none when it keeps all.
-    pub(crate) fn broken_rule(&self, value: &Value) -> Option<String> {
+    /// A rule that a value violates, as a JSON pointer into the schema; none if it is valid.
+    pub(crate) fn violated_rule(&self, value: &Value) -> Option<String> {
         self.compiled.validate(value, self.root).err().map(|error| rule(&error))
     }
 }
@@ -102,7 +100,7 @@ fn check_strict(schema: &Value, at: &str) -> Result<(), SchemaError> {
         .iter()
         .any(|name| members.contains_key(*name))
     {
-        return not_strict("of the ways to combine schemas servers allow anyOf alone");
+        return not_strict("servers allow no other combination of schemas than anyOf");
     }
     if is_object(members) {
         if members.get("additionalProperties") != Some(&Value::Bool(false)) {
@@ -116,7 +114,7 @@ fn check_strict(schema: &Value, at: &str) -> Result<(), SchemaError> {
             return not_strict("an object must name its properties");
         };
         if !properties.keys().all(is_required) {
-            return not_strict("all properties must be required: what may be missing can be null instead");
+            return not_strict("all properties must be required: an optional one can be null instead");
         }
     }
     for (name, value) in members {
@@ -174,10 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_serde_does_not_know_are_kept() {
+    fn rules_that_serde_does_not_check_are_validated() {
         let schema = Schema::new("wish", strict()).unwrap();
-        assert_eq!(schema.broken_rule(&json!({ "colour": null, "prices": [{ "minor": 1 }] })), None);
-        let broken = schema.broken_rule(&json!({ "colour": null, "prices": [{ "minor": -1 }] })).unwrap();
+        assert_eq!(schema.violated_rule(&json!({ "colour": null, "prices": [{ "minor": 1 }] })), None);
+        let broken = schema.violated_rule(&json!({ "colour": null, "prices": [{ "minor": -1 }] })).unwrap();
         assert!(broken.ends_with("/minor/minimum"), "{broken}");
         for value in [
             json!({ "colour": "a colour of more than twenty characters", "prices": [] }),
@@ -185,12 +183,12 @@ mod tests {
             json!({ "colour": "red", "prices": [], "more": 1 }),
             json!([]),
         ] {
-            assert!(schema.broken_rule(&value).is_some(), "{value}");
+            assert!(schema.violated_rule(&value).is_some(), "{value}");
         }
     }
 
     #[test]
-    fn what_servers_would_refuse_is_refused_at_once() {
+    fn schemas_that_servers_refuse_are_refused() {
         type Break = fn(&mut Value);
         let breaks: [(Break, &str); 6] = [
             (|schema| schema["additionalProperties"] = json!(true), ""),
@@ -203,11 +201,11 @@ mod tests {
             ),
             (|schema| schema["properties"]["colour"] = json!({ "oneOf": [{ "const": "red" }] }), "/properties/colour"),
         ];
-        for (breaking, place) in breaks {
+        for (breaking, expected) in breaks {
             let mut schema = strict();
             breaking(&mut schema);
             match Schema::new("wish", schema) {
-                Err(SchemaError::NotStrict { at, .. }) => assert_eq!(at, place),
+                Err(SchemaError::NotStrict { at, .. }) => assert_eq!(at, expected),
                 other => panic!("{other:?}"),
             }
         }

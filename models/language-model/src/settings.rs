@@ -1,4 +1,4 @@
-//! Which server and model are asked, and how much of them may be used.
+//! Settings of the language model.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,23 +10,23 @@ use jangbogo_openai::ApiKey;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Language model")]
 pub struct Settings {
-    /// An OpenAI-compatible server, by its address up to and with /v1. Without it OpenAI itself is asked, if there is a key;
-    /// with neither there is no language model and the local analyser does its work
+    /// Base URL of an OpenAI-compatible server (…/v1). Without it OpenAI itself is used, if there is a key; with
+    /// neither there is no language model, and local rules analyse messages and write replies
     #[arg(id = "llm_base_url", long = "llm-base-url", env = "OPENAI_BASE_URL")]
     pub base_url: Option<String>,
-    /// The server's key. Local servers need none
+    /// API key of the server. Local servers need none
     #[arg(id = "llm_api_key", long = "llm-api-key", env = "OPENAI_API_KEY", hide_env_values = true)]
     pub api_key: Option<ApiKey>,
-    /// The model that is asked for
+    /// Model id
     #[arg(id = "llm_model", long = "llm-model", env = "OPENAI_MODEL", default_value = "gpt-4o-mini")]
     pub model: String,
-    /// The temperature of answers, from 0 to 2; `none` leaves it to the server, as some models demand
+    /// Sampling temperature, from 0 to 2; `none` leaves it to the server, as some models require
     #[arg(id = "llm_temperature", long = "llm-temperature", env = "LLM_TEMPERATURE", default_value = "0")]
     pub temperature: Temperature,
-    /// Seconds a call may take, with all its attempts
+    /// Time limit of a call, all attempts included, in seconds
     #[arg(id = "llm_timeout", long = "llm-timeout", env = "LLM_TIMEOUT", default_value = "30", value_parser = seconds)]
     pub time_limit: Duration,
-    /// Seconds until the first piece of a streamed answer, and from one piece to the next
+    /// Time limit until the first chunk of a streamed answer, and between chunks, in seconds
     #[arg(
         id = "llm_piece_timeout",
         long = "llm-piece-timeout",
@@ -35,7 +35,7 @@ pub struct Settings {
         value_parser = seconds
     )]
     pub piece_limit: Duration,
-    /// Calls in flight; one more is refused at once
+    /// Maximum calls in flight; further calls are rejected at once
     #[arg(
         id = "llm_max_in_flight",
         long = "llm-max-in-flight",
@@ -44,7 +44,7 @@ pub struct Settings {
         value_parser = clap::value_parser!(u16).range(1..=1000)
     )]
     pub max_in_flight: u16,
-    /// Attempts of a call, the first one included
+    /// Maximum attempts of a call, the first one included
     #[arg(
         id = "llm_attempts",
         long = "llm-attempts",
@@ -53,7 +53,7 @@ pub struct Settings {
         value_parser = clap::value_parser!(u32).range(1..=10)
     )]
     pub attempts: u32,
-    /// Seconds before the second attempt; the pause doubles and is spread by chance
+    /// Backoff before the second attempt, in seconds; it doubles, with jitter
     #[arg(
         id = "llm_min_pause",
         long = "llm-min-pause",
@@ -62,7 +62,7 @@ pub struct Settings {
         value_parser = seconds
     )]
     pub min_pause: Duration,
-    /// The most seconds between two attempts, unless the server asks for more
+    /// Maximum backoff between attempts, in seconds, unless the server asks for more
     #[arg(
         id = "llm_max_pause",
         long = "llm-max-pause",
@@ -71,7 +71,7 @@ pub struct Settings {
         value_parser = seconds
     )]
     pub max_pause: Duration,
-    /// The share of attempts that must fail, from 0 to 1, for the server to be taken for away
+    /// Share of failed attempts, from 0 to 1, that opens the circuit breaker
     #[arg(
         id = "llm_breaker_share",
         long = "llm-breaker-share",
@@ -80,7 +80,7 @@ pub struct Settings {
         value_parser = share
     )]
     pub breaker_share: f64,
-    /// The fewest attempts that say anything about the server
+    /// Minimum attempts before the circuit breaker may open
     #[arg(
         id = "llm_breaker_calls",
         long = "llm-breaker-calls",
@@ -89,7 +89,7 @@ pub struct Settings {
         value_parser = clap::value_parser!(u16).range(1..)
     )]
     pub breaker_calls: u16,
-    /// Seconds that an attempt counts
+    /// Window in which the circuit breaker counts attempts, in seconds
     #[arg(
         id = "llm_breaker_window",
         long = "llm-breaker-window",
@@ -98,7 +98,7 @@ pub struct Settings {
         value_parser = seconds
     )]
     pub breaker_window: Duration,
-    /// Seconds until a server that was taken for away is probed; the pause doubles up to ten times this
+    /// Seconds until an open circuit breaker probes the server; doubles up to ten times this
     #[arg(
         id = "llm_breaker_pause",
         long = "llm-breaker-pause",
@@ -107,7 +107,7 @@ pub struct Settings {
         value_parser = seconds
     )]
     pub breaker_pause: Duration,
-    /// The most tokens of an answer; one that needs more is an error, not half an answer
+    /// Maximum tokens of an answer; a longer one is an error, not truncated
     #[arg(
         id = "llm_max_output_tokens",
         long = "llm-max-output-tokens",
@@ -116,7 +116,7 @@ pub struct Settings {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub max_output_tokens: u32,
-    /// Tokens of prompts and answers in a minute, after which calls are refused until the budget refills; 0 sets no limit
+    /// Tokens of prompts and answers per minute; calls beyond are rejected until the budget refills. 0 sets no limit
     #[arg(
         id = "llm_tokens_per_minute",
         long = "llm-tokens-per-minute",
@@ -127,7 +127,7 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Those of the command line without a flag or a variable.
+    /// The defaults of the command line.
     fn default() -> Self {
         Self {
             base_url: None,
@@ -150,7 +150,7 @@ impl Default for Settings {
     }
 }
 
-/// How adventurous answers are, from 0 to 2; none is the server's own choice.
+/// Sampling temperature, from 0 to 2; none is the server's default.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Temperature(pub Option<f32>);
 
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_values_are_refused() {
         for arguments in [
             ["--llm-temperature", "3"],
             ["--llm-timeout", "0"],

@@ -1,4 +1,4 @@
-"""Serves a small language model as OpenAI serves its own: small_model.py PORT MODEL. Port 0 is any free one."""
+"""Serves a small language model through OpenAI's API: small_model.py PORT MODEL. Port 0 is any free one."""
 
 import os
 import sys
@@ -30,6 +30,6 @@ params.cpuparams.n_threads = 1
 params.cpuparams_batch.n_threads = 1
 server = xllamacpp.Server(params)
 print("listening on port", server.listening_address.rsplit(":", 1)[1], flush=True)
-# Until whoever started it is gone.
+# Runs until the parent process closes the pipe.
 sys.stdin.read()
 os._exit(0)

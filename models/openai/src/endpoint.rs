@@ -1,4 +1,4 @@
-//! Where to ask, and by which key.
+//! Base URLs and keys.
 
 use std::fmt;
 
@@ -10,15 +10,15 @@ use secrecy::SecretString;
 
 use crate::error::SetupError;
 
-/// The address of OpenAI itself.
+/// Base URL of OpenAI itself.
 pub const OPENAI: &str = "https://api.openai.com/v1";
 
-/// A key, which no log and no `Debug` shows.
+/// An API key, hidden in `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey(String);
 
 impl ApiKey {
-    /// Whether there is nothing in it: an empty variable is how many deployments say "unset".
+    /// Whether the key is empty: many deployments set an empty variable for no key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -32,8 +32,8 @@ impl ApiKey {
 }
 
 impl From<&str> for ApiKey {
-    /// The key without the space around it, which files of secrets often end with. Whether it can be sent is said by
-    /// [`Server::new`](crate::Server::new): an error of the command line would show it.
+    /// The key without surrounding white space, which files of secrets often end with.
+    /// [`Server::new`](crate::Server::new) validates it, for an error of the command line would show it.
     fn from(key: &str) -> Self {
         Self(key.trim().to_owned())
     }
@@ -45,30 +45,30 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// Reads a server's address.
-pub(crate) fn read_address(address: &str) -> Result<Url, SetupError> {
-    let refused = |why: &str| SetupError::Address(why.to_owned());
-    let url = Url::parse(address).map_err(|error| SetupError::Address(format!("cannot be read: {error}")))?;
+/// Parses a base URL.
+pub(crate) fn parse_address(address: &str) -> Result<Url, SetupError> {
+    let invalid = |why: &str| SetupError::Address(why.to_owned());
+    let url = Url::parse(address).map_err(|error| SetupError::Address(format!("cannot be parsed: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(refused("begins with neither http:// nor https:// and a host"));
+        return Err(invalid("must begin with http:// or https:// and a host"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(refused("holds a user or a password: a key has a setting of its own"));
+        return Err(invalid("contains a user or a password: set the key by its own setting"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(refused("holds a query or a fragment"));
+        return Err(invalid("contains a query or a fragment"));
     }
     Ok(url)
 }
 
-/// Whether this is OpenAI's own server, or Azure's.
+/// Whether it is OpenAI's own server, or Azure's.
 pub(crate) fn is_openai(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     host == "openai.com" || host.ends_with(".openai.com") || host.ends_with(".openai.azure.com")
 }
 
-/// Where to ask, and with which headers. async-openai's own reads more variables than are documented here, and panics
-/// about keys that no header can hold.
+/// Base URL and headers. async-openai's own configuration reads undocumented variables, and panics on keys that are
+/// invalid as headers.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
     base: String,
@@ -118,35 +118,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_cannot_be_used_are_refused_and_not_shown() {
+    fn invalid_addresses_are_refused_and_not_shown() {
         for (address, expected) in [
-            ("localhost:8080", "neither http:// nor https://"),
-            ("ftp://localhost", "neither http:// nor https://"),
-            ("localhost", "cannot be read"),
-            ("", "cannot be read"),
-            ("http://mina:geheim@localhost/v1", "a key has a setting of its own"),
+            ("localhost:8080", "must begin with http:// or https://"),
+            ("ftp://localhost", "must begin with http:// or https://"),
+            ("localhost", "cannot be parsed"),
+            ("", "cannot be parsed"),
+            ("http://mina:geheim@localhost/v1", "set the key by its own setting"),
             ("http://localhost/v1?key=geheim", "a query"),
         ] {
-            let error = read_address(address).unwrap_err().to_string();
+            let error = parse_address(address).unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("geheim"), "{address}: {error}");
         }
     }
 
     #[test]
-    fn openai_is_told_from_others() {
+    fn openai_is_recognised() {
         for (address, expected) in [
             (OPENAI, true),
             ("https://mina.openai.azure.com", true),
             ("https://notopenai.com/v1", false),
             ("http://localhost:8080/v1", false),
         ] {
-            assert_eq!(is_openai(&read_address(address).unwrap()), expected, "{address}");
+            assert_eq!(is_openai(&parse_address(address).unwrap()), expected, "{address}");
         }
     }
 
     #[test]
     fn a_slash_at_the_end_of_an_address_changes_nothing() {
-        let endpoint = |address| Endpoint::new(&read_address(address).unwrap(), None).unwrap().url("/embeddings");
+        let endpoint = |address| Endpoint::new(&parse_address(address).unwrap(), None).unwrap().url("/embeddings");
         assert_eq!(endpoint("http://localhost:8080/v1/"), "http://localhost:8080/v1/embeddings");
         assert_eq!(endpoint("http://localhost:8080/v1"), "http://localhost:8080/v1/embeddings");
         assert_eq!(endpoint("http://localhost"), "http://localhost/embeddings");

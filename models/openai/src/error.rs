@@ -1,60 +1,58 @@
-//! Why there is no answer, and what to do about it.
+//! Errors of requests.
 
 use std::error::Error as StdError;
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// What is kept of a refusal, in characters.
+/// Characters kept of an error response.
 pub(crate) const MAX_REFUSAL_CHARACTERS: usize = 300;
 
-/// Why a server gave no answer.
+/// A request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot be reached, or its connection broke before the answer was complete.
-    #[error("the connection to the server fails")]
+    /// The server cannot be reached, or the connection broke before the response was complete.
+    #[error("connection to the server failed")]
     Unreachable {
-        /// What the connection says.
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// It allows no more requests for now.
-    #[error("the server limits the rate of requests: {body}")]
+    /// The server's rate limit is reached.
+    #[error("rate limited by the server: {body}")]
     RateLimited {
-        /// How long it asks to wait.
+        /// The pause that the server asks for.
         retry_after: Option<Duration>,
-        /// The beginning of what it said.
+        /// The beginning of the response body.
         body: String,
     },
-    /// It answered with an error. From 500 on that is its own; below, the request's.
-    #[error("the server refuses with status {status}: {body}")]
+    /// An error status: from 500 on the server's fault, below the request's.
+    #[error("the server answered with status {status}: {body}")]
     Refused {
         /// The HTTP status.
         status: u16,
-        /// How long it asks to wait.
+        /// The pause that the server asks for.
         retry_after: Option<Duration>,
-        /// The beginning of what it said.
+        /// The beginning of the response body.
         body: String,
     },
-    /// It answered with something else than what was asked for.
-    #[error("the server's answer cannot be used: {why}")]
+    /// The response has another form than expected.
+    #[error("invalid response of the server: {why}")]
     Unintelligible {
-        /// What is wrong with it, in words that hold nothing of the answer itself.
+        /// The fault, without a quotation of the response.
         why: String,
-        /// What the parser says.
         #[source]
         source: Option<Box<dyn StdError + Send + Sync>>,
     },
 }
 
 impl Error {
-    /// An answer of which this is wrong.
+    /// A response with this fault.
     pub fn unintelligible(why: impl Into<String>) -> Self {
         Self::Unintelligible { why: why.into(), source: None }
     }
 
-    /// Whether it says that the server is not well: the same request may go better later. A server that finds fault with a
-    /// request, or answers badly, is there.
+    /// Whether it is a failure of the server, so that a retry may succeed. A server that rejects a request, or answers
+    /// badly, is available.
     #[must_use]
     pub fn blames_server(&self) -> bool {
         match self {
@@ -64,7 +62,7 @@ impl Error {
         }
     }
 
-    /// How long the server asks to wait.
+    /// The pause that the server asks for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -73,46 +71,50 @@ impl Error {
         }
     }
 
-    /// What a server said with a status that is no success.
+    /// An error response.
     pub(crate) fn refusal(status: u16, retry_after: Option<Duration>, body: &str) -> Self {
-        // A quota that is used up comes as 429, but no pause helps.
-        let is_pause = status == 429 && !body.contains("insufficient_quota");
-        let words = words(body);
-        let words = words.split(|character: char| character.is_whitespace() || character.is_control());
+        // A spent quota has status 429 too, but does not recover within a pause.
+        let is_rate_limit = status == 429 && !body.contains("insufficient_quota");
+        let message = message(body);
+        let words = message.split(|character: char| character.is_whitespace() || character.is_control());
         let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
         let body = line.chars().take(MAX_REFUSAL_CHARACTERS).collect();
-        if is_pause { Self::RateLimited { retry_after, body } } else { Self::Refused { status, retry_after, body } }
+        if is_rate_limit {
+            Self::RateLimited { retry_after, body }
+        } else {
+            Self::Refused { status, retry_after, body }
+        }
     }
 }
 
-/// The message of an error that is of OpenAI's form, else all there is.
-fn words(body: &str) -> String {
+/// The message of an error in OpenAI's format, or else the whole body.
+fn message(body: &str) -> String {
     let error: Option<Value> = serde_json::from_str(body).ok();
     let message = error.as_ref().and_then(|error| error.pointer("/error/message")?.as_str());
     message.unwrap_or(body).to_owned()
 }
 
-/// Whether a status says that the server is not well. Its time-outs and conflicts are not the request's fault either.
+/// Whether a status is the server's fault: server errors, and its time-outs and conflicts.
 #[must_use]
 pub fn is_servers_fault(status: u16) -> bool {
     status >= 500 || matches!(status, 408 | 409 | 425)
 }
 
-/// Why a server cannot be asked at all.
+/// A client cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// The key cannot be sent.
-    #[error("the key holds characters that no key has")]
+    /// The key is invalid as a header.
+    #[error("the key contains invalid characters")]
     Key,
-    /// The address cannot be used.
+    /// The address is invalid.
     #[error("the address {0}")]
     Address(String),
-    /// There are no certificate authorities to check the server by.
-    #[error("the system's certificate authorities cannot be used: install ca-certificates")]
+    /// There are no certificate authorities.
+    #[error("the system's certificate authorities cannot be loaded: install ca-certificates")]
     Certificates(#[source] Box<dyn StdError + Send + Sync>),
-    /// The HTTP client.
-    #[error("no HTTP client can be made")]
+    /// The HTTP client cannot be built.
+    #[error("the HTTP client cannot be built")]
     Client(#[source] Box<dyn StdError + Send + Sync>),
 }
 
@@ -121,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_keep_the_beginning_of_what_was_said() {
+    fn error_responses_are_shortened() {
         let Error::Refused { status: 400, body, .. } = Error::refusal(400, None, &"bad\n\0  prompt ".repeat(100))
         else {
             panic!()
@@ -129,19 +131,19 @@ mod tests {
         assert!(body.starts_with("bad prompt bad prompt") && body.chars().count() == MAX_REFUSAL_CHARACTERS, "{body}");
         let said = |body: &str| Error::refusal(503, None, body).to_string();
         let of_openai = said(r#"{"error": {"message": "come\nlater", "type": "server_error"}}"#);
-        assert_eq!(of_openai, "the server refuses with status 503: come later");
-        assert_eq!(said("\"later\""), "the server refuses with status 503: \"later\"");
+        assert_eq!(of_openai, "the server answered with status 503: come later");
+        assert_eq!(said("\"later\""), "the server answered with status 503: \"later\"");
     }
 
     #[test]
-    fn a_spent_quota_is_no_pause() {
+    fn a_spent_quota_is_not_a_rate_limit() {
         assert!(matches!(Error::refusal(429, None, "slow down"), Error::RateLimited { .. }));
         let spent = r#"{"error": {"message": "pay", "code": "insufficient_quota"}}"#;
         assert!(matches!(Error::refusal(429, None, spent), Error::Refused { status: 429, .. }));
     }
 
     #[test]
-    fn servers_are_blamed_for_what_is_theirs() {
+    fn server_faults_are_told_from_request_faults() {
         for (status, expected) in [(400, false), (401, false), (404, false), (408, true), (429, true), (503, true)] {
             assert_eq!(Error::refusal(status, None, "").blames_server(), expected, "{status}");
         }

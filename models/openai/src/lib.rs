@@ -1,11 +1,10 @@
-//! OpenAI's wire: one request and its answer, of any server that speaks OpenAI's protocol.
+//! HTTP client of any server with OpenAI's API: one request and its response.
 //!
-//! A [`Server`] sends a request as it is given and reads the answer as what it is asked for. It knows nothing of what the
-//! answer says, never asks twice, and sets no time limit but for connecting. An [`Error`] tells what to do: a server that
-//! is unreachable, or limits the rate of requests, may be asked again, a request that it refuses may not. [`Attempts`] says
-//! how often, and after which pauses.
+//! A [`Server`] sends any serialisable request, and deserialises the response. It does not retry, and sets no time
+//! limit but that of connecting. An [`Error`] tells transient failures (unreachable, rate limited, server errors) from
+//! others; [`Attempts`] counts retries, and gives their backoff.
 //!
-//! Keys show nowhere. Of what is sent nothing shows; of an answer only what a server says when it refuses.
+//! No log, error or `Debug` shows keys or requests; of responses only error messages are shown.
 
 mod attempts;
 mod endpoint;
@@ -16,5 +15,5 @@ mod tls;
 pub use self::attempts::{AttemptLimits, Attempts};
 pub use self::endpoint::{ApiKey, OPENAI};
 pub use self::error::{Error, SetupError, is_servers_fault};
-pub use self::server::{ReplyChunks, Server};
-pub use self::tls::client_of;
+pub use self::server::{ChunkStream, Server};
+pub use self::tls::client_for;

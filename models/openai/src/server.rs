@@ -1,4 +1,4 @@
-//! A server: requests go out, answers come in.
+//! Requests to a server.
 
 use std::io;
 use std::pin::Pin;
@@ -16,32 +16,32 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tracing::debug;
 
-use crate::endpoint::{ApiKey, Endpoint, is_openai, read_address};
+use crate::endpoint::{ApiKey, Endpoint, is_openai, parse_address};
 use crate::error::{Error, SetupError};
 use crate::tls::{http_client, http_client_without_tls};
 
-/// No answer that fits an event is longer, nor are the vectors of a full request.
+/// Maximum size of a response. Answers that fit an event, and the vectors of a full request, are smaller.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
-/// What is read of a refusal, in bytes.
+/// Bytes read of an error response.
 const MAX_REFUSAL_BYTES: usize = 16 << 10;
 
-/// A server that speaks OpenAI's protocol, and the connections to it. Clones share them.
+/// A server with OpenAI's API. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Server {
     client: Client<Endpoint>,
     is_openai: bool,
 }
 
-/// An answer as it comes.
-pub type ReplyChunks<A> = Pin<Box<dyn Stream<Item = Result<A, Error>> + Send>>;
+/// The chunks of a streamed response.
+pub type ChunkStream<A> = Pin<Box<dyn Stream<Item = Result<A, Error>> + Send>>;
 
 impl Server {
-    /// The server at this address (`…/v1`), which is not asked yet. An empty key is none.
+    /// The server at a base URL (`…/v1`). Connects lazily. An empty key is none.
     ///
     /// # Errors
-    /// When the address or the key cannot be used, or there are no certificate authorities to check the server by.
+    /// When the URL or the key is invalid, or there are no certificate authorities for HTTPS.
     pub fn new(address: &str, key: Option<&ApiKey>) -> Result<Self, SetupError> {
-        let url = read_address(address)?;
+        let url = parse_address(address)?;
         let key = key.filter(|key| !key.is_empty());
         let (client, endpoint) = (http_client(&url)?, Endpoint::new(&url, key)?);
         let key = key.map(|key| key.expose().to_owned());
@@ -53,45 +53,45 @@ impl Server {
         Ok(Self { client, is_openai: is_openai(&url) })
     }
 
-    /// Whether it is OpenAI's own: servers differ in what they take.
+    /// Whether it is OpenAI's own or Azure's, which differ from others in some fields.
     #[must_use]
     pub fn is_openai(&self) -> bool {
         self.is_openai
     }
 
-    /// A chat's next message, whole: `POST /chat/completions`.
+    /// `POST /chat/completions`.
     ///
     /// # Errors
-    /// When there is none, or none that is an `A`.
+    /// When the request fails, or the response is not an `A`.
     pub async fn complete<A: DeserializeOwned>(&self, request: &(impl Serialize + Sync)) -> Result<A, Error> {
         read(self.client.chat().create_byot(request).await)
     }
 
-    /// A chat's next message in pieces: `POST /chat/completions` with `stream`.
+    /// `POST /chat/completions` with `stream`.
     ///
     /// # Errors
-    /// When there is none. Each piece may be an error too, which is the last.
+    /// When the request fails. A chunk may be an error too, which is the last.
     pub async fn stream<A: DeserializeOwned + 'static>(
         &self,
         request: &(impl Serialize + Sync),
-    ) -> Result<ReplyChunks<A>, Error> {
-        let pieces = self.client.chat().create_stream_byot::<_, Value>(request).await.map_err(failure)?;
-        Ok(Box::pin(pieces.map(read)))
+    ) -> Result<ChunkStream<A>, Error> {
+        let chunks = self.client.chat().create_stream_byot::<_, Value>(request).await.map_err(failure)?;
+        Ok(Box::pin(chunks.map(read)))
     }
 
-    /// Vectors of texts: `POST /embeddings`.
+    /// `POST /embeddings`.
     ///
     /// # Errors
-    /// When there are none, or none that are an `A`.
+    /// When the request fails, or the response is not an `A`.
     pub async fn embed<A: DeserializeOwned>(&self, request: &(impl Serialize + Sync)) -> Result<A, Error> {
         read(self.client.embeddings().create_byot(request).await)
     }
 }
 
-/// An answer, or a piece of one, as what it is asked for. Servers leave out much of what OpenAI sends.
+/// Deserialises a response or a chunk of it.
 fn read<A: DeserializeOwned>(answer: Result<Value, OpenAIError>) -> Result<A, Error> {
     let answer = answer.map_err(failure)?;
-    // Once a stream has begun, the status is sent: errors come as pieces.
+    // A stream has sent its status already: errors are chunks.
     if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
         let status = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
         return Err(Error::refusal(status.unwrap_or(500), None, &answer.to_string()));
@@ -108,7 +108,7 @@ fn failure(error: OpenAIError) -> Error {
             Ok(rejection) => Error::refusal(rejection.status, rejection.retry_after, &rejection.body),
             Err(source) => Error::Unreachable { source },
         },
-        // What comes with it is the answer.
+        // The second field is the response, which is not to be shown.
         OpenAIError::JSONDeserialize(error, _) => {
             Error::Unintelligible { why: "it is not JSON".to_owned(), source: Some(Box::new(error)) }
         }
@@ -116,7 +116,7 @@ fn failure(error: OpenAIError) -> Error {
     }
 }
 
-/// A status that is no success.
+/// An error status.
 #[derive(Debug, thiserror::Error)]
 #[error("status {status}")]
 struct Rejection {
@@ -125,8 +125,8 @@ struct Rejection {
     body: String,
 }
 
-/// Sends a request in the place of async-openai's own service, which retries by itself, knows no `Retry-After`, and loses
-/// the status of refusals that are not in OpenAI's form.
+/// Sends a request. It replaces async-openai's own service, which retries, ignores `Retry-After`, and loses the status
+/// of errors that are not in OpenAI's format.
 async fn send(
     client: &reqwest::Client,
     request: HttpRequestFactory,
@@ -134,48 +134,48 @@ async fn send(
 ) -> Result<reqwest::Response, tower::BoxError> {
     let request = request.build().await?;
     let (path, began) = (request.url().path().to_owned(), Instant::now());
-    // The address is known to whoever asks.
+    // The URL is omitted from errors: it may be confidential.
     let mut response = client.execute(request).await.map_err(reqwest::Error::without_url)?;
     let status = response.status().as_u16();
-    debug!(path, status, milliseconds = began.elapsed().as_millis(), "asked");
+    debug!(path, status, milliseconds = began.elapsed().as_millis(), "request sent");
     if response.status().is_success() {
         return Ok(limited(response)?);
     }
     let retry_after = retry_after(response.headers(), Utc::now());
     let mut body = Vec::new();
-    // Half a body says more than that it broke.
+    // A partial body is more useful than the error of reading it.
     while body.len() < MAX_REFUSAL_BYTES
-        && let Ok(Some(piece)) = response.chunk().await
+        && let Ok(Some(chunk)) = response.chunk().await
     {
-        body.extend_from_slice(&piece);
+        body.extend_from_slice(&chunk);
     }
     let mut body = String::from_utf8_lossy(&body).into_owned();
     if let Some(key) = key {
-        // Some servers repeat the key that they do not like.
+        // Some servers repeat an invalid key.
         body = body.replace(key, "(key)");
     }
     Err(Box::new(Rejection { status, retry_after, body }))
 }
 
-/// The response with a body that fails when it becomes too long.
+/// Limits the size of a response's body.
 fn limited(response: reqwest::Response) -> Result<reqwest::Response, http::Error> {
     let mut limited = http::Response::builder().status(response.status());
     if let Some(headers) = limited.headers_mut() {
         headers.clone_from(response.headers());
     }
     let mut received = 0;
-    let body = response.bytes_stream().map(move |piece| {
-        let piece = piece.map_err(io::Error::other)?;
-        received += piece.len();
+    let body = response.bytes_stream().map(move |chunk| {
+        let chunk = chunk.map_err(io::Error::other)?;
+        received += chunk.len();
         if received > MAX_ANSWER_BYTES {
-            return Err(io::Error::other("the answer is too long"));
+            return Err(io::Error::other("the response is too long"));
         }
-        Ok(piece)
+        Ok(chunk)
     });
     Ok(limited.body(reqwest::Body::wrap_stream(body))?.into())
 }
 
-/// How long the server asks to wait: milliseconds as OpenAI says them, else seconds or a date as HTTP has it.
+/// The pause that the server asks for: OpenAI's `retry-after-ms`, or else HTTP's `Retry-After` in seconds or as a date.
 fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name)?.to_str().ok();
     if let Some(milliseconds) =
@@ -188,7 +188,7 @@ fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
         return Duration::try_from_secs_f64(seconds).ok();
     }
     let date = DateTime::parse_from_rfc2822(text).ok()?;
-    // A date that has passed asks for no pause.
+    // A date in the past asks for no pause.
     Some(date.signed_duration_since(now).to_std().unwrap_or_default())
 }
 

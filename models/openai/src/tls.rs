@@ -1,4 +1,4 @@
-//! HTTP clients.
+//! HTTP clients with TLS.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -7,25 +7,24 @@ use std::time::Duration;
 use reqwest_of_async_openai as reqwest;
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
-use crate::endpoint::read_address;
+use crate::endpoint::parse_address;
 use crate::error::SetupError;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// What is needed to ask another kind of server at this address: the address, and a client that checks it as the others are
-/// checked.
+/// The parsed URL of another kind of server, and a client with the same TLS settings.
 ///
 /// # Errors
-/// When the address cannot be used, or there are no certificate authorities to check the server by.
-pub fn client_of(address: &str) -> Result<(reqwest::Url, reqwest::ClientBuilder), SetupError> {
-    let url = read_address(address)?;
+/// When the address is invalid, or there are no certificate authorities for HTTPS.
+pub fn client_for(address: &str) -> Result<(reqwest::Url, reqwest::ClientBuilder), SetupError> {
+    let url = parse_address(address)?;
     let client = builder(&url)?;
     Ok((url, client))
 }
 
-/// The client for a server at this address.
+/// The client of a server with OpenAI's API.
 pub(crate) fn http_client(url: &reqwest::Url) -> Result<reqwest::Client, SetupError> {
-    // A request that follows a redirect may have lost its body, and its key has no business elsewhere.
+    // A redirect may drop the request's body, and must not send its key to another host.
     let client = builder(url)?.redirect(reqwest::redirect::Policy::none());
     client.build().map_err(|error| SetupError::Client(Box::new(error)))
 }
@@ -41,14 +40,14 @@ fn builder(url: &reqwest::Url) -> Result<reqwest::ClientBuilder, SetupError> {
     Ok(client)
 }
 
-/// The client that builds requests; it sends none.
+/// The client that builds requests, and sends none.
 pub(crate) fn http_client_without_tls() -> Result<reqwest::Client, SetupError> {
     let tls = tls(false).map_err(SetupError::Certificates)?;
     let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy();
     client.build().map_err(|error| SetupError::Client(Box::new(error)))
 }
 
-/// Plain HTTP needs no certificate authorities: small containers have none.
+/// Plain HTTP works without certificate authorities, which small containers lack.
 fn tls(with_authorities: bool) -> Result<rustls::ClientConfig, Box<dyn Error + Send + Sync>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;

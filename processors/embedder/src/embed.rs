@@ -1,5 +1,5 @@
-//! Products' texts become vectors, so that likeness can be asked of an index. The vector of what a shopper looks for comes
-//! with the intent: see [`jangbogo_preference_analysis::intent`].
+//! Products' texts become vectors, so that likeness can be asked of an index. The vector of what a shopper looks for
+//! comes with the intent: see [`jangbogo_preference_analysis::intent`].
 
 use std::borrow::Cow;
 

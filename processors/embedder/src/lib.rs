@@ -70,8 +70,9 @@ impl ProcessorApp for App {
         let (mut encoders, mut reactors): (Vec<Encoder>, Vec<Arc<dyn Reactor>>) = (Vec::new(), Vec::new());
         for model in &models? {
             let encoder = Encoder::load(&self.encoder, model, metrics.clone()).await?;
-            let patient = encoder.clone().low_priority();
-            let embedder = Embedder::of_encoder(patient, self.cache, LOW_PRIORITY_TIMEOUT, embedder_metrics.clone());
+            let local_model = Arc::new(encoder.clone().low_priority());
+            let embedder =
+                Embedder::for_local_model(local_model, self.cache, LOW_PRIORITY_TIMEOUT, embedder_metrics.clone());
             reactors.push(Arc::new(Embed::new(embedder)));
             encoders.push(encoder);
         }
@@ -86,8 +87,8 @@ impl ProcessorApp for App {
     }
 }
 
-/// The model by which products are to be embedded, then those of live generations that have another: they go on being served
-/// until others take their places. Waits for Postgres as long as it takes.
+/// The model by which products are to be embedded, then those of live generations that have another: they go on being
+/// served until others take their places. Waits for Postgres as long as it takes.
 async fn embedding_models(connections: &Connections) -> anyhow::Result<Vec<String>> {
     let pool = database::pool(connections, EMBEDDER.name, 1)?;
     let live = async || {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use jangbogo_embeddings_client::{EmbedderArgs, EmbedderMetrics, Embedders};
-use jangbogo_embeddings_server::encoder::EncoderMetrics;
+use jangbogo_embeddings_client::{EmbedderArgs, EmbedderMetrics, EmbedderPool};
+use jangbogo_embeddings_server::encoder::{EncoderMetrics, FallbackArgs};
 use jangbogo_fold::Processor;
 use jangbogo_host::app::ProcessorApp;
 use jangbogo_host::process::ProcessorArgs;
@@ -29,6 +29,8 @@ pub struct App {
     language_model: Settings,
     #[command(flatten)]
     embedder: EmbedderArgs,
+    #[command(flatten)]
+    fallback: FallbackArgs,
 }
 
 impl ProcessorApp for App {
@@ -46,8 +48,9 @@ impl ProcessorApp for App {
         _: &Shutdown,
     ) -> anyhow::Result<Vec<Arc<dyn Reactor>>> {
         let metrics = EmbedderMetrics::register(&telemetry.metrics, &[])?;
-        let encoder_metrics = EncoderMetrics::register(&telemetry.metrics, &[])?;
-        let embedders = Embedders::new(&self.embedder, connections, metrics, encoder_metrics)?;
+        let fallback = self.fallback.loader(EncoderMetrics::register(&telemetry.metrics, &[])?);
+        let models = &self.fallback.encoder.models;
+        let embedders = EmbedderPool::new(&self.embedder, models, connections, metrics, fallback)?;
         let metrics = LanguageModelMetrics::register(&telemetry.metrics, &[])?;
         let language_model = LanguageModel::new(&self.language_model, metrics);
         let language_model = language_model.context("the language model cannot be set up")?.map(Arc::new);

@@ -21,7 +21,6 @@ use clap::Args;
 use elasticsearch::cluster::ClusterHealthParts;
 use futures::future::BoxFuture;
 use jangbogo_embeddings_client::EmbedderMetrics;
-use jangbogo_embeddings_server::encoder::EncoderMetrics;
 use jangbogo_http::serve::listen;
 use jangbogo_log::end_offsets::EndOffsets;
 use jangbogo_platform::config::Connections;
@@ -54,7 +53,6 @@ pub struct QueryArgs {
     /// Maximum number of open sockets on conversations
     #[arg(long, env = "QUERY_MAX_SOCKETS", default_value_t = 5000)]
     pub max_sockets: usize,
-    /// Where searches' vectors come from.
     #[command(flatten)]
     pub meaning: MeaningArgs,
 }
@@ -89,8 +87,7 @@ pub async fn serve(
     let stream_metrics = StreamMetrics::register(&telemetry.metrics, &[])?;
     let streams = Streams::start(connections, Arc::clone(&reader), args.max_sockets, stream_metrics, stop.clone())?;
     let embedder_metrics = EmbedderMetrics::register(&telemetry.metrics, &[])?;
-    let encoder_metrics = EncoderMetrics::register(&telemetry.metrics, &[])?;
-    let meanings = Meanings::new(&args.meaning, connections, embedder_metrics, encoder_metrics)?;
+    let meanings = Meanings::new(&args.meaning, connections, embedder_metrics)?;
     let service = Service {
         lists: Arc::new(MemberLists::new(Arc::clone(&reader))),
         offsets: EndOffsets::start(connections, topics).context("invalid Kafka settings")?,

@@ -1,5 +1,5 @@
-//! An oracle for the contents of tables: one thread reads the whole log and applies the documented meaning of each table.
-//! It shares no code with the programs under test; rows are compared as Postgres prints them.
+//! An oracle for the contents of tables: one thread reads the whole log and applies the documented meaning of each
+//! table. It shares no code with the programs under test; rows are compared as Postgres prints them.
 
 mod analytics;
 mod catalogue;

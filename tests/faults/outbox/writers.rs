@@ -17,7 +17,8 @@ const CLIENTS: u64 = 4;
 const TRANSACTORS: u64 = 4;
 const DEADLOCK: &str = "40P01";
 
-/// Events that were accepted (answered with 202, or committed), and the sums that they must come to in the sales tables.
+/// Events that were accepted (answered with 202, or committed), and the sums that they must come to in the sales
+/// tables.
 #[derive(Debug, Default)]
 pub struct Accepted {
     pub event_ids: Vec<String>,

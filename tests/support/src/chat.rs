@@ -44,8 +44,8 @@ pub struct Turn {
 }
 
 impl ChatShop {
-    /// Creates an empty shop and starts all processes; processors get these environment variables (`OPENAI_BASE_URL`, for
-    /// example).
+    /// Creates an empty shop and starts all processes; processors get these environment variables (`OPENAI_BASE_URL`,
+    /// for example).
     pub async fn open(name: &str, variables: &[(&str, &str)]) -> Self {
         let shop = Shop::open(name).await;
         let fetched = shop.command(&["models", "fetch"]).output().unwrap();

@@ -1,5 +1,5 @@
-//! Reads the whole log with a plain consumer, partition by partition, and decodes it by its documentation alone. Judges of
-//! the programs under test use it, so that they share no code with them.
+//! Reads the whole log with a plain consumer, partition by partition, and decodes it by its documentation alone. Judges
+//! of the programs under test use it, so that they share no code with them.
 
 use std::time::Duration;
 

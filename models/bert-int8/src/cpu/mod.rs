@@ -1,22 +1,22 @@
-//! The one module with `unsafe`: instructions that not every processor has.
+//! The only module with `unsafe`: instructions that not every CPU has.
 //!
-//! A [`Kernel`] is written once, in plain Rust, and compiled for each [`Cpu`]. The sums of products of bytes alone have
-//! instructions of their own. They are sums of integers, and everything else is rounded as IEEE 754 says and in an order
-//! that no processor changes: so a kernel gives the same bits on every one of them.
-#![expect(unsafe_code, reason = "the processor has been seen to have what is used, and memory is bounded by the types")]
+//! A [`Kernel`] is written once in plain Rust, and compiled for each [`Cpu`]. Only [`Instructions`] are written by hand
+//! for each: sums of products of bytes are integers, and floats are rounded by IEEE 754 in a fixed order, so that a
+//! kernel gives the same bits on every CPU.
+#![expect(unsafe_code, reason = "CPU features are detected before use, and types bound memory accesses")]
 
 use std::fmt;
 
 use crate::lanes::{LANES, Lanes};
 
-/// Outputs whose weights lie side by side.
+/// Outputs whose weights are interleaved.
 pub(crate) const PANEL: usize = 64;
 /// Inputs that are multiplied and summed by one instruction.
 pub(crate) const GROUP: usize = 4;
-/// The byte that stands for an input of 0: some instructions take inputs without a sign.
+/// The byte of an input of 0: some instructions take unsigned inputs.
 pub(crate) const ZERO: u8 = 128;
 
-/// Weights of a panel's outputs for one group of inputs, none of which is -128.
+/// Weights of a panel's outputs for one group of inputs. None is -128.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Block(pub [[i8; GROUP]; PANEL]);
@@ -29,10 +29,10 @@ pub(crate) struct Panel {
     pub offsets: [i32; PANEL],
 }
 
-/// For some rows, a sum for each of a panel's outputs.
+/// Sums of each row for each of a panel's outputs.
 pub(crate) type Sums<const ROWS: usize> = [[i32; PANEL]; ROWS];
 
-/// What this processor has, as far as it matters here.
+/// A level of CPU features that this machine supports.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Cpu(Level);
 
@@ -45,33 +45,34 @@ enum Level {
     Avx512Vnni,
 }
 
-/// A computation that is compiled for each kind of processor.
+/// A computation that is compiled for each level of CPU features.
 ///
-/// `run` and all that it calls must be `#[inline(always)]`: what is not inlined is compiled for any processor.
+/// `run` and all functions that it calls must be `#[inline(always)]`: others are compiled for the baseline.
 pub(crate) trait Kernel {
     type Output;
     fn run(self, instructions: impl Instructions) -> Self::Output;
 }
 
-/// What is written for each kind of processor by itself.
+/// Operations that are implemented for each level of CPU features.
 pub(crate) trait Instructions: Copy {
-    /// Sets `sums`: for each row and output, the sum of the products of all inputs with their weights. A row has as many
-    /// groups of inputs as the panel has blocks; they are bytes around [`ZERO`].
+    /// Sets `sums` to the products of rows and a panel's weights. A row has as many groups of inputs as the panel has
+    /// blocks; inputs are bytes around [`ZERO`].
     fn products<const ROWS: usize>(self, rows: [&[[u8; GROUP]]; ROWS], panel: &Panel, sums: &mut Sums<ROWS>);
 
-    /// For each row the sum of `lanes`, every `stride`-th of them, times the row's weights. All rows have as many weights,
-    /// and there are lanes for all.
-    fn weigh<const ROWS: usize>(self, weights: [&[f32]; ROWS], lanes: &[Lanes], stride: usize) -> [Lanes; ROWS];
+    /// For each row the sum of every `stride`-th of `lanes`, times the row's weights. All rows have the same number of
+    /// weights, and there are lanes for all.
+    fn weighted_sums<const ROWS: usize>(self, weights: [&[f32]; ROWS], lanes: &[Lanes], stride: usize)
+    -> [Lanes; ROWS];
 }
 
 impl Cpu {
-    /// The processor that this runs on.
+    /// The best level of this machine.
     #[must_use]
     pub fn detect() -> Self {
         Self::all().next_back().unwrap_or(Self(Level::Portable))
     }
 
-    /// Every kind that this processor can act as, its best last.
+    /// Every level that this machine supports, the best last.
     pub fn all() -> impl DoubleEndedIterator<Item = Self> {
         let mut levels = vec![Level::Portable];
         #[cfg(target_arch = "x86_64")]
@@ -95,10 +96,10 @@ impl Cpu {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             Level::Portable => kernel.run(Portable),
-            // SAFETY: `all`, which alone makes such a value, has seen that the processor has AVX2 and FMA.
+            // SAFETY: only `all` makes this value, after it has detected AVX2 and FMA.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { avx2::run(kernel) },
-            // SAFETY: `all`, which alone makes such a value, has seen that the processor has these instructions.
+            // SAFETY: only `all` makes this value, after it has detected these features.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => unsafe { avx512::run(kernel) },
         }
@@ -123,7 +124,7 @@ impl fmt::Debug for Cpu {
     }
 }
 
-/// What every processor has.
+/// The baseline of every CPU.
 #[derive(Clone, Copy)]
 struct Portable;
 
@@ -143,7 +144,12 @@ impl Instructions for Portable {
     }
 
     #[inline(always)]
-    fn weigh<const ROWS: usize>(self, weights: [&[f32]; ROWS], lanes: &[Lanes], stride: usize) -> [Lanes; ROWS] {
+    fn weighted_sums<const ROWS: usize>(
+        self,
+        weights: [&[f32]; ROWS],
+        lanes: &[Lanes],
+        stride: usize,
+    ) -> [Lanes; ROWS] {
         check_weights(&weights, lanes, stride);
         weights.map(|weights| {
             weights
@@ -154,24 +160,24 @@ impl Instructions for Portable {
     }
 }
 
-/// A row for which there are not as many inputs as weights is a mistake that must not go on.
+/// Panics if a row has another number of groups than there are blocks of weights.
 #[inline(always)]
 fn check_products<const ROWS: usize>(rows: &[&[[u8; GROUP]]; ROWS], panel: &Panel) {
-    assert!(rows.iter().all(|row| row.len() == panel.blocks.len()), "a row has not as many groups as there are blocks");
+    assert!(rows.iter().all(|row| row.len() == panel.blocks.len()), "the numbers of groups and blocks differ");
 }
 
-/// Weights for which there are no lanes are a mistake that must not go on.
+/// Panics if rows differ in their number of weights, or there are too few lanes.
 #[inline(always)]
 fn check_weights<const ROWS: usize>(weights: &[&[f32]; ROWS], lanes: &[Lanes], stride: usize) {
     let count = weights.first().map_or(0, |weights| weights.len());
-    assert!(weights.iter().all(|weights| weights.len() == count), "rows have not as many weights as each other");
-    assert!(count == 0 || (count - 1) * stride < lanes.len(), "there are not lanes for all weights");
+    assert!(weights.iter().all(|weights| weights.len() == count), "rows have different numbers of weights");
+    assert!(count == 0 || (count - 1) * stride < lanes.len(), "too few lanes");
 }
 
-/// The numbers of lanes, one after the other.
+/// Lanes as a slice of numbers.
 #[inline(always)]
 pub(crate) fn flat(lanes: &[Lanes]) -> &[f32] {
-    // SAFETY: lanes are so many numbers, without a gap between them.
+    // SAFETY: `Lanes` is an array of `LANES` numbers without padding.
     unsafe { std::slice::from_raw_parts(lanes.as_ptr().cast(), lanes.len() * LANES) }
 }
 

@@ -1,4 +1,4 @@
-//! Each processor's instructions beside plain sums.
+//! Instructions of each CPU level against plain sums.
 
 use proptest::prelude::*;
 
@@ -33,11 +33,11 @@ impl Kernel for Weigh<'_> {
 
     #[inline(always)]
     fn run(self, cpu: impl Instructions) -> [Lanes; 2] {
-        cpu.weigh(self.0, self.1, self.2)
+        cpu.weighted_sums(self.0, self.1, self.2)
     }
 }
 
-/// Weights as they come: none is -128, and extremes are common.
+/// Weights without -128, and with many extremes.
 fn weight() -> impl Strategy<Value = i8> {
     prop_oneof![Just(-127_i8), Just(127), -127_i8..=127]
 }
@@ -46,7 +46,7 @@ fn input() -> impl Strategy<Value = u8> {
     prop_oneof![Just(1_u8), Just(255), 1_u8..=255]
 }
 
-/// So many groups, their weights and three rows of inputs.
+/// Weights of some groups, and three rows of inputs.
 fn matrices() -> impl Strategy<Value = (Vec<i8>, [Vec<[u8; GROUP]>; 3])> {
     (0_usize..=12).prop_flat_map(|groups| {
         let row = || prop::collection::vec([input(), input(), input(), input()], groups);
@@ -91,7 +91,7 @@ proptest! {
     }
 }
 
-/// What is read without a check on the way is checked before.
+/// Unchecked accesses are preceded by checks of lengths.
 #[test]
 fn rows_of_other_lengths_are_refused_everywhere() {
     let panel = panel(&[1; 3 * GROUP * PANEL]);
@@ -100,11 +100,11 @@ fn rows_of_other_lengths_are_refused_everywhere() {
         let rows = [whole.clone(), short.clone(), whole.clone()];
         assert!(std::panic::catch_unwind(|| cpu.run(Products(&rows, &panel))).is_err(), "{cpu}");
         let lanes = [Lanes::ZERO; 3];
-        let weigh =
+        let weighted_sums =
             |weights, stride| std::panic::catch_unwind(move || cpu.run(Weigh(weights, &lanes, stride))).is_err();
-        assert!(weigh([&[1.0; 3], &[1.0; 2]], 1), "{cpu}");
-        assert!(weigh([&[1.0; 4], &[1.0; 4]], 1), "{cpu}");
-        assert!(weigh([&[1.0; 3], &[1.0; 3]], 2), "{cpu}");
-        assert!(!weigh([&[1.0; 2], &[1.0; 2]], 2), "{cpu}");
+        assert!(weighted_sums([&[1.0; 3], &[1.0; 2]], 1), "{cpu}");
+        assert!(weighted_sums([&[1.0; 4], &[1.0; 4]], 1), "{cpu}");
+        assert!(weighted_sums([&[1.0; 3], &[1.0; 3]], 2), "{cpu}");
+        assert!(!weighted_sums([&[1.0; 2], &[1.0; 2]], 2), "{cpu}");
     }
 }

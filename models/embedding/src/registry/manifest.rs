@@ -1,4 +1,4 @@
-//! What stands beside the files of a model that a user added: what the table says about the others.
+//! Manifests of models that users added.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,9 +12,9 @@ use super::error::{FileErrors as _, ModelsError};
 use super::{CONFIG, ModelFile, ModelSpec, PACKED_WEIGHTS, TOKENIZER, WEIGHTS};
 use crate::text::Prompts;
 
-/// The manifest's file.
+/// File name of a manifest.
 pub const MANIFEST: &str = "model.json";
-/// The longest name. Events have 128 characters for it; a name of Kafka's is made of it too.
+/// Maximum length of a name. Events allow 128 characters, and a Kafka consumer group contains it.
 const MAX_NAME_LENGTH: usize = 100;
 
 /// The fields of [`ModelSpec`].
@@ -40,11 +40,11 @@ pub struct FileEntry {
     pub sha256: String,
 }
 
-/// Manifests that were read, and what was made of each. A process meets a handful, so that they may stay.
+/// Specs by the text of their manifests. They are leaked: a process reads only a few.
 static READ: Mutex<BTreeMap<String, &'static ModelSpec>> = Mutex::new(BTreeMap::new());
 
 impl Manifest {
-    /// Reads the manifest in the directory of the model of this name; none where there is none.
+    /// Reads the manifest in the directory of a model; none if there is none.
     pub(super) fn read(name: &str, directory: &Path) -> Result<Option<&'static ModelSpec>, ModelsError> {
         let path = directory.join(MANIFEST);
         if !path.exists() {
@@ -52,14 +52,14 @@ impl Manifest {
         }
         let text = fs::read_to_string(&path).or_file_error("read", &path)?;
         let refused = |why: String| ModelsError::Manifest { path: path.clone(), why };
-        let spec = Self::understood(text).map_err(refused)?;
+        let spec = Self::parse(text).map_err(refused)?;
         if spec.name != name {
             return Err(refused(format!("it names the model {}", spec.name)));
         }
         Ok(Some(spec))
     }
 
-    fn understood(text: String) -> Result<&'static ModelSpec, String> {
+    fn parse(text: String) -> Result<&'static ModelSpec, String> {
         let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(spec) = read.get(&text) {
             return Ok(spec);
@@ -70,7 +70,10 @@ impl Manifest {
         Ok(spec)
     }
 
-    /// Writes it into a directory.
+    /// Writes the manifest into a directory.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
     pub fn write(&self, directory: &Path) -> Result<(), ModelsError> {
         let path = directory.join(MANIFEST);
         let text = serde_json::to_string_pretty(self)
@@ -80,7 +83,7 @@ impl Manifest {
 
     fn spec(self) -> Result<ModelSpec, String> {
         let file = |FileEntry { name, bytes, sha256 }| {
-            // No other name: it is looked for beside the manifest.
+            // No other name, for it becomes part of a path.
             let known = [WEIGHTS, PACKED_WEIGHTS, TOKENIZER, CONFIG].into_iter().find(|known| *known == name);
             let name = known.ok_or_else(|| format!("no model has a file {name}"))?;
             Ok(ModelFile { name, bytes, sha256: sha256.leak() })
@@ -101,15 +104,17 @@ impl Manifest {
     }
 }
 
-/// Whether a model may be called so: 1 to [`MAX_NAME_LENGTH`] letters and digits of ASCII, `-`, `_` and `.`, of which a
-/// letter or digit is the first. Such a name is one of a directory, and within those of Kafka's.
+/// Whether a name is valid: 1 to [`MAX_NAME_LENGTH`] ASCII letters, digits, `-`, `_` and `.`, beginning with a letter
+/// or digit. Such a name is valid as a directory, and in a Kafka consumer group.
+#[must_use]
 pub fn is_name(name: &str) -> bool {
     name.len() <= MAX_NAME_LENGTH
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
         && name.chars().all(is_of_name)
 }
 
-/// Whether a name may hold this character.
+/// Whether a name may contain this character.
+#[must_use]
 pub fn is_of_name(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.')
 }
@@ -145,14 +150,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let models = ModelsDirectory::at(directory.path());
         keep(&manifest(), &models, "shop-1");
-        // Not a model.
+        // A directory without a manifest is not a model.
         fs::create_dir_all(models.added_at("notes")).unwrap();
         let spec = models.find("shop-1").unwrap();
         assert_eq!((spec.name, spec.dimensions, spec.similarity_threshold), ("shop-1", 384, 0.7));
         assert_eq!(spec.prompts, Prompts { query: "ask \"this\":\n", passage: "" });
         assert_eq!(spec.weights(), WEIGHTS);
-        assert!(std::ptr::eq(spec, models.find("shop-1").unwrap()), "made once");
-        assert_eq!(models.of(spec), models.added_at("shop-1"));
+        assert!(std::ptr::eq(spec, models.find("shop-1").unwrap()), "read once");
+        assert_eq!(models.path_of(spec), models.added_at("shop-1"));
         let names: Vec<&str> = models.known().unwrap().iter().map(|spec| spec.name).collect();
         assert_eq!(names, [DEFAULT_MODEL, "multilingual-e5-small", "shop-1"]);
 
@@ -181,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_directories() {
+    fn names_are_valid_directories() {
         for name in ["a", "all-MiniLM_L6.v2", "7b", &"x".repeat(100)] {
             assert!(is_name(name), "{name}");
         }

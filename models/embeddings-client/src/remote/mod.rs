@@ -1,7 +1,7 @@
-//! Texts on their way to the server.
+//! Batches texts into requests to the server.
 //!
-//! Texts wait in a bounded queue. One task takes them out of it: when a request may be sent, it sends what waits then, so
-//! that a text that comes when nothing is under way goes at once and alone, and under load requests are full.
+//! Texts wait in a bounded queue. One task waits until the bulkhead admits a request, and sends the texts that wait
+//! then: a text that comes when nothing is in flight is sent at once and alone, and under load requests are full.
 
 mod request;
 
@@ -21,17 +21,16 @@ use super::error::EmbedError;
 use super::metrics::EmbedderMetrics;
 use super::server::Server;
 
-/// The most texts in a request.
+/// Maximum texts in a request.
 const MAX_TEXTS: usize = 50;
-/// The most bytes of texts in a request; one text may have as many. Servers take a few times as much.
+/// Maximum bytes of texts in a request, which is also the limit of one text. Servers accept a few times as much.
 const MAX_BYTES: usize = jangbogo_embedding::MAX_TEXT_BYTES;
 
-/// How much of a server may be used.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Requests in flight.
+    /// Maximum requests in flight.
     pub(super) in_flight: u16,
-    /// Texts that wait.
+    /// Maximum texts in the queue.
     pub(super) waiting: u16,
     pub(super) attempts: AttemptLimits,
 }
@@ -44,12 +43,12 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// The task that sends texts ends with the last clone.
+    /// Starts the task that sends texts, which ends with the last clone.
     pub(super) fn start(server: Server, circuit: Arc<Circuit>, limits: Limits, metrics: EmbedderMetrics) -> Self {
         let (queue, jobs) = mpsc::channel(limits.waiting.into());
         let requests = Arc::new(Requests { server, circuit, attempts: limits.attempts, metrics });
         let bulkhead = Arc::new(Semaphore::new(limits.in_flight.into()));
-        tokio::spawn(send_all(Waiting { jobs, next: None }, Arc::clone(&requests), bulkhead));
+        tokio::spawn(send_all(Queue { jobs, next: None }, Arc::clone(&requests), bulkhead));
         Self { queue, requests }
     }
 
@@ -57,8 +56,8 @@ impl Remote {
         self.requests.server.model()
     }
 
-    /// The vector of a text, by a deadline that was so far away. While the server is away this is an error at once, also
-    /// for who is advised to probe: the probe goes on by itself.
+    /// The vector of a text by a deadline, which is `time_limit` after the request began. Fails at once while the
+    /// breaker is open, also for the caller that is advised to probe: the probe runs in the background.
     pub(super) async fn embed(
         &self,
         text: &str,
@@ -79,29 +78,28 @@ impl Remote {
             TrySendError::Full(_) => EmbedError::Busy,
             TrySendError::Closed(_) => EmbedError::Unavailable,
         })?;
-        // What is too late is given up, not answered.
+        // A text past its deadline is dropped, not answered.
         answered.await.unwrap_or(Err(EmbedError::TooSlow(time_limit)))
     }
 }
 
 #[cfg(test)]
 impl Remote {
-    /// How many texts wait in the queue.
     pub(super) fn waiting(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
     }
 }
 
-/// Texts that wait.
-struct Waiting {
+/// The receiving end of the queue.
+struct Queue {
     jobs: mpsc::Receiver<Job>,
-    /// One that did not fit the request before.
+    /// A text that did not fit the previous request.
     next: Option<Job>,
 }
 
-impl Waiting {
-    /// What goes together: at least one text that somebody waits for; none when there will be no more.
-    async fn gather(&mut self) -> Option<Vec<Job>> {
+impl Queue {
+    /// The texts of the next request, at least one; none when every sender is dropped.
+    async fn next_batch(&mut self) -> Option<Vec<Job>> {
         let first = loop {
             let job = match self.next.take() {
                 Some(job) => job,
@@ -127,15 +125,15 @@ impl Waiting {
     }
 }
 
-/// Sends texts until every sender is gone.
-async fn send_all(mut waiting: Waiting, requests: Arc<Requests>, bulkhead: Arc<Semaphore>) {
-    // A semaphore that nobody closes.
-    while let Ok(place) = Arc::clone(&bulkhead).acquire_owned().await {
-        let Some(batch) = waiting.gather().await else { return };
+/// Sends texts until every sender is dropped.
+async fn send_all(mut queue: Queue, requests: Arc<Requests>, bulkhead: Arc<Semaphore>) {
+    // The semaphore is never closed.
+    while let Ok(permit) = Arc::clone(&bulkhead).acquire_owned().await {
+        let Some(batch) = queue.next_batch().await else { return };
         let requests = Arc::clone(&requests);
         tokio::spawn(async move {
             requests.answer(batch).await;
-            drop(place);
+            drop(permit);
         });
     }
 }

@@ -1,4 +1,4 @@
-//! A request: attempts, and what becomes of the texts.
+//! One request: its attempts, and the answers to its texts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::super::error::{EmbedError, blames_texts};
 use super::super::metrics::EmbedderMetrics;
 use super::super::server::Server;
 
-/// A text that waits for its vector.
+/// A text that waits for its vector, and its caller.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) text: String,
@@ -31,7 +31,7 @@ impl Job {
     }
 }
 
-/// What sends requests.
+/// Sends requests.
 #[derive(Debug)]
 pub(super) struct Requests {
     pub(super) server: Server,
@@ -40,28 +40,28 @@ pub(super) struct Requests {
     pub(super) metrics: EmbedderMetrics,
 }
 
-/// Why a request gave nothing.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("nobody waits any longer")]
+    #[error("every caller has cancelled, or is past its deadline")]
     TooLate,
-    #[error("the server has failed too often")]
+    #[error("circuit breaker open")]
     Unavailable,
-    #[error("no answer in time")]
+    #[error("timed out")]
     TooSlow,
     #[error(transparent)]
     Server(#[from] Error),
 }
 
 impl Requests {
-    /// Has texts answered. Those that the server finds fault with are sent again in halves, until the faulty one is alone.
+    /// Answers the texts of a batch. A batch that the server finds fault with is sent again in halves, until the faulty
+    /// text is alone.
     pub(super) async fn answer(&self, batch: Vec<Job>) {
         let mut batches = vec![batch];
         while let Some(mut batch) = batches.pop() {
-            let error = match self.ask(&mut batch).await {
+            let error = match self.request(&mut batch).await {
                 Ok(vectors) => {
                     for (job, vector) in batch.into_iter().zip(vectors) {
-                        // Whoever has left in the meantime needs no answer.
+                        // Fails if the caller has cancelled.
                         let _ = job.answer.send(Ok(vector));
                     }
                     continue;
@@ -81,18 +81,18 @@ impl Requests {
         }
     }
 
-    /// Asks for the vectors of those texts of a batch that somebody waits for, and again while that is worth it and there
-    /// is time.
-    async fn ask(&self, batch: &mut Vec<Job>) -> Result<Vec<Vector>, Failure> {
+    /// Requests the vectors of a batch, without the texts whose callers have cancelled. Retries transient failures
+    /// within the deadline.
+    async fn request(&self, batch: &mut Vec<Job>) -> Result<Vec<Vector>, Failure> {
         let mut attempts = Attempts::new(self.attempts);
-        let mut error_before: Option<Error> = None;
+        let mut previous_error: Option<Error> = None;
         loop {
             batch.retain(Job::is_waited_for);
             let Some(last) = batch.iter().max_by_key(|job| job.deadline) else { return Err(Failure::TooLate) };
             let (deadline, time_limit) = (last.deadline, last.time_limit);
             if !self.circuit.is_closed() {
-                // Why the attempt before failed says more than why there is no other.
-                return Err(error_before.map_or(Failure::Unavailable, Failure::Server));
+                // The error of the previous attempt says more than that the breaker is open.
+                return Err(previous_error.map_or(Failure::Unavailable, Failure::Server));
             }
             let texts: Vec<&str> = batch.iter().map(|job| job.text.as_str()).collect();
             let error = match self.attempt(&texts, deadline, time_limit, Advice::Ask).await {
@@ -103,15 +103,15 @@ impl Requests {
             if pause >= deadline.saturating_duration_since(Instant::now()) {
                 return Err(Failure::Server(error));
             }
-            debug!(error = %causes(&error), ?pause, "the embeddings server is asked again");
+            debug!(error = %causes(&error), ?pause, "retrying the embeddings server");
             tokio::time::sleep(pause).await;
-            error_before = Some(error);
+            previous_error = Some(error);
         }
     }
 
-    /// Looks whether the server is back, by a text whose vector nobody waits for.
+    /// Probes the server with a text, whose vector is dropped.
     pub(super) async fn probe(self: Arc<Self>, text: String, time_limit: Duration) {
-        // The circuit breaker takes note of what comes of it.
+        // The attempt reports its outcome to the circuit breaker.
         let _ = self.attempt(&[&text], Instant::now() + time_limit, time_limit, Advice::Probe).await;
     }
 
@@ -136,7 +136,7 @@ impl Requests {
                 self.circuit.gave_vectors(Ok(()));
             }
             Err(Failure::Server(error)) if !error.blames_server() => {
-                // One that finds fault with a request, or answers badly, is there.
+                // A server that refuses a request, or answers badly, is available.
                 self.circuit.answered(advice);
                 if !blames_texts(error) {
                     self.circuit.gave_vectors(Err(error));
@@ -144,7 +144,7 @@ impl Requests {
                     self.circuit.refused_a_text(error);
                 }
             }
-            // Texts that waited long left it little time, which says nothing.
+            // Texts that waited long left the server little time: not a failure of the server.
             Err(Failure::TooSlow) if began.elapsed() < time_limit / 2 => {}
             Err(failure) => self.circuit.failed(advice, failure),
         }
@@ -152,7 +152,7 @@ impl Requests {
     }
 }
 
-/// What metrics call it.
+/// The label of a result in metrics.
 fn outcome(result: &Result<Vec<Vector>, Failure>) -> &'static str {
     match result {
         Ok(_) => "answered",

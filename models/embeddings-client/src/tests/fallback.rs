@@ -1,29 +1,30 @@
-//! The model in this process while the server is away.
+//! The fallback to a local model while the server is unavailable.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use jangbogo_embedding::LocalModelError;
 use jangbogo_embeddings_server::model::ModelError;
 
 use super::*;
 
-/// Loads a model, and counts how often.
-fn loading(model: &LetterModel) -> (Load, Arc<AtomicUsize>) {
+/// A loader, and the number of its calls.
+fn loading(model: &LetterModel) -> (LoadLocalModel, Arc<AtomicUsize>) {
     let loads: Arc<AtomicUsize> = Arc::default();
     let (counted, model) = (Arc::clone(&loads), model.clone());
-    let load: Load = Arc::new(move || {
+    let load: LoadLocalModel = Arc::new(move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
         let model = model.clone();
-        Box::pin(async move { Ok(model.encoder(100).await) })
+        Box::pin(async move { Ok(Arc::new(model.encoder(100).await) as Arc<dyn LocalModel>) })
     });
     (load, loads)
 }
 
 fn state(embedder: &Embedder) -> String {
-    let Model::Remote { fallback: Some(fallback), .. } = &embedder.model else { panic!() };
+    let Backend::Remote { fallback: Some(fallback), .. } = &embedder.backend else { panic!() };
     format!("{fallback:?}")
 }
 
-/// Asks until there is a vector.
+/// Retries until there is a vector.
 async fn ask_until_given(embedder: &Embedder, text: &str) {
     let given = async {
         loop {
@@ -38,16 +39,16 @@ async fn ask_until_given(embedder: &Embedder, text: &str) {
 }
 
 #[tokio::test]
-async fn the_fallback_gives_vectors_while_the_server_is_away() {
+async fn the_fallback_gives_vectors_while_the_server_is_unavailable() {
     let server = TestServer::start(letters).await;
-    // Warming it takes two permits, which the first one asked for has to wait for.
+    // Warming takes two permits, so that it stays in state `loading`.
     let model = LetterModel { permits: Arc::new(Semaphore::new(0)), ..LetterModel::quick() };
     let (load, loads) = loading(&model);
     let embedder = client(&server.url, &args(), Tuning { load: Some(load), ..tuning() });
     embedder.ask("a").await.unwrap();
     assert_eq!((state(&embedder).as_str(), loads.load(Ordering::SeqCst)), ("FallbackModel(\"absent\")", 0));
 
-    server.react(unwell);
+    server.react(unavailable);
     for text in texts('b', 10) {
         assert!(embedder.ask(&text).await.unwrap_err().is_servers_failure(), "it is still loaded");
     }
@@ -72,14 +73,14 @@ async fn the_fallback_gives_vectors_while_the_server_is_away() {
 }
 
 #[tokio::test]
-async fn the_model_is_let_go_when_the_server_is_back_and_loaded_again_when_it_is_away_again() {
-    let server = TestServer::start(unwell).await;
+async fn the_model_is_dropped_when_the_server_has_recovered_and_loaded_again_on_need() {
+    let server = TestServer::start(unavailable).await;
     let (load, loads) = loading(&LetterModel::quick());
     let keep = Duration::from_millis(100);
     let embedder = client(&server.url, &args(), Tuning { load: Some(load), keep, ..tuning() });
     ask_until_given(&embedder, "a").await;
     tokio::time::sleep(3 * keep).await;
-    assert_eq!(state(&embedder), "FallbackModel(\"loaded\")", "for as long as the server is away");
+    assert_eq!(state(&embedder), "FallbackModel(\"loaded\")", "while the server is unavailable");
 
     server.react(letters);
     let mut number = 0;
@@ -89,23 +90,23 @@ async fn the_model_is_let_go_when_the_server_is_back_and_loaded_again_when_it_is
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     until(|| state(&embedder) == "FallbackModel(\"absent\")").await;
-    server.react(unwell);
+    server.react(unavailable);
     ask_until_given(&embedder, "c").await;
     assert_eq!(loads.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
 async fn a_model_that_cannot_be_loaded_is_no_fallback() {
-    let server = TestServer::start(unwell).await;
+    let server = TestServer::start(unavailable).await;
     let loads: Arc<AtomicUsize> = Arc::default();
     let counted = Arc::clone(&loads);
-    let load: Load = Arc::new(move || {
+    let load: LoadLocalModel = Arc::new(move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
-        Box::pin(async { Err(ModelError::Unsupported("something else".to_owned()).into()) })
+        Box::pin(async { Err(Arc::new(ModelError::Unsupported("something else".to_owned())) as LocalModelError) })
     });
     let embedder = client(&server.url, &args(), Tuning { load: Some(load), ..tuning() });
     embedder.ask("a").await.unwrap_err();
-    until(|| state(&embedder) == "FallbackModel(\"impossible\")").await;
+    until(|| state(&embedder) == "FallbackModel(\"failed\")").await;
     for text in texts('b', 10) {
         assert!(embedder.ask(&text).await.unwrap_err().is_servers_failure());
     }
@@ -122,12 +123,12 @@ async fn a_text_that_the_server_refuses_is_no_reason_to_load_it() {
 }
 
 #[tokio::test]
-async fn a_model_that_is_not_known_or_not_there_cannot_be_loaded() {
+async fn a_model_that_is_unknown_or_not_installed_cannot_be_loaded() {
     let directory = tempfile::tempdir().unwrap();
     for model in ["text-embedding-3-small", DEFAULT_MODEL] {
-        let mut args = args().encoder;
-        args.models = ModelsArgs { models: Some(directory.path().to_owned()) };
-        let error = load(&args, model, encoder_metrics())().await.unwrap_err().to_string();
+        let given = ["test", "--models", directory.path().to_str().unwrap()];
+        let load = <Program as clap::Parser>::parse_from(given).fallback.loader(encoder_metrics()).unwrap();
+        let error = load(model).await.unwrap_err().to_string();
         assert!(error.contains(model), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The client with the model in this process, with our own service, and with servers that are none too good.
+//! Clients of a local model, of the embedder's service, and of failing servers.
 
 mod fallback;
 mod remote;
@@ -14,7 +14,7 @@ use axum::routing::post;
 use futures::future::join_all;
 use jangbogo_embedding::DIMENSIONS;
 use jangbogo_embedding::registry::{DEFAULT_MODEL, ModelsArgs};
-use jangbogo_embeddings_server::model::ArithmeticArgs;
+use jangbogo_embeddings_server::encoder::{EncoderMetrics, Fallback, FallbackArgs};
 use jangbogo_embeddings_server::service::ServiceArgs;
 use jangbogo_embeddings_server::testing::LetterModel;
 use jangbogo_telemetry::Metrics;
@@ -27,17 +27,25 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(30);
 
-/// Those of a client that waits longer than any test takes.
+/// Settings with a time limit that no test reaches.
 fn args() -> EmbedderArgs {
-    let queue = 100.try_into().unwrap();
-    let models = ModelsArgs::default();
     EmbedderArgs {
         url: String::new(),
         timeout_ms: 30_000.try_into().unwrap(),
         cache: 1000,
         remote: RemoteArgs { api_key: Some(ApiKey::from("geheim")), ..RemoteArgs::default() },
-        encoder: EncoderArgs { computed: ArithmeticArgs::default(), threads: None, queue, models },
     }
+}
+
+/// The settings of a program that has all of them.
+#[derive(clap::Parser)]
+struct Program {
+    #[command(flatten)]
+    embedder: EmbedderArgs,
+    #[command(flatten)]
+    fallback: FallbackArgs,
+    #[command(flatten)]
+    service: ServiceArgs,
 }
 
 fn embedder_metrics() -> EmbedderMetrics {
@@ -48,7 +56,7 @@ fn encoder_metrics() -> EncoderMetrics {
     EncoderMetrics::register(&Metrics::new().unwrap(), &[]).unwrap()
 }
 
-/// With pauses that no test notices, and without anything that stands in.
+/// Short pauses, and neither fallback nor Redis.
 fn tuning() -> Tuning {
     let pause = Duration::from_millis(50);
     Tuning {
@@ -66,7 +74,11 @@ fn client(url: &str, args: &EmbedderArgs, tuning: Tuning) -> Embedder {
 
 fn client_of(url: &str, model: &str, args: &EmbedderArgs, tuning: Tuning) -> Embedder {
     let wire = jangbogo_openai::Server::new(url, args.remote.api_key.as_ref()).unwrap();
-    Embedder::of_wire(wire, model, args, tuning, embedder_metrics())
+    Embedder::with_tuning(wire, model, args, &ModelsArgs::default(), tuning, embedder_metrics())
+}
+
+async fn client_of_model(model: &LetterModel, time_limit: Duration) -> Embedder {
+    Embedder::for_local_model(Arc::new(model.encoder(10).await), 100, time_limit, embedder_metrics())
 }
 
 impl Embedder {
@@ -74,7 +86,7 @@ impl Embedder {
         self.embed(Purpose::Query, text).await
     }
 
-    /// Asks for many texts at one time.
+    /// Embeds texts concurrently.
     async fn ask_all(&self, texts: &[String]) -> Vec<Result<Vector, EmbedError>> {
         join_all(texts.iter().map(|text| self.ask(text))).await
     }
@@ -95,10 +107,10 @@ async fn served(router: Router) -> String {
     url
 }
 
-/// What a server does about texts.
+/// A server's answer to a request by its texts.
 type React = fn(&[String]) -> Response;
 
-/// A server that remembers what it was asked. Each request takes a permit.
+/// A server that records its requests. Each request takes a permit.
 #[derive(Clone)]
 struct TestServer {
     url: String,
@@ -108,7 +120,7 @@ struct TestServer {
 }
 
 impl TestServer {
-    /// One that answers at once.
+    /// Starts a server that answers at once.
     async fn start(react: React) -> Self {
         let server = Self {
             url: String::new(),
@@ -129,12 +141,11 @@ impl TestServer {
         react(&texts)
     }
 
-    /// Does otherwise from now on.
     fn react(&self, react: React) {
         *self.react.lock().unwrap() = react;
     }
 
-    /// What it was asked, by request.
+    /// The texts of each request.
     fn asked(&self) -> Vec<Vec<String>> {
         self.asked.lock().unwrap().clone()
     }
@@ -144,7 +155,7 @@ impl TestServer {
     }
 }
 
-/// Vectors that point where the first letters of texts say, as [`LetterModel`] makes them.
+/// Answers with unit vectors along the component that a text's first letter names, as [`LetterModel`] does.
 fn letters(texts: &[String]) -> Response {
     let data = texts.iter().enumerate().map(|(index, text)| {
         let mut vector = vec![0.0; DIMENSIONS];
@@ -162,19 +173,19 @@ fn is_letter(vector: &Vector, text: &str) -> bool {
     vector[letter(text)].to_bits() == 1.0_f32.to_bits()
 }
 
-fn unwell(_: &[String]) -> Response {
+fn unavailable(_: &[String]) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "later").into_response()
 }
 
-/// So many different texts, all of this letter.
+/// `count` different texts that begin with a letter.
 fn texts(letter: char, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{letter}{number}")).collect()
 }
 
-/// Waits until it is so.
-async fn until(mut is_so: impl FnMut() -> bool) {
+/// Polls until a condition holds.
+async fn until(mut condition: impl FnMut() -> bool) {
     let so = async {
-        while !is_so() {
+        while !condition() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
@@ -182,9 +193,9 @@ async fn until(mut is_so: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn a_text_that_many_ask_for_is_embedded_once() {
+async fn concurrent_requests_for_one_text_are_computed_once() {
     let model = LetterModel::held();
-    let embedder = Embedder::of_encoder(model.encoder(10).await, 100, LONG, embedder_metrics());
+    let embedder = client_of_model(&model, LONG).await;
     let asked = join_all((0..20).map(|_| embedder.ask("bag")));
     model.permits.add_permits(1);
     for vector in asked.await {
@@ -196,10 +207,10 @@ async fn a_text_that_many_ask_for_is_embedded_once() {
 }
 
 #[tokio::test]
-async fn what_takes_too_long_is_no_vector_and_is_asked_for_anew() {
+async fn an_embedding_that_takes_too_long_fails_and_can_be_retried() {
     let model = LetterModel::held();
     let limit = Duration::from_millis(20);
-    let embedder = Embedder::of_encoder(model.encoder(10).await, 100, limit, embedder_metrics());
+    let embedder = client_of_model(&model, limit).await;
     let error = embedder.ask("bag").await.unwrap_err();
     assert_eq!(error.to_string(), "no embedding within 20 ms");
     assert_eq!(embedder.failed("too-slow"), 1);
@@ -209,10 +220,10 @@ async fn what_takes_too_long_is_no_vector_and_is_asked_for_anew() {
 }
 
 #[tokio::test]
-async fn the_patient_wait_for_what_takes_long() {
+async fn low_priority_waits_longer() {
     let model = LetterModel::held();
-    let embedder =
-        Embedder::of_encoder(model.encoder(10).await.low_priority(), 100, LOW_PRIORITY_TIMEOUT, embedder_metrics());
+    let encoder = Arc::new(model.encoder(10).await.low_priority());
+    let embedder = Embedder::for_local_model(encoder, 100, LOW_PRIORITY_TIMEOUT, embedder_metrics());
     let release = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         model.permits.add_permits(1);
@@ -223,23 +234,24 @@ async fn the_patient_wait_for_what_takes_long() {
 }
 
 #[tokio::test]
-async fn a_text_that_cannot_be_embedded_is_not_even_asked_for() {
+async fn an_invalid_text_does_not_reach_the_model() {
     let model = LetterModel::quick();
-    let embedder = Embedder::of_encoder(model.encoder(10).await, 100, LONG, embedder_metrics());
+    let embedder = client_of_model(&model, LONG).await;
     assert_eq!(embedder.ask(" \n").await.unwrap_err().to_string(), "the text is empty");
     assert!(matches!(embedder.ask("a\0").await, Err(EmbedError::Text(_))));
     assert_eq!((model.embedded(), embedder.failed("text")), (0, 2));
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_refused_and_keys_are_not_shown() {
+async fn invalid_addresses_are_refused_and_keys_are_not_shown() {
     for (url, expected) in [
-        ("http://mina:geheim@localhost/v1", "a key has a setting of its own"),
-        ("ftp://localhost/v1", "neither http:// nor https://"),
-        ("localhost", "cannot be read"),
+        ("http://mina:geheim@localhost/v1", "set the key by its own setting"),
+        ("ftp://localhost/v1", "must begin with http:// or https://"),
+        ("localhost", "cannot be parsed"),
     ] {
         let args = EmbedderArgs { url: url.to_owned(), ..args() };
-        let error = Embedder::of_server(&args, DEFAULT_MODEL, None, embedder_metrics(), encoder_metrics()).unwrap_err();
+        let models = ModelsArgs::default();
+        let error = Embedder::for_server(&args, &models, DEFAULT_MODEL, None, embedder_metrics(), None).unwrap_err();
         let error = jangbogo_telemetry::causes(&error).to_string();
         assert!(error.contains("EMBEDDINGS_URL") && error.contains(expected) && !error.contains("geheim"), "{error}");
     }
@@ -249,19 +261,15 @@ async fn what_cannot_be_used_is_refused_and_keys_are_not_shown() {
 
 #[test]
 fn the_settings_are_consistent_beside_the_service_s() {
-    #[derive(clap::Parser)]
-    struct Program {
-        #[command(flatten)]
-        embedder: EmbedderArgs,
-        #[command(flatten)]
-        service: ServiceArgs,
-    }
     <Program as clap::CommandFactory>::command().debug_assert();
     let given = ["program", "--embeddings-url", "http://a/v1", "--embeddings-cache", "7", "--embedding-threads", "3"];
-    let Program { embedder, service } = <Program as clap::Parser>::try_parse_from(given).unwrap();
+    let Program { embedder, fallback, service } = <Program as clap::Parser>::try_parse_from(given).unwrap();
     assert_eq!((&*embedder.url, embedder.cache), ("http://a/v1", 10_000));
-    assert_eq!((service.cache, embedder.encoder.threads().get()), (7, 3));
+    assert_eq!((service.cache, fallback.encoder.threads().get()), (7, 3));
     assert_eq!(format!("{:?}", embedder.remote), format!("{:?}", RemoteArgs::default()));
     let none = ["program", "--embeddings-fallback", "none"];
-    assert_eq!(<Program as clap::Parser>::parse_from(none).embedder.remote.fallback, Fallback::None);
+    assert!(fallback.loader(encoder_metrics()).is_some());
+    let fallback = <Program as clap::Parser>::parse_from(none).fallback;
+    assert_eq!(fallback.fallback, Fallback::None);
+    assert!(fallback.loader(encoder_metrics()).is_none());
 }

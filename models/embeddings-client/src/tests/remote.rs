@@ -1,4 +1,4 @@
-//! How texts gather, and what becomes of them when the server is not well.
+//! Batching, retries and the circuit breaker.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -6,7 +6,7 @@ use axum::http::header::RETRY_AFTER;
 
 use super::*;
 
-/// A client of a server that answers nothing yet, with one request in flight and this many texts that wait for it.
+/// A client of a server that has not answered yet, with every permitted request in flight and these texts in its queue.
 async fn gathered(server: &TestServer, args: &EmbedderArgs, waiting: &[String]) -> (Embedder, Vec<Asked>) {
     let embedder = client(&server.url, args, tuning());
     let mut asked = Vec::new();
@@ -20,7 +20,7 @@ async fn gathered(server: &TestServer, args: &EmbedderArgs, waiting: &[String]) 
     (embedder, asked)
 }
 
-/// Somebody who waits for a text's vector.
+/// A pending request for a text's vector.
 type Asked = tokio::task::JoinHandle<(String, Result<Vector, EmbedError>)>;
 
 fn ask(embedder: &Embedder, text: String) -> Asked {
@@ -32,7 +32,7 @@ fn ask(embedder: &Embedder, text: String) -> Asked {
 }
 
 fn in_queue(embedder: &Embedder) -> usize {
-    let Model::Remote { remote, .. } = &embedder.model else { panic!() };
+    let Backend::Remote { remote, .. } = &embedder.backend else { panic!() };
     remote.waiting()
 }
 
@@ -40,7 +40,7 @@ fn one_in_flight() -> EmbedderArgs {
     EmbedderArgs { remote: RemoteArgs { max_in_flight: 1, ..args().remote }, ..args() }
 }
 
-/// One that holds its answers back.
+/// A server that holds its answers back until permits are added.
 async fn holding(react: React) -> TestServer {
     let server = TestServer::start(react).await;
     server.permits.forget_permits(Semaphore::MAX_PERMITS);
@@ -63,7 +63,7 @@ async fn texts_gather_while_requests_are_in_flight_and_go_fifty_at_a_time() {
 }
 
 #[tokio::test]
-async fn no_more_requests_are_in_flight_than_may_be() {
+async fn the_bulkhead_limits_requests_in_flight() {
     let server = holding(letters).await;
     let (_, asked) = gathered(&server, &args(), &texts('b', 10)).await;
     assert_eq!(server.requests(), 4, "each with one text");
@@ -77,7 +77,7 @@ async fn no_more_requests_are_in_flight_than_may_be() {
 }
 
 #[tokio::test]
-async fn one_text_that_many_ask_for_is_asked_for_once() {
+async fn concurrent_requests_for_one_text_are_sent_once() {
     let server = TestServer::start(letters).await;
     let embedder = client(&server.url, &args(), tuning());
     let vectors = embedder.ask_all(&vec!["bag".to_owned(); 20]).await;
@@ -87,7 +87,7 @@ async fn one_text_that_many_ask_for_is_asked_for_once() {
 }
 
 #[tokio::test]
-async fn more_than_may_wait_is_refused_at_once() {
+async fn a_full_queue_rejects_at_once() {
     let server = holding(letters).await;
     let remote = RemoteArgs { max_waiting: 2, ..one_in_flight().remote };
     let (embedder, asked) = gathered(&server, &EmbedderArgs { remote, ..args() }, &texts('b', 2)).await;
@@ -100,7 +100,7 @@ async fn more_than_may_wait_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn whoever_has_left_is_not_asked_for() {
+async fn cancelled_texts_are_not_sent() {
     let server = holding(letters).await;
     let (_, asked) = gathered(&server, &one_in_flight(), &texts('b', 3)).await;
     asked[2].abort();
@@ -129,10 +129,10 @@ async fn long_texts_go_in_requests_of_their_own() {
 }
 
 #[tokio::test]
-async fn what_may_go_better_later_is_asked_again() {
+async fn transient_failures_are_retried() {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     let server = TestServer::start(|texts| match ASKED.fetch_add(1, Ordering::SeqCst) {
-        0 => unwell(texts),
+        0 => unavailable(texts),
         1 => (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "0.2")], "slow down").into_response(),
         _ => letters(texts),
     })
@@ -148,7 +148,7 @@ async fn what_may_go_better_later_is_asked_again() {
 }
 
 #[tokio::test]
-async fn what_will_not_go_better_is_asked_once() {
+async fn permanent_failures_are_not_retried() {
     for status in [400, 401, 404, 422] {
         let server = TestServer::start(letters).await;
         let refused: React = match status {
@@ -167,7 +167,7 @@ async fn what_will_not_go_better_is_asked_once() {
 }
 
 #[tokio::test]
-async fn a_pause_beyond_the_time_limit_is_not_waited_for() {
+async fn a_pause_beyond_the_deadline_fails_at_once() {
     let server =
         TestServer::start(|_| (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "60")], "slow down").into_response())
             .await;
@@ -193,18 +193,18 @@ async fn a_text_that_the_server_refuses_spoils_no_other() {
             Err(error) => assert!(error.blames_texts() && text == "b17", "{text}: {error:?}"),
         }
     }
-    // The first one, all fifty, and two halves for each time that fifty is halved down to one.
+    // The first request, all fifty, and two halves for each halving of fifty down to one.
     assert!((12..=14).contains(&server.requests()), "{}", server.requests());
 }
 
 #[tokio::test]
 async fn the_breaker_opens_and_closes() {
-    let server = TestServer::start(unwell).await;
+    let server = TestServer::start(unavailable).await;
     let embedder = client(&server.url, &args(), tuning());
     let state = || embedder.metrics.embedder_breaker_state.get();
     assert!(matches!(embedder.ask("bag").await, Err(EmbedError::Server(_))), "what the server said");
     assert_eq!((server.requests(), state()), (3, 2), "three attempts are enough");
-    // A probe is due after a while, and goes on by itself.
+    // A probe is due after a while, and runs in the background.
     let probed = async {
         while server.requests() < 5 {
             assert!(matches!(embedder.ask("bag").await, Err(EmbedError::Unavailable)));
@@ -225,7 +225,7 @@ async fn the_breaker_opens_and_closes() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_server_that_is_silent() {
+async fn a_silent_server_opens_the_breaker() {
     let server = holding(letters).await;
     let args = EmbedderArgs { timeout_ms: 200.try_into().unwrap(), ..args() };
     let thresholds = Thresholds { min_pause: LONG, max_pause: LONG, ..circuit::THRESHOLDS };
@@ -233,7 +233,7 @@ async fn nobody_waits_for_a_server_that_is_silent() {
     for text in texts('b', 50) {
         embedder.ask(&text).await.unwrap_err();
     }
-    // On a busy machine one may have had too little time to say anything about the server.
+    // On a busy machine a request may have had too little time left to count as a failure.
     assert!((3..10).contains(&server.requests()), "{}", server.requests());
     assert!(embedder.failed("away") > 40);
 }

@@ -1,4 +1,4 @@
-//! What servers answer, and what is made of it.
+//! Answers of servers, and how they are read.
 
 use std::num::NonZeroUsize;
 
@@ -7,8 +7,8 @@ use jangbogo_embeddings_server::service::{ServiceMetrics, router};
 
 use super::*;
 
-/// A client of a server that answers each request with this.
-async fn of_answer(answer: impl Fn(Value) -> (StatusCode, Value) + Clone + Send + Sync + 'static) -> Embedder {
+/// A client of a server that answers each request by a function.
+async fn client_of_answer(answer: impl Fn(Value) -> (StatusCode, Value) + Clone + Send + Sync + 'static) -> Embedder {
     let handler = async move |axum::Json(body): axum::Json<Value>| {
         let (status, answer) = answer(body);
         (status, axum::Json(answer))
@@ -19,15 +19,15 @@ async fn of_answer(answer: impl Fn(Value) -> (StatusCode, Value) + Clone + Send 
 }
 
 #[tokio::test]
-async fn our_own_service_gives_the_same_vectors_as_the_model_in_process() {
+async fn the_embedders_service_gives_the_same_vectors_as_the_local_model() {
     let prompts = Prompts { query: "query: ", passage: "passage: " };
     let model = LetterModel { prompts, ..LetterModel::quick() };
     let metrics = ServiceMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
     let encoder = model.encoder(10).await;
     let url = served(router(vec![encoder.clone()], ServiceArgs { cache: 10, request_timeout: 5 }, metrics)).await;
-    let in_process = Embedder::of_encoder(encoder, 100, LONG, embedder_metrics());
+    let in_process = Embedder::for_local_model(Arc::new(encoder), 100, LONG, embedder_metrics());
     let remote = client_of(&url, "letters", &args(), tuning());
-    // The client of a server goes by the models that are known here, where this one is not; the service puts the prompt there.
+    // The model is not in the client's registry, so that the service adds the prompt.
     assert_eq!(remote.ask("bag").await.unwrap(), in_process.ask("bag").await.unwrap());
     assert_eq!((remote.model(), remote.given("remote")), ("letters", 1));
 }
@@ -50,13 +50,14 @@ async fn a_server_s_model_that_was_added_here_has_its_prompts() {
     std::fs::create_dir_all(&added).unwrap();
     manifest.write(&added).unwrap();
     let models = ModelsArgs { models: Some(directory.path().to_owned()) };
-    let args = EmbedderArgs { encoder: EncoderArgs { models, ..args().encoder }, ..args() };
+    let args = args();
 
     let metrics = ServiceMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
     let prompts = Prompts { query: "a ", passage: "" };
     let encoder = LetterModel { name: "shop", prompts, ..LetterModel::quick() }.encoder(10).await;
     let url = served(router(vec![encoder], ServiceArgs { cache: 10, request_timeout: 5 }, metrics)).await;
-    let remote = client_of(&url, "shop", &args, tuning());
+    let wire = jangbogo_openai::Server::new(&url, args.remote.api_key.as_ref()).unwrap();
+    let remote = Embedder::with_tuning(wire, "shop", &args, &models, tuning(), embedder_metrics());
     assert!(is_letter(&remote.embed(Purpose::Query, "bag").await.unwrap(), "a"));
     assert!(is_letter(&remote.embed(Purpose::Passage, "bag").await.unwrap(), "b"));
     assert_eq!(remote.similarity_threshold(), Some(0.7));
@@ -66,8 +67,8 @@ async fn a_server_s_model_that_was_added_here_has_its_prompts() {
 }
 
 #[tokio::test]
-async fn servers_are_asked_as_openai_s_are_and_may_answer_in_digits() {
-    let embedder = of_answer(|body| {
+async fn requests_are_openai_s_and_answers_may_be_floats() {
+    let embedder = client_of_answer(|body| {
         assert_eq!(body, json!({"input": ["bag"], "model": DEFAULT_MODEL, "encoding_format": "base64"}));
         let mut vector = vec![0.0; DIMENSIONS];
         (vector[0], vector[1]) = (3.0, 4.0);
@@ -78,8 +79,8 @@ async fn servers_are_asked_as_openai_s_are_and_may_answer_in_digits() {
 }
 
 #[tokio::test]
-async fn vectors_are_told_apart_by_their_index() {
-    let embedder = of_answer(|body| {
+async fn vectors_are_assigned_by_their_index() {
+    let embedder = client_of_answer(|body| {
         let count = body["input"].as_array().unwrap().len();
         let datum = |index: usize| {
             let mut vector = vec![0.0; DIMENSIONS];
@@ -98,7 +99,7 @@ async fn vectors_are_told_apart_by_their_index() {
 }
 
 #[tokio::test]
-async fn what_is_no_vector_is_an_error_that_says_so() {
+async fn an_invalid_answer_is_an_error_that_names_the_fault() {
     for (status, answer, expected) in [
         (200, json!({"data": [{"embedding": [1.0, 2.0]}]}), "has 2 components, not 384"),
         (200, json!({"data": [{"embedding": vec![0.0; DIMENSIONS]}]}), "has the length 0"),
@@ -107,10 +108,10 @@ async fn what_is_no_vector_is_an_error_that_says_so() {
         (200, json!({"data": []}), "holds 0 vectors, not 1"),
         (200, json!({"data": [{"index": 1, "embedding": [1.0]}]}), "its index 1 is of no text"),
         (200, json!("hello"), "is not of OpenAI's form"),
-        (401, json!({"error": {"message": "who are you?"}}), "refuses with status 401: who are you?"),
-        (503, json!("later"), "refuses with status 503: \"later\""),
+        (401, json!({"error": {"message": "who are you?"}}), "answered with status 401: who are you?"),
+        (503, json!("later"), "answered with status 503: \"later\""),
     ] {
-        let embedder = of_answer(move |_| (StatusCode::from_u16(status).unwrap(), answer.clone())).await;
+        let embedder = client_of_answer(move |_| (StatusCode::from_u16(status).unwrap(), answer.clone())).await;
         let error = embedder.ask("bag").await.unwrap_err();
         let message = jangbogo_telemetry::causes(&error).to_string();
         assert!(message.contains(expected), "{message} lacks {expected}");
@@ -119,7 +120,7 @@ async fn what_is_no_vector_is_an_error_that_says_so() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_is_an_error() {
+async fn an_unreachable_server_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     drop(listener);

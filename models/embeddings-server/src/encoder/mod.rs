@@ -1,9 +1,9 @@
-//! A thread owns the model and embeds what everybody asks for, and one of low priority what nobody waits for.
+//! Batching inference threads.
 //!
-//! Whoever asks makes the tokens of a text himself, while the model computes. They wait in a bounded queue of each. While a thread computes, others gather; it takes as many as are best
-//! computed at once, in the order in which they came. Who finds the queue full is told so at once, and
-//! whoever has stopped waiting costs nothing.
+//! Callers tokenise; an interactive and a background thread each take batches from a bounded queue, in order of
+//! arrival. A full queue rejects at once (load shedding); a dropped request is skipped (cancellation).
 
+mod local;
 mod thread;
 
 use std::num::NonZeroUsize;
@@ -20,54 +20,54 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{ArithmeticArgs, EmbeddingModel, ModelError, TextModel, Tokenise, Tokens};
 
+pub use self::local::{Fallback, FallbackArgs};
+
 jangbogo_telemetry::metrics! {
-    /// What an encoder counts.
+    /// Metrics of encoders.
     pub struct EncoderMetrics {
-        /// Texts that wait to be embedded
+        /// Texts in the queues
         embedding_queue_texts: prometheus::IntGauge;
         /// Texts embedded by the model
         embedding_texts_total: prometheus::IntCounter;
         /// Tokens embedded by the model
         embedding_tokens_total: prometheus::IntCounter;
-        /// Texts embedded that are longer than the model reads
+        /// Texts embedded that were truncated to the model's maximum
         embedding_truncated_texts_total: prometheus::IntCounter;
-        /// Texts refused because as many as may were waiting
+        /// Texts rejected because a queue was full
         embedding_refused_texts_total: prometheus::IntCounter;
-        /// Texts not embedded because nobody waited for them any more
+        /// Texts skipped because their requests were cancelled
         embedding_abandoned_texts_total: prometheus::IntCounter;
-        /// Texts computed at once
+        /// Texts per batch
         embedding_batch_texts: prometheus::Histogram, buckets BATCH_BUCKETS;
         /// Time to compute a batch, in seconds
         embedding_batch_seconds: prometheus::Histogram, buckets SECONDS_BUCKETS;
     }
 }
 
-/// How long a text that nobody waits for waits for company: two short texts take little longer than one.
-const GATHERING: Duration = Duration::from_millis(5);
+/// Linger of background batches: two short texts take little longer than one.
+const LINGER: Duration = Duration::from_millis(5);
 
-/// Bytes of a text from which on its tokens take longer to make than others should wait for.
+/// From this size in bytes on a text is tokenised on a blocking thread.
 const LONG_TEXT: usize = 8 * 1024;
 
-/// The settings of embedding models in this process.
+/// Settings of embedding models in this process.
 #[derive(Args, Clone, Debug)]
 pub struct EncoderArgs {
-    /// How they are computed.
     #[command(flatten)]
     pub computed: ArithmeticArgs,
-    /// Processor cores that the embedding model may use, and as many again, at low priority, for texts that nobody waits
-    /// for [default: half of them]
+    /// Threads of the embedding model; as many again, at low priority, for background texts [default: half of the
+    /// cores]
     #[arg(id = "embedding-threads", long, env = "EMBEDDING_THREADS", value_name = "COUNT")]
     pub threads: Option<NonZeroUsize>,
-    /// Texts that may wait for the embedding model; more are refused
+    /// Maximum texts that wait for the embedding model; more are rejected
     #[arg(id = "embedding-queue", long, env = "EMBEDDING_QUEUE", default_value = "512", value_name = "TEXTS")]
     pub queue: NonZeroUsize,
-    /// Where models live.
     #[command(flatten)]
     pub models: ModelsArgs,
 }
 
 impl EncoderArgs {
-    /// How many cores the model may use: half of the machine's where nothing was said, so that others stay responsive.
+    /// Number of threads. The default is half of the cores, so that other processes stay responsive.
     #[must_use]
     pub fn threads(&self) -> NonZeroUsize {
         let half = || {
@@ -78,77 +78,77 @@ impl EncoderArgs {
     }
 }
 
-/// A text's vector, and what it took.
+/// A text's vector and its number of tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextEmbedding {
     /// The vector, of length 1.
     pub vector: Arc<[f32]>,
-    /// How many tokens the model has read.
+    /// Number of tokens read.
     pub tokens: usize,
-    /// Whether the text is longer than that.
+    /// Whether the text had more tokens than the model reads.
     pub truncated: bool,
 }
 
-/// Why an encoder does not start.
+/// An encoder cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The model cannot be loaded, or does not compute.
+    /// The model cannot be loaded, or its warm-up failed.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The thread cannot be started.
-    #[error("the thread of the embedding model cannot be started")]
+    /// A thread cannot be started.
+    #[error("cannot start the embedding model's thread")]
     Thread(#[source] io::Error),
 }
 
-/// Why a text was not embedded.
+/// A text was not embedded.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum EncodeError {
-    /// As many texts as may wait do: try again later.
+    /// The queue is full: retry later.
     #[error("too many texts are waiting to be embedded")]
     Busy,
-    /// The model does not compute it.
+    /// The computation failed.
     #[error("the embedding model failed")]
     Model(#[source] Arc<ModelError>),
-    /// The thread is gone.
+    /// The thread has ended.
     #[error("the embedding model has stopped")]
     Stopped,
 }
 
-/// A text's tokens that wait, and who waits for its vector.
+/// A tokenised text in a queue.
 #[derive(Debug)]
 struct Job {
     tokens: Tokens,
     answer: oneshot::Sender<Result<TextEmbedding, EncodeError>>,
 }
 
-/// A hand on the thread that owns a model. Clones share it; it ends with the last of them.
+/// Handle of a model's threads, which end with its last clone.
 #[derive(Clone, Debug)]
 pub struct Encoder {
     jobs: mpsc::Sender<Job>,
-    patient_jobs: mpsc::Sender<Job>,
+    background_jobs: mpsc::Sender<Job>,
     metrics: EncoderMetrics,
-    about: Arc<About>,
+    model: Arc<ModelInfo>,
 }
 
-/// What is known of the model outside of its thread.
-struct About {
+/// Properties of the model for use outside of its thread.
+struct ModelInfo {
     name: String,
     dimensions: usize,
     prompts: Prompts,
     tokenizer: Arc<dyn Tokenise>,
 }
 
-impl fmt::Debug for About {
+impl fmt::Debug for ModelInfo {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("About").field("name", &self.name).finish_non_exhaustive()
+        formatter.debug_struct("ModelInfo").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 impl Encoder {
-    /// Loads the model of this name. It is warm when this returns.
+    /// Loads a model by its name, and warms it up.
     ///
     /// # Errors
-    /// When the model's files are not there (the message says how to fetch them) or do not hold it.
+    /// When the model's files are missing (the message says how to fetch them) or invalid.
     pub async fn load(args: &EncoderArgs, model: &str, metrics: EncoderMetrics) -> Result<Self, StartError> {
         let models = args.models.directory().map_err(ModelError::Files)?;
         let spec = models.find(model).map_err(ModelError::Files)?;
@@ -156,78 +156,78 @@ impl Encoder {
         Self::start(move || EmbeddingModel::load(&models, spec, arithmetic, threads), args.queue, metrics).await
     }
 
-    /// Starts a thread that calls `load`, warms the model, and owns it from then on, and one of low priority beside it. At
-    /// most `queue` texts wait for each.
+    /// Starts a thread that loads, warms up and owns a model, and a background thread beside it. At most `queue` texts
+    /// wait for each.
     ///
     /// # Errors
-    /// What `load` says; or the model does not compute, or the thread cannot be started.
+    /// When `load` or the warm-up fails, or a thread cannot be started.
     pub async fn start<M: TextModel>(
         load: impl FnOnce() -> Result<M, ModelError> + Send + 'static,
         queue: NonZeroUsize,
         metrics: EncoderMetrics,
     ) -> Result<Self, StartError> {
-        let (jobs, urgent) = mpsc::channel(queue.get());
-        let (patient_jobs, patient) = mpsc::channel(queue.get());
+        let (jobs, interactive) = mpsc::channel(queue.get());
+        let (background_jobs, background_queue) = mpsc::channel(queue.get());
         let (loaded, is_loaded) = oneshot::channel();
-        let of_thread = metrics.clone();
-        spawn("embedding-model", move || match thread::warm(load) {
+        let thread_metrics = metrics.clone();
+        spawn("embedding-model", move || match thread::warm_up(load) {
             Ok(model) => {
                 let background = model.in_background();
-                let about = About {
+                let info = ModelInfo {
                     name: model.name().to_owned(),
                     dimensions: model.dimensions(),
                     prompts: model.prompts(),
                     tokenizer: model.tokenizer(),
                 };
-                if loaded.send(background.map(|background| (about, background))).is_ok() {
-                    thread::serve(&model, urgent, Duration::ZERO, &of_thread);
+                if loaded.send(background.map(|background| (info, background))).is_ok() {
+                    thread::serve(&model, interactive, Duration::ZERO, &thread_metrics);
                 }
             }
-            // Nobody waits any more.
+            // Fails if the caller is gone.
             Err(error) => drop(loaded.send(Err(error))),
         })?;
-        let (about, background) = is_loaded.await.unwrap_or(Err(ModelError::Panic))?;
-        let of_thread = metrics.clone();
-        spawn("embedding-background", move || thread::serve(&background, patient, GATHERING, &of_thread))?;
-        Ok(Self { jobs, patient_jobs, metrics, about: Arc::new(about) })
+        let (info, background) = is_loaded.await.unwrap_or(Err(ModelError::Panic))?;
+        let thread_metrics = metrics.clone();
+        spawn("embedding-background", move || thread::serve(&background, background_queue, LINGER, &thread_metrics))?;
+        Ok(Self { jobs, background_jobs, metrics, model: Arc::new(info) })
     }
 
-    /// For texts that nobody waits for: they are computed at low priority.
+    /// A handle for background texts, which are computed at low priority.
     #[must_use]
     pub fn low_priority(self) -> Self {
-        Self { jobs: self.patient_jobs.clone(), ..self }
+        Self { jobs: self.background_jobs.clone(), ..self }
     }
 
     /// The model's id.
     #[must_use]
     pub fn model(&self) -> &str {
-        &self.about.name
+        &self.model.name
     }
 
-    /// How many components a vector has.
+    /// Number of components of a vector.
     #[must_use]
     pub fn dimensions(&self) -> usize {
-        self.about.dimensions
+        self.model.dimensions
     }
 
-    /// What it counts.
+    /// Metrics that it shares with other encoders.
+    #[must_use]
     pub fn metrics(&self) -> &EncoderMetrics {
         &self.metrics
     }
 
-    /// What stands before texts that it embeds; whoever asks puts it there.
+    /// Prompts, which callers put before texts.
     #[must_use]
     pub fn prompts(&self) -> Prompts {
-        self.about.prompts
+        self.model.prompts
     }
 
-    /// The vector of a text as it stands. It waits its turn, which comes: the queue is bounded. Whoever drops the future
-    /// gives it up.
+    /// The vector of a text as it stands, without a prompt. Dropping the future cancels the request.
     ///
     /// # Errors
-    /// At once when the queue is full; or the model failed or is gone.
+    /// When the queue is full (at once), the model failed, or its thread has ended.
     pub async fn embed(&self, text: &str) -> Result<TextEmbedding, EncodeError> {
-        let place = self.jobs.try_reserve().map_err(|refused| match refused {
+        let permit = self.jobs.try_reserve().map_err(|refused| match refused {
             TrySendError::Full(()) => {
                 self.metrics.embedding_refused_texts_total.inc();
                 EncodeError::Busy
@@ -237,15 +237,15 @@ impl Encoder {
         let tokens = self.tokenise(text).await.map_err(|error| EncodeError::Model(Arc::new(error)))?;
         let (answer, answered) = oneshot::channel();
         self.metrics.embedding_queue_texts.inc();
-        place.send(Job { tokens, answer });
+        permit.send(Job { tokens, answer });
         answered.await.unwrap_or(Err(EncodeError::Stopped))
     }
 
     async fn tokenise(&self, text: &str) -> Result<Tokens, ModelError> {
         if text.len() < LONG_TEXT {
-            return thread::without_panic(|| self.about.tokenizer.tokenise(text));
+            return thread::catch_panic(|| self.model.tokenizer.tokenise(text));
         }
-        let (tokenizer, text) = (Arc::clone(&self.about.tokenizer), text.to_owned());
+        let (tokenizer, text) = (Arc::clone(&self.model.tokenizer), text.to_owned());
         let tokens = tokio::task::spawn_blocking(move || tokenizer.tokenise(&text)).await;
         tokens.unwrap_or(Err(ModelError::Panic))
     }

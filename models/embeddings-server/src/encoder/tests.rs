@@ -1,4 +1,4 @@
-//! What the thread does, seen with a model that says when it may go on.
+//! Threads with a model whose batches wait for permits.
 
 use std::sync::{Mutex, mpsc as blocking};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::model::{Tokenise, Tokens};
 
 const BATCH_TOKENS: usize = 256;
 
-/// Makes a token of each character, and a vector of the number of tokens. Each batch waits for a permit.
+/// Makes a token of each character, and a vector of the number of tokens. Each batch takes a permit.
 #[derive(Clone)]
 struct SlowModel {
     permits: Arc<Mutex<blocking::Receiver<()>>>,
@@ -69,7 +69,7 @@ struct Slow {
 async fn slow(queue: usize) -> Slow {
     let (permits, permitted) = blocking::channel();
     let (batches_of_model, batches) = blocking::channel();
-    // Warming takes two batches.
+    // Warm-up takes two batches.
     permits.send(()).unwrap();
     permits.send(()).unwrap();
     let load = move || Ok(SlowModel { permits: Arc::new(Mutex::new(permitted)), batches: batches_of_model });
@@ -82,13 +82,13 @@ async fn slow(queue: usize) -> Slow {
 }
 
 impl Slow {
-    /// Asks for a text, which then waits in the queue or is being computed.
+    /// Requests a text, which then is in the queue or computed.
     fn ask(&self, text: &str) -> tokio::task::JoinHandle<Result<TextEmbedding, EncodeError>> {
         let (encoder, text) = (self.encoder.clone(), text.to_owned());
         tokio::spawn(async move { encoder.embed(&text).await })
     }
 
-    /// The next batch that is computed, by the lengths of its texts.
+    /// Lets the next batch be computed, and gives the lengths of its texts.
     fn batch(&mut self) -> Vec<usize> {
         let batches = &self.batches;
         tokio::task::block_in_place(|| batches.recv_timeout(Duration::from_secs(10)).unwrap())
@@ -102,7 +102,7 @@ impl Slow {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_gathers_while_the_model_computes_is_one_batch_within_the_budget() {
+async fn texts_that_arrive_meanwhile_are_one_batch_within_the_budget() {
     let mut slow = slow(100).await;
     let first = slow.ask("a");
     assert_eq!(slow.batch(), [1]);
@@ -125,19 +125,19 @@ async fn what_gathers_while_the_model_computes_is_one_batch_within_the_budget() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_patient_are_computed_together_and_hold_nobody_up() {
+async fn background_texts_are_batched_and_delay_no_others() {
     let mut slow = slow(100).await;
-    let patient = slow.encoder.clone().low_priority();
+    let background = slow.encoder.clone().low_priority();
     let ask_patiently = |text: &'static str| {
-        let patient = patient.clone();
-        tokio::spawn(async move { patient.embed(text).await })
+        let background = background.clone();
+        tokio::spawn(async move { background.embed(text).await })
     };
     let first = ask_patiently("a");
     assert_eq!(slow.batch(), [1]);
     let others = [ask_patiently("bb"), ask_patiently("bb")];
     slow.until_waiting(2).await;
     let urgent = slow.ask("ccc");
-    assert_eq!(slow.batch(), [3], "while the patient are computed");
+    assert_eq!(slow.batch(), [3], "while background texts are computed");
     for _ in 0..3 {
         slow.permits.send(()).unwrap();
     }
@@ -148,7 +148,7 @@ async fn the_patient_are_computed_together_and_hold_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_queue_refuses_at_once() {
+async fn a_full_queue_rejects_at_once() {
     let mut slow = slow(2).await;
     let computed = slow.ask("a");
     assert_eq!(slow.batch(), [1]);
@@ -165,7 +165,7 @@ async fn a_full_queue_refuses_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_has_left_is_skipped() {
+async fn cancelled_texts_are_skipped() {
     let mut slow = slow(10).await;
     let computed = slow.ask("a");
     assert_eq!(slow.batch(), [1]);
@@ -184,7 +184,7 @@ async fn whoever_has_left_is_skipped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_panic_fails_its_texts_and_not_those_that_come_next() {
+async fn a_panic_fails_only_the_texts_of_its_batch() {
     let slow = slow(10).await;
     for _ in 0..2 {
         slow.permits.send(()).unwrap();

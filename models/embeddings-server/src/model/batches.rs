@@ -1,7 +1,7 @@
-//! Which texts are computed together.
+//! Batches of texts of similar lengths.
 
-/// Shares texts of these lengths out to batches of at most `budget` tokens, short ones first; a longer text is a batch
-/// of its own. Gives positions in `lengths`, each once.
+/// Splits texts of these lengths into batches of at most `budget` tokens, shortest first; a longer text is a batch of
+/// its own. Gives positions in `lengths`, each once.
 pub(super) fn batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
     let mut positions: Vec<usize> = (0..lengths.len()).collect();
     positions.sort_by_key(|position| lengths[*position]);
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches_are_of_like_lengths_and_within_the_budget() {
+    fn batches_have_similar_lengths_and_stay_within_the_budget() {
         assert_eq!(batches(&[9, 2, 5, 2, 40, 5], 10), [vec![1, 3, 2], vec![5], vec![0], vec![4]]);
         assert_eq!(batches(&[], 10), Vec::<Vec<usize>>::new());
         assert_eq!(batches(&[5, 5, 5], 10), [vec![0, 1], vec![2]]);

@@ -1,8 +1,8 @@
-//! The network in 32-bit floats, by Candle: BERT, as its makers published it.
+//! BERT in 32-bit floats by Candle.
 //!
-//! Rows, one for each token, are computed for a whole batch at once; only attention looks at the rows of one text, and
-//! is computed for all texts of one length at once. So nothing is padded, and a text's rows do not depend on the texts it
-//! is computed with: a row of a matrix product does not depend on the other rows, and no sum has another length.
+//! Rows, one per token, are computed for a whole batch at once; only attention is limited to the rows of one text, and
+//! is computed for all texts of one length at once. Nothing is padded, and a text's rows do not depend on its batch: a
+//! row of a matrix product does not depend on the other rows, and sums have the same length.
 
 use std::num::NonZeroUsize;
 
@@ -12,11 +12,11 @@ use jangbogo_bert_int8::Shape;
 use serde::Deserialize;
 
 use super::error::ModelError;
-use super::pooling::mean_of_length_1;
+use super::pooling::normalised_mean;
 use super::tokens::Tokens;
 use super::weights::Tensors;
 
-/// What is needed of `config.json`.
+/// The fields of `config.json` that the computation needs.
 #[derive(Debug, Deserialize)]
 pub(super) struct BertConfig {
     hidden_act: String,
@@ -32,19 +32,19 @@ pub(super) struct BertConfig {
     vocab_size: usize,
 }
 
-/// What `config.json` says first: others have other fields.
+/// The field of `config.json` that decides about the others.
 #[derive(Deserialize)]
 struct Kind {
     model_type: String,
 }
 
-/// What `config.json` means where it does not say.
+/// Default of `config.json`.
 fn absolute() -> String {
     "absolute".to_owned()
 }
 
 impl BertConfig {
-    /// Reads `config.json`, if its network is of the kind that is known here.
+    /// Reads `config.json`; fails on unsupported networks.
     pub(super) fn read(file: &[u8]) -> Result<Self, ModelError> {
         let Kind { model_type } = serde_json::from_slice(file).map_err(ModelError::Config)?;
         if model_type != "bert" {
@@ -58,16 +58,15 @@ impl BertConfig {
         Ok(config)
     }
 
-    /// What the network looks like.
     pub(super) fn shape(&self) -> Shape {
         #[expect(clippy::cast_possible_truncation, reason = "a small number that need not be exact")]
         let epsilon = self.layer_norm_eps as f32;
         Shape {
-            words: self.vocab_size,
+            vocabulary: self.vocab_size,
             positions: self.max_position_embeddings,
             types: self.type_vocab_size,
-            size: self.hidden_size,
-            inner: self.intermediate_size,
+            hidden: self.hidden_size,
+            intermediate: self.intermediate_size,
             heads: self.num_attention_heads.get(),
             layers: self.num_hidden_layers,
             epsilon,
@@ -75,7 +74,6 @@ impl BertConfig {
     }
 }
 
-/// The network and its weights.
 pub(super) struct Bert {
     words: Tensor,
     positions: Tensor,
@@ -84,13 +82,13 @@ pub(super) struct Bert {
     dimensions: usize,
 }
 
-/// Texts of one length that follow one another in a batch.
+/// Consecutive texts of one length in a batch.
 pub(super) struct Run {
     pub(super) first_row: usize,
     pub(super) texts: usize,
     pub(super) length: usize,
-    /// What is added to each score, by text, 1, 1, and the row attended to: of what only fills up, so little that it counts for
-    /// nothing. None where nothing does.
+    /// Attention mask, added to scores: shape (texts, 1, 1, length), strongly negative for padding. None without
+    /// padding.
     pub(super) mask: Option<Tensor>,
 }
 
@@ -101,17 +99,17 @@ impl Run {
 }
 
 impl Bert {
-    /// A network of this shape with these weights, on this device.
+    /// Loads a network onto a device.
     pub(super) fn new(shape: Shape, Tensors(weights): Tensors, device: &Device) -> Result<Self, ModelError> {
         let weights = VarBuilder::from_tensors(weights, DType::F32, device);
-        let size = shape.size;
+        let size = shape.hidden;
         let embeddings = weights.pp("embeddings");
         let types = embeddings.get((shape.types, size), "token_type_embeddings.weight")?;
         let positions = embeddings.get((shape.positions, size), "position_embeddings.weight")?;
         let layers = weights.pp("encoder.layer");
         Ok(Self {
-            words: embeddings.get((shape.words, size), "word_embeddings.weight")?,
-            // Every token is of the first type.
+            words: embeddings.get((shape.vocabulary, size), "word_embeddings.weight")?,
+            // Every token has the first type.
             positions: positions.broadcast_add(&types.get(0)?)?,
             norm: layer_norm(size, f64::from(shape.epsilon), embeddings.pp("LayerNorm"))?,
             layers: (0..shape.layers).map(|number| Layer::new(shape, &layers.pp(number))).collect::<Computed<_>>()?,
@@ -119,7 +117,7 @@ impl Bert {
         })
     }
 
-    /// The vectors of texts, in their order, computed at once.
+    /// The vectors of a batch, in the order of its texts.
     pub(super) fn embed(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError> {
         if texts.is_empty() {
             return Ok(Vec::new());
@@ -131,14 +129,14 @@ impl Bert {
         let mut vectors = vec![Vec::new(); texts.len()];
         let mut rows = rows.as_slice();
         for (position, text) in order.into_iter().zip(sorted) {
-            let (of_text, of_others) = rows.split_at(text.len() * self.dimensions);
-            vectors[position] = mean_of_length_1(of_text, self.dimensions);
-            rows = of_others;
+            let (text_rows, rest) = rows.split_at(text.len() * self.dimensions);
+            vectors[position] = normalised_mean(text_rows, self.dimensions);
+            rows = rest;
         }
         Ok(vectors)
     }
 
-    /// The last layer's rows of texts that are sorted by their lengths.
+    /// The last layer's rows of texts in order of length.
     fn rows(&self, texts: &[&Tokens]) -> Computed<Tensor> {
         let mut ids: Vec<u32> = Vec::new();
         let mut positions: Vec<u32> = Vec::new();
@@ -154,7 +152,7 @@ impl Bert {
         self.forward(ids, positions, &runs)
     }
 
-    /// The last layer's rows, of tokens at these positions of their texts.
+    /// The last layer's rows, by the tokens' ids and positions in their texts.
     pub(super) fn forward(&self, ids: Vec<u32>, positions: Vec<u32>, runs: &[Run]) -> Computed<Tensor> {
         let device = self.words.device();
         let (ids, positions) = (Tensor::new(ids, device)?, Tensor::new(positions, device)?);
@@ -167,22 +165,21 @@ impl Bert {
     }
 }
 
-/// So many outputs the product's kernels compute side by side, with AVX-512, with AVX2, and at worst.
+/// Outputs that `gemm`'s kernels compute side by side with AVX-512, with AVX2, and otherwise.
 const PANELS: [usize; 3] = [48, 16, 1];
-/// More rows than this at once, and the product adds up in another order.
+/// With more rows `gemm` sums in another order.
 const ROWS_AT_ONCE: usize = 64;
 
-/// A product with weights, and a sum.
+/// An affine layer.
 struct Affine {
-    /// By panel of outputs, input, and output of the panel: in the order in which the product's kernel reads them. In the
-    /// file's order all weights would be copied into this one each time, which takes longer than the product of a short
-    /// text. A GPU has its own ways: there it is by input and output.
+    /// Shape (panels, inputs, panel), packed in the order in which the kernel reads it: otherwise every product would
+    /// pack all weights, which takes longer than the product of a short text. On a GPU its shape is (inputs, outputs).
     weight: Tensor,
     bias: Tensor,
 }
 
 impl Affine {
-    /// Of weights by output and input.
+    /// Packs weights of shape (outputs, inputs).
     fn new(weight: &Tensor, bias: Tensor) -> Computed<Self> {
         let (outputs, inputs) = weight.dims2()?;
         if !weight.device().is_cpu() {
@@ -217,9 +214,8 @@ impl Affine {
     }
 }
 
-/// One of the network's layers.
 struct Layer {
-    /// Query, key and value side by side: one product instead of three.
+    /// Query, key and value side by side: one matrix product instead of three.
     query_key_value: Affine,
     attention_output: Affine,
     attention_norm: LayerNorm,
@@ -231,12 +227,12 @@ struct Layer {
 
 impl Layer {
     fn new(shape: Shape, weights: &VarBuilder) -> Computed<Self> {
-        let (size, inner, epsilon) = (shape.size, shape.inner, f64::from(shape.epsilon));
+        let (size, inner, epsilon) = (shape.hidden, shape.intermediate, f64::from(shape.epsilon));
         let attention = weights.pp("attention.self");
         #[expect(clippy::cast_precision_loss, reason = "a head has a few dozen components")]
-        let components_of_head = (size / shape.heads) as f64;
-        // Scores are scaled with the query that makes them.
-        let parts = [("query", components_of_head.sqrt().recip()), ("key", 1.0), ("value", 1.0)];
+        let components_per_head = (size / shape.heads) as f64;
+        // Scaling the query scales the attention scores.
+        let parts = [("query", components_per_head.sqrt().recip()), ("key", 1.0), ("value", 1.0)];
         let (mut weight, mut bias) = (Vec::new(), Vec::new());
         for (name, scale) in parts {
             let part = attention.pp(name);
@@ -263,11 +259,11 @@ impl Layer {
         self.output_norm.forward(&(&rows + self.output.forward(&inner)?)?)
     }
 
-    /// What the texts of a run attend to: a row for each of their tokens.
+    /// The context of a run's texts: a row for each of their tokens.
     fn attention(&self, query_key_value: &Tensor, run: &Run) -> Computed<Tensor> {
-        let of_run = query_key_value.narrow(0, run.first_row, run.rows())?;
-        let of_heads = of_run.reshape((run.texts, run.length, 3, self.heads, ()))?;
-        let parts = of_heads.permute((2, 0, 3, 1, 4))?.contiguous()?;
+        let run_rows = query_key_value.narrow(0, run.first_row, run.rows())?;
+        let by_head = run_rows.reshape((run.texts, run.length, 3, self.heads, ()))?;
+        let parts = by_head.permute((2, 0, 3, 1, 4))?.contiguous()?;
         let (query, key, value) = (parts.get(0)?, parts.get(1)?, parts.get(2)?);
         let scores = query.matmul(&key.transpose(2, 3)?)?;
         let scores = match &run.mask {

@@ -1,50 +1,45 @@
-//! What can go wrong with a model.
+//! Errors of models.
 
 use jangbogo_embedding::registry::ModelsError;
 
-/// Why a model cannot be loaded or does not compute.
+/// A model cannot be loaded, or does not compute.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// Its files.
+    /// A file is missing or invalid.
     #[error(transparent)]
     Files(#[from] ModelsError),
-    /// `config.json` describes no model of this kind.
-    #[error("config.json cannot be understood")]
+    /// `config.json` has another format.
+    #[error("config.json is invalid")]
     Config(#[source] serde_json::Error),
-    /// The network of `config.json` is of a kind that is not known here.
-    #[error("config.json asks for {0}, which is not known here")]
+    /// The network of `config.json` is not supported.
+    #[error("config.json asks for {0}, which is not supported")]
     Unsupported(String),
-    /// The network of `config.json` cannot be computed in 8-bit integers.
-    #[error("config.json asks for what is not known here; choose --embedding-arithmetic f32")]
+    /// The network of `config.json` is not supported in 8-bit integers.
+    #[error("config.json asks for an unsupported shape; choose --embedding-arithmetic f32")]
     Shape(#[from] jangbogo_bert_int8::ShapeError),
-    /// The weights are not those of `config.json`.
-    #[error("the file of weights does not fit config.json: {0}")]
+    /// The weights do not match `config.json`.
+    #[error("the weights do not match config.json: {0}")]
     Tensor(String),
-    /// A GPU was asked for.
+    /// There is no usable GPU.
     #[error(
-        "no GPU can be used: a build with `--features cuda` on a machine with CUDA has one, and --embedding-arithmetic int8 \
-         needs none"
+        "no GPU can be used: it needs a build with `--features cuda` on a machine with CUDA; \
+         --embedding-arithmetic int8 needs none"
     )]
     Gpu(#[source] candle_core::Error),
-    /// The weights are of another model.
+    /// The vectors have another number of components.
     #[error("its vectors have {found} components, expected {expected}")]
-    Dimensions {
-        /// The table's.
-        expected: usize,
-        /// The weights'.
-        found: usize,
-    },
-    /// The tokenizer cannot be read, or refuses a text.
-    #[error("the tokenizer refuses")]
+    Dimensions { expected: usize, found: usize },
+    /// The tokenizer is invalid, or fails on a text.
+    #[error("the tokenizer failed")]
     Tokenizer(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The weights are not those of `config.json`, or the computation fails.
-    #[error("the computation fails")]
+    /// The weights do not match `config.json`, or the computation failed.
+    #[error("the computation failed")]
     Computation(#[from] candle_core::Error),
-    /// It ended in a panic.
+    /// The computation panicked.
     #[error("the computation panicked")]
     Panic,
-    /// The threads could not be started.
-    #[error("the threads that compute cannot be started")]
+    /// Threads cannot be started.
+    #[error("cannot start the threads of the embedding model")]
     Threads(#[source] rayon::ThreadPoolBuildError),
 }

@@ -1,4 +1,4 @@
-//! The embedding model: text in, a vector of length 1 out.
+//! Embedding models: vectors of length 1 of texts.
 
 mod arithmetic;
 mod batches;
@@ -30,48 +30,47 @@ pub use self::arithmetic::{Arithmetic, ArithmeticArgs};
 pub use self::error::ModelError;
 pub use self::tokens::{Tokenise, Tokens};
 
-/// The niceness of threads for texts that nobody waits for.
+/// Niceness of background threads.
 const BACKGROUND_NICENESS: i32 = 10;
 
-/// What turns texts into vectors. One thread owns it: see [`Encoder`](crate::encoder::Encoder).
+/// A model that an [`Encoder`](crate::encoder::Encoder)'s thread owns.
 pub trait TextModel: Send + Sized + 'static {
-    /// Its id: what events record.
+    /// Id, as events record it.
     fn name(&self) -> &str;
 
-    /// How many components its vectors have.
+    /// Number of components of its vectors.
     fn dimensions(&self) -> usize;
 
-    /// What stands before texts.
+    /// Prompts, which callers put before texts.
     fn prompts(&self) -> Prompts;
 
-    /// What makes tokens of texts for it.
     fn tokenizer(&self) -> Arc<dyn Tokenise>;
 
-    /// How many tokens are best computed at once.
+    /// Most efficient number of tokens of a batch.
     fn batch_tokens(&self) -> usize;
 
-    /// The vectors of these texts, in their order, each of length 1, computed at once. A text's vector does not depend
-    /// on the others.
+    /// The vectors of a batch, in the order of its texts, each of length 1. A text's vector does not depend on the
+    /// others.
     ///
     /// # Errors
     /// When the computation fails.
     fn embed(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError>;
 
-    /// The same model, which gives way to everything else on the machine.
+    /// The same model with threads of low priority.
     ///
     /// # Errors
-    /// When it has no threads to compute in.
+    /// When threads cannot be started.
     fn in_background(&self) -> Result<Self, ModelError>;
 }
 
-/// Vectors of texts, and what became of the texts.
+/// Vectors of texts, and counts of their tokens.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Embedded {
-    /// A vector for each text, in their order.
+pub struct EmbeddedBatch {
+    /// A vector per text, in their order.
     pub vectors: Vec<Vec<f32>>,
-    /// How many tokens were read.
+    /// Number of tokens read.
     pub tokens: usize,
-    /// How many texts are longer than the model reads.
+    /// Number of texts that were truncated.
     pub truncated: usize,
 }
 
@@ -84,10 +83,10 @@ pub struct EmbeddingModel {
 }
 
 impl EmbeddingModel {
-    /// Loads a model whose files are there, to be computed by at most so many threads.
+    /// Loads an installed model, to be computed by at most `threads` threads.
     ///
     /// # Errors
-    /// When a file is missing or damaged, or does not hold such a model; or there is no such arithmetic here.
+    /// When a file is missing, damaged or of an unsupported model, or the arithmetic is not available.
     pub fn load(
         models: &ModelsDirectory,
         spec: &'static ModelSpec,
@@ -96,26 +95,29 @@ impl EmbeddingModel {
     ) -> Result<Self, ModelError> {
         let shape = shape(&models.read(spec, CONFIG)?, spec.dimensions)?;
         let tokenizer = TextTokenizer::new(&models.read(spec, TOKENIZER)?, spec.max_tokens.get().min(shape.positions))?;
-        if tokenizer.words() > shape.words {
-            return Err(ModelError::Tensor(format!("of {} tokens it knows {}", tokenizer.words(), shape.words)));
+        if tokenizer.vocabulary() > shape.vocabulary {
+            return Err(ModelError::Tensor(format!(
+                "it has {} of the tokenizer's {} tokens",
+                shape.vocabulary,
+                tokenizer.vocabulary()
+            )));
         }
         let network = Network::load(arithmetic, shape, Tensors::read(models, spec)?)?;
         let pool = threads_named("embedding", threads.get()).build().map_err(ModelError::Threads)?;
         Ok(Self { spec, tokenizer: Arc::new(tokenizer), network, pool })
     }
 
-    /// What the table says about it.
     #[must_use]
     pub fn spec(&self) -> &'static ModelSpec {
         self.spec
     }
 
-    /// The vectors of these texts as they stand, without a prompt, in batches of like lengths. The same text gives the
-    /// same bytes whatever it comes with.
+    /// The vectors of texts as they stand, without prompts, in batches of similar lengths. A text gives the same bytes
+    /// in any batch.
     ///
     /// # Errors
-    /// When the tokenizer refuses a text, or the computation fails.
-    pub fn embed_batch(&self, texts: &[&str]) -> Result<Embedded, ModelError> {
+    /// When the tokenizer or the computation fails.
+    pub fn embed_batch(&self, texts: &[&str]) -> Result<EmbeddedBatch, ModelError> {
         let texts = self.pool.install(|| {
             texts.par_iter().map(|text| self.tokenizer.tokenise(text)).collect::<Result<Vec<Tokens>, _>>()
         })?;
@@ -123,17 +125,17 @@ impl EmbeddingModel {
         let lengths: Vec<usize> = texts.iter().map(Tokens::len).collect();
         let batches = batches(&lengths, self.network.batch_tokens(1));
         let computed = self.pool.install(|| {
-            let of_batch = |batch: &Vec<usize>| -> Result<Vec<Vec<f32>>, ModelError> {
+            let embed_batch = |batch: &Vec<usize>| -> Result<Vec<Vec<f32>>, ModelError> {
                 let tokens: Vec<&Tokens> = batch.iter().map(|position| &texts[*position]).collect();
-                self.network.embed_in_turn(&tokens)
+                self.network.embed_on_this_thread(&tokens)
             };
-            batches.par_iter().map(of_batch).collect::<Result<Vec<_>, _>>()
+            batches.par_iter().map(embed_batch).collect::<Result<Vec<_>, _>>()
         })?;
         for (position, vector) in batches.into_iter().flatten().zip(computed.into_iter().flatten()) {
             vectors[position] = vector;
         }
         let truncated = texts.iter().filter(|text| text.truncated).count();
-        Ok(Embedded { vectors, tokens: lengths.iter().sum(), truncated })
+        Ok(EmbeddedBatch { vectors, tokens: lengths.iter().sum(), truncated })
     }
 }
 
@@ -164,16 +166,16 @@ impl TextModel for EmbeddingModel {
 
     fn in_background(&self) -> Result<Self, ModelError> {
         let threads = threads_named("embedding-background", self.pool.current_num_threads());
-        let pool = threads.start_handler(|_| give_way()).build().map_err(ModelError::Threads)?;
+        let pool = threads.start_handler(|_| lower_priority()).build().map_err(ModelError::Threads)?;
         Ok(Self { spec: self.spec, tokenizer: Arc::clone(&self.tokenizer), network: self.network.clone(), pool })
     }
 }
 
-/// What a network looks like that makes vectors of so many components, as its `config.json` says.
-pub fn shape(config: &[u8], dimensions: usize) -> Result<Shape, ModelError> {
+/// The shape of a network by its `config.json`, which must give vectors of this number of components.
+pub(crate) fn shape(config: &[u8], dimensions: usize) -> Result<Shape, ModelError> {
     let shape = BertConfig::read(config)?.shape();
-    if shape.size != dimensions {
-        return Err(ModelError::Dimensions { expected: dimensions, found: shape.size });
+    if shape.hidden != dimensions {
+        return Err(ModelError::Dimensions { expected: dimensions, found: shape.hidden });
     }
     Ok(shape)
 }
@@ -182,12 +184,11 @@ fn threads_named(name: &'static str, threads: usize) -> ThreadPoolBuilder {
     ThreadPoolBuilder::new().num_threads(threads).thread_name(move |number| format!("{name}-{number}"))
 }
 
-/// Gives this thread a low priority, where the system has such a thing.
-fn give_way() {
-    // Elsewhere a thread has no priority of its own.
+/// Lowers the priority of this thread, on Linux only: elsewhere threads have no niceness of their own.
+fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), BACKGROUND_NICENESS) {
-        warn!(%error, "texts that nobody waits for are embedded at full priority");
+        warn!(%error, "cannot lower the priority of a thread: background texts are embedded at normal priority");
     }
 }
 

@@ -1,14 +1,14 @@
-//! The rows of a text's tokens become one vector.
+//! Mean pooling.
 
 /// The mean of `rows`, each of `dimensions` components, scaled to length 1.
-pub(super) fn mean_of_length_1(rows: &[f32], dimensions: usize) -> Vec<f32> {
+pub(super) fn normalised_mean(rows: &[f32], dimensions: usize) -> Vec<f32> {
     let mut sum = vec![0.0_f32; dimensions];
     for row in rows.chunks_exact(dimensions) {
         for (sum, component) in sum.iter_mut().zip(row) {
             *sum += component;
         }
     }
-    // Scaled to length 1, the sum is what the mean is.
+    // Scaled to length 1, the sum equals the mean.
     let length = sum.iter().map(|component| f64::from(*component).powi(2)).sum::<f64>().sqrt();
     if length > 0.0 {
         for component in &mut sum {
@@ -26,7 +26,7 @@ mod tests {
 
     #[test]
     fn the_mean_has_length_1() {
-        assert_eq!(mean_of_length_1(&[1.0, 0.0, 5.0, 8.0], 2), [0.6, 0.8]);
-        assert_eq!(mean_of_length_1(&[0.0, 0.0], 2), [0.0, 0.0]);
+        assert_eq!(normalised_mean(&[1.0, 0.0, 5.0, 8.0], 2), [0.6, 0.8]);
+        assert_eq!(normalised_mean(&[0.0, 0.0], 2), [0.0, 0.0]);
     }
 }

@@ -1,4 +1,4 @@
-//! Texts become tokens.
+//! Tokenisation.
 
 use tokenizers::{Tokenizer, TruncationParams};
 
@@ -7,43 +7,42 @@ use super::error::ModelError;
 /// The tokens of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens {
-    /// Their numbers in the model's vocabulary.
+    /// Indices into the model's vocabulary.
     pub ids: Vec<u32>,
-    /// Whether the text is longer than the model reads.
+    /// Whether the text had more tokens than the model reads.
     pub truncated: bool,
 }
 
 impl Tokens {
-    /// How many they are.
+    /// Number of tokens.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 }
 
-/// What turns texts into tokens. Everybody may ask it at once.
+/// A thread-safe tokenizer.
 pub trait Tokenise: Send + Sync {
-    /// The tokens of a text, as many as the model reads.
+    /// The tokens of a text, truncated to the model's maximum.
     ///
     /// # Errors
-    /// When the tokenizer refuses it.
+    /// When the tokenizer fails.
     fn tokenise(&self, text: &str) -> Result<Tokens, ModelError>;
 }
 
-/// A tokenizer that cuts texts off where the model stops reading.
+/// A tokenizer that truncates to the model's maximum.
 pub(super) struct TextTokenizer {
     tokenizer: Tokenizer,
     max_tokens: usize,
 }
 
-/// So many bytes for each token that the model reads are tokenised at first: more than words take.
-const BYTES_OF_TOKEN: usize = 16;
+/// Bytes per token that are tokenised at first: more than most texts take.
+const BYTES_PER_TOKEN: usize = 16;
 
 impl TextTokenizer {
     /// Reads `tokenizer.json`.
@@ -55,15 +54,15 @@ impl TextTokenizer {
         Ok(Self { tokenizer, max_tokens })
     }
 
-    /// How many tokens a network must know: one more than the highest of their numbers, which may leave some out.
-    pub(super) fn words(&self) -> usize {
+    /// Size of vocabulary that a network needs: the highest index plus one, for indices may have gaps.
+    pub(super) fn vocabulary(&self) -> usize {
         self.tokenizer.get_vocab(true).into_values().max().map_or(0, |highest| highest as usize + 1)
     }
 }
 
 impl Tokenise for TextTokenizer {
     fn tokenise(&self, text: &str) -> Result<Tokens, ModelError> {
-        let mut bytes = self.max_tokens * BYTES_OF_TOKEN;
+        let mut bytes = self.max_tokens * BYTES_PER_TOKEN;
         loop {
             let beginning = beginning(text, bytes);
             let encoding = self.tokenizer.encode_fast(beginning, true).map_err(ModelError::Tokenizer)?;
@@ -71,13 +70,13 @@ impl Tokenise for TextTokenizer {
             if truncated || beginning.len() == text.len() {
                 return Ok(Tokens { ids: encoding.get_ids().to_vec(), truncated });
             }
-            // Much of it was white space, or of long words.
+            // The beginning had much white space, or long words.
             bytes *= 8;
         }
     }
 }
 
-/// The beginning of a text that is longer than so many bytes, up to white space if there is any.
+/// A text's first `bytes` bytes, up to white space if there is any.
 fn beginning(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes {
         return text;

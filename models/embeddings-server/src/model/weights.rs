@@ -1,4 +1,4 @@
-//! A model's tensors, out of its file.
+//! Reading of weights.
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -9,11 +9,11 @@ use jangbogo_embedding::registry::{ModelSpec, ModelsDirectory, PACKED_WEIGHTS};
 
 use super::error::ModelError;
 
-/// Tensors by the names that their makers gave them.
+/// Tensors by their names.
 pub(super) struct Tensors(pub(super) HashMap<String, Tensor>);
 
 impl Tensors {
-    /// Reads the file of a model's weights: floats, or what packs them into fewer bits.
+    /// Reads a model's weights, and dequantises packed ones.
     pub(super) fn read(models: &ModelsDirectory, spec: &ModelSpec) -> Result<Self, ModelError> {
         let file = models.read(spec, spec.weights())?;
         if spec.weights() != PACKED_WEIGHTS {
@@ -32,13 +32,13 @@ impl Tensors {
 impl jangbogo_bert_int8::Weights for Tensors {
     type Error = ModelError;
 
-    /// Gives a tensor away, so that no weight is in memory twice for long.
+    /// Removes the tensor, so that no weight stays in memory twice.
     fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
         let tensor = self.0.remove(name).ok_or_else(|| ModelError::Tensor(format!("{name} is missing")))?;
         if tensor.dims() != shape {
-            return Err(ModelError::Tensor(format!("{name} is of {:?}, not of {shape:?}", tensor.dims())));
+            return Err(ModelError::Tensor(format!("{name} has the shape {:?}, expected {shape:?}", tensor.dims())));
         }
-        // Makers publish 16-bit floats too.
+        // Some models have 16-bit floats.
         Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
     }
 }

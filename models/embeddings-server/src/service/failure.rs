@@ -1,4 +1,4 @@
-//! Errors as OpenAI words them: `{"error": {"message", "type", "param", "code"}}`.
+//! Errors in OpenAI's format: `{"error": {"message", "type", "param", "code"}}`.
 
 use axum::Json;
 use axum::extract::rejection::BytesRejection;
@@ -9,29 +9,28 @@ use serde::Serialize;
 use super::MAX_BODY_BYTES;
 use crate::encoder::EncodeError;
 
-/// Seconds after which it is worth trying again.
+/// `Retry-After` in seconds.
 const RETRY_AFTER: u16 = 1;
 
-/// What is wrong with a request.
+/// A request is invalid.
 #[derive(Debug)]
 pub(super) struct BadRequest {
-    /// Which field.
+    /// The invalid field.
     pub param: Option<String>,
-    /// What.
     pub message: String,
 }
 
 impl BadRequest {
-    pub(super) fn of(param: &str, message: String) -> Self {
+    pub(super) fn in_field(param: &str, message: String) -> Self {
         Self { param: Some(param.to_owned()), message }
     }
 }
 
-/// Why a request is not answered.
+/// A request failed.
 #[derive(Debug)]
 pub(super) enum Failure {
     BadRequest(BadRequest),
-    ModelNotFound { asked: String, served: Vec<String> },
+    ModelNotFound { requested: String, served: Vec<String> },
     BodyTooLarge,
     BodyUnreadable(String),
     Encoder(EncodeError),
@@ -77,36 +76,36 @@ impl Failure {
     }
 
     fn described(self) -> (StatusCode, Error) {
-        let of_client = |message, param, code| Error { message, r#type: "invalid_request_error", param, code };
-        let of_server = |message, code| Error { message, r#type: "server_error", param: None, code };
+        let client_error = |message, param, code| Error { message, r#type: "invalid_request_error", param, code };
+        let server_error = |message, code| Error { message, r#type: "server_error", param: None, code };
         match self {
             Self::BadRequest(BadRequest { param, message }) => {
-                (StatusCode::BAD_REQUEST, of_client(message, param, None))
+                (StatusCode::BAD_REQUEST, client_error(message, param, None))
             }
-            Self::ModelNotFound { asked, served } => {
-                let message = format!("there is no model {asked:?} here, only {}", served.join(" and "));
-                (StatusCode::NOT_FOUND, of_client(message, Some("model".to_owned()), Some("model_not_found")))
+            Self::ModelNotFound { requested, served } => {
+                let message = format!("there is no model {requested:?}; served: {}", served.join(", "));
+                (StatusCode::NOT_FOUND, client_error(message, Some("model".to_owned()), Some("model_not_found")))
             }
             Self::BodyTooLarge => {
                 let message = format!("the body has more than {MAX_BODY_BYTES} bytes");
-                (StatusCode::PAYLOAD_TOO_LARGE, of_client(message, None, None))
+                (StatusCode::PAYLOAD_TOO_LARGE, client_error(message, None, None))
             }
-            Self::BodyUnreadable(message) => (StatusCode::BAD_REQUEST, of_client(message, None, None)),
+            Self::BodyUnreadable(message) => (StatusCode::BAD_REQUEST, client_error(message, None, None)),
             Self::Encoder(EncodeError::Busy) => {
                 let (message, code) = (EncodeError::Busy.to_string(), Some("rate_limit_exceeded"));
                 let error = Error { message, r#type: "rate_limit_error", param: None, code };
                 (StatusCode::TOO_MANY_REQUESTS, error)
             }
-            // The log has the cause.
+            // The cause is logged.
             Self::Encoder(error @ EncodeError::Model(_)) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, of_server(error.to_string(), None))
+                (StatusCode::INTERNAL_SERVER_ERROR, server_error(error.to_string(), None))
             }
             Self::Encoder(error @ EncodeError::Stopped) => {
-                (StatusCode::SERVICE_UNAVAILABLE, of_server(error.to_string(), None))
+                (StatusCode::SERVICE_UNAVAILABLE, server_error(error.to_string(), None))
             }
             Self::TooSlow => {
-                let message = "the answer took too long; try again".to_owned();
-                (StatusCode::SERVICE_UNAVAILABLE, of_server(message, Some("timeout")))
+                let message = "the request timed out; retry later".to_owned();
+                (StatusCode::SERVICE_UNAVAILABLE, server_error(message, Some("timeout")))
             }
         }
     }

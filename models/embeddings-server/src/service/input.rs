@@ -1,4 +1,4 @@
-//! A request's body, read.
+//! Parsing of requests.
 
 use std::fmt;
 
@@ -9,10 +9,9 @@ use serde::{Deserialize, Deserializer};
 use super::MAX_INPUTS;
 use super::failure::{BadRequest, Failure};
 
-/// Reads a body; what is wrong with it is said by field.
+/// Parses a body. Errors name the field.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BadRequest> {
-    let unreadable =
-        |param, error: &dyn fmt::Display| BadRequest { param, message: format!("the body cannot be read: {error}") };
+    let unreadable = |param, error: &dyn fmt::Display| BadRequest { param, message: format!("invalid body: {error}") };
     let mut json = serde_json::Deserializer::from_slice(body);
     let request = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
@@ -23,11 +22,11 @@ pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BadRequest> {
     Ok(request)
 }
 
-/// The text of a field, if it can be embedded.
+/// Validates the text of a field.
 pub(super) fn checked(field: &str, text: String) -> Result<String, Failure> {
     match check_text(&text) {
         Ok(()) => Ok(text),
-        Err(error) => Err(BadRequest::of(field, format!("{field} {error}")).into()),
+        Err(error) => Err(BadRequest::in_field(field, format!("{field} {error}")).into()),
     }
 }
 
@@ -35,14 +34,14 @@ pub(super) fn checked(field: &str, text: String) -> Result<String, Failure> {
 pub(super) struct Texts(Vec<String>);
 
 impl Texts {
-    /// The texts of a field, if each can be embedded.
+    /// Validates the texts of a field.
     pub(super) fn checked(self, field: &str) -> Result<Vec<String>, Failure> {
         let Self(texts) = self;
         if texts.is_empty() {
-            return Err(BadRequest::of(field, format!("{field} has no text")).into());
+            return Err(BadRequest::in_field(field, format!("{field} has no text")).into());
         }
         for (index, text) in texts.iter().enumerate() {
-            check_text(text).map_err(|error| BadRequest::of(field, format!("{field}[{index}] {error}")))?;
+            check_text(text).map_err(|error| BadRequest::in_field(field, format!("{field}[{index}] {error}")))?;
         }
         Ok(texts)
     }
@@ -66,7 +65,7 @@ impl<'de> Deserialize<'de> for Texts {
             fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Texts, A::Error> {
                 let mut texts: Vec<String> = Vec::new();
                 while let Some(text) = elements.next_element()? {
-                    // The rest is not even read.
+                    // The rest is not parsed.
                     if texts.len() == MAX_INPUTS {
                         return Err(de::Error::custom(format!("more than {MAX_INPUTS} strings")));
                     }

@@ -1,17 +1,17 @@
-//! The embedding service.
+//! HTTP service of embeddings.
 //!
 //! | route | what |
 //! |---|---|
 //! | `POST /embed` | the vector of one text |
 //! | `POST /batch-embed` | the vectors of 1 to [`MAX_INPUTS`] texts |
 //! | `POST /similarity` | the cosine of two texts |
-//! | `POST /v1/embeddings` | the same as `/batch-embed`, as OpenAI's clients call it |
-//! | `GET /stats` | what it has done so far |
+//! | `POST /v1/embeddings` | as `/batch-embed`, with OpenAI's API |
+//! | `GET /stats` | counts since the start |
 //!
-//! Texts are taken as [`check_text`](jangbogo_embedding::check_text) takes them. One that is longer than the model reads is cut off, as
-//! its makers' own library does, and the answer says so. `input_type` says what texts are embedded for: `query`, which they
-//! are if nothing is said, or `passage`. `model` is a model that is served here, the first of them if nothing is said; the
-//! answer names the one that was used. Every error of ours has OpenAI's shape.
+//! [`check_text`](jangbogo_embedding::check_text) validates texts. Texts with more tokens than the model reads are
+//! truncated, as in sentence-transformers, and the response reports it. `input_type` is the purpose of texts: `query`
+//! (the default) or `passage`. `model` is a served model, by default the first; the response names it. Errors have
+//! OpenAI's format.
 
 mod failure;
 mod input;
@@ -38,30 +38,30 @@ use jangbogo_telemetry::SECONDS_BUCKETS;
 use self::failure::Failure;
 use crate::encoder::{Encoder, TextEmbedding};
 
-/// The most texts in a request.
+/// Maximum texts in a request.
 pub const MAX_INPUTS: usize = 100;
-/// The longest body: a few of the longest texts, or a page in each of as many as may be.
+/// Maximum size of a body: a few of the longest texts, or the maximum number of texts of a page.
 const MAX_BODY_BYTES: usize = 8 * MAX_TEXT_BYTES;
 
 jangbogo_telemetry::metrics! {
-    /// What the service counts.
+    /// Metrics of the embedding service.
     pub struct ServiceMetrics {
-        /// Requests for embeddings, by status
+        /// Requests, by status
         embeddings_requests_total: prometheus::IntCounterVec, labels ["status"];
-        /// Time to answer a request for embeddings, in seconds
+        /// Duration of requests, in seconds
         embeddings_request_seconds: prometheus::Histogram, buckets SECONDS_BUCKETS;
-        /// Texts that were asked for, by whether a cache had their vectors: hit or miss
+        /// Texts requested, by cache outcome: hit or miss
         embeddings_cache_total: prometheus::IntCounterVec, labels ["outcome"];
     }
 }
 
-/// The settings of the service.
+/// Settings of the embedding service.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct ServiceArgs {
     /// Texts whose embeddings are kept in memory, about 2 kB each
     #[arg(id = "embeddings-cache", long, env = "EMBEDDINGS_CACHE", default_value_t = 20_000, value_name = "TEXTS")]
     pub cache: u64,
-    /// Seconds that a request for embeddings may take
+    /// Time limit of a request to the embedding service, in seconds
     #[arg(
         id = "embeddings-request-timeout",
         long,
@@ -72,24 +72,23 @@ pub struct ServiceArgs {
     pub request_timeout: u64,
 }
 
-/// A model that is served, and the vectors that it gave.
-struct Served {
+/// A model and the cache of its vectors.
+struct ServedModel {
     encoder: Encoder,
     cache: VectorCache<TextEmbedding>,
 }
 
 #[derive(Clone)]
 struct Service {
-    models: Arc<[Served]>,
+    models: Arc<[ServedModel]>,
     metrics: ServiceMetrics,
     request_timeout: Duration,
     since: Instant,
 }
 
-/// The service's routes, to be merged into a process's router. Each model has a cache of its own; the first is the one that
-/// requests get which name none.
+/// The service's routes. Each model has a cache of its own; the first is the default of requests that name none.
 pub fn router(models: Vec<Encoder>, args: ServiceArgs, metrics: ServiceMetrics) -> Router {
-    let served = |encoder: Encoder| Served { cache: VectorCache::new(encoder.model(), args.cache), encoder };
+    let served = |encoder: Encoder| ServedModel { cache: VectorCache::new(encoder.model(), args.cache), encoder };
     let service = Service {
         models: models.into_iter().map(served).collect(),
         metrics,
@@ -119,7 +118,7 @@ pub fn router(models: Vec<Encoder>, args: ServiceArgs, metrics: ServiceMetrics) 
 }
 
 impl Service {
-    /// Has a request answered in time, that for receiving it included, and counts it.
+    /// Answers a request within the time limit, that of receiving it included, and counts it.
     async fn answer(
         self,
         request: Request,
@@ -134,17 +133,23 @@ impl Service {
         response
     }
 
-    /// The model of this name; the first if none is named, or one that is OpenAI's: its clients have such a name built in.
-    fn model(&self, name: Option<&str>) -> Result<&Served, Failure> {
+    /// The model of a name; the first if there is no name or that of an OpenAI model, which OpenAI's clients default
+    /// to.
+    fn model(&self, name: Option<&str>) -> Result<&ServedModel, Failure> {
         let named = self.models.iter().find(|served| name == Some(served.encoder.model()));
         let first = || self.models.first().filter(|_| name.is_none_or(|name| name.starts_with("text-embedding")));
         named.or_else(first).ok_or_else(|| Failure::ModelNotFound {
-            asked: name.unwrap_or_default().to_owned(),
+            requested: name.unwrap_or_default().to_owned(),
             served: self.models.iter().map(|served| served.encoder.model().to_owned()).collect(),
         })
     }
 
-    async fn embed(&self, model: &Served, purpose: Purpose, texts: &[String]) -> Result<Vec<TextEmbedding>, Failure> {
+    async fn embed(
+        &self,
+        model: &ServedModel,
+        purpose: Purpose,
+        texts: &[String],
+    ) -> Result<Vec<TextEmbedding>, Failure> {
         let embed = async |(index, text): (usize, &String)| {
             let text = &*model.encoder.prompts().before(purpose, text);
             let vector = model.cache.get_or_embed(model.cache.key(text), model.encoder.embed(text)).await;
@@ -156,7 +161,7 @@ impl Service {
             self.metrics.embeddings_cache_total.with_label_values(&[outcome]).inc();
             Ok::<_, Failure>((index, embedding))
         };
-        // In any order, so that one that fails at once is not waited with until those before it are there.
+        // Unordered, so that a rejected text fails the request at once.
         let embeddings: FuturesUnordered<_> = texts.iter().enumerate().map(embed).collect();
         let mut embeddings: Vec<_> = embeddings.try_collect().await?;
         embeddings.sort_unstable_by_key(|(index, _)| *index);

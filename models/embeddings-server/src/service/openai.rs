@@ -1,11 +1,11 @@
-//! `POST /v1/embeddings`, as OpenAI's clients call it.
+//! `POST /v1/embeddings`, OpenAI's API.
 //!
 //! - `input`: a text or 1 to [`MAX_INPUTS`](super::MAX_INPUTS) of them.
 //! - `encoding_format`: `float`, or `base64` of little-endian 32-bit floats.
-//! - `dimensions`: absent, or as many as the model's vectors have.
-//! - `user` and whatever else is there is ignored.
+//! - `dimensions`: absent, or the number of the model's dimensions.
+//! - `user` and unknown fields are ignored.
 //!
-//! The header `truncated-texts` says how many texts were cut off.
+//! The header `truncated-texts` is the number of texts that were truncated.
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue};
@@ -21,7 +21,7 @@ use super::input::{self, Texts};
 
 const TRUNCATED_TEXTS: HeaderName = HeaderName::from_static("truncated-texts");
 
-/// How vectors are written.
+/// Encoding of vectors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum EncodingFormat {
@@ -73,10 +73,10 @@ pub(super) async fn embeddings(service: &Service, body: &[u8]) -> Result<Respons
     let request: Request = input::read(body)?;
     let model = service.model(request.model.as_deref())?;
     let dimensions = model.encoder.dimensions();
-    if let Some(asked) = request.dimensions.filter(|asked| *asked != dimensions) {
+    if let Some(requested) = request.dimensions.filter(|requested| *requested != dimensions) {
         let name = model.encoder.model();
-        let message = format!("dimensions is {asked}: vectors of {name} have {dimensions} components");
-        return Err(BadRequest::of("dimensions", message).into());
+        let message = format!("dimensions is {requested}: vectors of {name} have {dimensions} components");
+        return Err(BadRequest::in_field("dimensions", message).into());
     }
     let texts = request.input.checked("input")?;
     let embeddings = service.embed(model, request.input_type.unwrap_or_default(), &texts).await?;

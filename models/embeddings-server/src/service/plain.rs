@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use super::input::{self, Texts};
-use super::{Served, Service};
+use super::{ServedModel, Service};
 use crate::encoder::TextEmbedding;
 
 #[derive(Deserialize)]
@@ -32,17 +32,17 @@ struct SimilarityRequest {
     input_type: Option<Purpose>,
 }
 
-/// A vector, and what became of its text.
+/// A vector of a text.
 #[derive(Serialize)]
-struct Embedded<'a> {
+struct EmbeddedText<'a> {
     embedding: &'a [f32],
-    /// How many tokens were read.
+    /// Number of tokens read.
     tokens: usize,
-    /// Whether the text is longer than that.
+    /// Whether the text had more tokens than the model reads.
     truncated: bool,
 }
 
-impl<'a> From<&'a TextEmbedding> for Embedded<'a> {
+impl<'a> From<&'a TextEmbedding> for EmbeddedText<'a> {
     fn from(text: &'a TextEmbedding) -> Self {
         Self { embedding: &text.vector, tokens: text.tokens, truncated: text.truncated }
     }
@@ -51,27 +51,27 @@ impl<'a> From<&'a TextEmbedding> for Embedded<'a> {
 #[derive(Serialize)]
 struct One<'a> {
     #[serde(flatten)]
-    embedding: Embedded<'a>,
+    embedding: EmbeddedText<'a>,
     model: &'a str,
     dimensions: usize,
 }
 
 #[derive(Serialize)]
 struct Batch<'a> {
-    embeddings: Vec<Embedded<'a>>,
+    embeddings: Vec<EmbeddedText<'a>>,
     model: &'a str,
     dimensions: usize,
 }
 
 #[derive(Serialize)]
-struct Compared<'a> {
-    /// The cosine of both vectors.
+struct Comparison<'a> {
+    /// Cosine of the two vectors.
     similarity: f32,
     truncated: bool,
     model: &'a str,
 }
 
-fn about(Served { encoder, .. }: &Served) -> (&str, usize) {
+fn name_and_dimensions(ServedModel { encoder, .. }: &ServedModel) -> (&str, usize) {
     (encoder.model(), encoder.dimensions())
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn embed(service: &Service, body: &[u8]) -> Result<Response, Fa
     let served = service.model(request.model.as_deref())?;
     let texts = [input::checked("text", request.text)?];
     let embeddings = service.embed(served, request.input_type.unwrap_or_default(), &texts).await?;
-    let (model, dimensions) = about(served);
+    let (model, dimensions) = name_and_dimensions(served);
     Ok(Json(One { embedding: (&embeddings[0]).into(), model, dimensions }).into_response())
 }
 
@@ -89,8 +89,9 @@ pub(super) async fn embed_batch(service: &Service, body: &[u8]) -> Result<Respon
     let served = service.model(request.model.as_deref())?;
     let texts = request.texts.checked("texts")?;
     let embeddings = service.embed(served, request.input_type.unwrap_or_default(), &texts).await?;
-    let (model, dimensions) = about(served);
-    Ok(Json(Batch { embeddings: embeddings.iter().map(Embedded::from).collect(), model, dimensions }).into_response())
+    let (model, dimensions) = name_and_dimensions(served);
+    Ok(Json(Batch { embeddings: embeddings.iter().map(EmbeddedText::from).collect(), model, dimensions })
+        .into_response())
 }
 
 pub(super) async fn compare(service: &Service, body: &[u8]) -> Result<Response, Failure> {
@@ -98,9 +99,9 @@ pub(super) async fn compare(service: &Service, body: &[u8]) -> Result<Response, 
     let served = service.model(request.model.as_deref())?;
     let texts = [input::checked("text1", request.text1)?, input::checked("text2", request.text2)?];
     let embeddings = service.embed(served, request.input_type.unwrap_or_default(), &texts).await?;
-    // Both have length 1; what rounding leaves above that is no cosine.
+    // Both have the length 1, but rounding may leave a product beyond 1.
     let products = embeddings[0].vector.iter().zip(&*embeddings[1].vector).map(|(one, other)| one * other);
     let similarity = products.sum::<f32>().clamp(-1.0, 1.0);
     let truncated = embeddings.iter().any(|text| text.truncated);
-    Ok(Json(Compared { similarity, truncated, model: served.encoder.model() }).into_response())
+    Ok(Json(Comparison { similarity, truncated, model: served.encoder.model() }).into_response())
 }

@@ -1,4 +1,4 @@
-//! The service as a client sees it.
+//! The service's HTTP interface.
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -57,7 +57,7 @@ async fn texts_are_answered_in_their_order_and_both_formats_agree() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_answered_is_an_error_as_openai_words_it() {
+async fn errors_have_openai_s_format() {
     let (router, metrics) = service(&LetterModel::quick(), 100).await;
     let (status, _, answer) = post(&router, r#"{"input": ["a", "b\u0000"]}"#).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
@@ -76,7 +76,7 @@ async fn what_cannot_be_answered_is_an_error_as_openai_words_it() {
 }
 
 #[tokio::test]
-async fn pages_in_many_texts_and_a_megabyte_in_one_are_taken() {
+async fn many_pages_and_a_text_of_a_megabyte_are_accepted() {
     let (router, _) = service(&LetterModel::quick(), 100).await;
     let page = "가".repeat(25_000);
     let (status, _, answer) = post(&router, json!({"input": vec![page; MAX_INPUTS]}).to_string()).await;
@@ -87,10 +87,10 @@ async fn pages_in_many_texts_and_a_megabyte_in_one_are_taken() {
 }
 
 #[tokio::test]
-async fn more_than_may_wait_is_refused_and_says_when_to_come_back() {
+async fn a_full_queue_rejects_with_retry_after() {
     let model = LetterModel::held();
     let (router, _) = service(&model, 2).await;
-    // More than a batch takes and than may wait.
+    // More than a batch and the queue take.
     let texts: Vec<String> = (0..MAX_INPUTS).map(|number| format!("text {number} of many")).collect();
     let (status, headers, answer) = post(&router, json!({"input": texts}).to_string()).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
@@ -106,7 +106,7 @@ async fn more_than_may_wait_is_refused_and_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_text_that_breaks_the_model_harms_nobody_else() {
+async fn a_text_that_fails_the_model_affects_no_other() {
     let (router, _) = service(&LetterModel::quick(), 100).await;
     let (status, _, answer) = post(&router, json!({"input": "panic"}).to_string()).await;
     assert_eq!((status, &answer["error"]["type"]), (StatusCode::INTERNAL_SERVER_ERROR, &json!("server_error")));
@@ -114,7 +114,7 @@ async fn a_text_that_breaks_the_model_harms_nobody_else() {
     assert_eq!(status, StatusCode::OK);
 }
 
-/// One whose texts have prompts, and one after it.
+/// A model with prompts, and another one.
 async fn two_models() -> Router {
     let prompts = jangbogo_embedding::Prompts { query: "query: ", passage: "passage: " };
     let first = LetterModel { prompts, ..LetterModel::quick() }.encoder(100).await;
@@ -129,10 +129,10 @@ fn letter(vector: &Value) -> char {
 }
 
 #[tokio::test]
-async fn texts_are_embedded_and_compared_without_openai_s_ways() {
+async fn texts_are_embedded_and_compared() {
     let router = two_models().await;
     let (status, _, answer) = post_to("/embed", &router, json!({"text": "bag"}).to_string()).await;
-    assert_eq!((status, letter(&answer["embedding"])), (StatusCode::OK, 'q'), "a query, if nothing is said");
+    assert_eq!((status, letter(&answer["embedding"])), (StatusCode::OK, 'q'), "a query by default");
     let about = (&answer["model"], &answer["dimensions"], &answer["tokens"], &answer["truncated"]);
     assert_eq!(about, (&json!("letters"), &json!(384), &json!(8), &json!(true)));
 
@@ -153,7 +153,7 @@ async fn texts_are_embedded_and_compared_without_openai_s_ways() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_embedded_names_its_field() {
+async fn errors_name_their_field() {
     let router = two_models().await;
     for (path, body, status, param) in [
         ("/embed", json!({"text": " "}), 400, "text"),
@@ -173,7 +173,7 @@ async fn what_cannot_be_embedded_names_its_field() {
 }
 
 #[tokio::test]
-async fn what_was_done_is_counted() {
+async fn requests_are_counted() {
     let router = two_models().await;
     let asked = json!({"texts": ["bag", "bag", "cup"], "model": "other letters"}).to_string();
     assert_eq!(post_to("/batch-embed", &router, asked).await.0, StatusCode::OK);
@@ -184,7 +184,7 @@ async fn what_was_done_is_counted() {
 }
 
 #[tokio::test]
-async fn bodies_that_cannot_be_read_say_why() {
+async fn errors_of_bodies_say_why() {
     let (router, _) = service(&LetterModel::quick(), 100).await;
     let many = format!(r#"{{"input": [{}"a"]}}"#, r#""a","#.repeat(MAX_INPUTS));
     let long = format!(r#"{{"input": ["a", "{}"]}}"#, "a".repeat(MAX_TEXT_BYTES + 1));
@@ -219,7 +219,7 @@ async fn bodies_that_cannot_be_read_say_why() {
 }
 
 #[tokio::test]
-async fn what_openai_s_clients_send_is_understood() {
+async fn requests_of_openai_s_clients_are_accepted() {
     let (router, _) = service(&LetterModel::quick(), 100).await;
     for body in [
         r#"{"input": "가방", "model": "text-embedding-3-small", "encoding_format": "base64", "user": "7"}"#,
@@ -231,7 +231,7 @@ async fn what_openai_s_clients_send_is_understood() {
 }
 
 #[tokio::test]
-async fn a_model_that_is_named_like_one_of_openai_s_is_found_by_its_name() {
+async fn a_model_named_like_openai_s_is_found_by_its_name() {
     let metrics = ServiceMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
     let (letters, named_so) =
         (LetterModel::quick(), LetterModel { name: "text-embedding-shop", ..LetterModel::quick() });
@@ -244,7 +244,7 @@ async fn a_model_that_is_named_like_one_of_openai_s_is_found_by_its_name() {
 }
 
 #[tokio::test]
-async fn a_request_that_never_ends_is_given_up() {
+async fn a_request_that_never_ends_times_out() {
     let metrics = ServiceMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
     let args = ServiceArgs { cache: 10, request_timeout: 0 };
     let router = router(vec![LetterModel::quick().encoder(10).await], args, metrics.clone());

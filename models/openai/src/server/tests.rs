@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::OPENAI;
 
-/// A server at whose `/v1/embeddings` this is answered.
+/// A server that gives an answer at `/v1/embeddings`.
 async fn server(answer: (StatusCode, [(&'static str, &'static str); 1], String)) -> Server {
     let answer = async move |headers: SentHeaders| {
         assert_eq!(headers["authorization"], "Bearer geheim");
@@ -27,10 +27,10 @@ async fn asked(status: u16, header: (&'static str, &'static str), body: &str) ->
 }
 
 #[tokio::test]
-async fn an_answer_is_what_was_asked_for_or_an_error_that_tells_what_it_is() {
+async fn responses_are_deserialised_or_classified_errors() {
     assert_eq!(asked(200, ("x-a", "b"), "[1, 2]").await.unwrap(), [1, 2]);
     let error = asked(401, ("x-a", "b"), "who is geheim?").await.unwrap_err();
-    assert_eq!(error.to_string(), "the server refuses with status 401: who is (key)?");
+    assert_eq!(error.to_string(), "the server answered with status 401: who is (key)?");
     let error = asked(429, ("retry-after", "7"), "slow down").await.unwrap_err();
     assert_eq!((error.retry_after(), error.blames_server()), (Some(Duration::from_secs(7)), true));
     assert!(matches!(error, Error::RateLimited { .. }));
@@ -38,17 +38,17 @@ async fn an_answer_is_what_was_asked_for_or_an_error_that_tells_what_it_is() {
     assert_eq!(error.retry_after(), Some(Duration::from_millis(250)));
     for (body, why) in [("[1, 2", "it is not JSON"), ("[1, 256]", "it is not of OpenAI's form")] {
         let error = asked(200, ("x-a", "b"), body).await.unwrap_err();
-        assert_eq!(error.to_string(), format!("the server's answer cannot be used: {why}"));
+        assert_eq!(error.to_string(), format!("invalid response of the server: {why}"));
         assert!(matches!(error, Error::Unintelligible { source: Some(_), .. }));
     }
     let error = asked(200, ("x-a", "b"), r#"{"error": {"message": "overloaded", "code": 503}}"#).await.unwrap_err();
-    assert_eq!(error.to_string(), "the server refuses with status 503: overloaded");
+    assert_eq!(error.to_string(), "the server answered with status 503: overloaded");
     let too_long = format!("[{}1]", "1, ".repeat(2 << 20));
     assert!(matches!(asked(200, ("x-a", "b"), &too_long).await.unwrap_err(), Error::Unreachable { .. }));
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_is_unreachable() {
+async fn a_server_that_does_not_listen_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}/v1", listener.local_addr().unwrap());
     drop(listener);
@@ -58,7 +58,7 @@ async fn a_server_that_is_away_is_unreachable() {
 }
 
 #[test]
-fn pauses_are_read_in_all_their_forms() {
+fn pauses_are_parsed_in_all_formats() {
     let now = DateTime::parse_from_rfc2822("Wed, 21 Oct 2026 07:28:00 GMT").unwrap().to_utc();
     for (name, value, seconds) in [
         ("retry-after", "7", Some(7.0)),
@@ -84,7 +84,7 @@ fn keys_are_hidden_and_checked() {
 }
 
 #[test]
-fn https_is_ready_where_there_are_authorities() {
+fn https_works_where_there_are_certificate_authorities() {
     match Server::new(OPENAI, Some(&ApiKey::from("sk-secret"))) {
         Ok(server) => assert!(server.is_openai()),
         Err(error) => assert!(matches!(error, SetupError::Certificates(_)), "{error:?}"),

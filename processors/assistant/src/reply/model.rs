@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use jangbogo_conversation_store::Turns;
-use jangbogo_events::{ProductId, RecommendationGenerated, Role};
+use jangbogo_events::{ModelRun, ProductId, RecommendationGenerated, Role};
 use jangbogo_language_model::{DATA_RULE, LanguageModel, Prompt, data_block};
 use jangbogo_platform::reply_chunks::{ReplyChunk, ReplyChunks};
 use jangbogo_ranking::{Language, money};
@@ -51,7 +51,8 @@ pub(super) async fn write(
         completion
     };
     let (completion, ()) = tokio::join!(writing, tell(pieces, given, told));
-    let run = completion?.model_run()?;
+    let completion = completion?;
+    let run = ModelRun::of_language_model(&completion.model, &completion.prompt_hash, &completion.parameters);
     let (text, named) = draft.finish()?;
     Ok(Answer { text, named, run })
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use jangbogo_conversation_store::Turns;
 use jangbogo_embedding::Purpose;
-use jangbogo_embeddings_client::Embedders;
+use jangbogo_embeddings_client::EmbedderPool;
 use jangbogo_events::{
     Data, Embedded, Event, Intent, IntentAnalyzed, InvalidValue, MessageCreated, ModelRun, ProductId,
     RecommendationGenerated, Role, Text, Topic, Understanding, Vector,
@@ -50,14 +50,14 @@ const SHOWN: usize = 10;
 /// Analyses messages.
 pub struct Analyse {
     vocabularies: Vocabularies,
-    embedders: Option<Embedders>,
+    embedders: Option<EmbedderPool>,
     language_model: Option<Arc<LanguageModel>>,
 }
 
 impl Analyse {
     /// With a language model or without, and with vectors or without.
     #[must_use]
-    pub fn new(embedders: Option<Embedders>, language_model: Option<Arc<LanguageModel>>) -> Self {
+    pub fn new(embedders: Option<EmbedderPool>, language_model: Option<Arc<LanguageModel>>) -> Self {
         Self { vocabularies: Vocabularies::default(), embedders, language_model }
     }
 
@@ -122,7 +122,7 @@ impl Analyse {
         let (embedders, model) = (self.embedders.as_ref()?, model.unwrap_or(DEFAULT_EMBEDDING_MODEL));
         let words = analysis.request.words.trim();
         let text = if words.is_empty() { &*message.content } else { words };
-        let vector = async { Ok::<_, Failure>(embedders.of(model)?.embed(Purpose::Query, text).await?) };
+        let vector = async { Ok::<_, Failure>(embedders.for_model(model)?.embed(Purpose::Query, text).await?) };
         match vector.await {
             Ok(vector) => Some(Embedded { model: Text::new(model).ok()?, vector: Vector::new(vector.to_vec()).ok()? }),
             Err(error) => {

@@ -49,7 +49,7 @@ pub async fn understand(
     asked: &Asked<'_>,
 ) -> Result<(Understanding, ModelRun), Failure> {
     let completion = language_model.complete_json::<Understanding>(&prompt(asked), &schema()?).await?;
-    let run = completion.model_run()?;
+    let run = ModelRun::of_language_model(&completion.model, &completion.prompt_hash, &completion.parameters);
     Ok((checked(completion.output, asked.context), run))
 }
 

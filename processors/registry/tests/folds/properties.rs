@@ -1,4 +1,4 @@
-//! However a history is delivered, the rows are the same.
+//! Properties of folds over random histories.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +33,7 @@ fn fold<'a>(processor: &Processor, events: impl IntoIterator<Item = &'a Event>) 
     deltas
 }
 
-/// What the runtime does with batches: of each, what was not seen before, in the order of hashes; then the merge.
+/// As the engine commits batches: folds the events of each that were not seen before, by hash, and merges the deltas.
 fn commit(processor: &Processor, batches: &[&[Event]]) -> Deltas {
     let mut seen: BTreeSet<EventHash> = BTreeSet::new();
     let mut stored = Deltas::new(processor);
@@ -45,7 +45,7 @@ fn commit(processor: &Processor, batches: &[&[Event]]) -> Deltas {
     stored
 }
 
-/// Cuts a history at the given places.
+/// Cuts a history at these indexes.
 fn split<'a>(events: &'a [Event], cuts: &[Index]) -> Vec<&'a [Event]> {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(events.len() + 1)).collect();
     cuts.sort_unstable();
@@ -54,7 +54,7 @@ fn split<'a>(events: &'a [Event], cuts: &[Index]) -> Vec<&'a [Event]> {
     begins.zip(ends).map(|(begin, end)| &events[begin..end]).collect()
 }
 
-/// Merges two of the parts until one is left: any two, in either direction.
+/// Merges two random parts at a time, in either direction, until one is left.
 fn merge_in_any_order(mut parts: Vec<Deltas>, choices: &[Index]) -> Deltas {
     let mut choices = choices.iter().cycle();
     let mut choose = |parts: &mut Vec<Deltas>| {
@@ -130,7 +130,7 @@ proptest! {
         }
     }
 
-    /// The histories above are ones that could be read from Kafka.
+    /// Generated histories survive encoding and decoding.
     #[test]
     fn generated_events_are_read_as_they_are_written(events in histories(1..10)) {
         for event in events {

@@ -43,6 +43,8 @@ jangbogo_telemetry::metrics! {
         query_request_seconds: prometheus::HistogramVec, labels ["route"], buckets SECONDS_BUCKETS;
         /// Members' lists by outcome of the cache lookup: hit, miss or bypass
         query_list_cache_total: prometheus::IntCounterVec, labels ["outcome"];
+        /// Searches, by how products were found: words-and-meaning, words (there was no embedding in time) or filters
+        query_searches_total: prometheus::IntCounterVec, labels ["searched_by"];
     }
 }
 

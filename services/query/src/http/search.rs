@@ -36,12 +36,31 @@ pub(super) struct SearchResults {
 
 /// How products were found: by `words-and-meaning` (full text and embedding similarity); by `words` alone, while the
 /// embedding service is unavailable; or, without words, by `filters`.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 enum SearchedBy {
     WordsAndMeaning,
     Words,
     Filters,
+}
+
+impl SearchedBy {
+    fn from_request(request: &SearchRequest) -> Self {
+        match (&request.words, &request.meaning) {
+            (Some(_), Some(_)) => Self::WordsAndMeaning,
+            (Some(_), None) => Self::Words,
+            (None, _) => Self::Filters,
+        }
+    }
+
+    /// The label in metrics, as in answers.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::WordsAndMeaning => "words-and-meaning",
+            Self::Words => "words",
+            Self::Filters => "filters",
+        }
+    }
 }
 
 /// A product that matches.
@@ -57,7 +76,8 @@ pub(super) struct SearchItem {
 
 /// Searches the catalogue by words and by embedding similarity, in Korean and English.
 ///
-/// Without words it lists products by id. Prices of several currencies are compared by their minor units alone: name one.
+/// Without words it lists products by id. Prices of several currencies are compared by their minor units alone: name
+/// one.
 #[utoipa::path(
     get,
     path = "/v1/search",
@@ -99,15 +119,12 @@ pub(super) async fn search(State(service): State<Service>, mut parameters: Param
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let served = snapshot.of_index(&ES_SYNC)?;
     let meaning = match request.translation.as_ref().or(request.words.as_ref()) {
-        Some(text) => service.meanings.of(text, &served.generation).await,
+        Some(text) => service.meanings.embed(text, &served.generation).await,
         None => None,
     };
-    let searched_by = match (&request.words, &meaning) {
-        (Some(_), Some(_)) => SearchedBy::WordsAndMeaning,
-        (Some(_), None) => SearchedBy::Words,
-        (None, _) => SearchedBy::Filters,
-    };
     let request = SearchRequest { meaning, ..request };
+    let searched_by = SearchedBy::from_request(&request);
+    service.metrics.query_searches_total.with_label_values(&[searched_by.name()]).inc();
     let found = search::search(&service.reader, served, &request).await?;
     let ids: Vec<&str> = found.hits.iter().map(|hit| hit.product_id.as_str()).collect();
     // From es-sync's own rows, which are never older than its documents.
@@ -135,4 +152,26 @@ fn currency(parameters: &mut Parameters) -> Answer<Option<String>> {
     let Some(code) = parameters.text("currency", CURRENCY_BYTES)? else { return Ok(None) };
     let code = Currency::new(&code).map_err(|error| invalid(format!("the parameter currency: {error}")))?;
     Ok(Some(code.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use jangbogo_ranking_store::search::Meaning;
+
+    use super::*;
+
+    #[test]
+    fn a_search_without_an_embedding_says_that_it_searched_by_words() {
+        let words = SearchRequest { words: Some("tote".to_owned()), ..SearchRequest::default() };
+        let vector = [1.0].into();
+        let meaning = Some(Meaning { model: "letters".to_owned(), vector, min_cosine: 0.4 });
+        let both = SearchRequest { meaning, ..words.clone() };
+        for (request, expected) in
+            [(words, "words"), (both, "words-and-meaning"), (SearchRequest::default(), "filters")]
+        {
+            let searched_by = SearchedBy::from_request(&request);
+            assert_eq!(searched_by.name(), expected);
+            assert_eq!(serde_json::to_value(searched_by).unwrap(), expected);
+        }
+    }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use jangbogo_embedding::Purpose;
 use jangbogo_embedding::registry::{DEFAULT_MODEL, ModelsDirectory};
-use jangbogo_embeddings_client::{Embedder, EmbedderArgs, EmbedderMetrics, Fallback};
-use jangbogo_embeddings_server::encoder::{Encoder, EncoderMetrics};
+use jangbogo_embeddings_client::{Embedder, EmbedderArgs, EmbedderMetrics};
+use jangbogo_embeddings_server::encoder::{Encoder, EncoderArgs, EncoderMetrics};
 use jangbogo_embeddings_server::service::{self, ServiceArgs, ServiceMetrics};
 use jangbogo_es_sync_fold::ES_SYNC;
 use jangbogo_events::{ProductEmbedded, ProductId, ProductRetired, ProductUpserted, Text, Vector};
@@ -22,12 +22,14 @@ struct EmbedderCli {
     #[command(flatten)]
     embedder: EmbedderArgs,
     #[command(flatten)]
+    encoder: EncoderArgs,
+    #[command(flatten)]
     service: ServiceArgs,
 }
 
 /// Starts the embedding service; gives its base URL.
 async fn embedding_service() -> String {
-    let models = ModelsDirectory::of_environment().unwrap();
+    let models = ModelsDirectory::from_environment().unwrap();
     let fetch = move || {
         jangbogo_embeddings_server::fetch::fetch(&models, models.find(DEFAULT_MODEL).unwrap(), |message| {
             eprintln!("{message}");
@@ -36,9 +38,8 @@ async fn embedding_service() -> String {
     tokio::task::spawn_blocking(fetch).await.unwrap().unwrap();
     let cli = EmbedderCli::parse_from(["test"]);
     let metrics = Metrics::new().unwrap();
-    let encoder = Encoder::load(&cli.embedder.encoder, DEFAULT_MODEL, EncoderMetrics::register(&metrics, &[]).unwrap())
-        .await
-        .unwrap();
+    let encoder_metrics = EncoderMetrics::register(&metrics, &[]).unwrap();
+    let encoder = Encoder::load(&cli.encoder, DEFAULT_MODEL, encoder_metrics).await.unwrap();
     let router = service::router(vec![encoder], cli.service, ServiceMetrics::register(&metrics, &[]).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -77,14 +78,12 @@ async fn embed(shop: &mut Shop, embedder: &Embedder, product_id: &str, text: &st
 async fn products_are_found_by_words_and_by_meaning() {
     let mut shop = Shop::start().await;
     let url = embedding_service().await;
-    let (metrics, mut args) = (Metrics::new().unwrap(), EmbedderCli::parse_from(["test"]).embedder);
+    let EmbedderCli { embedder: mut args, encoder, .. } = EmbedderCli::parse_from(["test"]);
     // A debug build on a busy machine.
     args.timeout_ms = 30_000.try_into().unwrap();
-    args.remote.fallback = Fallback::None;
-    let embedder_metrics = EmbedderMetrics::register(&metrics, &[]).unwrap();
-    let encoder_metrics = EncoderMetrics::register(&metrics, &[]).unwrap();
     args.url.clone_from(&url);
-    let embedder = Embedder::of_server(&args, DEFAULT_MODEL, None, embedder_metrics, encoder_metrics).unwrap();
+    let metrics = EmbedderMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
+    let embedder = Embedder::for_server(&args, &encoder.models, DEFAULT_MODEL, None, metrics, None).unwrap();
     let base = shop.serve_with(shop.cli.connections.clone(), with_embedder(&shop, &url)).await;
     shop.fold_by(&ES_SYNC).await;
     let products = [
@@ -191,14 +190,13 @@ async fn without_the_embedding_service_words_alone_are_answered_at_once() {
     shop.fold_by(&ES_SYNC).await;
     upsert(&mut shop, "tote", "RED TOTE", "bags", (500, "GBP")).await;
     shop.index().await;
-    // One that nobody listens for, and one that is accepted and never answered.
+    // One service is unreachable, another accepts connections and never answers.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     for address in [free, silent.local_addr().unwrap()] {
         let mut args = shop.cli.query.clone();
         args.meaning.embeddings_url = format!("http://{address}/v1");
         args.meaning.embedding_timeout_ms = 1000.try_into().unwrap();
-        args.meaning.remote.fallback = Fallback::None;
         let base = shop.serve_with(shop.cli.connections.clone(), args).await;
         let started = Instant::now();
         for _ in 0..20 {
@@ -206,6 +204,8 @@ async fn without_the_embedding_service_words_alone_are_answered_at_once() {
             assert_eq!((got.products(), &got.body["searched_by"]), (vec!["tote"], &json!("words")));
         }
         assert!(started.elapsed() < Duration::from_secs(8), "a time-out for each search: {:?}", started.elapsed());
+        let metrics = reqwest::get(format!("{base}/metrics")).await.unwrap().text().await.unwrap();
+        assert!(metrics.contains("query_searches_total{searched_by=\"words\"} 20"), "{metrics}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where a model is added from.
+//! Sources of imported models.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use jangbogo_embedding::registry::FileErrors as _;
 use serde::de::DeserializeOwned;
 
-use super::error::AddError;
+use super::error::ImportError;
 use super::hub::{HubArgs, Repository};
 
 /// A folder, or a repository of a hub.
@@ -17,18 +17,18 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// A folder that is there, else a repository of this id.
-    pub(super) fn new(source: &str, hub: &HubArgs) -> Result<Self, AddError> {
+    /// An existing folder, or else a repository of this id.
+    pub(super) fn new(source: &str, hub: &HubArgs) -> Result<Self, ImportError> {
         let folder = Path::new(source);
         if folder.is_dir() {
-            // `.` and links have a name too.
+            // Resolves `.` and links to a name.
             return Ok(Self::Folder(folder.canonicalize().or_file_error("read", folder)?));
         }
-        let repository = Repository::new(source, hub)?.ok_or_else(|| AddError::Source(source.to_owned()))?;
+        let repository = Repository::new(source, hub)?.ok_or_else(|| ImportError::Source(source.to_owned()))?;
         Ok(Self::Hub(Box::new(repository)))
     }
 
-    /// What the model is called there.
+    /// Name of the folder or repository.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Folder(folder) => folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -36,7 +36,7 @@ impl Source {
         }
     }
 
-    /// Where it is.
+    /// Path or URL of the source.
     pub(super) fn origin(&self) -> String {
         match self {
             Self::Folder(folder) => folder.display().to_string(),
@@ -44,16 +44,16 @@ impl Source {
         }
     }
 
-    /// Where a file of it is.
-    pub(super) fn place(&self, file: &str) -> String {
+    /// Path or URL of a file.
+    pub(super) fn location(&self, file: &str) -> String {
         match self {
             Self::Folder(folder) => folder.join(file).display().to_string(),
             Self::Hub(repository) => repository.url(file).to_string(),
         }
     }
 
-    /// Writes a file of it; false where it has none. It blocks.
-    pub(super) fn copy(&self, file: &str, to: &mut dyn Write) -> Result<bool, AddError> {
+    /// Copies a file, blocking; false if there is none.
+    pub(super) fn copy(&self, file: &str, to: &mut dyn Write) -> Result<bool, ImportError> {
         let folder = match self {
             Self::Folder(folder) => folder,
             Self::Hub(repository) => return repository.copy(file, to),
@@ -67,13 +67,13 @@ impl Source {
         Ok(true)
     }
 
-    /// What a small file of it says; none where it has none.
-    pub(super) fn json<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, AddError> {
+    /// Parses a JSON file; none if there is none.
+    pub(super) fn json<T: DeserializeOwned>(&self, file: &str) -> Result<Option<T>, ImportError> {
         let mut text = Vec::new();
         if !self.copy(file, &mut text)? {
             return Ok(None);
         }
-        let understood = serde_json::from_slice(&text);
-        understood.map(Some).map_err(|source| AddError::Json { file: self.place(file), source })
+        let parsed = serde_json::from_slice(&text);
+        parsed.map(Some).map_err(|source| ImportError::Json { file: self.location(file), source })
     }
 }

@@ -1,4 +1,4 @@
-//! A hub that asks for a key, and stores weights elsewhere.
+//! A hub that requires a key, and redirects to storage for weights.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// What a hub has: files by their path, for those who show the key. Weights are stored elsewhere.
+/// A hub's files by their paths, for requests with the key. Weights are in another storage.
 #[derive(Clone)]
 struct Hub {
     files: PathBuf,
@@ -45,7 +45,7 @@ async fn served(router: Router) -> String {
 }
 
 #[tokio::test]
-async fn a_repository_of_a_hub_becomes_a_model() {
+async fn a_repository_of_a_hub_is_imported() {
     let (source, directory) = (folder(), tempfile::tempdir().unwrap());
     let files = source.path().to_owned();
     let stored_at = served(Router::new().route("/{*file}", get(of_store)).with_state(files.clone())).await;
@@ -57,7 +57,7 @@ async fn a_repository_of_a_hub_becomes_a_model() {
         let (models, addition) = (models.clone(), addition(Path::new(id)));
         let hub = HubArgs { endpoint: endpoint.clone(), token: token.map(ApiKey::from) };
         assert!(!format!("{hub:?}").contains("geheim"));
-        tokio::task::spawn_blocking(move || add(&models, addition, &hub, |_| {})).await.unwrap()
+        tokio::task::spawn_blocking(move || import_model(&models, addition, &hub, |_| {})).await.unwrap()
     };
     let spec = add_with("mina/tiny@v1", Some("geheim")).await.unwrap();
     assert!(spec.name.starts_with("tiny-") && spec.name.len() == 13, "{}", spec.name);
@@ -67,7 +67,7 @@ async fn a_repository_of_a_hub_becomes_a_model() {
 
     for (id, token) in [("mina/tiny@v1", None), ("mina/other", Some("geheim"))] {
         let refused = message(&add_with(id, token).await.unwrap_err());
-        assert!(refused.contains("answers 401 to") && refused.contains("HF_TOKEN must hold a key"), "{refused}");
+        assert!(refused.contains("with status 401") && refused.contains("HF_TOKEN must have a key"), "{refused}");
         assert!(!refused.contains("geheim"), "{refused}");
     }
     fs::remove_file(source.path().join(TOKENIZER)).unwrap();
@@ -76,7 +76,8 @@ async fn a_repository_of_a_hub_becomes_a_model() {
 
     let gone = HubArgs { endpoint: "http://127.0.0.1:1".to_owned(), token: Some(ApiKey::from("geheim")) };
     let addition = addition(Path::new("mina/tiny"));
-    let gone = tokio::task::spawn_blocking(move || add(&models, addition, &gone, |_| {})).await.unwrap().unwrap_err();
+    let gone =
+        tokio::task::spawn_blocking(move || import_model(&models, addition, &gone, |_| {})).await.unwrap().unwrap_err();
     let gone = message(&gone);
-    assert!(gone.starts_with("http://127.0.0.1:1/mina/tiny/resolve/main/modules.json cannot be fetched"), "{gone}");
+    assert!(gone.starts_with("http://127.0.0.1:1/mina/tiny/resolve/main/modules.json cannot be downloaded"), "{gone}");
 }

@@ -1,4 +1,4 @@
-//! A repository of a model hub, as Hugging Face has them.
+//! Repositories of a model hub with Hugging Face's API.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -10,18 +10,18 @@ use reqwest::{StatusCode, Url};
 use reqwest_of_async_openai as reqwest;
 use tokio::runtime::Runtime;
 
-use super::error::AddError;
+use super::error::ImportError;
 
-/// How long nothing may come of a file.
+/// Time limit between two chunks of a download.
 const READ_LIMIT: Duration = Duration::from_mins(1);
 
-/// Where models are fetched from.
+/// Settings of the model hub.
 #[derive(Args, Clone, Debug)]
 pub struct HubArgs {
     /// Base URL of the model hub
     #[arg(id = "hub", long, env = "HF_ENDPOINT", default_value = "https://huggingface.co", value_name = "URL")]
     pub endpoint: String,
-    /// Key for the model hub, for repositories that not everybody may read
+    /// Key for the model hub, for repositories that are not public
     #[arg(id = "hub-token", long, env = "HF_TOKEN", hide_env_values = true, value_name = "KEY")]
     pub token: Option<ApiKey>,
 }
@@ -38,8 +38,8 @@ pub(super) struct Repository {
 }
 
 impl Repository {
-    /// Reads `owner/name` or `owner/name@revision`; none if it is neither. The hub is not asked yet.
-    pub(super) fn new(id: &str, args: &HubArgs) -> Result<Option<Self>, AddError> {
+    /// Parses `owner/name` or `owner/name@revision`; none if it is neither. Connects lazily.
+    pub(super) fn new(id: &str, args: &HubArgs) -> Result<Option<Self>, ImportError> {
         let (id, revision) = id.split_once('@').unwrap_or((id, "main"));
         let is_part = |part: &str| {
             let allowed = |character: char| character.is_alphanumeric() || matches!(character, '-' | '_' | '.');
@@ -48,10 +48,10 @@ impl Repository {
         let Some((owner, name)) = id.split_once('/').filter(|(owner, name)| is_part(owner) && is_part(name)) else {
             return Ok(None);
         };
-        let (base, client) = jangbogo_openai::client_of(&args.endpoint)?;
-        // A file is sent on to where it is stored. The key does not go along: that is another host.
+        let (base, client) = jangbogo_openai::client_for(&args.endpoint)?;
+        // The hub redirects to its storage. reqwest drops the key on a redirect to another host.
         let client = client.read_timeout(READ_LIMIT).build();
-        let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| AddError::Unreachable {
+        let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| ImportError::Unreachable {
             url: args.endpoint.clone(),
             source,
         };
@@ -67,14 +67,14 @@ impl Repository {
         }))
     }
 
-    /// The address of a file of it.
+    /// URL of a file.
     pub(super) fn url(&self, file: &str) -> Url {
         self.address("resolve", file)
     }
 
     fn address(&self, view: &str, file: &str) -> Url {
         let mut url = self.base.clone();
-        // An address with a host, as `jangbogo_openai::client_of` has seen, has segments.
+        // Infallible: `client_for` has checked that the URL has a host.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend([&self.owner, &self.name, view, &self.revision]);
             segments.extend(file.split('/').filter(|part| !part.is_empty()));
@@ -82,41 +82,41 @@ impl Repository {
         url
     }
 
-    /// Writes a file of it; false where it has none. It blocks.
-    pub(super) fn copy(&self, file: &str, to: &mut dyn Write) -> Result<bool, AddError> {
+    /// Downloads a file, blocking; false if there is none.
+    pub(super) fn copy(&self, file: &str, to: &mut dyn Write) -> Result<bool, ImportError> {
         let url = self.url(file);
-        let unreachable = |source| AddError::Unreachable { url: url.to_string(), source };
+        let unreachable = |source| ImportError::Unreachable { url: url.to_string(), source };
         self.runtime.block_on(async {
             let request = self.client.get(url.clone());
             let request = match &self.token {
                 Some(token) => request.bearer_auth(token.expose()),
                 None => request,
             };
-            // Where it was sent on to may hold a key of its own.
+            // The URL of a redirect may contain a key of its own.
             let failed = |error: reqwest::Error| unreachable(error.without_url().into());
-            let mut answer = request.send().await.map_err(failed)?;
-            match answer.status() {
+            let mut response = request.send().await.map_err(failed)?;
+            match response.status() {
                 status if status.is_success() => {}
                 StatusCode::NOT_FOUND => return Ok(false),
                 status => return Err(refusal(&url, status)),
             }
-            while let Some(piece) = answer.chunk().await.map_err(failed)? {
-                to.write_all(&piece).map_err(|error: io::Error| unreachable(error.into()))?;
+            while let Some(chunk) = response.chunk().await.map_err(failed)? {
+                to.write_all(&chunk).map_err(|error: io::Error| unreachable(error.into()))?;
             }
             Ok(true)
         })
     }
 }
 
-fn refusal(url: &Url, status: StatusCode) -> AddError {
+fn refusal(url: &Url, status: StatusCode) -> ImportError {
     let advice = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            "there is no such repository, or HF_TOKEN must hold a key that may read it"
+            "there is no such repository, or HF_TOKEN must have a key that may read it"
         }
         StatusCode::TOO_MANY_REQUESTS => "try again later, or with a key in HF_TOKEN",
         _ => "try again later",
     };
-    AddError::Status { url: url.to_string(), status: status.as_u16(), advice }
+    ImportError::Status { url: url.to_string(), status: status.as_u16(), advice }
 }
 
 impl fmt::Display for Repository {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_is_called_by_its_owner_and_name() {
+    fn a_repository_is_named_by_its_owner_and_name() {
         let url = |id, file| repository(id).unwrap().url(file).to_string();
         assert_eq!(
             url("intfloat/e5-small", "1_Pooling/config.json"),

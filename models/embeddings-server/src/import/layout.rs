@@ -1,4 +1,4 @@
-//! What the files of sentence-transformers say about a model, and whether that is what is computed here.
+//! Reads the configuration files of sentence-transformers, and rejects unsupported models.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -6,33 +6,31 @@ use std::num::NonZeroUsize;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::error::AddError;
+use super::error::ImportError;
 use super::source::Source;
 
-/// What is done to a text, one after the other.
+/// List of the modules that a text passes.
 const MODULES: &str = "modules.json";
-/// Where a model without [`MODULES`] says how the rows of a text's tokens become its vector.
+/// Folder of the pooling configuration in a model without [`MODULES`].
 const POOLING: &str = "1_Pooling";
 const SENTENCES: &str = "sentence_bert_config.json";
 const PROMPTS: &str = "config_sentence_transformers.json";
-const CHOOSE_ANOTHER: &str = "choose a model of BERT, mean pooling and nothing after it but normalisation";
+const CHOOSE_ANOTHER: &str = "choose a model of BERT and mean pooling, with nothing after it but normalisation";
 
-/// What there is to know of a model beside its network.
+/// Configuration of a model beside its network.
 #[derive(Debug)]
 pub(super) struct Layout {
     /// The folder of the network's files, within the source.
     network: String,
-    /// How many tokens of a text it reads.
+    /// Maximum tokens of a text.
     pub(super) max_tokens: Option<NonZeroUsize>,
-    /// What stands before texts that look for others.
     pub(super) query_prompt: Option<String>,
-    /// What stands before texts that are to be found.
     pub(super) passage_prompt: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Module {
-    /// The class, with the module of Python that it is in.
+    /// Qualified name of the Python class.
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
@@ -52,35 +50,47 @@ struct Prompting {
 }
 
 impl Layout {
-    /// Reads it, as far as it is there: a folder of the network's files alone is a model with mean pooling.
-    ///
-    /// Whether vectors are normalised makes no difference: they are here, and are compared by their cosines.
-    pub(super) fn read(source: &Source) -> Result<Self, AddError> {
+    /// Reads the files that exist: a folder of only the network's files is a model with mean pooling. Normalisation
+    /// makes no difference: vectors are always normalised here, and compared by cosine.
+    pub(super) fn read(source: &Source) -> Result<Self, ImportError> {
         let (mut network, mut pooling) = (String::new(), None);
         let modules: Option<Vec<Module>> = source.json(MODULES)?;
-        let refused = |file: &str, why: String, advice| AddError::Refused { file: source.place(file), why, advice };
+        let unsupported =
+            |file: &str, why: String, advice| ImportError::Unsupported { file: source.location(file), why, advice };
         for Module { kind, path } in modules.iter().flatten() {
             match kind.rsplit('.').next().unwrap_or_default() {
                 "Transformer" => network.clone_from(path),
                 "Pooling" => pooling = Some(path.as_str()),
                 "Normalize" => {}
-                _ => return Err(refused(MODULES, format!("asks for {kind}, which is not known here"), CHOOSE_ANOTHER)),
+                _ => {
+                    return Err(unsupported(
+                        MODULES,
+                        format!("asks for {kind}, which is not supported"),
+                        CHOOSE_ANOTHER,
+                    ));
+                }
             }
         }
         if modules.is_some() && pooling.is_none() {
-            return Err(refused(MODULES, "asks for no pooling".to_owned(), CHOOSE_ANOTHER));
+            return Err(unsupported(MODULES, "asks for no pooling".to_owned(), CHOOSE_ANOTHER));
         }
         let file = within(pooling.unwrap_or(POOLING), "config.json");
         match source.json::<Map<String, Value>>(&file)? {
-            Some(config) => check_pooling(&config).map_err(|why| refused(&file, why, CHOOSE_ANOTHER))?,
+            Some(config) => check_pooling(&config).map_err(|why| unsupported(&file, why, CHOOSE_ANOTHER))?,
             None if pooling.is_none() => {}
-            None => return Err(AddError::Lacks { origin: source.origin(), file, advice: "modules.json names it" }),
+            None => {
+                return Err(ImportError::MissingFile {
+                    origin: source.origin(),
+                    file,
+                    advice: "modules.json names it",
+                });
+            }
         }
         let file = within(&network, SENTENCES);
         let sentences: Sentences = source.json(&file)?.unwrap_or_default();
         if sentences.do_lower_case {
-            let advice = "say false there if tokenizer.json does that by itself, else choose another model";
-            return Err(refused(&file, "asks for lower-case letters (do_lower_case)".to_owned(), advice));
+            let advice = "set it to false if tokenizer.json lower-cases itself, or else choose another model";
+            return Err(unsupported(&file, "asks for lower-case letters (do_lower_case)".to_owned(), advice));
         }
         let prompting: Prompting = source.json(PROMPTS)?.unwrap_or_default();
         let mut prompts = prompting.prompts.unwrap_or_default();
@@ -92,7 +102,7 @@ impl Layout {
         })
     }
 
-    /// Where a file of the network is, within the source.
+    /// Path of a file of the network within the source.
     pub(super) fn file(&self, name: &str) -> String {
         within(&self.network, name)
     }
@@ -102,9 +112,9 @@ fn within(folder: &str, file: &str) -> String {
     if folder.is_empty() { file.to_owned() } else { format!("{folder}/{file}") }
 }
 
-/// Refuses what is not the mean of all rows.
+/// Refuses other pooling than the mean of all rows.
 fn check_pooling(config: &Map<String, Value>) -> Result<(), String> {
-    // A switch for each mode, or, since lately, their names.
+    // A switch per mode, or in recent versions their names.
     let switches = config.iter().filter(|(_, value)| **value == Value::Bool(true));
     let mut modes: Vec<&str> = switches.filter_map(|(key, _)| key.strip_prefix("pooling_mode_")).collect();
     match config.get("pooling_mode") {
@@ -112,11 +122,11 @@ fn check_pooling(config: &Map<String, Value>) -> Result<(), String> {
         mode => modes.extend(mode.and_then(Value::as_str)),
     }
     if !matches!(modes[..], ["mean_tokens" | "mean"]) {
-        let asked = if modes.is_empty() { "none".to_owned() } else { modes.join(" and ") };
-        return Err(format!("asks for the pooling {asked}, not for mean_tokens alone"));
+        let requested = if modes.is_empty() { "none".to_owned() } else { modes.join(" and ") };
+        return Err(format!("asks for the pooling {requested}, not for mean_tokens alone"));
     }
     if config.get("include_prompt") == Some(&Value::Bool(false)) {
-        return Err("leaves prompts out of the mean (include_prompt)".to_owned());
+        return Err("excludes prompts from the mean (include_prompt)".to_owned());
     }
     Ok(())
 }
@@ -142,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_folder_says_is_read() {
+    fn configuration_files_are_read() {
         let modules = r#"[{"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
             {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
             {"path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}]"#;
@@ -166,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn another_network_than_is_computed_is_refused() {
+    fn unsupported_models_are_refused() {
         let pooling = |config: &str| read(&[("1_Pooling/config.json", config)]).unwrap_err();
         for (config, why) in [
             (
@@ -176,8 +186,8 @@ mod tests {
             (r#"{"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": true}"#, "max_tokens and mean_tokens"),
             (r#"{"pooling_mode": ["mean", "max"]}"#, "mean and max"),
             ("{}", "the pooling none"),
-            (r#"{"pooling_mode_mean_tokens": true, "include_prompt": false}"#, "leaves prompts out of the mean"),
-            ("cls", "cannot be understood"),
+            (r#"{"pooling_mode_mean_tokens": true, "include_prompt": false}"#, "excludes prompts from the mean"),
+            ("cls", "is invalid JSON"),
         ] {
             let message = pooling(config);
             assert!(message.contains(why) && message.contains("/1_Pooling/config.json"), "{message}");
@@ -186,7 +196,7 @@ mod tests {
         let module =
             |kind: &str| format!(r#"[{{"path": "1_Pooling", "type": "sentence_transformers.models.{kind}"}}]"#);
         let modules = |kind: &str| read(&[(MODULES, &module(kind))]).unwrap_err();
-        assert!(modules("Dense").contains("asks for sentence_transformers.models.Dense, which is not known here"));
+        assert!(modules("Dense").contains("asks for sentence_transformers.models.Dense, which is not supported"));
         assert!(modules("Transformer").contains("modules.json asks for no pooling"), "{}", modules("Transformer"));
         assert!(modules("Pooling").contains("has no 1_Pooling/config.json"), "{}", modules("Pooling"));
         let lower = read(&[(SENTENCES, r#"{"do_lower_case": true}"#)]).unwrap_err();

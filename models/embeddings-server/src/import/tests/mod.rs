@@ -1,4 +1,4 @@
-//! With a network of one layer and a handful of words, which is made in no time.
+//! Imports of a tiny network: one layer and a few words.
 
 mod hub;
 
@@ -32,7 +32,7 @@ fn tokenizer() -> serde_json::Value {
     })
 }
 
-/// Weights that differ from each other, scaled.
+/// Scaled weights, each different.
 fn weights(scale: f64, kind: DType) -> HashMap<String, Tensor> {
     let (size, inner) = (DIMENSIONS, INNER);
     let mut shapes = vec![
@@ -61,7 +61,7 @@ fn weights(scale: f64, kind: DType) -> HashMap<String, Tensor> {
     shapes.into_iter().map(tensor).collect()
 }
 
-/// A folder as sentence-transformers saves it.
+/// A folder in the layout of sentence-transformers.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in [
@@ -77,7 +77,7 @@ fn folder() -> TempDir {
     ] {
         write(&folder, name, &content);
     }
-    // 16 bits, as many makers have them.
+    // 16 bits, as many models have.
     candle_core::safetensors::save(&weights(0.1, DType::F16), folder.path().join(WEIGHTS)).unwrap();
     folder
 }
@@ -88,8 +88,8 @@ fn write(folder: &TempDir, name: &str, content: &serde_json::Value) {
     fs::write(path, content.to_string()).unwrap();
 }
 
-fn addition(source: &Path) -> Addition {
-    Addition {
+fn addition(source: &Path) -> Import {
+    Import {
         source: source.display().to_string(),
         name: None,
         query_prompt: None,
@@ -104,8 +104,8 @@ fn no_hub() -> HubArgs {
     HubArgs { endpoint: "http://127.0.0.1:1".to_owned(), token: None }
 }
 
-fn add_to(models: &ModelsDirectory, addition: Addition) -> Result<&'static ModelSpec, AddError> {
-    add(models, addition, &no_hub(), |_| {})
+fn add_to(models: &ModelsDirectory, addition: Import) -> Result<&'static ModelSpec, ImportError> {
+    import_model(models, addition, &no_hub(), |_| {})
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -115,16 +115,16 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// What is done to a folder.
+/// A change of a folder.
 type Change = Box<dyn Fn(&TempDir)>;
 
-/// An error with what caused it.
-fn message(error: &AddError) -> String {
+/// An error with its causes.
+fn message(error: &ImportError) -> String {
     jangbogo_telemetry::causes(error).to_string()
 }
 
 #[test]
-fn a_folder_becomes_a_model_like_the_others() {
+fn a_folder_is_imported() {
     let (source, directory) = (folder(), tempfile::tempdir().unwrap());
     let models = ModelsDirectory::at(directory.path());
     let spec = add_to(&models, addition(source.path())).unwrap();
@@ -135,7 +135,7 @@ fn a_folder_becomes_a_model_like_the_others() {
     assert_eq!(spec.prompts, Prompts { query: "a ", passage: "red " });
     assert_eq!((spec.max_tokens.get(), spec.similarity_threshold, spec.licence), (8, 0.5, "MIT"));
     assert_eq!(spec.origin, source.path().canonicalize().unwrap().display().to_string());
-    assert_eq!(names(&models.of(spec)), [CONFIG, "model.json", WEIGHTS, TOKENIZER]);
+    assert_eq!(names(&models.path_of(spec)), [CONFIG, "model.json", WEIGHTS, TOKENIZER]);
     assert_eq!(names(models.path()), [".lock", "added"]);
     models.verify(spec).unwrap();
 
@@ -144,7 +144,7 @@ fn a_folder_becomes_a_model_like_the_others() {
     let vectors = load().unwrap().embed_batch(&["red bag", "a"]).unwrap().vectors;
     assert!(vectors[0].len() == DIMENSIONS && vectors[0] != vectors[1]);
 
-    let damaged = models.of(spec).join(CONFIG);
+    let damaged = models.path_of(spec).join(CONFIG);
     fs::write(&damaged, "{}").unwrap();
     let refused = load().unwrap_err().to_string();
     assert!(refused.contains("config.json is damaged") && refused.contains("`jangbogo models add` again"), "{refused}");
@@ -157,30 +157,30 @@ fn a_folder_becomes_a_model_like_the_others() {
 fn a_name_stands_for_one_model() {
     let (source, directory) = (folder(), tempfile::tempdir().unwrap());
     let models = ModelsDirectory::at(directory.path());
-    let named = |name: &str| Addition { name: Some(name.to_owned()), ..addition(source.path()) };
+    let named = |name: &str| Import { name: Some(name.to_owned()), ..addition(source.path()) };
     for name in ["", "../up", "a b"] {
-        assert!(matches!(add_to(&models, named(name)), Err(AddError::Name(_))), "{name}");
+        assert!(matches!(add_to(&models, named(name)), Err(ImportError::Name(_))), "{name}");
     }
-    assert!(matches!(add_to(&models, named(models::DEFAULT_MODEL)), Err(AddError::Taken(_))));
+    assert!(matches!(add_to(&models, named(models::DEFAULT_MODEL)), Err(ImportError::Taken(_))));
     let spec = add_to(&models, named("shop")).unwrap();
     assert_eq!(spec.name, "shop");
 
-    // How near is near changes no vector.
-    let nearer = add_to(&models, Addition { similarity_threshold: 0.9, ..named("shop") }).unwrap();
+    // The similarity threshold changes no vector.
+    let nearer = add_to(&models, Import { similarity_threshold: 0.9, ..named("shop") }).unwrap();
     assert!(
         nearer.similarity_threshold > spec.similarity_threshold && std::ptr::eq(models.find("shop").unwrap(), nearer)
     );
-    let prompted = add_to(&models, Addition { query_prompt: Some(String::new()), ..named("shop") });
-    assert!(matches!(prompted, Err(AddError::Taken(_))), "{prompted:?}");
+    let prompted = add_to(&models, Import { query_prompt: Some(String::new()), ..named("shop") });
+    assert!(matches!(prompted, Err(ImportError::Taken(_))), "{prompted:?}");
     candle_core::safetensors::save(&weights(0.2, DType::F32), source.path().join(WEIGHTS)).unwrap();
     let trained = add_to(&models, named("shop"));
-    assert!(matches!(trained, Err(AddError::Taken(_))), "{trained:?}");
+    assert!(matches!(trained, Err(ImportError::Taken(_))), "{trained:?}");
     assert!(std::ptr::eq(models.find("shop").unwrap(), nearer));
     models.verify(nearer).unwrap();
 }
 
 #[test]
-fn what_cannot_be_computed_is_refused_and_leaves_nothing() {
+fn unsupported_models_are_refused_and_leave_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let models = ModelsDirectory::at(directory.path());
     let with = |key: &str, value: serde_json::Value| {
@@ -200,7 +200,7 @@ fn what_cannot_be_computed_is_refused_and_leaves_nothing() {
         (Box::new(with("hidden_act", json!("gelu_new"))), "asks for BERT with gelu_new and absolute positions"),
         (Box::new(with("position_embedding_type", json!("relative_key"))), "relative_key positions"),
         (Box::new(with("hidden_size", json!(768))), "its vectors have 768 components, expected 384"),
-        (Box::new(with("num_attention_heads", json!(0))), "config.json cannot be understood"),
+        (Box::new(with("num_attention_heads", json!(0))), "config.json is invalid"),
         (Box::new(with("num_attention_heads", json!(3))), "choose --embedding-arithmetic f32"),
         (Box::new(without(TOKENIZER)), "has no tokenizer.json; save_pretrained of"),
         (Box::new(without(WEIGHTS)), "has no model.safetensors; save_pretrained of"),
