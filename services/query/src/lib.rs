@@ -1,7 +1,7 @@
-//! Query: HTTP reads of what processors folded, and conversations over sockets.
+//! The query service: reads of processors' read models over HTTP, and conversations over WebSockets.
 //!
-//! It reads projections, and fills stamped caches; it produces nothing and changes no projection. Redis away costs
-//! speed only: the same views are then evaluated in Postgres.
+//! Read-only: it produces no events, and changes no projection; it only fills stamped caches. A Redis outage costs
+//! speed: the same views are evaluated in Postgres.
 
 mod conversations;
 mod http;
@@ -33,32 +33,32 @@ use crate::meaning::{MeaningArgs, Meanings};
 use crate::members::MemberLists;
 use crate::stream::{StreamMetrics, Streams};
 
-/// How often the servers are asked whether they are there.
+/// Interval of readiness probes of the servers.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The query service's settings.
+/// Settings of the query service.
 #[derive(Args, Clone, Debug)]
 pub struct QueryArgs {
-    /// Where the query service listens
+    /// Address that the query service listens on
     #[arg(long, env = "QUERY_LISTEN", default_value = "127.0.0.1:8081")]
     pub listen: SocketAddr,
-    /// Connections to Postgres
+    /// Maximum connections to Postgres
     #[arg(long, env = "QUERY_POSTGRES_CONNECTIONS", default_value_t = 16)]
     pub postgres_connections: u32,
-    /// Seconds an answer may take
+    /// Time limit of a request, in seconds
     #[arg(long, env = "QUERY_REQUEST_TIMEOUT", default_value_t = 15)]
     pub request_timeout: u64,
-    /// Sockets on conversations that may be open at one time
+    /// Maximum open WebSockets of conversations
     #[arg(long, env = "QUERY_MAX_SOCKETS", default_value_t = 5000)]
     pub max_sockets: usize,
     #[command(flatten)]
     pub meaning: MeaningArgs,
 }
 
-/// Answers reads until `stop` is cancelled, then ends the requests it has begun.
+/// Serves until `stop` is cancelled, then completes the requests in flight.
 ///
 /// # Errors
-/// When the address is taken, or a setting cannot be used.
+/// When the address is in use, or a setting is invalid.
 pub async fn run(args: QueryArgs, connections: Connections, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = TcpListener::bind(args.listen)
         .await
@@ -66,10 +66,10 @@ pub async fn run(args: QueryArgs, connections: Connections, stop: CancellationTo
     serve(listener, &args, &connections, stop).await
 }
 
-/// As [`run`], on a listener that is open already.
+/// As [`run`], on an open listener.
 ///
 /// # Errors
-/// When a setting cannot be used.
+/// When a setting is invalid.
 pub async fn serve(
     listener: TcpListener,
     args: &QueryArgs,
@@ -86,7 +86,7 @@ pub async fn serve(
     let meanings = Meanings::new(&args.meaning, connections, embedder_metrics)?;
     let service = Service {
         lists: Arc::new(MemberLists::new(Arc::clone(&reader))),
-        offsets: EndOffsets::start(connections, topics).context("the Kafka settings are refused")?,
+        offsets: EndOffsets::start(connections, topics).context("invalid kafka settings")?,
         metrics: QueryMetrics::register(&telemetry.metrics, &[])?,
         streams: Arc::clone(&streams),
         meanings,
@@ -105,7 +105,7 @@ pub async fn serve(
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
     streams.closed().await;
     background.await?;
-    // A pool that waits for a server which is away must not hold up the end.
+    // A pool that waits for an unavailable server must not delay the shutdown.
     let _ = tokio::time::timeout(Duration::from_secs(1), reader.postgres().close()).await;
     Ok(())
 }
@@ -117,7 +117,7 @@ struct Checks {
     kafka: CheckHandle,
 }
 
-/// Keeps readiness up to date.
+/// Probes the servers for readiness.
 async fn watch(reader: Arc<Reader>, offsets: EndOffsets, checks: Checks, stop: CancellationToken) {
     let mut probe = tokio::time::interval(PROBE_INTERVAL);
     let health = || async {

@@ -20,9 +20,7 @@ pub enum Reaction {
     After(Duration, Box<Reaction>),
     /// Sends nothing, and keeps the connection open.
     Hang,
-    /// Closes the connection.
     HangUp,
-    /// Server-sent events.
     Stream(Vec<Step>),
     /// Server-sent events without chunked encoding: the body ends with the connection.
     PlainStream(Vec<Step>),
@@ -163,7 +161,6 @@ async fn stream(connection: &mut TcpStream, steps: Vec<Step>, in_chunks: bool) -
     if in_chunks { connection.write_all(b"0\r\n\r\n").await } else { Ok(()) }
 }
 
-/// A complete answer.
 pub fn answer(text: &str) -> Reaction {
     finished(text, "stop")
 }
@@ -185,7 +182,7 @@ pub fn refusal(status: u16, message: &str) -> Reaction {
 }
 
 /// A chunk of a streamed answer.
-pub fn piece(text: &str) -> Step {
+pub fn chunk(text: &str) -> Step {
     event(
         &json!({ "model": "scripted-1", "choices": [{ "index": 0, "delta": { "content": text }, "finish_reason": null }] }),
     )
@@ -205,8 +202,8 @@ pub fn event(data: &Value) -> Step {
 }
 
 /// A complete streamed answer.
-pub fn streamed(pieces: &[&str]) -> Reaction {
-    let mut steps: Vec<Step> = pieces.iter().map(|text| piece(text)).collect();
+pub fn streamed(chunks: &[&str]) -> Reaction {
+    let mut steps: Vec<Step> = chunks.iter().map(|text| chunk(text)).collect();
     steps.extend(end("stop"));
     Reaction::Stream(steps)
 }

@@ -34,7 +34,7 @@ pub(super) struct SearchResults {
     facets: SearchFacets,
 }
 
-/// How products were found: by `words-and-meaning`, the latter by embeddings; by `words` alone, while the embedding
+/// Method of a search: by `words-and-meaning`, the latter by embeddings; by `words` alone, while the embedding
 /// service is unavailable; or, without words, by `filters`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
