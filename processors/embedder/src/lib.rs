@@ -100,7 +100,7 @@ async fn embedding_models(connections: &Connections) -> anyhow::Result<Vec<Strin
         match live().await {
             Ok(live) => break live,
             Err(error) => {
-                warn!(error = %causes(&error), "postgres unavailable: waiting for it to read the embedding models in use")
+                warn!(error = %causes(&error), "postgres unavailable: waiting to read the embedding models in use");
             }
         }
         backoff.wait().await;

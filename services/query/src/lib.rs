@@ -1,4 +1,4 @@
-//! The query service: reads of processors' read models over HTTP, and conversations over WebSockets.
+//! The query service: reads of processors' read models over HTTP, and conversations over sockets.
 //!
 //! Read-only: it produces no events, and changes no projection; it only fills stamped caches. A Redis outage costs
 //! speed: the same views are evaluated in Postgres.
@@ -48,7 +48,7 @@ pub struct QueryArgs {
     /// Time limit of a request, in seconds
     #[arg(long, env = "QUERY_REQUEST_TIMEOUT", default_value_t = 15)]
     pub request_timeout: u64,
-    /// Maximum open WebSockets of conversations
+    /// Maximum open sockets of conversations
     #[arg(long, env = "QUERY_MAX_SOCKETS", default_value_t = 5000)]
     pub max_sockets: usize,
     #[command(flatten)]
