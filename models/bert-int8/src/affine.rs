@@ -33,7 +33,7 @@ struct OutputPanel {
     weight_sums: [Lanes; PANEL_LANES],
 }
 
-/// Whether an [`Affine`] supports a matrix of this size: outputs come in panels, and inputs are outputs of other
+/// True if an [`Affine`] supports a matrix of this size: outputs come in panels, and inputs are outputs of other
 /// layers.
 pub(crate) fn is_supported(outputs: usize, inputs: usize) -> bool {
     outputs.is_multiple_of(PANEL) && inputs.is_multiple_of(PANEL)

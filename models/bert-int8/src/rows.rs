@@ -47,7 +47,6 @@ impl QuantisedRows {
         }
     }
 
-    /// Number of rows.
     #[inline(always)]
     pub(crate) fn count(&self) -> usize {
         self.scales.len()

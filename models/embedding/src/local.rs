@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 
 use crate::text::Prompts;
 
-/// Why a local model was not loaded, or has not computed a vector. Several callers may have to report one failure.
+/// Failure to load a local model, or to compute a vector. Several callers may have to report one failure.
 pub type LocalModelError = Arc<dyn Error + Send + Sync>;
 
 /// An embedding model in this process.

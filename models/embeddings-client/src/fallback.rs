@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::circuit::Circuit;
 
-/// How long a model is kept after its last use.
+/// A model is dropped this long after its last use.
 pub(super) const KEEP: Duration = Duration::from_mins(5);
 /// Checks for an unused model in that time.
 const CHECKS: u32 = 10;

@@ -37,7 +37,6 @@ pub(crate) struct Answered<T> {
     pub(crate) usage: Option<Usage>,
 }
 
-/// A failed attempt.
 #[derive(Debug)]
 pub(crate) struct Failed {
     pub(crate) error: CallError,
@@ -73,7 +72,7 @@ pub(crate) trait Form: Send {
         request: &Request,
     ) -> impl Future<Output = Result<Answered<Self::Output>, Failed>> + Send;
 
-    /// Whether a part of the answer was handed over, so that a retry would repeat it.
+    /// True if a part of the answer was handed over, so that a retry would repeat it.
     fn has_begun(&self) -> bool;
 }
 
@@ -114,7 +113,6 @@ impl<T: DeserializeOwned + Send> Form for Json<'_, T> {
     }
 }
 
-/// Streamed text.
 #[derive(Debug)]
 pub(crate) struct Streamed<F> {
     on_chunk: F,

@@ -8,7 +8,6 @@ use serde::Deserialize;
 /// A complete, valid answer, and how it was made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Completion<T> {
-    /// The answer.
     pub output: T,
     /// The model's id as the server names it; the requested one if the server names none.
     pub model: String,

@@ -33,7 +33,6 @@ pub enum CallError {
     TimedOut {
         /// The answer or its chunk.
         what: &'static str,
-        /// The time limit.
         limit: Duration,
         /// The variable of the limit.
         setting: &'static str,
@@ -41,7 +40,6 @@ pub enum CallError {
     /// The server answered with an error status: from 500 on the server's fault; below, that of key, model or prompt.
     #[error("the server answered with status {status}: {body}: check OPENAI_API_KEY, OPENAI_MODEL and the prompt")]
     Refused {
-        /// The HTTP status.
         status: u16,
         /// The beginning of the response body.
         body: String,
@@ -81,7 +79,7 @@ impl CallError {
         Self::InvalidOutput { why: why.into(), source: None }
     }
 
-    /// Whether a retry of the same call may succeed.
+    /// True if a retry of the same call may succeed.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -96,7 +94,7 @@ impl CallError {
         }
     }
 
-    /// Whether it is a failure of the server. A server that rejects a call, or whose model answers badly, is available.
+    /// True if it is a failure of the server. A server that rejects a call, or whose model answers badly, is available.
     pub(crate) fn blames_server(&self) -> bool {
         match self {
             Self::TimedOut { .. } | Self::RateLimited { .. } | Self::Unreachable { .. } => true,

@@ -18,7 +18,6 @@ pub struct Prompt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     User,
-    /// The language model.
     Assistant,
 }
 

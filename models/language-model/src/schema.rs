@@ -21,7 +21,6 @@ pub struct Schema {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
-    /// Servers restrict names.
     #[error("invalid schema name {0:?}: 1 to 64 of the characters a-z, A-Z, 0-9, _ and -")]
     Name(String),
     /// The schema is not in the strict form.

@@ -91,11 +91,11 @@ async fn gives_values_of_the_schema(server: &SmallModel) {
 
 async fn streams_text(server: &SmallModel) {
     let model = model_of(&settings(server));
-    let mut pieces = Vec::new();
-    let completion = model.stream_text(&chat(), |piece| pieces.push(piece.to_owned())).await.unwrap();
+    let mut chunks = Vec::new();
+    let completion = model.stream_text(&chat(), |chunk| chunks.push(chunk.to_owned())).await.unwrap();
     println!("{completion:?}");
-    assert_eq!(completion.output, pieces.concat());
-    assert!(pieces.len() > 10, "{pieces:?}");
+    assert_eq!(completion.output, chunks.concat());
+    assert!(chunks.len() > 10, "{chunks:?}");
     assert!(completion.usage.unwrap().completion_tokens > 10);
 
     let model = model_of(&Settings { max_output_tokens: 5, ..settings(server) });
@@ -115,11 +115,11 @@ async fn is_killed_and_comes_back(server: &mut SmallModel) {
     let pause = Duration::from_millis(500);
     let settings = Settings { attempts: 1, breaker_calls: 2, breaker_pause: pause, ..settings(server) };
     let model = model_of(&settings);
-    let (first_piece, first) = tokio::sync::oneshot::channel();
-    let (mut first_piece, mut pieces) = (Some(first_piece), 0);
+    let (first_chunk, first) = tokio::sync::oneshot::channel();
+    let (mut first_chunk, mut chunks) = (Some(first_chunk), 0);
     let (prompt, text) = (chat(), |_: &str| {
-        pieces += 1;
-        first_piece.take().map(|first_piece| first_piece.send(()));
+        chunks += 1;
+        first_chunk.take().map(|first_chunk| first_chunk.send(()));
     });
     let (result, killed) = tokio::join!(model.stream_text(&prompt, text), async {
         first.await.unwrap();
@@ -128,7 +128,7 @@ async fn is_killed_and_comes_back(server: &mut SmallModel) {
     killed.unwrap();
     let error = result.unwrap_err();
     assert!(matches!(error, CallError::Unreachable { .. }), "{error:?}");
-    assert!(pieces > 0);
+    assert!(chunks > 0);
     assert!(matches!(ask(&model).await.unwrap_err(), CallError::Unreachable { .. }));
     assert!(matches!(ask(&model).await.unwrap_err(), CallError::BreakerOpen { .. }));
 

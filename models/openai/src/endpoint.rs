@@ -18,7 +18,7 @@ pub const OPENAI: &str = "https://api.openai.com/v1";
 pub struct ApiKey(String);
 
 impl ApiKey {
-    /// Whether the key is empty: many deployments set an empty variable for no key.
+    /// True if the key is empty: many deployments set an empty variable for no key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -61,7 +61,7 @@ pub(crate) fn parse_address(address: &str) -> Result<Url, SetupError> {
     Ok(url)
 }
 
-/// Whether it is OpenAI's own server, or Azure's.
+/// True if it is OpenAI's own server, or Azure's.
 pub(crate) fn is_openai(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     host == "openai.com" || host.ends_with(".openai.com") || host.ends_with(".openai.azure.com")

@@ -8,7 +8,6 @@ use serde_json::Value;
 /// Characters kept of an error response.
 pub(crate) const MAX_REFUSAL_CHARACTERS: usize = 300;
 
-/// A request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server cannot be reached, or the connection broke before the response was complete.
@@ -28,7 +27,6 @@ pub enum Error {
     /// An error status: from 500 on the server's fault, below the request's.
     #[error("the server answered with status {status}: {body}")]
     Refused {
-        /// The HTTP status.
         status: u16,
         /// The pause that the server asks for.
         retry_after: Option<Duration>,
@@ -51,7 +49,7 @@ impl Error {
         Self::Unintelligible { why: why.into(), source: None }
     }
 
-    /// Whether it is a failure of the server, so that a retry may succeed. A server that rejects a request, or answers
+    /// True if it is a failure of the server, so that a retry may succeed. A server that rejects a request, or answers
     /// badly, is available.
     #[must_use]
     pub fn blames_server(&self) -> bool {
@@ -71,7 +69,6 @@ impl Error {
         }
     }
 
-    /// An error response.
     pub(crate) fn refusal(status: u16, retry_after: Option<Duration>, body: &str) -> Self {
         // A spent quota has status 429 too, but does not recover within a pause.
         let is_rate_limit = status == 429 && !body.contains("insufficient_quota");
@@ -94,7 +91,7 @@ fn message(body: &str) -> String {
     message.unwrap_or(body).to_owned()
 }
 
-/// Whether a status is the server's fault: server errors, and its time-outs and conflicts.
+/// True if a status is the server's fault: server errors, and its time-outs and conflicts.
 #[must_use]
 pub fn is_servers_fault(status: u16) -> bool {
     status >= 500 || matches!(status, 408 | 409 | 425)

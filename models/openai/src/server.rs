@@ -53,7 +53,7 @@ impl Server {
         Ok(Self { client, is_openai: is_openai(&url) })
     }
 
-    /// Whether it is OpenAI's own or Azure's, which differ from others in some fields.
+    /// True if it is OpenAI's own or Azure's, which differ from others in some fields.
     #[must_use]
     pub fn is_openai(&self) -> bool {
         self.is_openai
@@ -116,7 +116,6 @@ fn failure(error: OpenAIError) -> Error {
     }
 }
 
-/// An error status.
 #[derive(Debug, thiserror::Error)]
 #[error("status {status}")]
 struct Rejection {

@@ -1,5 +1,5 @@
-//! Products' texts become vectors, so that likeness can be asked of an index. The vector of what a shopper looks for
-//! comes with the intent: see [`jangbogo_preference_analysis::intent`].
+//! The reactor `embed`: embeds products' texts for similarity search. Shoppers' requests are embedded with their
+//! intents: see [`jangbogo_preference_analysis::intent`].
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use jangbogo_events::{Data, Event, ProductEmbedded, ProductUpserted, Text, Topic
 use jangbogo_fold::BatchPolicy;
 use jangbogo_react::{Failure, Reactor, ReactorSpec, Snapshot, SnapshotPosition};
 
-/// The embedder's reactor.
+/// Spec of the reactor `embed`.
 pub static SPEC: ReactorSpec = ReactorSpec {
     processor: "embedder",
     name: "embed",
@@ -22,16 +22,15 @@ pub static SPEC: ReactorSpec = ReactorSpec {
     newest_only: false,
 };
 
-/// How much of a description is embedded, in characters: a model reads no more than a page.
-const DESCRIPTION: usize = 600;
+/// Maximum characters embedded of a description: a model reads about a page.
+const MAX_DESCRIPTION_CHARACTERS: usize = 600;
 
-/// Embeds products.
-pub struct Embed {
+/// Embeds products by one model.
+pub struct EmbedReactor {
     embedder: Embedder,
 }
 
-impl Embed {
-    /// With the model of this embedder.
+impl EmbedReactor {
     #[must_use]
     pub fn new(embedder: Embedder) -> Self {
         Self { embedder }
@@ -45,7 +44,7 @@ impl Embed {
     async fn product(&self, product: &ProductUpserted, mut snapshot: Snapshot) -> Result<Vec<Data>, Failure> {
         let text = product_text(product);
         let (model, hash) = (self.embedder.model(), text_hash(&text));
-        let is_known: bool = sqlx::query_scalar(
+        let is_embedded: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT FROM embedded_text WHERE product_id = $1 AND model = $2 AND text_hash = $3)",
         )
         .bind(product.product_id.as_str())
@@ -54,7 +53,7 @@ impl Embed {
         .fetch_one(snapshot.rows().connection())
         .await?;
         let _ = snapshot.close();
-        if is_known {
+        if is_embedded {
             return Ok(Vec::new());
         }
         let vector = self.vector(&text).await?;
@@ -64,12 +63,12 @@ impl Embed {
     }
 }
 
-impl Reactor for Embed {
+impl Reactor for EmbedReactor {
     fn spec(&self) -> &'static ReactorSpec {
         &SPEC
     }
 
-    /// One for each model: a new one embeds all products, whatever another did.
+    /// A consumer group per model: a new model embeds all products.
     fn group(&self) -> String {
         format!("{}.{}", SPEC.full_name(), self.embedder.model())
     }
@@ -85,13 +84,13 @@ impl Reactor for Embed {
         })
     }
 
-    /// What has no vector is recommended without likeness.
+    /// Products without a vector are recommended without similarity.
     fn fallback(&self, _: &Event, _: &SnapshotPosition) -> Vec<Data> {
         Vec::new()
     }
 }
 
-/// What is embedded of a product: its title, its maker and the beginning of its description.
+/// The text embedded of a product: its title, brand and the beginning of its description.
 fn product_text(product: &ProductUpserted) -> String {
     let mut text = product.title.to_string();
     if let Some(brand) = &product.brand {
@@ -100,7 +99,7 @@ fn product_text(product: &ProductUpserted) -> String {
     }
     if let Some(description) = &product.description {
         text.push_str(". ");
-        text.extend(description.chars().take(DESCRIPTION));
+        text.extend(description.chars().take(MAX_DESCRIPTION_CHARACTERS));
     }
     text
 }

@@ -1,4 +1,4 @@
-//! The processor `embedder`: vectors of products' texts, and the embedding service for other programs.
+//! The processor `embedder`: embeds products' texts, and serves embeddings to other programs.
 
 pub mod embed;
 
@@ -26,14 +26,14 @@ use jangbogo_telemetry::{Telemetry, causes};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use crate::embed::Embed;
+use crate::embed::EmbedReactor;
 
 /// The settings of `embedder`.
 #[derive(Args, Clone, Debug)]
 pub struct App {
     #[command(flatten)]
     process: ProcessorArgs,
-    /// Where the embedding service listens
+    /// Address that the embedding service listens on
     #[arg(long, env = "EMBEDDER_LISTEN", default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
     /// Products' texts whose embeddings are kept in memory, about 2 kB each
@@ -73,7 +73,7 @@ impl ProcessorApp for App {
             let local_model = Arc::new(encoder.clone().low_priority());
             let embedder =
                 Embedder::for_local_model(local_model, self.cache, LOW_PRIORITY_TIMEOUT, embedder_metrics.clone());
-            reactors.push(Arc::new(Embed::new(embedder)));
+            reactors.push(Arc::new(EmbedReactor::new(embedder)));
             encoders.push(encoder);
         }
         let metrics = ServiceMetrics::register(&telemetry.metrics, &[])?;
@@ -87,8 +87,8 @@ impl ProcessorApp for App {
     }
 }
 
-/// The model by which products are to be embedded, then those of live generations that have another: they go on being
-/// served until others take their places. Waits for Postgres as long as it takes.
+/// The model that products are to be embedded by, then those of live generations with others, which are served until
+/// they are replaced. Retries until Postgres is available.
 async fn embedding_models(connections: &Connections) -> anyhow::Result<Vec<String>> {
     let pool = database::pool(connections, EMBEDDER.name, 1)?;
     let live = async || {
@@ -99,7 +99,9 @@ async fn embedding_models(connections: &Connections) -> anyhow::Result<Vec<Strin
     let live = loop {
         match live().await {
             Ok(live) => break live,
-            Err(error) => warn!(error = %causes(&error), "waiting for postgres, which says what models are in use"),
+            Err(error) => {
+                warn!(error = %causes(&error), "postgres unavailable: waiting to read the embedding models in use");
+            }
         }
         backoff.wait().await;
     };

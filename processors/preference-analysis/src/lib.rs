@@ -1,4 +1,4 @@
-//! The processor `preference-analysis`: conversations and members' preferences; it analyses what messages ask for.
+//! The processor `preference-analysis`: folds conversations and members' preferences, and analyses the intents of messages.
 
 pub mod intent;
 

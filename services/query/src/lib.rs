@@ -70,7 +70,7 @@ pub fn run(
     Box::pin(async move { serve(listen(args.listen).await?, &args, &connections, stop).await })
 }
 
-/// As [`run`], on a listener that is open already.
+/// As [`run`], on an open listener.
 ///
 /// # Errors
 /// When a setting is invalid.

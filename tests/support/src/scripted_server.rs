@@ -18,7 +18,6 @@ pub enum Reaction {
     After(Duration, Box<Reaction>),
     /// Keeps the connection open and sends nothing.
     Hang,
-    /// Closes the connection.
     HangUp,
     /// Server-sent events in a chunked body.
     Stream(Vec<Step>),
@@ -187,7 +186,7 @@ pub fn refusal(status: u16, message: &str) -> Reaction {
 }
 
 /// A chunk of a streamed answer.
-pub fn piece(text: &str) -> Step {
+pub fn chunk(text: &str) -> Step {
     event(
         &json!({ "model": "scripted-1", "choices": [{ "index": 0, "delta": { "content": text }, "finish_reason": null }] }),
     )

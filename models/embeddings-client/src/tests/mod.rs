@@ -86,7 +86,6 @@ impl Embedder {
         self.embed(Purpose::Query, text).await
     }
 
-    /// Embeds texts concurrently.
     async fn ask_all(&self, texts: &[String]) -> Vec<Result<Vector, EmbedError>> {
         join_all(texts.iter().map(|text| self.ask(text))).await
     }

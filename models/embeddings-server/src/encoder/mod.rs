@@ -85,7 +85,7 @@ pub struct TextEmbedding {
     pub vector: Arc<[f32]>,
     /// Number of tokens read.
     pub tokens: usize,
-    /// Whether the text had more tokens than the model reads.
+    /// True if the text had more tokens than the model reads.
     pub truncated: bool,
 }
 
@@ -106,7 +106,6 @@ pub enum EncodeError {
     /// The queue is full: retry later.
     #[error("too many texts are waiting to be embedded")]
     Busy,
-    /// The computation failed.
     #[error("the embedding model failed")]
     Model(#[source] Arc<ModelError>),
     /// The thread has ended.
@@ -198,7 +197,6 @@ impl Encoder {
         Self { jobs: self.background_jobs.clone(), ..self }
     }
 
-    /// The model's id.
     #[must_use]
     pub fn model(&self) -> &str {
         &self.model.name

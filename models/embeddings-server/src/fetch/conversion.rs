@@ -72,7 +72,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The network's sizes.
 struct Sizes {
     hidden: u32,
     layers: u32,

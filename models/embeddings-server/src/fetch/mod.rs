@@ -17,7 +17,6 @@ use self::workspace::Workspace;
 
 const LINES_SHOWN_ON_FAILURE: usize = 12;
 
-/// Result of [`fetch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fetched {
     /// The files were installed and undamaged.

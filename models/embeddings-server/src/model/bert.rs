@@ -38,7 +38,6 @@ struct Kind {
     model_type: String,
 }
 
-/// Default of `config.json`.
 fn absolute() -> String {
     "absolute".to_owned()
 }
@@ -170,7 +169,6 @@ const PANELS: [usize; 3] = [48, 16, 1];
 /// With more rows `gemm` sums in another order.
 const ROWS_AT_ONCE: usize = 64;
 
-/// An affine layer.
 struct Affine {
     /// Shape (panels, inputs, panel), packed in the order in which the kernel reads it: otherwise every product would
     /// pack all weights, which takes longer than the product of a short text. On a GPU its shape is (inputs, outputs).

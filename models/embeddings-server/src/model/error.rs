@@ -36,7 +36,6 @@ pub enum ModelError {
     /// The weights do not match `config.json`, or the computation failed.
     #[error("the computation failed")]
     Computation(#[from] candle_core::Error),
-    /// The computation panicked.
     #[error("the computation panicked")]
     Panic,
     /// Threads cannot be started.

@@ -9,12 +9,11 @@ use super::error::ModelError;
 pub struct Tokens {
     /// Indices into the model's vocabulary.
     pub ids: Vec<u32>,
-    /// Whether the text had more tokens than the model reads.
+    /// True if the text had more tokens than the model reads.
     pub truncated: bool,
 }
 
 impl Tokens {
-    /// Number of tokens.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ids.len()
@@ -26,7 +25,6 @@ impl Tokens {
     }
 }
 
-/// A thread-safe tokenizer.
 pub trait Tokenise: Send + Sync {
     /// The tokens of a text, truncated to the model's maximum.
     ///
@@ -45,7 +43,6 @@ pub(super) struct TextTokenizer {
 const BYTES_PER_TOKEN: usize = 16;
 
 impl TextTokenizer {
-    /// Reads `tokenizer.json`.
     pub(super) fn new(file: &[u8], max_tokens: usize) -> Result<Self, ModelError> {
         let mut tokenizer = Tokenizer::from_bytes(file).map_err(ModelError::Tokenizer)?;
         tokenizer.with_padding(None);

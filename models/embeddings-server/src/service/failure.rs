@@ -15,7 +15,6 @@ const RETRY_AFTER: u16 = 1;
 /// A request is invalid.
 #[derive(Debug)]
 pub(super) struct BadRequest {
-    /// The invalid field.
     pub param: Option<String>,
     pub message: String,
 }
@@ -26,7 +25,6 @@ impl BadRequest {
     }
 }
 
-/// A request failed.
 #[derive(Debug)]
 pub(super) enum Failure {
     BadRequest(BadRequest),

@@ -21,11 +21,9 @@ use super::input::{self, Texts};
 
 const TRUNCATED_TEXTS: HeaderName = HeaderName::from_static("truncated-texts");
 
-/// Encoding of vectors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum EncodingFormat {
-    /// As JSON numbers.
     #[default]
     Float,
     /// As base64 of little-endian 32-bit floats.

@@ -38,7 +38,7 @@ struct EmbeddedText<'a> {
     embedding: &'a [f32],
     /// Number of tokens read.
     tokens: usize,
-    /// Whether the text had more tokens than the model reads.
+    /// True if the text had more tokens than the model reads.
     truncated: bool,
 }
 

@@ -33,9 +33,9 @@ async fn wish(model: &LanguageModel) -> Result<Completion<Wish>, CallError> {
 
 /// The result of streaming, and the chunks that were handed over.
 async fn text(model: &LanguageModel) -> (Result<Completion<String>, CallError>, Vec<String>) {
-    let mut pieces = Vec::new();
-    let result = model.stream_text(&prompt(), |piece| pieces.push(piece.to_owned())).await;
-    (result, pieces)
+    let mut chunks = Vec::new();
+    let result = model.stream_text(&prompt(), |chunk| chunks.push(chunk.to_owned())).await;
+    (result, chunks)
 }
 
 /// One call for a value of a server with this script: the result, and the number of requests.
@@ -101,9 +101,9 @@ async fn a_value_comes_with_all_that_an_event_records() {
 #[tokio::test]
 async fn text_is_streamed_in_chunks() {
     let server = ScriptedServer::start([streamed(&["Here", " is", " 원피스."])]).await;
-    let (result, pieces) = text(&model(&settings(&server.base_url))).await;
+    let (result, chunks) = text(&model(&settings(&server.base_url))).await;
     let completion = result.unwrap();
-    assert_eq!(pieces, ["Here", " is", " 원피스."]);
+    assert_eq!(chunks, ["Here", " is", " 원피스."]);
     assert_eq!(completion.output, "Here is 원피스.");
     assert_eq!(completion.model, "scripted-1");
     assert_eq!(completion.usage, Some(Usage { prompt_tokens: 30, completion_tokens: 12 }));
@@ -117,7 +117,7 @@ async fn text_is_streamed_in_chunks() {
 #[tokio::test]
 async fn chunks_are_handed_over_as_they_are_sent() {
     let pause = Step::Pause(Duration::from_millis(200));
-    let steps = [vec![piece("one"), pause.clone(), Step::Comment, pause, piece("two")], end("stop")].concat();
+    let steps = [vec![chunk("one"), pause.clone(), Step::Comment, pause, chunk("two")], end("stop")].concat();
     let server = ScriptedServer::start([Reaction::Stream(steps)]).await;
     let (began, mut times) = (Instant::now(), Vec::new());
     let model = model(&Settings { piece_limit: Duration::from_secs(3), ..settings(&server.base_url) });
@@ -233,39 +233,39 @@ async fn a_slow_first_chunk_is_retried() {
     // Comments do not count as a first chunk.
     let comments = vec![vec![Step::Comment, Step::Pause(Duration::from_millis(150))]; 4].concat();
     let talkative = Reaction::Stream([comments, vec![Step::Stall]].concat());
-    let (result, pieces, requests) = one_text([slow, talkative, streamed(&["fast"])]).await;
-    assert_eq!(pieces, ["fast"]);
+    let (result, chunks, requests) = one_text([slow, talkative, streamed(&["fast"])]).await;
+    assert_eq!(chunks, ["fast"]);
     assert_eq!((result.unwrap().attempts, requests), (3, 3));
 }
 
 #[tokio::test]
 async fn a_stall_is_an_error_and_is_not_retried() {
-    let (result, pieces, requests) = one_text([Reaction::Stream(vec![piece("Half an"), Step::Stall])]).await;
+    let (result, chunks, requests) = one_text([Reaction::Stream(vec![chunk("Half an"), Step::Stall])]).await;
     assert!(matches!(result.unwrap_err(), CallError::TimedOut { setting: "LLM_PIECE_TIMEOUT", .. }));
-    assert_eq!((pieces, requests), (vec!["Half an".to_owned()], 1));
+    assert_eq!((chunks, requests), (vec!["Half an".to_owned()], 1));
 }
 
 #[tokio::test]
 async fn a_server_killed_in_the_middle_is_an_error() {
     for reaction in [Reaction::Stream, Reaction::PlainStream] {
-        let (result, pieces, requests) = one_text([reaction(vec![piece("Half an"), Step::Kill])]).await;
+        let (result, chunks, requests) = one_text([reaction(vec![chunk("Half an"), Step::Kill])]).await;
         let error = result.unwrap_err();
         assert!(matches!(error, CallError::Unreachable { .. }), "{error:?}");
         assert!(error.is_temporary());
-        assert_eq!((pieces, requests), (vec!["Half an".to_owned()], 1), "said once: what is out cannot be taken back");
+        assert_eq!((chunks, requests), (vec!["Half an".to_owned()], 1), "said once: what is out cannot be taken back");
 
-        let (result, pieces, requests) = one_text([reaction(vec![Step::Kill]), streamed(&["Whole"])]).await;
+        let (result, chunks, requests) = one_text([reaction(vec![Step::Kill]), streamed(&["Whole"])]).await;
         assert_eq!((result.unwrap().output.as_str(), requests), ("Whole", 2), "nothing was said yet");
-        assert_eq!(pieces, ["Whole"]);
+        assert_eq!(chunks, ["Whole"]);
 
         // Only the token count is lost.
         let (result, _, requests) =
-            one_text([reaction(vec![piece("Whole"), end("stop")[0].clone(), Step::Kill])]).await;
+            one_text([reaction(vec![chunk("Whole"), end("stop")[0].clone(), Step::Kill])]).await;
         assert_eq!((result.unwrap().usage, requests), (None, 1));
     }
     // A stream that ends with [DONE], but without a finish_reason.
     let done = Step::Event("[DONE]".to_owned());
-    let (result, ..) = one_text([Reaction::Stream(vec![piece("Half an"), done])]).await;
+    let (result, ..) = one_text([Reaction::Stream(vec![chunk("Half an"), done])]).await;
     assert!(matches!(result.unwrap_err(), CallError::Unreachable { .. }));
     // Half a body of a value.
     let half = Reaction::Say(200, "content-length: 900\r\nx-", "{".to_owned());
@@ -277,7 +277,7 @@ async fn a_server_killed_in_the_middle_is_an_error() {
 #[tokio::test]
 async fn cut_off_answers_are_errors() {
     for reason in ["length", "content_filter"] {
-        let steps = [vec![piece("Half an")], end(reason)].concat();
+        let steps = [vec![chunk("Half an")], end(reason)].concat();
         let (result, _, requests) = one_text([Reaction::Stream(steps)]).await;
         let error = result.unwrap_err();
         assert!(matches!(&error, CallError::CutOff { reason: found } if found == reason), "{error:?}");
@@ -326,7 +326,7 @@ async fn odd_answers_are_invalid() {
         let error = result.unwrap_err();
         assert!(matches!(error, CallError::InvalidOutput { .. }), "{body}: {error:?}");
     }
-    for steps in [end("stop"), [vec![piece(" \n")], end("stop")].concat()] {
+    for steps in [end("stop"), [vec![chunk(" \n")], end("stop")].concat()] {
         let (result, ..) = one_text([Reaction::Stream(steps)]).await;
         assert!(matches!(result.unwrap_err(), CallError::InvalidOutput { .. }));
     }
@@ -337,10 +337,10 @@ async fn errors_in_a_stream_are_errors() {
     let error = event(&json!({ "error": { "code": 503, "message": "overloaded" } }));
     let (result, _, requests) = one_text([Reaction::Stream(vec![error.clone()]), streamed(&["Whole"])]).await;
     assert_eq!((result.unwrap().attempts, requests), (2, 2));
-    let (result, ..) = one_text([Reaction::Stream(vec![piece("Half an"), error])]).await;
+    let (result, ..) = one_text([Reaction::Stream(vec![chunk("Half an"), error])]).await;
     assert!(matches!(result.unwrap_err(), CallError::Refused { status: 503, .. }));
     let garbage = Step::Event("{".to_owned());
-    let (result, ..) = one_text([Reaction::Stream(vec![piece("Half an"), garbage])]).await;
+    let (result, ..) = one_text([Reaction::Stream(vec![chunk("Half an"), garbage])]).await;
     assert!(matches!(result.unwrap_err(), CallError::InvalidOutput { .. }));
 }
 
@@ -482,7 +482,7 @@ async fn a_spent_budget_refuses_until_it_refills() {
 
 #[tokio::test]
 async fn tokens_of_an_aborted_answer_stay_spent() {
-    let server = ScriptedServer::start([Reaction::Stream(vec![piece("Half an"), Step::Kill])]).await;
+    let server = ScriptedServer::start([Reaction::Stream(vec![chunk("Half an"), Step::Kill])]).await;
     let settings = Settings { max_output_tokens: 100, tokens_per_minute: 150, ..settings(&server.base_url) };
     let model = model(&settings);
     assert!(matches!(text(&model).await.0.unwrap_err(), CallError::Unreachable { .. }));
