@@ -157,8 +157,8 @@ async fn every_refusal_says_what_was_wrong() {
                 assert!(problem["detail"].as_str().unwrap().contains("POST /v1/conversations"), "{problem}");
             }
         }
-        let nobody = format!("{url}/v1/members/{}/preferences/retractions", "x".repeat(65));
-        let (status, problem) = answer(post(nobody, r#"{"slot":"color","value":"red"}"#).await).await;
+        let invalid_member = format!("{url}/v1/members/{}/preferences/retractions", "x".repeat(65));
+        let (status, problem) = answer(post(invalid_member, r#"{"slot":"color","value":"red"}"#).await).await;
         assert_eq!((status, kind(&problem)), (404, "unknown-member"));
         let response = Client::new().get(format!("{url}{this}")).send().await.unwrap();
         assert_eq!((response.status().as_u16(), response.headers()["allow"].to_str().unwrap()), (405, "PATCH"));

@@ -167,7 +167,7 @@ async fn another_takes_over_within_five_seconds_of_a_kill() {
             let sent = "SELECT NOT EXISTS (SELECT FROM outbox WHERE key = $1)";
             let key = format!("after-kill-{round}");
             while !sqlx::query_scalar::<_, bool>(sent).bind(&key).fetch_one(&shop.pool).await.unwrap() {
-                assert!(killed.elapsed() < Duration::from_secs(5), "nobody took over in {:?}", killed.elapsed());
+                assert!(killed.elapsed() < Duration::from_secs(5), "no dispatcher took over in {:?}", killed.elapsed());
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             slowest = slowest.max(killed.elapsed());

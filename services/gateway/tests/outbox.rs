@@ -42,8 +42,8 @@ async fn the_order_of_a_key_s_numbers_is_that_of_its_commits() {
         let mut waiting = tokio::spawn(async move { insert(&mut two, &same).await.unwrap() });
         assert!(tokio::time::timeout(Duration::from_millis(500), &mut waiting).await.is_err(), "it did not wait");
 
-        // One of another key does not wait, and commits a greater number first: across keys, sequence numbers are not in
-        // commit order, which is why the dispatcher keeps no cursor.
+        // One of another key does not wait, and commits a greater number first: across keys, sequence numbers are not
+        // in commit order, which is why the dispatcher keeps no cursor.
         let between = insert(&mut three, &other).await.unwrap();
         assert!(first < between);
         let visible: Vec<i64> = sqlx::query_scalar("SELECT sequence FROM outbox").fetch_all(&shop.pool).await.unwrap();

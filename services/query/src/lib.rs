@@ -53,7 +53,7 @@ pub struct QueryArgs {
     /// Maximum number of open sockets on conversations
     #[arg(long, env = "QUERY_MAX_SOCKETS", default_value_t = 5000)]
     pub max_sockets: usize,
-    /// Where searches' vectors come from.
+    /// Embeddings of search texts.
     #[command(flatten)]
     pub meaning: MeaningArgs,
 }
