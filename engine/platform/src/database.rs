@@ -52,7 +52,8 @@ pub fn pool(connections: &Connections, application: &str, max_connections: u32) 
         .connect_lazy_with(options(connections, application)?))
 }
 
-/// Closes a pool at the end of a program, within a second: connections to a server that is unavailable must not hold it up.
+/// Closes a pool at the end of a program, within a second: connections to a server that is unavailable must not hold it
+/// up.
 pub async fn close(pool: &PgPool) {
     let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
 }
@@ -85,8 +86,9 @@ pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
     // Hides the notice "already exists" of the migrator's CREATE TABLE IF NOT EXISTS.
     let options = options.options([("client_min_messages", "warning")]);
     let mut connection = PgConnection::connect_with(&options).await?;
-    // The migrator takes this lock too, but gives it back before the transaction commits: the next migrator would not see
-    // what this one has applied. A session's advisory locks are counted, so this one is held until the session ends.
+    // The migrator takes this lock too, but gives it back before the transaction commits: the next migrator would not
+    // see what this one has applied. A session's advisory locks are counted, so this one is held until the session
+    // ends.
     connection.lock().await.map_err(migration_failed)?;
     let mut transaction = connection.begin().await?;
     // Within a transaction, the migrator's own transaction for each file is a savepoint.
@@ -126,8 +128,8 @@ pub async fn ensure_migrated(connections: &Connections, pool: &PgPool) -> Result
     migrate(connections).await
 }
 
-/// The server is unavailable, starting, stopping or full, a transaction was rolled back for another's sake, or the schema
-/// is not the one this program knows (see [`is_missing`]): the same statement succeeds later.
+/// The server is unavailable, starting, stopping or full, a transaction was rolled back for another's sake, or the
+/// schema is not the one this program knows (see [`is_missing`]): the same statement succeeds later.
 #[must_use]
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
@@ -143,8 +145,9 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
-/// The database, or something that a migration or a generation creates, does not exist: it is new, was wiped, or is of an
-/// older program. The programs' statements are fixed and tested, so a name that Postgres does not know is not a mistake.
+/// The database, or something that a migration or a generation creates, does not exist: it is new, was wiped, or is of
+/// an older program. The programs' statements are fixed and tested, so a name that Postgres does not know is not a
+/// mistake.
 #[must_use]
 pub fn is_missing(error: &sqlx::Error) -> bool {
     match error {

@@ -1,8 +1,8 @@
 //! Ingress: commands over HTTP, and the outbox dispatcher.
 //!
 //! The **gateway** validates a command and writes its events to the `outbox` table, in the Postgres transaction that
-//! also holds the decision and the idempotency key. The **outbox dispatcher** relays that table to Kafka. A shop may also
-//! insert into `outbox` in its own transaction: the contract is in `migrations/0001_outbox.sql`.
+//! also holds the decision and the idempotency key. The **outbox dispatcher** relays that table to Kafka. A shop may
+//! also insert into `outbox` in its own transaction: the contract is in `migrations/0001_outbox.sql`.
 //!
 //! | route | takes |
 //! |---|---|

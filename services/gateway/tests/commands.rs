@@ -267,6 +267,7 @@ async fn a_command_that_waits_too_long_is_answered() {
         assert_eq!(status, 503);
         assert!(problem["detail"].as_str().unwrap().starts_with("the command took too long"), "{problem}");
         holder.rollback().await.unwrap();
+        // The command that timed out must not be accepted after all.
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(post(format!("{url}/v1/orders"), ORDER).await.status(), 202);
         assert_eq!(shop.count("outbox").await, 1);

@@ -34,7 +34,7 @@ async fn a_conversation_is_opened_named_spoken_in_and_closed() {
         assert_eq!(status, 202);
         let message = id(&said, "message_id");
 
-        // The title it has is accepted, but is no event; so is a title that comes back, which is one.
+        // Setting the current title is accepted without an event; returning to an earlier title is an event.
         assert_eq!(
             rename(&url, &conversation, "도시락 가방").await,
             (202, json!({ "event_ids": opened["event_ids"] }))
@@ -50,7 +50,7 @@ async fn a_conversation_is_opened_named_spoken_in_and_closed() {
         let with_body = post(format!("{url}/v1/conversations/{conversation}/closing"), "{}").await;
         assert_eq!(answer(with_body).await, (202, closed.clone()));
 
-        // What is closed is silent, but may still be named.
+        // A closed conversation takes no messages, but can be renamed.
         let (status, problem) = say(&url, &conversation, "and blue ones?").await;
         assert_eq!((status, kind(&problem)), (409, "conversation-closed"));
         let detail = problem["detail"].as_str().unwrap();
@@ -145,7 +145,7 @@ async fn every_refusal_says_what_was_wrong() {
             let lines = lines.header("content-type", "application/x-ndjson").body("{}").send().await.unwrap();
             assert_eq!(answer(lines).await.0, 415, "{method} {path}");
         }
-        // Without a body there is nothing to have a media type, but only a close needs none.
+        // An empty body needs no media type, but only a close may have one.
         let (status, problem) = answer(Client::new().post(format!("{url}{messages}")).send().await.unwrap()).await;
         assert_eq!((status, kind(&problem)), (400, "malformed-json"));
 
@@ -157,8 +157,8 @@ async fn every_refusal_says_what_was_wrong() {
                 assert!(problem["detail"].as_str().unwrap().contains("POST /v1/conversations"), "{problem}");
             }
         }
-        let nobody = format!("{url}/v1/members/{}/preferences/retractions", "x".repeat(65));
-        let (status, problem) = answer(post(nobody, r#"{"slot":"color","value":"red"}"#).await).await;
+        let invalid_member = format!("{url}/v1/members/{}/preferences/retractions", "x".repeat(65));
+        let (status, problem) = answer(post(invalid_member, r#"{"slot":"color","value":"red"}"#).await).await;
         assert_eq!((status, kind(&problem)), (404, "unknown-member"));
         let response = Client::new().get(format!("{url}{this}")).send().await.unwrap();
         assert_eq!((response.status().as_u16(), response.headers()["allow"].to_str().unwrap()), (405, "PATCH"));
@@ -206,13 +206,13 @@ async fn a_repeated_key_gives_the_same_ids() {
         assert_eq!(shop.count("outbox").await, 5);
         assert_eq!(shop.count("decision_conversation").await, 1);
 
-        // The same answer even though it would be refused by now; another message of that key is refused, whatever it says.
+        // The same answer, though it would be rejected by now; another message of that key is rejected.
         assert_eq!(answer(command("k2", "POST", messages.clone(), hello.into()).await.unwrap()).await, (202, said));
         let (status, problem) =
             answer(command("k2", "POST", messages, r#"{"content":"x"}"#.into()).await.unwrap()).await;
         assert_eq!((status, kind(&problem)), (422, "idempotency-key-reused"));
 
-        // Without a key each command says it again.
+        // Without a key, each command posts another message.
         let again = [open(&url).await, open(&url).await];
         assert_ne!(again[0], again[1]);
         assert_ne!(say(&url, &again[0], "hello").await.1, say(&url, &again[0], "hello").await.1);

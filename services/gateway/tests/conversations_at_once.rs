@@ -1,4 +1,4 @@
-//! Many who speak in a conversation at once, and a close among them, on a real Postgres.
+//! Concurrent messages in a conversation, with a concurrent close, on a real Postgres.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod shop;
@@ -14,7 +14,7 @@ async fn messages_of_each_conversation_stay_in_the_order_in_which_they_were_acce
     with_shop(true, async |shop| {
         let url = shop.gateway().await;
         let (one, other) = (open(&url).await, open(&url).await);
-        // In each conversation one shopper who waits for the answer, and nine who talk across.
+        // In each conversation one client that waits for each answer, and nine that do not.
         let speak = |conversation: &str, speaker: usize| {
             let (url, conversation) = (url.clone(), conversation.to_owned());
             tokio::spawn(async move {
@@ -136,6 +136,7 @@ async fn a_post_waits_for_a_close_that_is_under_way_and_is_refused() {
         // Another conversation goes on meanwhile.
         let other = open(&url).await;
         assert_eq!(say(&url, &other, "hello").await.0, 202);
+        // The message must not be accepted while the close holds the lock.
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert!(!posting.is_finished());
         closing.commit().await.unwrap();

@@ -42,8 +42,8 @@ async fn the_order_of_a_key_s_numbers_is_that_of_its_commits() {
         let mut waiting = tokio::spawn(async move { insert(&mut two, &same).await.unwrap() });
         assert!(tokio::time::timeout(Duration::from_millis(500), &mut waiting).await.is_err(), "it did not wait");
 
-        // One of another key does not, and commits a greater number first: the order of sequence numbers as a whole is
-        // not that of commits, which is why the dispatcher keeps no cursor.
+        // One of another key does not wait, and commits a greater number first: across keys, sequence numbers are not
+        // in commit order, which is why the dispatcher keeps no cursor.
         let between = insert(&mut three, &other).await.unwrap();
         assert!(first < between);
         let visible: Vec<i64> = sqlx::query_scalar("SELECT sequence FROM outbox").fetch_all(&shop.pool).await.unwrap();
@@ -139,7 +139,7 @@ async fn bulk_commands_go_in_bucket_order_and_a_deadlock_is_tried_again() {
         let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
         assert_eq!(sqlx::query_scalar::<_, i64>(deadlocks).fetch_one(&shop.pool).await.unwrap(), 0);
 
-        // A shop that breaks the rule, and is not the one Postgres ends: the gateway is, and tries again.
+        // The shop breaks the ordering rule and Postgres ends the gateway's transaction, which is retried.
         let mut rude = connect(&shop).await;
         let (low, high) = two_keys(&mut rude).await;
         sqlx::query("SET deadlock_timeout = '60s'").execute(&mut rude).await.unwrap();
@@ -147,11 +147,13 @@ async fn bulk_commands_go_in_bucket_order_and_a_deadlock_is_tried_again() {
         insert(&mut transaction, &high).await.unwrap();
         let both = format!(r#"[{{"product_id":"{low}"}},{{"product_id":"{high}"}}]"#);
         let command = tokio::spawn(post(format!("{url}/v1/products/retirements"), both));
+        // The command blocks, which cannot be observed.
         tokio::time::sleep(Duration::from_millis(300)).await;
         insert(&mut transaction, &low).await.unwrap();
         transaction.commit().await.unwrap();
         let (status, body) = answer(command.await.unwrap()).await;
         assert_eq!((status, body["event_ids"].as_array().unwrap().len()), (202, 2));
+        // Nothing more is inserted by a retry.
         tokio::time::sleep(Duration::from_millis(1200)).await;
         assert_eq!(shop.count("outbox").await, 20 * 300 + 4);
     })

@@ -1,4 +1,4 @@
-//! A database that is wiped under ingress: with nobody else about, each program makes it anew.
+//! The database is wiped or migrated under ingress: either program migrates it without help.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod shop;
@@ -29,7 +29,7 @@ async fn order(gateway: &str, order_id: &str) -> String {
         if status == 202 {
             return answer["event_ids"][0].as_str().unwrap().to_owned();
         }
-        // Whatever the moment at which a command comes, it is told to come again.
+        // At any time, the answer is 202 or 503.
         assert_eq!(status, 503, "{answer}");
         assert!(began.elapsed() < SOON, "{answer}");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -53,7 +53,7 @@ async fn is_migrated(shop: &Shop) {
 }
 
 #[tokio::test]
-async fn either_program_of_ingress_makes_a_wiped_database_anew() {
+async fn either_program_of_ingress_migrates_a_wiped_database() {
     with_shop(true, async |shop| {
         let mut dispatcher = shop.dispatcher();
         dispatcher.ready_status(200, SOON).await;
@@ -70,7 +70,7 @@ async fn either_program_of_ingress_makes_a_wiped_database_anew() {
         let began = Instant::now();
         let (status, problem) = loop {
             let (status, problem) = say(&gateway, &conversation, "still there?").await;
-            // By a connection to the database that is gone.
+            // 503 on a connection to the dropped database.
             if status != 503 || began.elapsed() > SOON {
                 break (status, problem);
             }

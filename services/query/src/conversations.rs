@@ -1,6 +1,7 @@
 //! Conversations and their entries, from the assistant's read model.
 //!
-//! Entries are ordered by (event time, event hash), the same in every generation. A late event may land between older ones.
+//! Entries are ordered by (event time, event hash), the same in every generation. A late event may land between older
+//! ones.
 
 use chrono::{DateTime, Utc};
 use jangbogo_events::EventHash;

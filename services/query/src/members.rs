@@ -1,7 +1,7 @@
 //! Recommendations of a member: loaded, ranked, and cached under a stamp.
 //!
-//! A cached list is valid only for the stamp it was ranked under: the promotion of the rows and the member's version, read
-//! before ranking. A late write of an older list is harmless, since it carries an older stamp.
+//! A cached list is valid only for the stamp it was ranked under: the promotion of the rows and the member's version,
+//! read before ranking. A late write of an older list is harmless, since it carries an older stamp.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher as _};

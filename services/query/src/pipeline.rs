@@ -1,7 +1,7 @@
 //! State of the pipeline: outbox backlog, and each processor's lag and pending publications.
 //!
-//! Stages are read in the direction in which events flow, outbox first: if each is empty, everything accepted before the
-//! request is folded and published.
+//! Stages are read in the direction in which events flow, outbox first: if each is empty, everything accepted before
+//! the request is folded and published.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

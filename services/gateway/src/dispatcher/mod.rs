@@ -1,7 +1,7 @@
 //! The outbox dispatcher: relays the table `outbox` to Kafka, at least once; one process leads at a time.
 //!
-//! A row is sent, acknowledged by all in-sync replicas, then deleted. A crash in between sends it again with the same id;
-//! consumers are idempotent. Rows are deleted rather than marked, so that the table stays as small as its backlog.
+//! A row is sent, acknowledged by all in-sync replicas, then deleted. A crash in between sends it again with the same
+//! id; consumers are idempotent. Rows are deleted rather than marked, so that the table stays as small as its backlog.
 //!
 //! No cursor is kept. A row that commits late has a sequence number that was drawn under its key's lock, so within a
 //! key no row that is already sent has a greater one: see `migrations/0001_outbox.sql`.

@@ -1,9 +1,9 @@
 //! Sends records so that the acknowledged ones of a key are always a prefix of the sent ones.
 //!
 //! The idempotent producer keeps the order of a partition through its own retries. What remains is a record that fails
-//! permanently while later ones are in flight. Two settings prevent that: no record times out (an outage is waited for),
-//! and `enable.gapless.guarantee` makes any other loss fatal to the producer. The relay then discards the producer and
-//! starts again, in order, from the table.
+//! permanently while later ones are in flight. Two settings prevent that: no record times out (an outage is waited
+//! for), and `enable.gapless.guarantee` makes any other loss fatal to the producer. The relay then discards the
+//! producer and starts again, in order, from the table.
 
 use std::time::Duration;
 
@@ -82,9 +82,9 @@ impl Producer {
     /// Fetches a topic's metadata, to check that Kafka answers.
     pub(super) async fn probe(&self, topic: String) -> KafkaResult<()> {
         let kafka = self.kafka.clone();
-        let asked =
+        let metadata =
             tokio::task::spawn_blocking(move || kafka.client().fetch_metadata(Some(&topic), PROBE_TIMEOUT).map(drop));
-        asked.await.unwrap_or(Err(KafkaError::Canceled))
+        metadata.await.unwrap_or(Err(KafkaError::Canceled))
     }
 
     /// Drops unacknowledged records and closes the connections, which blocks.

@@ -54,7 +54,7 @@ impl Signal {
                 Err(error) => {
                     connection = None;
                     if healthy {
-                        warn!(%error, "redis unavailable: outbox:dispatcher:lock is not written; dispatching continues");
+                        warn!(%error, "redis unavailable: outbox:dispatcher:lock is not written; relaying continues");
                     }
                     healthy = false;
                 }

@@ -145,7 +145,7 @@ async fn post_message(
 
 /// Takes back a preference of a member: all that was learnt of it until now, or what one message said of it.
 ///
-/// A fact: neither member nor message need be known here.
+/// It is a fact: neither the member nor the message need exist.
 #[utoipa::path(
     post,
     path = "/v1/members/{member_id}/preferences/retractions",

@@ -1,4 +1,5 @@
-//! Parsing of request bodies: one JSON value, or many in an array or as NDJSON. Invalid items are listed with their position.
+//! Parsing of request bodies: one JSON value, or many in an array or as NDJSON. Invalid items are listed with their
+//! position.
 
 use std::borrow::Cow;
 
@@ -169,7 +170,8 @@ fn read_value<'de, T: Deserialize<'de>>(item: &Item<'de>) -> Result<T, ProblemPa
     Ok(value)
 }
 
-/// The problem of a body of which parts do not fit: malformed JSON comes first, since it is reported by line and column.
+/// The problem of a body of which parts do not fit: malformed JSON comes first, since it is reported by line and
+/// column.
 fn rejected(body: &[u8], parts: Vec<ProblemPart>) -> Problem {
     check_syntax(body).err().unwrap_or_else(|| invalid_body(parts))
 }

@@ -26,7 +26,7 @@ pub(super) fn commands() -> OpenApiRouter<Gateway> {
         .merge(conversations::commands())
 }
 
-/// Puts products on sale, or replaces what is known of them.
+/// Puts products on sale, or replaces their attributes.
 ///
 /// At most 5,000, as a JSON array or one on each line; all are accepted, or none.
 #[utoipa::path(

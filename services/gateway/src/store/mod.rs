@@ -22,7 +22,8 @@ use uuid::Uuid;
 pub use command::{CancelOrder, Command, CreateConversation, PostMessage, RenameConversation, RetractPreference};
 pub use idempotency::delete_expired as delete_expired_keys;
 
-/// Attempts at a transaction. Deadlocks end after a second (Postgres' `deadlock_timeout`), so these take several seconds.
+/// Attempts at a transaction. Deadlocks end after a second (Postgres' `deadlock_timeout`), so these take several
+/// seconds.
 const MAX_ATTEMPTS: u32 = 5;
 
 /// A command's metadata.
@@ -202,7 +203,8 @@ fn sha256(bytes: &[u8]) -> Vec<u8> {
     Sha256::digest(bytes).to_vec()
 }
 
-/// The transaction was rolled back because of a concurrent one (deadlock or serialization failure): retrying may succeed.
+/// The transaction was rolled back because of a concurrent one (deadlock or serialization failure): retrying may
+/// succeed.
 fn is_conflict(error: &CommandError) -> bool {
     let CommandError::Database(error) = error else { return false };
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);

@@ -1,4 +1,4 @@
-//! The commands of a conversation.
+//! Commands of a conversation.
 
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ pub async fn close(url: &str, conversation: &str) -> (u16, Value) {
     answer(request.send().await.unwrap()).await
 }
 
-/// What kind of problem.
+/// The slug of a problem's type.
 pub fn kind(problem: &Value) -> &str {
     problem["type"].as_str().unwrap().strip_prefix("urn:jangbogo:problem:").unwrap()
 }

@@ -1,4 +1,4 @@
-//! A shop of its own on the real servers, for one test.
+//! A shop for one test, on the real servers.
 #![allow(dead_code, reason = "each test file uses its part of the harness")]
 
 pub mod conversation;
@@ -72,7 +72,7 @@ impl Sent {
     }
 }
 
-/// Gives the test a shop with a database and, if asked for, topics; removes both, whatever the test comes to.
+/// Runs a test with a shop that has a database and, if requested, topics; removes both, also when the test panics.
 pub async fn with_shop<Test, Outcome>(topics: bool, test: Test)
 where
     Test: FnOnce(std::sync::Arc<Shop>) -> Outcome,
@@ -116,7 +116,7 @@ impl Shop {
         Self { connections, pool, stop: CancellationToken::new() }
     }
 
-    /// Drops the database under everybody's connections.
+    /// Drops the database and closes all connections to it.
     pub async fn drop_database(&self) {
         let options = database::options(&self.connections, "test").unwrap().database("postgres");
         let mut maintenance = PgConnection::connect_with(&options).await.unwrap();
@@ -156,7 +156,7 @@ impl Shop {
         format!("http://{address}")
     }
 
-    /// Starts a dispatcher as a process of its own.
+    /// Starts a dispatcher process.
     pub fn dispatcher(&self) -> Dispatcher {
         Dispatcher::start(&self.connections)
     }
@@ -183,13 +183,13 @@ impl Shop {
         admin.alter_configs([&limit], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
     }
 
-    /// Everything the topics hold, each partition in its order.
+    /// All records of the topics, each partition in order.
     pub async fn log(&self) -> Vec<Sent> {
         let connections = self.connections.clone();
         tokio::task::spawn_blocking(move || read_log(&connections)).await.unwrap()
     }
 
-    /// The process that Redis shows and the one that Postgres knows as the holder of the lease.
+    /// The holder of the lease according to Redis, and according to Postgres.
     pub async fn holder(&self) -> (Option<String>, Option<String>) {
         let client = redis::Client::open(self.connections.redis.as_str()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -296,6 +296,19 @@ impl Dispatcher {
                 return;
             }
             assert!(began.elapsed() < limit, "/readyz is {found}: {body}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until a metric has this value.
+    pub async fn metric_becomes(&self, name: &str, value: i64, limit: Duration) {
+        let began = Instant::now();
+        loop {
+            let found = self.metric(name).await;
+            if found == value {
+                return;
+            }
+            assert!(began.elapsed() < limit, "{name} is {found}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -12,8 +12,12 @@ use uuid::Uuid;
 use super::Service;
 use super::answered_from::{AS_OF, Snapshot};
 use super::failure::Answer;
-use super::parameters::{MAX_EVENT_ID_BYTES, Parameters, Segment, conversation_id, invalid, member_id};
+use super::parameters::{LIMIT, MAX_EVENT_ID_BYTES, Parameters, Segment, conversation_id, invalid, member_id};
 use crate::conversations::{self, ConversationSummary, Entry};
+
+/// Description of the 404 of a conversation.
+pub(super) const UNKNOWN_CONVERSATION: &str =
+    "Nothing of this conversation is folded: it does not exist, or was opened just now";
 
 /// A page of a conversation's entries.
 #[derive(Debug, Serialize, ToSchema)]
@@ -48,7 +52,7 @@ pub(super) struct MemberConversations {
     ),
     responses(
         (status = 200, body = ConversationSummary),
-        (status = 404, description = "Nothing of this conversation is folded: it does not exist, or was opened just now"),
+        (status = 404, description = UNKNOWN_CONVERSATION),
     )
 )]
 pub(super) async fn conversation(
@@ -71,13 +75,13 @@ pub(super) async fn conversation(
     tag = "conversations",
     params(
         ("conversation_id" = Uuid, Path, description = "The conversation"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of entries: 1 to 100, default 20"),
-        ("after" = Option<String>, Query, max_length = 128, description = "Only entries after the one of this event id"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = LIMIT),
+        ("after" = Option<String>, Query, max_length = 128, description = "Only entries after the one of this event"),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
         (status = 200, body = EntryPage),
-        (status = 404, description = "Nothing of this conversation is folded: it does not exist, or was opened just now"),
+        (status = 404, description = UNKNOWN_CONVERSATION),
     )
 )]
 pub(super) async fn entries(
@@ -117,7 +121,7 @@ pub(super) async fn entries(
     tag = "conversations",
     params(
         ("member_id" = String, Path, description = "The member", min_length = 1, max_length = 64),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of conversations: 1 to 100, default 20"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = LIMIT),
         ("before" = Option<Uuid>, Query, description = "Only those opened before this one of the member's"),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),

@@ -14,7 +14,7 @@ use tracing::{error, warn};
 #[derive(Debug)]
 pub(super) struct Failure(Problem);
 
-/// What handlers return.
+/// Result of a handler.
 pub(super) type Answer<T> = Result<T, Failure>;
 
 impl IntoResponse for Failure {

@@ -17,7 +17,7 @@ use super::Service;
 use super::analytics::decoded;
 use super::answered_from::{AS_OF, Snapshot};
 use super::failure::Answer;
-use super::parameters::{Parameters, Segment, member_id};
+use super::parameters::{LIMIT, Parameters, Segment, member_id};
 use crate::products::{self, ProductSummary, Products};
 
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -150,7 +150,7 @@ struct Pattern {
     tag = "members",
     params(
         ("member_id" = String, Path, description = "The member", min_length = 1, max_length = 64),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of items: 1 to 100, default 20"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = LIMIT),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses((

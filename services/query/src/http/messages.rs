@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::Service;
 use super::answered_from::Snapshot;
 use super::failure::Answer;
-use super::parameters::{MAX_QUERY_BYTES, Parameters, Segment, invalid, member_id};
+use super::parameters::{LIMIT, MAX_QUERY_BYTES, Parameters, Segment, invalid, member_id};
 use crate::messages::{self, FoundMessage, FoundMessages, MessageSearch};
 
 /// A page of results in a member's conversations.
@@ -37,7 +37,7 @@ pub(super) struct MessageResults {
         ("q" = String, Query, description = "Words", min_length = 1, max_length = 512),
         ("conversation_id" = Option<Uuid>, Query, description = "Only in this conversation"),
         ("highlight" = Option<bool>, Query, description = "Adds the best passage, with the matches highlighted"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of messages: 1 to 100, default 20"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = LIMIT),
         ("offset" = Option<u32>, Query, maximum = 9999, description = "Messages to skip: up to 10,000 with the limit"),
     ),
     responses(

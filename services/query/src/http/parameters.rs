@@ -25,6 +25,11 @@ pub(super) const MAX_QUERY_BYTES: usize = 512;
 /// Number of items in a list without the parameter `limit`.
 pub(super) const DEFAULT_LIMIT: usize = 20;
 
+/// Description of the parameter `limit`.
+pub(super) const LIMIT: &str = "Maximum number of items: 1 to 100, default 20";
+/// Description of the parameter `limit` of a list that holds 50 items.
+pub(super) const LIMIT_OF_50: &str = "Maximum number of items: 1 to 100, default 20; at most 50 are kept";
+
 /// Query parameters of a request. A handler takes those it knows, then calls [`Parameters::finish`].
 #[derive(Debug, Default)]
 pub(super) struct Parameters {

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::Service;
 use super::answered_from::{AS_OF, Snapshot};
 use super::failure::Answer;
-use super::parameters::{Parameters, Segment, shop_id};
+use super::parameters::{LIMIT, LIMIT_OF_50, Parameters, Segment, shop_id};
 use crate::products::{self, Lookup, ProductDetail, ProductSummary};
 
 /// A product of a list.
@@ -118,7 +118,7 @@ pub(super) async fn product(
     tag = "products",
     params(
         ("product_id" = String, Path, description = "The product", min_length = 1, max_length = 64),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of items: 1 to 100, default 20; at most 50 are kept"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = LIMIT_OF_50),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
@@ -145,7 +145,7 @@ pub(super) async fn similar(
     path = "/v1/trending",
     tag = "products",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of items: 1 to 100, default 20"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = LIMIT),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses((status = 200, body = TrendingList))
@@ -182,7 +182,7 @@ pub(super) async fn categories(State(service): State<Service>, parameters: Param
     tag = "products",
     params(
         ("category" = String, Path, description = "The category's slug", min_length = 1, max_length = 64),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of items: 1 to 100, default 20; at most 50 are kept"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = LIMIT_OF_50),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::Service;
 use super::answered_from::Snapshot;
 use super::failure::Answer;
-use super::parameters::{MAX_QUERY_BYTES, Parameters, invalid};
+use super::parameters::{LIMIT, MAX_QUERY_BYTES, Parameters, invalid};
 use crate::products::{self, ProductSummary};
 
 const MAX_COLOR_BYTES: usize = 64;
@@ -90,7 +90,7 @@ pub(super) struct SearchItem {
         ("min_price_minor" = Option<u64>, Query, description = "Only at this price or above, in minor units"),
         ("max_price_minor" = Option<u64>, Query, description = "Only at this price or below, in minor units"),
         ("highlight" = Option<bool>, Query, description = "Highlights the matches in titles"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of items: 1 to 100, default 20"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = LIMIT),
         ("offset" = Option<u32>, Query, maximum = 9999, description = "Items to skip: up to 10,000 with the limit"),
     ),
     responses(

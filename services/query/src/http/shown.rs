@@ -22,7 +22,9 @@ use super::Service;
 use super::analytics::decoded;
 use super::answered_from::{AS_OF, Snapshot};
 use super::failure::Answer;
-use super::parameters::{MAX_EVENT_ID_BYTES, Parameters, Segment, invalid, member_id};
+use super::parameters::{LIMIT, MAX_EVENT_ID_BYTES, Parameters, Segment, invalid, member_id};
+
+const BEFORE: &str = "Only recommendations before the one of this event id, or before this RFC 3339 time";
 
 /// Recommendations shown to a member.
 #[derive(Debug, Serialize, ToSchema)]
@@ -133,8 +135,8 @@ fn model_run() -> Ref {
     tag = "members",
     params(
         ("member_id" = String, Path, description = "The member", min_length = 1, max_length = 64),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Maximum number of recommendations: 1 to 100, default 20"),
-        ("before" = Option<String>, Query, max_length = 128, description = "Only those before the one of this event id, or before this RFC 3339 time"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = LIMIT),
+        ("before" = Option<String>, Query, max_length = 128, description = BEFORE),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(

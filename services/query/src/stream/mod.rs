@@ -1,10 +1,10 @@
 //! Pushes the entries of conversations to sockets.
 //!
-//! A process tails the log once for all its sockets. A record wakes the conversation it belongs to. What is pushed is the
-//! row committed for it, once the live generation has passed the record: the record itself may be a duplicate of an
-//! event. Rows of all woken conversations are read with one query; Postgres is not polled while nothing happens. Entries
-//! that the tail may have missed (a socket was just opened, the tail restarted) are read once the fold has passed its
-//! position; each socket drops duplicates.
+//! A process tails the log once for all its sockets. A record wakes the conversation it belongs to. What is pushed is
+//! the row committed for it, once the live generation has passed the record: the record itself may be a duplicate of an
+//! event. Rows of all woken conversations are read with one query; Postgres is not polled while nothing happens.
+//! Entries that the tail may have missed (a socket was just opened, the tail restarted) are read once the fold has
+//! passed its position; each socket drops duplicates.
 
 mod follow;
 mod reply_chunks;

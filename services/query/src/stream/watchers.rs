@@ -156,8 +156,8 @@ impl Watchers {
         }
     }
 
-    /// The watched conversations, or the named ones among them, each with the event time since which one of its sockets may
-    /// miss entries; none for all of them. A socket that still reads the existing entries is left out.
+    /// The watched conversations, or the named ones among them, each with the event time since which one of its sockets
+    /// may miss entries; none for all of them. A socket that still reads the existing entries is left out.
     pub fn since(&self, named: Option<&[Uuid]>) -> Vec<(Uuid, Option<DateTime<Utc>>)> {
         let mut map = self.map();
         match named {

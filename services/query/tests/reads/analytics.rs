@@ -1,4 +1,4 @@
-//! What conversations came to, and the patterns that were announced.
+//! Conversation funnels, and announced purchase patterns.
 
 use chrono::{DateTime, Utc};
 use jangbogo_analytics_fold::ANALYTICS;
@@ -17,7 +17,7 @@ use crate::talk::{recommended, said, understood};
 
 const PARTITION: Partition = Partition { topic: Topic::CatalogEvents, number: 0 };
 
-/// Events that were never in Kafka, each at a time of its own.
+/// Events that were never in Kafka, each with its own time.
 struct History<'a> {
     shop: &'a mut Shop,
     folded: Vec<Event>,
@@ -32,7 +32,7 @@ impl History<'_> {
         self.folded.push(event);
     }
 
-    /// A message of Mina's, who understood it, and the products recommended for it under the same number.
+    /// Adds a message of Mina's, its analysis, and the products recommended for it under the same number.
     async fn turn(&mut self, time: &str, number: u128, analyser: &str, content: f64, products: &[&str]) {
         let message_id = Uuid::from_u128(number);
         self.add::<MessageCreated>(time, said(message_id, "a red bag")).await;
@@ -71,7 +71,7 @@ impl History<'_> {
     }
 }
 
-/// How many messages came how far: messages, recommended, shown, clicked, bought.
+/// A funnel with these numbers of messages: all, recommended, shown, clicked, bought.
 fn funnel(analyser: &str, content: f64, [messages, recommended, shown, clicked, bought]: [i64; 5]) -> Value {
     json!({
         "analyser": analyser, "weights": { "content": content, "collaborative": 0.3, "intent": 0.4 },
@@ -99,13 +99,13 @@ async fn messages_count_at_each_stage_that_they_reached() {
     assert_eq!(asked().await, json!([funnel("local", 0.3, [2, 2, 2, 1, 0])]));
     history.order("2026-03-01T12:00:00Z", "mina", "purse").await;
     assert_eq!(asked().await, json!([funnel("local", 0.3, [2, 2, 2, 1, 1])]));
-    // It counts for the first if it was bought before it was seen in the second: it is bought in both now.
+    // An order before the purse was seen in the second counts for the first: it is bought in both now.
     history.order("2026-03-01T10:30:00Z", "mina", "purse").await;
     assert_eq!(asked().await, json!([funnel("local", 0.3, [2, 2, 2, 1, 2])]));
 
-    // Small talk is answered without products.
+    // A reply without products.
     history.turn("2026-03-01T13:00:00Z", 3, "local", 0.3, &[]).await;
-    // Not seen by the one who asked, nor anything of it; not ordered by them, nor in time.
+    // Shown to another member, or another product shown; ordered by another member, or too late.
     history.turn("2026-03-01T14:00:00Z", 4, "model", 0.3, &["hat"]).await;
     history.show("2026-03-01T14:01:00Z", "bob", 4, &["hat"]).await;
     history.show("2026-03-01T14:01:00Z", "mina", 4, &["belt"]).await;
@@ -114,7 +114,7 @@ async fn messages_count_at_each_stage_that_they_reached() {
     history.show("2026-03-01T15:01:00Z", "mina", 5, &["cap"]).await;
     history.order("2026-03-02T15:00:00Z", "bob", "cap").await;
     history.order("2026-03-08T15:00:00Z", "mina", "cap").await;
-    // Who clicks has seen.
+    // A click counts as seen.
     history.turn("2026-03-01T16:00:00Z", 6, "model", 0.5, &["scarf"]).await;
     history.click("2026-03-01T16:01:00Z", 6, "scarf").await;
     history.order("2026-03-08T15:59:59Z", "mina", "scarf").await;
@@ -125,7 +125,7 @@ async fn messages_count_at_each_stage_that_they_reached() {
     ];
     assert_eq!(asked().await, json!(expected));
 
-    // The next day's message is not understood yet.
+    // The next day's message is not analysed yet.
     history.add::<MessageCreated>("2026-03-02T00:00:00Z", said(Uuid::from_u128(7), "hello")).await;
     let both = get(&base, &format!("/v1/analytics/funnel?from=2026-03-01&to={next}")).await;
     assert_eq!(both.generations, Some(format!("analytics={generation}")));
@@ -135,7 +135,7 @@ async fn messages_count_at_each_stage_that_they_reached() {
     let days = json!([{ "day": "2026-03-01", "funnels": expected }, { "day": next, "funnels": waiting }]);
     assert_eq!(both.body, json!({ "days": days }));
 
-    // Whatever is delivered again, and said of a message again, changes nothing.
+    // Neither a second analysis of a message nor redelivered events change anything.
     let mut again = understood();
     (again["message_id"], again["analysed_by"]["model"]) = (json!(Uuid::from_u128(1)), json!("another"));
     history.add::<IntentAnalyzed>("2026-03-03T00:00:00Z", again).await;
@@ -162,17 +162,17 @@ async fn the_pattern_announced_last_stands_beside_the_pattern() {
     let pattern = get(&base, path).await.body;
     assert_eq!((&pattern["orders"], &pattern["announced"]), (&json!(1), &json!(null)), "{pattern}");
 
-    // Of most orders, whichever the event's time.
-    let told = |orders: u32| {
+    // The pattern of most orders is the latest, whatever the event's time.
+    let announce = |orders: u32| {
         json!({
             "member_id": "mina", "orders": orders, "median_days_between_orders": 7.5, "mean_units_per_order": 2.5,
             "mean_order_value": [{ "amount_minor": 500, "currency": "GBP" }], "favourite_hours": [10],
             "favourite_categories": ["bags"],
         })
     };
-    history.add::<PurchasePatternAnalyzed>("2026-03-02T10:00:00.001Z", told(2)).await;
-    history.add::<PurchasePatternAnalyzed>("2026-03-01T10:00:00.001Z", told(3)).await;
-    let mut pattern = told(3);
+    history.add::<PurchasePatternAnalyzed>("2026-03-02T10:00:00.001Z", announce(2)).await;
+    history.add::<PurchasePatternAnalyzed>("2026-03-01T10:00:00.001Z", announce(3)).await;
+    let mut pattern = announce(3);
     pattern.as_object_mut().unwrap().remove("member_id");
     let announced = json!({ "event_id": "e2", "announced_at": "2026-03-01T10:00:00.001Z", "pattern": pattern });
     assert_eq!(get(&base, path).await.body["announced"], announced);

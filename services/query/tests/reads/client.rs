@@ -1,4 +1,4 @@
-//! A client's end of a WebSocket.
+//! A WebSocket client.
 
 use std::time::Duration;
 
@@ -12,7 +12,10 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 pub struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Client {
-    /// Opens a socket, or gives the status that refused it.
+    /// Opens a socket.
+    ///
+    /// # Errors
+    /// The status of a rejection.
     pub async fn open(base: &str, path: &str) -> Result<Self, StatusCode> {
         match connect_async(format!("{}{path}", base.replace("http:", "ws:"))).await {
             Ok((socket, _)) => Ok(Self(socket)),
@@ -21,7 +24,7 @@ impl Client {
         }
     }
 
-    /// The next message.
+    /// Waits for the next message.
     pub async fn next(&mut self) -> Value {
         match self.within(Duration::from_secs(20)).await {
             Some(Message::Text(text)) => serde_json::from_str(&text).unwrap(),
@@ -29,7 +32,7 @@ impl Client {
         }
     }
 
-    /// The event ids of what comes before it is live.
+    /// Reads until the socket is live; returns the event ids of the entries before.
     pub async fn until_live(&mut self) -> Vec<String> {
         let mut ids = Vec::new();
         loop {
@@ -41,13 +44,13 @@ impl Client {
         }
     }
 
-    /// Nothing comes for a while.
+    /// Asserts that nothing comes for a while.
     pub async fn is_silent(&mut self) {
-        let told = self.within(Duration::from_millis(400)).await;
-        assert_eq!(told, None);
+        let message = self.within(Duration::from_millis(400)).await;
+        assert_eq!(message, None);
     }
 
-    /// The code it is closed with, whatever comes before.
+    /// Reads until the socket is closed; returns the close code.
     pub async fn closed(&mut self) -> u16 {
         loop {
             match self.within(Duration::from_secs(20)).await {
@@ -58,8 +61,8 @@ impl Client {
         }
     }
 
-    async fn within(&mut self, patience: Duration) -> Option<Message> {
-        let deadline = tokio::time::Instant::now() + patience;
+    async fn within(&mut self, timeout: Duration) -> Option<Message> {
+        let deadline = tokio::time::Instant::now() + timeout;
         loop {
             match tokio::time::timeout_at(deadline, self.0.next()).await.ok()? {
                 Some(Ok(Message::Ping(_))) => {}

@@ -1,4 +1,4 @@
-//! Conversations, as the assistant folded them.
+//! Conversations and their entries.
 
 use jangbogo_assistant_fold::ASSISTANT;
 use jangbogo_events::{
@@ -70,7 +70,7 @@ async fn a_conversation_is_read_as_it_happened() {
     let list = get(&base, &format!("/v1/members/mina/conversations?before={second}")).await.body;
     assert_eq!((&list["conversations"][0], &list["next"]), (&expected, &json!(null)));
 
-    // As it was then: opened by nobody, and one message said.
+    // In the past generation: not opened, and one message.
     shop.fold_into(then.clone(), 2010);
     shop.fold::<MessageCreated>(said(ASKED, "a bag")).await;
     let past = get(&base, &format!("{one}?as_of={}", then.id)).await;

@@ -1,4 +1,4 @@
-//! What is live: published values, cached lists, and servers that are away.
+//! Published values, cached lists, and unavailable servers.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn published_values_and_cached_lists_count_only_as_long_as_they_are_true()
     // Nothing is published: rows answer.
     let similar = "/v1/products/tote/similar";
     assert_eq!(get(&base, similar).await.products(), ["purse", "belt"]);
-    // What is published answers, if it is of the live promotion.
+    // A published value is served if it is of the live promotion.
     let hat = json!([{ "product_id": "hat", "score": 1.0, "orders": 1 }]);
     shop.publish("rec:similar:tote", shop.live.promotion, hat.clone()).await;
     assert_eq!(get(&base, similar).await.products(), ["hat"]);
@@ -44,7 +44,7 @@ async fn published_values_and_cached_lists_count_only_as_long_as_they_are_true()
     assert_eq!(get(&base, list).await.cache.as_deref(), Some("hit"));
     let stale: String = shop.redis.get(shop.key("rec:user:cyd")).await.unwrap();
 
-    // Something the member does makes another list, even if somebody puts the old one back.
+    // An act of the member invalidates the list, even if the old one is written back.
     shop.order("o4", "cyd", &["purse"]).await;
     let _: () = shop.redis.set(shop.key("rec:user:cyd"), stale).await.unwrap();
     let second = get(&base, list).await;
@@ -61,7 +61,7 @@ async fn published_values_and_cached_lists_count_only_as_long_as_they_are_true()
     assert_eq!(get(&base, similar).await.products(), ["purse"]);
     assert!(get(&base, list).await.products().is_empty());
 
-    // Nobody has heard of this member.
+    // An unknown member.
     let stranger = get(&base, "/v1/members/stranger/recommendations?limit=1").await;
     assert_eq!((&stranger.body["basis"], stranger.products()), (&json!("cold-start"), vec!["purse"]));
 }
@@ -76,7 +76,7 @@ async fn what_was_published_ahead_answers_from_the_switch_on() {
     shop.order("o1", "ann", &["tote", "purse"]).await;
     let coming = Uuid::now_v7();
     publish_ahead(&shop.cli.connections, &RECOMMENDATION, &shop.generation, coming, |_| {}).await.unwrap();
-    // Tells the rows from what was published.
+    // Makes rows and published values differ.
     shop.order("o2", "bob", &["tote", "belt"]).await;
 
     let (similar, trending) = ("/v1/products/tote/similar", "/v1/trending");
@@ -85,7 +85,7 @@ async fn what_was_published_ahead_answers_from_the_switch_on() {
     shop.promote(coming).await;
     assert_eq!(get(&base, similar).await.products(), ["purse"], "what was published");
     assert_eq!(get(&base, trending).await.products(), ["purse", "tote"]);
-    // The publisher's value takes its place, and the next promotion finds nothing of this one.
+    // The publisher's value replaces it, and the next promotion ignores it.
     shop.publish("rec:similar:tote", coming, json!([{ "product_id": "belt", "score": 1.0, "orders": 1 }])).await;
     assert_eq!(get(&base, similar).await.products(), ["belt"]);
     shop.promote(Uuid::now_v7()).await;
@@ -94,13 +94,13 @@ async fn what_was_published_ahead_answers_from_the_switch_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_away_costs_no_wrong_answer() {
+async fn an_unavailable_server_causes_no_wrong_answer() {
     let mut shop = Shop::start().await;
     for (product_id, title) in [("tote", "RED TOTE"), ("purse", "BLUE PURSE")] {
         shop.product(product_id, title).await;
     }
     shop.order("o1", "ann", &["tote", "purse"]).await;
-    // Nothing listens at a port that was free a moment ago.
+    // Nothing listens on a free port.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let connections = Connections {
         redis: format!("redis://{free}"),

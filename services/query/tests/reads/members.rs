@@ -1,4 +1,4 @@
-//! What a member likes, and what a member was shown.
+//! A member's preferences and shown recommendations.
 
 use jangbogo_events::{IntentAnalyzed, MessageCreated, RecommendationGenerated};
 use jangbogo_preference_analysis_fold::PREFERENCE_ANALYSIS;
@@ -10,14 +10,14 @@ use crate::shop::{Shop, get};
 use crate::talk::{ASKED, CONVERSATION, answered, asked, recommended, understood};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn preferences_are_told_with_what_says_so() {
+async fn preferences_come_with_their_evidence() {
     let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     let path = "/v1/members/mina/preferences";
     shop.fold_by(&PREFERENCE_ANALYSIS).await;
-    let nobody = get(&base, path).await;
+    let unknown = get(&base, path).await;
     assert_eq!(
-        (nobody.status, &nobody.body["type"]),
+        (unknown.status, &unknown.body["type"]),
         (StatusCode::NOT_FOUND, &json!("urn:jangbogo:problem:no-preferences"))
     );
     shop.product("tote", "RED TOTE").await;
@@ -31,7 +31,7 @@ async fn preferences_are_told_with_what_says_so() {
     let body = known.body;
     let (counts, said) = ((&body["acts"], &body["messages"]), (&body["sentiment_permille"], &body["language"]));
     assert_eq!((counts, said), ((&json!(1), &json!(1)), (&json!(200), &json!("en"))), "{body}");
-    let says_so = json!({
+    let evidence = json!({
         "message_id": ASKED, "event_id": "event-3", "at": "2026-03-01T12:00:03Z",
         "text": "a red bag, no plastic, below 3 pounds",
     });
@@ -39,9 +39,9 @@ async fn preferences_are_told_with_what_says_so() {
         let stated = &body[list][0];
         assert_eq!((&stated["slot"], &stated["value"]), (&json!(slot), &json!(value)), "{list}");
         assert!(stated["weight"].as_f64().unwrap() > 0.9, "{stated}");
-        assert_eq!(stated["evidence"], json!([says_so]), "{list}");
+        assert_eq!(stated["evidence"], json!([evidence]), "{list}");
     }
-    let price = json!({ "currency": "GBP", "min_minor": null, "max_minor": 300, "evidence": says_so });
+    let price = json!({ "currency": "GBP", "min_minor": null, "max_minor": 300, "evidence": evidence });
     assert_eq!(body["prices"], json!([price]));
     let implied = json!({
         "slot": "category", "value": "bags", "share": 1.0,
@@ -51,13 +51,13 @@ async fn preferences_are_told_with_what_says_so() {
     });
     assert!(body["implied"].as_array().unwrap().contains(&implied), "{body}");
 
-    // What is published counts as well, and a generation that is named has nothing to do with it.
+    // Another generation, without the member's events.
     let then = shop.generation(&PREFERENCE_ANALYSIS, "ready").await;
     assert_eq!(get(&base, &format!("{path}?as_of={}", then.id)).await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_member_was_shown_is_told_with_the_reasons() {
+async fn shown_recommendations_come_with_their_reasons() {
     let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     let path = "/v1/members/mina/shown";
@@ -86,7 +86,7 @@ async fn what_a_member_was_shown_is_told_with_the_reasons() {
         (&json!("red bag"), &json!("find-product"))
     );
 
-    // Before an event, and before a moment.
+    // Before an event, and before a time.
     let page = get(&base, &format!("{path}?limit=1")).await.body;
     assert_eq!((&page["shown"][0]["event_id"], &page["next"]), (&json!("event-3"), &json!("event-3")));
     for before in ["event-3", "2026-03-01T12:00:03Z", "2026-03-01T21:00:03%2B09:00"] {

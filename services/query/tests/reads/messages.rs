@@ -1,4 +1,4 @@
-//! Searching what was said.
+//! Search in a member's messages.
 
 use jangbogo_es_sync_fold::ES_SYNC;
 use jangbogo_events::MessageCreated;
@@ -11,7 +11,7 @@ use crate::shop::{Got, Shop, get};
 const LUNCH: Uuid = Uuid::from_u128(0x0193_9d2e_6c00_7a10_8000_0000_0000_0001);
 const PARTY: Uuid = Uuid::from_u128(0x0193_9d2e_6c00_7a10_8000_0000_0000_0002);
 
-/// A message; its number is its id.
+/// Folds a message; its number is its id.
 async fn say(shop: &mut Shop, number: u128, member_id: &str, conversation_id: Uuid, role: &str, content: &str) {
     let message = json!({
         "message_id": Uuid::from_u128(number), "conversation_id": conversation_id, "member_id": member_id,
@@ -28,7 +28,7 @@ fn numbers(got: &Got) -> Vec<u128> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_member_searches_what_was_said_and_nobody_elses() {
+async fn a_search_finds_only_the_members_own_messages() {
     let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     let of = |member: &str, rest: &str| format!("/v1/members/{member}/messages?q={rest}");
@@ -38,7 +38,7 @@ async fn a_member_searches_what_was_said_and_nobody_elses() {
     say(&mut shop, 2, "mina", LUNCH, "ai", "Here is a lunch bag, RED RETROSPOT, for £1.65 <b>only</b>").await;
     say(&mut shop, 3, "mina", PARTY, "user", "생일 파티에 쓸 빨간 풍선을 찾고 있어요").await;
     say(&mut shop, 4, "mina", PARTY, "user", "and candles for the cake").await;
-    // Others, be their ids ever so similar, in the same conversation even.
+    // Other members with similar ids, even in the same conversation.
     for (number, member) in [(11, "MINA"), (12, "mina2"), (13, "*"), (14, "mina jun")] {
         say(&mut shop, number, member, LUNCH, "user", "a red lunch bag, 빨간 풍선").await;
     }
@@ -54,11 +54,11 @@ async fn a_member_searches_what_was_said_and_nobody_elses() {
     });
     assert_eq!(first, &expected);
 
-    // Korean words are found with whatever particles they have.
+    // Korean words are found with any particle.
     for (words, found) in [("풍선", vec![3]), ("풍선이", vec![3]), ("candle", vec![4]), ("retrospot", vec![2])] {
         assert_eq!(numbers(&get(&base, &of("mina", words)).await), found, "{words}");
     }
-    // Nothing that is asked widens whose messages these are.
+    // No query reaches other members' messages.
     for (member, found) in
         [("mina", vec![1, 2]), ("MINA", vec![11]), ("mina2", vec![12]), ("%2A", vec![13]), ("mi", vec![])]
     {
@@ -72,7 +72,7 @@ async fn a_member_searches_what_was_said_and_nobody_elses() {
         assert!(found.iter().all(|number| *number < 10), "{query}: {found:?}");
     }
 
-    // Within one conversation, page by page, and marked.
+    // Within one conversation, page by page, and highlighted.
     assert_eq!(numbers(&get(&base, &of("mina", &format!("bag&conversation_id={PARTY}"))).await), Vec::<u128>::new());
     let mut pages = Vec::new();
     for offset in 0..3 {
@@ -83,7 +83,7 @@ async fn a_member_searches_what_was_said_and_nobody_elses() {
     assert_eq!(pages, numbers(&get(&base, &of("mina", "bag")).await));
     let marked = get(&base, &of("mina", "only&highlight=true")).await;
     let highlight = marked.body["messages"][0]["highlight"].as_str().unwrap();
-    assert!(highlight.contains("&lt;b&gt;<em>only</em>&lt;&#x2F;b&gt;"), "what was said is no HTML: {highlight}");
+    assert!(highlight.contains("&lt;b&gt;<em>only</em>&lt;&#x2F;b&gt;"), "the text is escaped: {highlight}");
     let marked = get(&base, &of("mina", "풍선&highlight=true")).await;
     assert!(marked.body["messages"][0]["highlight"].as_str().unwrap().contains("<em>풍선</em>"), "{}", marked.body);
 

@@ -24,7 +24,7 @@ async fn a_request_is_answered_from_the_generations_it_names() {
         shop.order(order, member, &["tote", "purse"]).await;
     }
     shop.order("o3", "cyd", &["tote"]).await;
-    // By now it is bought with the belt, which is also what Redis has.
+    // Now it is bought with the belt, as published in Redis.
     shop.fold_into(shop.live.generation.clone(), 2026);
     for (product_id, title) in [("tote", "RED TOTE"), ("purse", "BLUE PURSE"), ("belt", "BELT")] {
         shop.product(product_id, title).await;
@@ -45,7 +45,7 @@ async fn a_request_is_answered_from_the_generations_it_names() {
     }
     let cached: String = shop.redis.get(shop.key("rec:user:cyd")).await.unwrap();
 
-    // The same list as of then, with the products as they were; no cache has to do with it, however often it is asked.
+    // The list as of then, with the products of that time; never cached.
     let all = past.id.to_string();
     let end = &past.id.simple().to_string()[24..];
     for id in [all.as_str(), &past.id.simple().to_string(), end, &end.to_uppercase()] {
@@ -71,9 +71,9 @@ async fn a_request_is_answered_from_the_generations_it_names() {
     let tote = get(&base, &format!("/v1/products/tote?as_of={all}")).await;
     assert_eq!((&tote.body["title"], tote.generations), (&json!("OLD TOTE"), named(&past)));
     let belt = get(&base, &format!("/v1/products/belt?as_of={all}")).await;
-    assert_eq!((belt.status, belt.generations), (StatusCode::NOT_FOUND, named(&past)), "nobody had told of it");
+    assert_eq!((belt.status, belt.generations), (StatusCode::NOT_FOUND, named(&past)), "it was unknown then");
 
-    // The live generation can be named as well: its rows answer, not what is published of it.
+    // The live generation can be named as well: its rows answer, not its published values.
     let live = shop.live.generation.clone();
     let _: i64 = shop.redis.del(shop.key("rec:similar:tote")).await.unwrap();
     shop.publish("rec:similar:tote", shop.live.promotion, json!([{ "product_id": "purse", "score": 1.0 }])).await;
@@ -96,7 +96,7 @@ async fn a_generation_that_cannot_answer_is_refused() {
     let other_zone = shop.generation(&RECOMMENDATION, "ready").await;
     shop.set(&other_zone, "fold_version", &format!("{}/Asia/Seoul", RECOMMENDATION.code_version())).await;
 
-    // Ids of one end are not to be hoped for.
+    // Two ids with the same end, which are never drawn.
     let twins = [Uuid::from_u128(0x1_0000_0000_feed_beef), Uuid::from_u128(0x2_0000_0000_feed_beef)];
     for twin in twins {
         let sql = "INSERT INTO generation (processor, generation, schema_name, fold_version, state)
@@ -144,7 +144,7 @@ async fn a_generation_that_cannot_answer_is_refused() {
         assert_eq!(got.generations, None, "{path} {as_of}");
     }
 
-    // Each is asked for what it has; of several, those that are read are named.
+    // Of several generations, the answer names those that it read.
     let both = format!("{},{}", sales.id, other_zone.id);
     let got = get(&base, &format!("/v1/trending?as_of={both}")).await;
     assert_eq!(got.generations, Some(format!("recommendation={}", other_zone.id)), "{}", got.body);

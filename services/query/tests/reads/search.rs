@@ -1,4 +1,4 @@
-//! Searching the catalogue, with the embedding service as it is and its real model.
+//! Search in the catalogue, with the real embedding service and model.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ struct EmbedderCli {
     service: ServiceArgs,
 }
 
-/// Starts the embedding service; gives its base URL.
+/// Starts the embedding service; returns its base URL.
 async fn embedding_service() -> String {
     let models = ModelsDirectory::from_environment().unwrap();
     let fetch = move || {
@@ -62,7 +62,7 @@ async fn upsert(shop: &mut Shop, product_id: &str, title: &str, category: &str, 
     shop.fold::<ProductUpserted>(product).await;
 }
 
-/// What the embedder's reactor would write.
+/// Folds the event that the embedder's reactor would produce.
 async fn embed(shop: &mut Shop, embedder: &Embedder, product_id: &str, text: &str, model: &str) {
     let vector = Vector::new(embedder.embed(Purpose::Passage, text).await.unwrap().to_vec()).unwrap();
     let data = ProductEmbedded {
@@ -103,20 +103,20 @@ async fn products_are_found_by_words_and_by_meaning() {
     shop.fold::<ProductRetired>(json!({ "product_id": "old" })).await;
     shop.index().await;
 
-    // By words that no title has.
+    // Words that are in no title.
     let cup = get(&base, "/v1/search?q=tea+cup").await;
     assert_eq!((cup.products(), &cup.body["total"]), (vec!["mug"], &json!(1)));
     assert_eq!(cup.body["searched_by"], "words-and-meaning");
     assert_eq!(cup.generations, Some(format!("es-sync={}", shop.generation.id)));
-    // What words and meaning find comes before what one of them does; a vector of another model says nothing.
+    // A match by words and meaning ranks above one by either; vectors of another model are ignored.
     let lunch = get(&base, "/v1/search?q=red+lunch+bag").await;
     assert_eq!(lunch.products()[0], "lunch", "{}", lunch.body);
     assert!(!lunch.products().contains(&"old"), "it is retired");
     assert_eq!(get(&base, "/v1/search?q=tin").await.products(), ["other"], "by its words");
     assert_eq!(get(&base, "/v1/search?q=lunchbox").await.products(), ["lunch"], "not by its meaning");
-    assert_eq!(get(&base, "/v1/search?q=xyzzy").await.body["total"], 0, "nothing is near nonsense");
+    assert_eq!(get(&base, "/v1/search?q=xyzzy").await.body["total"], 0, "nothing is similar to nonsense");
 
-    // Korean finds what is written in either language.
+    // A Korean query finds titles in either language.
     let korean = get(&base, "/v1/search?q=빨간색 도시락가방").await;
     assert_eq!((korean.products()[0], &korean.body["translation"]), ("lunch", &json!("red lunch bag")));
     assert_eq!(get(&base, "/v1/search?q=풍선을&highlight=true").await.products()[0], "balloon");
@@ -137,7 +137,7 @@ async fn filters_and_facets(base: &str) {
         facets(&all, "categories"),
         json!([counted("bags", 2), counted("kitchen", 2), counted("party", 1), counted("rainwear", 1),])
     );
-    // 빨간 is no word of an English title: the lexicon reads colours in those.
+    // The lexicon reads colours only in English titles.
     assert_eq!(facets(&all, "colors"), json!([counted("red", 3), counted("blue", 2)]));
     let bucket = |currency: &str, min: i64, max: i64, products: u64| json!({ "currency": currency, "min_price_minor": min, "max_price_minor": max, "products": products });
     let buckets = json!([
@@ -149,7 +149,7 @@ async fn filters_and_facets(base: &str) {
     ]);
     assert_eq!(facets(&all, "prices"), buckets);
 
-    // Whatever is counted can be filtered by, and what is near passes the same filters.
+    // Every facet can be filtered by, and similar products pass the same filters.
     for (filter, found) in [
         ("category=bags", vec!["jumbo", "lunch"]),
         ("color=blue", vec!["jumbo", "mug"]),
@@ -173,7 +173,7 @@ async fn filters_and_facets(base: &str) {
     }
 }
 
-/// All that is found, a product a page.
+/// All matches, one product a page.
 async fn pages(base: &str, words: &str) -> Vec<String> {
     let mut found = Vec::new();
     loop {
@@ -222,14 +222,17 @@ async fn an_answer_is_of_one_generation() {
     upsert(&mut shop, "tote", "BLUE TOTE", "bags", (500, "GBP")).await;
     shop.index().await;
 
-    let told = |got: &Got| -> (Vec<String>, Value, Option<String>) {
+    let summary = |got: &Got| -> (Vec<String>, Value, Option<String>) {
         let titles = got.body["items"].as_array().unwrap().iter();
         let titles = titles.map(|item| item["product"]["title"].as_str().unwrap().to_owned()).collect();
         (titles, got.body["facets"]["colors"][0]["value"].clone(), got.generations.clone())
     };
     let of = |generation: &jangbogo_store::Generation| Some(format!("es-sync={}", generation.id));
     let path = "/v1/search?category=bags";
-    assert_eq!(told(&get(&base, path).await), (vec!["RED PURSE".into(), "RED TOTE".into()], json!("red"), of(&before)));
+    assert_eq!(
+        summary(&get(&base, path).await),
+        (vec!["RED PURSE".into(), "RED TOTE".into()], json!("red"), of(&before))
+    );
     shop.switch_to(&after).await;
-    assert_eq!(told(&get(&base, path).await), (vec!["BLUE TOTE".into()], json!("blue"), of(&after)));
+    assert_eq!(summary(&get(&base, path).await), (vec!["BLUE TOTE".into()], json!("blue"), of(&after)));
 }

@@ -209,7 +209,8 @@ impl Shop {
         assert_eq!(self.commit(&event, PARTITION, i64::from(self.folded) - 1).await, 1);
     }
 
-    /// Folds the record at this offset and deletes the stale marks, as a publisher would; returns the number of new events.
+    /// Folds the record at this offset and deletes the stale marks, as a publisher would; returns the number of new
+    /// events.
     pub async fn commit(&mut self, event: &Event, partition: Partition, offset: i64) -> usize {
         let processor = jangbogo_processors::processor(&self.generation.processor).unwrap();
         let checkpoint = if let Some(checkpoint) = self.checkpoints.get(&partition) {

@@ -1,4 +1,4 @@
-//! What happens in a conversation, over a WebSocket.
+//! A conversation's entries over a WebSocket.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ async fn committed_rows_are_pushed_once() {
     let mut other = Client::open(&base, &stream()).await.unwrap();
     assert!(client.until_live().await.is_empty() && other.until_live().await.is_empty());
 
-    // Not before it is folded; and what is pushed is the row, whatever else was appended under its id.
+    // Pushed only once it is folded; and the row is pushed, not a duplicate of the event.
     let (message, forged) = (
         event::<MessageCreated>("m1", at(10), asked()),
         event::<MessageCreated>("m1", at(10), said(ASKED, "something else")),
@@ -68,11 +68,11 @@ async fn committed_rows_are_pushed_once() {
     log.append(&forged).await;
     client.is_silent().await;
     assert_eq!(shop.commit(&message, partition, offset).await, 1);
-    let told = client.next().await;
+    let message = client.next().await;
     let expected = json!({
         "event_id": "m1", "kind": "message", "happened_at": "2026-03-01T13:10:00Z", "message_id": ASKED, "data": asked(),
     });
-    assert_eq!(told, expected);
+    assert_eq!(message, expected);
     assert_eq!(other.next().await, expected);
     assert_eq!(shop.commit(&forged, partition, offset + 1).await, 0);
     client.is_silent().await;
@@ -85,16 +85,16 @@ async fn committed_rows_are_pushed_once() {
     ];
     for (event, kind) in turn.iter().zip(["intent", "recommendation", "message"]) {
         append_and_fold(&mut shop, &log, event).await;
-        let told = client.next().await;
-        assert_eq!((&told["event_id"], &told["kind"]), (&json!(event.envelope.id), &json!(kind)));
+        let message = client.next().await;
+        assert_eq!((&message["event_id"], &message["kind"]), (&json!(event.envelope.id), &json!(kind)));
     }
-    // Others' conversations wake nobody.
+    // Another conversation wakes no socket.
     let mut elsewhere = said(Uuid::from_u128(8), "hello");
     elsewhere["conversation_id"] = json!(Uuid::from_u128(7));
     append_and_fold(&mut shop, &log, &event::<MessageCreated>("e1", at(14), elsewhere)).await;
     client.is_silent().await;
 
-    // Of what is older than the overlap of five minutes nothing comes again, and neither does the event itself.
+    // Neither entries before the overlap of five minutes come again, nor the event itself.
     append_and_fold(&mut shop, &log, &event::<MessageCreated>("m2", at(17), said(Uuid::from_u128(6), "thanks"))).await;
     for (after, ids) in [
         ("", vec!["m1", "i1", "r1", "a1", "m2"]),
@@ -126,7 +126,7 @@ async fn committed_rows_are_pushed_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pieces_of_an_answer_are_forwarded_until_it_is_there() {
+async fn reply_chunks_are_forwarded_until_the_reply_is_there() {
     let (mut shop, log) = shop_with_log().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     let mut client = Client::open(&base, &stream()).await.unwrap();
@@ -137,7 +137,7 @@ async fn pieces_of_an_answer_are_forwarded_until_it_is_there() {
     let published = async |shop: &mut Shop, value: &Value| -> i64 {
         shop.redis.publish(&channel, value.to_string()).await.unwrap()
     };
-    while published(&mut shop, &json!("not a piece")).await == 0 {
+    while published(&mut shop, &json!("not a chunk")).await == 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     for (attempt, words) in [(attempt(1), "Here "), (attempt(2), "Here is")] {
@@ -150,7 +150,7 @@ async fn pieces_of_an_answer_are_forwarded_until_it_is_there() {
     published(&mut shop, &piece(attempt(2), " a red tote.")).await;
     client.is_silent().await;
 
-    // A client that takes nothing is told so in the end, and holds up nobody else.
+    // A client that does not read is closed, and delays no other.
     let mut slow = Client::open(&base, &stream()).await.unwrap();
     slow.until_live().await;
     let mut other = piece(attempt(1), &"long ".repeat(10_000));
@@ -161,13 +161,13 @@ async fn pieces_of_an_answer_are_forwarded_until_it_is_there() {
         if number % 20 == 0 && metrics(&base).await.contains("jangbogo_query_stream_overflows_total 1") {
             break;
         }
-        assert!(number < 5000, "it is not too slow");
+        assert!(number < 5000, "the slow client is not closed");
     }
     assert_eq!(slow.closed().await, 1013);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sockets_are_as_many_as_may_be() {
+async fn the_number_of_sockets_is_limited() {
     let (shop, _log) = shop_with_log().await;
     let args = QueryArgs { max_sockets: 2, ..shop.cli.query.clone() };
     let base = shop.serve_with(shop.cli.connections.clone(), args).await;
@@ -179,13 +179,13 @@ async fn sockets_are_as_many_as_may_be() {
     while let Err(status) = Client::open(&base, &stream()).await {
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         attempts += 1;
-        assert!(attempts < 100, "the place is not free");
+        assert!(attempts < 100, "no socket is free");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_sockets_each_hear_of_their_own_conversation() {
+async fn each_socket_gets_only_its_own_conversation() {
     let (mut shop, log) = shop_with_log().await;
     let conversations: Vec<Uuid> = (100..120).map(Uuid::from_u128).collect();
     for conversation_id in &conversations {
@@ -212,15 +212,15 @@ async fn many_sockets_each_hear_of_their_own_conversation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_happened_while_the_log_was_away_is_pushed_afterwards() {
+async fn entries_are_pushed_after_an_outage_of_the_log() {
     let mut shop = Shop::start().await;
     shop.fold_by(&ASSISTANT).await;
     shop.fold::<ConversationCreated>(opened()).await;
-    // Kafka and Redis are not there: what is there is told, and the socket stays open.
+    // Kafka and Redis are unavailable: existing entries are sent, and the socket stays open.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let away =
+    let without_kafka_and_redis =
         Connections { kafka: free.to_string(), redis: format!("redis://{free}"), ..shop.cli.connections.clone() };
-    let base = shop.serve(away).await;
+    let base = shop.serve(without_kafka_and_redis).await;
     shop.fold::<MessageCreated>(asked()).await;
     let mut client = Client::open(&base, &stream()).await.unwrap();
     assert_eq!(client.until_live().await, ["event-2"]);

@@ -1,4 +1,4 @@
-//! What is said in a conversation, as events' data.
+//! Data of a conversation's events.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -44,7 +44,7 @@ pub fn understood() -> Value {
     })
 }
 
-/// What was recommended for the intent of this event.
+/// A recommendation for the intent of this event.
 pub fn recommended(intent_event_id: &str) -> Value {
     let intent = understood();
     json!({
