@@ -82,8 +82,7 @@ pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
-/// Migrates the database where an attempt to use it found that it is not there, or not migrated: it is new or was
-/// wiped.
+/// Migrates the database where an attempt to use it found that it is not there, or not migrated: it is new or was wiped.
 ///
 /// # Errors
 /// Any other failure of the attempt; and when the server is away, refuses, or a migration fails.
@@ -97,8 +96,7 @@ pub async fn ensure_migrated(connections: &Connections, attempt: Result<(), sqlx
     }
 }
 
-/// Whether the server is away, starting, stopping or full, or has no such database yet, rather than the statement
-/// wrong.
+/// Whether the server is away, starting, stopping or full, or has no such database yet, rather than the statement wrong.
 #[must_use]
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
     if let sqlx::Error::Database(error) = error {

@@ -203,8 +203,8 @@ impl Publisher {
         };
         let search = SearchSink::new(context, &live.generation, row.get("elasticsearch_incarnation"))?;
         let pending: Vec<String> = row.get("pending_sweeps");
-        let refreshed = published().filter(|view| view.target != Target::RedisEviction);
-        let refreshes = FullRefreshes::new(refreshed, &pending);
+        let with_values = published().filter(|view| view.target != Target::RedisEviction);
+        let refreshes = FullRefreshes::new(with_values, &pending);
         refreshes.save(&mut connection).await?;
         info!(processor = context.processor.name, epoch = version.epoch, "publishing");
         if redis.is_none() {

@@ -100,8 +100,8 @@ pub struct Published {
     promotion: Option<String>,
     epoch: Option<i64>,
     number: Option<i64>,
-    /// None if it is absent or unreadable.
-    value: Option<Option<Value>>,
+    /// `null` for a key without rows; none if it is absent or unreadable.
+    value: Option<Value>,
     next_promotion: Option<String>,
     next_value: Option<String>,
     is_missing: bool,
@@ -127,7 +127,7 @@ impl Published {
                 right.total_cmp(left).then_with(|| left_id.cmp(right_id))
             });
             let item = |(product_id, score)| json!({ "product_id": product_id, "score": score });
-            (!members.is_empty()).then(|| members.into_iter().map(item).collect())
+            if members.is_empty() { Value::Null } else { members.into_iter().map(item).collect() }
         });
         Some(Self { value, ..Self::from_hash(stamp)? })
     }
@@ -138,7 +138,7 @@ impl Published {
         match (self.promotion, self.epoch.zip(self.number)) {
             _ if self.is_missing => PublishedValue::Missing,
             (Some(found), Some(_)) if found != promotion => PublishedValue::OtherPromotion,
-            (Some(_), Some(_)) => self.value.map_or(PublishedValue::Unreadable, PublishedValue::Value),
+            (Some(_), Some(_)) => decoded(self.value),
             _ => PublishedValue::Unreadable,
         }
     }
@@ -147,13 +147,8 @@ impl Published {
     #[must_use]
     pub fn live_or_ahead(self, promotion: &str) -> PublishedValue {
         match (self.promotion.as_deref(), self.next_promotion.as_deref()) {
-            (Some(live), _) if live == promotion => {
-                self.value.map_or(PublishedValue::Unreadable, PublishedValue::Value)
-            }
-            (_, Some(next)) if next == promotion => {
-                let value = self.next_value.as_deref().and_then(parse);
-                value.map_or(PublishedValue::Unreadable, PublishedValue::Value)
-            }
+            (Some(live), _) if live == promotion => decoded(self.value),
+            (_, Some(next)) if next == promotion => decoded(self.next_value.as_deref().and_then(parse)),
             (Some(_), _) => PublishedValue::OtherPromotion,
             (None, _) => PublishedValue::Missing,
         }
@@ -166,9 +161,17 @@ impl Published {
     }
 }
 
-/// The value of a hash; `null` means that the key has no rows. None if it is not JSON.
-fn parse(text: &str) -> Option<Option<Value>> {
+/// Parses the value of a hash; none if it is not JSON.
+fn parse(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok()
+}
+
+fn decoded(value: Option<Value>) -> PublishedValue {
+    match value {
+        None => PublishedValue::Unreadable,
+        Some(Value::Null) => PublishedValue::Value(None),
+        Some(value) => PublishedValue::Value(Some(value)),
+    }
 }
 
 #[cfg(test)]
