@@ -269,8 +269,8 @@ fn options() -> AdminOptions {
 }
 
 fn entries(resource: &ConfigResource, includes: impl Fn(&ConfigSource) -> bool) -> BTreeMap<String, String> {
-    let included = resource.entries.iter().filter(|entry| includes(&entry.source));
-    included.filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?))).collect()
+    let entries = resource.entries.iter().filter(|entry| includes(&entry.source));
+    entries.filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?))).collect()
 }
 
 fn refusals(
