@@ -7,7 +7,7 @@ use crate::registry::{DataError, EventType};
 use crate::topic::Topic;
 use crate::upcast;
 
-/// Attributes' header names begin with this.
+/// Prefix of the attributes' header names.
 pub const HEADER_PREFIX: &str = "ce_";
 
 const SPEC_VERSION: &str = "1.0";
@@ -18,9 +18,9 @@ pub(crate) const MAX_ATTRIBUTE_BYTES: usize = 128;
 /// An event as Kafka carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    /// Where it goes.
+    /// Topic to produce to.
     pub topic: Topic,
-    /// What orders and partitions it.
+    /// Partition key: events that must stay in order share it.
     pub key: String,
     /// Header names and values, in a fixed order.
     pub headers: Vec<(&'static str, String)>,
@@ -28,14 +28,14 @@ pub struct Encoded {
     pub value: Vec<u8>,
 }
 
-/// A Kafka record's parts that make an event.
+/// The parts of a Kafka record that an event is read from.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Where it was read.
+    /// Topic the record was read from.
     pub topic: Topic,
     /// Header names and values.
     pub headers: &'a [(&'a str, &'a [u8])],
-    /// The value, empty for none.
+    /// The value; empty if the record has none.
     pub value: &'a [u8],
 }
 
@@ -66,39 +66,39 @@ pub struct EventParts<'a> {
     pub data: &'a [u8],
 }
 
-/// Why a record is not an event.
+/// Failure to read a record as an event.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// A required attribute is not there.
+    /// A required attribute is missing.
     #[error("the header {HEADER_PREFIX}{0} is missing")]
     MissingAttribute(&'static str),
-    /// An attribute is there but breaks its rule.
+    /// An attribute is invalid.
     #[error("the header {HEADER_PREFIX}{attribute} is invalid: {reason}")]
     InvalidAttribute {
-        /// Its name, without prefix.
+        /// Name of the attribute, without prefix.
         attribute: &'static str,
-        /// The rule it breaks.
+        /// The rule that it breaks.
         reason: String,
     },
-    /// No event of this name exists.
+    /// No event type has this name.
     #[error("the event type {0:?} is unknown")]
     UnknownType(String),
     /// The event belongs on another topic.
     #[error("the event type {event_type} belongs on {expected}, not on {found}")]
     WrongTopic {
-        /// The event's type.
+        /// Name of the event type.
         event_type: &'static str,
-        /// Its topic.
+        /// The event type's topic.
         expected: Topic,
-        /// Where it was found.
+        /// Topic of the record.
         found: Topic,
     },
-    /// The version is newer than this program, or never existed.
+    /// The version is newer than this program's, or never existed.
     #[error("version {version} of {event_type} is unknown: this program reads 1 to {newest}")]
     UnknownVersion {
-        /// The event's type.
+        /// Name of the event type.
         event_type: &'static str,
-        /// The version found.
+        /// The version that the record names.
         version: u32,
         /// The newest version known.
         newest: u32,
@@ -106,11 +106,11 @@ pub enum DecodeError {
     /// The value does not fit the schema.
     #[error("the value breaks schema {event_type} v{version}")]
     Data {
-        /// The event's type.
+        /// Name of the event type.
         event_type: &'static str,
-        /// The version it claims to be.
+        /// The version that `ce_dataschema` names.
         version: u32,
-        /// What was wrong, and where.
+        /// The error and its path.
         #[source]
         source: DataError,
     },
@@ -151,7 +151,7 @@ impl Event {
         Event::decode(Record { topic: parts.topic, headers: &headers, value: parts.data })
     }
 
-    /// Reads a Kafka record, lifting older versions to the newest.
+    /// Reads a Kafka record, upcasting older versions to the newest.
     ///
     /// # Errors
     /// When the record is not an event of this topic that this program knows: see [`DecodeError`].
@@ -236,7 +236,7 @@ fn event_time(record: &Record<'_>) -> Result<DateTime<Utc>, DecodeError> {
         .map_err(|error| invalid("time", format!("{:?} is not an RFC 3339 time: {error}", shortened(text))))?
         .with_timezone(&Utc)
         .trunc_subsecs(6);
-    // Beyond these years a time is a mistake, and Postgres' and Elasticsearch's ranges differ.
+    // A time outside these years is a mistake, and Postgres' and Elasticsearch's ranges differ.
     let year = chrono::Datelike::year(&time);
     if !(1900..=2999).contains(&year) {
         return Err(invalid("time", format!("the year must be 1900 to 2999, not {year}")));
@@ -250,7 +250,7 @@ fn header<'a>(record: &Record<'a>, attribute: &'static str) -> Result<Option<&'a
     let Some((_, value)) = found else { return Ok(None) };
     let text = std::str::from_utf8(value).map_err(|error| invalid(attribute, error.to_string()))?;
     if text.contains('\0') {
-        return Err(invalid(attribute, "it holds the character NUL".to_owned()));
+        return Err(invalid(attribute, "it contains a NUL character".to_owned()));
     }
     Ok(Some(text))
 }

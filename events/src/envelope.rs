@@ -5,33 +5,34 @@ use uuid::Uuid;
 
 use crate::registry::{Data, Payload};
 
-/// The namespace of every id and hash that is derived rather than drawn.
+/// `UUIDv5` namespace of derived ids and hashes.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6a61_6e67_626f_5067_8f6f_6576_656e_7473);
 
-/// 128 bits that stand for one event: a hash of its source and id. Equal for every occurrence of the event.
+/// 128-bit hash of an event's source and id. Equal for every occurrence of the event.
 pub type EventHash = u128;
 
 /// The context attributes of an event (`CloudEvents` 1.0 and its extensions).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// Unique within `source`; the first occurrence counts, later ones change nothing. 1 to 128 bytes.
+    /// Unique within `source`. Consumers are idempotent: the first occurrence counts, duplicates are ignored. 1 to 128
+    /// bytes.
     pub id: String,
-    /// Who says so, such as `gateway` or `import/online-retail-ii`. 1 to 128 bytes.
+    /// Producer of the event, such as `gateway` or `import/online-retail-ii`. 1 to 128 bytes.
     pub source: String,
-    /// When it happened, by the shop's clock. Microseconds.
+    /// Time of the occurrence by the shop's clock, in microseconds.
     pub time: DateTime<Utc>,
-    /// The event that caused this one.
+    /// Id of the event that caused this one.
     pub causation_id: Option<String>,
-    /// The conversation, request or import this belongs to.
+    /// Id of the conversation, request or import that the event belongs to.
     pub correlation_id: Option<String>,
     /// W3C trace context of the producer.
     pub traceparent: Option<String>,
-    /// Reserved: the key that personal text in this event is encrypted with.
+    /// Reserved: id of the key that encrypts personal text of this event.
     pub subject_key_id: Option<String>,
 }
 
 impl Envelope {
-    /// An envelope with the four attributes every event has; the rest are empty.
+    /// Creates an envelope without optional attributes. The time is truncated to microseconds.
     #[must_use]
     pub fn new(id: impl Into<String>, source: impl Into<String>, time: DateTime<Utc>) -> Self {
         Self {
@@ -45,19 +46,19 @@ impl Envelope {
         }
     }
 
-    /// What stands for this event in `seen` sets and stamps.
+    /// The event's hash, as `seen` tables and stamps hold it.
     #[must_use]
     pub fn hash(&self) -> EventHash {
         event_hash(&self.source, &self.id)
     }
 }
 
-/// One fact of the log.
+/// A fact of the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Who says it, when, and what caused it.
+    /// Source, time and cause of the event.
     pub envelope: Envelope,
-    /// What happened.
+    /// Payload of the event's type.
     pub data: Data,
 }
 
@@ -68,7 +69,7 @@ impl Event {
     }
 }
 
-/// Hashes source and id of an event. Stable for ever: rows hold it.
+/// Hashes source and id of an event. The result must never change: rows hold it.
 #[must_use]
 pub fn event_hash(source: &str, id: &str) -> EventHash {
     derived_id(&[source, id]).as_u128()

@@ -1,4 +1,4 @@
-//! Rules of single fields that serde and schemars do not have: bounded lists and finite numbers.
+//! Field rules that serde and schemars lack: bounded lists and maps, finite numbers.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ fn check_count<E: de::Error>(count: usize, min: usize, max: usize) -> Result<(),
     Err(E::custom(format!("expected {min} to {max} entries, found {count}")))
 }
 
-/// Writes a number, refusing what JSON cannot hold (it would be written as null).
+/// Writes a number. Fails if it is not finite, which JSON would write as null.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 pub(crate) fn finite<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if !number.is_finite() {

@@ -1,4 +1,4 @@
-//! The contract of the pipeline: every event that may stand in a topic, and how it is written to and read from Kafka.
+//! The contract of the pipeline: event types, envelope and topics, and their encoding as Kafka records.
 //!
 //! An [`Event`] is an [`Envelope`] (`CloudEvents` 1.0) around one [`Data`] variant. Names are past-tense facts. The
 //! types here are the source of the JSON Schemas under `schemas/`; this crate does no I/O.

@@ -1,4 +1,4 @@
-//! Values that check themselves when they are read: an event that exists is well-formed.
+//! Value types that are validated when they are read, so that every event in memory is well-formed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A value that breaks its type's rule. The message names the rule and what was found.
+/// A value that breaks its type's rule. The message names the rule and the value found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidValue(String);
@@ -24,13 +24,13 @@ macro_rules! shop_id {
     ($($(#[$doc:meta])* $name:ident,)+) => {$(
         $(#[$doc])*
         ///
-        /// Owned by the shop: 1 to 64 bytes of UTF-8 without control characters.
+        /// Assigned by the shop: 1 to 64 bytes of UTF-8 without control characters.
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
         #[serde(transparent)]
         pub struct $name(String);
 
         impl $name {
-            /// The longest id, in bytes.
+            /// Largest length, in bytes.
             pub const MAX_BYTES: usize = 64;
 
             /// Checks and wraps an id.
@@ -88,20 +88,25 @@ macro_rules! shop_id {
                 stringify!($name).into()
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$" })
+                json_schema!({
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 64,
+                    "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$",
+                })
             }
         }
     )+};
 }
 
 shop_id! {
-    /// A shopper the shop knows.
+    /// Id of a registered shopper.
     MemberId,
-    /// A product for sale.
+    /// Id of a product.
     ProductId,
-    /// An order, or a cancellation document, of the shop.
+    /// Id of an order or of a cancellation document.
     OrderId,
-    /// A category of products: a slug such as `bags`.
+    /// Id of a category: a slug such as `bags`.
     CategoryId,
 }
 
@@ -214,7 +219,7 @@ impl JsonSchema for Currency {
 pub struct Money {
     /// Minor units; negative for a credit.
     pub amount_minor: i64,
-    /// ISO 4217.
+    /// ISO 4217 code of the currency.
     pub currency: Currency,
 }
 
@@ -224,7 +229,7 @@ pub struct Money {
 pub struct Quantity(u32);
 
 impl Quantity {
-    /// The largest quantity of one line.
+    /// Largest quantity of one line.
     pub const MAX: u32 = 1_000_000;
 
     /// Checks and wraps a quantity.
@@ -265,7 +270,7 @@ impl JsonSchema for Quantity {
 pub struct Vector(Vec<f32>);
 
 impl Vector {
-    /// How many numbers every vector of the pipeline has: the tables' and indexes' are of one width.
+    /// Number of dimensions of every vector of the pipeline: columns and indexes have this width.
     pub const DIMENSIONS: usize = 384;
 
     /// Checks and wraps a vector.

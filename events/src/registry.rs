@@ -1,4 +1,4 @@
-//! Every event type in one list: name, version and topic.
+//! Registry of event types: name, version and topic.
 
 use std::borrow::Cow;
 
@@ -10,35 +10,35 @@ use serde::de::{DeserializeOwned, Error as _};
 use crate::families::*;
 use crate::topic::Topic;
 
-/// A JSON value that is not the data of its event type.
+/// A JSON value that does not fit its event type.
 #[derive(Debug, thiserror::Error)]
 #[error("{place} does not fit")]
 pub struct DataError {
-    /// Where: a path such as `items[3].quantity`, or `the value` when it is all of it.
+    /// A path such as `items[3].quantity`, or `the value` for the whole.
     pub place: String,
-    /// What was wrong.
+    /// The rule that was broken.
     #[source]
     pub source: serde_json::Error,
 }
 
 /// The data of one event type.
 pub trait Payload: Serialize + DeserializeOwned + JsonSchema + Into<Data> {
-    /// Which type this is.
+    /// Event type of the payload.
     const TYPE: EventType;
 
-    /// What orders and partitions the event: events that must stay in order share a key.
+    /// Partition key: events that must stay in order share it.
     fn key(&self) -> Cow<'_, str>;
 
     /// One realistic example, written to `schemas/`.
     fn example() -> Self;
 }
 
-/// serde would also read a struct from an array of its fields, which no schema allows.
+/// serde also reads a struct from an array of its fields, which no schema allows.
 fn is_object(value: &[u8]) -> bool {
     value.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
-/// Reads fast; only a value that does not fit is read again, to learn where it does not.
+/// Reads without paths; only an invalid value is read again, to find the path of its error.
 fn read<P: Payload>(value: &[u8]) -> Result<Data, DataError> {
     if !is_object(value) {
         let source = serde_json::Error::custom("it must be a JSON object");
@@ -58,7 +58,7 @@ fn read<P: Payload>(value: &[u8]) -> Result<Data, DataError> {
 
 macro_rules! registry {
     ($($payload:ident => $name:literal v $version:literal on $topic:ident,)+) => {
-        /// The name of an event, without its data.
+        /// Type of an event: its name, version and topic.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum EventType {
             $(
@@ -68,10 +68,10 @@ macro_rules! registry {
         }
 
         impl EventType {
-            /// Every event type.
+            /// All event types, in the order of their declaration.
             pub const ALL: &'static [EventType] = &[$(EventType::$payload,)+];
 
-            /// The `ce_type`: a past-tense fact.
+            /// Its name in `ce_type`: a past-tense fact.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(EventType::$payload => $name,)+ }
@@ -89,7 +89,7 @@ macro_rules! registry {
                 match self { $(EventType::$payload => $version,)+ }
             }
 
-            /// The one topic it stands on.
+            /// The one topic of its events.
             #[must_use]
             pub const fn topic(self) -> Topic {
                 match self { $(EventType::$payload => Topic::$topic,)+ }
@@ -108,7 +108,7 @@ macro_rules! registry {
             }
         }
 
-        /// What happened: one variant for each event type.
+        /// Payload of an event: one variant for each event type.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Data {
             $(
@@ -118,13 +118,13 @@ macro_rules! registry {
         }
 
         impl Data {
-            /// Which type this is.
+            /// Event type of the payload.
             #[must_use]
             pub const fn event_type(&self) -> EventType {
                 match self { $(Data::$payload(_) => EventType::$payload,)+ }
             }
 
-            /// What orders and partitions the event.
+            /// Partition key of the event.
             #[must_use]
             pub fn key(&self) -> Cow<'_, str> {
                 match self { $(Data::$payload(data) => data.key(),)+ }

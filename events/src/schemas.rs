@@ -1,8 +1,8 @@
 //! The contents of `schemas/`: the contract for programs that are not written in Rust.
 //!
 //! For each event type the newest version's JSON Schema (`<event>.v<N>.json`) and one complete record
-//! (`<event>.v<N>.example.json`), and one `AsyncAPI` document of all topics (`asyncapi.json`). Older versions' files were
-//! generated when they were the newest; they stay as they are, and their examples must still be read.
+//! (`<event>.v<N>.example.json`), and one `AsyncAPI` document of all topics (`asyncapi.json`). Files of older versions
+//! were generated when these were the newest; they are kept unchanged, and their examples must still be read.
 
 use std::collections::BTreeMap;
 
@@ -16,25 +16,25 @@ use crate::envelope::{Envelope, Event, derived_id};
 use crate::registry::EventType;
 use crate::topic::Topic;
 
-/// The `AsyncAPI` document's file name.
+/// File name of the `AsyncAPI` document.
 pub const ASYNC_API: &str = "asyncapi.json";
 
 /// 2009-12-01 07:45 UTC, when the demo shop's first order was placed.
 const EXAMPLE_TIME_SECONDS: i64 = 1_259_653_500;
 
-/// The file name of a version's JSON Schema.
+/// File name of a version's JSON Schema.
 #[must_use]
 pub fn schema_file(event_type: EventType, version: u32) -> String {
     format!("{}.v{version}.json", event_type.name())
 }
 
-/// The file name of a version's example.
+/// File name of a version's example.
 #[must_use]
 pub fn example_file(event_type: EventType, version: u32) -> String {
     format!("{}.v{version}.example.json", event_type.name())
 }
 
-/// Every generated file: its name and content.
+/// All generated files: content by name.
 ///
 /// # Errors
 /// When an example cannot be written as JSON.
@@ -48,7 +48,7 @@ pub fn generated() -> Result<BTreeMap<String, String>, serde_json::Error> {
     Ok(files)
 }
 
-/// The files of older versions, which are kept and never generated again.
+/// Names of older versions' files, which are kept and never generated again.
 pub fn kept() -> impl Iterator<Item = String> {
     EventType::ALL.iter().flat_map(|&event_type| {
         (1..event_type.version())
@@ -87,7 +87,7 @@ fn async_api() -> Value {
         "info": {
             "title": "Jangbogo",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Every topic of the log and every event on it. CloudEvents 1.0, Kafka binary binding: \
+            "description": "All topics of the log and their events. CloudEvents 1.0, Kafka binary binding: \
                 attributes are ce_* headers, the value is the data as JSON. A topic's address is prefixed with the \
                 shop's namespace and a dot, where there is one.",
             "license": { "name": env!("CARGO_PKG_LICENSE") },
@@ -109,8 +109,9 @@ fn channel(topic: Topic) -> Value {
         .collect();
     json!({
         "address": topic.name(),
-        "description": format!("{} Keyed by {}.", topic.description(), topic.key()),
+        "description": format!("{}. Key: {}.", topic.description(), topic.key()),
         "messages": messages,
+        "bindings": { "kafka": { "partitions": topic.partitions(), "bindingVersion": "0.5.0" } },
     })
 }
 
@@ -137,13 +138,16 @@ fn message(event_type: EventType) -> Value {
 }
 
 fn headers_schema() -> Value {
-    let attribute = |description: &str| json!({ "type": "string", "minLength": 1, "maxLength": MAX_ATTRIBUTE_BYTES, "description": description });
+    let attribute = |description: &str| {
+        let max_length = MAX_ATTRIBUTE_BYTES;
+        json!({ "type": "string", "minLength": 1, "maxLength": max_length, "description": description })
+    };
     let attributes = [
         ("specversion", json!({ "type": "string", "const": "1.0" })),
         ("id", attribute("unique within the source; the first occurrence counts")),
-        ("source", attribute("who says so")),
+        ("source", attribute("the producer of the event")),
         ("type", json!({ "type": "string", "enum": EventType::ALL.iter().map(|t| t.name()).collect::<Vec<_>>() })),
-        ("time", json!({ "type": "string", "format": "date-time", "description": "when it happened, UTC" })),
+        ("time", json!({ "type": "string", "format": "date-time", "description": "time of the occurrence, UTC" })),
         ("dataschema", json!({ "type": "string", "pattern": "^urn:jangbogo:schema:[a-z-]+:v[1-9][0-9]*$" })),
         ("causationid", attribute("the event that caused this one")),
         ("correlationid", attribute("the conversation, request or import this belongs to")),
@@ -158,7 +162,7 @@ fn headers_schema() -> Value {
     json!({ "type": "object", "required": required, "properties": properties })
 }
 
-/// Indented, with sorted names: the same text whatever order serde's maps keep in this build.
+/// Indented, with sorted names: the same text whatever the order of serde's maps in this build.
 fn pretty(value: &Value) -> Result<String, serde_json::Error> {
     let mut text = serde_json::to_string_pretty(&sorted(value))?;
     text.push('\n');

@@ -1,4 +1,4 @@
-//! Reading old versions: each step lifts the JSON of one version to the next, and only the newest is a Rust type.
+//! Upcasters: each step lifts the JSON of one version to the next. Only the newest version is a Rust type.
 
 use serde::de::Error as _;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::registry::{Data, DataError, EventType};
 /// Lifts one version of an event's JSON to the next.
 type Step = fn(Value) -> Result<Value, serde_json::Error>;
 
-/// The step that reads `version` of an event as `version + 1`.
+/// The step from `version` to `version + 1`.
 fn step(event_type: EventType, version: u32) -> Option<Step> {
     match (event_type, version) {
         (EventType::ProductUpserted, 1) => Some(product_price_to_money),

@@ -94,7 +94,7 @@ fn causes_are_precise() {
             Broken::new().with("ce_source", "x".repeat(129)),
             "the header ce_source is invalid: it must be 1 to 128 bytes long, not 129",
         ),
-        (Broken::new().with("ce_id", "a\0b"), "the header ce_id is invalid: it holds the character NUL"),
+        (Broken::new().with("ce_id", "a\0b"), "the header ce_id is invalid: it contains a NUL character"),
         (
             Broken::new().with("ce_traceparent", b"\xff"),
             "the header ce_traceparent is invalid: invalid utf-8 sequence of 1 bytes from index 0",
@@ -114,7 +114,8 @@ fn causes_are_precise() {
         ),
         (
             Broken::new().with("ce_dataschema", "order-completed"),
-            "the header ce_dataschema is invalid: expected urn:jangbogo:schema:order-completed:v1, found \"order-completed\"",
+            "the header ce_dataschema is invalid: expected urn:jangbogo:schema:order-completed:v1, found \
+             \"order-completed\"",
         ),
         (
             Broken::new().with("ce_time", "yesterday"),
@@ -142,55 +143,68 @@ fn causes_are_precise() {
         ),
         (
             Broken::new().value(format!("{ORDER} {{}}")),
-            "the value breaks schema order-completed v1: the value does not fit: trailing characters at line 1 column 99",
+            "the value breaks schema order-completed v1: the value does not fit: trailing characters at line 1 column \
+             99",
         ),
         (
             Broken::new().value(r#"{"order_id":"1","currency":"GBP"}"#),
-            "the value breaks schema order-completed v1: the value does not fit: missing field `items` at line 1 column 33",
+            "the value breaks schema order-completed v1: the value does not fit: missing field `items` at line 1 \
+             column 33",
         ),
         (
             Broken::new().value(r#"{"order_id":"1","currency":"GBP","items":[]}"#),
-            "the value breaks schema order-completed v1: items does not fit: expected 1 to 10000 entries, found 0 at line 1 column 44",
+            "the value breaks schema order-completed v1: items does not fit: expected 1 to 10000 entries, found 0 at \
+             line 1 column 44",
         ),
         (
             Broken::new().value(r#"{"order_id":1}"#),
-            "the value breaks schema order-completed v1: order_id does not fit: invalid type: integer `1`, expected a string at line 1 column 13",
+            "the value breaks schema order-completed v1: order_id does not fit: invalid type: integer `1`, expected a \
+             string at line 1 column 13",
         ),
         (
             Broken::new().value(format!(r#"{{"order_id":"{long_id}"}}"#)),
-            "the value breaks schema order-completed v1: order_id does not fit: an id must be 1 to 64 bytes long, this one has 65 at line 1 column 80",
+            "the value breaks schema order-completed v1: order_id does not fit: an id must be 1 to 64 bytes long, \
+             this one has 65 at line 1 column 80",
         ),
         (
             Broken::new().value(r#"{"order_id":"1","currency":"gbp"}"#),
-            "the value breaks schema order-completed v1: currency does not fit: a currency must be three capital letters such as GBP, not \"gbp\" at line 1 column 33",
+            "the value breaks schema order-completed v1: currency does not fit: a currency must be three capital \
+             letters such as GBP, not \"gbp\" at line 1 column 33",
         ),
         (
             line(r#"{"product_id":"1","quantity":0,"total_minor":1}"#),
-            "the value breaks schema order-completed v1: items[0].quantity does not fit: a quantity must be 1 to 1000000, not 0 at line 1 column 72",
+            "the value breaks schema order-completed v1: items[0].quantity does not fit: a quantity must be 1 to \
+             1000000, not 0 at line 1 column 72",
         ),
         (
             line(r#"{"product_id":"1","quantity":1.5,"total_minor":1}"#),
-            "the value breaks schema order-completed v1: items[0].quantity does not fit: invalid type: floating point `1.5`, expected i64 at line 1 column 74",
+            "the value breaks schema order-completed v1: items[0].quantity does not fit: invalid type: floating point \
+             `1.5`, expected i64 at line 1 column 74",
         ),
         (
             line(r#"{"product_id":"1","quantity":1,"total_minor":-1}"#),
-            "the value breaks schema order-completed v1: items[0].total_minor does not fit: a line total must be 0 to 1000000000000 minor units, not -1 at line 1 column 90",
+            "the value breaks schema order-completed v1: items[0].total_minor does not fit: a line total must be 0 to \
+             1000000000000 minor units, not -1 at line 1 column 90",
         ),
         (
             line(r#"{"product_id":"1","quantity":1,"total_minor":1,"colour":"red"}"#),
-            "the value breaks schema order-completed v1: items[0].colour does not fit: unknown field `colour`, expected one of `product_id`, `quantity`, `total_minor` at line 1 column 97",
+            "the value breaks schema order-completed v1: items[0].colour does not fit: unknown field `colour`, \
+             expected one of `product_id`, `quantity`, `total_minor` at line 1 column 97",
         ),
         (
             Broken::product(2, r#"{"product_id":"1","title":"bag","price":"2.55"}"#),
-            "the value breaks schema product-upserted v2: price does not fit: invalid type: string \"2.55\", expected struct Money at line 1 column 46",
+            "the value breaks schema product-upserted v2: price does not fit: invalid type: string \"2.55\", expected \
+             struct Money at line 1 column 46",
         ),
         (
             Broken::product(2, &format!(r#"{{"product_id":"1","title":"{}"}}"#, "x".repeat(513))),
-            "the value breaks schema product-upserted v2: title does not fit: a text must have at most 512 characters, this one has 513 at line 1 column 542",
+            "the value breaks schema product-upserted v2: title does not fit: a text must have at most 512 \
+             characters, this one has 513 at line 1 column 542",
         ),
         (
             Broken::product(1, r#"{"product_id":"1","title":"bag","price":"2,55","currency":"GBP"}"#),
-            "the value breaks schema product-upserted v1: the value does not fit: price must be a decimal text, not \"2,55\"",
+            "the value breaks schema product-upserted v1: the value does not fit: price must be a decimal text, not \
+             \"2,55\"",
         ),
         (
             Broken::product(1, r#"{"product_id":"1","title":"bag","price":"2.55"}"#),

@@ -1,4 +1,4 @@
-//! One value of one column, and how key columns become bytes.
+//! Cells: the values of columns, and the order-preserving encoding of key columns.
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use jangbogo_events::Vector;
@@ -13,9 +13,9 @@ pub enum ColumnType {
     Integer,
     /// `boolean`
     Boolean,
-    /// `date`, in the shop's time zone
+    /// `date`, a day in the shop's time zone
     Day,
-    /// `timestamptz`, microseconds
+    /// `timestamptz`, in microseconds
     Time,
     /// `uuid`
     Id,
@@ -24,7 +24,7 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
-    /// The Postgres type.
+    /// The column's Postgres type.
     #[must_use]
     pub const fn sql(self) -> &'static str {
         match self {
@@ -39,40 +39,40 @@ impl ColumnType {
     }
 }
 
-/// A value of a row. `Null` in a group that no event has touched yet.
+/// A value of a row. `Null` in groups that no event has touched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cell {
-    /// Nothing yet, or a value that is absent.
+    /// No value: untouched, or absent in the event.
     #[default]
     Null,
-    /// Text without NUL.
+    /// Text without NUL characters.
     Text(Box<str>),
-    /// A number.
+    /// A signed 64-bit integer.
     Integer(i64),
-    /// Yes or no.
+    /// A boolean, true or false.
     Boolean(bool),
-    /// A day.
+    /// A day in the shop's time zone.
     Day(NaiveDate),
-    /// A moment.
+    /// A time, in microseconds.
     Time(DateTime<Utc>),
-    /// An id, or the hash of an event.
+    /// A UUID, or the hash of an event.
     Id(u128),
-    /// The bits of a vector's numbers: cells are compared, and numbers are not always equal to themselves.
+    /// The bits of a vector's numbers: cells are compared, and a NaN is not equal to itself.
     Vector(Box<[u32]>),
 }
 
 /// A Rust type that a column holds.
 pub trait ColumnValue {
-    /// Its column type.
+    /// The column type of its values.
     const TYPE: ColumnType;
 
-    /// The value as a cell.
+    /// Converts the value to a cell.
     fn into_cell(self) -> Cell;
 }
 
-/// A Rust type that a key column holds: its bytes sort as its values do.
+/// A Rust type that a key column holds. Its encoding preserves the order of its values.
 pub trait KeyColumn: ColumnValue {
-    /// Appends the bytes.
+    /// Appends the encoded value.
     fn encode(&self, bytes: &mut Vec<u8>);
 }
 
@@ -147,7 +147,7 @@ impl KeyColumn for Uuid {
     }
 }
 
-/// A key column's value, borrowed from the key's bytes.
+/// A key column's value, decoded from the key's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyValue<'a> {
     /// `text`
@@ -162,7 +162,7 @@ pub enum KeyValue<'a> {
     Id(u128),
 }
 
-/// Reads the values back out of a key's bytes. Bytes that were not encoded by [`KeyColumn`] give fewer values.
+/// Decodes the values of a key. Bytes that [`KeyColumn`] did not encode give fewer values.
 pub fn decode_key(types: impl IntoIterator<Item = ColumnType>, bytes: &[u8]) -> impl Iterator<Item = KeyValue<'_>> {
     let mut left = bytes;
     types.into_iter().map_while(move |column_type| {

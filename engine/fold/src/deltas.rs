@@ -1,4 +1,4 @@
-//! What a batch of events changes: one merged row for each key it touches.
+//! Deltas: the changes of a batch of events, one merged row for each key.
 
 use std::hash::BuildHasher as _;
 
@@ -11,9 +11,9 @@ use super::merge::merge_cells;
 use super::projection::{FoldConfig, Processor};
 use super::table::{GroupOf, Key, Table, TableMarker};
 
-/// The changes that folding a set of events makes, table by table.
+/// The changes of a set of events, table by table.
 ///
-/// Merging is what the stores do with them too: folding a history in one batch or in many gives the same rows.
+/// Stores merge them by the same operators: folding a history in one batch or in many gives the same rows.
 #[derive(Clone, Debug)]
 pub struct Deltas {
     tables: Vec<TableDeltas>,
@@ -23,7 +23,7 @@ pub struct Deltas {
 }
 
 impl Deltas {
-    /// No changes yet, for the tables of a processor.
+    /// Empty deltas of a processor's tables.
     #[must_use]
     pub fn new(processor: &Processor) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl Deltas {
         }
     }
 
-    /// Makes sure that a row of a set is there.
+    /// Inserts a row into a set, unless it has it.
     pub fn insert<K: Key>(&mut self, key: K) {
         self.key.clear();
         key.encode(&mut self.key);
@@ -82,13 +82,13 @@ impl Deltas {
         }
     }
 
-    /// The changes, in the processor's order of tables.
+    /// Deltas of each table, in the processor's order.
     #[must_use]
     pub fn tables(&self) -> &[TableDeltas] {
         &self.tables
     }
 
-    /// How many rows change.
+    /// Number of changed rows.
     #[must_use]
     pub fn row_count(&self) -> usize {
         self.tables.iter().map(TableDeltas::len).sum()
@@ -99,7 +99,7 @@ fn same(left: &Table, right: &Table) -> bool {
     std::ptr::eq(left, right) || left.name == right.name
 }
 
-/// The changed rows of one table. Keys and cells lie end to end: a batch makes no allocation for each row.
+/// The changed rows of one table. Keys and cells are stored contiguously: no allocation per row.
 #[derive(Clone, Debug)]
 pub struct TableDeltas {
     table: &'static Table,
@@ -124,44 +124,44 @@ impl TableDeltas {
         }
     }
 
-    /// Whose rows these are.
+    /// The table of these rows.
     #[must_use]
     pub fn table(&self) -> &'static Table {
         self.table
     }
 
-    /// How many rows change.
+    /// Number of changed rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.key_ends.len()
     }
 
-    /// Whether none does.
+    /// Whether no row changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.key_ends.is_empty()
     }
 
-    /// A row's key as bytes.
+    /// Encoded key of a row.
     #[must_use]
     pub fn key(&self, row: usize) -> &[u8] {
         key_of(&self.key_bytes, &self.key_ends, row)
     }
 
-    /// A row's cells of one group: stamps first where the group has them; `Null` where no event touched it.
+    /// A row's cells of one group, stamps first if the group has them. `Null` if no event touched the group.
     #[must_use]
     pub fn group(&self, row: usize, group: usize) -> &[Cell] {
         let begin = row * self.width + self.table.offset(group);
         &self.cells[begin..begin + self.table.groups[group].width()]
     }
 
-    /// A row's cells: all groups.
+    /// A row's cells of all groups.
     #[must_use]
     pub fn cells(&self, row: usize) -> &[Cell] {
         &self.cells[row * self.width..(row + 1) * self.width]
     }
 
-    /// The rows' positions, sorted by the bytes of their keys.
+    /// Positions of the rows, sorted by their encoded keys.
     #[must_use]
     pub fn rows_in_key_order(&self) -> Vec<usize> {
         let mut rows: Vec<usize> = (0..self.len()).collect();

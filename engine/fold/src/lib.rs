@@ -1,5 +1,5 @@
-//! The fold: three pure things make a projection, its [tables](Table), its [fold](Projection::fold) and its
-//! [views](View). No offsets, no batches, no stores and no clock appear here.
+//! The pure fold. A projection is three pure things: its [tables](Table), its [fold](Projection::fold) and its
+//! [views](View). No offsets, batches, stores or clocks appear here.
 //!
 //! The merge operators commute and associate, so rows depend only on the *set* of events that were folded.
 

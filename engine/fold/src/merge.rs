@@ -1,9 +1,9 @@
-//! The merge operators in memory. The stores' upserts (`store::statements`) are the same operators in SQL.
+//! The merge operators in memory. The upserts of jangbogo-store are the same operators in SQL.
 
 use super::cell::Cell;
 use super::table::Merge;
 
-/// Merges new cells of one group into those of a row, stamps included; what `new` holds afterwards means nothing.
+/// Merges new cells of one group into those of a row, stamps included. `new` is unspecified afterwards.
 /// Nulls mean that no event has touched the group or column: they change nothing.
 pub(super) fn merge_cells(merge: Merge, old: &mut [Cell], new: &mut [Cell]) {
     match merge {
@@ -24,7 +24,7 @@ pub(super) fn merge_cells(merge: Merge, old: &mut [Cell], new: &mut [Cell]) {
     }
 }
 
-/// Column by column, takes the new value where it wins or nothing was there.
+/// Takes the new value of each column that it wins or that was null.
 fn keep_if(old: &mut [Cell], new: &mut [Cell], wins: impl Fn(&Cell, &Cell) -> bool) {
     for (old, new) in old.iter_mut().zip(new) {
         if *old == Cell::Null || (*new != Cell::Null && wins(old, new)) {
@@ -33,7 +33,7 @@ fn keep_if(old: &mut [Cell], new: &mut [Cell], wins: impl Fn(&Cell, &Cell) -> bo
     }
 }
 
-/// Takes all new values where their stamp (the first two cells) wins or nothing was there.
+/// Takes all new values if their stamp (the first two cells) wins or all were null.
 fn replace_if(old: &mut [Cell], new: &mut [Cell], wins: impl Fn(&[Cell], &[Cell]) -> bool) {
     let untouched = |cells: &[Cell]| cells.iter().all(|cell| *cell == Cell::Null);
     if untouched(new) {
@@ -68,7 +68,7 @@ mod tests {
         Cell::Text(text.into())
     }
 
-    /// Values that an event put at a second; the event's hash is `by`.
+    /// Values of an event at a second, with the hash `by`.
     fn stamped(second: i64, by: u128, title: &str, price: Option<i64>) -> [Cell; 4] {
         let at = DateTime::from_timestamp(second, 0).unwrap();
         [Cell::Time(at), Cell::Id(by), text(title), price.map_or(Cell::Null, Cell::Integer)]
@@ -130,7 +130,7 @@ mod tests {
         proptest::option::of(prop_oneof![-3_i64..3, any::<i64>()])
     }
 
-    /// Four cells as the log can give them: the values under one stamp, or of one fact, are always the same.
+    /// Four cells as a log can produce them: the values of one stamp, or of one fact, are always the same.
     fn cells(merge: Merge) -> BoxedStrategy<[Cell; 4]> {
         let touched = match merge {
             Merge::Add => proptest::array::uniform4(number())

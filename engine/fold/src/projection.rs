@@ -1,4 +1,4 @@
-//! Projections and the processors that host them.
+//! Projections, and the processors that host them.
 
 use std::time::Duration;
 
@@ -10,59 +10,59 @@ use super::deltas::Deltas;
 use super::table::Table;
 use super::view::View;
 
-/// Settings of the fold: rows depend on them, so changing one means a new generation.
+/// Fold configuration. Rows depend on it: a change needs a new generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoldConfig {
-    /// Days and hours are counted in it.
+    /// Time zone of days and hours.
     pub time_zone: Tz,
-    /// The embedding model of which a generation has vectors; none where it takes the newest of any. A generation keeps the
-    /// one that it began with: what a process is told here counts for generations that it begins.
+    /// Embedding model of a generation's vectors; none if it takes the newest of any. A generation keeps its own: this
+    /// is the model of generations that the process creates.
     pub embedding_model: Option<String>,
 }
 
 impl FoldConfig {
-    /// The day of a moment in the shop.
+    /// The day of a time, in the shop's time zone.
     #[must_use]
     pub fn day(&self, time: DateTime<Utc>) -> NaiveDate {
         time.with_timezone(&self.time_zone).date_naive()
     }
 
-    /// The hour of the day, 0 to 23, in the shop.
+    /// The hour of the day of a time, 0 to 23, in the shop's time zone.
     #[must_use]
     pub fn hour(&self, time: DateTime<Utc>) -> i64 {
         i64::from(time.with_timezone(&self.time_zone).hour())
     }
 }
 
-/// Tables, a fold and views: everything about one question that the log answers.
+/// A read model of the log: tables, the fold that fills them, and views over them.
 #[derive(Clone, Copy, Debug)]
 pub struct Projection {
-    /// Unique in its processor.
+    /// Name, unique in its processor.
     pub name: &'static str,
-    /// The topics it folds.
+    /// Topics that it folds.
     pub reads: &'static [Topic],
-    /// Its tables; the most contended last.
+    /// Tables that it fills, the most contended last.
     pub tables: &'static [&'static Table],
-    /// What an event changes. Pure: no clock, no randomness, no reads.
+    /// Adds an event's changes to the deltas. Pure: no clock, no randomness, no reads.
     pub fold: fn(&Event, &FoldConfig, &mut Deltas),
-    /// What is served.
+    /// Views that are served and published.
     pub views: &'static [View],
 }
 
-/// Raised when the tables that the runtime keeps in every generation change.
+/// Raised when the engine's own tables in every generation change.
 const SYSTEM_VERSION: u32 = 2;
 
-/// How soon what was appended is taken up.
+/// When appended records are processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchPolicy {
-    /// At once: somebody waits for it.
+    /// Without delay: a user is waiting.
     Immediate,
-    /// A tenth of a second later at most, together with what has come meanwhile: in fewer and larger batches.
+    /// After at most 100 ms, in fewer and larger batches.
     Linger,
 }
 
 impl BatchPolicy {
-    /// How long what was appended may lie before it is taken up.
+    /// Longest wait for further records of a batch.
     #[must_use]
     pub const fn linger(self) -> Duration {
         match self {
@@ -75,32 +75,32 @@ impl BatchPolicy {
 /// A program that folds topics into one set of tables, with one consumer group and one checkpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Processor {
-    /// Its name, which is its consumer group's too.
+    /// Name of the processor and of its consumer group.
     pub name: &'static str,
-    /// What it is for, for people.
+    /// Description, in one line.
     pub description: &'static str,
-    /// Raised when a fold or a table changes its meaning: rows of another version are never mixed.
+    /// Raised when a fold or a table changes its meaning: rows of different versions are never mixed.
     pub fold_version: u32,
-    /// How soon its events are taken up.
+    /// When its records are processed.
     pub batch_policy: BatchPolicy,
-    /// What it hosts.
+    /// Projections that it hosts.
     pub projections: &'static [&'static Projection],
 }
 
 impl Processor {
-    /// The topics it reads, each once, in their order of declaration.
+    /// Topics of all projections, each once, in their order of declaration.
     #[must_use]
     pub fn topics(&self) -> Vec<Topic> {
         let reads = |topic: &&Topic| self.projections.iter().any(|projection| projection.reads.contains(topic));
         Topic::ALL.iter().filter(reads).copied().collect()
     }
 
-    /// Every table.
+    /// Tables of all projections.
     pub fn tables(&self) -> impl Iterator<Item = &'static Table> {
         self.projections.iter().flat_map(|projection| projection.tables.iter().copied())
     }
 
-    /// Every view.
+    /// Views of all projections.
     pub fn views(&self) -> impl Iterator<Item = &'static View> {
         self.projections.iter().flat_map(|projection| projection.views)
     }
@@ -111,19 +111,19 @@ impl Processor {
         self.views().find(|view| view.name == name)
     }
 
-    /// Whether a generation of it holds vectors: then those of one embedding model.
+    /// Whether its generations hold vectors, of one embedding model each.
     #[must_use]
     pub fn has_vectors(&self) -> bool {
         self.tables().any(Table::has_vectors)
     }
 
-    /// What its rows depend on besides the log: written beside each generation.
+    /// Version of the code and settings that its rows depend on, stored with each generation.
     #[must_use]
     pub fn fold_version(&self, config: &FoldConfig) -> String {
         format!("{}/{}", self.code_version(), config.time_zone.name())
     }
 
-    /// The part of [`Self::fold_version`] that says what the tables look like, whatever the settings of the fold.
+    /// The part of [`Self::fold_version`] that depends on the code alone.
     #[must_use]
     pub fn code_version(&self) -> String {
         format!("{}.{SYSTEM_VERSION}", self.fold_version)

@@ -1,54 +1,54 @@
-//! A projection's tables: key columns, and groups of value columns each with a merge operator.
+//! Tables of projections: key columns, and groups of value columns, each with a merge operator.
 
 use super::cell::{Cell, ColumnType};
 
-/// How two values of a group become one. Each operator commutes and associates.
+/// Merge operator of a group: makes one value of two. Every operator commutes and associates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merge {
-    /// The sum. Integers only.
+    /// The sum, of integers only.
     Add,
-    /// The larger.
+    /// The larger value of each column.
     Max,
-    /// The smaller.
+    /// The smaller value of each column.
     Min,
-    /// The value with the smallest (event time, event hash).
+    /// The values with the smallest stamp (event time, event hash).
     First,
-    /// The value with the largest (event time, event hash).
+    /// The values with the largest stamp (event time, event hash).
     Last,
-    /// The value that is there. For tables whose key holds the event's hash.
+    /// The values present. For tables whose key contains the event's hash.
     Once,
 }
 
 impl Merge {
-    /// Whether the group keeps the stamp of the event its values come from.
+    /// Whether the group stores the stamp of the event that its values come from.
     #[must_use]
     pub const fn is_stamped(self) -> bool {
         matches!(self, Merge::First | Merge::Last)
     }
 }
 
-/// A column's name and type.
+/// A column of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
-    /// As in Postgres.
+    /// Name of the column in Postgres.
     pub name: &'static str,
-    /// Of every value in it.
+    /// Type of its values.
     pub column_type: ColumnType,
 }
 
-/// Value columns that merge together.
+/// Value columns that are merged together.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
-    /// Unique in the table; stamped groups have the columns `<name>_at` and `<name>_by` before their own.
+    /// Name, unique in the table. Stamped groups have the columns `<name>_at` and `<name>_by` before their own.
     pub name: &'static str,
-    /// How.
+    /// Operator that merges the columns.
     pub merge: Merge,
-    /// What.
+    /// Columns of the group, without the stamp's.
     pub columns: &'static [Column],
 }
 
 impl Group {
-    /// How many cells a row has for this group, stamps included.
+    /// Number of cells of a row in this group, stamp included.
     #[must_use]
     pub const fn width(&self) -> usize {
         self.columns.len() + if self.merge.is_stamped() { 2 } else { 0 }
@@ -58,68 +58,68 @@ impl Group {
 /// A table of a projection. Declare it with [`table!`](crate::table).
 #[derive(Clone, Copy, Debug)]
 pub struct Table {
-    /// Unique in the processor.
+    /// Name, unique in the processor.
     pub name: &'static str,
-    /// What it holds, for people.
+    /// Description of its rows.
     pub description: &'static str,
-    /// The primary key.
+    /// Columns of the primary key.
     pub key: &'static [Column],
-    /// None for a set: rows that are only there.
+    /// Groups of value columns; none for a set of keys.
     pub groups: &'static [Group],
-    /// Columns with an index of their own.
+    /// Columns with a B-tree index.
     pub indexes: &'static [&'static str],
-    /// Columns of vectors with an index that finds the nearest by cosine, approximately.
+    /// Vector columns with an index for approximate nearest neighbours by cosine.
     pub nearest: &'static [&'static str],
 }
 
 impl Table {
-    /// Whether it holds vectors.
+    /// Whether it has a vector column.
     #[must_use]
     pub fn has_vectors(&self) -> bool {
         let mut columns = self.groups.iter().flat_map(|group| group.columns);
         columns.any(|column| matches!(column.column_type, ColumnType::Vector))
     }
 
-    /// How many cells a row has besides its key.
+    /// Number of cells of a row, without its key.
     #[must_use]
     pub fn width(&self) -> usize {
         self.groups.iter().map(Group::width).sum()
     }
 
-    /// Where a group's cells begin in a row.
+    /// Position of a group's first cell in a row.
     #[must_use]
     pub fn offset(&self, group: usize) -> usize {
         self.groups[..group].iter().map(Group::width).sum()
     }
 }
 
-/// The type that stands for a table.
+/// The type that represents a table.
 pub trait TableMarker {
-    /// The table.
+    /// The table that the type represents.
     const TABLE: &'static Table;
 }
 
 /// A key of a table.
 pub trait Key: Copy {
-    /// Whose.
+    /// The table that it belongs to.
     type Table: TableMarker;
-    /// What it is made of.
+    /// Columns in the order of their values.
     const COLUMNS: &'static [Column];
 
-    /// Appends the key's bytes.
+    /// Appends the encoded key.
     fn encode(&self, bytes: &mut Vec<u8>);
 }
 
 /// New values for one group of a table.
 pub trait GroupOf {
-    /// Whose.
+    /// The table that it belongs to.
     type Table: TableMarker;
-    /// Which group.
+    /// Position of the group in the table.
     const GROUP: usize;
-    /// What it is made of.
+    /// Columns in the order of their values.
     const COLUMNS: &'static [Column];
 
-    /// Appends one cell a column.
+    /// Appends one cell for each column.
     fn cells(self, cells: &mut Vec<Cell>);
 }
 
@@ -141,7 +141,9 @@ macro_rules! table {
         $(#[doc = $description:literal])+
         pub $marker:ident $table_name:literal $(index [$($index:ident),+])? $(nearest [$($nearest:ident),+])? {
             key $key:ident $(<$key_lifetime:lifetime>)? { $($key_column:ident: $key_type:ty),+ $(,)? }
-            $($merge:ident $group:ident $(<$group_lifetime:lifetime>)? $group_name:literal { $($column:ident: $type:ty),+ $(,)? })*
+            $($merge:ident $group:ident $(<$group_lifetime:lifetime>)? $group_name:literal {
+                $($column:ident: $type:ty),+ $(,)?
+            })*
         }
     ) => {
         $(#[doc = $description])+

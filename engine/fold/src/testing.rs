@@ -1,4 +1,6 @@
-//! Given events, when they are folded, then these rows: what the projections' tests are written in.
+//! In-memory fold for tests and examples: given facts, it folds them and shows the rows of each table as text.
+
+#![expect(clippy::unwrap_used, reason = "broken input of a test is a panic")]
 
 use std::collections::BTreeMap;
 
@@ -11,33 +13,52 @@ use crate::{
     BatchPolicy, Cell, ColumnType, Deltas, FoldConfig, KeyValue, Processor, Projection, TableDeltas, decode_key,
 };
 
-/// A shop nine hours east of UTC.
+/// Configuration of a shop nine hours east of UTC.
 pub const SEOUL: FoldConfig = FoldConfig { time_zone: chrono_tz::Asia::Seoul, embedding_model: None };
 
-/// Data, and when it happened.
+/// Data with the time of its event.
+#[derive(Clone, Debug)]
 pub struct Fact(DateTime<Utc>, Data);
 
-/// What happened at 12:00 in Seoul on 1 March 2011.
+/// A fact at 12:00 in Seoul on 1 March 2011.
 impl<D: Into<Data>> From<D> for Fact {
     fn from(data: D) -> Self {
         at("2011-03-01T12:00:00+09:00", data)
     }
 }
 
-/// What happened at an RFC 3339 time.
+/// A fact at an RFC 3339 time.
+///
+/// # Panics
+/// When the time is malformed.
+#[must_use]
 pub fn at(time: &str, data: impl Into<Data>) -> Fact {
     Fact(DateTime::parse_from_rfc3339(time).unwrap().to_utc(), data.into())
 }
 
+/// A member of that id.
+///
+/// # Panics
+/// When the id is invalid.
+#[must_use]
 pub fn member(id: &str) -> MemberId {
     MemberId::new(id).unwrap()
 }
 
+/// A product of that id.
+///
+/// # Panics
+/// When the id is invalid.
+#[must_use]
 pub fn product(id: &str) -> ProductId {
     ProductId::new(id).unwrap()
 }
 
-/// An order of (product, units, what they cost together).
+/// An order in KRW with lines of (product, units, price of all units).
+///
+/// # Panics
+/// When an id or a quantity is invalid.
+#[must_use]
 pub fn order(member_id: Option<&str>, lines: &[(&str, i64, i64)]) -> OrderCompleted {
     OrderCompleted {
         order_id: OrderId::new("order").unwrap(),
@@ -47,7 +68,11 @@ pub fn order(member_id: Option<&str>, lines: &[(&str, i64, i64)]) -> OrderComple
     }
 }
 
-/// A cancellation of (product, units, what they had cost together).
+/// A cancellation in KRW with lines of (product, units, price of all units).
+///
+/// # Panics
+/// When an id or a quantity is invalid.
+#[must_use]
 pub fn cancellation(member_id: Option<&str>, lines: &[(&str, i64, i64)]) -> OrderCancelled {
     OrderCancelled {
         cancellation_id: OrderId::new("cancellation").unwrap(),
@@ -67,12 +92,14 @@ fn items(lines: &[(&str, i64, i64)]) -> Vec<OrderItem> {
     lines.iter().map(item).collect()
 }
 
-/// Folds what happened, in this order; the events' ids are 1, 2, 3 ….
+/// Folds facts in this order. The events' ids are 1, 2, 3 ….
+#[must_use]
 pub fn given<const N: usize>(projection: &'static Projection, facts: [Fact; N]) -> Folded {
     given_in(&SEOUL, projection, facts)
 }
 
-/// As [`given`], in a shop of these settings.
+/// As [`given`], with another configuration.
+#[must_use]
 pub fn given_in<const N: usize>(config: &FoldConfig, projection: &'static Projection, facts: [Fact; N]) -> Folded {
     let envelope = |number: usize, time| Envelope::new(number.to_string(), "test", time);
     let events = (1..).zip(facts).map(|(number, Fact(time, data))| Event { envelope: envelope(number, time), data });
@@ -86,13 +113,16 @@ pub fn given_in<const N: usize>(config: &FoldConfig, projection: &'static Projec
     Folded::new(&processor, config, &events.collect::<Vec<_>>())
 }
 
-/// What a history was folded to.
+/// The rows that a history was folded to.
+#[derive(Debug)]
 pub struct Folded {
     deltas: Deltas,
     ids: BTreeMap<u128, String>,
 }
 
 impl Folded {
+    /// Folds events in this order.
+    #[must_use]
     pub fn new(processor: &Processor, config: &FoldConfig, events: &[Event]) -> Self {
         let mut deltas = Deltas::new(processor);
         let mut ids = BTreeMap::new();
@@ -103,8 +133,12 @@ impl Folded {
         Self { deltas, ids }
     }
 
-    /// A table's rows in the order of keys, such as `kim lamp: orders=1 units=2`. Nulls are left out, and so are
-    /// stamps; an event's hash is shown as `#` and its id.
+    /// A table's rows in the order of keys, such as `kim lamp: orders=1 units=2`. Nulls and stamps are left out; an
+    /// event's hash is shown as `#` and its id.
+    ///
+    /// # Panics
+    /// When the processor has no such table, or a cell has another type than its column.
+    #[must_use]
     pub fn rows(&self, table: &str) -> Vec<String> {
         let deltas = self.deltas.tables().iter().find(|deltas| deltas.table().name == table).unwrap();
         deltas.rows_in_key_order().into_iter().map(|row| self.row(deltas, row)).collect()

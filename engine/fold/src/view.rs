@@ -1,70 +1,70 @@
-//! Views: what is served and published, as queries over committed rows.
+//! Views: queries over committed rows whose values are served and published.
 
 use super::table::Table;
 
-/// A query over a processor's rows. Its values are ids and numbers; a product's attributes and retirement are
-/// applied by whoever reads them.
+/// A query over a processor's rows. Its values are ids and numbers: readers add products' attributes and leave out
+/// retired products.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
-    /// Unique in the processor; the prefix of its keys in Redis, or the name of its index in Elasticsearch.
+    /// Name, unique in the processor: the prefix of its keys in Redis, or of its index in Elasticsearch.
     pub name: &'static str,
-    /// What it says, for people.
+    /// Description of its values.
     pub description: &'static str,
-    /// Whose changes make values of it stale, and by which column.
+    /// Tables whose changes make its values stale.
     pub watches: &'static [Watch],
-    /// How a watched column's values become this view's keys.
+    /// Maps values of watched columns to keys of the view.
     pub keys: ViewKeys,
-    /// SQL that gives `(key text, value jsonb)` for the keys in `$1` (`text[]`) at the watermark `$2`
+    /// SQL that returns `(key text, value jsonb)` for the keys in `$1` (`text[]`) at the watermark `$2`
     /// (`timestamptz`). A key without a row has no value.
     pub query: &'static str,
-    /// SQL that gives the next keys after `$1` (`text`), in order, at most `$2` (`bigint`): for refreshes.
+    /// SQL that returns the next keys after `$1` (`text`), in order, at most `$2` (`bigint`): for refreshes.
     pub all_keys: &'static str,
-    /// Whether a value depends on other keys' rows or on the watermark: then every change is followed by a sweep.
+    /// Whether a value depends on other keys' rows or on the watermark: then every change requests a full refresh.
     pub full_refresh: bool,
-    /// Where it is published.
+    /// Store that its values are published to.
     pub target: Target,
 }
 
 /// A table whose changed rows make a view stale.
 #[derive(Clone, Copy, Debug)]
 pub struct Watch {
-    /// The table.
+    /// The table that is watched.
     pub table: &'static Table,
-    /// The key column that says which values are stale.
+    /// The key column whose values map to the stale keys.
     pub column: &'static str,
 }
 
-/// How the values of a watched column become keys of the view.
+/// Mapping of a watched column's values to keys of the view.
 #[derive(Clone, Copy, Debug)]
 pub enum ViewKeys {
-    /// They are its keys.
+    /// The values are the keys.
     Same,
-    /// Any change makes this one key stale.
+    /// Every change makes this one key stale.
     Only(&'static str),
-    /// SQL that gives the keys for the values in `$1` (`text[]`).
+    /// SQL that returns the keys for the values in `$1` (`text[]`).
     Mapped(&'static str),
 }
 
-/// Where a view's values are published.
+/// Store and format of a view's published values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Nowhere: it is read from Postgres.
+    /// Not published: read from Postgres.
     Postgres,
-    /// Redis, a hash for each key: `<name>:<key>`.
+    /// Redis: a hash `<name>:<key>` for each key.
     RedisHash,
-    /// Redis, one sorted set `<name>`: the value is an array of `{"product_id", "score"}`.
+    /// Redis: one sorted set `<name>`. The value is an array of `{"product_id", "score"}`.
     RedisRanking,
-    /// Redis, nothing but a deletion of `<name>:<key>`: a cache that others fill.
+    /// Redis: invalidation of `<name>:<key>`, a cache that another program fills.
     RedisEviction,
-    /// Elasticsearch, a document for each key.
+    /// Elasticsearch: a document for each key.
     Elasticsearch {
-        /// The index's settings and mappings, as JSON; how vectors are indexed is added when it is created.
+        /// Settings and mappings of the index, as JSON. The settings of vector fields are added when it is created.
         index: &'static str,
     },
 }
 
 impl Target {
-    /// Whether Redis holds the values, under the live generation's promotion.
+    /// Whether Redis holds the values, with the live generation's promotion.
     #[must_use]
     pub fn is_kept_in_redis(self) -> bool {
         matches!(self, Self::RedisHash | Self::RedisRanking)

@@ -1,5 +1,5 @@
-//! Publishing ahead of a cut-over: Redis holds the values of the promotion to come beside those of the live one, so that
-//! readers find them at the moment of the switch and Postgres need not compute all of them at once.
+//! Publishes ahead of a cut-over: Redis holds the values of the next promotion beside the live ones, so that readers
+//! find them at the switch and Postgres need not compute all of them at once.
 
 use std::time::Instant;
 
@@ -11,16 +11,16 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use uuid::Uuid;
 
 use super::redis::RedisSink;
-use super::round::{last_of_full, next_entries};
+use super::round::{last_of_full_chunk, next_entries};
 use super::{PublishError, REST_LIMIT, set_session_schema};
 
-/// Writes every value in Redis as the rows have it now, for readers of a promotion that is to come. What changes from
-/// then on is marked and published by the generation's publisher once it is live. Tells how many values were written so
-/// far. (A processor with views in Elasticsearch too has a publisher before that, which takes such marks away: there these
-/// values are as of now until the sweep that follows the switch.)
+/// Writes the current value of every key in Redis for readers of the next promotion. Later changes are marked, and
+/// published by the generation's publisher once it is live. Calls `on_progress` with the number of values written so
+/// far. (A processor with views in Elasticsearch too has a publisher before that, which removes such marks: there these
+/// values stay as of now until the full refresh after the switch.)
 ///
 /// # Errors
-/// When a server is away. Readers evaluate over the rows whatever is not in Redis, so the cut-over may go on.
+/// When a server is unavailable. Readers evaluate missing values over the rows, so the cut-over may go on.
 pub async fn publish_ahead(
     connections: &Connections,
     processor: &Processor,
@@ -48,9 +48,9 @@ pub async fn publish_ahead(
             redis.write_ahead(view, promotion, &entries).await?;
             written += entries.len() as u64;
             on_progress(written);
-            let Some(last) = last_of_full(&entries) else { break };
+            let Some(last) = last_of_full_chunk(&entries) else { break };
             last.clone_into(&mut after);
-            // The live generation has the processor for as long as this took.
+            // Throttle: the live generation gets as much time as this took.
             tokio::time::sleep(started.elapsed().min(REST_LIMIT)).await;
         }
     }

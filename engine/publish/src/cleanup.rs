@@ -1,19 +1,20 @@
-//! Redis holds one generation's values only, and shortly before a cut-over the next one's beside them: what an earlier
-//! promotion left under keys that views no longer have is removed, once a turn, after every view was published as a whole,
-//! and so is what was published ahead under such keys. Until then readers disregard it. So are indexes in
-//! Elasticsearch of generations that Postgres does not know any more.
+//! Removes leftovers of earlier promotions, once a turn, after a full refresh of every view: values in Redis, live or
+//! published ahead, of keys that a view no longer has, and indexes in Elasticsearch of generations that Postgres does
+//! not have. Until then readers ignore them.
 
 use jangbogo_fold::{Target, View};
+use jangbogo_store::published::{ranking_key, stamp_key};
 use redis::Script;
 use uuid::Uuid;
 
 use super::{PublishError, Publisher, RedisSink};
 
-/// Keys looked through at a time: Redis is not held up, and publishing goes on in between.
-const SCANNED: usize = 1_000;
+/// Keys scanned at a time: Redis is not blocked, and publishing continues in between.
+const SCAN_PAGE: usize = 1_000;
 
-/// `KEYS`: by turns, a hash that says which promotion it is of, and the key that goes with it. `ARGV`: the live
-/// promotion. What was published ahead for it and is not in its place by now has no rows.
+/// Deletes values of earlier promotions. `KEYS`: in turn, the hash with the promotion, and the key of the value.
+/// `ARGV`: the live promotion. A value published ahead for it that has not become the live one by now belongs to a key
+/// without rows.
 const REMOVE_EARLIER: &str = "
 local removed = 0
 for i = 1, #KEYS, 2 do
@@ -26,23 +27,24 @@ for i = 1, #KEYS, 2 do
 end
 return removed";
 
-/// How far this turn's removal is. A turn that failed is followed by one that begins anew.
+/// Progress of this turn's cleanup. A new turn starts over.
 pub(super) enum Cleanup {
-    /// The view in Redis that is looked through, counted from the first, and where.
-    Redis { view: usize, cursor: u64 },
-    /// The indexes are still to be looked at.
+    /// Scanning a view in Redis: its number, and the cursor.
+    Redis {
+        view: usize,
+        cursor: u64,
+    },
+    /// Before the check of the indexes.
     Search,
-    /// Nothing is left over.
     Done,
 }
 
 impl Cleanup {
-    pub(super) const BEGINNING: Self = Self::Redis { view: 0, cursor: 0 };
+    pub(super) const START: Self = Self::Redis { view: 0, cursor: 0 };
 }
 
 impl Publisher {
-    /// Goes on with one chunk. Gives how many keys or indexes were removed, and at least one while there is more to look
-    /// through.
+    /// Cleans up one chunk. Returns the number of keys or indexes removed, at least 1 while there is more to check.
     pub(super) async fn clean_up(&mut self) -> Result<usize, PublishError> {
         match self.cleanup {
             Cleanup::Redis { view, cursor } => self.clean_up_redis(view, cursor).await,
@@ -58,7 +60,7 @@ impl Publisher {
             self.cleanup = Cleanup::Search;
             return Ok(1);
         };
-        if !self.refreshes.are_whole(kept_in_redis) {
+        if !self.refreshes.are_complete(kept_in_redis) {
             return Ok(0);
         }
         let (next, removed) = redis.remove_earlier(view, self.version.promotion, cursor).await?;
@@ -67,20 +69,20 @@ impl Publisher {
         Ok(removed.max(1))
     }
 
-    /// Removes indexes of generations that are gone, such as with a database that was wiped.
+    /// Removes indexes of generations that Postgres does not have, as after a wiped database.
     async fn clean_up_search(&mut self) -> Result<usize, PublishError> {
         let kept_in_search = |view: &&View| matches!(view.target, Target::Elasticsearch { .. });
         let mut removed = 0;
         if let Some(search) = &self.search {
-            if !self.refreshes.are_whole(kept_in_search) {
+            if !self.refreshes.are_complete(kept_in_search) {
                 return Ok(0);
             }
-            // In this order: a generation is there before its index is.
+            // In this order: a generation exists before its index does.
             let indexes = search.generations().await?;
             let known: Vec<Uuid> =
                 sqlx::query_scalar("SELECT generation FROM public.generation").fetch_all(&mut self.connection).await?;
             for generation in indexes.into_iter().filter(|generation| !known.contains(generation)) {
-                search.delete_indexes_of(generation).await?;
+                search.delete_indexes(generation).await?;
                 removed += 1;
             }
         }
@@ -90,15 +92,16 @@ impl Publisher {
 }
 
 impl RedisSink {
-    /// Removes some of a view's values of earlier promotions. Gives where to go on, 0 at the end, and how many those were.
+    /// Removes a page of a view's values of earlier promotions. Returns the next cursor, 0 at the end, and their
+    /// number.
     async fn remove_earlier(&self, view: &View, live: Uuid, cursor: u64) -> Result<(u64, usize), PublishError> {
         let mut connection = self.pool.get().await?;
-        let name = self.namespace.redis_key(view.name);
+        let name = ranking_key(&self.namespace, view);
         let (next, pairs) = if view.target == Target::RedisRanking {
-            (0, vec![(format!("{name}:stamp"), name)])
+            (0, vec![(stamp_key(&self.namespace, view), name)])
         } else {
             let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(format!("{name}:*")).arg("COUNT").arg(SCANNED).arg("TYPE").arg("hash");
+            scan.arg(cursor).arg("MATCH").arg(format!("{name}:*")).arg("COUNT").arg(SCAN_PAGE).arg("TYPE").arg("hash");
             let (next, found): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
             (next, found.into_iter().map(|key| (key.clone(), key)).collect())
         };

@@ -1,4 +1,4 @@
-//! Views in Elasticsearch: an index for each generation, a document for each key.
+//! Writes views to Elasticsearch: an index for each view and generation, a document for each key.
 
 use std::collections::BTreeSet;
 
@@ -12,6 +12,7 @@ use jangbogo_platform::config::Connections;
 use jangbogo_platform::vector_index::VectorIndex;
 use jangbogo_resilience::retry::Backoff;
 use jangbogo_store::Generation;
+use jangbogo_store::published::index_name;
 use jangbogo_store::view::Entry;
 use serde_json::{Value, json};
 use tracing::{error, info};
@@ -19,48 +20,38 @@ use uuid::Uuid;
 
 use super::{PublishError, PublisherContext, Version};
 
-/// Its name in the publisher's table.
+/// The store's name in the columns of the publisher's table.
 pub(super) const STORE: &str = "elasticsearch";
 
-/// How often a bulk is tried while the store is too busy for some of it: some seconds, in which a snapshot is held.
+/// Attempts of a bulk request that is rejected in part because the store is too busy. They take some seconds, in which
+/// a Postgres snapshot is held.
 const ATTEMPTS: usize = 6;
 
 /// Writes a processor's views to Elasticsearch.
-pub struct SearchSink {
+pub(super) struct SearchSink {
     client: Elasticsearch,
     indexes: Vec<Index>,
-    /// Of indexes that are created.
+    /// Settings of vector fields in indexes that are created.
     vector_index: VectorIndex,
-    /// The UUIDs of all indexes, in their order.
-    incarnation: Option<String>,
+    /// The instance id: the UUIDs of all indexes, in their order.
+    instance_id: Option<String>,
 }
 
-/// The index of a view.
 struct Index {
     view: &'static str,
     name: String,
     definition: &'static str,
 }
 
-/// The index of a view in a generation.
-#[must_use]
-pub fn index_name(connections: &Connections, view: &str, generation: &Generation) -> String {
-    connections.namespace.index(&format!("{view}-{}", generation.id.simple()))
-}
-
-/// A client that connects when it is first used.
-///
-/// # Errors
-/// When the URL cannot be read.
-pub fn client(connections: &Connections) -> Result<Elasticsearch, elasticsearch::Error> {
+/// Creates a client that connects on first use.
+pub(super) fn client(connections: &Connections) -> Result<Elasticsearch, elasticsearch::Error> {
     Ok(Elasticsearch::new(Transport::single_node(&connections.elasticsearch)?))
 }
 
-/// Lets searches find what was written to the indexes of a generation: a written document is found only after the
-/// index's next refresh.
+/// Refreshes the indexes of a generation, so that searches find the documents written so far.
 ///
 /// # Errors
-/// When Elasticsearch is away or refuses.
+/// When an Elasticsearch request fails.
 pub async fn refresh_indexes(
     connections: &Connections,
     processor: &Processor,
@@ -74,10 +65,10 @@ pub async fn refresh_indexes(
     Ok(())
 }
 
-/// Deletes the indexes of a generation that is gone.
+/// Deletes the indexes of a dropped generation.
 ///
 /// # Errors
-/// When Elasticsearch is away or refuses.
+/// When an Elasticsearch request fails.
 pub async fn drop_indexes(
     connections: &Connections,
     processor: &Processor,
@@ -99,7 +90,7 @@ fn index_names(
     searched.map(|view| index_name(connections, view.name, generation))
 }
 
-/// Deletes an index if it is there.
+/// Deletes an index if it exists.
 async fn delete_index(client: &Elasticsearch, index: &str) -> Result<(), PublishError> {
     let response = client.indices().delete(IndicesDeleteParts::Index(&[index])).send().await?;
     if response.status_code() != StatusCode::NOT_FOUND {
@@ -108,7 +99,7 @@ async fn delete_index(client: &Elasticsearch, index: &str) -> Result<(), Publish
     Ok(())
 }
 
-/// What an index is created with: a view's definition of it, in which fields of vectors are indexed as the settings have it.
+/// The body that creates an index: the view's definition, with the vector index settings added to its vector fields.
 fn index_body(definition: &str, vector_index: VectorIndex) -> Result<Value, serde_json::Error> {
     let mut body: Value = serde_json::from_str(definition)?;
     let fields = body.pointer_mut("/mappings/properties").and_then(Value::as_object_mut);
@@ -121,18 +112,18 @@ fn index_body(definition: &str, vector_index: VectorIndex) -> Result<Value, serd
 }
 
 impl Index {
-    /// What the names of the view's indexes begin with; the rest is the generation's id.
+    /// The common beginning of the view's index names; the rest is the generation's id.
     fn prefix(&self) -> &str {
         self.name.trim_end_matches(|digit: char| digit.is_ascii_hexdigit())
     }
 }
 
 impl SearchSink {
-    /// For those views whose target is Elasticsearch; none if there are none.
+    /// A sink for the views whose target is Elasticsearch; none without such views.
     pub(super) fn new(
         context: &PublisherContext,
         generation: &Generation,
-        incarnation: Option<String>,
+        instance_id: Option<String>,
     ) -> Result<Option<Self>, PublishError> {
         let index = |view: &'static View| {
             let Target::Elasticsearch { index: definition } = view.target else { return None };
@@ -141,25 +132,25 @@ impl SearchSink {
         let indexes: Vec<Index> = context.processor.views().filter_map(index).collect();
         let client = client(&context.connections)?;
         let vector_index = context.connections.vector_index;
-        Ok((!indexes.is_empty()).then_some(Self { client, indexes, vector_index, incarnation }))
+        Ok((!indexes.is_empty()).then_some(Self { client, indexes, vector_index, instance_id }))
     }
 
-    /// Creates the indexes that are not there. Gives their incarnation when it is another one than before.
-    pub(super) async fn look(&mut self) -> Result<Option<String>, PublishError> {
+    /// Creates missing indexes. Returns the instance id if it has changed.
+    pub(super) async fn changed_instance(&mut self) -> Result<Option<String>, PublishError> {
         let mut found = Vec::new();
         for index in &self.indexes {
             if let Some(uuid) = self.index_uuid(index).await? {
                 found.push(uuid);
             } else {
                 self.create(index).await?;
-                found.push(self.index_uuid(index).await?.ok_or(PublishError::OtherIncarnation(STORE))?);
+                found.push(self.index_uuid(index).await?.ok_or(PublishError::OtherInstance(STORE))?);
             }
         }
         let found = found.join(" ");
-        if self.incarnation.as_ref() == Some(&found) {
+        if self.instance_id.as_ref() == Some(&found) {
             return Ok(None);
         }
-        self.incarnation = Some(found.clone());
+        self.instance_id = Some(found.clone());
         Ok(Some(found))
     }
 
@@ -174,7 +165,7 @@ impl SearchSink {
         Ok(Some(uuid.ok_or_else(|| PublishError::Answer(answer.to_string()))?.to_owned()))
     }
 
-    /// The generations that have an index of one of the views.
+    /// Generations that have an index of one of the views.
     pub(super) async fn generations(&self) -> Result<BTreeSet<Uuid>, PublishError> {
         let mut generations = BTreeSet::new();
         for prefix in self.indexes.iter().map(Index::prefix) {
@@ -188,11 +179,10 @@ impl SearchSink {
         Ok(generations)
     }
 
-    /// Deletes the views' indexes of a generation that is gone.
-    pub(super) async fn delete_indexes_of(&self, generation: Uuid) -> Result<(), PublishError> {
+    pub(super) async fn delete_indexes(&self, generation: Uuid) -> Result<(), PublishError> {
         for prefix in self.indexes.iter().map(Index::prefix) {
             let index = format!("{prefix}{}", generation.simple());
-            info!(index, "deleting the index of a generation that is gone");
+            info!(index, "deleting the index of a dropped generation");
             delete_index(&self.client, &index).await?;
         }
         Ok(())
@@ -200,7 +190,7 @@ impl SearchSink {
 
     async fn create(&self, index: &Index) -> Result<(), PublishError> {
         let definition = index_body(index.definition, self.vector_index)
-            .map_err(|error| PublishError::Answer(format!("nothing: the index's definition is no JSON: {error}")))?;
+            .map_err(|error| PublishError::Answer(format!("nothing: invalid index definition: {error}")))?;
         let parts = IndicesCreateParts::Index(&index.name);
         let response = self.client.indices().create(parts).body(definition).send().await?;
         if response.status_code().is_success() {
@@ -213,17 +203,16 @@ impl SearchSink {
         Err(PublishError::Answer(answer))
     }
 
-    /// Writes documents; a key without rows becomes a document that says so, so that no older one comes back. What the
-    /// store is too busy for is tried again, a few times.
+    /// Writes documents. A key without rows becomes a tombstone, so that no older document comes back. Documents
+    /// rejected because the store is too busy are retried, at most [`ATTEMPTS`] times.
     pub(super) async fn write(&self, view: &View, version: Version, entries: &[Entry]) -> Result<(), PublishError> {
         let index = self.indexes.iter().find(|index| index.view == view.name);
-        let index =
-            index.ok_or_else(|| PublishError::Answer(format!("nothing: no index is of the view {}", view.name)))?;
-        let mut left: Vec<&Entry> = entries.iter().collect();
+        let index = index.ok_or_else(|| PublishError::Answer(format!("nothing: view {} has no index", view.name)))?;
+        let mut pending: Vec<&Entry> = entries.iter().collect();
         let mut backoff = Backoff::default();
         for _ in 0..ATTEMPTS {
-            left = self.write_once(&index.name, version, &left).await?;
-            if left.is_empty() {
+            pending = self.write_once(&index.name, version, &pending).await?;
+            if pending.is_empty() {
                 return Ok(());
             }
             backoff.wait().await;
@@ -231,7 +220,7 @@ impl SearchSink {
         Err(PublishError::Answer(format!("to {ATTEMPTS} attempts that it is too busy")))
     }
 
-    /// Gives the entries that it was too busy for.
+    /// Returns the entries that were rejected because the store is too busy.
     async fn write_once<'a>(
         &self,
         index: &str,
@@ -250,20 +239,20 @@ impl SearchSink {
         let answer: Value = response.error_for_status_code()?.json().await?;
         let items = answer["items"].as_array().filter(|items| items.len() == entries.len());
         let items = items.ok_or_else(|| PublishError::Answer(answer.to_string()))?;
-        let mut left = Vec::new();
+        let mut rejected = Vec::new();
         for (entry, item) in entries.iter().zip(items) {
             let item = &item["index"];
             match item["status"].as_u64() {
-                // 409: something newer is there.
+                // 409: the store has a newer version.
                 Some(200 | 201 | 409) => {}
-                Some(404) => return Err(PublishError::OtherIncarnation(STORE)),
-                // The document itself is refused: trying again is in vain, and the others must go on.
-                Some(400) => error!(index, item = %item, "a document was refused"),
-                Some(429 | 503) => left.push(*entry),
+                Some(404) => return Err(PublishError::OtherInstance(STORE)),
+                // The document itself is rejected: a retry cannot succeed, and must not block the other documents.
+                Some(400) => error!(index, item = %item, "document rejected"),
+                Some(429 | 503) => rejected.push(*entry),
                 _ => return Err(PublishError::Answer(item.to_string())),
             }
         }
-        Ok(left)
+        Ok(rejected)
     }
 }
 
@@ -272,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_of_vectors_alone_are_indexed_by_the_settings() {
+    fn vector_fields_alone_get_the_index_settings() {
         let definition = r#"{
             "settings": { "number_of_shards": 1 },
             "mappings": { "properties": {

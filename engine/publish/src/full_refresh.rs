@@ -1,5 +1,5 @@
-//! Which views are still to be published as a whole. Lives as long as one turn of a publisher: whenever a round fails
-//! the turn ends, so that what is here never runs ahead of what Postgres remembers.
+//! Full refreshes: which views are still to be published completely. The state lives as long as one turn of a
+//! publisher: a failed round ends the turn, so that it never runs ahead of what Postgres has saved.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -10,91 +10,92 @@ use sqlx::postgres::PgConnection;
 
 pub(super) struct FullRefreshes {
     views: BTreeMap<&'static str, (&'static View, FullRefresh)>,
-    /// The view whose sweep went on last: the others come first.
+    /// The view whose refresh advanced last: the others come first.
     last: &'static str,
     tick: Option<DateTime<Utc>>,
 }
 
-/// How far a view's sweep is.
+/// State of a view's full refresh.
 #[derive(Clone, Debug, Default)]
 struct FullRefresh {
-    /// A change came after the running sweep began, or none has begun.
-    wanted: bool,
-    /// The last key that was swept; none when no sweep is running.
+    /// A change came after the running refresh began, or none has begun.
+    requested: bool,
+    /// The last refreshed key; none when no refresh is running.
     after: Option<String>,
-    /// Every key was published since the store was empty or new, or the promotion began.
-    is_whole: bool,
+    /// Every key was published since the store was empty or new, or since the promotion began.
+    complete: bool,
 }
 
 impl FullRefresh {
     fn is_pending(&self) -> bool {
-        self.wanted || self.after.is_some()
+        self.requested || self.after.is_some()
     }
 }
 
 impl FullRefreshes {
-    /// Of a new turn, for views that are published: how far the last turn's sweeps were is not known any more, nor at
-    /// which tick.
+    /// State of a new turn for the published views. Neither the progress of the last turn's refreshes nor their tick is
+    /// known.
     pub(super) fn new(views: impl Iterator<Item = &'static View>, pending: &[String]) -> Self {
-        let sweep = |view: &View| {
+        let refresh = |view: &View| {
             let was_pending = pending.iter().any(|name| name == view.name);
-            FullRefresh { wanted: view.full_refresh || was_pending, after: None, is_whole: !was_pending }
+            FullRefresh { requested: view.full_refresh || was_pending, after: None, complete: !was_pending }
         };
-        let views = views.map(|view| (view.name, (view, sweep(view)))).collect();
+        let views = views.map(|view| (view.name, (view, refresh(view)))).collect();
         Self { views, last: "", tick: None }
     }
 
-    /// A view was changed: what depends on other keys' rows is stale.
-    pub(super) fn want(&mut self, view: &View) {
-        if let Some((_, sweep)) = self.views.get_mut(view.name) {
-            sweep.wanted |= view.full_refresh;
+    /// Requests a refresh after a change, if the view's values depend on other keys' rows.
+    pub(super) fn request(&mut self, view: &View) {
+        if let Some((_, refresh)) = self.views.get_mut(view.name) {
+            refresh.requested |= view.full_refresh;
         }
     }
 
-    /// A store has lost these views.
-    pub(super) fn begin_anew(&mut self, is_lost: impl Fn(Target) -> bool) {
-        for (_, sweep) in self.views.values_mut().filter(|(view, _)| is_lost(view.target)) {
-            *sweep = FullRefresh { wanted: true, ..FullRefresh::default() };
+    /// Restarts the refreshes of views that a store has lost.
+    pub(super) fn restart(&mut self, is_lost: impl Fn(Target) -> bool) {
+        for (_, refresh) in self.views.values_mut().filter(|(view, _)| is_lost(view.target)) {
+            *refresh = FullRefresh { requested: true, ..FullRefresh::default() };
         }
     }
 
-    /// The watermark, as views see it, is this now. Says whether values that depend on it are stale.
-    pub(super) fn enter(&mut self, tick: Option<DateTime<Utc>>) -> bool {
+    /// Sets the tick of the watermark. Returns whether it has changed, so that values that depend on it are stale.
+    pub(super) fn enter_tick(&mut self, tick: Option<DateTime<Utc>>) -> bool {
         if self.tick == tick {
             return false;
         }
         self.tick = tick;
-        self.views.values_mut().for_each(|(view, sweep)| sweep.wanted |= view.full_refresh);
+        self.views.values_mut().for_each(|(view, refresh)| refresh.requested |= view.full_refresh);
         true
     }
 
-    /// What to sweep next, and after which key: each pending view in its turn.
+    /// The next pending view, round-robin, and the key after which its refresh continues.
     pub(super) fn next(&mut self) -> Option<(&'static View, Option<String>)> {
         let after_last = (Bound::Excluded(self.last), Bound::Unbounded);
         let others = self.views.range::<&str, _>(after_last).chain(&self.views);
-        let (view, sweep) = others.map(|(_, of_view)| of_view).find(|(_, sweep)| sweep.is_pending())?;
+        let (view, refresh) = others.map(|(_, entry)| entry).find(|(_, refresh)| refresh.is_pending())?;
         self.last = view.name;
-        Some((view, sweep.after.clone()))
+        Some((view, refresh.after.clone()))
     }
 
-    /// A chunk was swept that began after one key and ended with another; none when that was the last chunk.
-    pub(super) fn went_on(&mut self, view: &View, from: Option<&String>, to: Option<String>) {
-        let Some((_, sweep)) = self.views.get_mut(view.name) else { return };
+    /// Records a refreshed chunk: the key it began after, and its last key; none if it was the last chunk.
+    pub(super) fn advance(&mut self, view: &View, from: Option<&String>, to: Option<String>) {
+        let Some((_, refresh)) = self.views.get_mut(view.name) else { return };
         if from.is_none() {
-            // What changes from here on is swept next time.
-            sweep.wanted = false;
+            // Later changes are covered by the next refresh.
+            refresh.requested = false;
         }
-        sweep.is_whole |= to.is_none();
-        sweep.after = to;
+        refresh.complete |= to.is_none();
+        refresh.after = to;
     }
 
-    /// Whether the stores hold every key of these views, be it with an older value.
-    pub(super) fn are_whole(&self, is_meant: impl Fn(&&View) -> bool) -> bool {
-        self.views.values().filter(|(view, _)| is_meant(view)).all(|(_, sweep)| sweep.is_whole)
+    /// Whether the stores hold every key of these views, possibly with an older value.
+    pub(super) fn are_complete(&self, includes: impl Fn(&&View) -> bool) -> bool {
+        self.views.values().filter(|(view, _)| includes(view)).all(|(_, refresh)| refresh.complete)
     }
 
-    /// In the transaction that takes marks away, so that nobody ever sees neither marks nor the sweep they ask for.
-    pub(super) async fn remember(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    /// Saves the pending refreshes. In the transaction that deletes marks: no snapshot lacks both the marks and the
+    /// refresh that they request.
+    pub(super) async fn save(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         sqlx::query("UPDATE publisher SET pending_sweeps = $1 WHERE shard = 0 AND pending_sweeps <> $1")
             .bind(self.pending())
             .execute(connection)
@@ -102,8 +103,8 @@ impl FullRefreshes {
         Ok(())
     }
 
-    /// The views whose sweeps are wanted or under way.
+    /// Views whose refresh is requested or running.
     pub(super) fn pending(&self) -> Vec<&'static str> {
-        self.views.values().filter(|(_, sweep)| sweep.is_pending()).map(|(view, _)| view.name).collect()
+        self.views.values().filter(|(_, refresh)| refresh.is_pending()).map(|(view, _)| view.name).collect()
     }
 }

@@ -1,4 +1,5 @@
-//! The publisher: copies views of committed rows to Redis and Elasticsearch, and again when they have lost them.
+//! Publishes views of committed rows to Redis and Elasticsearch at least once, and again after a store has lost them.
+//! One publisher per generation is elected by an advisory lock and fenced by its epoch.
 
 mod ahead;
 mod audit;
@@ -11,14 +12,13 @@ mod round;
 
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use futures::FutureExt as _;
 use jangbogo_fold::{BatchPolicy, Processor, Target};
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::database;
 use jangbogo_resilience::retry::Backoff;
-use jangbogo_store::Live;
 use jangbogo_store::view::now;
+use jangbogo_store::{Live, try_advisory_lock};
 use jangbogo_telemetry::{CheckHandle, ProcessorMetrics, causes};
 use sqlx::postgres::{PgConnection, PgListener, PgPool};
 use sqlx::{ConnectOptions as _, Executor as _, Row as _};
@@ -34,18 +34,17 @@ use self::redis::RedisSink;
 
 pub use self::ahead::publish_ahead;
 pub use self::audit::{Audit, Difference, audit};
-pub use self::copies::Found;
-pub use self::elasticsearch::client as search_client;
-pub use self::elasticsearch::{drop_indexes, index_name, refresh_indexes};
-pub use self::redis::{FIELD_NEXT_PROMOTION, FIELD_NEXT_VALUE, FIELD_PROMOTION, FIELD_VALUE};
+pub use self::elasticsearch::{drop_indexes, refresh_indexes};
 
-/// What wakes the publisher when no notification comes; also how often the stores' incarnations are looked at.
+pub use jangbogo_store::published::{PublishedValue as Found, index_name};
+
+/// Interval at which the publisher looks for marks without a notification, and checks the stores' instance ids.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// A publisher rests after a round as long as that took, but no longer than this, so that under load the fold has its
-/// share. What is changed meanwhile is published at once then, and a key that changed often is evaluated once.
+/// Throttle: a publisher pauses after a round as long as the round took, but at most this long, so that the fold gets
+/// its share under load. Changes made meanwhile are published together, each key once.
 const REST_LIMIT: Duration = Duration::from_secs(2);
 
-/// A publisher rests at least so long after changes, so that others gather.
+/// Shortest pause after a round with changes: further changes are batched.
 const fn linger(batch_policy: BatchPolicy) -> Duration {
     match batch_policy {
         BatchPolicy::Immediate => Duration::from_millis(50),
@@ -53,46 +52,47 @@ const fn linger(batch_policy: BatchPolicy) -> Duration {
     }
 }
 
-/// Orders two values of one key: the later promotion, then the later publisher, then its later write.
+/// Version of a write. Orders two values of one key: the later promotion, then the later publisher (its epoch is a
+/// fencing token), then its later write.
 #[derive(Clone, Copy, Debug)]
-pub struct Version {
-    pub promotion: Uuid,
-    pub epoch: i64,
-    pub number: i64,
+struct Version {
+    promotion: Uuid,
+    epoch: i64,
+    number: i64,
 }
 
-/// Why a round did not end.
+/// Failure of a round or an audit.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// Postgres is away or refuses.
-    #[error("postgres")]
+    /// Postgres is unavailable or refuses.
+    #[error("postgres query failed")]
     Postgres(#[from] sqlx::Error),
-    /// Redis is away or refuses.
-    #[error("redis")]
+    /// Redis is unavailable or refuses.
+    #[error("redis request failed")]
     Redis(#[from] ::redis::RedisError),
-    /// No connection to Redis.
-    #[error("redis")]
+    /// The pool has no connection to Redis.
+    #[error("cannot connect to redis")]
     RedisPool(#[from] deadpool_redis::PoolError),
-    /// Elasticsearch is away or refuses.
-    #[error("elasticsearch")]
+    /// Elasticsearch is unavailable or refuses.
+    #[error("elasticsearch request failed")]
     Elasticsearch(#[from] ::elasticsearch::Error),
-    /// Elasticsearch answers something else than was expected.
+    /// Elasticsearch sent an unexpected answer.
     #[error("elasticsearch answered {0}")]
     Answer(String),
-    /// A store was emptied or replaced since the round began; all is published again.
-    #[error("{0} is not the one that was published to before")]
-    OtherIncarnation(&'static str),
-    /// What was published is of another promotion now.
-    #[error("another generation went live meanwhile: audit that one")]
+    /// A store was emptied or replaced since the round began: everything is published again.
+    #[error("{0} was emptied or replaced")]
+    OtherInstance(&'static str),
+    /// Another generation went live during an audit.
+    #[error("another generation went live during the audit: audit that one")]
     OtherPromotion,
 }
 
-/// Which stores a generation is published to.
+/// The stores that a generation is published to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stores {
-    /// Every one: the generation is live.
+    /// All stores: the generation is live.
     All,
-    /// Those that hold several generations beside each other: it is not live yet.
+    /// Elasticsearch only, which holds several generations side by side: the generation is not live yet.
     Search,
 }
 
@@ -106,29 +106,23 @@ impl Stores {
     }
 }
 
-/// Where publishers stand on: shared by every processor of a process.
+/// What a publisher needs: settings, the processor and the process's checks and metrics.
 #[derive(Clone)]
 pub struct PublisherContext {
-    /// Where the servers are.
     pub connections: Connections,
-    /// Whose views.
     pub processor: &'static Processor,
-    /// Of which rows; of others once these are no longer live.
+    /// The generation to publish; a change ends the current turn.
     pub live: watch::Receiver<Live>,
-    /// To which stores.
     pub stores: Stores,
-    /// For notifications.
+    /// Listens for notifications of the fold.
     pub pool: PgPool,
-    /// What is counted.
     pub metrics: ProcessorMetrics,
-    /// Redis' readiness.
     pub redis_check: CheckHandle,
-    /// Elasticsearch's readiness.
     pub search_check: CheckHandle,
 }
 
-/// The one publisher of a generation.
-pub struct Publisher {
+/// The elected publisher of a generation.
+struct Publisher {
     context: PublisherContext,
     live: Live,
     connection: PgConnection,
@@ -139,8 +133,8 @@ pub struct Publisher {
     cleanup: Cleanup,
 }
 
-/// Publishes until it is asked to stop: waits for its turn, and begins anew whenever a server was away or another
-/// generation is live.
+/// Publishes until `stop`: waits until it is elected, and starts over after a failure or when another generation goes
+/// live.
 pub async fn run(mut context: PublisherContext, stop: CancellationToken) {
     let mut backoff = Backoff::default();
     loop {
@@ -153,7 +147,7 @@ pub async fn run(mut context: PublisherContext, stop: CancellationToken) {
             outcome = turn => outcome,
         };
         if let Err(error) = outcome {
-            warn!(processor = context.processor.name, error = %causes(&error), "publishing was interrupted");
+            warn!(processor = context.processor.name, error = %causes(&error), "publishing failed; retrying");
             report(&context, &error);
         }
         tokio::select! {
@@ -166,11 +160,11 @@ pub async fn run(mut context: PublisherContext, stop: CancellationToken) {
 fn report(context: &PublisherContext, error: &PublishError) {
     let server = match error {
         PublishError::Postgres(_) | PublishError::OtherPromotion => "postgres",
-        PublishError::Redis(_) | PublishError::RedisPool(_) | PublishError::OtherIncarnation(redis::STORE) => {
+        PublishError::Redis(_) | PublishError::RedisPool(_) | PublishError::OtherInstance(redis::STORE) => {
             context.redis_check.failing(causes(error));
             "redis"
         }
-        PublishError::Elasticsearch(_) | PublishError::Answer(_) | PublishError::OtherIncarnation(_) => {
+        PublishError::Elasticsearch(_) | PublishError::Answer(_) | PublishError::OtherInstance(_) => {
             context.search_check.failing(causes(error));
             "elasticsearch"
         }
@@ -179,20 +173,16 @@ fn report(context: &PublisherContext, error: &PublishError) {
 }
 
 impl Publisher {
-    /// Waits until no other process publishes this generation, then takes a larger epoch than any before.
+    /// Waits for leadership of this generation's publishing, then takes an epoch larger than any before.
     async fn take_turn(context: &PublisherContext, live: Live) -> Result<Self, PublishError> {
         let mut connection = database::options(&context.connections, "publisher")?
-            // A round holds its snapshot while the stores acknowledge. The session of a process that was stopped ends,
-            // so that another may publish.
+            // A round holds its snapshot until the stores acknowledge. The session of a process that was stopped must
+            // end, so that another one is elected.
             .options([("idle_in_transaction_session_timeout", "60s"), ("idle_session_timeout", "15s")])
             .connect()
             .await?;
         let schema = &live.generation.schema;
-        while !sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock(hashtextextended($1, 0))")
-            .bind(format!("publisher {schema} 0"))
-            .fetch_one(&mut connection)
-            .await?
-        {
+        while !try_advisory_lock(&mut connection, &format!("publisher {schema} 0")).await? {
             context.redis_check.ok();
             context.search_check.ok();
             tokio::time::sleep(POLL_INTERVAL).await;
@@ -213,9 +203,9 @@ impl Publisher {
         };
         let search = SearchSink::new(context, &live.generation, row.get("elasticsearch_incarnation"))?;
         let pending: Vec<String> = row.get("pending_sweeps");
-        let kept = published().filter(|view| view.target != Target::RedisEviction);
-        let refreshes = FullRefreshes::new(kept, &pending);
-        refreshes.remember(&mut connection).await?;
+        let with_values = published().filter(|view| view.target != Target::RedisEviction);
+        let refreshes = FullRefreshes::new(with_values, &pending);
+        refreshes.save(&mut connection).await?;
         info!(processor = context.processor.name, epoch = version.epoch, "publishing");
         if redis.is_none() {
             context.redis_check.ok();
@@ -224,29 +214,30 @@ impl Publisher {
             context.search_check.ok();
         }
         let context = context.clone();
-        Ok(Self { context, live, connection, redis, search, version, refreshes, cleanup: Cleanup::BEGINNING })
+        Ok(Self { context, live, connection, redis, search, version, refreshes, cleanup: Cleanup::START })
     }
 
     async fn publish(&mut self, backoff: &mut Backoff) -> Result<(), PublishError> {
         let mut listener = PgListener::connect_with(&self.context.pool).await?;
         listener.listen(&self.live.generation.schema).await?;
-        let mut looked_at = None::<Instant>;
+        let mut checked_at = None::<Instant>;
         loop {
-            if looked_at.is_none_or(|at| at.elapsed() >= POLL_INTERVAL) {
-                self.look_at_stores().await?;
-                self.look_at_tick().await?;
-                looked_at = Some(Instant::now());
+            if checked_at.is_none_or(|at| at.elapsed() >= POLL_INTERVAL) {
+                self.check_stores().await?;
+                self.check_tick().await?;
+                checked_at = Some(Instant::now());
             }
             let started = Instant::now();
             let changed = self.round().await?;
-            let swept = self.sweep().await? + self.clean_up().await?;
+            let refreshed = self.full_refresh().await? + self.clean_up().await?;
             *backoff = Backoff::default();
-            if changed + swept > 0 {
+            if changed + refreshed > 0 {
                 self.context.metrics.publish_round_seconds.observe(started.elapsed().as_secs_f64());
-                // A sweep waits for nothing to gather.
-                let at_least = if swept == 0 { linger(self.context.processor.batch_policy) } else { Duration::ZERO };
+                // A full refresh does not linger.
+                let at_least =
+                    if refreshed == 0 { linger(self.context.processor.batch_policy) } else { Duration::ZERO };
                 tokio::time::sleep(started.elapsed().min(REST_LIMIT).max(at_least)).await;
-                // What they are about is in the rows that are read next.
+                // The next round reads the rows that these notifications are about.
                 while let Some(Ok(_)) = listener.recv().now_or_never() {}
                 continue;
             }
@@ -257,45 +248,45 @@ impl Publisher {
         }
     }
 
-    /// A store with another incarnation has lost what was published: every view in it is swept.
-    async fn look_at_stores(&mut self) -> Result<(), PublishError> {
+    /// A store with another instance id has lost what was published: every view in it gets a full refresh.
+    async fn check_stores(&mut self) -> Result<(), PublishError> {
         if let Some(redis) = &mut self.redis {
-            if let Some(incarnation) = redis.look().await? {
-                self.refreshes.begin_anew(Target::is_kept_in_redis);
-                self.cleanup = Cleanup::BEGINNING;
-                self.remember(redis::STORE, &incarnation).await?;
+            if let Some(instance_id) = redis.changed_instance().await? {
+                self.refreshes.restart(Target::is_kept_in_redis);
+                self.cleanup = Cleanup::START;
+                self.save_instance(redis::STORE, &instance_id).await?;
             }
             self.context.redis_check.ok();
         }
         if let Some(search) = &mut self.search {
-            if let Some(incarnation) = search.look().await? {
-                self.refreshes.begin_anew(|target| matches!(target, Target::Elasticsearch { .. }));
-                self.remember(elasticsearch::STORE, &incarnation).await?;
+            if let Some(instance_id) = search.changed_instance().await? {
+                self.refreshes.restart(|target| matches!(target, Target::Elasticsearch { .. }));
+                self.save_instance(elasticsearch::STORE, &instance_id).await?;
             }
             self.context.search_check.ok();
         }
         Ok(())
     }
 
-    /// Remembers a store's incarnation, and that sweeps are due, before anything is written to it.
-    async fn remember(&mut self, store: &str, incarnation: &str) -> Result<(), PublishError> {
-        info!(processor = self.context.processor.name, store, "the store is empty or new: publishing all again");
+    /// Saves a store's instance id and the pending full refreshes before anything is written to the store.
+    async fn save_instance(&mut self, store: &str, instance_id: &str) -> Result<(), PublishError> {
+        info!(processor = self.context.processor.name, store, "store is empty or new; publishing everything again");
         let sql = format!("UPDATE publisher SET {store}_incarnation = $1, pending_sweeps = $2 WHERE shard = 0");
-        sqlx::query(&sql).bind(incarnation).bind(self.refreshes.pending()).execute(&mut self.connection).await?;
+        sqlx::query(&sql).bind(instance_id).bind(self.refreshes.pending()).execute(&mut self.connection).await?;
         Ok(())
     }
 
-    /// When the watermark enters another tick, values that depend on it are stale.
-    async fn look_at_tick(&mut self) -> Result<(), PublishError> {
+    /// When the watermark enters another tick, values that depend on it become stale.
+    async fn check_tick(&mut self) -> Result<(), PublishError> {
         let tick = now(&mut self.connection, &self.live.generation).await?;
-        if self.refreshes.enter(tick) {
-            self.refreshes.remember(&mut self.connection).await?;
+        if self.refreshes.enter_tick(tick) {
+            self.refreshes.save(&mut self.connection).await?;
         }
         Ok(())
     }
 }
 
-/// Every statement of this connection means one generation's tables, and is planned once.
+/// Resolves unqualified names of this connection to one generation's tables, and plans each statement once.
 async fn set_session_schema(connection: &mut PgConnection, schema: &str) -> Result<(), sqlx::Error> {
     let sql = format!("SET search_path = {schema}, public; SET plan_cache_mode = force_generic_plan");
     connection.execute(sqlx::raw_sql(&sql)).await?;

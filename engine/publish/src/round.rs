@@ -1,22 +1,21 @@
-//! One round: what is stale, its values in one snapshot, and the write that the stores acknowledge before it counts.
+//! One round: takes marks, evaluates the stale keys in one snapshot, and commits once the stores have acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
 use jangbogo_fold::{Target, View, ViewKeys};
+use jangbogo_store::Generation;
 use jangbogo_store::view::{Entry, evaluate, now};
-use jangbogo_store::{Generation, watermark};
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::{PublishError, Publisher};
 
-/// At most this many marks are taken in a round. Under load most repeat a key that is evaluated once.
+/// At most this many marks are taken in a round. Under load most are duplicates of a key that is evaluated once.
 const MARKS: i64 = 200_000;
-/// Keys evaluated and written together.
+/// Keys evaluated and written in one batch.
 const KEYS: usize = 200;
 
 impl Publisher {
-    /// Works off dirty marks. Gives how many.
+    /// Publishes the keys of dirty marks. Returns the number of marks.
     pub(super) async fn round(&mut self) -> Result<usize, PublishError> {
         let generation = self.live.generation.clone();
         let processor = self.context.processor;
@@ -38,7 +37,7 @@ impl Publisher {
             stale.entry(mark.get("view")).or_default().insert(mark.get("key"));
         }
         let now = now(&mut transaction, &generation).await?;
-        self.refreshes.enter(now);
+        self.refreshes.enter_tick(now);
         for (name, marked) in stale {
             let Some(view) = processor.view(&name).filter(|view| self.context.stores.has(view.target)) else {
                 continue;
@@ -50,33 +49,33 @@ impl Publisher {
                 write(self.redis.as_ref(), self.search.as_ref(), view, self.version, &entries).await?;
             }
             self.context.metrics.published_entries_total.with_label_values(&[view.name]).inc_by(keys.len() as u64);
-            self.refreshes.want(view);
+            self.refreshes.request(view);
         }
-        self.refreshes.remember(&mut transaction).await?;
-        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM dirty").fetch_one(&mut *transaction).await?;
-        self.context.metrics.publish_backlog.set(left);
+        self.refreshes.save(&mut transaction).await?;
+        let backlog: i64 = sqlx::query_scalar("SELECT count(*) FROM dirty").fetch_one(&mut *transaction).await?;
+        self.context.metrics.publish_backlog.set(backlog);
         transaction.commit().await?;
         Ok(marks.len())
     }
 
-    /// Goes on with one chunk of one sweep that is wanted or running. Gives how many keys were published.
-    pub(super) async fn sweep(&mut self) -> Result<usize, PublishError> {
+    /// Publishes the next chunk of a pending full refresh. Returns the number of keys, at least 1 if one is pending.
+    pub(super) async fn full_refresh(&mut self) -> Result<usize, PublishError> {
         let Some((view, after)) = self.refreshes.next() else { return Ok(0) };
         let generation = self.live.generation.clone();
         let mut transaction = self.connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
         let entries = next_entries(&mut transaction, &generation, view, after.as_deref().unwrap_or_default()).await?;
         self.version.number += 1;
         write(self.redis.as_ref(), self.search.as_ref(), view, self.version, &entries).await?;
-        let to = last_of_full(&entries).map(str::to_owned);
-        self.refreshes.went_on(view, after.as_ref(), to);
-        self.refreshes.remember(&mut transaction).await?;
+        let to = last_of_full_chunk(&entries).map(str::to_owned);
+        self.refreshes.advance(view, after.as_ref(), to);
+        self.refreshes.save(&mut transaction).await?;
         transaction.commit().await?;
         self.context.metrics.published_entries_total.with_label_values(&[view.name]).inc_by(entries.len() as u64);
         Ok(entries.len().max(1))
     }
 }
 
-/// The next of all a view's keys, with their values.
+/// The next chunk of all keys of a view, with their values.
 pub(super) async fn next_entries(
     connection: &mut PgConnection,
     generation: &Generation,
@@ -92,12 +91,12 @@ pub(super) async fn next_entries(
     evaluate(connection, view, &keys, now).await
 }
 
-/// The key after which there may be more.
-pub(super) fn last_of_full(entries: &[Entry]) -> Option<&str> {
+/// The last key of a full chunk, after which there may be more.
+pub(super) fn last_of_full_chunk(entries: &[Entry]) -> Option<&str> {
     entries.get(KEYS - 1).map(|entry| entry.key.as_str())
 }
 
-/// The view's keys that the marked values of watched columns stand for.
+/// Maps the marked values of watched columns to the view's keys.
 async fn view_keys(
     connection: &mut PgConnection,
     view: &View,

@@ -1,4 +1,4 @@
-//! Which generation of each processor a request reads: the live ones, or those it names.
+//! Chooses the generation of each processor that a request reads: the live ones, or those it names.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -13,24 +13,24 @@ use uuid::Uuid;
 
 use super::ReadError;
 
-/// The fewest digits that name a generation. Ids that were made at one time begin alike, so their ends are given.
+/// Fewest digits that identify a generation. Ids of one time (`UUIDv7`) begin alike, so their last digits are used.
 const MIN_DIGITS: usize = 8;
 const ALL_DIGITS: usize = 32;
 
-/// A generation's id as people give it: in full, or its last digits.
+/// A generation's id as a request gives it: in full, or its last digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GenerationId(String);
 
-/// A text that names no generation.
+/// A text that is not the id of a generation.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no generation: give its id, or the last 8 or more digits of it, as `replay list` shows them")]
+#[error("invalid generation id {0:?}: give the id or its last 8 or more digits, as `replay list` shows them")]
 pub struct InvalidGenerationId(String);
 
 impl FromStr for GenerationId {
     type Err = InvalidGenerationId;
 
     fn from_str(text: &str) -> Result<Self, InvalidGenerationId> {
-        // Only a whole id has hyphens: `2010-11-30` is none.
+        // Only a whole id has hyphens: `2010-11-30` is not one.
         let whole = Uuid::try_parse(text.trim()).map(|id| id.simple().to_string());
         let digits = whole.unwrap_or_else(|_| text.trim().to_ascii_lowercase());
         let is_id =
@@ -40,7 +40,7 @@ impl FromStr for GenerationId {
 }
 
 impl GenerationId {
-    /// Whether it is this id, or the end of it.
+    /// Whether it is this id or its last digits.
     #[must_use]
     pub fn names(&self, id: Uuid) -> bool {
         id.simple().to_string().ends_with(&self.0)
@@ -53,85 +53,60 @@ impl fmt::Display for GenerationId {
     }
 }
 
-/// Why the generations that were named cannot answer.
+/// Failure to read named generations.
 #[derive(Debug, thiserror::Error)]
 pub enum AsOfError {
-    /// There is none of this id.
-    #[error("there is no generation {0}; `replay list` shows those there are")]
+    /// No generation has this id.
+    #[error("unknown generation {0}; `replay list` shows all generations")]
     Unknown(GenerationId),
     /// Several ids end in these digits.
-    #[error("the generations {first} and {second} both end in {asked}; give more digits")]
-    Ambiguous {
-        /// The digits.
-        asked: GenerationId,
-        /// One of them.
-        first: Uuid,
-        /// Another one.
-        second: Uuid,
-    },
-    /// A request reads one generation of a processor.
+    #[error("ambiguous generation id {requested}: both {first} and {second} end in it; give more digits")]
+    Ambiguous { requested: GenerationId, first: Uuid, second: Uuid },
+    /// Two named generations are of one processor.
     #[error("{first} and {second} are both generations of {processor}; name one of them")]
-    Twice {
-        /// Whose.
-        processor: String,
-        /// The one named first.
-        first: Uuid,
-        /// The other one.
-        second: Uuid,
-    },
+    Twice { processor: String, first: Uuid, second: Uuid },
     /// It is still being folded.
     #[error("the generation {generation} of {processor} is {state}; it can be read once it is ready")]
-    Incomplete {
-        /// Whose.
-        processor: String,
-        /// Which.
-        generation: Uuid,
-        /// What it is doing.
-        state: String,
-    },
-    /// Its tables may not fit this program's views.
+    Incomplete { processor: String, generation: Uuid, state: String },
+    /// Another fold version: its tables may not fit this program's views.
     #[error(
         "the generation {generation} of {processor} was folded by version {found}, this program reads version \
-         {mine}; ask a program of that version"
+         {mine}; use a program of that version"
     )]
     OtherFold {
-        /// Whose.
         processor: &'static str,
-        /// Which.
         generation: Uuid,
-        /// The version of the code that folded it.
+        /// The fold version of the generation.
         found: String,
-        /// That of this program.
+        /// The fold version of this program.
         mine: String,
     },
-    /// What is asked for needs a processor of which no generation is named.
+    /// The request needs a processor of which it names no generation.
     #[error(
-        "this is answered from {processor}, but the generations named are of {named}; \
-         name one of {processor} as well: what is live is not mixed with them"
+        "this request reads {processor}, but the named generations are of {named}; name one of {processor} as well: \
+         live and named generations are not mixed"
     )]
     NotNamed {
-        /// Whose rows are needed.
         processor: &'static str,
-        /// Of which processors generations are named.
+        /// Processors of the named generations, separated by commas.
         named: String,
     },
 }
 
-/// A generation that answers.
+/// A generation that a request reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
-    /// The tables.
     pub generation: Generation,
-    /// What was published or cached under it counts; none for a generation that was named, of which rows alone are
+    /// The promotion that published and cached values must carry; none for a named generation, of which only rows are
     /// read.
     pub promotion: Option<Uuid>,
 }
 
-/// One generation of each processor that a request may read: taken once a request.
+/// The generations that a request may read, at most one of each processor. Taken once per request.
 #[derive(Clone, Debug)]
 pub struct Generations {
     by_processor: BTreeMap<String, Served>,
-    /// Whether the request named them; then there are no others for it.
+    /// Whether the request named them; then it reads no others.
     are_named: bool,
 }
 
@@ -139,7 +114,7 @@ impl Generations {
     /// The generation of a processor.
     ///
     /// # Errors
-    /// When it has none yet, or the request named others, or one of another fold.
+    /// When the processor has no live generation yet, or the request named none of it or one of another fold version.
     pub fn of(&self, processor: &Processor) -> Result<&Served, ReadError> {
         let Some(served) = self.by_processor.get(processor.name) else {
             if !self.are_named {
@@ -158,7 +133,6 @@ impl Generations {
         Ok(served)
     }
 
-    /// Whether the request named them.
     #[must_use]
     pub fn are_named(&self) -> bool {
         self.are_named
@@ -173,17 +147,17 @@ impl Generations {
         .await?;
         let mut by_processor = BTreeMap::new();
         for row in &rows {
-            let served = Served { generation: Generation::of(row), promotion: Some(row.get("promotion")) };
+            let served = Served { generation: Generation::from_row(row), promotion: Some(row.get("promotion")) };
             by_processor.insert(row.get("processor"), served);
         }
         Ok(Self { by_processor, are_named: false })
     }
 
     pub(super) async fn named(postgres: &PgPool, ids: &[GenerationId]) -> Result<Self, ReadError> {
-        // An id holds digits only, so nothing of it is a pattern.
+        // An id holds digits only: no wildcards of LIKE.
         let rows = sqlx::query(
-            "SELECT asked.number, processor, generation, schema_name, fold_version, embedding_model, state
-             FROM unnest($1::text[]) WITH ORDINALITY AS asked (digits, number)
+            "SELECT requested.number, processor, generation, schema_name, fold_version, embedding_model, state
+             FROM unnest($1::text[]) WITH ORDINALITY AS requested (digits, number)
              JOIN generation ON replace(generation::text, '-', '') LIKE '%' || digits
              ORDER BY number, generation",
         )
@@ -197,14 +171,14 @@ impl Generations {
             let generation: Uuid = row.get("generation");
             if let Some(other) = found.next() {
                 let second = other.get("generation");
-                return Err(AsOfError::Ambiguous { asked: id.clone(), first: generation, second }.into());
+                return Err(AsOfError::Ambiguous { requested: id.clone(), first: generation, second }.into());
             }
             let (processor, state): (String, String) = (row.get("processor"), row.get("state"));
             if !matches!(state.as_str(), "ready" | "live" | "frozen") {
                 return Err(AsOfError::Incomplete { processor, generation, state }.into());
             }
             match by_processor.entry(processor) {
-                Entry::Vacant(entry) => entry.insert(Served { generation: Generation::of(row), promotion: None }),
+                Entry::Vacant(entry) => entry.insert(Served { generation: Generation::from_row(row), promotion: None }),
                 Entry::Occupied(entry) => {
                     let first = entry.get().generation.id;
                     return Err(AsOfError::Twice { processor: entry.key().clone(), first, second: generation }.into());

@@ -1,8 +1,8 @@
-//! Reading projections correctly: which generation is live, its rows, and the values published from it.
+//! Reads projections consistently: live generations, their rows, published values and search indexes.
 //!
-//! A request takes the map of generations once ([`Reader::live`], or [`Reader::named`] for those it asks for itself) and
-//! reads nothing of any other generation. A published value counts only if it carries the map's promotion; otherwise,
-//! and always for a generation that was named, the same view is evaluated over the rows.
+//! A request takes the map of generations once ([`Reader::live`], or [`Reader::named`] for those it names itself) and
+//! reads no other generation. A published value counts only if it carries the map's promotion; otherwise, and always
+//! for a named generation, the same view is evaluated over the rows.
 
 mod generations;
 mod published;
@@ -11,58 +11,57 @@ mod search;
 use std::collections::BTreeMap;
 
 use elasticsearch::Elasticsearch;
+use elasticsearch::http::transport::Transport;
 use jangbogo_fold::View;
 use jangbogo_platform::config::{Connections, RedisDatabase};
 use jangbogo_platform::database;
 use jangbogo_platform::vector_index::VectorIndex;
-use jangbogo_publish as publisher;
 use jangbogo_store::Rows;
+use jangbogo_store::published::PublishedValue;
 use serde_json::Value;
 use sqlx::postgres::PgPool;
 
-use self::published::{Found, PublishedViews};
+use self::published::{Lookup, PublishedViews};
 
 pub use self::generations::{AsOfError, GenerationId, Generations, InvalidGenerationId, Served};
+pub use self::published::RedisUnavailable;
 pub use self::search::{Hits, SearchError};
 
 jangbogo_telemetry::metrics! {
-    /// What a reader counts.
+    /// Metrics of a reader.
     pub struct ReadMetrics {
-        /// Values of published views by where they were read: redis, or postgres because redis was away, had none, had one of another promotion, or rows were asked for
+        /// Reads of published views by source: redis, or postgres with the reason why the value was not in redis
         view_reads_total: prometheus::IntCounterVec, labels ["view", "source"];
     }
 }
 
-/// The settings of a reader cannot be used.
+/// Invalid settings of a reader.
 #[derive(Debug, thiserror::Error)]
 pub enum ReaderError {
-    /// Postgres' address.
-    #[error("the address of postgres cannot be read")]
+    #[error("invalid postgres URL")]
     Postgres(#[source] sqlx::Error),
-    /// Redis' address.
-    #[error("the address of redis cannot be read")]
+    #[error("invalid redis URL")]
     Redis(#[source] redis::RedisError),
-    /// Elasticsearch's address.
-    #[error("the address of elasticsearch cannot be read")]
+    #[error("invalid elasticsearch URL")]
     Elasticsearch(#[source] elasticsearch::Error),
 }
 
-/// Why something could not be read.
+/// Failure to read projections.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// Postgres is away or refuses.
-    #[error("postgres does not answer as it should")]
+    /// Postgres is unavailable or refuses the query.
+    #[error("postgres query failed")]
     Postgres(#[from] sqlx::Error),
-    /// Nothing was ever folded by this processor.
-    #[error("there are no projections of {0} yet: start that processor")]
+    /// The processor has no live generation yet.
+    #[error("{0} has no live generation yet: start that processor")]
     NotLive(&'static str),
-    /// The generations that were named cannot answer.
+    /// The named generations cannot be read.
     #[error(transparent)]
     AsOf(#[from] AsOfError),
 }
 
 impl ReadError {
-    /// Whether trying again later may help: a server is away, or nothing is folded yet.
+    /// Whether a retry may succeed: Postgres is unavailable, or there is no live generation yet.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -73,16 +72,14 @@ impl ReadError {
     }
 }
 
-/// A value that is asked for: which view, and which of its keys.
+/// A key of a view.
 #[derive(Clone, Copy, Debug)]
 pub struct ViewKey<'a> {
-    /// One of the processor's views.
     pub view: &'static View,
-    /// The key.
     pub key: &'a str,
 }
 
-/// Reads what processors folded and published. Made once a process.
+/// Reads rows and published values of processors. One per process: it holds connection pools and a circuit breaker.
 #[derive(Debug)]
 pub struct Reader {
     connections: Connections,
@@ -93,10 +90,10 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader that connects when it is first used.
+    /// Creates a reader that connects on first use.
     ///
     /// # Errors
-    /// When an address cannot be read.
+    /// When a URL is invalid.
     pub fn new(
         connections: &Connections,
         application: &str,
@@ -108,155 +105,150 @@ impl Reader {
             connections: connections.clone(),
             postgres: database::pool(connections, application, postgres_connections).map_err(ReaderError::Postgres)?,
             published: PublishedViews::new(redis, connections.namespace.clone()),
-            search: publisher::search_client(connections).map_err(ReaderError::Elasticsearch)?,
+            search: Transport::single_node(&connections.elasticsearch)
+                .map(Elasticsearch::new)
+                .map_err(ReaderError::Elasticsearch)?,
             metrics,
         })
     }
 
-    /// How widely indexes of vectors are searched.
+    /// Search settings of vector indexes.
     #[must_use]
     pub fn vector_index(&self) -> VectorIndex {
         self.connections.vector_index
     }
 
-    /// Which generations are live, in one snapshot.
+    /// The live generation of each processor, in one snapshot.
     ///
     /// # Errors
-    /// When Postgres is away.
+    /// When the Postgres query fails.
     pub async fn live(&self) -> Result<Generations, ReadError> {
         Generations::live(&self.postgres).await
     }
 
-    /// These generations and no others: of a moment in the past, kept after a cut-over, or live. Nothing but their rows
-    /// is read.
+    /// The named generations and no others: as of a time in the past, frozen by a cut-over, or live. Only their rows
+    /// are read.
     ///
     /// # Errors
-    /// When one is unknown, is not complete, or two are of one processor; or Postgres is away.
+    /// When one is unknown or not complete, two are of one processor, or the Postgres query fails.
     pub async fn named(&self, ids: &[GenerationId]) -> Result<Generations, ReadError> {
         Generations::named(&self.postgres, ids).await
     }
 
-    /// One snapshot of a generation's rows.
+    /// Opens a snapshot of a generation's rows.
     ///
     /// # Errors
-    /// When Postgres is away.
+    /// When the Postgres query fails.
     pub async fn rows(&self, served: &Served) -> Result<Rows, ReadError> {
         Ok(Rows::begin(&self.postgres, &served.generation).await?)
     }
 
-    /// The value of one key of a view; none for a key without rows.
+    /// The value of a view's key; none for a key without rows.
     ///
     /// # Errors
-    /// When Postgres is needed and away. Redis being away is no error.
+    /// When a value is not in Redis and the Postgres query fails. An unavailable Redis is no error.
     pub async fn view(&self, served: &Served, view: &'static View, key: &str) -> Result<Option<Value>, ReadError> {
         Ok(self.views(served, &[ViewKey { view, key }]).await?.pop().flatten())
     }
 
-    /// The values of keys of a processor's views, in their order: from Redis in one round trip, what it lacks from
+    /// Values of keys of a processor's views, in their order: from Redis in one round trip, the missing ones from
     /// Postgres in one snapshot.
     ///
     /// # Errors
-    /// When Postgres is needed and away. Redis being away is no error.
-    pub async fn views(&self, served: &Served, wanted: &[ViewKey<'_>]) -> Result<Vec<Option<Value>>, ReadError> {
-        let (mut values, missing) = self.published(served, wanted).await;
+    /// When a value is not in Redis and the Postgres query fails. An unavailable Redis is no error.
+    pub async fn views(&self, served: &Served, keys: &[ViewKey<'_>]) -> Result<Vec<Option<Value>>, ReadError> {
+        let (mut values, missing) = self.published(served, keys).await;
         if missing.is_empty() {
             return Ok(values);
         }
-        self.evaluate(&mut self.rows(served).await?, wanted, missing, &mut values).await?;
+        self.evaluate(&mut self.rows(served).await?, keys, missing, &mut values).await?;
         Ok(values)
     }
 
-    /// As [`Self::views`], with what Redis lacks evaluated in a snapshot that is open already.
+    /// As [`Self::views`], with the missing values evaluated in an open snapshot.
     ///
     /// # Errors
-    /// When Postgres is needed and away. Redis being away is no error.
+    /// When a value is not in Redis and the Postgres query fails. An unavailable Redis is no error.
     pub async fn views_or_rows(
         &self,
         served: &Served,
         rows: &mut Rows,
-        wanted: &[ViewKey<'_>],
+        keys: &[ViewKey<'_>],
     ) -> Result<Vec<Option<Value>>, ReadError> {
-        let (mut values, missing) = self.published(served, wanted).await;
-        self.evaluate(rows, wanted, missing, &mut values).await?;
+        let (mut values, missing) = self.published(served, keys).await;
+        self.evaluate(rows, keys, missing, &mut values).await?;
         Ok(values)
     }
 
-    /// The published values, and the places of those that are missing.
-    async fn published(&self, served: &Served, wanted: &[ViewKey<'_>]) -> (Vec<Option<Value>>, Vec<usize>) {
-        let found = match served.promotion {
-            Some(promotion) => self.published.read(promotion, wanted).await,
-            None => vec![Found::RowsAsked; wanted.len()],
+    /// Published values, and the positions of those that are missing.
+    async fn published(&self, served: &Served, keys: &[ViewKey<'_>]) -> (Vec<Option<Value>>, Vec<usize>) {
+        let lookups = match served.promotion {
+            Some(promotion) => self.published.read(promotion, keys).await,
+            None => vec![Lookup::NamedGeneration; keys.len()],
         };
-        let mut values = Vec::with_capacity(wanted.len());
+        let mut values = Vec::with_capacity(keys.len());
         let mut missing: Vec<usize> = Vec::new();
-        for (position, (ViewKey { view, .. }, found)) in wanted.iter().zip(found).enumerate() {
-            if let Some(source) = found.source() {
+        for (position, (ViewKey { view, .. }, lookup)) in keys.iter().zip(lookups).enumerate() {
+            if let Some(source) = lookup.source() {
                 self.metrics.view_reads_total.with_label_values(&[view.name, source]).inc();
             }
-            match found {
-                Found::Value(value) => values.push(value),
-                Found::NotPublished
-                | Found::RowsAsked
-                | Found::Unavailable
-                | Found::Missing
-                | Found::OtherPromotion => {
-                    missing.push(position);
-                    values.push(None);
-                }
+            if let Lookup::Redis(PublishedValue::Value(value)) = lookup {
+                values.push(value);
+            } else {
+                missing.push(position);
+                values.push(None);
             }
         }
         (values, missing)
     }
 
-    /// Evaluates what is missing over the rows.
+    /// Evaluates missing values over the rows.
     async fn evaluate(
         &self,
         rows: &mut Rows,
-        wanted: &[ViewKey<'_>],
+        keys: &[ViewKey<'_>],
         missing: Vec<usize>,
         values: &mut [Option<Value>],
     ) -> Result<(), ReadError> {
         let mut by_view: BTreeMap<&str, (&'static View, Vec<usize>)> = BTreeMap::new();
         for position in missing {
-            let view = wanted[position].view;
+            let view = keys[position].view;
             by_view.entry(view.name).or_insert_with(|| (view, Vec::new())).1.push(position);
         }
         for (view, positions) in by_view.into_values() {
-            let keys: Vec<String> = positions.iter().map(|position| wanted[*position].key.to_owned()).collect();
-            for (position, value) in positions.into_iter().zip(rows.view(view, &keys).await?) {
+            let view_keys: Vec<String> = positions.iter().map(|position| keys[*position].key.to_owned()).collect();
+            for (position, value) in positions.into_iter().zip(rows.view(view, &view_keys).await?) {
                 values[position] = value;
             }
         }
         Ok(())
     }
 
-    /// The search client.
     #[must_use]
     pub fn search(&self) -> &Elasticsearch {
         &self.search
     }
 
-    /// The pool, for the permanent tables.
     #[must_use]
     pub fn postgres(&self) -> &PgPool {
         &self.postgres
     }
 
-    /// A cached text in Redis; none as well when Redis is away.
+    /// A cached text in Redis; none if it is absent or Redis is unavailable.
     pub async fn cached(&self, key: &str) -> Option<String> {
         self.published.get(key).await
     }
 
-    /// Caches a text in Redis for so long; not at all when Redis is away.
-    pub async fn cache(&self, key: &str, text: &str, keep: std::time::Duration) {
-        self.published.put(key, text, keep).await;
+    /// Caches a text in Redis for a time to live. Without effect while Redis is unavailable.
+    pub async fn cache(&self, key: &str, text: &str, ttl: std::time::Duration) {
+        self.published.put(key, text, ttl).await;
     }
 
-    /// Asks Redis whether it is there, whatever became of earlier requests.
+    /// Health check of Redis, whatever the circuit breaker's state.
     ///
     /// # Errors
-    /// What it, or the attempt to reach it, says.
-    pub async fn ping_redis(&self) -> Result<(), jangbogo_publish::PublishError> {
+    /// When Redis is unavailable.
+    pub async fn ping_redis(&self) -> Result<(), RedisUnavailable> {
         self.published.ping().await
     }
 }

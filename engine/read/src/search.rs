@@ -1,46 +1,42 @@
-//! Asking the indexes in Elasticsearch that views are published to.
+//! Searches the Elasticsearch indexes of views.
 
 use std::time::Duration;
 
 use elasticsearch::SearchParts;
 use elasticsearch::http::StatusCode;
 use jangbogo_fold::View;
-use jangbogo_publish as publisher;
+use jangbogo_store::published::index_name;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{ReadError, Reader, Served};
 
+/// Timeout of a search.
 const TIME_LIMIT: Duration = Duration::from_secs(3);
 
-/// Why nothing was found out.
+/// Failure of a search.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
-    /// Elasticsearch is away.
-    #[error("elasticsearch does not answer")]
+    /// Elasticsearch is unavailable.
+    #[error("elasticsearch unavailable")]
     Unavailable(#[from] elasticsearch::Error),
-    /// The index is not there: it was never built, or was lost and is being built again.
+    /// The index does not exist: it is being built, for the first time or after a loss.
     #[error("the search index is being built")]
     NoIndex,
-    /// Elasticsearch refuses.
+    /// Elasticsearch refuses the search.
     #[error("elasticsearch answered {status}: {body}")]
-    Refused {
-        /// The HTTP status.
-        status: u16,
-        /// What it said.
-        body: String,
-    },
-    /// The view is not known.
-    #[error("the index cannot be named")]
+    Refused { status: u16, body: String },
+    /// The index name cannot be determined.
+    #[error("cannot determine the index name")]
     Read(#[from] ReadError),
 }
 
-/// What a search found.
+/// Result of a search.
 #[derive(Debug, Deserialize)]
 pub struct Hits<H> {
     total: Total,
-    /// The page that was asked for, in its order.
+    /// Hits of the requested page, best first.
     pub hits: Vec<H>,
 }
 
@@ -50,7 +46,7 @@ struct Total {
 }
 
 impl<H> Hits<H> {
-    /// How many there are in all, on any page.
+    /// Number of hits on all pages.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.total.value
@@ -58,17 +54,17 @@ impl<H> Hits<H> {
 }
 
 impl Reader {
-    /// What the index of a view in a generation, and no other's, answers to the body of a search.
+    /// Runs a search on the index of a view in a generation.
     ///
     /// # Errors
-    /// When Elasticsearch is away, has no such index, or refuses.
+    /// When Elasticsearch is unavailable, has no such index, or refuses the search.
     pub async fn ask_index<A: DeserializeOwned>(
         &self,
         served: &Served,
         view: &View,
         body: &Value,
     ) -> Result<A, SearchError> {
-        let index = publisher::index_name(&self.connections, view.name, &served.generation);
+        let index = index_name(&self.connections, view.name, &served.generation);
         let indexes = [index.as_str()];
         let request = self.search.search(SearchParts::Index(&indexes)).body(body).request_timeout(TIME_LIMIT);
         let response = request.send().await?;

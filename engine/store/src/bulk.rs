@@ -1,5 +1,5 @@
-//! Folding in bulk: facts go by `COPY` into their tables, everything that merges into unlogged staging tables, which are
-//! merged by one `GROUP BY` each; keys and indexes come last.
+//! Bulk fold: `COPY` of facts into their tables, and of rows that merge into unlogged staging tables, each merged by
+//! one `GROUP BY`. Keys and indexes are created last.
 
 use std::fmt::Write as _;
 
@@ -11,24 +11,24 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use super::generation::{Generation, State, set_state};
 use super::statements::{column_definitions, columns, keys, value_columns};
 
-/// What a binary `COPY` begins with: its signature, no flags, no extension.
+/// Header of a binary `COPY`: signature, no flags, no extension.
 const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// What it ends with.
+/// Trailer of a binary `COPY`.
 const COPY_TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
-/// Postgres counts days and microseconds from here.
+/// Postgres counts days and microseconds from this day.
 const POSTGRES_EPOCH: NaiveDate = NaiveDate::from_ymd_opt(2000, 1, 1).expect("the date exists");
 
-/// Adds up as upserts do: `sum` counts in numeric, which takes twice as long.
+/// Sums `bigint`s as the upserts do. `sum` computes in `numeric`, which takes twice as long.
 const CREATE_ADD: &str = "CREATE AGGREGATE add(bigint) (sfunc = int8pl, stype = bigint)";
 
-/// A table's rows as they are folded: one fact an event, never merged, so that a copy of them is the table.
+/// Whether a table holds facts: one row for each event, never merged, so that copied rows are final.
 fn is_facts(table: &Table) -> bool {
-    let names_event = table.key.iter().any(|column| column.column_type == ColumnType::Id);
-    names_event && !table.groups.is_empty() && table.groups.iter().all(|group| group.merge == Merge::Once)
+    let has_event_key = table.key.iter().any(|column| column.column_type == ColumnType::Id);
+    has_event_key && !table.groups.is_empty() && table.groups.iter().all(|group| group.merge == Merge::Once)
 }
 
-/// Tables without keys and the staging beside them. A crash of Postgres empties what is unlogged: `staging_intact` says
-/// whether that has happened.
+/// SQL that creates tables without keys and their staging tables. A crash of Postgres empties unlogged tables:
+/// `staging_intact` detects it.
 pub(super) fn create_tables(processor: &Processor) -> String {
     let mut sql = format!("CREATE UNLOGGED TABLE staging_intact AS SELECT true AS intact; {CREATE_ADD};");
     for table in processor.tables() {
@@ -44,7 +44,7 @@ fn staging(table: &Table) -> String {
     format!("staging_{}", table.name)
 }
 
-/// The statement that takes a table's rows.
+/// The `COPY` statement of a table's rows.
 pub(super) fn copy_statement(table: &Table) -> String {
     let target = if is_facts(table) { table.name.to_owned() } else { staging(table) };
     format!("COPY {target} ({}) FROM STDIN (FORMAT binary)", names(table).join(", "))
@@ -80,20 +80,20 @@ fn merge_statement(table: &Table) -> String {
     )
 }
 
-/// Whether what was staged is still there. After a crash of Postgres it is not: the generation is worth nothing then.
+/// Whether the staged rows are intact. A crash of Postgres loses them: the generation must be dropped then.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn is_bulk_intact(connection: &mut PgConnection, generation: &Generation) -> Result<bool, sqlx::Error> {
     let sql = format!("SELECT EXISTS (SELECT FROM {}.staging_intact)", generation.schema);
     sqlx::query_scalar(&sql).fetch_one(connection).await
 }
 
-/// Merges what is staged of a table and gives it its keys and indexes, unless that was done before. Beside a live fold it
-/// takes one processor core.
+/// Merges a table's staged rows and creates its keys and indexes, unless that was done before. With `is_beside_live` it
+/// takes one processor core only.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn finish_table(
     connection: &mut PgConnection,
     generation: &Generation,
@@ -102,7 +102,7 @@ pub async fn finish_table(
     is_beside_live: bool,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with(generation.begin("")).await?;
-    // The session of a replay that was killed may still be at it.
+    // The session of a killed replay may still be working on it.
     let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", table.name);
     transaction.execute(sqlx::raw_sql(&lock)).await?;
     let has_key = "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1::regclass AND contype = 'p')";
@@ -114,7 +114,7 @@ pub async fn finish_table(
         sql.push_str("SET LOCAL max_parallel_maintenance_workers = 0;");
     }
     if !is_facts(table) {
-        // With wal_level = minimal, what is put into a table that this transaction has emptied is not logged.
+        // With wal_level = minimal, rows inserted into a table that this transaction has truncated are not logged.
         let _ = write!(sql, "TRUNCATE {};{};DROP TABLE {};", table.name, merge_statement(table), staging(table));
     }
     for key in keys(table, vector_index) {
@@ -125,10 +125,10 @@ pub async fn finish_table(
     transaction.commit().await
 }
 
-/// Every table is finished: the generation is complete as of the offsets that were captured.
+/// Ends the bulk fold after every table is finished: the generation is complete as of the captured offsets.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn finish_bulk(connection: &mut PgConnection, generation: &Generation) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with(generation.begin("")).await?;
     transaction.execute(sqlx::raw_sql("DROP TABLE staging_intact; DROP AGGREGATE add(bigint)")).await?;
@@ -136,9 +136,9 @@ pub async fn finish_bulk(connection: &mut PgConnection, generation: &Generation)
     transaction.commit().await
 }
 
-/// The merge operator as an aggregate: what the upserts do one after another.
+/// The merge operator as an aggregate, equal to the upserts in sequence.
 fn merged_columns(group: &Group) -> Vec<String> {
-    // For types that have no max() and min(), and for values that come with the newest or oldest stamp.
+    // For types without max() and min(), and for values of the newest or oldest stamp.
     let top = |name: &str, order: &str, present: &str| {
         format!("(array_agg({name} ORDER BY {order}) FILTER (WHERE {present} IS NOT NULL))[1]")
     };
@@ -163,7 +163,7 @@ fn merged_columns(group: &Group) -> Vec<String> {
     value_columns(group).map(merged).collect()
 }
 
-/// Rows in Postgres' binary format: for each a count of fields, then length and bytes of each.
+/// Rows in Postgres' binary format: the number of fields, then length and bytes of each.
 fn encode(deltas: &TableDeltas) -> Vec<u8> {
     let table = deltas.table();
     let fields = i16::try_from(table.key.len() + table.width()).unwrap_or(i16::MAX);
@@ -206,7 +206,7 @@ fn put(bytes: &mut Vec<u8>, field: &[u8]) {
     bytes.extend_from_slice(field);
 }
 
-/// As pgvector sends it: the number of dimensions, two unused bytes, the numbers.
+/// pgvector's binary format: the number of dimensions, two unused bytes, the numbers.
 fn vector(bits: &[u32]) -> Vec<u8> {
     let dimensions = u16::try_from(bits.len()).unwrap_or(u16::MAX);
     let header = dimensions.to_be_bytes().into_iter().chain([0, 0]);

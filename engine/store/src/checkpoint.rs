@@ -1,4 +1,4 @@
-//! Checkpoints: where the fold of a partition goes on, and who may advance it.
+//! Checkpoints: each partition's next offset to fold, and the epoch (fencing token) of the worker that may advance it.
 
 use chrono::{DateTime, Utc};
 use jangbogo_events::Topic;
@@ -8,21 +8,20 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::Generation;
 
-/// The right to advance a partition from where its fold stands.
+/// The right to advance a partition from its checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Which partition.
     pub partition: Partition,
     /// The next offset to fold.
     pub next_offset: i64,
-    /// Whoever acquires the partition later has a larger one, and this one is worth nothing.
+    /// Fencing token: a later acquisition has a larger one, and fences this one.
     pub epoch: i64,
 }
 
-/// Takes partitions over: every earlier holder is fenced from here on. A frozen partition is not among the result.
+/// Acquires partitions: every earlier holder is fenced. Frozen partitions are left out of the result.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn acquire(
     connection: &mut PgConnection,
     generation: &Generation,
@@ -30,7 +29,7 @@ pub async fn acquire(
 ) -> Result<Vec<Checkpoint>, sqlx::Error> {
     let sql = format!(
         "INSERT INTO {0}.checkpoint AS mine (topic, partition, next_offset, epoch)
-         SELECT topic, partition, 0, 1 FROM unnest($1::text[], $2::integer[]) AS wanted (topic, partition)
+         SELECT topic, partition, 0, 1 FROM unnest($1::text[], $2::integer[]) AS acquired (topic, partition)
          ORDER BY topic, partition
          ON CONFLICT (topic, partition) DO UPDATE SET epoch = mine.epoch + 1 WHERE NOT mine.frozen
          RETURNING topic, partition, next_offset, epoch",
@@ -49,16 +48,16 @@ pub async fn acquire(
         .collect())
 }
 
-/// How far a generation is in each partition that anybody has acquired.
+/// Next offsets of a generation, for each partition that was ever acquired.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn positions(connection: &mut PgConnection, generation: &Generation) -> Result<Offsets, sqlx::Error> {
     let sql = format!("SELECT topic, partition, next_offset FROM {}.checkpoint", generation.schema);
     Ok(offsets(&sqlx::query(&sql).fetch_all(connection).await?))
 }
 
-/// Of rows with `topic`, `partition` and `next_offset`.
+/// Reads rows with `topic`, `partition` and `next_offset`.
 pub(super) fn offsets(rows: &[PgRow]) -> Offsets {
     let offset = |row: &PgRow| {
         let partition = Partition { topic: Topic::from_name(row.get("topic"))?, number: row.get("partition") };
@@ -67,10 +66,10 @@ pub(super) fn offsets(rows: &[PgRow]) -> Offsets {
     rows.iter().filter_map(offset).collect()
 }
 
-/// The newest event time that a generation has folded; none before the first event.
+/// Newest event time that a generation has folded; none before the first event.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn watermark(
     connection: &mut PgConnection,
     generation: &Generation,

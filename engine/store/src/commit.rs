@@ -1,4 +1,4 @@
-//! The transaction that folds a batch: exactly once, whatever crashes and whoever else believes to own a partition.
+//! The transaction that folds a batch, exactly once: a worker that no longer owns a partition is fenced.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,49 +14,46 @@ use super::generation::Generation;
 use super::statements::Statements;
 use crate::fail_point::fail_point;
 
-/// How far one partition goes in a batch.
+/// A partition's progress in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Which.
     pub partition: Partition,
-    /// As acquired.
+    /// The epoch of the acquired checkpoint.
     pub epoch: i64,
-    /// Where the batch begins: what the checkpoint must say.
+    /// First offset of the batch: the checkpoint's before the commit.
     pub from: i64,
-    /// Where it ends: what the checkpoint will say.
+    /// Offset after the batch: the checkpoint's after the commit.
     pub to: i64,
-    /// The newest event time in it.
+    /// Newest event time of the folded events.
     pub max_event_time: Option<DateTime<Utc>>,
 }
 
-/// A record that is no event.
+/// A record that was refused.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
-    /// Where it stands.
     pub partition: Partition,
-    /// There.
     pub offset: i64,
-    /// When the broker appended it.
+    /// Append time of the broker.
     pub appended_at: DateTime<Utc>,
-    /// Why it is refused.
+    /// Reason of the refusal.
     pub cause: String,
 }
 
-/// What one transaction folds.
+/// Input of one transaction.
 #[derive(Debug, Default)]
 pub struct Batch<'a> {
-    /// In the order they were read.
+    /// Events in the order of reading.
     pub events: Vec<&'a Event>,
-    /// Events after this moment are remembered as seen, and nothing else.
+    /// Events after this time are only recorded as seen.
     pub as_of: Option<DateTime<Utc>>,
     /// Refused records, already in the dead-letter topic.
     pub dead_letters: Vec<DeadLetter>,
-    /// For each partition in it.
+    /// Progress of each partition in the batch.
     pub progress: Vec<Progress>,
 }
 
 impl<'a> Batch<'a> {
-    /// Records from where their partitions' checkpoints stand, those after a moment left out.
+    /// A batch of records that begin at their partitions' checkpoints. Events after `as_of` are not folded.
     pub fn of(
         records: &'a [Record],
         as_of: Option<DateTime<Utc>>,
@@ -72,7 +69,7 @@ impl<'a> Batch<'a> {
             advance.to = record.offset + 1;
             match &record.outcome {
                 Ok(event) => {
-                    if batch.has(event) {
+                    if batch.includes(event) {
                         advance.max_event_time = advance.max_event_time.max(Some(event.envelope.time));
                     }
                     batch.events.push(event);
@@ -89,30 +86,30 @@ impl<'a> Batch<'a> {
         batch
     }
 
-    /// Whether an event happened early enough.
-    fn has(&self, event: &Event) -> bool {
-        self.as_of.is_none_or(|moment| event.envelope.time <= moment)
+    /// Whether an event is folded: it is not after `as_of`.
+    fn includes(&self, event: &Event) -> bool {
+        self.as_of.is_none_or(|as_of| event.envelope.time <= as_of)
     }
 }
 
-/// What became of a batch.
+/// Outcome of a commit.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Committed {
-    /// It is folded.
+    /// The batch is folded.
     Folded {
-        /// Events that had not been folded before.
+        /// Number of events that had not been folded before.
         new_events: usize,
-        /// Rows written.
+        /// Number of rows written.
         rows: usize,
     },
-    /// Nothing was folded: these partitions have another owner, or are frozen.
+    /// Nothing was folded: these partitions were acquired by another worker or are frozen.
     Fenced(Vec<Partition>),
 }
 
-/// Folds a batch in one transaction: what is new of it, its rows, their dirty marks, and the checkpoints.
+/// Folds a batch in one transaction: new events, changed rows, their dirty marks, and the checkpoints.
 ///
 /// # Errors
-/// When Postgres is away or refuses; nothing is folded then.
+/// When the Postgres query fails; nothing is folded then.
 pub async fn commit(
     connection: &mut PgConnection,
     processor: &Processor,
@@ -126,7 +123,7 @@ pub async fn commit(
     fail_point("commit-before-rows");
     let mut deltas = Deltas::new(processor);
     let config = FoldConfig { embedding_model: generation.embedding_model.clone(), ..config.clone() };
-    for event in new_events.iter().copied().filter(|event| batch.has(event)) {
+    for event in new_events.iter().copied().filter(|event| batch.includes(event)) {
         deltas.fold(processor, &config, event);
     }
     for (position, table) in deltas.tables().iter().enumerate() {
@@ -151,12 +148,12 @@ pub async fn commit(
     Ok(Committed::Folded { new_events: new_events.len(), rows: deltas.row_count() })
 }
 
-/// Remembers the batch's events and gives those that were not remembered before, each once.
+/// Records the batch's events as seen and returns the new ones, each once.
 async fn insert_seen<'a>(connection: &mut PgConnection, events: &[&'a Event]) -> Result<Vec<&'a Event>, sqlx::Error> {
     if events.is_empty() {
         return Ok(Vec::new());
     }
-    // A map in hash order: two workers that meet the same events wait for each other in one direction only.
+    // In hash order: workers that insert the same events lock them in the same order, without a deadlock.
     let mut by_hash: BTreeMap<u128, &Event> = BTreeMap::new();
     for event in events {
         by_hash.entry(event.envelope.hash()).or_insert(event);
@@ -170,8 +167,8 @@ async fn insert_seen<'a>(connection: &mut PgConnection, events: &[&'a Event]) ->
     Ok(new.iter().filter_map(|hash| by_hash.get(&hash.as_u128()).copied()).collect())
 }
 
-async fn insert_dead_letters(connection: &mut PgConnection, letters: &[DeadLetter]) -> Result<(), sqlx::Error> {
-    if letters.is_empty() {
+async fn insert_dead_letters(connection: &mut PgConnection, dead_letters: &[DeadLetter]) -> Result<(), sqlx::Error> {
+    if dead_letters.is_empty() {
         return Ok(());
     }
     sqlx::query(
@@ -179,17 +176,17 @@ async fn insert_dead_letters(connection: &mut PgConnection, letters: &[DeadLette
          SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::timestamptz[], $5::text[])
          ON CONFLICT DO NOTHING",
     )
-    .bind(letters.iter().map(|letter| letter.partition.topic.name()).collect::<Vec<_>>())
-    .bind(letters.iter().map(|letter| letter.partition.number).collect::<Vec<_>>())
-    .bind(letters.iter().map(|letter| letter.offset).collect::<Vec<_>>())
-    .bind(letters.iter().map(|letter| letter.appended_at).collect::<Vec<_>>())
-    .bind(letters.iter().map(|letter| letter.cause.replace('\0', " ")).collect::<Vec<_>>())
+    .bind(dead_letters.iter().map(|dead_letter| dead_letter.partition.topic.name()).collect::<Vec<_>>())
+    .bind(dead_letters.iter().map(|dead_letter| dead_letter.partition.number).collect::<Vec<_>>())
+    .bind(dead_letters.iter().map(|dead_letter| dead_letter.offset).collect::<Vec<_>>())
+    .bind(dead_letters.iter().map(|dead_letter| dead_letter.appended_at).collect::<Vec<_>>())
+    .bind(dead_letters.iter().map(|dead_letter| dead_letter.cause.replace('\0', " ")).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Appends a mark for every key of every view that the changed rows make stale. The publisher is told once this commits.
+/// Appends a mark for every key of every view that the changed rows make stale. The commit notifies the publisher.
 async fn mark_dirty(
     connection: &mut PgConnection,
     processor: &Processor,
@@ -213,7 +210,7 @@ async fn mark_dirty(
     Ok(())
 }
 
-/// The watched columns' values of the changed rows, by view.
+/// Values of the watched columns in the changed rows, by view.
 fn stale_keys(processor: &Processor, deltas: &Deltas) -> BTreeSet<(&'static str, String)> {
     let changed: HashMap<&str, _> = deltas.tables().iter().map(|table| (table.table().name, table)).collect();
     let mut marks = BTreeSet::new();
@@ -236,7 +233,7 @@ fn stale_keys(processor: &Processor, deltas: &Deltas) -> BTreeSet<(&'static str,
     marks
 }
 
-/// A key column's value as the text that a view's key is.
+/// A key column's value as the text of a view's key.
 fn key_text(value: KeyValue<'_>) -> String {
     match value {
         KeyValue::Text(text) => text.to_owned(),
@@ -247,7 +244,7 @@ fn key_text(value: KeyValue<'_>) -> String {
     }
 }
 
-/// Advances the checkpoints and gives the partitions that could not be: each has been taken over, or is frozen.
+/// Advances the checkpoints and returns the partitions that were fenced: acquired by another worker, or frozen.
 async fn advance(connection: &mut PgConnection, progress: &[Progress]) -> Result<Vec<Partition>, sqlx::Error> {
     let rows = sqlx::query(
         "UPDATE checkpoint
@@ -259,16 +256,15 @@ async fn advance(connection: &mut PgConnection, progress: &[Progress]) -> Result
            AND NOT checkpoint.frozen
          RETURNING checkpoint.topic, checkpoint.partition",
     )
-    .bind(progress.iter().map(|one| one.partition.topic.name()).collect::<Vec<_>>())
-    .bind(progress.iter().map(|one| one.partition.number).collect::<Vec<_>>())
-    .bind(progress.iter().map(|one| one.epoch).collect::<Vec<_>>())
-    .bind(progress.iter().map(|one| one.from).collect::<Vec<_>>())
-    .bind(progress.iter().map(|one| one.to).collect::<Vec<_>>())
-    .bind(progress.iter().map(|one| one.max_event_time).collect::<Vec<_>>())
+    .bind(progress.iter().map(|progress| progress.partition.topic.name()).collect::<Vec<_>>())
+    .bind(progress.iter().map(|progress| progress.partition.number).collect::<Vec<_>>())
+    .bind(progress.iter().map(|progress| progress.epoch).collect::<Vec<_>>())
+    .bind(progress.iter().map(|progress| progress.from).collect::<Vec<_>>())
+    .bind(progress.iter().map(|progress| progress.to).collect::<Vec<_>>())
+    .bind(progress.iter().map(|progress| progress.max_event_time).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
     let advanced: BTreeSet<(String, i32)> = rows.iter().map(|row| (row.get("topic"), row.get("partition"))).collect();
-    let is_advanced =
-        |one: &&Progress| advanced.contains(&(one.partition.topic.name().to_owned(), one.partition.number));
-    Ok(progress.iter().filter(|one| !is_advanced(one)).map(|one| one.partition).collect())
+    let is_advanced = |partition: &Partition| advanced.contains(&(partition.topic.name().to_owned(), partition.number));
+    Ok(progress.iter().map(|progress| progress.partition).filter(|partition| !is_advanced(partition)).collect())
 }

@@ -1,14 +1,14 @@
-//! Places at which a test may have the process killed, as by `kill -9`. Without the feature `failpoints`, which only
-//! tests enable, there are none.
+//! Points at which a test may kill the process, as by `kill -9`. Only with the feature `failpoints`, which tests
+//! enable.
 
-/// Kills the process here if the environment variable `FAILPOINTS` says so, such as
-/// `FAILPOINTS="commit-after-rows=3*off->return"` for the fourth time that this place is reached.
+/// Kills the process if the environment variable `FAILPOINTS` says so, such as
+/// `FAILPOINTS="commit-after-rows=3*off->return"` when this point is reached for the fourth time.
 #[cfg(feature = "failpoints")]
-pub fn fail_point(name: &'static str) {
+pub(crate) fn fail_point(name: &'static str) {
     use std::sync::Once;
 
     static SET_UP: Once = Once::new();
-    // What the scenario set up stays until the process ends.
+    // The scenario must live until the process ends.
     SET_UP.call_once(|| std::mem::forget(fail::FailScenario::setup()));
     fail::fail_point!(name, |_| {
         let killed = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
@@ -16,6 +16,6 @@ pub fn fail_point(name: &'static str) {
     });
 }
 
-/// Nothing: tests alone kill.
+/// Does nothing without the feature `failpoints`.
 #[cfg(not(feature = "failpoints"))]
-pub fn fail_point(_: &'static str) {}
+pub(crate) fn fail_point(_: &'static str) {}

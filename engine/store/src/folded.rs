@@ -1,23 +1,23 @@
-//! How far this process has folded: what a reactor waits for.
+//! Progress of this process's fold, for which reactors wait.
 
 use std::time::Duration;
 
 use jangbogo_log::{Offsets, Partition};
 use tokio::sync::watch;
 
-/// The next offset to fold of each partition, as this process's workers have committed it. Only a hint: whoever acts on it
-/// reads the checkpoints in the snapshot that it works in.
+/// Next offset to fold of each partition, as committed by this process's workers. Only a hint: callers must read the
+/// checkpoints in the snapshot that they work in.
 #[derive(Debug, Default)]
 pub struct Folded(watch::Sender<Offsets>);
 
 impl Folded {
-    /// Everything before these offsets is folded.
+    /// Records that everything before these offsets is folded.
     pub fn advance(&self, folded: impl Iterator<Item = (Partition, i64)>) {
         self.0.send_modify(|offsets| offsets.extend(folded));
     }
 
-    /// Returns once the record at this offset is folded, or after so long: another process may have folded it. Says
-    /// whether this one has.
+    /// Waits until the record at this offset is folded by this process, at most this long: another process may have
+    /// folded it. Returns whether this one has.
     pub async fn past(&self, partition: Partition, offset: i64, at_most: Duration) -> bool {
         let mut offsets = self.0.subscribe();
         let is_past = |offsets: &Offsets| offsets.get(&partition).is_some_and(|next| *next > offset);

@@ -1,5 +1,6 @@
-//! Rows, checkpoints and generations in Postgres.
+//! Generations, checkpoints and rows in Postgres, and the codec of published values.
 
+mod advisory;
 mod bulk;
 mod checkpoint;
 mod commit;
@@ -7,11 +8,13 @@ mod fail_point;
 mod folded;
 mod generation;
 mod promotion;
+pub mod published;
 pub mod refusal;
 mod rows;
 mod statements;
 pub mod view;
 
+pub use advisory::try_advisory_lock;
 pub use bulk::{finish_bulk, finish_table, is_bulk_intact};
 pub use checkpoint::{Checkpoint, acquire, positions, watermark};
 pub use commit::{Batch, Committed, DeadLetter, Progress, commit};

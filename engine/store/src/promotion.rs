@@ -1,14 +1,15 @@
-//! The cut-over: one transaction after which every reader, folder and publisher goes by another generation.
+//! Blue-green cut-over: one transaction that switches readers, workers and publishers to another generation.
 
 use jangbogo_fold::{Processor, Target};
 use jangbogo_log::{Offsets, Partition};
 use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Row as _, Transaction};
 use uuid::Uuid;
 
+use super::advisory::advisory_transaction_lock;
 use super::checkpoint::offsets;
 use super::generation::{Generation, Live, State, live, set_state};
 
-/// A cut-over that has begun: the live generation's checkpoints are held, and nobody advances them until this ends.
+/// A cut-over in progress: it holds the live generation's checkpoints, so that no worker advances them until it ends.
 pub struct Promotion<'c> {
     transaction: Transaction<'c, Postgres>,
     processor: &'static Processor,
@@ -17,28 +18,25 @@ pub struct Promotion<'c> {
     held: Offsets,
 }
 
-/// Why a generation does not go live.
+/// Failure of a cut-over.
 #[derive(Debug, thiserror::Error)]
 pub enum PromotionError {
-    /// Postgres is away or refuses.
-    #[error("postgres does not answer as it should")]
+    /// Postgres is unavailable or refuses.
+    #[error("postgres query failed")]
     Postgres(#[from] sqlx::Error),
-    /// There is nothing to do.
-    #[error("it is live already")]
+    /// The generation is live already.
+    #[error("the generation is live already")]
     AlreadyLive,
-    /// It would forget what was folded.
-    #[error("it is behind the live generation in {partitions} partitions")]
-    Behind {
-        /// How many.
-        partitions: usize,
-    },
-    /// Searches would miss products.
-    #[error("not all of it is in the search index yet")]
+    /// Readers would see less than before.
+    #[error("the generation is behind the live one in {partitions} partitions")]
+    Behind { partitions: usize },
+    /// Searches would miss documents.
+    #[error("the generation's search index is not complete yet")]
     Unpublished,
 }
 
 impl PromotionError {
-    /// Whether trying again may help.
+    /// Whether a retry may succeed.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         !matches!(self, Self::AlreadyLive)
@@ -46,11 +44,11 @@ impl PromotionError {
 }
 
 impl<'c> Promotion<'c> {
-    /// Holds the live generation where it is. Folding waits until this ends, so it must end soon; dropping it changes
-    /// nothing.
+    /// Begins a cut-over and locks the live generation's checkpoints. Folding waits until it ends, so it must end soon;
+    /// dropping it changes nothing.
     ///
     /// # Errors
-    /// When Postgres is away, or the generation is live already.
+    /// When the Postgres query fails, or the generation is live already.
     pub async fn begin(
         connection: &'c mut PgConnection,
         processor: &'static Processor,
@@ -59,11 +57,8 @@ impl<'c> Promotion<'c> {
         let mut transaction = connection.begin().await?;
         let settings = "SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '30s'";
         transaction.execute(sqlx::raw_sql(settings)).await?;
-        // One cut-over at a time, and none while a first generation is being made.
-        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-            .bind(format!("generation {}", processor.name))
-            .execute(&mut *transaction)
-            .await?;
+        // One cut-over at a time, and none while the first generation is created.
+        advisory_transaction_lock(&mut transaction, &format!("generation {}", processor.name)).await?;
         let from = live(&mut transaction, processor.name).await?;
         if from.as_ref().is_some_and(|live| live.generation.id == to.id) {
             return Err(PromotionError::AlreadyLive);
@@ -75,20 +70,20 @@ impl<'c> Promotion<'c> {
         Ok(Self { transaction, processor, from, to: to.clone(), held })
     }
 
-    /// Where the live generation stands, and will stand until this ends.
+    /// Offsets of the live generation, fixed until the cut-over ends.
     #[must_use]
     pub fn held(&self) -> &Offsets {
         &self.held
     }
 
-    /// Freezes the live generation and puts the new one into its place: Postgres, Redis and Elasticsearch at once. The
-    /// promotion is the one that was published ahead for, unless a later one is live by now.
+    /// Freezes the live generation and makes the new one live in Postgres, Redis and Elasticsearch at once. The
+    /// promotion is the one that was published ahead, unless a later one is live by now.
     ///
     /// # Errors
-    /// When the new generation is behind or not published, or Postgres is away; nothing has changed then.
+    /// When the new generation is behind or not published, or the Postgres query fails; nothing has changed then.
     pub async fn complete(mut self, promotion: Uuid) -> Result<Live, PromotionError> {
-        let reached = lock(&mut self.transaction, &self.to).await?;
-        let partitions = behind(&reached, &self.held).len();
+        let offsets = lock(&mut self.transaction, &self.to).await?;
+        let partitions = behind(&offsets, &self.held).len();
         if partitions > 0 {
             return Err(PromotionError::Behind { partitions });
         }
@@ -104,13 +99,13 @@ impl<'c> Promotion<'c> {
         Ok(promoted)
     }
 
-    fn views(&self, is_wanted: impl Fn(Target) -> bool) -> Vec<&'static str> {
-        self.processor.views().filter(|view| is_wanted(view.target)).map(|view| view.name).collect()
+    fn views(&self, includes: impl Fn(Target) -> bool) -> Vec<&'static str> {
+        self.processor.views().filter(|view| includes(view.target)).map(|view| view.name).collect()
     }
 
     async fn check_published(&mut self) -> Result<(), PromotionError> {
-        let searched = self.views(|target| matches!(target, Target::Elasticsearch { .. }));
-        if searched.is_empty() {
+        let views = self.views(|target| matches!(target, Target::Elasticsearch { .. }));
+        if views.is_empty() {
             return Ok(());
         }
         let sql = format!(
@@ -119,18 +114,18 @@ impl<'c> Promotion<'c> {
                                 WHERE pending_sweeps && $1 OR elasticsearch_incarnation IS NULL)",
             self.to.schema
         );
-        let is_published: bool = sqlx::query_scalar(&sql).bind(searched).fetch_one(&mut *self.transaction).await?;
+        let is_published: bool = sqlx::query_scalar(&sql).bind(views).fetch_one(&mut *self.transaction).await?;
         if is_published { Ok(()) } else { Err(PromotionError::Unpublished) }
     }
 
     async fn go_live(&mut self, promoted: &Live) -> Result<(), sqlx::Error> {
         let Live { generation, promotion } = promoted;
-        // What was published ahead lies beside the old values: a sweep puts all in their place. Marks that were made since
-        // are kept, so that what has changed comes first.
+        // Values published ahead are beside the old ones: a full refresh replaces those. Marks made since are kept, so
+        // that changed keys come first.
         let in_redis = self.views(Target::is_kept_in_redis);
         let sql = format!("UPDATE {}.publisher SET redis_incarnation = NULL, pending_sweeps = $1", generation.schema);
         sqlx::query(&sql).bind(in_redis).execute(&mut *self.transaction).await?;
-        // Whoever has folded it so far is fenced: the workers take over.
+        // The replay that has folded it so far is fenced: the workers take over.
         let sql = format!("UPDATE {}.checkpoint SET epoch = epoch + 1, frozen = false", generation.schema);
         self.transaction.execute(sqlx::raw_sql(&sql)).await?;
         set_state(&mut self.transaction, generation, State::Live).await?;
@@ -148,17 +143,17 @@ impl<'c> Promotion<'c> {
     }
 }
 
-/// Where one place in the log is behind another, and how many records by.
+/// The partitions in which a position in the log is behind another, and by how many records.
 #[must_use]
-pub fn behind(place: &Offsets, other: &Offsets) -> Offsets {
+pub fn behind(position: &Offsets, other: &Offsets) -> Offsets {
     let missing = |(partition, next): (&Partition, &i64)| {
-        let missing = next - place.get(partition).copied().unwrap_or_default();
+        let missing = next - position.get(partition).copied().unwrap_or_default();
         (missing > 0).then_some((*partition, missing))
     };
     other.iter().filter_map(missing).collect()
 }
 
-/// Holds a generation's checkpoints.
+/// Locks a generation's checkpoints and returns their offsets.
 async fn lock(connection: &mut PgConnection, generation: &Generation) -> Result<Offsets, sqlx::Error> {
     let sql = format!(
         "SELECT topic, partition, next_offset FROM {}.checkpoint ORDER BY topic, partition FOR UPDATE",
@@ -167,7 +162,7 @@ async fn lock(connection: &mut PgConnection, generation: &Generation) -> Result<
     Ok(offsets(&sqlx::query(&sql).fetch_all(connection).await?))
 }
 
-/// Nobody advances a frozen generation, nor acquires a partition of it that nobody ever acquired.
+/// Freezes a generation: its partitions can be neither advanced nor acquired, those never acquired before included.
 async fn freeze(connection: &mut PgConnection, old: &Generation, new: &Generation) -> Result<(), sqlx::Error> {
     let sql = format!(
         "INSERT INTO {0}.checkpoint (topic, partition, next_offset, epoch)
@@ -179,19 +174,19 @@ async fn freeze(connection: &mut PgConnection, old: &Generation, new: &Generatio
     set_state(connection, old, State::Frozen).await
 }
 
-/// Lets a frozen generation be folded again, beside the live one.
+/// Unfreezes a generation, so that it can be folded again beside the live one.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn thaw(connection: &mut PgConnection, generation: &Generation) -> Result<(), sqlx::Error> {
     let sql = format!("UPDATE {}.checkpoint SET frozen = false, epoch = epoch + 1", generation.schema);
     connection.execute(sqlx::raw_sql(&sql)).await.map(drop)
 }
 
-/// Whether a value of the search index is still to be written.
+/// Number of marks and full refreshes that are still to be published to the search index.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn search_backlog(connection: &mut PgConnection, generation: &Generation) -> Result<i64, sqlx::Error> {
     let sql = format!(
         "SELECT (SELECT count(*) FROM {0}.dirty) + (SELECT sum(cardinality(pending_sweeps)) FROM {0}.publisher)

@@ -1,4 +1,4 @@
-//! One snapshot of one generation's rows.
+//! A read-only snapshot of a generation's rows.
 
 use chrono::{DateTime, Utc};
 use jangbogo_fold::View;
@@ -9,39 +9,42 @@ use sqlx::{Postgres, Transaction};
 use crate::Generation;
 use crate::view::{evaluate, now};
 
-/// A read-only transaction in which unqualified names mean a generation's tables.
+/// A read-only transaction in which unqualified names resolve to a generation's tables.
 #[derive(Debug)]
 pub struct Rows {
     transaction: Transaction<'static, Postgres>,
     generation: Generation,
-    /// The watermark as views see it, once it was needed.
+    /// The watermark as views see it, cached on first use.
     now: Option<DateTime<Utc>>,
 }
 
 impl Rows {
+    /// Begins the transaction that reads the snapshot.
+    ///
+    /// # Errors
+    /// When the Postgres query fails.
     pub async fn begin(pool: &PgPool, generation: &Generation) -> Result<Self, sqlx::Error> {
         let mut begin = generation.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY");
-        // Views' statements are long, and asked for one key or a few: planning one anew takes longer than doing it.
+        // Views' statements are long and run for one or a few keys: planning takes longer than execution.
         begin.push_str("; SET LOCAL plan_cache_mode = force_generic_plan");
         let transaction = pool.begin_with(begin).await?;
         Ok(Self { transaction, generation: generation.clone(), now: None })
     }
 
-    /// Whose rows they are.
     #[must_use]
     pub fn generation(&self) -> &Generation {
         &self.generation
     }
 
-    /// For queries of one's own.
+    /// The transaction's connection, for other queries.
     pub fn connection(&mut self) -> &mut PgConnection {
         &mut self.transaction
     }
 
-    /// The values of a view's keys, in their order, as the publisher would publish them.
+    /// Values of a view's keys, in their order, as the publisher would publish them.
     ///
     /// # Errors
-    /// When Postgres is away.
+    /// When the Postgres query fails.
     pub async fn view(&mut self, view: &View, keys: &[String]) -> Result<Vec<Option<Value>>, sqlx::Error> {
         let now = match self.now {
             Some(now) => now,

@@ -1,4 +1,4 @@
-//! SQL that is derived from tables: their creation, and the upsert that merges a batch's rows.
+//! SQL generated from tables: their creation, and the upsert that merges a batch's rows.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use jangbogo_fold::{Cell, Column, ColumnType, Group, KeyValue, Merge, Table, TableDeltas, decode_key};
@@ -17,12 +17,12 @@ pub fn create_table(table: &Table, vector_index: VectorIndex) -> String {
     statements.collect::<Vec<_>>().join(";") + ";"
 }
 
-/// `CREATE TABLE` without keys: what is filled in bulk gets them last.
+/// `CREATE TABLE` without keys: a table that is filled in bulk gets them last.
 pub(super) fn column_definitions(table: &Table, persistence: &str, name: &str) -> String {
     let key = table.key.iter().map(|column| format!("{} {} NOT NULL", column.name, column.column_type.sql()));
     let values = table.groups.iter().flat_map(value_columns);
     let values = values.map(|(name, column_type)| format!("{name} {}", column_type.sql()));
-    // Rows that are summed are updated for ever: room on the page keeps the new version beside the old.
+    // Merged rows are updated again and again: room on the page keeps the new version beside the old (HOT).
     let fill = if table.groups.iter().any(|group| group.merge != Merge::Once) { 80 } else { 100 };
     format!(
         "CREATE {persistence} TABLE {name} ({}) WITH (fillfactor = {fill});COMMENT ON TABLE {name} IS '{}'",
@@ -47,13 +47,13 @@ pub(super) fn keys(table: &Table, vector_index: VectorIndex) -> Vec<String> {
     std::iter::once(primary).chain(indexes).chain(nearest).collect()
 }
 
-/// A table's stored columns: its key's, then each group's.
+/// Stored columns of a table: the key's, then each group's.
 pub(super) fn columns(table: &Table) -> Vec<(String, ColumnType)> {
     let key = table.key.iter().map(|column| (column.name.to_owned(), column.column_type));
     key.chain(table.groups.iter().flat_map(value_columns)).collect()
 }
 
-/// The stored columns of a group: the stamp's, then its own.
+/// Stored columns of a group: the stamp's, then its own.
 pub(super) fn value_columns(group: &Group) -> impl Iterator<Item = (String, ColumnType)> {
     let stamp = if group.merge.is_stamped() {
         vec![(format!("{}_at", group.name), ColumnType::Time), (format!("{}_by", group.name), ColumnType::Id)]
@@ -64,26 +64,25 @@ pub(super) fn value_columns(group: &Group) -> impl Iterator<Item = (String, Colu
     stamp.into_iter().chain(own)
 }
 
-/// The statement that takes a batch's rows into each table of a processor, built once.
+/// Statements that write a batch's rows, one for each table of a processor, built once.
 #[derive(Clone, Debug)]
 pub struct Statements {
-    /// Of each table, in their order.
     statements: Vec<String>,
     in_bulk: bool,
 }
 
 impl Statements {
-    /// Upserts: rows are merged with what is there.
+    /// Upserts: rows are merged with the stored ones.
     pub fn new(tables: impl Iterator<Item = &'static Table>) -> Self {
         Self { statements: tables.map(upsert).collect(), in_bulk: false }
     }
 
-    /// Copies, for a generation that is being folded from the start: rows are merged later.
+    /// `COPY`s, for a generation in its bulk fold: rows are merged at its end.
     pub fn in_bulk(tables: impl Iterator<Item = &'static Table>) -> Self {
         Self { statements: tables.map(bulk::copy_statement).collect(), in_bulk: true }
     }
 
-    /// Whether nobody reads the rows yet, so that no view becomes stale.
+    /// Whether they are of a bulk fold, whose rows are not read yet, so that no view becomes stale.
     pub(super) fn are_in_bulk(&self) -> bool {
         self.in_bulk
     }
@@ -124,7 +123,7 @@ fn upsert(table: &'static Table) -> String {
     )
 }
 
-/// What a conflict does to a group's columns. Nulls mean that no event has touched the group.
+/// Assignments of a group's columns on a conflict. Nulls mean that no event has touched the group.
 fn assignments(group: &Group) -> Vec<String> {
     let columns = value_columns(group).map(|(name, _)| name);
     let stamp = |row: &str| format!("({row}.{0}_at, {row}.{0}_by)", group.name);
@@ -137,7 +136,8 @@ fn assignments(group: &Group) -> Vec<String> {
         Merge::Once => return Vec::new(),
         Merge::Add => Box::new(|name| {
             format!(
-                "{name} = CASE WHEN excluded.{name} IS NULL THEN old.{name} ELSE coalesce(old.{name}, 0) + excluded.{name} END"
+                "{name} = CASE WHEN excluded.{name} IS NULL THEN old.{name} \
+                 ELSE coalesce(old.{name}, 0) + excluded.{name} END"
             )
         }),
         Merge::Max => Box::new(|name| format!("{name} = greatest(old.{name}, excluded.{name})")),
@@ -150,7 +150,7 @@ fn assignments(group: &Group) -> Vec<String> {
     columns.map(rule).collect()
 }
 
-/// Binds a table's changed rows, in key order, one array a column.
+/// Binds a table's changed rows, one array per column.
 fn bind_table<'q>(sql: &'q str, deltas: &'q TableDeltas, rows: &[usize]) -> Query<'q, Postgres, PgArguments> {
     let table = deltas.table();
     let mut query = sqlx::query(sql);
@@ -191,7 +191,7 @@ fn bind_keys<'q>(
         ColumnType::Day => bind_column!(query, values, Some(KeyValue::Day(day)) => day, NaiveDate),
         ColumnType::Time => bind_column!(query, values, Some(KeyValue::Time(time)) => time, DateTime<Utc>),
         ColumnType::Id => bind_column!(query, values, Some(KeyValue::Id(id)) => Uuid::from_u128(id), Uuid),
-        // No vector is a key: `KeyColumn` knows none.
+        // A vector is never a key: it does not implement `KeyColumn`.
         ColumnType::Vector => query,
     }
 }
@@ -221,16 +221,23 @@ fn vector(bits: &[u32]) -> pgvector::Vector {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use jangbogo_fold::TableMarker as _;
+
+    use super::*;
 
     jangbogo_fold::table! {
         /// The sums of a product's days
-        pub Sums "sums" { key SumsKey<'a> { product_id: &'a str, day: NaiveDate } add Sum "sum" { units: i64, value: i64 } }
+        pub Sums "sums" {
+            key SumsKey<'a> { product_id: &'a str, day: NaiveDate }
+            add Sum "sum" { units: i64, value: i64 }
+        }
     }
     jangbogo_fold::table! {
         /// The member's newest event
-        pub Largest "largest" { key LargestKey<'a> { member_id: &'a str } max Newest "newest" { newest: DateTime<Utc> } }
+        pub Largest "largest" {
+            key LargestKey<'a> { member_id: &'a str }
+            max Newest "newest" { newest: DateTime<Utc> }
+        }
     }
     jangbogo_fold::table! {
         /// The lowest price

@@ -1,4 +1,4 @@
-//! Views evaluated over a generation's committed rows.
+//! Evaluates views over a generation's committed rows.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use sqlx::{PgConnection, Row as _};
 
 use crate::{Generation, watermark};
 
-/// Global views' "now" moves in steps of this.
+/// Step in which the "now" of global views advances.
 const TICK: TimeDelta = TimeDelta::hours(1);
 
-/// A key of a view and its value; none for a key without rows, which is published as a tombstone.
+/// A key of a view, and its value; none for a key without rows, which is published as a tombstone.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub key: String,

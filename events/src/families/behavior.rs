@@ -1,4 +1,4 @@
-//! What shoppers do besides buying and talking.
+//! Behaviour of shoppers besides orders and conversations.
 
 use std::borrow::Cow;
 
@@ -11,14 +11,14 @@ use crate::fields::list;
 use crate::primitives::{MemberId, ProductId, Quantity, Text};
 use crate::registry::{EventType, Payload};
 
-/// A product's page was seen.
+/// A product page was viewed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductViewed {
-    /// Who saw it; none for an anonymous shopper.
+    /// The viewer; none for an anonymous shopper.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member_id: Option<MemberId>,
-    /// What was seen.
+    /// Id of the product viewed.
     pub product_id: ProductId,
 }
 
@@ -41,11 +41,11 @@ impl Payload for ProductViewed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductSearched {
-    /// Who searched.
+    /// The member who searched.
     pub member_id: MemberId,
-    /// What was typed.
+    /// Search text as typed.
     pub query: Text<512>,
-    /// How many products were found.
+    /// Number of products found; none if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result_count: Option<u32>,
 }
@@ -72,12 +72,12 @@ macro_rules! item_behavior {
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
-            /// Whose.
+            /// The member who did it.
             pub member_id: MemberId,
-            /// Which product.
+            /// Id of the product concerned.
             pub product_id: ProductId,
             $(
-                /// How many units.
+                /// Number of units concerned.
                 pub $quantity: Quantity,
             )?
         }
@@ -111,16 +111,16 @@ item_behavior! {
     WishlistItemRemoved,
 }
 
-/// Products were recommended to a member and seen.
+/// Recommended products were shown to a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecommendationShown {
-    /// To whom.
+    /// The member who saw them.
     pub member_id: MemberId,
-    /// The `recommendation-generated` they came from, when there was one.
+    /// Id of the `recommendation-generated` they came from; none for other recommendations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recommendation_id: Option<Uuid>,
-    /// In the order shown.
+    /// Products in the order shown.
     #[schemars(length(min = 1, max = 200))]
     #[serde(deserialize_with = "list::<_, _, 1, 200>")]
     pub product_ids: Vec<ProductId>,
@@ -142,15 +142,15 @@ impl Payload for RecommendationShown {
     }
 }
 
-/// A member followed a recommendation.
+/// A member clicked a recommended product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecommendationClicked {
-    /// Who.
+    /// The member who clicked.
     pub member_id: MemberId,
-    /// Which product of it.
+    /// Id of the product clicked.
     pub product_id: ProductId,
-    /// The `recommendation-generated` it came from, when there was one.
+    /// Id of the `recommendation-generated` it came from; none for other recommendations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recommendation_id: Option<Uuid>,
 }

@@ -1,4 +1,4 @@
-//! What is for sale.
+//! The catalogue.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,29 +11,29 @@ use crate::fields::map;
 use crate::primitives::{CategoryId, Currency, Money, ProductId, Text};
 use crate::registry::{EventType, Payload};
 
-/// A product was put on sale or its description changed. Holds all of the product: the newest replaces what was known.
+/// A product was put on sale or changed. Holds the whole product: the newest event replaces earlier ones.
 ///
 /// Version 1 wrote the price as a decimal text in the major unit (`"2.55"`); version 2 as minor units and currency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductUpserted {
-    /// The product.
+    /// Id of the product.
     pub product_id: ProductId,
-    /// What shoppers see first.
+    /// Title shown to shoppers.
     pub title: Text<512>,
-    /// Longer text.
+    /// Long text about the product.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Text<32768>>,
     /// The one category it is listed under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<CategoryId>,
-    /// The maker.
+    /// Brand of the product.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brand: Option<Text<128>>,
-    /// The price of one unit; none when it is not known.
+    /// Price of one unit; none if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Money>,
-    /// Units that can be delivered; none when stock is not counted.
+    /// Units that can be delivered; none if stock is not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stock: Option<u32>,
     /// Further attributes, such as colour or material.
@@ -67,7 +67,7 @@ impl Payload for ProductUpserted {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductRetired {
-    /// The product.
+    /// Id of the product.
     pub product_id: ProductId,
 }
 

@@ -1,4 +1,4 @@
-//! Conversations and what is said in them.
+//! Conversations and their messages.
 
 use std::borrow::Cow;
 
@@ -22,11 +22,11 @@ pub(super) fn uuid_key(id: Uuid) -> Cow<'static, str> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConversationCreated {
-    /// The conversation.
+    /// Id of the conversation.
     pub conversation_id: Uuid,
-    /// Whose it is.
+    /// Owner of the conversation.
     pub member_id: MemberId,
-    /// What it is called.
+    /// Title shown to the member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<Text<256>>,
 }
@@ -51,9 +51,9 @@ impl Payload for ConversationCreated {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConversationRenamed {
-    /// The conversation.
+    /// Id of the conversation.
     pub conversation_id: Uuid,
-    /// What it is called now.
+    /// Title from now on.
     pub title: Text<256>,
 }
 
@@ -69,11 +69,11 @@ impl Payload for ConversationRenamed {
     }
 }
 
-/// A conversation was closed; nothing more is said in it.
+/// A conversation was closed: it takes no more messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConversationClosed {
-    /// The conversation.
+    /// Id of the conversation.
     pub conversation_id: Uuid,
 }
 
@@ -89,43 +89,43 @@ impl Payload for ConversationClosed {
     }
 }
 
-/// Who speaks.
+/// Author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// The shopper.
+    /// A message of the shopper.
     User,
-    /// The shop's assistant.
+    /// A message of the assistant.
     Ai,
-    /// The shop itself, such as a notice.
+    /// A message of the shop itself, such as a notice.
     System,
 }
 
-/// Something was said in a conversation.
+/// A message was added to a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MessageCreated {
-    /// The message.
+    /// Id of the message.
     pub message_id: Uuid,
-    /// Where it was said.
+    /// The conversation it belongs to.
     pub conversation_id: Uuid,
-    /// Whose conversation it is.
+    /// Owner of the conversation.
     pub member_id: MemberId,
-    /// Who said it. Only a user's messages are answered.
+    /// Author. Only a user's messages are answered.
     pub role: Role,
-    /// What was said.
+    /// Text of the message.
     pub content: Text<16384>,
     /// The message this one answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_reply_to: Option<Uuid>,
-    /// The recommendation it speaks of.
+    /// The recommendation that it presents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recommendation_id: Option<Uuid>,
-    /// The products it names, in their order.
+    /// The products that it names, in their order.
     #[schemars(length(max = 200))]
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "list::<_, _, 0, 200>")]
     pub product_ids: Vec<ProductId>,
-    /// Who wrote it, when a model or an analyser did.
+    /// The model or analyser that wrote it; none for a person's message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_by: Option<super::ModelRun>,
 }

@@ -1,4 +1,5 @@
-//! Vectors of products' texts, recorded so that a replay calls no model. A message's is in its `intent-analyzed`.
+//! Embeddings of products' texts, recorded so that a replay calls no model. A message's embedding is in its
+//! `intent-analyzed`.
 
 use std::borrow::Cow;
 
@@ -13,13 +14,13 @@ use crate::registry::{EventType, Payload};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductEmbedded {
-    /// The product.
+    /// Id of the product.
     pub product_id: ProductId,
-    /// The model's id; vectors of two models are never compared.
+    /// Id of the model. Vectors of different models are never compared.
     pub model: Text<128>,
     /// SHA-256 of the text that was embedded, in hexadecimal.
     pub text_hash: Text<64>,
-    /// Of length 1.
+    /// Embedding, of length 1.
     pub vector: Vector,
 }
 

@@ -1,4 +1,4 @@
-//! One file for each family of events.
+//! Event payloads, one file for each family.
 
 mod behavior;
 mod catalog;
@@ -20,7 +20,7 @@ pub use pattern::*;
 pub use preference::*;
 pub use recommendation::*;
 
-/// Ids and texts of examples are constants that keep their type's rule; a broken one fails the schema test.
+/// Unwraps a constant of an example. One that breaks its type's rule fails the schema test.
 macro_rules! example_value {
     ($expression:expr) => {
         match $expression {

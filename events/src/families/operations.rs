@@ -1,4 +1,4 @@
-//! What operators decided about the log itself.
+//! Decisions of operators about dead letters.
 
 use std::borrow::Cow;
 
@@ -15,15 +15,15 @@ macro_rules! dead_letter_decision {
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
-            /// The group whose dead letter it is.
+            /// Consumer group of the dead letter.
             pub group: Text<128>,
-            /// The topic the record stood on, without namespace.
+            /// Topic of the record, without namespace.
             pub topic: Text<128>,
-            /// Its partition.
+            /// Partition of the record.
             pub partition: i32,
-            /// Its offset.
+            /// Offset of the record.
             pub offset: i64,
-            /// Why, in the operator's words.
+            /// Reason, in the operator's words.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub reason: Option<Text<512>>,
         }
@@ -49,8 +49,8 @@ macro_rules! dead_letter_decision {
 }
 
 dead_letter_decision! {
-    /// A dead letter was sent through the front door again: its record stands on its topic once more, at the end.
+    /// A dead letter was requeued: its record was appended to its topic again.
     DeadLetterRequeued,
-    /// A dead letter was given up: its group skips the record in every replay, even if it could read it by then.
+    /// A dead letter was discarded: its group skips the record in every replay, even if it could read it by then.
     DeadLetterDiscarded,
 }

@@ -1,4 +1,4 @@
-//! What was bought, and what of it was taken back.
+//! Orders and cancellations.
 
 use std::borrow::Cow;
 
@@ -14,18 +14,18 @@ use crate::registry::{EventType, Payload};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderItem {
-    /// What was bought.
+    /// Id of the product bought.
     pub product_id: ProductId,
-    /// How many units.
+    /// Number of units concerned.
     pub quantity: Quantity,
-    /// What all units cost together, in the order's currency's minor unit; rounded once, half to even.
+    /// Price of all units together, in the minor unit of the order's currency; rounded once, half to even.
     #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
     #[serde(deserialize_with = "line_total")]
     pub total_minor: i64,
 }
 
 impl OrderItem {
-    /// The largest line total, in minor units: ten thousand such lines still sum far within 64 bits.
+    /// Largest line total, in minor units: the sum of ten thousand such lines fits in 64 bits.
     pub const MAX_TOTAL_MINOR: i64 = 1_000_000_000_000;
 }
 
@@ -42,14 +42,14 @@ fn line_total<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderCompleted {
-    /// The order.
+    /// Id of the order.
     pub order_id: OrderId,
-    /// Who bought; none for an anonymous buyer.
+    /// The buyer; none for an anonymous one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member_id: Option<MemberId>,
-    /// Of every line.
+    /// Currency of every line.
     pub currency: Currency,
-    /// At least one line; a product may stand on several.
+    /// Lines, at least one; several may have the same product.
     #[schemars(length(min = 1, max = 10_000))]
     #[serde(deserialize_with = "list::<_, _, 1, 10_000>")]
     pub items: Vec<OrderItem>,
@@ -83,21 +83,21 @@ impl Payload for OrderCompleted {
     }
 }
 
-/// Units of an order were taken back. Changes units and revenue, never what was bought together.
+/// Units of an order were cancelled. Changes units and revenue, never counts of products bought together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderCancelled {
     /// The shop's number of this cancellation.
     pub cancellation_id: OrderId,
-    /// The order, when the shop knows which.
+    /// The order, if the shop knows which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_id: Option<OrderId>,
-    /// Who had bought; none for an anonymous buyer.
+    /// The buyer; none for an anonymous one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member_id: Option<MemberId>,
-    /// Of every line.
+    /// Currency of every line.
     pub currency: Currency,
-    /// What is taken back: positive quantities and totals.
+    /// Cancelled lines: positive quantities and totals.
     #[schemars(length(min = 1, max = 10_000))]
     #[serde(deserialize_with = "list::<_, _, 1, 10_000>")]
     pub items: Vec<OrderItem>,

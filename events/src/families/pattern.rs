@@ -1,4 +1,4 @@
-//! How a member buys.
+//! Purchase patterns of members.
 
 use std::borrow::Cow;
 
@@ -10,21 +10,22 @@ use crate::fields::{finite, finite_option, list};
 use crate::primitives::{CategoryId, Currency, MemberId, Money};
 use crate::registry::{EventType, Payload};
 
-/// A member's purchase pattern changed: other favourites, or a rhythm, a basket or a value that is off by more than a tenth.
+/// A member's purchase pattern changed: other favourites, or an interval, basket size or value that differs by more
+/// than a tenth.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PurchasePatternAnalyzed {
-    /// The member.
+    /// Id of the member.
     pub member_id: MemberId,
-    /// Orders so far.
+    /// Number of orders so far.
     pub orders: u32,
     /// The median number of days between two orders; none before the second.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "finite_option")]
     pub median_days_between_orders: Option<f64>,
-    /// Units of an order, on average.
+    /// Mean number of units per order.
     #[serde(serialize_with = "finite")]
     pub mean_units_per_order: f64,
-    /// Value of an order on average, by currency: each of them once.
+    /// Mean value per order, one entry for each currency.
     #[schemars(length(min = 1, max = 17_576))]
     #[serde(deserialize_with = "list::<_, _, 1, 17_576>")]
     pub mean_order_value: Vec<Money>,
@@ -32,7 +33,7 @@ pub struct PurchasePatternAnalyzed {
     #[schemars(length(max = 24))]
     #[serde(deserialize_with = "list::<_, _, 0, 24>")]
     pub favourite_hours: Vec<u8>,
-    /// Most bought first.
+    /// Categories, most bought first.
     #[schemars(length(max = 100))]
     #[serde(deserialize_with = "list::<_, _, 0, 100>")]
     pub favourite_categories: Vec<CategoryId>,

@@ -1,4 +1,4 @@
-//! What a message was understood to want, and what a member no longer wants believed.
+//! Intents and preferences understood from messages, and preferences that members retract.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,16 +13,16 @@ use crate::fields::{list, map};
 use crate::primitives::{Currency, MemberId, ProductId, Text, Vector};
 use crate::registry::{EventType, Payload};
 
-/// Which model or analyser gave an output, and how it was asked: enough to tell two runs apart.
+/// The model or analyser of an output, with prompt and parameters: enough to tell two runs apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelRun {
-    /// The model's or analyser's id.
+    /// Id of the model or analyser.
     pub model: Text<128>,
     /// SHA-256 of the prompt, in hexadecimal; none for an analyser without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_hash: Option<Text<64>>,
-    /// What else it was given, such as the temperature.
+    /// Further parameters, such as the temperature.
     #[schemars(extend("maxProperties" = 32))]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "map::<_, _, _, 32>")]
     pub parameters: BTreeMap<Text<64>, Text<256>>,
@@ -45,23 +45,23 @@ impl ModelRun {
     }
 }
 
-/// What a message is for.
+/// Intent of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Intent {
-    /// Wants products shown.
+    /// Asks for products to be shown.
     FindProduct,
-    /// Changes what was just asked for.
+    /// Changes the request made before.
     RefineSearch,
     /// Asks about a product that was shown.
     AskAboutProduct,
-    /// Says what is liked or disliked.
+    /// States a like or dislike.
     StatePreference,
-    /// Takes back what was said before.
+    /// Retracts an earlier statement.
     RetractPreference,
-    /// Greets, thanks, chats.
+    /// Greets, thanks or makes conversation.
     SmallTalk,
-    /// None of these.
+    /// Any other intent.
     Other,
 }
 
@@ -69,115 +69,115 @@ pub enum Intent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceRange {
-    /// At least.
+    /// Lower limit; none for no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_minor: Option<i64>,
-    /// At most.
+    /// Upper limit; none for no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_minor: Option<i64>,
-    /// ISO 4217.
+    /// ISO 4217 code of the currency.
     pub currency: Currency,
 }
 
-/// A price wish that stands beside what was shown before.
+/// A price wish relative to the products shown before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PriceDirection {
-    /// Less than that.
+    /// Cheaper than the products shown.
     Cheaper,
-    /// More than that.
+    /// Dearer than the products shown.
     Dearer,
 }
 
-/// One thing wanted or not wanted.
+/// A wanted or unwanted value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Wish {
-    /// What it is about: `category`, `product` (a kind of thing, such as `lunch bag`), `color`, `material`, `pattern`,
+    /// Attribute: `category`, `product` (a kind of product, such as `lunch bag`), `color`, `material`, `pattern`,
     /// `style`, `size`, `brand`, `occasion`, or another attribute's name.
     pub slot: Text<64>,
-    /// The value, as the catalogue writes it, in lower case.
+    /// The value as in the catalogue, in lower case.
     pub value: Text<256>,
-    /// False when it is to be left out.
+    /// False if products with the value are to be left out.
     pub wanted: bool,
 }
 
-/// Something said before that no longer holds.
+/// An earlier wish that no longer holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retraction {
-    /// As in [`Wish`].
+    /// Attribute, as in [`Wish`].
     pub slot: Text<64>,
-    /// As in [`Wish`].
+    /// The value, as in [`Wish`].
     pub value: Text<256>,
 }
 
-/// What one message says, in the context of its conversation.
+/// Meaning of one message, in the context of its conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Understanding {
-    /// What it is for.
+    /// Intent of the message.
     pub intent: Intent,
-    /// Values wanted and unwanted.
+    /// Wanted and unwanted values.
     #[schemars(length(max = 100))]
     #[serde(default, deserialize_with = "list::<_, _, 0, 100>")]
     pub wishes: Vec<Wish>,
-    /// The price wanted.
+    /// Limits on the price of one unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<PriceRange>,
-    /// The price wanted, beside what was shown.
+    /// Price wish relative to the products shown before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_direction: Option<PriceDirection>,
-    /// How many units.
+    /// Number of units wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<u32>,
-    /// What is taken back.
+    /// Earlier wishes that are retracted.
     #[schemars(length(max = 100))]
     #[serde(default, deserialize_with = "list::<_, _, 0, 100>")]
     pub retracted: Vec<Retraction>,
-    /// Slots of which any value will do; `price` among them.
+    /// Slots of which any value will do, `price` included.
     #[schemars(length(max = 20))]
     #[serde(default, deserialize_with = "list::<_, _, 0, 20>")]
     pub indifferent: Vec<Text<64>>,
-    /// Products shown earlier that it speaks of.
+    /// Products shown earlier that the message refers to.
     #[schemars(length(max = 200))]
     #[serde(default, deserialize_with = "list::<_, _, 0, 200>")]
     pub references: Vec<ProductId>,
-    /// -1000 (angry) to 1000 (delighted).
+    /// Sentiment, from -1000 (angry) to 1000 (delighted).
     pub sentiment_permille: i16,
-    /// BCP 47, such as `ko` or `en`.
+    /// BCP 47 language tag, such as `ko` or `en`.
     pub language: Text<16>,
 }
 
-/// What is looked for in a conversation by now: everything said in it that still holds.
+/// The request of a conversation so far: all wishes that still hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// What to search for, in the catalogue's words.
+    /// Search text, in the catalogue's words.
     pub words: Text<512>,
-    /// Values wanted and unwanted.
+    /// Wanted and unwanted values.
     #[schemars(length(max = 100))]
     #[serde(default, deserialize_with = "list::<_, _, 0, 100>")]
     pub wishes: Vec<Wish>,
-    /// The price of one unit.
+    /// Limits on the price of one unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<PriceRange>,
-    /// How many units.
+    /// Number of units wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<u32>,
-    /// Products that what is looked for should be like, or that are asked about.
+    /// Products that results should be similar to, or that the member asks about.
     #[schemars(length(max = 200))]
     #[serde(default, deserialize_with = "list::<_, _, 0, 200>")]
     pub like: Vec<ProductId>,
 }
 
-/// A text's vector, and whose.
+/// A text's embedding and its model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Embedded {
-    /// The model's id; vectors of two models are never compared.
+    /// Id of the model. Vectors of different models are never compared.
     pub model: Text<128>,
-    /// Of length 1.
+    /// Embedding, of length 1.
     pub vector: Vector,
 }
 
@@ -185,20 +185,20 @@ pub struct Embedded {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IntentAnalyzed {
-    /// The message.
+    /// Id of the message.
     pub message_id: Uuid,
-    /// Where it was said.
+    /// The conversation it belongs to.
     pub conversation_id: Uuid,
-    /// Who said it.
+    /// Author of the message.
     pub member_id: MemberId,
-    /// What it says.
+    /// Meaning of the message.
     pub understood: Box<Understanding>,
-    /// What is looked for after it.
+    /// The conversation's request after the message.
     pub request: Box<Request>,
-    /// The vector of what is looked for, so that no later stage embeds it again; none when no model answered in time.
+    /// Embedding of the request, so that no later stage computes it again; none if no model answered in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<Embedded>,
-    /// Who analysed it.
+    /// The model or analyser that analysed it.
     pub analysed_by: ModelRun,
 }
 
@@ -253,17 +253,17 @@ impl Payload for IntentAnalyzed {
     }
 }
 
-/// A member took back a preference: what was learnt of it until now no longer counts, or what one message said of it.
+/// A member retracted a preference: what was learnt of it so far no longer counts, or what one message said of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PreferenceRetracted {
-    /// Whose.
+    /// The member who retracted it.
     pub member_id: MemberId,
-    /// `category`, `color`, `material`, …
+    /// Attribute, such as `category`, `color` or `material`.
     pub slot: Text<64>,
-    /// The value to forget.
+    /// The value that no longer counts.
     pub value: Text<256>,
-    /// Only what this message said; none for everything until now.
+    /// Limits the retraction to what this message said; none for everything so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<Uuid>,
 }

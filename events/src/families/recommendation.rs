@@ -1,4 +1,4 @@
-//! Recommendations as they were given: reproducible, with the reasons.
+//! Recommendations as they were given, with reasons and all inputs to reproduce them.
 
 use std::borrow::Cow;
 
@@ -16,13 +16,13 @@ use crate::registry::{EventType, Payload};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubScores {
-    /// Likeness of the product's text.
+    /// Similarity of the product's text.
     #[serde(serialize_with = "finite")]
     pub content: f64,
-    /// Bought together with what the member bought.
+    /// Bought together with products that the member bought.
     #[serde(serialize_with = "finite")]
     pub collaborative: f64,
-    /// Fit with what was asked for.
+    /// Fit with the request.
     #[serde(serialize_with = "finite")]
     pub intent: f64,
 }
@@ -31,25 +31,25 @@ pub struct SubScores {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecommendedProduct {
-    /// Which product.
+    /// Id of the product recommended.
     pub product_id: ProductId,
-    /// Its title then.
+    /// Title at that time.
     pub title: Text<512>,
-    /// Its category then.
+    /// Category at that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<CategoryId>,
-    /// Its price then.
+    /// Price at that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Money>,
-    /// Its stock then.
+    /// Stock at that time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stock: Option<u32>,
     /// The weighted sum of the sub-scores.
     #[serde(serialize_with = "finite")]
     pub score: f64,
-    /// What it is made of.
+    /// The parts of the score.
     pub sub_scores: SubScores,
-    /// Why, for a shopper to read.
+    /// Reason, as shown to the shopper.
     pub reason: Text<512>,
     /// The events that the sub-scores come from.
     #[schemars(length(max = 100))]
@@ -73,60 +73,60 @@ pub enum SubScore {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cause {
-    /// Which sub-score.
+    /// The sub-score that the event contributed to.
     pub sub_score: SubScore,
-    /// The event's id.
+    /// Id of the event.
     pub event_id: Text<128>,
-    /// The product that event was about, when it was another one, such as one that was bought.
+    /// The product of that event, if it is another one, such as one that was bought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product_id: Option<ProductId>,
 }
 
-/// How far a topic's partition had been folded.
+/// Progress of the fold in a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FoldedOffset {
-    /// The topic, without namespace.
+    /// Topic name without namespace.
     pub topic: Text<128>,
-    /// The partition.
+    /// Number of the partition.
     pub partition: i32,
     /// The next offset to fold.
     pub next_offset: i64,
 }
 
-/// Products were ranked for a message. Possibly none.
+/// Products were ranked for a message. The ranking may be empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecommendationGenerated {
-    /// The recommendation.
+    /// Id of the recommendation.
     pub recommendation_id: Uuid,
-    /// For which message.
+    /// The message it answers.
     pub message_id: Uuid,
-    /// Where it was said.
+    /// The conversation of the message.
     pub conversation_id: Uuid,
-    /// For whom.
+    /// The member it is for.
     pub member_id: MemberId,
-    /// The `intent-analyzed` event it answers.
+    /// Id of the `intent-analyzed` event it was computed from.
     pub intent_event_id: Text<128>,
-    /// What the message says.
+    /// Meaning of the message.
     pub understood: Box<Understanding>,
-    /// What was looked for.
+    /// The request that products were ranked for.
     pub request: Box<Request>,
-    /// Best first.
+    /// Ranked products, best first.
     #[schemars(length(max = 200))]
     #[serde(deserialize_with = "list::<_, _, 0, 200>")]
     pub items: Vec<RecommendedProduct>,
-    /// What was asked for and the product that comes nearest does not have; empty where one has all of it.
+    /// Wishes that the best product does not meet; empty if one meets all.
     #[schemars(length(max = 100))]
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "list::<_, _, 0, 100>")]
     pub lacking: Vec<Wish>,
-    /// The weights used: those set, shifted for the length of the member's history.
+    /// The weights used: those of the settings, shifted by the length of the member's history.
     pub weights: SubScores,
-    /// The weights set.
+    /// The weights of the settings.
     pub weight_setting: SubScores,
-    /// The generation of the projections it was computed from.
+    /// Id of the generation that it was computed from.
     pub generation: Uuid,
-    /// How far that generation had been folded.
+    /// Progress of that generation's fold.
     #[schemars(length(max = 10_000))]
     #[serde(deserialize_with = "list::<_, _, 0, 10_000>")]
     pub folded_offsets: Vec<FoldedOffset>,

@@ -1,4 +1,4 @@
-//! Whether `topology.toml` and the code say the same.
+//! Compares `topology.toml` with the code: topics, processors, projections, reactors and views.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,25 +7,21 @@ use jangbogo_events::Topic;
 use jangbogo_fold::{Processor, Target};
 use jangbogo_react::ReactorSpec;
 
-use super::{Store, Topology};
+use super::{Store, TopicSpec, Topology};
 
 /// A processor as the code declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredProcessor {
-    /// Its name.
     pub name: &'static str,
-    /// The topics its projections fold.
     pub reads: Vec<Topic>,
-    /// The projections it hosts.
     pub projections: Vec<&'static str>,
-    /// What it hosts that has effects.
     pub reactors: Vec<&'static ReactorSpec>,
-    /// Its views, and where they are served from.
+    /// Each view with the store that serves it.
     pub views: Vec<(Store, &'static str)>,
 }
 
 impl DeclaredProcessor {
-    /// A processor, with those of the reactors that it hosts.
+    /// Describes a processor, with those of `reactors` that belong to it.
     #[must_use]
     pub fn new(processor: &Processor, reactors: &[&'static ReactorSpec]) -> Self {
         let store = |target: Target| match target {
@@ -43,12 +39,10 @@ impl DeclaredProcessor {
     }
 }
 
-/// Something `topology.toml` and the code, or Kafka, disagree about.
+/// A difference between `topology.toml` and the code or Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// What is wrong.
     pub problem: String,
-    /// What to change.
     pub remedy: String,
 }
 
@@ -58,7 +52,7 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Compares a topology with the code. Nothing means that they agree.
+/// Compares a topology with the code. Empty when they agree.
 #[must_use]
 pub fn check(topology: &Topology, declared: &[DeclaredProcessor]) -> Vec<Mismatch> {
     let mut mismatches = Mismatches::default();
@@ -86,7 +80,7 @@ impl Mismatches {
         self.0.push(Mismatch { problem, remedy });
     }
 
-    /// One mismatch for each name that only one side has.
+    /// Adds one mismatch for each name that only one side has.
     fn compare(&mut self, processor: &str, what: &str, declared: &BTreeSet<String>, listed: &BTreeSet<String>) {
         for name in declared.difference(listed) {
             self.add(
@@ -117,11 +111,16 @@ fn check_topics(topology: &Topology, mismatches: &mut Mismatches) {
             ),
         }
     }
-    for spec in &topology.topics {
-        if spec.partitions == 0 {
+    for TopicSpec { name, key, partitions, description, .. } in &topology.topics {
+        let facts = [
+            ("key", key.clone(), name.key().to_owned()),
+            ("partitions", partitions.to_string(), name.partitions().to_string()),
+            ("description", description.clone(), name.description().to_owned()),
+        ];
+        for (fact, listed, declared) in facts.into_iter().filter(|(_, listed, declared)| listed != declared) {
             mismatches.add(
-                format!("topic {} has no partitions", spec.name),
-                "give it at least one in topology.toml".to_owned(),
+                format!("topic {name} has {fact} {listed:?} in topology.toml, but {declared:?} in the code"),
+                "change one of them: the code's is in events/src/topic.rs".to_owned(),
             );
         }
     }
@@ -223,8 +222,9 @@ fn check_processor(topology: &Topology, declared: &DeclaredProcessor, mismatches
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use jangbogo_fold::BatchPolicy;
+
+    use super::*;
 
     fn declared(topology: &Topology) -> Vec<DeclaredProcessor> {
         let declare = |name: &'static str| {
@@ -284,6 +284,29 @@ mod tests {
                 "topology.toml has topic catalog-events 2 times: keep one [[topics]] entry for it",
                 "topic order-completed is missing from topology.toml: add [[topics]] name = \"order-completed\" with \
                  key, partitions, retention and description",
+            ]
+        );
+    }
+
+    #[test]
+    fn keys_partitions_and_descriptions_of_topics_are_the_codes() {
+        let mut topology = Topology::embedded().unwrap();
+        let declared = declared(&topology);
+        let topic = topology.topics.iter_mut().find(|topic| topic.name == Topic::EmbeddingEvents).unwrap();
+        topic.key = "product_id or conversation_id".to_owned();
+        topic.partitions = 12;
+        topic.description = "Vectors".to_owned();
+        let remedy = "change one of them: the code's is in events/src/topic.rs";
+        let problem = |difference: &str| format!("topic embedding-events has {difference} in the code: {remedy}");
+        assert_eq!(
+            lines(&topology, &declared),
+            [
+                problem("key \"product_id or conversation_id\" in topology.toml, but \"product_id\""),
+                problem("partitions \"12\" in topology.toml, but \"6\""),
+                problem(
+                    "description \"Vectors\" in topology.toml, but \"Vectors of products' texts as an embedding model \
+                     gave them\"",
+                ),
             ]
         );
     }

@@ -1,4 +1,4 @@
-//! The pipeline as a picture: Mermaid for documents, plain text for terminals.
+//! Renders the topology: Mermaid for documents, plain text for terminals.
 
 use jangbogo_events::Topic;
 use jangbogo_platform::namespace::Namespace;
@@ -29,7 +29,7 @@ impl Chart {
         self.lines.push(line);
     }
 
-    /// Adds a line that may be there already: programs may share a relay, and with it its edges.
+    /// Adds a line unless it is present: programs may share a relay, and with it its edges.
     fn line_once(&mut self, line: String) {
         if !self.lines.contains(&line) {
             self.lines.push(line);
@@ -140,12 +140,12 @@ fn heading(name: &str, description: &str) -> String {
     format!("  {name:<19}{description}")
 }
 
-/// An indented line; none if there is nothing to say.
+/// An indented line; none without content.
 fn entry(title: &str, content: &str) -> Option<String> {
     if content.is_empty() { None } else { Some(format!("{:21}{title:<15}{content}", "")) }
 }
 
-/// Rows as lines whose columns are as wide as they must be.
+/// Pads cells to the width of their column.
 fn columns(rows: &[[String; 5]]) -> Vec<String> {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: [usize; 5] = std::array::from_fn(width);
@@ -157,7 +157,7 @@ fn columns(rows: &[[String; 5]]) -> Vec<String> {
     lines
 }
 
-/// What a processor has in each store. In Postgres, every processor keeps its rows and its place in the log.
+/// A processor's contents in each store. Every processor keeps its rows and its checkpoint in Postgres.
 fn stores(processor: &ProcessorSpec) -> Vec<(Store, Vec<String>)> {
     let mut postgres = vec!["tables and checkpoint".to_owned()];
     postgres.extend(processor.publishes.get(&Store::Postgres).into_iter().flatten().cloned());
@@ -180,7 +180,7 @@ fn names(topics: &[Topic]) -> String {
     topics.iter().map(|topic| topic.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// A name as Mermaid takes it for a node. Topics have a prefix: `query` may be both a program and a topic.
+/// A name as a Mermaid node id. Topics have a prefix: a program and a topic may have the same name.
 fn id(name: &str) -> String {
     name.replace(['-', '.', ' ', '/'], "_")
 }

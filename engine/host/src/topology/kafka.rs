@@ -1,4 +1,4 @@
-//! Making Kafka's topics what the topology says, and checking that they are.
+//! Creates and configures Kafka's topics from the topology, and compares them with it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,80 +16,65 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::live::{ConfigChange, KafkaTopic, KafkaTopicDifference, LiveTopic, compare};
 use super::{Mismatch, Topology};
 
-/// How long one request to Kafka may take.
+/// Timeout of an admin request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(20);
-/// How long the first answer may take: a server that is away is told soon.
+/// Timeout of metadata requests: shorter, so that an unreachable server is reported soon.
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
-/// How often it is asked whether new topics have leaders.
+/// Interval at which leaders of new partitions are polled.
 const LEADERS_INTERVAL: Duration = Duration::from_millis(50);
 
 type Admin = AdminClient<QuietContext>;
 
-/// What [`apply`] did to each topic, in the topology's order.
+/// Result of [`apply`], in the topology's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
-    /// Every topic, those of the log first.
+    /// Topics of the log, then dead-letter topics.
     pub topics: Vec<AppliedTopic>,
 }
 
-/// What [`apply`] did to one topic.
+/// Result of [`apply`] for one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppliedTopic {
-    /// The topic as it is now.
     pub topic: KafkaTopic,
-    /// What was done.
     pub outcome: Outcome,
 }
 
-/// What was done to a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was made.
     Created,
-    /// Its configuration was changed.
     Changed(Vec<ConfigChange>),
-    /// It was as it should be.
     Unchanged,
 }
 
-/// Kafka's topics could not be made what the topology says.
+/// Failure to apply or to compare the topology.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// Kafka did not answer, or refused a request as a whole.
+    /// Kafka is unavailable or refused a request as a whole.
     #[error(
-        "kafka at {servers} did not {request}; see that it is up (`jangbogo stack status`) and that the address is right \
+        "kafka at {servers} failed to {request}: check that it is up (`jangbogo stack status`) and the address \
          (--kafka or KAFKA_BOOTSTRAP_SERVERS)"
     )]
-    Request {
-        /// Its addresses.
-        servers: String,
-        /// What was asked.
-        request: &'static str,
-        /// What it said.
-        source: KafkaError,
-    },
-    /// A partition count differs. Nothing was changed.
+    Request { servers: String, request: &'static str, source: KafkaError },
+    /// A partition count differs. No topic was changed.
     #[error(
         "partition counts never change, because keys would move to other partitions and lose their order: {0}; write \
          the live count in topology.toml, or use another namespace. Nothing was changed"
     )]
     Partitions(String),
-    /// Kafka refused single topics; those before them may have been made or changed.
+    /// Kafka refused single topics; earlier ones may have been created or changed.
     #[error("kafka refused to {request} {topics}")]
     Refused {
-        /// What was asked.
         request: &'static str,
-        /// Each topic and the reason.
+        /// The refused topics, each with its error code.
         topics: String,
     },
 }
 
-/// Creates the topics that are missing in the connections' namespace and mends configurations that differ. Doing it
-/// twice changes nothing more.
+/// Creates missing topics in the connections' namespace and alters configurations that differ. Idempotent.
 ///
 /// # Errors
-/// When Kafka is away or refuses, or when a topic has another number of partitions: then nothing is changed.
+/// When Kafka is unavailable or refuses, or when a topic has another number of partitions: then nothing is changed.
 pub async fn apply(topology: &Topology, connections: &Connections) -> Result<Applied, ApplyError> {
     let kafka = Kafka::connect(connections)?;
     let topics = topology.kafka_topics(&connections.namespace);
@@ -126,10 +111,10 @@ pub async fn apply(topology: &Topology, connections: &Connections) -> Result<App
     Ok(Applied { topics })
 }
 
-/// Compares the topology with the live cluster; changes nothing. Nothing returned means that they agree.
+/// Compares the topology with the live cluster without changing it. Empty when they agree.
 ///
 /// # Errors
-/// When Kafka is away or refuses.
+/// When Kafka is unavailable or refuses.
 pub async fn check_kafka(topology: &Topology, connections: &Connections) -> Result<Vec<Mismatch>, ApplyError> {
     let topics = topology.kafka_topics(&connections.namespace);
     let live = Kafka::connect(connections)?.live_topics(&topics).await?;
@@ -168,7 +153,7 @@ impl Kafka {
         let servers = connections.kafka.clone();
         match connections.kafka_client("topology").create_with_context::<_, Admin>(QuietContext) {
             Ok(admin) => Ok(Self { servers, admin: Arc::new(admin) }),
-            Err(source) => Err(ApplyError::Request { servers, request: "take a client", source }),
+            Err(source) => Err(ApplyError::Request { servers, request: "accept a client", source }),
         }
     }
 
@@ -177,7 +162,7 @@ impl Kafka {
         move |source| ApplyError::Request { servers, request, source }
     }
 
-    /// Those of the topics that exist.
+    /// State of those topics that exist, by name.
     async fn live_topics(&self, topics: &[KafkaTopic]) -> Result<HashMap<String, LiveTopic>, ApplyError> {
         let admin = Arc::clone(&self.admin);
         let listing = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, ANSWER_LIMIT)).await;
@@ -221,7 +206,7 @@ impl Kafka {
         }
         let results = self.admin.create_topics(&new_topics, &options()).await;
         let results = results.map_err(self.failed("create topics"))?;
-        // Someone else who creates the same topic at the same moment creates what we would have.
+        // A concurrent `apply` that creates the same topic creates it alike.
         let refused = results.into_iter().filter_map(Result::err);
         refusals("create", refused.filter(|(_, code)| *code != RDKafkaErrorCode::TopicAlreadyExists))?;
         let partitions =
@@ -229,14 +214,14 @@ impl Kafka {
         self.wait_for_leaders(partitions.collect()).await
     }
 
-    /// A topic is created before its leaders know of it: whoever came next would be refused.
+    /// A topic exists before its leaders know of it: a client that came sooner would be refused.
     async fn wait_for_leaders(&self, partitions: Vec<(String, usize)>) -> Result<(), ApplyError> {
         let admin = Arc::clone(&self.admin);
         let waiting = tokio::task::spawn_blocking(move || {
             let began = Instant::now();
             for (topic, number) in partitions {
                 let number = i32::try_from(number).unwrap_or(i32::MAX);
-                // What only a leader answers, and what the client asks of it only once it knows of the partition.
+                // Only a leader answers this, and the client asks it only once its metadata has the partition.
                 let led = || {
                     admin.inner().fetch_metadata(Some(&topic), ANSWER_LIMIT)?;
                     admin.inner().fetch_watermarks(&topic, number, ANSWER_LIMIT)
@@ -250,10 +235,10 @@ impl Kafka {
             }
             Ok(())
         });
-        waiting.await.unwrap_or(Err(KafkaError::Canceled)).map_err(self.failed("lead the topics it has created"))
+        waiting.await.unwrap_or(Err(KafkaError::Canceled)).map_err(self.failed("elect leaders of the created topics"))
     }
 
-    /// Altering replaces all of a topic's overrides, so those that are not ours are sent along.
+    /// Altering replaces all of a topic's overrides, so those that the topology does not set are sent along.
     async fn alter(&self, topics: &[(&KafkaTopic, BTreeMap<String, String>)]) -> Result<(), ApplyError> {
         if topics.is_empty() {
             return Ok(());
@@ -283,9 +268,9 @@ fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(REQUEST_LIMIT)).operation_timeout(Some(REQUEST_LIMIT))
 }
 
-fn entries(resource: &ConfigResource, wanted: impl Fn(&ConfigSource) -> bool) -> BTreeMap<String, String> {
-    let wanted = resource.entries.iter().filter(|entry| wanted(&entry.source));
-    wanted.filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?))).collect()
+fn entries(resource: &ConfigResource, includes: impl Fn(&ConfigSource) -> bool) -> BTreeMap<String, String> {
+    let entries = resource.entries.iter().filter(|entry| includes(&entry.source));
+    entries.filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?))).collect()
 }
 
 fn refusals(

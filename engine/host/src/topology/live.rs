@@ -1,61 +1,51 @@
-//! The topics Kafka should have, and how those it has differ.
+//! The topics that Kafka should have, compared with those it has.
 
 use std::collections::BTreeMap;
 
 use jangbogo_platform::namespace::Namespace;
 
-use super::{Retention, Topology};
+use super::Topology;
 
-/// A topic as Kafka should have it.
+/// A topic's target state in Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaTopic {
-    /// Its name in Kafka.
     pub name: String,
-    /// How many partitions.
     pub partitions: usize,
-    /// Copies of each partition, when it is created.
+    /// Copies of each partition, used when the topic is created.
     pub replication_factor: u16,
-    /// Its configuration: what we set; the rest is the broker's.
+    /// Entries set for the topic; all others are the broker's defaults.
     pub config: BTreeMap<&'static str, String>,
 }
 
-/// A topic as Kafka has it.
+/// A topic's actual state in Kafka.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveTopic {
-    /// How many partitions.
     pub partitions: usize,
-    /// Every configuration entry.
     pub config: BTreeMap<String, String>,
-    /// Those set for this topic; the others are the broker's defaults.
+    /// Entries of `config` set for this topic; the others are the broker's defaults.
     pub overrides: BTreeMap<String, String>,
 }
 
 /// A configuration entry that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigChange {
-    /// Its name.
     pub key: String,
-    /// What Kafka has.
     pub from: String,
-    /// What it should have.
     pub to: String,
 }
 
-/// How a topic in Kafka differs from what it should be.
+/// Difference between a topic's target and actual state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KafkaTopicDifference {
-    /// It does not exist.
     Missing,
-    /// It has another number of partitions, which cannot be mended.
+    /// Another number of partitions, which cannot be changed.
     Partitions {
-        /// How many it has.
         live: usize,
     },
-    /// Its configuration differs.
     Config(Vec<ConfigChange>),
 }
 
-/// How a topic differs from what Kafka has, if it does.
+/// Compares a topic's target state with the live one.
 #[must_use]
 pub fn compare(topic: &KafkaTopic, live: Option<&LiveTopic>) -> Option<KafkaTopicDifference> {
     let Some(live) = live else { return Some(KafkaTopicDifference::Missing) };
@@ -63,30 +53,30 @@ pub fn compare(topic: &KafkaTopic, live: Option<&LiveTopic>) -> Option<KafkaTopi
         return Some(KafkaTopicDifference::Partitions { live: live.partitions });
     }
     let mut changes = Vec::new();
-    for (key, wanted) in &topic.config {
+    for (key, target) in &topic.config {
         let found = live.config.get(*key);
-        if found != Some(wanted) {
+        if found != Some(target) {
             let from = found.cloned().unwrap_or_else(|| "unset".to_owned());
-            changes.push(ConfigChange { key: (*key).to_owned(), from, to: wanted.clone() });
+            changes.push(ConfigChange { key: (*key).to_owned(), from, to: target.clone() });
         }
     }
     if changes.is_empty() { None } else { Some(KafkaTopicDifference::Config(changes)) }
 }
 
 impl Topology {
-    /// Every topic a shop has in Kafka: those of the log, then a dead-letter topic for each group.
+    /// Every topic of a shop in Kafka: those of the log, then a dead-letter topic for each group.
     #[must_use]
     pub fn kafka_topics(&self, namespace: &Namespace) -> Vec<KafkaTopic> {
         let topic = |name: String, partitions: u16, max_value_bytes: u32| KafkaTopic {
             name,
             partitions: usize::from(partitions),
             replication_factor: self.kafka.replication_factor,
-            config: self.topic_config(Retention::Forever, max_value_bytes),
+            config: self.topic_config(max_value_bytes),
         };
-        let log = self.topics.iter().map(|spec| {
-            let config = self.topic_config(spec.retention, self.kafka.max_value_bytes);
-            KafkaTopic { config, ..topic(namespace.topic(spec.name), spec.partitions, self.kafka.max_value_bytes) }
-        });
+        let log = self
+            .topics
+            .iter()
+            .map(|spec| topic(namespace.topic(spec.name), spec.partitions, self.kafka.max_value_bytes));
         let dead_letters = self.processors.iter().map(|processor| {
             let name = namespace.dead_letter_topic(&processor.group);
             topic(name, self.kafka.dead_letter_partitions, self.kafka.max_dead_letter_bytes)
@@ -94,15 +84,13 @@ impl Topology {
         log.chain(dead_letters).collect()
     }
 
-    fn topic_config(&self, retention: Retention, max_value_bytes: u32) -> BTreeMap<&'static str, String> {
-        let unlimited = match retention {
-            Retention::Forever => "-1",
-        };
+    fn topic_config(&self, max_value_bytes: u32) -> BTreeMap<&'static str, String> {
         let max_message_bytes = u64::from(max_value_bytes) + u64::from(self.kafka.framing_bytes);
         let mut config = BTreeMap::from([
             ("cleanup.policy", "delete".to_owned()),
-            ("retention.ms", unlimited.to_owned()),
-            ("retention.bytes", unlimited.to_owned()),
+            // `Retention::Forever`.
+            ("retention.ms", "-1".to_owned()),
+            ("retention.bytes", "-1".to_owned()),
             ("message.timestamp.type", "LogAppendTime".to_owned()),
             ("max.message.bytes", max_message_bytes.to_string()),
         ]);

@@ -1,4 +1,5 @@
-//! The whole pipeline on one page: `topology.toml`, what it says, and whether code and Kafka agree.
+//! The pipeline's topology, read from `topology.toml`: drawn as a graph, compared with the code and with Kafka, and
+//! applied to Kafka.
 
 mod check;
 mod graph;
@@ -17,58 +18,48 @@ pub use graph::{mermaid, text};
 pub use kafka::{Applied, AppliedTopic, ApplyError, Outcome, apply, check_kafka};
 pub use live::{ConfigChange, KafkaTopic, KafkaTopicDifference, LiveTopic, compare};
 
-/// `topology.toml` as it was when the program was built.
+/// `topology.toml` at build time.
 const EMBEDDED: &str = include_str!("../../../../topology.toml");
 
-/// The pipeline: topics, who writes them, who folds them, who serves the result.
+/// The pipeline: topics, their producers (ingress), the processors that fold them, and the services that answer
+/// queries.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
-    /// What all topics share.
     pub kafka: KafkaSettings,
-    /// The topics of the log.
     pub topics: Vec<TopicSpec>,
-    /// Who turns commands and facts into events.
     pub ingress: Vec<IngressSpec>,
-    /// Who folds the log.
     pub processors: Vec<ProcessorSpec>,
-    /// Who serves what was folded.
     pub queries: Vec<QuerySpec>,
 }
 
-/// What all topics share.
+/// Settings that all topics share.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSettings {
-    /// Copies of each partition, in topics that are created.
+    /// Copies of each partition in topics that `apply` creates.
     pub replication_factor: u16,
-    /// The largest value of an event.
+    /// Largest value of an event, in bytes.
     pub max_value_bytes: u32,
-    /// The largest value of a dead letter.
+    /// Largest value of a dead letter, in bytes.
     pub max_dead_letter_bytes: u32,
-    /// What headers and batch framing may take on top of a value.
+    /// Bytes for headers and batch framing on top of a value.
     pub framing_bytes: u32,
-    /// Partitions of each dead-letter topic.
     pub dead_letter_partitions: u16,
 }
 
-/// A topic of the log.
+/// A topic of the log: the facts of [`Topic`], and its retention.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopicSpec {
-    /// Its name without a namespace.
     pub name: Topic,
-    /// What orders and partitions its events, for people.
     pub key: String,
-    /// How many partitions it has, for ever.
     pub partitions: u16,
-    /// How long its events are kept.
     pub retention: Retention,
-    /// What stands in it, for people.
     pub description: String,
 }
 
-/// How long events are kept: everything is a fold of the log, so there is one answer.
+/// Retention of events. Every table is a fold of the whole log, so there is one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Retention {
@@ -76,64 +67,52 @@ pub enum Retention {
     Forever,
 }
 
-/// Who turns commands and facts into events.
+/// A program that turns commands or facts into events.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IngressSpec {
-    /// The program's name.
     pub name: String,
-    /// What it is, for people.
     pub description: String,
-    /// The program that relays its events to Kafka, if it does not produce them itself.
+    /// The program that relays its events to Kafka; none if it produces them itself.
     pub via: Option<String>,
-    /// The topics its events stand in.
     pub emits: Vec<Topic>,
 }
 
-/// Who folds the log.
+/// A program that folds the log.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProcessorSpec {
-    /// The program's name.
     pub name: String,
     /// Its consumer group, without a namespace.
     pub group: String,
-    /// What it is for, for people.
     pub description: String,
-    /// The topics it folds.
     pub reads: Vec<Topic>,
-    /// The projections it hosts.
     pub projections: Vec<String>,
-    /// What it hosts that has effects.
     #[serde(default)]
     pub reactors: Vec<String>,
-    /// The topics its reactors write.
     pub emits: Vec<Topic>,
-    /// Its views, by the store they are served from.
+    /// Names of views by the store that serves them.
     pub publishes: BTreeMap<Store, Vec<String>>,
 }
 
-/// Who serves what was folded.
+/// A service that answers queries from views.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuerySpec {
-    /// The program's name.
     pub name: String,
-    /// What it serves, for people.
     pub description: String,
-    /// The processors whose views it reads.
     pub reads: Vec<String>,
 }
 
-/// Where a view's values are served from.
+/// The store that serves a view's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Store {
-    /// The processor's own rows.
+    /// Evaluated over the processor's rows.
     Postgres,
-    /// A copy in Redis.
+    /// Published to Redis.
     Redis,
-    /// A copy in Elasticsearch.
+    /// Published to Elasticsearch.
     Elasticsearch,
 }
 
@@ -147,38 +126,29 @@ impl fmt::Display for Store {
     }
 }
 
-/// A topology that cannot be read.
+/// Failure to read a topology.
 #[derive(Debug, thiserror::Error)]
 pub enum TopologyError {
-    /// The file cannot be opened.
     #[error("cannot read the topology {path}", path = path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The text is no topology; the source says where and why.
-    #[error("{origin} is not a topology")]
+    File { path: PathBuf, source: io::Error },
+    /// The text is not a topology; the source has line and column.
+    #[error("invalid topology in {origin}")]
     Format {
-        /// Which file, or that it is the one within the program.
+        /// The file's path, or that it is the embedded one.
         origin: String,
-        /// Where and why.
         source: Box<toml::de::Error>,
     },
 }
 
 impl Topology {
-    /// The topology this program was built with.
+    /// The topology that was embedded when the program was built.
     ///
     /// # Errors
     /// When it cannot be parsed; a test makes sure that it can.
     pub fn embedded() -> Result<Self, TopologyError> {
-        Self::parse(EMBEDDED, "the topology.toml within this program")
+        Self::parse(EMBEDDED, "the embedded topology.toml")
     }
 
-    /// A topology from a file.
-    ///
     /// # Errors
     /// When the file cannot be read or parsed.
     pub fn read(path: &Path) -> Result<Self, TopologyError> {
@@ -192,13 +162,12 @@ impl Topology {
             .map_err(|source| TopologyError::Format { origin: origin.to_owned(), source: Box::new(source) })
     }
 
-    /// The processor of that name.
     #[must_use]
     pub fn processor(&self, name: &str) -> Option<&ProcessorSpec> {
         self.processors.iter().find(|processor| processor.name == name)
     }
 
-    /// Who writes a topic: ingress, then processors, in the order of the page.
+    /// Names of a topic's writers: ingress, then processors, in the file's order.
     #[must_use]
     pub fn writers(&self, topic: Topic) -> Vec<&str> {
         let ingress = self.ingress.iter().filter(|ingress| ingress.emits.contains(&topic));
@@ -209,7 +178,7 @@ impl Topology {
             .collect()
     }
 
-    /// Which processors fold a topic, in the order of the page.
+    /// Names of the processors that fold a topic, in the file's order.
     #[must_use]
     pub fn readers(&self, topic: Topic) -> Vec<&str> {
         let readers = self.processors.iter().filter(|processor| processor.reads.contains(&topic));
@@ -219,8 +188,9 @@ impl Topology {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use jangbogo_telemetry::causes;
+
+    use super::*;
 
     #[test]
     fn the_embedded_topology_has_every_topic() {
@@ -231,11 +201,11 @@ mod tests {
     }
 
     #[test]
-    fn what_it_does_not_know_is_refused_with_its_place() {
+    fn unknown_values_and_fields_are_refused_with_their_position() {
         let text = EMBEDDED.replacen("retention = \"forever\"", "retention = \"7 days\"", 1);
         let error = Topology::parse(&text, "mine.toml").unwrap_err();
         let message = causes(&error).to_string();
-        assert!(message.starts_with("mine.toml is not a topology: TOML parse error at line "), "{message}");
+        assert!(message.starts_with("invalid topology in mine.toml: TOML parse error at line "), "{message}");
         assert!(message.contains("unknown variant `7 days`, expected `forever`"), "{message}");
 
         let text = EMBEDDED.replacen("key = ", "keys = ", 1);
