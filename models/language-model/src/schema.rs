@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use boon::{CompileError, Compiler, Draft, SchemaIndex, Schemas, ValidationError};
+use boon::{Compiler, Draft, SchemaIndex, Schemas, ValidationError};
 use serde_json::{Map, Value};
 
 /// The compiler wants a URL for a schema; references within it are relative to that.
@@ -31,8 +31,8 @@ pub enum SchemaError {
         why: &'static str,
     },
     /// Not a JSON schema, or one with references to others.
-    #[error("invalid JSON schema")]
-    Unreadable(#[source] Box<CompileError>),
+    #[error("invalid JSON schema: {0}")]
+    Unreadable(String),
 }
 
 impl Schema {
@@ -56,7 +56,7 @@ impl Schema {
         let root = compiler
             .add_resource(LOCATION, schema.clone())
             .and_then(|()| compiler.compile(LOCATION, &mut compiled))
-            .map_err(|error| SchemaError::Unreadable(Box::new(error)))?;
+            .map_err(|error| SchemaError::Unreadable(error.to_string()))?;
         Ok(Self { name: name.to_owned(), value: schema, compiled, root })
     }
 

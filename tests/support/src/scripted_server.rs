@@ -207,8 +207,8 @@ pub fn event(data: &Value) -> Step {
 }
 
 /// A complete streamed answer in these chunks.
-pub fn streamed(pieces: &[&str]) -> Reaction {
-    let mut steps: Vec<Step> = pieces.iter().map(|text| piece(text)).collect();
+pub fn streamed(chunks: &[&str]) -> Reaction {
+    let mut steps: Vec<Step> = chunks.iter().map(|text| chunk(text)).collect();
     steps.extend(end("stop"));
     Reaction::Stream(steps)
 }

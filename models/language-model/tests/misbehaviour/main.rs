@@ -14,7 +14,7 @@ use jangbogo_language_model::{
 use jangbogo_resilience::breaker::Condition;
 use jangbogo_telemetry::{Metrics, causes};
 use jangbogo_test_support::scripted_server::{
-    Reaction, ScriptedServer, Step, answer, end, event, finished, piece, refusal, streamed,
+    Reaction, ScriptedServer, Step, answer, chunk, end, event, finished, refusal, streamed,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
