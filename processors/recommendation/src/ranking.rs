@@ -41,13 +41,13 @@ const FOUND: usize = 40;
 const SEARCH_LIMIT: Duration = Duration::from_millis(100);
 
 /// Ranks products for intents.
-pub struct Rank {
+pub struct RankingReactor {
     reader: Arc<Reader>,
     products: Products,
     weights: Weights,
 }
 
-impl Rank {
+impl RankingReactor {
     /// By these weights; what was published is read by this reader.
     #[must_use]
     pub fn new(reader: Arc<Reader>, weights: Weights) -> Self {
@@ -142,7 +142,7 @@ impl Rank {
     }
 }
 
-impl Reactor for Rank {
+impl Reactor for RankingReactor {
     fn spec(&self) -> &'static ReactorSpec {
         &SPEC
     }
