@@ -104,7 +104,7 @@ impl RankingReactor {
         })
     }
 
-    /// What the search index finds for the request's words; nothing while it is away or slow.
+    /// Search hits for the request's words; empty while the index is unavailable or slow.
     async fn found(&self, intent: &IntentAnalyzed) -> Vec<String> {
         let words = intent.request.words.trim();
         if words.is_empty() {
