@@ -10,14 +10,13 @@ use uuid::Uuid;
 /// So many entries are read: about ten turns.
 const ENTRIES: i64 = 40;
 
-/// What happened in a conversation up to a moment.
+/// History of a conversation up to a snapshot.
 #[derive(Debug, Default)]
 pub struct Turns {
     /// Messages of both sides.
     pub messages: Vec<MessageCreated>,
     /// What the shopper's messages were understood to say.
     pub intents: Vec<IntentAnalyzed>,
-    /// What was recommended.
     pub recommendations: Vec<RecommendationGenerated>,
 }
 

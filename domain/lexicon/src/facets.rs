@@ -139,5 +139,4 @@ fn read(text: &str, mut each: impl FnMut(Slot, &'static str)) {
 }
 
 #[cfg(test)]
-#[path = "facets_tests.rs"]
 mod tests;

@@ -5,12 +5,14 @@ use jangbogo_events::{Intent, ProductId, Request, Retraction, Text, Understandin
 use crate::cue::Cue;
 use crate::merge::{EVERYTHING, REFERENCE, next_request};
 use crate::parse_state::{Context, ParseState};
-use crate::span::{Meaning, Role, Span, Term};
-use crate::vocabulary::Vocabulary;
-use crate::{
-    context_mentions, corrections, indifference, intent, language, negation, prices, product_kind, quantities,
-    references, retraction, segment, sentiment, text,
+use crate::slots::{
+    context_mentions, corrections, indifference, negation, prices, product_kind, quantities, references, retraction,
+    sentiment,
 };
+use crate::span::{Meaning, Role, Span, Term};
+use crate::text::{language, segment};
+use crate::vocabulary::Vocabulary;
+use crate::{intent, text};
 
 /// What a message says, and what is looked for after it.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +26,6 @@ pub struct Analysis {
 /// What a list of an event may hold.
 const WISHES: usize = 100;
 
-/// Analyses a message.
 #[must_use]
 pub fn analyse(vocabulary: &Vocabulary, context: &Context, message: &str) -> Analysis {
     let text = text::normalise(message);
@@ -56,7 +57,7 @@ fn understanding(state: &ParseState<'_>, set_aside: bool, text: &str) -> Underst
         new_thing: wishes.iter().filter(wanted).any(|wish| !state.wished(&wish.slot, &wish.value)),
         thing: wishes.iter().any(|wish| matches!(&*wish.slot, "product" | "category")),
         unwanted: wishes.iter().any(|wish| !wish.wanted),
-        references: !references.is_empty() || !products(state, Role::ReceiverDropped).is_empty(),
+        references: !references.is_empty() || !products(state, Role::Excluded).is_empty(),
         retracted: !retracted.is_empty(),
     };
     let intent = intent::of(state, found);
@@ -130,7 +131,7 @@ fn wishes(state: &ParseState<'_>) -> Vec<Wish> {
     for span in &state.spans {
         let wanted = match span.role {
             Role::Open => true,
-            Role::ReceiverDropped => false,
+            Role::Excluded => false,
             Role::Retracted | Role::Used => continue,
         };
         match &span.meaning {
@@ -181,5 +182,4 @@ fn retracted(state: &ParseState<'_>) -> Vec<Retraction> {
 }
 
 #[cfg(test)]
-#[path = "analysis_tests.rs"]
 mod tests;

@@ -27,7 +27,6 @@ pub enum Cue {
     Join,
     /// What it belongs to is only compared with.
     Than,
-    /// Asks for products.
     Find,
     /// Asks whether the shop has something.
     Sell,
@@ -49,7 +48,6 @@ pub enum Cue {
     NotNeeded,
     /// It will do as well.
     IsFine,
-    /// Names a slot.
     Slot(&'static str),
     /// Less expensive than what was shown.
     Cheaper,

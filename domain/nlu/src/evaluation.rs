@@ -82,7 +82,6 @@ fn said(understanding: &Understanding) -> Vec<Said> {
 /// How an analyser's answers compare with labelled utterances.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// By language.
     pub languages: BTreeMap<String, LanguageReport>,
     /// Every utterance that was not understood as labelled.
     pub differences: Vec<Difference>,
@@ -91,7 +90,6 @@ pub struct Report {
 /// What was right in one language.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LanguageReport {
-    /// Utterances compared.
     pub utterances: usize,
     /// Utterances whose intent is right.
     pub right_intents: usize,
@@ -110,9 +108,7 @@ pub struct LanguageReport {
 /// What was answered otherwise than labelled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The utterance's id.
     pub id: String,
-    /// Its text.
     pub text: String,
     /// What was labelled but not said.
     pub missed: Vec<String>,
@@ -185,5 +181,4 @@ impl fmt::Display for Said {
 }
 
 #[cfg(test)]
-#[path = "evaluation_tests.rs"]
 mod tests;

@@ -127,10 +127,8 @@ fn about_a_product(state: &ParseState<'_>, found: Found) -> bool {
     let asks = state.asks() || state.has(Cue::Ask) || begins;
     if found.references {
         let others = state.has(Cue::Same) || state.has(Cue::More) && !state.has(Cue::Ask);
-        let refused = state
-            .spans
-            .iter()
-            .any(|span| matches!(span.meaning, Meaning::Products(_)) && span.role == Role::ReceiverDropped);
+        let refused =
+            state.spans.iter().any(|span| matches!(span.meaning, Meaning::Products(_)) && span.role == Role::Excluded);
         return asks && !others && !refused && (!state.has(Cue::Find) || state.has(Cue::Ask));
     }
     state.has(Cue::Ask) && !found.new_thing && !state.has(Cue::Find) && !found.unwanted && state.price.is_none()

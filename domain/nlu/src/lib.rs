@@ -6,47 +6,28 @@
 //!
 //! 1. `text` writes it one way; `segment` divides it into pieces: names (of `vocabulary`), cues (of `data/`), numbers.
 //! 2. `intent` sets aside clauses that are not about products; `references` finds the products spoken of.
-//! 3. `retraction`, `prices`, `quantities`, `indifference`, `aside`, `negation` each take what is theirs.
+//! 3. `retraction`, `prices`, `quantities`, `indifference`, `corrections`, `negation` each take the spans that are theirs.
 //! 4. `context_mentions` takes what is said of other things; `product_kind` decides which things are meant, `out_of_vocabulary` which of
 //!    the words that nobody knows are things or patterns; what is left open is wanted.
 //! 5. `intent` says what the message is for.
 //!
 //! [`next_request`] then says what is looked for after the message; an LLM's understanding goes the same way.
 
-mod amounts;
 mod analysis;
-mod context_mentions;
-mod corrections;
 mod cue;
-mod dictionary;
-mod english;
 pub mod evaluation;
-mod indifference;
 mod intent;
-mod korean;
-mod language;
-mod learn;
 mod merge;
-mod negation;
-mod out_of_vocabulary;
 mod parse_state;
-mod prices;
-mod product_kind;
-mod quantities;
-mod references;
-mod retraction;
-mod segment;
-mod sentiment;
+mod slots;
 mod span;
-mod spelling;
 #[cfg(test)]
 mod testing;
 mod text;
-mod tokens;
 mod vocabulary;
 
 pub use analysis::{Analysis, analyse};
-pub use language::detect as language_of;
 pub use merge::{Answered, EVERYTHING, REFERENCE, next_request, request_so_far};
 pub use parse_state::{Context, ShownProduct};
+pub use text::language::detect as language_of;
 pub use vocabulary::{ProductText, Vocabulary};

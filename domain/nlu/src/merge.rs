@@ -202,5 +202,4 @@ fn category_words(slug: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "merge_tests.rs"]
 mod tests;

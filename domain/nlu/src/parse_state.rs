@@ -8,9 +8,7 @@ use crate::span::{Meaning, Role, Span};
 /// A product as it was shown.
 #[derive(Clone, Debug)]
 pub struct ShownProduct {
-    /// The product's id.
     pub product_id: ProductId,
-    /// Its title.
     pub title: String,
     /// The slug of its category.
     pub category: Option<String>,

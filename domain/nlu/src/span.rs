@@ -54,8 +54,8 @@ pub enum Meaning {
 pub enum Role {
     /// Nothing was decided: a term is wanted.
     Open,
-    /// It is unwanted.
-    ReceiverDropped,
+    /// Excluded by the shopper ("not red").
+    Excluded,
     /// It is taken back.
     Retracted,
     /// It is a part of something else, or says nothing.

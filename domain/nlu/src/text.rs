@@ -1,5 +1,12 @@
 //! Text as the analyser reads it: one way of writing where there are many.
 
+pub mod english;
+pub mod korean;
+pub mod language;
+pub mod segment;
+pub mod spelling;
+pub mod tokens;
+
 use jangbogo_lexicon::hangul;
 
 /// How much of a message is read, in characters. A shopper's wish is said by then; pasted novels cost no more than this.

@@ -1,21 +1,22 @@
 //! What a shop's words name: the lexicon's, and what the shop's own catalogue adds.
 
+pub mod dictionary;
+mod learn;
+
 use std::collections::{BTreeSet, HashSet};
 
 use jangbogo_events::{CategoryId, ProductUpserted};
 use jangbogo_lexicon::{Phrases, Slot, key};
 
-use crate::dictionary::Dictionary;
+use self::dictionary::Dictionary;
+use crate::cue;
 use crate::span::Term;
-use crate::spelling::Spelling;
-use crate::{cue, learn};
+use crate::text::spelling::Spelling;
 
 /// What the analyser learns of a product.
 #[derive(Clone, Debug, Default)]
 pub struct ProductText<'a> {
-    /// The product's id.
     pub product_id: &'a str,
-    /// Its title.
     pub title: &'a str,
     /// Its description.
     pub description: Option<&'a str>,

@@ -32,15 +32,15 @@ const _: () = assert!(NEAREST <= VectorIndex::MIN_EF_SEARCH);
 /// What is asked, and what was found for it elsewhere.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asked<'a> {
-    /// What is looked for; none for a member's own list.
+    /// The request; none for a member's own list.
     pub request: Option<&'a Request>,
     /// Its vector, and the model's id.
     pub embedded: Option<(&'a str, &'a Vector)>,
-    /// What the search for its words found, the best first.
+    /// Search hits for its words, the best first.
     pub found: &'a [String],
 }
 
-/// What is known of a member before anything is asked.
+/// A member's data that does not depend on a request.
 #[derive(Debug, Default)]
 pub struct Member {
     known: Known,
@@ -63,7 +63,7 @@ struct History {
 /// published.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn load_member(
     reader: &Reader,
     served: &Served,
@@ -85,7 +85,7 @@ pub async fn load_member(
 /// Loads the products that a list for a member is ranked from, in the snapshot that the member was loaded in.
 ///
 /// # Errors
-/// When Postgres is away.
+/// When the Postgres query fails.
 pub async fn load_products(
     products: &Products,
     rows: &mut Rows,

@@ -8,13 +8,12 @@ use jangbogo_lexicon::Slot;
 /// A product as the catalogue has it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Product {
-    /// What shoppers see first.
+    /// Title shown to shoppers.
     pub title: String,
     /// Longer text, attributes' values included.
     pub text: String,
     /// The category's slug.
     pub category: Option<String>,
-    /// The maker.
     pub brand: Option<String>,
     /// The price of one, in the currency's minor unit, and the currency.
     pub price: Option<(i64, String)>,
@@ -27,7 +26,6 @@ pub struct Product {
 /// A product on sale, and how near it is.
 #[derive(Clone, Debug, Default)]
 pub struct Candidate {
-    /// What it is.
     pub product: Arc<Product>,
     /// The words of its title, normalised.
     pub words: Arc<[String]>,
@@ -46,7 +44,7 @@ impl Candidate {
         Self { words: normalised_words(&product.title).into(), product: product.into(), ..Self::default() }
     }
 
-    /// Whether the product is what a value of a slot names.
+    /// True if the value of the slot describes the product.
     #[must_use]
     pub fn is(&self, slot: &str, value: &str) -> bool {
         match slot {
@@ -80,7 +78,7 @@ fn is_category(category: &str, value: &str) -> bool {
     category == value || names(&normalised_words(&category.replace('-', " ")), &value.replace('-', " "))
 }
 
-/// Whether all words of a value are among these.
+/// True if all words of a value are among these.
 fn names(words: &[String], value: &str) -> bool {
     let wanted = normalised_words(value);
     !wanted.is_empty() && wanted.iter().all(|word| words.contains(word))

@@ -10,30 +10,29 @@ use serde::Deserialize;
 
 use crate::rank::{Evidence, SourceEvent};
 
-/// The most products an item names as its reason; the rest of them count all the same.
+/// Most neighbours named in a reason; the others count towards the score too.
 const MAX_NAMED_NEIGHBOURS: usize = 3;
-/// So many of the member's categories fill a list up.
+/// Most of the member's favourite categories that fill a list up.
 const MAX_CATEGORIES: usize = 3;
 
-/// What is known of a member's products and of the shop's.
+/// Collaborative input: a member's history and the shop's co-purchases.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// What the member bought and looked at.
+    /// Products that the member bought or viewed.
     pub history: Vec<HistoryProduct>,
     /// The neighbours of the history's products.
     pub neighbours: BTreeMap<String, Vec<Scored>>,
     /// Popular products of the member's favourite categories, as [`favourite_categories`] gives them.
     pub popular: Vec<PopularIn>,
-    /// What the whole shop looks at.
+    /// Trending products of the whole shop.
     pub trending: Vec<Scored>,
 }
 
 /// A product of a member's history.
 #[derive(Clone, Debug, Deserialize)]
 pub struct HistoryProduct {
-    /// Which.
     pub product_id: String,
-    /// How much it says of the member's taste; positive.
+    /// Weight in the member's taste; positive.
     pub weight: f64,
     /// In how many orders it was bought; 0 for one that was only looked at.
     pub orders: i64,
@@ -52,7 +51,6 @@ impl HistoryProduct {
 /// A product with a score that is comparable within its list.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Scored {
-    /// Which.
     pub product_id: String,
     /// Not negative.
     pub score: f64,
@@ -61,9 +59,8 @@ pub struct Scored {
 /// A category that a member favours.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Favourite {
-    /// Which category.
     pub category: String,
-    /// How much of the member's taste it is: 0 to 1.
+    /// Share of the member's taste: 0 to 1.
     pub share: f64,
     /// The member's newest act with the product that says so most.
     pub act: Option<SourceEvent>,
@@ -74,7 +71,6 @@ pub struct Favourite {
 pub struct PopularIn {
     /// Of which category, and why of that.
     pub favourite: Favourite,
-    /// Its products.
     pub products: Vec<Scored>,
 }
 
@@ -165,7 +161,6 @@ impl NeighbourEvidence<'_> {
         parts
     }
 
-    /// They, as they are told.
     fn named(&self) -> impl Iterator<Item = Evidence> {
         self.heaviest().into_iter().map(|(part, source)| Evidence::Neighbour {
             product_id: source.product_id.clone(),

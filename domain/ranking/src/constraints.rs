@@ -4,7 +4,7 @@ use jangbogo_events::Request;
 
 use crate::candidate::Candidate;
 
-/// Whether a product may be shown to who asks for this.
+/// Checks the constraints of a request against a product.
 #[must_use]
 pub fn allows(request: &Request, candidate: &Candidate) -> bool {
     in_stock(request, candidate) && affordable(request, candidate) && !excluded(request, candidate)

@@ -5,13 +5,13 @@ use serde::Deserialize;
 
 use crate::candidate::Candidate;
 
-/// What a member likes, as the view of preferences has it.
+/// A member's taste, as the preferences view returns it.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Taste {
-    /// What they said.
+    /// Explicit preferences.
     #[serde(default)]
     pub stated: Vec<Statement>,
-    /// What their acts imply.
+    /// Implicit preferences, from views and orders.
     #[serde(default)]
     pub implied: Vec<Implication>,
 }
@@ -19,13 +19,11 @@ pub struct Taste {
 /// Something a member said they like, or do not.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Statement {
-    /// What it is about.
     pub slot: String,
-    /// The value.
     pub value: String,
-    /// Whether it is liked.
+    /// True for a like, false for a dislike.
     pub wanted: bool,
-    /// How much it counts by now; positive.
+    /// Weight after time decay; positive.
     pub weight: f64,
     /// Where it was said.
     #[serde(default)]
@@ -35,22 +33,19 @@ pub struct Statement {
 /// The event of a statement.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Said {
-    /// Its id.
     pub event_id: String,
 }
 
 /// Something that a member's acts imply.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Implication {
-    /// What it is about.
     pub slot: String,
-    /// The value.
     pub value: String,
     /// The share of the member's acts: 0 to 1.
     pub share: f64,
 }
 
-/// How much a wish counts among the wishes of a request.
+/// Weight of a wish among the wishes of a request.
 fn weight(wish: &Wish) -> f64 {
     match &*wish.slot {
         "product" => 4.0,
@@ -95,7 +90,7 @@ fn lacks<'a>(request: &'a Request, candidate: &Candidate) -> Vec<&'a Wish> {
     wanted().filter(|wish| !met.contains(&slot(wish))).collect()
 }
 
-/// Whether a wish names the kind of thing, rather than a quality of it.
+/// True if a wish names the product kind rather than an attribute.
 pub fn names_kind(wish: &Wish) -> bool {
     matches!(&*wish.slot, "product" | "category")
 }

@@ -18,29 +18,28 @@ pub struct RankingInput {
     pub known: Known,
     /// Every product the member ever bought.
     pub bought: BTreeSet<String>,
-    /// What the member likes.
+    /// The member's preferences.
     pub taste: Taste,
     /// The products that may be recommended: on sale, by id.
     pub candidates: BTreeMap<String, Candidate>,
-    /// What the search for the request's words found, the best first.
+    /// Hits of the search for the request's words, the best first.
     pub found: Vec<String>,
 }
 
-/// A list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ranking {
-    /// What it stands on.
+    /// Basis of the list.
     pub basis: Basis,
     /// The weights by which it is ranked.
     pub weights: Weights,
     /// As they are shown.
     pub items: Vec<RankedItem>,
-    /// What was asked for and the product that comes nearest does not have.
+    /// Unmet constraints: requested, but not met by the best-matching product.
     pub lacking: Vec<Wish>,
 }
 
-/// What a list stands on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+/// Evidence that a list is based on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Basis {
     /// The member's history.
@@ -52,13 +51,12 @@ pub enum Basis {
 /// A product of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RankedItem {
-    /// Which.
     pub product_id: String,
     /// The weighted sum of the sub-scores: above 0, at most 1.
     pub score: f64,
     /// The likeness of texts: 0 to 1.
     pub content: f64,
-    /// What is bought together: 0 to 1.
+    /// Co-purchase score: 0 to 1.
     pub collaborative: f64,
     /// The fit with what is asked for, or with the member's taste: 0 to 1.
     pub intent: f64,
@@ -71,13 +69,12 @@ pub struct RankedItem {
 /// An event that says something for a product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceEvent {
-    /// Its id.
     pub event_id: String,
     /// The product it was about, if another one.
     pub product_id: Option<String>,
 }
 
-/// Why a product is in a list.
+/// Evidence for a product in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Evidence {
@@ -85,32 +82,19 @@ pub enum Evidence {
     Neighbour {
         /// The product of the history.
         product_id: String,
-        /// Whether the member bought that, rather than looked at it.
+        /// True if the member bought that product, false if they only viewed it.
         bought: bool,
         /// Its share in this item's score by neighbours: above 0, at most 1.
         contribution: f64,
     },
     /// It is popular in one of the member's favourite categories.
-    Popular {
-        /// The category.
-        category: String,
-    },
+    Popular { category: String },
     /// The whole shop looks at it.
     Trending,
     /// It has something that was asked for.
-    Asked {
-        /// What it is about.
-        slot: String,
-        /// The value.
-        value: String,
-    },
+    Asked { slot: String, value: String },
     /// It has something that the member said they like.
-    Liked {
-        /// What it is about.
-        slot: String,
-        /// The value.
-        value: String,
-    },
+    Liked { slot: String, value: String },
     /// Its text is like what was asked for.
     LikeRequest,
     /// Its text is like those of the member's products.

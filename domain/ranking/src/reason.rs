@@ -4,13 +4,11 @@ use jangbogo_events::Request;
 
 use crate::rank::{Evidence, RankedItem};
 
-/// A language that reasons are told in.
+/// Language of a reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Language {
-    /// English.
     #[default]
     English,
-    /// Korean.
     Korean,
 }
 
@@ -22,7 +20,7 @@ impl Language {
     }
 }
 
-/// The most reasons that are told of one item, besides what was asked for.
+/// Most reasons given for one item, besides the requested attributes.
 const MAX_REASONS: usize = 2;
 
 /// An item's reason: what counted most, in words. `title` gives a product's title.

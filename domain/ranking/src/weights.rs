@@ -3,10 +3,9 @@
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// The sub-scores' weights, together 1.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Weights {
     /// Of the likeness of texts.
     pub content: f64,
@@ -22,7 +21,7 @@ impl Default for Weights {
     }
 }
 
-/// Weights that cannot be used.
+/// Weights that are not three non-negative numbers, or all 0.
 #[derive(Debug, thiserror::Error)]
 #[error("weights are three numbers, none negative and not all 0, such as 0.3,0.3,0.4: {0:?} is not")]
 pub struct InvalidWeights(String);

@@ -14,7 +14,7 @@ use jangbogo_platform::shutdown::Shutdown;
 use jangbogo_react::{Reactor, ReactorSpec};
 use jangbogo_telemetry::Telemetry;
 
-use crate::pattern::Announce;
+use crate::pattern::PatternReactor;
 
 /// The settings of `analytics`.
 #[derive(Args, Clone, Debug)]
@@ -32,6 +32,6 @@ impl ProcessorApp for App {
     }
 
     async fn reactors(self, _: &Connections, _: &Telemetry, _: &Shutdown) -> anyhow::Result<Vec<Arc<dyn Reactor>>> {
-        Ok(vec![Arc::new(Announce)])
+        Ok(vec![Arc::new(PatternReactor)])
     }
 }

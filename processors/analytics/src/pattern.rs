@@ -29,9 +29,9 @@ pub static SPEC: ReactorSpec = ReactorSpec {
 };
 
 /// Announces purchase patterns.
-pub struct Announce;
+pub struct PatternReactor;
 
-impl Reactor for Announce {
+impl Reactor for PatternReactor {
     fn spec(&self) -> &'static ReactorSpec {
         &SPEC
     }

@@ -17,7 +17,7 @@ use jangbogo_platform::shutdown::Shutdown;
 use jangbogo_react::{Reactor, ReactorSpec};
 use jangbogo_telemetry::Telemetry;
 
-use crate::reply::Reply;
+use crate::reply::ReplyReactor;
 
 /// The settings of `assistant`.
 #[derive(Args, Clone, Debug)]
@@ -46,6 +46,6 @@ impl ProcessorApp for App {
         let language_model = LanguageModel::new(&self.language_model, metrics);
         let language_model = language_model.context("the language model cannot be set up")?.map(Arc::new);
         let pieces = ReplyChunks::new(connections).context("the Redis URL is invalid")?;
-        Ok(vec![Arc::new(Reply::new(language_model, pieces))])
+        Ok(vec![Arc::new(ReplyReactor::new(language_model, pieces))])
     }
 }

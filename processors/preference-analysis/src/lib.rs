@@ -18,7 +18,7 @@ use jangbogo_preference_analysis_fold::PREFERENCE_ANALYSIS;
 use jangbogo_react::{Reactor, ReactorSpec};
 use jangbogo_telemetry::Telemetry;
 
-use crate::intent::Analyse;
+use crate::intent::IntentReactor;
 
 /// The settings of `preference-analysis`.
 #[derive(Args, Clone, Debug)]
@@ -54,6 +54,6 @@ impl ProcessorApp for App {
         let metrics = LanguageModelMetrics::register(&telemetry.metrics, &[])?;
         let language_model = LanguageModel::new(&self.language_model, metrics);
         let language_model = language_model.context("the language model cannot be set up")?.map(Arc::new);
-        Ok(vec![Arc::new(Analyse::new(Some(embedders), language_model))])
+        Ok(vec![Arc::new(IntentReactor::new(Some(embedders), language_model))])
     }
 }

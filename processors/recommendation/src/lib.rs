@@ -16,7 +16,7 @@ use jangbogo_read::{ReadMetrics, Reader};
 use jangbogo_recommendation_fold::RECOMMENDATION;
 use jangbogo_telemetry::Telemetry;
 
-use crate::ranking::Rank;
+use crate::ranking::RankingReactor;
 
 /// Postgres connections with which the ranking reads published views.
 const READER_CONNECTIONS: u32 = 4;
@@ -52,6 +52,6 @@ impl ProcessorApp for App {
     ) -> anyhow::Result<Vec<Arc<dyn Reactor>>> {
         let metrics = ReadMetrics::register(&telemetry.metrics, &[])?;
         let reader = Arc::new(Reader::new(connections, "recommendation-ranking", READER_CONNECTIONS, metrics)?);
-        Ok(vec![Arc::new(Rank::new(reader, self.weights))])
+        Ok(vec![Arc::new(RankingReactor::new(reader, self.weights))])
     }
 }

@@ -41,13 +41,13 @@ const FOUND: usize = 40;
 const SEARCH_LIMIT: Duration = Duration::from_millis(100);
 
 /// Ranks products for intents.
-pub struct Rank {
+pub struct RankingReactor {
     reader: Arc<Reader>,
     products: Products,
     weights: Weights,
 }
 
-impl Rank {
+impl RankingReactor {
     /// By these weights; what was published is read by this reader.
     #[must_use]
     pub fn new(reader: Arc<Reader>, weights: Weights) -> Self {
@@ -104,7 +104,7 @@ impl Rank {
         })
     }
 
-    /// What the search index finds for the request's words; nothing while it is away or slow.
+    /// Search hits for the request's words; empty while the index is unavailable or slow.
     async fn found(&self, intent: &IntentAnalyzed) -> Vec<String> {
         let words = intent.request.words.trim();
         if words.is_empty() {
@@ -142,7 +142,7 @@ impl Rank {
     }
 }
 
-impl Reactor for Rank {
+impl Reactor for RankingReactor {
     fn spec(&self) -> &'static ReactorSpec {
         &SPEC
     }

@@ -15,7 +15,6 @@ const SHOWN: usize = 10;
 /// A conversation between a shopper and a person who plays the shop.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Dialogue {
-    /// Its id.
     pub id: String,
     #[serde(rename = "metadata")]
     task: Task,
@@ -58,7 +57,6 @@ pub(super) enum Goal {
 /// A product of a catalogue that the people talked about.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Item {
-    /// Its title.
     #[serde(rename = "name")]
     pub title: String,
     /// Longer text.

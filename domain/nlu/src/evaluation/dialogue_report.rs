@@ -21,7 +21,6 @@ use super::score::Score;
 /// What was understood of conversations, beside what annotators say.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct DialogueReport {
-    /// Conversations compared.
     pub dialogues: usize,
     /// Messages of shoppers in them.
     pub messages: usize,
@@ -33,7 +32,6 @@ pub struct DialogueReport {
     pub feedback: BTreeMap<String, Score>,
     /// Messages that disclose a need or taste, and of them those in which one was found.
     pub needs: Found,
-    /// By slot.
     pub tasks: BTreeMap<String, Found>,
 }
 

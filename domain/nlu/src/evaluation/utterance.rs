@@ -38,7 +38,6 @@ impl Split {
     }
 }
 
-/// A labelled utterance.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Utterance {

@@ -21,7 +21,7 @@ pub use self::words::words_in;
 /// Elasticsearch pages no further.
 pub const MAX_WINDOW: usize = 10_000;
 
-/// What is searched for.
+/// A search request.
 #[derive(Clone, Debug, Default)]
 pub struct SearchRequest {
     /// Words; none lists everything by product id.
@@ -30,7 +30,6 @@ pub struct SearchRequest {
     pub translation: Option<String>,
     /// What the words mean; none searches by words alone.
     pub meaning: Option<Meaning>,
-    /// Only this category.
     pub category: Option<String>,
     /// Only this colour, by its name in the lexicon.
     pub color: Option<String>,
@@ -46,7 +45,6 @@ pub struct SearchRequest {
     pub highlight: bool,
     /// Whether the products are counted by what they differ in.
     pub facets: bool,
-    /// The most hits.
     pub limit: usize,
     /// Hits to pass over.
     pub offset: usize,
@@ -63,10 +61,9 @@ pub struct Meaning {
     pub min_cosine: f32,
 }
 
-/// What was found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
-    /// How many products there are in all.
+    /// Total number of matching products.
     pub total: u64,
     /// The best first.
     pub hits: Vec<Hit>,
@@ -77,7 +74,6 @@ pub struct Found {
 /// A product that was found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hit {
-    /// Which.
     pub product_id: String,
     /// Made of its ranks by words and by meaning; it orders one answer.
     pub score: f64,
@@ -88,7 +84,7 @@ pub struct Hit {
 /// Searches the index of a generation.
 ///
 /// # Errors
-/// When Elasticsearch is away or has no index.
+/// When Elasticsearch is unavailable or the index does not exist.
 pub async fn search(reader: &Reader, served: &Served, request: &SearchRequest) -> Result<Found, SearchError> {
     let view = ES_SYNC.view(PRODUCTS_VIEW).ok_or(ReadError::NotLive(ES_SYNC.name))?;
     let nearest = match &request.meaning {

@@ -46,7 +46,7 @@ pub const LOCAL_WRITER: &str = "local-writer-1";
 const MAX_CHARACTERS: usize = 4000;
 
 /// Answers messages.
-pub struct Reply {
+pub struct ReplyReactor {
     language_model: Option<Arc<LanguageModel>>,
     pieces: ReplyChunks,
 }
@@ -59,7 +59,7 @@ struct Answer {
     run: ModelRun,
 }
 
-impl Reply {
+impl ReplyReactor {
     /// With a language model or without; pieces of its answers are told here.
     #[must_use]
     pub fn new(language_model: Option<Arc<LanguageModel>>, pieces: ReplyChunks) -> Self {
@@ -115,7 +115,7 @@ fn local_answer((text, named): (String, Vec<ProductId>)) -> Result<Answer, Inval
     Ok(Answer { text, named, run })
 }
 
-impl Reactor for Reply {
+impl Reactor for ReplyReactor {
     fn spec(&self) -> &'static ReactorSpec {
         &SPEC
     }

@@ -48,13 +48,13 @@ pub const LOCAL_ANALYSER: &str = "local-analyser-1";
 const SHOWN: usize = 10;
 
 /// Analyses messages.
-pub struct Analyse {
+pub struct IntentReactor {
     vocabularies: Vocabularies,
     embedders: Option<EmbedderPool>,
     language_model: Option<Arc<LanguageModel>>,
 }
 
-impl Analyse {
+impl IntentReactor {
     /// With a language model or without, and with vectors or without.
     #[must_use]
     pub fn new(embedders: Option<EmbedderPool>, language_model: Option<Arc<LanguageModel>>) -> Self {
@@ -134,7 +134,7 @@ impl Analyse {
     }
 }
 
-impl Reactor for Analyse {
+impl Reactor for IntentReactor {
     fn spec(&self) -> &'static ReactorSpec {
         &SPEC
     }

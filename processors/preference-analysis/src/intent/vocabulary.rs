@@ -12,12 +12,12 @@ use sqlx::{PgConnection, Row as _};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-/// How often the catalogue is asked whether it has changed.
+/// Interval between checks whether the catalogue has changed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// The currency of a shop that has no prices yet.
 const NO_PRICES: &str = "GBP";
 
-/// What was learnt of the catalogue.
+/// Vocabulary learnt from the catalogue.
 #[derive(Clone)]
 pub(super) struct Learnt {
     pub(super) vocabulary: Arc<Vocabulary>,

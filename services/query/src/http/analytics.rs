@@ -7,7 +7,6 @@ use jangbogo_analytics_fold::ANALYTICS;
 use jangbogo_analytics_fold::funnel::FUNNEL_VIEW;
 use jangbogo_analytics_fold::sales::{DAILY_VIEW, TOTALS_VIEW};
 use jangbogo_http::problem::Problem;
-use jangbogo_ranking::Weights;
 use jangbogo_read::{ReadError, ViewKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -127,6 +126,17 @@ pub(super) struct Funnel {
     /// Messages of which the shopper ordered a recommended product after seeing it there, within seven days of the
     /// recommendation. An order counts for the recommendation in which its product was seen last.
     bought: i64,
+}
+
+/// The sub-scores' weights, together 1.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct Weights {
+    /// Of the likeness of texts.
+    content: f64,
+    /// Of what is bought together.
+    collaborative: f64,
+    /// Of the fit with what was asked for.
+    intent: f64,
 }
 
 /// Sales by category for each day of a span.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use jangbogo_analytics_fold::ANALYTICS;
 use jangbogo_analytics_fold::purchases::{ANNOUNCED_VIEW, PATTERN_VIEW};
 use jangbogo_http::problem::Problem;
-use jangbogo_ranking::{Basis, Evidence, Language, RankedItem};
+use jangbogo_ranking::{Evidence, Language, RankedItem};
 use jangbogo_read::{ReadError, ViewKey};
 use jangbogo_recommendation_fold::RECOMMENDATION;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,25 @@ use super::answered_from::{AS_OF, Snapshot};
 use super::failure::Answer;
 use super::parameters::{LIMIT, Parameters, Segment, member_id};
 use crate::products::{self, ProductSummary, Products};
+
+/// What a list stands on.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Basis {
+    /// The member's history.
+    History,
+    /// Nothing is known of the member: what is trending in the shop.
+    ColdStart,
+}
+
+impl From<jangbogo_ranking::Basis> for Basis {
+    fn from(basis: jangbogo_ranking::Basis) -> Self {
+        match basis {
+            jangbogo_ranking::Basis::History => Self::History,
+            jangbogo_ranking::Basis::ColdStart => Self::ColdStart,
+        }
+    }
+}
 
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
 
@@ -191,7 +210,7 @@ pub(super) async fn recommendations(
         Some(Recommendation { product, score: item.score, sub_scores: ScoreParts::from_item(item), reason, sources })
     });
     let items = on_sale.take(limit).collect();
-    let answer = Recommendations { member_id: member_id.to_string(), basis: list.ranking.basis, items };
+    let answer = Recommendations { member_id: member_id.to_string(), basis: list.ranking.basis.into(), items };
     Ok(([(CACHE, outcome)], Json(answer)))
 }
 

@@ -4,7 +4,7 @@ use jangbogo_events::RecommendedProduct;
 
 use super::{Sentence, Ungrounded, is_mark, says, spaced};
 
-/// What a recommendation never says.
+/// Claims that no recommendation supports.
 #[rustfmt::skip]
 const NEVER: &[&str] = &[
     "discount", "discounts", "discounted", "sale", "deal", "deals", "bargain", "promotion", "promo", "coupon", "coupons",

@@ -154,7 +154,7 @@ fn spaced(text: &str) -> String {
     spaced
 }
 
-/// Whether one of these English phrases stands in a text that was [`spaced`].
+/// True if one of these English phrases occurs in a text that was [`spaced`].
 fn says<'p>(spaced: &str, phrases: &[&'p str]) -> Option<&'p str> {
     phrases.iter().copied().find(|phrase| spaced.contains(&format!(" {phrase} ")))
 }

@@ -2,8 +2,8 @@
 
 use crate::cue::Cue;
 use crate::parse_state::ParseState;
+use crate::slots::{prices, quantities};
 use crate::span::{Meaning, Role};
-use crate::{prices, quantities};
 
 /// Marks what is taken back, and uses up what says so.
 pub fn read(state: &mut ParseState<'_>) {

@@ -2,9 +2,9 @@
 
 use crate::cue::Cue;
 use crate::span::{Meaning, Span};
-use crate::tokens::{Kind, Token, tokens};
+use crate::text::tokens::{Kind, Token, tokens};
+use crate::text::{english, korean};
 use crate::vocabulary::Vocabulary;
-use crate::{english, korean};
 
 /// The items of a normalised text.
 pub fn segment(vocabulary: &Vocabulary, text: &str) -> Vec<Span> {

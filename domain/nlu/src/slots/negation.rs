@@ -156,7 +156,7 @@ fn unwant(state: &mut ParseState<'_>, named: &[usize]) {
         let thing = state.spans[index].is_thing();
         let neighbour = named.iter().any(|&other| other.abs_diff(index) == 1 && other != index);
         if !(thing && quality && neighbour) {
-            state.spans[index].role = Role::ReceiverDropped;
+            state.spans[index].role = Role::Excluded;
         }
     }
 }

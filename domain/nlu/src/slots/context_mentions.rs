@@ -161,7 +161,7 @@ fn parts(state: &mut ParseState<'_>) {
     }
     for at in 1..state.spans.len() {
         let span = &state.spans[at];
-        if span.korean || !span.is_thing() || span.role != Role::ReceiverDropped {
+        if span.korean || !span.is_thing() || span.role != Role::Excluded {
             continue;
         }
         let adjective = |span: &&Span| span.is(Cue::Filler) || span.meaning == Meaning::Word;

@@ -4,7 +4,7 @@ use jangbogo_lexicon::{numbers, singular};
 
 use crate::cue::{self, Cue};
 use crate::span::{Meaning, Span};
-use crate::tokens::Token;
+use crate::text::tokens::Token;
 use crate::vocabulary::Vocabulary;
 
 /// Adds the items of a run of words. Words that nobody knows but are near a known one are taken for it.

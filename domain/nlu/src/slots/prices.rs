@@ -2,9 +2,9 @@
 
 use jangbogo_events::{Currency, PriceDirection, PriceRange};
 
-use crate::amounts::{self, Amount};
 use crate::cue::Cue;
 use crate::parse_state::ParseState;
+use crate::slots::amounts::{self, Amount};
 use crate::span::{Meaning, Role};
 
 /// How far "about" reaches: a fifth below and above.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cue::Cue;
 use crate::parse_state::ParseState;
-use crate::product_kind::{is_a_verb, is_an_adjective, modifies};
+use crate::slots::product_kind::{is_a_verb, is_an_adjective, modifies};
 use crate::span::{Meaning, Role, Span, Term};
 
 /// Takes words for what they must be where they stand.

@@ -8,10 +8,10 @@ use jangbogo_lexicon::hangul::PARTICLES;
 use jangbogo_lexicon::numbers::{native_korean, sino_korean};
 
 use crate::cue::Cue;
-use crate::dictionary::Entry;
 use crate::span::{Meaning, Span};
-use crate::tokens::Token;
+use crate::text::tokens::Token;
 use crate::vocabulary::Vocabulary;
+use crate::vocabulary::dictionary::Entry;
 
 /// What was read last, which decides what may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,6 @@ enum Class {
     Noun,
     /// A particle or an ending.
     Ending,
-    /// A number.
     Number,
     /// What counts, measures or prices.
     Counted,

@@ -1,8 +1,8 @@
 //! What kind of thing is meant: which of a phrase's meanings, which of several things, and things nobody has a word for.
 
 use crate::cue::Cue;
-use crate::out_of_vocabulary;
 use crate::parse_state::ParseState;
+use crate::slots::out_of_vocabulary;
 use crate::span::{Meaning, Role, Span, Term};
 
 /// Takes each phrase for one of the things it may mean.

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 /// Words and what each adds, in permille.
 static WORDS: LazyLock<Vec<(i16, &'static str)>> = LazyLock::new(|| {
-    let rows = include_str!("../data/sentiment.tsv").lines().filter_map(|line| line.split_once('\t'));
+    let rows = include_str!("../../data/sentiment.tsv").lines().filter_map(|line| line.split_once('\t'));
     rows.filter_map(|(value, words)| Some((value.parse().ok()?, words)))
         .flat_map(|(value, words)| words.split('|').map(move |word| (value, word)))
         .collect()
