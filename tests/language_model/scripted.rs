@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use jangbogo_platform::reply_chunks::{ReplyChunk, channel};
 use jangbogo_test_support::hostile::LIES;
 use jangbogo_test_support::scripted_server::{
-    Reaction, ScriptedServer, Step, answer, finished, piece, refusal, streamed,
+    Reaction, ScriptedServer, Step, answer, chunk, finished, refusal, streamed,
 };
 use serde_json::json;
 
@@ -66,11 +66,11 @@ async fn writes_what_is_so(session: &mut ChatSession, server: &ScriptedServer) {
     // The first sentence was streamed before the reply was complete.
     let chunk = tokio::time::timeout(Duration::from_secs(5), listener.on_message().next()).await.unwrap().unwrap();
     let chunk: ReplyChunk = serde_json::from_str(&chunk.get_payload::<String>().unwrap()).unwrap();
-    assert_eq!((chunk.message_id, chunk.piece), (session.said[0], format!("I would take {named}. ")));
+    assert_eq!((chunk.message_id, chunk.chunk), (session.said[0], format!("I would take {named}. ")));
 }
 
 async fn misbehaves(session: &mut ChatSession, server: &ScriptedServer) {
-    let half = |step: Step| Reaction::Stream(vec![piece("I would take [1]. "), piece("It is"), step]);
+    let half = |step: Step| Reaction::Stream(vec![chunk("I would take [1]. "), chunk("It is"), step]);
     let understandings = [
         ("429", refusal(429, "slow down")),
         ("500", refusal(500, "broken")),
