@@ -43,6 +43,7 @@ pub enum Command {
 ///
 /// # Errors
 /// When the command fails; the message says which projection, server or file is concerned.
+#[must_use = "the future does nothing until it is polled"]
 pub fn run(command: Command, connections: Connections) -> LocalBoxFuture<'static, anyhow::Result<()>> {
     // Boxed: the future is compiled once, here, and not in every program that polls it.
     Box::pin(async move {

@@ -66,7 +66,7 @@ async fn writes_what_is_so(session: &mut ChatSession, server: &ScriptedServer) {
     // The first sentence was streamed before the reply was complete.
     let chunk = tokio::time::timeout(Duration::from_secs(5), listener.on_message().next()).await.unwrap().unwrap();
     let chunk: ReplyChunk = serde_json::from_str(&chunk.get_payload::<String>().unwrap()).unwrap();
-    assert_eq!((chunk.message_id, chunk.chunk), (session.said[0], format!("I would take {named}. ")));
+    assert_eq!((chunk.message_id, chunk.piece), (session.said[0], format!("I would take {named}. ")));
 }
 
 async fn misbehaves(session: &mut ChatSession, server: &ScriptedServer) {

@@ -22,6 +22,9 @@ pub struct Turns {
 
 impl Turns {
     /// The newest entries of a conversation that happened before this moment, or at it.
+    ///
+    /// # Errors
+    /// When the Postgres query fails.
     pub async fn read(
         connection: &mut PgConnection,
         conversation_id: Uuid,

@@ -35,6 +35,7 @@ impl Context {
     }
 
     /// Whether anything was said or shown before.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.shown.is_empty() && self.request.wishes.is_empty() && self.request.price.is_none()
     }

@@ -27,6 +27,9 @@ impl Products {
     /// The products of these ids and versions, which a snapshot has, as candidates of which nothing more is known.
     ///
     /// A version is the transaction that wrote the row last.
+    ///
+    /// # Errors
+    /// When the Postgres query fails.
     pub async fn in_versions(
         &self,
         rows: &mut Rows,

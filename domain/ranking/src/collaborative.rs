@@ -113,6 +113,7 @@ pub fn favourite_categories<'a>(
 }
 
 /// The collaborative scores of all products that have one.
+#[must_use]
 pub fn scores(known: &Known) -> BTreeMap<&str, Collaborative> {
     let neighbours = by_neighbours(known);
     let popular = by_popularity(known);
@@ -219,6 +220,7 @@ pub fn largest(scores: impl Iterator<Item = f64>) -> f64 {
     if largest > 0.0 { largest } else { 1.0 }
 }
 
+#[must_use]
 pub fn by_score_then_id(left: (f64, &str), right: (f64, &str)) -> Ordering {
     right.0.total_cmp(&left.0).then_with(|| left.1.cmp(right.1))
 }

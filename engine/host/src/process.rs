@@ -76,6 +76,7 @@ pub struct ProcessorRuntime {
 ///
 /// # Errors
 /// When it cannot start, or one of its tasks fails. Unavailable servers are retried.
+#[must_use = "the future does nothing until it is polled"]
 pub fn run(
     runtime: ProcessorRuntime,
     connections: Connections,

@@ -13,7 +13,7 @@ const LOCATION: &str = "urn:jangbogo:answer";
 pub struct Schema {
     name: String,
     value: Value,
-    compiled: Schemas,
+    schemas: Schemas,
     root: SchemaIndex,
 }
 
@@ -52,12 +52,12 @@ impl Schema {
         check_strict(&schema, "")?;
         let mut compiler = Compiler::new();
         compiler.set_default_draft(Draft::V2020_12);
-        let mut compiled = Schemas::new();
-        let root = compiler
-            .add_resource(LOCATION, schema.clone())
-            .and_then(|()| compiler.compile(LOCATION, &mut compiled))
-            .map_err(|error| SchemaError::Unreadable(error.to_string()))?;
-        Ok(Self { name: name.to_owned(), value: schema, compiled, root })
+        let mut schemas = Schemas::new();
+        let added = compiler.add_resource(LOCATION, schema.clone());
+        added.map_err(|error| SchemaError::Unreadable(error.to_string()))?;
+        let root = compiler.compile(LOCATION, &mut schemas);
+        let root = root.map_err(|error| SchemaError::Unreadable(error.to_string()))?;
+        Ok(Self { name: name.to_owned(), value: schema, schemas, root })
     }
 
     #[must_use]
@@ -73,7 +73,7 @@ impl Schema {
 
     /// A rule that a value violates, as a JSON pointer into the schema; none if it is valid.
     pub(crate) fn violated_rule(&self, value: &Value) -> Option<String> {
-        self.compiled.validate(value, self.root).err().map(|error| rule(&error))
+        self.schemas.validate(value, self.root).err().map(|error| rule(&error))
     }
 }
 

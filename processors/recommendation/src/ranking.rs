@@ -154,7 +154,7 @@ impl Reactor for RankingReactor {
     fn react<'a>(&'a self, event: &'a Event, snapshot: Snapshot) -> BoxFuture<'a, Result<Vec<Data>, Failure>> {
         Box::pin(async move {
             let Data::IntentAnalyzed(intent) = &event.data else { return Ok(Vec::new()) };
-            Ok(vec![self.recommend(event, intent, snapshot).await?.into()])
+            Ok(vec![Box::pin(self.recommend(event, intent, snapshot)).await?.into()])
         })
     }
 

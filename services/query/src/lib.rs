@@ -61,6 +61,7 @@ pub struct QueryArgs {
 ///
 /// # Errors
 /// When the address is in use, or a setting is invalid.
+#[must_use = "the future does nothing until it is polled"]
 pub fn run(
     args: QueryArgs,
     connections: Connections,

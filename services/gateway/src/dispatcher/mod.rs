@@ -85,44 +85,46 @@ struct Checks {
 ///
 /// # Errors
 /// When the admin port is in use, or a setting is invalid.
+#[must_use = "the future does nothing until it is polled"]
 pub fn run(
     args: DispatcherArgs,
     connections: Connections,
     stop: CancellationToken,
 ) -> BoxFuture<'static, anyhow::Result<()>> {
     // Boxed: the future is compiled once, here, and not in every program that polls it.
-    Box::pin(async move {
-        let telemetry = Telemetry::new()?;
-        let metrics = DispatcherMetrics::register(&telemetry.metrics, &[])?;
-        let checks =
-            Checks { kafka: telemetry.readiness.check("kafka"), postgres: telemetry.readiness.check("postgres") };
-        let admin = AdminServer::bind(args.admin_port).await?;
-        let pool = database::pool(&connections, "outbox-dispatcher", 4).context("invalid Postgres URL")?;
-        let holder = format!("outbox-dispatcher/{}/{}", std::process::id(), Uuid::now_v7());
-        let redis = signal::Signal::new(&connections, holder.clone()).context("invalid Redis URL")?;
-        let inserted = Arc::new(Notify::new());
+    Box::pin(relay(args, connections, stop))
+}
 
-        let admin = tokio::spawn(admin.serve(telemetry, stop.clone()));
-        let listening = tokio::spawn(watch::listen(pool.clone(), Arc::clone(&inserted), stop.clone()));
-        let measuring = tokio::spawn(watch::measure(pool.clone(), metrics.clone(), stop.clone()));
-        let mut dispatcher = Dispatcher {
-            lease: Lease::new(pool.clone(), holder.clone()),
-            relay: Relay::new(pool.clone(), &connections, holder, metrics.clone(), checks.clone()),
-            connections,
-            pool: pool.clone(),
-            redis,
-            inserted,
-            metrics,
-            checks,
-            stop,
-        };
-        dispatcher.run().await;
-        listening.await?;
-        measuring.await?;
-        admin.await??;
-        database::close(&pool).await;
-        Ok(())
-    })
+async fn relay(args: DispatcherArgs, connections: Connections, stop: CancellationToken) -> anyhow::Result<()> {
+    let telemetry = Telemetry::new()?;
+    let metrics = DispatcherMetrics::register(&telemetry.metrics, &[])?;
+    let checks = Checks { kafka: telemetry.readiness.check("kafka"), postgres: telemetry.readiness.check("postgres") };
+    let admin = AdminServer::bind(args.admin_port).await?;
+    let pool = database::pool(&connections, "outbox-dispatcher", 4).context("invalid Postgres URL")?;
+    let holder = format!("outbox-dispatcher/{}/{}", std::process::id(), Uuid::now_v7());
+    let redis = signal::Signal::new(&connections, holder.clone()).context("invalid Redis URL")?;
+    let inserted = Arc::new(Notify::new());
+
+    let admin = tokio::spawn(admin.serve(telemetry, stop.clone()));
+    let listening = tokio::spawn(watch::listen(pool.clone(), Arc::clone(&inserted), stop.clone()));
+    let measuring = tokio::spawn(watch::measure(pool.clone(), metrics.clone(), stop.clone()));
+    let mut dispatcher = Dispatcher {
+        lease: Lease::new(pool.clone(), holder.clone()),
+        relay: Relay::new(pool.clone(), &connections, holder, metrics.clone(), checks.clone()),
+        connections,
+        pool: pool.clone(),
+        redis,
+        inserted,
+        metrics,
+        checks,
+        stop,
+    };
+    dispatcher.run().await;
+    listening.await?;
+    measuring.await?;
+    admin.await??;
+    database::close(&pool).await;
+    Ok(())
 }
 
 struct Dispatcher {

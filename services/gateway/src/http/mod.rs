@@ -72,6 +72,7 @@ struct Gateway {
 ///
 /// # Errors
 /// When the address is in use, or a setting is invalid.
+#[must_use = "the future does nothing until it is polled"]
 pub fn run(
     args: GatewayArgs,
     connections: Connections,
