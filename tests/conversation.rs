@@ -50,7 +50,7 @@ async fn a_message_is_answered_once_and_stays_answered() {
 /// The events of one conversation: its opening and its messages.
 struct Conversation {
     number: u64,
-    conversation_id: Uuid,
+    id: Uuid,
     member_id: MemberId,
     began: DateTime<Utc>,
 }
@@ -58,7 +58,7 @@ struct Conversation {
 impl Conversation {
     fn new(number: u64) -> Self {
         let member_id = MemberId::new(format!("talker-{number}")).unwrap();
-        Self { number, conversation_id: Uuid::now_v7(), member_id, began: Utc::now() - TimeDelta::hours(1) }
+        Self { number, id: Uuid::now_v7(), member_id, began: Utc::now() - TimeDelta::hours(1) }
     }
 
     fn event(&self, position: u64, data: Data) -> Event {
@@ -67,7 +67,7 @@ impl Conversation {
     }
 
     fn opening(&self) -> Event {
-        let (conversation_id, member_id) = (self.conversation_id, self.member_id.clone());
+        let (conversation_id, member_id) = (self.id, self.member_id.clone());
         self.event(0, ConversationCreated { conversation_id, member_id, title: None }.into())
     }
 
@@ -75,7 +75,7 @@ impl Conversation {
     fn message(&self, position: u64, content: &str) -> Event {
         let data = MessageCreated {
             message_id: self.message_id(position),
-            conversation_id: self.conversation_id,
+            conversation_id: self.id,
             member_id: self.member_id.clone(),
             content: Text::new(content).unwrap(),
             ..MessageCreated::example()
@@ -84,7 +84,7 @@ impl Conversation {
     }
 
     fn message_id(&self, position: u64) -> Uuid {
-        Uuid::from_u128(self.conversation_id.as_u128() + u128::from(position))
+        Uuid::from_u128(self.id.as_u128() + u128::from(position))
     }
 
     fn messages(&self) -> BTreeSet<String> {
@@ -127,7 +127,7 @@ fn catalogue() -> Vec<Event> {
 /// The entries of a conversation by message and kind.
 async fn turns(chat: &ChatShop, conversation: &Conversation) -> BTreeMap<String, BTreeMap<String, Vec<Value>>> {
     let mut turns: BTreeMap<String, BTreeMap<String, Vec<Value>>> = BTreeMap::new();
-    for entry in chat.entries(conversation.conversation_id).await {
+    for entry in chat.entries(conversation.id).await {
         let kind = match (entry["kind"].as_str().unwrap(), entry["data"]["role"].as_str()) {
             ("message", Some(role)) => role,
             (kind, _) => kind,
@@ -216,7 +216,7 @@ async fn what_comes_again_is_not_answered_again(chat: &ChatShop, conversations: 
         conversations.iter().map(|conversation| conversation.message(position, "a birthday card, please")).collect();
     chat.shop.produce(&next).await;
     for conversation in conversations {
-        chat.wait_for_reply(conversation.conversation_id, conversation.message_id(position), ANSWERED_WITHIN).await;
+        chat.wait_for_reply(conversation.id, conversation.message_id(position), ANSWERED_WITHIN).await;
     }
     let conversations = i64::try_from(conversations.len()).unwrap();
     let messages = i64::try_from(again.len()).unwrap();
