@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
-use jangbogo_host::topology::{Topology, apply};
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::vector_index::VectorIndex;
 use jangbogo_publish::drop_indexes;
 use jangbogo_stack::{Options, Progress, Stack};
 use jangbogo_store::generations;
+use jangbogo_topology::{Topology, apply};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use sqlx::Connection as _;

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
-use jangbogo_host::topology::{
-    self, Applied, AppliedTopic, ConfigChange, DeclaredProcessor, Mismatch, Outcome, Topology,
-};
+use jangbogo_host::app::AppDescriptor;
 use jangbogo_platform::config::Connections;
+use jangbogo_react::ReactorSpec;
+use jangbogo_topology::{
+    Applied, AppliedTopic, ConfigChange, DeclaredProcessor, DeclaredReactor, Mismatch, Outcome, Topology,
+};
 
 use crate::apps::APPS;
 use crate::output::{print, table};
@@ -107,11 +109,10 @@ pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<
 
 async fn check(arguments: &CheckArguments, connections: &Connections) -> anyhow::Result<()> {
     let topology = arguments.file.read()?;
-    let declared: Vec<DeclaredProcessor> =
-        APPS.iter().map(|app| DeclaredProcessor::new(app.processor, app.reactors)).collect();
-    let mut mismatches = topology::check(&topology, &declared);
+    let declared: Vec<DeclaredProcessor> = APPS.iter().map(declared).collect();
+    let mut mismatches = jangbogo_topology::check(&topology, &declared);
     if arguments.against_kafka {
-        mismatches.extend(topology::check_kafka(&topology, connections).await?);
+        mismatches.extend(jangbogo_topology::check_kafka(&topology, connections).await?);
     }
     if !mismatches.is_empty() {
         let lines: Vec<String> = mismatches.iter().map(Mismatch::to_string).collect();
@@ -123,12 +124,17 @@ async fn check(arguments: &CheckArguments, connections: &Connections) -> anyhow:
     Ok(())
 }
 
+fn declared(app: &AppDescriptor) -> DeclaredProcessor {
+    let reactor = |spec: &&ReactorSpec| DeclaredReactor { name: spec.name, reads: spec.reads, emits: spec.emits };
+    DeclaredProcessor::new(app.processor, app.reactors.iter().map(reactor).collect())
+}
+
 async fn apply(arguments: &ApplyArguments, connections: &Connections) -> anyhow::Result<()> {
     let mut topology = arguments.file.read()?;
     if let Some(copies) = arguments.replication_factor {
         topology.kafka.replication_factor = copies;
     }
-    let applied = topology::apply(&topology, connections).await?;
+    let applied = jangbogo_topology::apply(&topology, connections).await?;
     print(&applied_table(&applied))?;
     Ok(())
 }
@@ -158,8 +164,8 @@ fn listed(changes: &[ConfigChange]) -> String {
 fn graph(arguments: &GraphArguments) -> anyhow::Result<()> {
     let topology = arguments.file.read()?;
     print(&match arguments.format {
-        GraphFormat::Mermaid => topology::mermaid(&topology),
-        GraphFormat::Text => topology::text(&topology),
+        GraphFormat::Mermaid => jangbogo_topology::mermaid(&topology),
+        GraphFormat::Text => jangbogo_topology::text(&topology),
     })?;
     Ok(())
 }

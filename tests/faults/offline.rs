@@ -9,11 +9,11 @@ use std::process::Command;
 use std::time::Instant;
 
 use jangbogo_events::Topic;
-use jangbogo_host::topology::Topology;
 use jangbogo_processors::PROCESSORS;
 use jangbogo_replay::compare::digest;
 use jangbogo_store::State;
 use jangbogo_test_support::{Shop, demo_lines, headers_of};
+use jangbogo_topology::Topology;
 use landlock::{AccessNet, CompatLevel, Compatible as _, NetPort, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _};
 
 use crate::load::Shoppers;

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use jangbogo_host::topology::{Topology, apply};
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::shutdown::Shutdown;
 use jangbogo_stack::{Options, Progress, ServerState, Source, Stack, StackError, without_password};
+use jangbogo_topology::{Topology, apply};
 
 use self::processes::Processes;
 use self::web::Web;

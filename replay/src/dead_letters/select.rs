@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use jangbogo_consume::dead_letter::{DeadLetter, DeadLetterDecision, Decision, Position};
 use jangbogo_events::Topic;
-use jangbogo_host::topology::Topology;
 use jangbogo_log::Partition;
+use jangbogo_topology::Topology;
 
 /// Id of a dead letter: `recommendation/order-completed/3/1042`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,8 +1,8 @@
 //! Topics of a shop, with and without the namespace.
 
 use jangbogo_events::Topic;
-use jangbogo_host::topology::Topology;
 use jangbogo_platform::namespace::Namespace;
+use jangbogo_topology::Topology;
 
 /// A topic of the shop: of the log, or a group's dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]

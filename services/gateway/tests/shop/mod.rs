@@ -14,10 +14,10 @@ use clap::Parser as _;
 use futures::FutureExt as _;
 use jangbogo_events::Topic;
 use jangbogo_gateway::GatewayArgs;
-use jangbogo_host::topology::{self, Topology};
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::database;
 use jangbogo_stack::{Options, Progress, Stack};
+use jangbogo_topology::Topology;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -110,7 +110,7 @@ impl Shop {
         let connections = cli.connections;
         database::migrate(&connections).await.unwrap();
         if topics {
-            topology::apply(&Topology::embedded().unwrap(), &connections).await.unwrap();
+            jangbogo_topology::apply(&Topology::embedded().unwrap(), &connections).await.unwrap();
         }
         let pool = database::pool(&connections, "test", 20).unwrap();
         Self { connections, pool, stop: CancellationToken::new() }

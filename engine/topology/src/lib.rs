@@ -13,13 +13,13 @@ use std::{fmt, io};
 use jangbogo_events::Topic;
 use serde::Deserialize;
 
-pub use check::{DeclaredProcessor, Mismatch, check};
+pub use check::{DeclaredProcessor, DeclaredReactor, Mismatch, check};
 pub use graph::{mermaid, text};
 pub use kafka::{Applied, AppliedTopic, ApplyError, Outcome, apply, check_kafka};
 pub use live::{ConfigChange, KafkaTopic, KafkaTopicDifference, LiveTopic, compare};
 
 /// `topology.toml` at build time.
-const EMBEDDED: &str = include_str!("../../../../topology.toml");
+const EMBEDDED: &str = include_str!("../../../topology.toml");
 
 /// The pipeline: topics, their producers (ingress), the processors that fold them, and the services that answer
 /// queries.

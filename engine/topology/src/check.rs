@@ -5,7 +5,6 @@ use std::fmt;
 
 use jangbogo_events::Topic;
 use jangbogo_fold::{Processor, Target};
-use jangbogo_react::ReactorSpec;
 
 use super::{Store, TopicSpec, Topology};
 
@@ -15,15 +14,23 @@ pub struct DeclaredProcessor {
     pub name: &'static str,
     pub reads: Vec<Topic>,
     pub projections: Vec<&'static str>,
-    pub reactors: Vec<&'static ReactorSpec>,
+    pub reactors: Vec<DeclaredReactor>,
     /// Each view with the store that serves it.
     pub views: Vec<(Store, &'static str)>,
 }
 
+/// A reactor as the code declares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeclaredReactor {
+    pub name: &'static str,
+    pub reads: &'static [Topic],
+    pub emits: &'static [Topic],
+}
+
 impl DeclaredProcessor {
-    /// Describes a processor, with those of `reactors` that belong to it.
+    /// Describes a processor with the reactors that its program hosts.
     #[must_use]
-    pub fn new(processor: &Processor, reactors: &[&'static ReactorSpec]) -> Self {
+    pub fn new(processor: &Processor, reactors: Vec<DeclaredReactor>) -> Self {
         let store = |target: Target| match target {
             Target::Postgres => Store::Postgres,
             Target::RedisHash | Target::RedisRanking | Target::RedisEviction => Store::Redis,
@@ -33,7 +40,7 @@ impl DeclaredProcessor {
             name: processor.name,
             reads: processor.topics(),
             projections: processor.projections.iter().map(|projection| projection.name).collect(),
-            reactors: reactors.iter().copied().filter(|reactor| reactor.processor == processor.name).collect(),
+            reactors,
             views: processor.views().map(|view| (store(view.target), view.name)).collect(),
         }
     }
@@ -222,8 +229,6 @@ fn check_processor(topology: &Topology, declared: &DeclaredProcessor, mismatches
 
 #[cfg(test)]
 mod tests {
-    use jangbogo_fold::BatchPolicy;
-
     use super::*;
 
     fn declared(topology: &Topology) -> Vec<DeclaredProcessor> {
@@ -235,7 +240,7 @@ mod tests {
                 name,
                 reads: listed.reads.clone(),
                 projections: listed.projections.iter().map(|projection| leak(projection)).collect(),
-                reactors: listed.reactors.iter().map(|reactor| leak_spec(name, reactor, &listed.emits)).collect(),
+                reactors: listed.reactors.iter().map(|name| declare_reactor(name, &listed.emits)).collect(),
                 views: views.collect(),
             }
         };
@@ -243,19 +248,8 @@ mod tests {
         topology.processors.iter().map(|processor| declare(leak(&processor.name))).collect()
     }
 
-    fn leak_spec(processor: &'static str, name: &str, emits: &[Topic]) -> &'static ReactorSpec {
-        let (name, emits) = (leak(name), emits.to_vec().leak());
-        let (description, reads, parallel, batch_policy, newest_only) = ("", &[][..], 1, BatchPolicy::Immediate, false);
-        Box::leak(Box::new(ReactorSpec {
-            processor,
-            name,
-            description,
-            reads,
-            emits,
-            parallel,
-            batch_policy,
-            newest_only,
-        }))
+    fn declare_reactor(name: &str, emits: &[Topic]) -> DeclaredReactor {
+        DeclaredReactor { name: leak(name), reads: &[], emits: emits.to_vec().leak() }
     }
 
     fn leak(text: &str) -> &'static str {
