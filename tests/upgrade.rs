@@ -116,7 +116,7 @@ async fn a_log_of_an_earlier_version_comes_to_the_same_totals() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "makes the fixture, once for each released version"]
 async fn make_the_fixture() {
-    let chat = ChatShop::open("upgrade_fixture", &[]).await;
+    let chat = ChatShop::open("fixture", &[]).await;
     chat.import(&fixture("orders.csv")).await;
     for member in CONVERSATIONS {
         let conversation = chat.open_conversation(member).await;
