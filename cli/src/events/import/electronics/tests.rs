@@ -113,8 +113,8 @@ fn a_poor_line_becomes_a_product_that_says_little() {
 fn a_line_that_cannot_be_read_is_reported_and_the_rest_imported() {
     let long_title = format!(r#"{{"id": "1", "title": "{}"}}"#, "x".repeat(513));
     let cases = [
-        (r#"{"id": "1", "title""#, "it is no JSON object: EOF while parsing an object at column 19"),
-        ("[]", "it is no JSON object: invalid type: sequence, expected a map at column 0"),
+        (r#"{"id": "1", "title""#, "it is not a JSON object: EOF while parsing an object at column 19"),
+        ("[]", "it is not a JSON object: invalid type: sequence, expected a map at column 0"),
         (r#"{"id": "1"}"#, "it has no title"),
         (r#"{"id": "1", "title": " "}"#, "it has no title"),
         (r#"{"id": "1", "title": "<br />"}"#, "it has no title"),
