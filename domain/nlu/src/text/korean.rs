@@ -36,7 +36,7 @@ const CLASSES: usize = 7;
 const NEVER: u32 = u32::MAX / 2;
 
 #[derive(Clone, Copy)]
-enum ReplyChunk {
+enum Morpheme {
     Content,
     Cue,
     Ending,
@@ -50,7 +50,7 @@ struct Step {
     cost: u32,
     from: usize,
     class: usize,
-    piece: ReplyChunk,
+    morpheme: Morpheme,
 }
 
 /// Adds the items of a run of Hangul; `after_number`: whether digits stand right before it.
@@ -65,8 +65,8 @@ pub fn segment(vocabulary: &Vocabulary, run: &[Token<'_>], after_number: bool, s
     }
     let reader = Reader { vocabulary, text: &text, spaced: &spaced };
     let path = reader.cheapest(if after_number { Class::Number } else { Class::Ending });
-    for (from, to, piece) in path {
-        reader.push(from, to, piece, spans);
+    for (from, to, morpheme) in path {
+        reader.push(from, to, morpheme, spans);
     }
 }
 
@@ -78,8 +78,8 @@ struct Reader<'r> {
 
 impl Reader<'_> {
     /// The pieces on the cheapest way, in order.
-    fn cheapest(&self, first: Class) -> Vec<(usize, usize, ReplyChunk)> {
-        let unreached = Step { cost: NEVER, from: 0, class: 0, piece: ReplyChunk::Unknown };
+    fn cheapest(&self, first: Class) -> Vec<(usize, usize, Morpheme)> {
+        let unreached = Step { cost: NEVER, from: 0, class: 0, morpheme: Morpheme::Unknown };
         let mut steps = vec![[unreached; CLASSES]; self.text.len() + 1];
         steps[0][first as usize].cost = 0;
         let mut form = String::new();
@@ -106,20 +106,20 @@ impl Reader<'_> {
     }
 
     /// The way back from the end; unknown syllables of one word are one piece.
-    fn trace(&self, steps: &[[Step; CLASSES]]) -> Vec<(usize, usize, ReplyChunk)> {
-        let mut path: Vec<(usize, usize, ReplyChunk)> = Vec::new();
+    fn trace(&self, steps: &[[Step; CLASSES]]) -> Vec<(usize, usize, Morpheme)> {
+        let mut path: Vec<(usize, usize, Morpheme)> = Vec::new();
         let mut at = steps.len() - 1;
         let last = steps[at].iter().enumerate().min_by_key(|(_, step)| step.cost);
         let mut class = last.map_or(0, |(class, _)| class);
         while at > 0 {
             let step = steps[at][class];
             match path.last_mut() {
-                Some((from, _, ReplyChunk::Unknown))
-                    if matches!(step.piece, ReplyChunk::Unknown) && *from == at && !self.fresh(at) =>
+                Some((from, _, Morpheme::Unknown))
+                    if matches!(step.morpheme, Morpheme::Unknown) && *from == at && !self.fresh(at) =>
                 {
                     *from = step.from;
                 }
-                _ => path.push((step.from, at, step.piece)),
+                _ => path.push((step.from, at, step.morpheme)),
             }
             (at, class) = (step.from, step.class);
         }
@@ -140,7 +140,7 @@ impl Reader<'_> {
                 _ if class == Class::Ending as usize => 18,
                 _ => 20,
             };
-            reach(steps, (from, class), from + 1, Class::Unknown, price, ReplyChunk::Unknown);
+            reach(steps, (from, class), from + 1, Class::Unknown, price, Morpheme::Unknown);
         }
     }
 
@@ -153,7 +153,7 @@ impl Reader<'_> {
             }
             for class in 0..CLASSES {
                 if self.fresh(from) || class == Class::Number as usize || class == Class::Counted as usize {
-                    reach(steps, (from, class), from + length, Class::Number, 6, ReplyChunk::Number(value));
+                    reach(steps, (from, class), from + length, Class::Number, 6, Morpheme::Number(value));
                 }
             }
         }
@@ -182,17 +182,17 @@ impl Reader<'_> {
             // A short name takes particles only: 달 is no moon in 달까.
             let particle = !after(Class::Noun) || PARTICLES.contains(&form);
             if entry.ending.is_some() && !fresh && crossed == 0 && particle {
-                reach(steps, (from, class), from + length, Class::Ending, 5, ReplyChunk::Ending);
+                reach(steps, (from, class), from + length, Class::Ending, 5, Morpheme::Ending);
             }
             // A counter may follow another (네 개 세트), a thousand only a number: 세 개 천원.
             let multiplies = entry.cues.iter().any(|cue| matches!(cue, Cue::Times(_)));
             let counts = entry.cues.iter().any(|cue| matches!(cue, Cue::Counter(_) | Cue::Unit(_) | Cue::Band));
             let prices = entry.cues.iter().any(|cue| matches!(cue, Cue::Currency(_)));
             if multiplies && number {
-                reach(steps, (from, class), from + length, Class::Number, 4 + spaces, ReplyChunk::Cue);
+                reach(steps, (from, class), from + length, Class::Number, 4 + spaces, Morpheme::Cue);
             }
             if counts && (number || after(Class::Counted)) || prices && number {
-                reach(steps, (from, class), from + length, Class::Counted, 4 + spaces, ReplyChunk::Cue);
+                reach(steps, (from, class), from + length, Class::Counted, 4 + spaces, Morpheme::Cue);
             }
             let glued = match class {
                 _ if fresh => 0,
@@ -210,7 +210,7 @@ impl Reader<'_> {
                     from + length,
                     class_of(Class::Noun),
                     8 + glued + spaces,
-                    ReplyChunk::Content,
+                    Morpheme::Content,
                 );
             }
             if entry.cues.iter().any(|cue| !cue.follows_a_number()) {
@@ -221,27 +221,27 @@ impl Reader<'_> {
                     from + length,
                     class_of(Class::Short),
                     8 - filler + glued + spaces,
-                    ReplyChunk::Cue,
+                    Morpheme::Cue,
                 );
             }
         }
     }
 
-    fn push(&self, from: usize, to: usize, piece: ReplyChunk, spans: &mut Vec<Span>) {
+    fn push(&self, from: usize, to: usize, morpheme: Morpheme, spans: &mut Vec<Span>) {
         let text: String = self.text[from..to].iter().collect();
         let entry = self.vocabulary.korean.get(&text);
-        let meaning = match piece {
-            ReplyChunk::Content => Meaning::Terms(entry.map(|entry| entry.terms.clone()).unwrap_or_default()),
-            ReplyChunk::Cue => Meaning::Cues(entry.map(|entry| entry.cues.clone()).unwrap_or_default()),
-            ReplyChunk::Ending => {
+        let meaning = match morpheme {
+            Morpheme::Content => Meaning::Terms(entry.map(|entry| entry.terms.clone()).unwrap_or_default()),
+            Morpheme::Cue => Meaning::Cues(entry.map(|entry| entry.cues.clone()).unwrap_or_default()),
+            Morpheme::Ending => {
                 let cues = entry.and_then(|entry| entry.ending.clone()).unwrap_or_default();
                 if cues.is_empty() {
                     return;
                 }
                 Meaning::Cues(cues)
             }
-            ReplyChunk::Number(value) => Meaning::Number(value.saturating_mul(100)),
-            ReplyChunk::Unknown => {
+            Morpheme::Number(value) => Meaning::Number(value.saturating_mul(100)),
+            Morpheme::Unknown => {
                 let meant = self.vocabulary.korean_spelling.correct(&text);
                 match meant.and_then(|form| self.vocabulary.korean.get(form)) {
                     Some(entry) if text.chars().count() > 2 => Meaning::Terms(entry.terms.clone()),
@@ -259,11 +259,11 @@ fn reach(
     to: usize,
     last: Class,
     price: u32,
-    piece: ReplyChunk,
+    morpheme: Morpheme,
 ) {
     let cost = steps[from][class].cost.saturating_add(price);
     let step = &mut steps[to][last as usize];
     if cost < step.cost.min(NEVER) {
-        *step = Step { cost, from, class, piece };
+        *step = Step { cost, from, class, morpheme };
     }
 }

@@ -182,17 +182,8 @@ const DENIED: &[&str] = &[
     "without", "instead", "than",
 ];
 /// Looks like a denial and is none.
-const NOT_DENIED: &[&str] = &[
-    "no problem",
-    "no worry",
-    "no generation_changed",
-    "not only",
-    "not just",
-    "why not",
-    "no wonder",
-    "more than",
-    "better than",
-];
+const NOT_DENIED: &[&str] =
+    &["no problem", "no worry", "no doubt", "not only", "not just", "why not", "no wonder", "more than", "better than"];
 /// Tells what was asked for, or offers to look for something.
 #[rustfmt::skip]
 const ASKED: &[&str] = &[
