@@ -356,7 +356,7 @@ mod tests {
         assert_eq!(breaker.condition(now()), Condition::Open, "the failed probe doubled the pause");
         sleep(Duration::from_millis(250)).await;
         assert_eq!(call(Ok(4), Ok(())).await, Err(CallError::Rejected));
-        sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(20)).await;
         assert_eq!(call(Ok(5), Ok(())).await, Ok(5));
         assert_eq!(recovered.load(Ordering::Relaxed), 1);
     }
