@@ -204,5 +204,5 @@ async fn an_encoder_whose_model_cannot_be_loaded_does_not_start() {
     };
     assert_eq!(start(|| panic!("while loading")).await, "the computation panicked");
     let missing = start(|| Err(ModelError::Unsupported("something else".to_owned()))).await;
-    assert_eq!(missing, "config.json asks for something else, which is not known here");
+    assert_eq!(missing, "config.json asks for something else, which is not supported");
 }

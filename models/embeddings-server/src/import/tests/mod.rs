@@ -204,7 +204,7 @@ fn unsupported_models_are_refused_and_leave_nothing() {
         (Box::new(with("num_attention_heads", json!(3))), "choose --embedding-arithmetic f32"),
         (Box::new(without(TOKENIZER)), "has no tokenizer.json; save_pretrained of"),
         (Box::new(without(WEIGHTS)), "has no model.safetensors; save_pretrained of"),
-        (Box::new(spoil(TOKENIZER)), "the tokenizer refuses"),
+        (Box::new(spoil(TOKENIZER)), "the tokenizer failed"),
         (Box::new(spoil(WEIGHTS)), "cannot be used here"),
         (Box::new(weighing(missing)), "encoder.layer.0.output.dense.bias is missing"),
         (Box::new(weighing(weights(f64::NAN, DType::F32))), "a vector of length NaN"),
