@@ -36,7 +36,7 @@ async fn every_refusal_is_a_precise_problem() {
             ("POST", "/v1/cancellations", "7".into(), 422, "invalid-body", "must be a JSON object"),
             ("POST", "/v1/nothing", "{}".into(), 404, "unknown-path", "/v1/nothing"),
             ("GET", "/v1/orders", String::new(), 405, "method-not-allowed", "does not allow GET"),
-            ("DELETE", "/openapi.json", String::new(), 405, "method-not-allowed", "does not take DELETE"),
+            ("DELETE", "/openapi.json", String::new(), 405, "method-not-allowed", "does not allow DELETE"),
         ];
         for (method, path, body, status, slug, detail) in cases {
             let method = method.parse().unwrap();
