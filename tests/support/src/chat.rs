@@ -72,7 +72,8 @@ impl ChatShop {
         }
         chat.shop.start("outbox-dispatcher", &["--admin-port", "0"]);
         chat.shop.start("gateway", &["--listen", &gateway]);
-        chat.shop.start("query", &["--listen", &query]);
+        let embeddings = format!("http://{embedder}/v1");
+        chat.shop.start_member_with("query", "query", &["--listen", &query], &[("EMBEDDINGS_URL", &embeddings)]);
         for base in [&chat.gateway, &chat.query] {
             chat.ready(base).await;
         }
