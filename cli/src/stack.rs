@@ -45,7 +45,7 @@ async fn up(options: &Options) -> anyhow::Result<()> {
     let stack = Stack::up(options, &Progress::on_standard_error()).await?;
     let mut rows = table(["Server", "Address", "Source"]);
     for server in Server::ALL {
-        let address = without_password(stack.addresses().of(server));
+        let address = without_password(stack.addresses().get(server));
         rows.add_row([server.name(), &address, stack.source(server).name()]);
     }
     print(&format!("{rows}\n"))?;
@@ -93,7 +93,7 @@ fn env(options: &Options) -> anyhow::Result<()> {
     };
     for server in Server::ALL {
         // Addresses hold no quote: a URL writes it as %27.
-        print(&format!("export {}='{}'\n", server.environment_variable(), addresses.of(server)))?;
+        print(&format!("export {}='{}'\n", server.environment_variable(), addresses.get(server)))?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jangbogo_consume::dead_letter::discarded;
 use jangbogo_fold::{FoldConfig, Processor};
 use jangbogo_log::end_offsets::EndOffsets;
-use jangbogo_log::reader::{Bounds, Log, LogError, LogOptions, bounds};
+use jangbogo_log::reader::{Bounds, LogError, RangeOptions, RangeReader, bounds};
 use jangbogo_log::{Offsets, Partition};
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::database;
@@ -34,11 +34,11 @@ pub struct Context {
     pub progress: Progress,
     /// Connected on first use.
     end_offsets: OnceCell<EndOffsets>,
-    decisions: Mutex<Option<Arc<DeadLetterDecisions>>>,
+    decisions: Mutex<Option<Arc<DecisionOutcomes>>>,
 }
 
 /// Decisions about records: dead letters of the live generation, and dead letters that an operator discarded.
-pub struct DeadLetterDecisions {
+pub struct DecisionOutcomes {
     /// None if there is no live generation, or it is the one that is folded.
     pub live: Option<Live>,
     dead_letters: DeadLetters,
@@ -126,7 +126,7 @@ impl Context {
 
     /// The decisions that a fold of a generation must respect. Cached until another generation goes live; what the live
     /// generation dead-letters or folds in the meantime is checked at the cut-over.
-    pub async fn decisions(&self, generation: &Generation) -> Result<Arc<DeadLetterDecisions>, ReplayError> {
+    pub async fn decisions(&self, generation: &Generation) -> Result<Arc<DecisionOutcomes>, ReplayError> {
         let live = self.live().await?.filter(|live| live.generation.id != generation.id);
         let mut cached = self.decisions.lock().await;
         if let Some(decisions) = cached.as_ref().filter(|decisions| decisions.live == live) {
@@ -142,7 +142,7 @@ impl Context {
         let discarded = discarded(&self.connections, self.processor.name).await;
         let discarded = discarded
             .map_err(|error| ReplayError::Refused(format!("cannot read decisions on dead letters: {error}")))?;
-        let decisions = Arc::new(DeadLetterDecisions { live, dead_letters, discarded: Arc::new(discarded) });
+        let decisions = Arc::new(DecisionOutcomes { live, dead_letters, discarded: Arc::new(discarded) });
         *cached = Some(Arc::clone(&decisions));
         Ok(decisions)
     }
@@ -154,20 +154,20 @@ impl Context {
         statements: Statements,
         until: Offsets,
         max_rate: Option<f64>,
-        decisions: &DeadLetterDecisions,
-    ) -> Result<(Folder, Log), ReplayError> {
+        decisions: &DecisionOutcomes,
+    ) -> Result<(Folder, RangeReader), ReplayError> {
         let partitions: Vec<_> = until.keys().copied().collect();
         let folder =
             Folder::acquire(&self.pool, self.processor, &self.config, generation, statements, &partitions).await?;
         let client = format!("{}-replay-{}", self.processor.name, generation.short_id());
-        let options = LogOptions {
+        let options = RangeOptions {
             client: self.connections.namespace.group(&client),
             from: folder.positions(),
             until,
             max_rate,
             discarded: Arc::clone(&decisions.discarded),
         };
-        let log = Log::open(&self.connections, options)?;
+        let log = RangeReader::open(&self.connections, options)?;
         Ok((folder.with_dead_letters(decisions.dead_letters.clone()), log))
     }
 

@@ -208,7 +208,7 @@ impl Folder {
             if records.is_empty() {
                 continue;
             }
-            let batch = Batch::of(&records, self.as_of, |partition| self.checkpoints[&partition]);
+            let batch = Batch::new(&records, self.as_of, |partition| self.checkpoints[&partition]);
             let Self { pool, processor, config, generation, statements, .. } = self;
             // The connection goes back to the pool before the outcome is looked at, which may ask for one.
             let committed =

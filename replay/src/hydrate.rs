@@ -11,7 +11,7 @@ use jangbogo_store::{
 };
 use sqlx::PgConnection;
 
-use crate::context::{Context, DeadLetterDecisions};
+use crate::context::{Context, DecisionOutcomes};
 use crate::error::ReplayError;
 use crate::throttle::Throttle;
 
@@ -53,7 +53,7 @@ impl Hydrate<'_> {
     }
 
     /// Merges the staging tables, several at a time unless that would take processor cores from a live fold.
-    async fn merge(&self, decisions: &DeadLetterDecisions) -> Result<(), ReplayError> {
+    async fn merge(&self, decisions: &DecisionOutcomes) -> Result<(), ReplayError> {
         let Self { context, throttle, .. } = self;
         let (generation, live) = (&self.stored.generation, decisions.live.as_ref());
         let concurrency = if throttle.yield_to_live(context, live).await? { 1 } else { self.parallelism };
@@ -72,7 +72,7 @@ impl Hydrate<'_> {
         &self,
         captured: &Offsets,
         share: &[Partition],
-        decisions: &DeadLetterDecisions,
+        decisions: &DecisionOutcomes,
     ) -> Result<Option<DateTime<Utc>>, ReplayError> {
         let Self { context, throttle, stored, .. } = self;
         let statements = Statements::in_bulk(context.processor.tables());

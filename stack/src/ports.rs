@@ -21,7 +21,7 @@ pub(crate) enum Listener {
 
 impl Listener {
     /// The listeners of `server`, its clients' first.
-    pub(crate) fn of(server: Server) -> impl Iterator<Item = Self> {
+    pub(crate) fn for_server(server: Server) -> impl Iterator<Item = Self> {
         let second = match server {
             Server::Kafka => Some(Self::KafkaController),
             Server::Elasticsearch => Some(Self::ElasticsearchTransport),
@@ -61,7 +61,7 @@ impl Listener {
 /// # Errors
 /// When the requested port, or all ports, are in use.
 pub(crate) fn choose(server: Server, fixed: Option<u16>, chosen: &mut BTreeMap<String, u16>) -> Result<(), StackError> {
-    for listener in Listener::of(server) {
+    for listener in Listener::for_server(server) {
         let port = match (listener, fixed) {
             (Listener::Clients(_), Some(port)) => {
                 if !is_free(port) {

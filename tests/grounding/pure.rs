@@ -59,7 +59,7 @@ impl Shop {
                     facets: by_slot,
                     ..Product::default()
                 };
-                (product_id.clone(), Candidate::of(product))
+                (product_id.clone(), Candidate::new(product))
             })
             .collect();
         let trending = candidates.keys().map(|id| Scored { product_id: id.clone(), score: 1.0 }).collect();
@@ -79,7 +79,7 @@ impl Shop {
             let found = self.snapshot.candidates.iter().filter(|(_, candidate)| is_found(candidate));
             self.snapshot.found = found.map(|(id, _)| id.clone()).take(40).collect();
             let ranking = jangbogo_ranking::rank(&self.snapshot, Some(&request), Weights::default(), 10);
-            let language = Language::of(&understanding.language);
+            let language = Language::from_tag(&understanding.language);
             given.lacking = ranking.lacking;
             given.items = ranking.items.iter().map(|item| self.recommended(item, language, &request)).collect();
         }

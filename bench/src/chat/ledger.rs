@@ -33,7 +33,7 @@ impl Stage {
     }
 
     /// Message id and stage of an event.
-    pub fn of(event: &Event) -> Option<(Uuid, Self)> {
+    pub fn from_event(event: &Event) -> Option<(Uuid, Self)> {
         match &event.data {
             Data::MessageCreated(message) => match message.role {
                 Role::User => Some((message.message_id, Self::Message)),
@@ -102,7 +102,7 @@ impl Ledger {
     }
 
     /// The times of these messages so far.
-    pub fn of(&self, ids: &[Uuid]) -> Vec<Message> {
+    pub fn messages(&self, ids: &[Uuid]) -> Vec<Message> {
         let messages = self.messages();
         ids.iter().map(|id| messages.get(id).cloned().unwrap_or_default()).collect()
     }

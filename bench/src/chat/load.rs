@@ -69,7 +69,7 @@ impl<'a> Load<'a> {
             );
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
-        Ok(LoadResult { messages: self.ledger.of(&ids), behind })
+        Ok(LoadResult { messages: self.ledger.messages(&ids), behind })
     }
 
     fn say(&self, due: DateTime<Utc>) -> impl Future<Output = anyhow::Result<Uuid>> + Send + use<> {

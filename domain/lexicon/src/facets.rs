@@ -45,7 +45,7 @@ pub struct Facets {
 impl Facets {
     /// The values of a slot.
     #[must_use]
-    pub fn of(&self, slot: Slot) -> &BTreeSet<Cow<'static, str>> {
+    pub fn get(&self, slot: Slot) -> &BTreeSet<Cow<'static, str>> {
         match slot {
             Slot::Color => &self.color,
             Slot::Material => &self.material,
@@ -58,7 +58,7 @@ impl Facets {
 
     /// Every slot that has a value, and the value.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &str)> {
-        Slot::ALL.into_iter().flat_map(|slot| self.of(slot).iter().map(move |value| (slot, &**value)))
+        Slot::ALL.into_iter().flat_map(|slot| self.get(slot).iter().map(move |value| (slot, &**value)))
     }
 
     fn of_mut(&mut self, slot: Slot) -> &mut BTreeSet<Cow<'static, str>> {
@@ -99,7 +99,7 @@ pub fn facets<'a>(
         let mut told = Facets::default();
         read(beginning(description), |slot, name| told.insert(slot, name));
         for slot in Slot::ALL {
-            if facets.of(slot).is_empty() {
+            if facets.get(slot).is_empty() {
                 facets.of_mut(slot).append(told.of_mut(slot));
             }
         }

@@ -60,7 +60,7 @@ fn understanding(state: &ParseState<'_>, set_aside: bool, text: &str) -> Underst
         references: !references.is_empty() || !products(state, Role::Excluded).is_empty(),
         retracted: !retracted.is_empty(),
     };
-    let intent = intent::of(state, found);
+    let intent = intent::classify(state, found);
     let about_products = !matches!(intent, Intent::SmallTalk | Intent::Other);
     match intent {
         Intent::SmallTalk | Intent::Other => wishes.clear(),

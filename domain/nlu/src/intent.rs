@@ -57,7 +57,7 @@ pub struct Found {
 }
 
 /// What the message is for.
-pub fn of(state: &ParseState<'_>, found: Found) -> Intent {
+pub fn classify(state: &ParseState<'_>, found: Found) -> Intent {
     let has = |cue| state.has(cue);
     let asked_for = has(Cue::Find) || has(Cue::Sell);
     let limits =

@@ -6,7 +6,8 @@ use jangbogo_events::{Request, Vector};
 use jangbogo_fold::View;
 use jangbogo_platform::vector_index::VectorIndex;
 use jangbogo_ranking::{
-    Candidate, HistoryProduct, Known, PopularIn, RankingInput, Taste, by_score_then_id, favourite_categories, scores,
+    Candidate, CollaborativeInput, HistoryProduct, PopularIn, RankingInput, Taste, by_score_then_id,
+    favourite_categories, scores,
 };
 use jangbogo_read::{ReadError, Reader, Served, ViewKey};
 use jangbogo_recommendation_fold::RECOMMENDATION;
@@ -43,7 +44,7 @@ pub struct Asked<'a> {
 /// A member's data that does not depend on a request.
 #[derive(Debug, Default)]
 pub struct Member {
-    known: Known,
+    known: CollaborativeInput,
     bought: BTreeSet<String>,
     taste: Taste,
     /// What the history's products have in common, and the model's id.
@@ -148,7 +149,7 @@ async fn known(
     rows: &mut Rows,
     history: Vec<HistoryProduct>,
     acts: &[Act],
-) -> Result<Known, ReadError> {
+) -> Result<CollaborativeInput, ReadError> {
     let categories: BTreeMap<&str, &str> =
         acts.iter().filter_map(|act| Some((&*act.product_id, act.category.as_deref()?))).collect();
     let favourites = favourite_categories(&history, |id| categories.get(id).copied());
@@ -162,7 +163,7 @@ async fn known(
     let popular_in = |(favourite, value)| PopularIn { favourite, products: list_of(value) };
     let popular = favourites.into_iter().zip(values.by_ref()).map(popular_in).collect();
     let trending = list_of(values.next().flatten());
-    Ok(Known { history, neighbours, popular, trending })
+    Ok(CollaborativeInput { history, neighbours, popular, trending })
 }
 
 /// What a history's products have in common: the mean of their vectors by weight, and the model's id.

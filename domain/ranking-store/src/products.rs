@@ -47,7 +47,7 @@ impl Products {
         .bind(changed)
         .fetch_all(rows.connection())
         .await?;
-        let read = read.iter().map(|row| (row.get::<String, _>("product_id"), Candidate::of(product(row))));
+        let read = read.iter().map(|row| (row.get::<String, _>("product_id"), Candidate::new(product(row))));
         let read: Vec<(String, Candidate)> = read.collect();
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.len() + read.len() > REMEMBERED {

@@ -40,7 +40,7 @@ pub struct Candidate {
 impl Candidate {
     /// A product with its title's words.
     #[must_use]
-    pub fn of(product: Product) -> Self {
+    pub fn new(product: Product) -> Self {
         Self { words: normalised_words(&product.title).into(), product: product.into(), ..Self::default() }
     }
 
@@ -66,7 +66,7 @@ impl Candidate {
     #[must_use]
     pub fn mentions(&self, slot: &str, value: &str) -> bool {
         let text = &self.product.text;
-        let told = |slot: Slot| jangbogo_lexicon::facets(text, None, []).of(slot).contains(value);
+        let told = |slot: Slot| jangbogo_lexicon::facets(text, None, []).get(slot).contains(value);
         self.is(slot, value)
             || (slot != "category" && names(&normalised_words(text), value))
             || Slot::from_name(slot).is_some_and(told)
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     fn bag() -> Candidate {
-        Candidate::of(Product {
+        Candidate::new(Product {
             title: "LUNCH BAGS RED RETROSPOT".to_owned(),
             text: "with a plastic lining".to_owned(),
             category: Some("lunch-and-picnic".to_owned()),
@@ -147,7 +147,7 @@ mod tests {
         assert!(bag().mentions("material", "plastic"));
         let felt = Product { text: "felt, with a wooden handle and a zinc lid".to_owned(), ..Product::default() };
         for material in ["wood", "metal"] {
-            assert!(Candidate::of(felt.clone()).mentions("material", material), "{material}");
+            assert!(Candidate::new(felt.clone()).mentions("material", material), "{material}");
         }
         assert!(!bag().mentions("material", "wood"));
     }

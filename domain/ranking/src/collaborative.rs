@@ -17,7 +17,7 @@ const MAX_CATEGORIES: usize = 3;
 
 /// Collaborative input: a member's history and the shop's co-purchases.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub struct CollaborativeInput {
     /// Products that the member bought or viewed.
     pub history: Vec<HistoryProduct>,
     /// The neighbours of the history's products.
@@ -114,7 +114,7 @@ pub fn favourite_categories<'a>(
 
 /// The collaborative scores of all products that have one.
 #[must_use]
-pub fn scores(known: &Known) -> BTreeMap<&str, Collaborative> {
+pub fn scores(known: &CollaborativeInput) -> BTreeMap<&str, Collaborative> {
     let neighbours = by_neighbours(known);
     let popular = by_popularity(known);
     let trending: HashMap<&str, f64> =
@@ -177,7 +177,7 @@ impl NeighbourEvidence<'_> {
 }
 
 /// The neighbours of the history's products: their scores, weighted by the history.
-fn by_neighbours(known: &Known) -> HashMap<&str, NeighbourEvidence<'_>> {
+fn by_neighbours(known: &CollaborativeInput) -> HashMap<&str, NeighbourEvidence<'_>> {
     let mut evidence: HashMap<&str, NeighbourEvidence<'_>> = HashMap::new();
     for source in &known.history {
         for neighbour in known.neighbours.get(&source.product_id).map(Vec::as_slice).unwrap_or_default() {
@@ -199,7 +199,7 @@ struct PopularEvidence<'a> {
 }
 
 /// Popular products: their place within their category, weighted by the category's share.
-fn by_popularity(known: &Known) -> HashMap<&str, PopularEvidence<'_>> {
+fn by_popularity(known: &CollaborativeInput) -> HashMap<&str, PopularEvidence<'_>> {
     let mut evidence: HashMap<&str, PopularEvidence<'_>> = HashMap::new();
     for PopularIn { favourite, products } in &known.popular {
         let best = largest(products.iter().map(|scored| scored.score));
@@ -248,8 +248,8 @@ mod tests {
         products.iter().map(product).collect()
     }
 
-    fn shopper() -> Known {
-        Known {
+    fn shopper() -> CollaborativeInput {
+        CollaborativeInput {
             history: history(&[("bag", 10.0, 2), ("lamp", 1.0, 0)]),
             neighbours: BTreeMap::from([
                 ("bag".to_owned(), scored(&[("purse", 0.4), ("bulb", 0.1)])),

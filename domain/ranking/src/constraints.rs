@@ -40,7 +40,7 @@ mod tests {
 
     fn bag(price: Option<(i64, &str)>, stock: Option<i64>) -> Candidate {
         let price = price.map(|(amount, currency)| (amount, currency.to_owned()));
-        Candidate::of(Product { title: "PLASTIC LUNCH BAG".to_owned(), price, stock, ..Product::default() })
+        Candidate::new(Product { title: "PLASTIC LUNCH BAG".to_owned(), price, stock, ..Product::default() })
     }
 
     fn at_most(max_minor: i64) -> Request {

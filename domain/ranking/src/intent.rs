@@ -117,7 +117,7 @@ mod tests {
     use crate::candidate::Product;
 
     fn bag() -> Candidate {
-        Candidate::of(Product { title: "RED LUNCH BAG".to_owned(), ..Product::default() })
+        Candidate::new(Product { title: "RED LUNCH BAG".to_owned(), ..Product::default() })
     }
 
     fn wish(slot: &str, value: &str, wanted: bool) -> Wish {
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn something_is_lacking_where_no_product_has_all_of_it() {
-        let blue = Candidate::of(Product { title: "BLUE LUNCH BOX".to_owned(), ..Product::default() });
+        let blue = Candidate::new(Product { title: "BLUE LUNCH BOX".to_owned(), ..Product::default() });
         let bags = [bag(), blue];
         let lacking = |wishes: &[(&str, &str)]| {
             let wishes = wishes.iter().map(|(slot, value)| wish(slot, value, true)).collect();

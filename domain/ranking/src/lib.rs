@@ -17,7 +17,7 @@ mod weights;
 
 pub use candidate::{Candidate, Product, normalised_words};
 pub use collaborative::{
-    Favourite, HistoryProduct, Known, PopularIn, Scored, by_score_then_id, favourite_categories, scores,
+    CollaborativeInput, Favourite, HistoryProduct, PopularIn, Scored, by_score_then_id, favourite_categories, scores,
 };
 pub use intent::{Statement, Taste};
 pub use rank::{Basis, Evidence, RankedItem, Ranking, RankingInput, SourceEvent, rank};

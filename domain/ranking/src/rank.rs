@@ -6,7 +6,7 @@ use jangbogo_events::{Request, SubScore, Wish};
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::Candidate;
-use crate::collaborative::{Collaborative, Known, by_score_then_id, largest, scores};
+use crate::collaborative::{Collaborative, CollaborativeInput, by_score_then_id, largest, scores};
 use crate::intent::{Statement, Taste, fit, lacking, names_kind, taste};
 use crate::weights::Weights;
 use crate::{constraints, diversity};
@@ -15,7 +15,7 @@ use crate::{constraints, diversity};
 #[derive(Clone, Debug, Default)]
 pub struct RankingInput {
     /// The member's products, their neighbours, and what is popular.
-    pub known: Known,
+    pub known: CollaborativeInput,
     /// Every product the member ever bought.
     pub bought: BTreeSet<String>,
     /// The member's preferences.
@@ -133,7 +133,7 @@ pub fn rank(input: &RankingInput, request: Option<&Request>, weights: Weights, l
         .zip(content)
         .map(|((product_id, candidate), content)| {
             let place = places.get(product_id).copied();
-            let by_intent = Intent::of(input, request, (product_id, candidate), place);
+            let by_intent = Intent::new(input, request, (product_id, candidate), place);
             (item(product_id, candidate, weights, content, collaborative.get(product_id), &by_intent), candidate)
         })
         .filter(|(item, _)| item.score > 0.0)
@@ -172,8 +172,8 @@ fn contents(
     let to_request = likeness(|candidate| candidate.like_request);
     let to_profile = likeness(|candidate| candidate.like_profile);
     let score = |(_, candidate): &(&str, &Candidate)| {
-        let like_request = candidate.like_request.map(|cosine| to_request.of(cosine));
-        let like_profile = candidate.like_profile.map(|cosine| to_profile.of(cosine));
+        let like_request = candidate.like_request.map(|cosine| to_request.scale(cosine));
+        let like_profile = candidate.like_profile.map(|cosine| to_profile.scale(cosine));
         match (like_request, like_profile) {
             (Some(request), Some(profile)) if is_asked => {
                 (REQUEST_SHARE * request + (1.0 - REQUEST_SHARE) * profile, Some(Evidence::LikeRequest))
@@ -196,7 +196,7 @@ struct Likeness {
 
 impl Likeness {
     /// From 0 for the farthest to 1 for the nearest.
-    fn of(&self, cosine: f64) -> f64 {
+    fn scale(&self, cosine: f64) -> f64 {
         let range = self.nearest - self.farthest;
         if range > 0.0 { (cosine - self.farthest) / range } else { 1.0 }
     }
@@ -210,7 +210,7 @@ struct Intent<'a> {
 }
 
 impl<'a> Intent<'a> {
-    fn of(
+    fn new(
         input: &'a RankingInput,
         request: Option<&'a Request>,
         (product_id, candidate): (&str, &Candidate),
@@ -289,7 +289,7 @@ mod tests {
     fn candidate(title: &str, price: i64, like_request: f64) -> Candidate {
         let price = Some((price, "GBP".to_owned()));
         let product = Product { title: title.to_owned(), price, ..Product::default() };
-        Candidate { like_request: Some(like_request), vector_event: Some("v".to_owned()), ..Candidate::of(product) }
+        Candidate { like_request: Some(like_request), vector_event: Some("v".to_owned()), ..Candidate::new(product) }
     }
 
     fn wish(slot: &str, value: &str, wanted: bool) -> Wish {
@@ -306,11 +306,11 @@ mod tests {
         }];
         let neighbour = Scored { product_id: "blue".to_owned(), score: 0.5 };
         RankingInput {
-            known: Known {
+            known: CollaborativeInput {
                 history,
                 neighbours: [("red".to_owned(), vec![neighbour])].into(),
                 trending: vec![Scored { product_id: "lamp".to_owned(), score: 3.0 }],
-                ..Known::default()
+                ..CollaborativeInput::default()
             },
             bought: ["red".to_owned()].into(),
             candidates: [
@@ -344,9 +344,9 @@ mod tests {
 
     #[test]
     fn who_is_new_is_shown_what_trends() {
-        let candidates = [("blue".to_owned(), Candidate::of(Product::default()))].into();
+        let candidates = [("blue".to_owned(), Candidate::new(Product::default()))].into();
         let trending = vec![Scored { product_id: "blue".to_owned(), score: 1.0 }];
-        let known = Known { trending, ..Known::default() };
+        let known = CollaborativeInput { trending, ..CollaborativeInput::default() };
         let ranking =
             rank(&RankingInput { known, candidates, ..RankingInput::default() }, None, Weights::default(), 10);
         assert_eq!((ranking.basis, ids(&ranking)), (Basis::ColdStart, vec!["blue"]));

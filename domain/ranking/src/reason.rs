@@ -15,7 +15,7 @@ pub enum Language {
 impl Language {
     /// Of a BCP 47 tag; English where it is no language of ours.
     #[must_use]
-    pub fn of(tag: &str) -> Self {
+    pub fn from_tag(tag: &str) -> Self {
         if tag == "ko" || tag.starts_with("ko-") { Self::Korean } else { Self::English }
     }
 }

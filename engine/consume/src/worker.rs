@@ -9,7 +9,7 @@ use jangbogo_fold::{FoldConfig, Processor};
 use jangbogo_log::{Partition, Record};
 use jangbogo_resilience::retry::Backoff;
 use jangbogo_store::refusal::{is_refusal, refuse};
-use jangbogo_store::{Batch, Checkpoint, Committed, Folded, Generation, Live, Statements, acquire, commit};
+use jangbogo_store::{Batch, Checkpoint, Committed, FoldedOffsets, Generation, Live, Statements, acquire, commit};
 use jangbogo_telemetry::{CheckHandle, ProcessorMetrics, causes};
 use rdkafka::error::KafkaError;
 use sqlx::Postgres;
@@ -49,7 +49,7 @@ pub struct Context {
     pub statements: Arc<Statements>,
     pub dead_letters: DeadLetterProducer,
     /// Folded offsets, for which reactors wait.
-    pub folded: Arc<Folded>,
+    pub folded: Arc<FoldedOffsets>,
     pub metrics: ProcessorMetrics,
     /// Readiness check of Postgres.
     pub check: CheckHandle,
@@ -317,7 +317,7 @@ impl Worker {
     }
 
     async fn try_fold(&mut self, records: &[Record]) -> Result<Committed, sqlx::Error> {
-        let batch = Batch::of(records, None, |partition| {
+        let batch = Batch::new(records, None, |partition| {
             let Owned { epoch, next_offset, .. } = self.owned[&partition];
             Checkpoint { partition, next_offset, epoch }
         });

@@ -71,7 +71,7 @@ impl Deltas {
     }
 
     /// Merges the changes of another batch into these.
-    pub fn absorb(&mut self, other: &Deltas) {
+    pub fn merge(&mut self, other: &Deltas) {
         for (mine, theirs) in self.tables.iter_mut().zip(&other.tables) {
             for row in theirs.rows_in_key_order() {
                 mine.row(theirs.key(row));

@@ -23,7 +23,7 @@ use jangbogo_publish::{PublisherContext, Stores};
 use jangbogo_react as reactor;
 use jangbogo_react::{Outputs, Reactor, ReactorContext, ReactorMetrics, SnapshotSource};
 use jangbogo_resilience::retry::Backoff;
-use jangbogo_store::{Folded, GenerationError, Live, Statements, fold_config, live, open_live};
+use jangbogo_store::{FoldedOffsets, GenerationError, Live, Statements, fold_config, live, open_live};
 use jangbogo_telemetry::{CheckHandle, MetricsError, Telemetry, causes};
 use sqlx::postgres::PgPool;
 use tokio::sync::{Notify, watch};
@@ -122,7 +122,7 @@ async fn run_until_stopped(
     let watching = generations.run(announce, Arc::clone(&generation_changed), postgres_check.clone(), stopping.clone());
     shutdown.spawn("generation", watching);
 
-    let folded = Arc::new(Folded::default());
+    let folded = Arc::new(FoldedOffsets::default());
     let context = worker::Context {
         processor,
         config,

@@ -83,9 +83,9 @@ pub async fn bounds(connections: &Connections, topics: Vec<Topic>) -> Result<BTr
     requested.await.unwrap_or(Err(LogError::Kafka(KafkaError::Canceled)))
 }
 
-/// Partitions, offsets and rate of a [`Log`].
+/// Partitions, offsets and rate of a [`RangeReader`].
 #[derive(Clone, Debug)]
-pub struct LogOptions {
+pub struct RangeOptions {
     /// Client id in Kafka.
     pub client: String,
     /// First offset of each partition that is read.
@@ -100,17 +100,17 @@ pub struct LogOptions {
 
 /// The receiving side of a reading thread, which ends when this is dropped.
 #[derive(Debug)]
-pub struct Log {
+pub struct RangeReader {
     groups: mpsc::Receiver<Result<Vec<Record>, LogError>>,
     stopping: Arc<AtomicBool>,
 }
 
-impl Log {
+impl RangeReader {
     /// Starts the thread.
     ///
     /// # Errors
     /// When the client's configuration is invalid or no thread can be started.
-    pub fn open(connections: &Connections, options: LogOptions) -> Result<Log, LogError> {
+    pub fn open(connections: &Connections, options: RangeOptions) -> Result<RangeReader, LogError> {
         let (sender, groups) = mpsc::channel(WAITING_GROUPS);
         let stopping = Arc::new(AtomicBool::new(false));
         let mut reading = Reading {
@@ -125,7 +125,7 @@ impl Log {
             .name("log".to_owned())
             .spawn(move || reading.run())
             .map_err(|error| LogError::Kafka(KafkaError::ClientCreation(format!("cannot start a thread: {error}"))))?;
-        Ok(Log { groups, stopping })
+        Ok(RangeReader { groups, stopping })
     }
 
     /// The next records, in the order of each partition; none once every partition has reached its end.
@@ -162,7 +162,7 @@ impl Log {
     }
 }
 
-impl Drop for Log {
+impl Drop for RangeReader {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Release);
     }
@@ -183,7 +183,7 @@ fn consumer(connections: &Connections, client: &str) -> KafkaResult<BaseConsumer
 struct Reading {
     consumer: BaseConsumer<QuietContext>,
     namespace: Namespace,
-    options: LogOptions,
+    options: RangeOptions,
     /// Offset of the next record of each partition.
     next: Offsets,
     groups: mpsc::Sender<Result<Vec<Record>, LogError>>,

@@ -46,7 +46,7 @@ impl ReplyChunks {
     }
 
     /// Publishes a chunk. It is lost while Redis is unavailable: the client then gets the reply as a whole.
-    pub async fn tell(&self, conversation_id: Uuid, chunk: &ReplyChunk) {
+    pub async fn publish(&self, conversation_id: Uuid, chunk: &ReplyChunk) {
         let Ok(text) = serde_json::to_string(chunk) else { return };
         let channel = self.namespace.redis_key(&channel(conversation_id));
         match self.redis.get().await {

@@ -78,7 +78,7 @@ pub struct Addresses {
 impl Addresses {
     /// The address of one server, password included.
     #[must_use]
-    pub fn of(&self, server: Server) -> &str {
+    pub fn get(&self, server: Server) -> &str {
         match server {
             Server::Kafka => &self.kafka,
             Server::Postgres => &self.postgres,
@@ -92,7 +92,7 @@ impl fmt::Debug for Addresses {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("Addresses");
         for server in Server::ALL {
-            shown.field(server.name(), &without_password(self.of(server)));
+            shown.field(server.name(), &without_password(self.get(server)));
         }
         shown.finish()
     }

@@ -7,7 +7,7 @@ use jangbogo_events::{EventHash, FoldedOffset, InvalidValue, Text};
 use jangbogo_log::{Offsets, Partition};
 use jangbogo_read::Served;
 use jangbogo_resilience::retry::Backoff;
-use jangbogo_store::{Folded, Live, Rows, positions};
+use jangbogo_store::{FoldedOffsets, Live, Rows, positions};
 use sqlx::postgres::PgPool;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -75,7 +75,7 @@ impl Snapshot {
 pub struct SnapshotSource {
     pub pool: PgPool,
     pub live: watch::Receiver<Live>,
-    pub folded: Arc<Folded>,
+    pub folded: Arc<FoldedOffsets>,
 }
 
 impl SnapshotSource {

@@ -115,7 +115,7 @@ impl Generations {
     ///
     /// # Errors
     /// When the processor has no live generation yet, or the request named none of it or one of another fold version.
-    pub fn of(&self, processor: &Processor) -> Result<&Served, ReadError> {
+    pub fn get(&self, processor: &Processor) -> Result<&Served, ReadError> {
         let Some(served) = self.by_processor.get(processor.name) else {
             if !self.are_named {
                 return Err(ReadError::NotLive(processor.name));

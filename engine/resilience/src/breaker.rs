@@ -8,32 +8,32 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Thresholds {
     /// Share of failures, from 0 to 1, among the calls that ended within the window, at which the breaker opens.
-    pub share: f64,
+    pub failure_rate: f64,
     /// Minimum number of calls within the window for the share to count.
-    pub calls: usize,
+    pub min_calls: usize,
     /// Sliding window in which the end of a call counts.
     pub window: Duration,
     /// Number of consecutive failures that open the breaker whatever the share; none: the share alone decides.
-    pub in_a_row: Option<u32>,
+    pub consecutive_failures: Option<u32>,
     /// Pause before the first probe; it doubles with every probe that fails.
     pub min_pause: Duration,
     /// Maximum pause between probes.
     pub max_pause: Duration,
     /// Minimum time after the start of a probe until the next one is due: the timeout of slow probes.
-    pub probe_limit: Duration,
+    pub probe_timeout: Duration,
 }
 
 impl Default for Thresholds {
     /// One failure opens; pauses grow from 250 ms to 4 s.
     fn default() -> Self {
         Self {
-            share: 0.0,
-            calls: 1,
+            failure_rate: 0.0,
+            min_calls: 1,
             window: Duration::ZERO,
-            in_a_row: None,
+            consecutive_failures: None,
             min_pause: Duration::from_millis(250),
             max_pause: Duration::from_secs(4),
-            probe_limit: Duration::ZERO,
+            probe_timeout: Duration::ZERO,
         }
     }
 }
@@ -42,16 +42,16 @@ impl Default for Thresholds {
 #[derive(Debug, Default)]
 pub struct Breaker {
     thresholds: Thresholds,
-    state: Mutex<State>,
+    state: Mutex<Inner>,
 }
 
 #[derive(Debug)]
-enum State {
+enum Inner {
     Closed {
         /// Calls that ended within the window: end, and true for a failure.
         recent: VecDeque<(Instant, bool)>,
         /// Number of failures since the last success.
-        in_a_row: u32,
+        consecutive_failures: u32,
     },
     Open {
         /// The failure that opened the breaker, and the failed probes.
@@ -61,21 +61,21 @@ enum State {
     },
 }
 
-impl Default for State {
+impl Default for Inner {
     fn default() -> Self {
-        Self::Closed { recent: VecDeque::new(), in_a_row: 0 }
+        Self::Closed { recent: VecDeque::new(), consecutive_failures: 0 }
     }
 }
 
 /// Admission decision of a [`Breaker`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Advice {
+pub enum Admission {
     /// The breaker is closed: call the server.
-    Ask,
+    Allowed,
     /// Half-open: probe the server, and report the outcome.
     Probe,
     /// The breaker is open: do not call.
-    Avoid {
+    Rejected {
         /// Time of the next probe.
         until: Instant,
     },
@@ -83,7 +83,7 @@ pub enum Advice {
 
 /// State of a [`Breaker`], as metrics show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
+pub enum BreakerState {
     Closed,
     /// A probe is under way or due.
     HalfOpen,
@@ -114,55 +114,55 @@ impl Breaker {
         Self { thresholds, state: Mutex::default() }
     }
 
-    /// Admission decision. In half-open state exactly one caller per interval gets [`Advice::Probe`] and must report
+    /// Admission decision. In half-open state exactly one caller per interval gets [`Admission::Probe`] and must report
     /// its outcome. [`call`](Self::call) does both where a probe may run in the background.
-    pub fn advice(&self, now: Instant) -> Advice {
-        match &mut *self.state() {
-            State::Closed { .. } => Advice::Ask,
-            State::Open { next_probe, .. } if now < *next_probe => Advice::Avoid { until: *next_probe },
-            State::Open { failures, probing, next_probe } => {
+    pub fn admit(&self, now: Instant) -> Admission {
+        match &mut *self.lock() {
+            Inner::Closed { .. } => Admission::Allowed,
+            Inner::Open { next_probe, .. } if now < *next_probe => Admission::Rejected { until: *next_probe },
+            Inner::Open { failures, probing, next_probe } => {
                 *probing = true;
-                *next_probe = now + self.pause(*failures).max(self.thresholds.probe_limit);
-                Advice::Probe
+                *next_probe = now + self.pause(*failures).max(self.thresholds.probe_timeout);
+                Admission::Probe
             }
         }
     }
 
-    /// Reports the success of a call with this advice. True if it closed the breaker.
+    /// Reports the success of a call with this admission. True if it closed the breaker.
     ///
     /// An open breaker counts probes only: other calls began before it opened.
-    pub fn succeeded(&self, advice: Advice, now: Instant) -> bool {
-        let mut state = self.state();
+    pub fn succeeded(&self, admission: Admission, now: Instant) -> bool {
+        let mut state = self.lock();
         match &mut *state {
-            State::Closed { recent, in_a_row } => {
-                *in_a_row = 0;
+            Inner::Closed { recent, consecutive_failures } => {
+                *consecutive_failures = 0;
                 self.note(recent, now, false);
                 false
             }
-            State::Open { .. } if advice == Advice::Probe => {
-                *state = State::default();
+            Inner::Open { .. } if admission == Admission::Probe => {
+                *state = Inner::default();
                 true
             }
-            State::Open { .. } => false,
+            Inner::Open { .. } => false,
         }
     }
 
-    /// Reports the failure of a call with this advice. True if it opened the breaker.
-    pub fn failed(&self, advice: Advice, now: Instant) -> bool {
-        let mut state = self.state();
+    /// Reports the failure of a call with this admission. True if it opened the breaker.
+    pub fn failed(&self, admission: Admission, now: Instant) -> bool {
+        let mut state = self.lock();
         match &mut *state {
-            State::Closed { recent, in_a_row } => {
-                *in_a_row = in_a_row.saturating_add(1);
+            Inner::Closed { recent, consecutive_failures } => {
+                *consecutive_failures = consecutive_failures.saturating_add(1);
                 self.note(recent, now, true);
-                let is_limit = self.thresholds.in_a_row.is_some_and(|limit| *in_a_row >= limit);
+                let is_limit = self.thresholds.consecutive_failures.is_some_and(|limit| *consecutive_failures >= limit);
                 if !is_limit && !self.trips(recent) {
                     return false;
                 }
-                *state = State::Open { failures: 1, probing: false, next_probe: now + self.pause(0) };
+                *state = Inner::Open { failures: 1, probing: false, next_probe: now + self.pause(0) };
                 true
             }
-            State::Open { failures, probing, next_probe } => {
-                if advice == Advice::Probe {
+            Inner::Open { failures, probing, next_probe } => {
+                if admission == Admission::Probe {
                     *probing = false;
                     *next_probe = now + self.pause(*failures);
                     *failures = failures.saturating_add(1);
@@ -187,15 +187,15 @@ impl Breaker {
     where
         P: Future<Output = Result<(), F>> + Send + 'static,
     {
-        match self.advice(now()) {
-            Advice::Ask => {}
-            Advice::Avoid { .. } => return Err(CallError::Rejected),
-            Advice::Probe => {
+        match self.admit(now()) {
+            Admission::Allowed => {}
+            Admission::Rejected { .. } => return Err(CallError::Rejected),
+            Admission::Probe => {
                 let (breaker, probe) = (Arc::clone(self), probe());
                 tokio::spawn(async move {
                     if probe.await.is_err() {
-                        breaker.failed(Advice::Probe, now());
-                    } else if breaker.succeeded(Advice::Probe, now()) {
+                        breaker.failed(Admission::Probe, now());
+                    } else if breaker.succeeded(Admission::Probe, now()) {
                         recovered();
                     }
                 });
@@ -204,19 +204,19 @@ impl Breaker {
         }
         match call.await {
             Ok(answer) => {
-                self.succeeded(Advice::Ask, now());
+                self.succeeded(Admission::Allowed, now());
                 Ok(answer)
             }
-            Err(error) => Err(CallError::Failed { error, opened: self.failed(Advice::Ask, now()) }),
+            Err(error) => Err(CallError::Failed { error, opened: self.failed(Admission::Allowed, now()) }),
         }
     }
 
     /// State at this time.
-    pub fn condition(&self, now: Instant) -> Condition {
-        match &*self.state() {
-            State::Closed { .. } => Condition::Closed,
-            State::Open { probing, next_probe, .. } if *probing || *next_probe <= now => Condition::HalfOpen,
-            State::Open { .. } => Condition::Open,
+    pub fn state(&self, now: Instant) -> BreakerState {
+        match &*self.lock() {
+            Inner::Closed { .. } => BreakerState::Closed,
+            Inner::Open { probing, next_probe, .. } if *probing || *next_probe <= now => BreakerState::HalfOpen,
+            Inner::Open { .. } => BreakerState::Open,
         }
     }
 
@@ -230,14 +230,15 @@ impl Breaker {
     #[expect(clippy::cast_precision_loss, reason = "calls of one window")]
     fn trips(&self, recent: &VecDeque<(Instant, bool)>) -> bool {
         let failures = recent.iter().filter(|(_, failed)| *failed).count();
-        recent.len() >= self.thresholds.calls && failures as f64 >= self.thresholds.share * recent.len() as f64
+        recent.len() >= self.thresholds.min_calls
+            && failures as f64 >= self.thresholds.failure_rate * recent.len() as f64
     }
 
     fn pause(&self, failures: u32) -> Duration {
         self.thresholds.min_pause.saturating_mul(1 << failures.min(10)).min(self.thresholds.max_pause)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -256,22 +257,22 @@ mod tests {
         let breaker = Breaker::default();
         let start = Instant::now();
         let after = |milliseconds| start + Duration::from_millis(milliseconds);
-        assert_eq!(breaker.advice(start), Advice::Ask);
-        assert!(breaker.failed(Advice::Ask, start));
-        assert!(!breaker.failed(Advice::Ask, start), "calls in progress belong to the same outage");
-        assert!(!breaker.succeeded(Advice::Ask, start), "and do not end it");
-        assert_eq!(breaker.advice(after(200)), Advice::Avoid { until: after(250) });
-        assert_eq!(breaker.condition(after(200)), Condition::Open);
-        assert_eq!(breaker.condition(after(250)), Condition::HalfOpen);
-        assert_eq!(breaker.advice(after(250)), Advice::Probe);
-        assert_eq!(breaker.advice(after(250)), Advice::Avoid { until: after(750) }, "one probe at a time");
-        assert!(!breaker.failed(Advice::Probe, after(300)));
-        assert_eq!(breaker.condition(after(300)), Condition::Open);
-        assert_eq!(breaker.advice(after(700)), Advice::Avoid { until: after(800) });
-        assert_eq!(breaker.advice(after(800)), Advice::Probe);
-        assert!(breaker.succeeded(Advice::Probe, after(810)));
-        assert!(!breaker.succeeded(Advice::Probe, after(810)));
-        assert_eq!(breaker.advice(after(810)), Advice::Ask);
+        assert_eq!(breaker.admit(start), Admission::Allowed);
+        assert!(breaker.failed(Admission::Allowed, start));
+        assert!(!breaker.failed(Admission::Allowed, start), "calls in progress belong to the same outage");
+        assert!(!breaker.succeeded(Admission::Allowed, start), "and do not end it");
+        assert_eq!(breaker.admit(after(200)), Admission::Rejected { until: after(250) });
+        assert_eq!(breaker.state(after(200)), BreakerState::Open);
+        assert_eq!(breaker.state(after(250)), BreakerState::HalfOpen);
+        assert_eq!(breaker.admit(after(250)), Admission::Probe);
+        assert_eq!(breaker.admit(after(250)), Admission::Rejected { until: after(750) }, "one probe at a time");
+        assert!(!breaker.failed(Admission::Probe, after(300)));
+        assert_eq!(breaker.state(after(300)), BreakerState::Open);
+        assert_eq!(breaker.admit(after(700)), Admission::Rejected { until: after(800) });
+        assert_eq!(breaker.admit(after(800)), Admission::Probe);
+        assert!(breaker.succeeded(Admission::Probe, after(810)));
+        assert!(!breaker.succeeded(Admission::Probe, after(810)));
+        assert_eq!(breaker.admit(after(810)), Admission::Allowed);
     }
 
     #[test]
@@ -285,49 +286,58 @@ mod tests {
     #[test]
     fn a_share_of_late_failures_opens() {
         let window = Duration::from_secs(10);
-        let breaker = Breaker::new(Thresholds { share: 0.5, calls: 4, window, ..Thresholds::default() });
+        let breaker = Breaker::new(Thresholds { failure_rate: 0.5, min_calls: 4, window, ..Thresholds::default() });
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         for _ in 0..3 {
-            assert!(!breaker.failed(Advice::Ask, start), "too few calls");
+            assert!(!breaker.failed(Admission::Allowed, start), "too few calls");
         }
-        assert!(!breaker.succeeded(Advice::Ask, after(11)));
-        assert!(!breaker.failed(Advice::Ask, after(12)));
-        assert!(!breaker.succeeded(Advice::Ask, after(13)));
-        assert!(!breaker.succeeded(Advice::Ask, after(13)));
-        assert!(!breaker.failed(Advice::Ask, after(14)), "two of five");
-        assert!(breaker.failed(Advice::Ask, after(15)), "three of six; the first three are outside the window");
-        assert_eq!(breaker.condition(after(15)), Condition::Open);
+        assert!(!breaker.succeeded(Admission::Allowed, after(11)));
+        assert!(!breaker.failed(Admission::Allowed, after(12)));
+        assert!(!breaker.succeeded(Admission::Allowed, after(13)));
+        assert!(!breaker.succeeded(Admission::Allowed, after(13)));
+        assert!(!breaker.failed(Admission::Allowed, after(14)), "two of five");
+        assert!(breaker.failed(Admission::Allowed, after(15)), "three of six; the first three are outside the window");
+        assert_eq!(breaker.state(after(15)), BreakerState::Open);
     }
 
     #[test]
     fn failures_in_a_row_open_whatever_came_before() {
         let window = Duration::from_secs(10);
-        let thresholds = Thresholds { share: 0.5, calls: 10, window, in_a_row: Some(3), ..Thresholds::default() };
+        let thresholds = Thresholds {
+            failure_rate: 0.5,
+            min_calls: 10,
+            window,
+            consecutive_failures: Some(3),
+            ..Thresholds::default()
+        };
         let breaker = Breaker::new(thresholds);
         let start = Instant::now();
         for _ in 0..1000 {
-            breaker.succeeded(Advice::Ask, start);
+            breaker.succeeded(Admission::Allowed, start);
         }
-        assert!(!breaker.failed(Advice::Ask, start));
-        assert!(!breaker.failed(Advice::Ask, start));
-        breaker.succeeded(Advice::Ask, start);
-        assert!(!breaker.failed(Advice::Ask, start), "a success starts the count over");
-        assert!(!breaker.failed(Advice::Ask, start + Duration::from_mins(1)), "the window does not matter");
-        assert!(breaker.failed(Advice::Ask, start + Duration::from_mins(2)));
+        assert!(!breaker.failed(Admission::Allowed, start));
+        assert!(!breaker.failed(Admission::Allowed, start));
+        breaker.succeeded(Admission::Allowed, start);
+        assert!(!breaker.failed(Admission::Allowed, start), "a success starts the count over");
+        assert!(!breaker.failed(Admission::Allowed, start + Duration::from_mins(1)), "the window does not matter");
+        assert!(breaker.failed(Admission::Allowed, start + Duration::from_mins(2)));
     }
 
     #[test]
     fn a_slow_probe_is_alone_as_long_as_it_may_take() {
-        let probe_limit = Duration::from_secs(30);
-        let breaker = Breaker::new(Thresholds { probe_limit, ..Thresholds::default() });
+        let probe_timeout = Duration::from_secs(30);
+        let breaker = Breaker::new(Thresholds { probe_timeout, ..Thresholds::default() });
         let start = Instant::now();
-        breaker.failed(Advice::Ask, start);
+        breaker.failed(Admission::Allowed, start);
         let later = start + Duration::from_secs(1);
-        assert_eq!(breaker.advice(later), Advice::Probe);
-        assert_eq!(breaker.condition(later + Duration::from_secs(29)), Condition::HalfOpen);
-        assert_eq!(breaker.advice(later + Duration::from_secs(29)), Advice::Avoid { until: later + probe_limit });
-        assert_eq!(breaker.advice(later + probe_limit), Advice::Probe, "the first may have been given up");
+        assert_eq!(breaker.admit(later), Admission::Probe);
+        assert_eq!(breaker.state(later + Duration::from_secs(29)), BreakerState::HalfOpen);
+        assert_eq!(
+            breaker.admit(later + Duration::from_secs(29)),
+            Admission::Rejected { until: later + probe_timeout }
+        );
+        assert_eq!(breaker.admit(later + probe_timeout), Admission::Probe, "the first may have been given up");
     }
 
     #[tokio::test(start_paused = true)]
@@ -353,7 +363,7 @@ mod tests {
         assert_eq!(call(Ok(3), Err("refused")).await, Err(CallError::Rejected));
         assert_eq!(now(), before, "the caller does not wait for the probe");
         sleep(Duration::from_millis(300)).await;
-        assert_eq!(breaker.condition(now()), Condition::Open, "the failed probe doubled the pause");
+        assert_eq!(breaker.state(now()), BreakerState::Open, "the failed probe doubled the pause");
         sleep(Duration::from_millis(250)).await;
         assert_eq!(call(Ok(4), Ok(())).await, Err(CallError::Rejected));
         sleep(Duration::from_millis(20)).await;

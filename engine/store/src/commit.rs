@@ -54,7 +54,7 @@ pub struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     /// A batch of records that begin at their partitions' checkpoints. Events after `as_of` are not folded.
-    pub fn of(
+    pub fn new(
         records: &'a [Record],
         as_of: Option<DateTime<Utc>>,
         checkpoint: impl Fn(Partition) -> Checkpoint,

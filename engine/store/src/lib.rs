@@ -5,7 +5,7 @@ mod bulk;
 mod checkpoint;
 mod commit;
 mod fail_point;
-mod folded;
+mod folded_offsets;
 mod generation;
 mod promotion;
 pub mod published;
@@ -18,7 +18,7 @@ pub use advisory::try_advisory_lock;
 pub use bulk::{finish_bulk, finish_table, is_bulk_intact};
 pub use checkpoint::{Checkpoint, acquire, positions, watermark};
 pub use commit::{Batch, Committed, DeadLetter, Progress, commit};
-pub use folded::Folded;
+pub use folded_offsets::FoldedOffsets;
 pub use generation::{
     BulkPlan, Generation, GenerationError, Live, State, Stored, create_in_bulk, drop_generation, fold_config,
     generations, live, live_embedding_models, open_live, set_state,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{SecondsFormat, Utc};
-use jangbogo_resilience::breaker::{Advice, Breaker, Condition, Thresholds};
+use jangbogo_resilience::breaker::{Admission, Breaker, BreakerState, Thresholds};
 use jangbogo_telemetry::causes;
 use serde_json::json;
 use tracing::{info, warn};
@@ -54,34 +54,34 @@ impl Circuit {
     }
 
     /// Admission decision. In half-open state one caller per interval gets `Probe`, and must report its outcome.
-    pub(super) fn advice(&self) -> Advice {
-        let advice = self.breaker.advice(Instant::now());
-        if advice == Advice::Probe {
-            self.changed_to(Condition::HalfOpen);
+    pub(super) fn advice(&self) -> Admission {
+        let advice = self.breaker.admit(Instant::now());
+        if advice == Admission::Probe {
+            self.changed_to(BreakerState::HalfOpen);
         }
         advice
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.breaker.condition(Instant::now()) == Condition::Closed
+        self.breaker.state(Instant::now()) == BreakerState::Closed
     }
 
     /// Reports a failure of the server to a caller that was given this advice.
-    pub(super) fn failed(&self, advice: Advice, error: &(dyn Error + 'static)) {
+    pub(super) fn failed(&self, advice: Admission, error: &(dyn Error + 'static)) {
         if self.breaker.failed(advice, Instant::now()) {
             let error = causes(error);
             warn!(%error, model = &*self.model, "embeddings server unavailable: circuit breaker opened");
-            self.changed_to(Condition::Open);
-        } else if advice == Advice::Probe {
-            self.changed_to(Condition::Open);
+            self.changed_to(BreakerState::Open);
+        } else if advice == Admission::Probe {
+            self.changed_to(BreakerState::Open);
         }
     }
 
     /// Reports an answer of the server to a caller that was given this advice.
-    pub(super) fn answered(&self, advice: Advice) {
+    pub(super) fn answered(&self, advice: Admission) {
         if self.breaker.succeeded(advice, Instant::now()) {
             info!(model = &*self.model, "embeddings server recovered: circuit breaker closed");
-            self.changed_to(Condition::Closed);
+            self.changed_to(BreakerState::Closed);
         }
     }
 
@@ -115,13 +115,13 @@ impl Circuit {
         self.is_degraded.load(Ordering::Relaxed)
     }
 
-    fn changed_to(&self, condition: Condition) {
-        self.metrics.set_condition(condition);
+    fn changed_to(&self, condition: BreakerState) {
+        self.metrics.set_state(condition);
         let Some(shared) = &self.shared else { return };
         let state = match condition {
-            Condition::Closed => "closed",
-            Condition::HalfOpen => "half-open",
-            Condition::Open => "open",
+            BreakerState::Closed => "closed",
+            BreakerState::HalfOpen => "half-open",
+            BreakerState::Open => "open",
         };
         let at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
         shared.record_state_change(json!({ "state": state, "at": at, "model": &*self.model }).to_string());

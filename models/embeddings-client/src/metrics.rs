@@ -1,6 +1,6 @@
 //! Metrics of a client.
 
-use jangbogo_resilience::breaker::Condition;
+use jangbogo_resilience::breaker::BreakerState;
 use jangbogo_telemetry::{BATCH_BUCKETS, SECONDS_BUCKETS};
 
 jangbogo_telemetry::metrics! {
@@ -22,11 +22,11 @@ jangbogo_telemetry::metrics! {
 }
 
 impl EmbedderMetrics {
-    pub(super) fn set_condition(&self, condition: Condition) {
+    pub(super) fn set_state(&self, condition: BreakerState) {
         self.embedder_breaker_state.set(match condition {
-            Condition::Closed => 0,
-            Condition::HalfOpen => 1,
-            Condition::Open => 2,
+            BreakerState::Closed => 0,
+            BreakerState::HalfOpen => 1,
+            BreakerState::Open => 2,
         });
     }
 }

@@ -20,7 +20,7 @@ use jangbogo_embedding::DIMENSIONS;
 use jangbogo_embedding::text::{TextKey, hexadecimal};
 use jangbogo_platform::config::{Connections, RedisDatabase};
 use jangbogo_platform::namespace::Namespace;
-use jangbogo_resilience::breaker::{Advice, Breaker, Condition};
+use jangbogo_resilience::breaker::{Admission, Breaker, BreakerState};
 use jangbogo_telemetry::causes;
 use redis::{FromRedisValue, Pipeline, RedisError};
 use tokio::sync::mpsc;
@@ -91,10 +91,10 @@ impl SharedCache {
 
     /// The vector of a text; none if it is not cached, or Redis is unavailable.
     pub(super) async fn get(&self, key: &TextKey) -> Option<Vector> {
-        match self.redis.breaker.advice(Instant::now()) {
-            Advice::Ask => {}
-            Advice::Avoid { .. } => return None,
-            Advice::Probe => {
+        match self.redis.breaker.admit(Instant::now()) {
+            Admission::Allowed => {}
+            Admission::Rejected { .. } => return None,
+            Admission::Probe => {
                 tokio::spawn(Arc::clone(&self.redis).probe());
                 return None;
             }
@@ -144,7 +144,7 @@ impl Redis {
     }
 
     fn failed(&self, failure: &Failure) {
-        if self.breaker.failed(Advice::Ask, Instant::now()) {
+        if self.breaker.failed(Admission::Allowed, Instant::now()) {
             warn!(error = %causes(failure), "redis unavailable: embeddings are not looked up there");
         }
     }
@@ -153,8 +153,8 @@ impl Redis {
     async fn probe(self: Arc<Self>) {
         let is_recovered = self.ping(WRITE_LIMIT).await.is_ok() && self.ping(LOOK_LIMIT).await.is_ok();
         if !is_recovered {
-            self.breaker.failed(Advice::Probe, Instant::now());
-        } else if self.breaker.succeeded(Advice::Probe, Instant::now()) {
+            self.breaker.failed(Admission::Probe, Instant::now());
+        } else if self.breaker.succeeded(Admission::Probe, Instant::now()) {
             info!("redis recovered: embeddings are looked up there");
         }
     }
@@ -216,7 +216,7 @@ impl Redis {
     }
 
     async fn send(&self, pipeline: &Pipeline) {
-        if self.breaker.condition(Instant::now()) != Condition::Closed {
+        if self.breaker.state(Instant::now()) != BreakerState::Closed {
             return;
         }
         if let Err(failure) = self.run::<()>(pipeline, WRITE_LIMIT).await {

@@ -1,6 +1,6 @@
 //! Metrics of the language model.
 
-use jangbogo_resilience::breaker::Condition;
+use jangbogo_resilience::breaker::BreakerState;
 use prometheus::{Histogram, IntCounterVec, IntGauge};
 
 /// Upper bounds of calls' durations, in seconds.
@@ -25,11 +25,11 @@ jangbogo_telemetry::metrics! {
 }
 
 impl LanguageModelMetrics {
-    pub(crate) fn set_condition(&self, condition: Condition) {
+    pub(crate) fn set_state(&self, condition: BreakerState) {
         self.language_model_breaker_state.set(match condition {
-            Condition::Closed => 0,
-            Condition::HalfOpen => 1,
-            Condition::Open => 2,
+            BreakerState::Closed => 0,
+            BreakerState::HalfOpen => 1,
+            BreakerState::Open => 2,
         });
     }
 }

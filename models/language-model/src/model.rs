@@ -9,7 +9,7 @@ use async_openai::types::chat::{
     ResponseFormatJsonSchema,
 };
 use jangbogo_openai::{OPENAI, Server};
-use jangbogo_resilience::breaker::{Advice, Breaker, Condition, Thresholds};
+use jangbogo_resilience::breaker::{Admission, Breaker, BreakerState, Thresholds};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
@@ -53,13 +53,13 @@ impl LanguageModel {
             bulkhead: Semaphore::new(settings.max_in_flight.into()),
             budget: Budget::new(settings.tokens_per_minute, Instant::now()),
             breaker: Breaker::new(Thresholds {
-                share: settings.breaker_share,
-                calls: settings.breaker_calls.into(),
+                failure_rate: settings.breaker_share,
+                min_calls: settings.breaker_calls.into(),
                 window: settings.breaker_window,
-                in_a_row: None,
+                consecutive_failures: None,
                 min_pause: settings.breaker_pause,
                 max_pause: settings.breaker_pause.saturating_mul(10),
-                probe_limit: settings.time_limit,
+                probe_timeout: settings.time_limit,
             }),
             settings: settings.clone(),
             metrics,
@@ -105,8 +105,8 @@ impl LanguageModel {
 
     /// The state of the circuit breaker.
     #[must_use]
-    pub fn condition(&self) -> Condition {
-        self.breaker.condition(Instant::now())
+    pub fn state(&self) -> BreakerState {
+        self.breaker.state(Instant::now())
     }
 
     fn request(&self, prompt: &Prompt, schema: Option<&Schema>) -> Request {
@@ -205,14 +205,14 @@ impl LanguageModel {
     }
 
     /// Admits an attempt by budget and breaker. The breaker comes last: an admitted probe must be sent.
-    fn admit(&self, request: &Request) -> Result<Advice, CallError> {
+    fn admit(&self, request: &Request) -> Result<Admission, CallError> {
         let now = Instant::now();
         if let Some(budget) = &self.budget {
             budget.take(request.tokens, now).map_err(|until| CallError::BudgetSpent { until })?;
         }
-        let advice = self.breaker.advice(now);
-        self.metrics.set_condition(self.breaker.condition(now));
-        if let Advice::Avoid { until } = advice {
+        let advice = self.breaker.admit(now);
+        self.metrics.set_state(self.breaker.state(now));
+        if let Admission::Rejected { until } = advice {
             self.settle(request, Used::Nothing);
             return Err(CallError::BreakerOpen { until });
         }
@@ -224,7 +224,7 @@ impl LanguageModel {
         request: &Request,
         form: &mut F,
         deadline: Instant,
-        advice: Advice,
+        advice: Admission,
     ) -> Result<Answered<F::Output>, CallError> {
         let left = deadline.saturating_duration_since(Instant::now());
         let result = match tokio::time::timeout(left, form.attempt(&self.server, request)).await {
@@ -250,7 +250,7 @@ impl LanguageModel {
     }
 
     /// Reports an outcome to the breaker. Invalid answers and rejected calls come from a healthy server.
-    fn report(&self, advice: Advice, error: Option<&CallError>) {
+    fn report(&self, advice: Admission, error: Option<&CallError>) {
         let now = Instant::now();
         match error.filter(|error| error.blames_server()) {
             Some(error) => {
@@ -265,7 +265,7 @@ impl LanguageModel {
                 }
             }
         }
-        self.metrics.set_condition(self.breaker.condition(now));
+        self.metrics.set_state(self.breaker.state(now));
     }
 
     fn settle(&self, request: &Request, used: Used) {

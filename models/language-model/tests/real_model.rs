@@ -8,7 +8,7 @@ use jangbogo_language_model::testing::SmallModel;
 use jangbogo_language_model::{
     CallError, DATA_RULE, LanguageModel, LanguageModelMetrics, Prompt, Role, Schema, Settings, data_block,
 };
-use jangbogo_resilience::breaker::Condition;
+use jangbogo_resilience::breaker::BreakerState;
 use jangbogo_telemetry::Metrics;
 use serde::Deserialize;
 use serde_json::json;
@@ -134,7 +134,7 @@ async fn is_killed_and_comes_back(server: &mut SmallModel) {
 
     server.start_again().await.unwrap();
     ask(&model).await.unwrap();
-    assert_eq!(model.condition(), Condition::Closed);
+    assert_eq!(model.state(), BreakerState::Closed);
 }
 
 async fn ask(model: &LanguageModel) -> Result<(), CallError> {

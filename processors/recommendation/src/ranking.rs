@@ -127,7 +127,7 @@ impl RankingReactor {
                 return Vec::new();
             }
         };
-        let Ok(served) = generations.of(&ES_SYNC) else { return Vec::new() };
+        let Ok(served) = generations.get(&ES_SYNC) else { return Vec::new() };
         match tokio::time::timeout(SEARCH_LIMIT, search(&self.reader, served, &request)).await {
             Ok(Ok(found)) => found.hits.into_iter().map(|hit| hit.product_id).collect(),
             Ok(Err(error)) => {
@@ -204,7 +204,7 @@ fn recommended(
         let candidate = input.candidates.get(id).map(|candidate| candidate.product.title.as_str());
         candidate.or_else(|| titles.get(id).map(String::as_str))
     };
-    let language = Language::of(&intent.understood.language);
+    let language = Language::from_tag(&intent.understood.language);
     let reason = jangbogo_ranking::reason(language, Some(&intent.request), item, |id| title(id).unwrap_or(id));
     let price = product.price.as_ref().map(|(amount_minor, currency)| {
         Ok::<_, jangbogo_events::InvalidValue>(Money {

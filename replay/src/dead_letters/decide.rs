@@ -6,7 +6,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use anyhow::{bail, ensure};
 use chrono::{SecondsFormat, Utc};
 use clap::Args;
-use jangbogo_consume::dead_letter::{DeadLetter, DeadLetterDecision, Position};
+use jangbogo_consume::dead_letter::{DeadLetter, DecisionOutcome, Position};
 use jangbogo_platform::config::Connections;
 use rdkafka::producer::future_producer::{Delivery, DeliveryFuture};
 
@@ -80,8 +80,7 @@ pub async fn requeue(arguments: &RequeueArguments, connections: &Connections) ->
     let Some(mut finder) = confirm_selection(&arguments.decision.selection, "requeue", connections).await? else {
         return Ok(());
     };
-    let mut sender =
-        Sender::connect(connections, DeadLetterDecision::Requeued, arguments.decision.reason.clone()).await?;
+    let mut sender = Sender::connect(connections, DecisionOutcome::Requeued, arguments.decision.reason.clone()).await?;
     let mut requeued: HashMap<Position, DeadLetterId> = HashMap::new();
     while let Some(found) = finder.next().await? {
         let id = found.id();
@@ -109,7 +108,7 @@ pub async fn discard(arguments: &DiscardArguments, connections: &Connections) ->
         return Ok(());
     };
     let mut sender =
-        Sender::connect(connections, DeadLetterDecision::Discarded, arguments.decision.reason.clone()).await?;
+        Sender::connect(connections, DecisionOutcome::Discarded, arguments.decision.reason.clone()).await?;
     while let Some(found) = finder.next().await? {
         match settled_reason(&found, arguments.decision.again) {
             Some(settled) => sender.refuse(&found.id(), &settled),
@@ -161,7 +160,7 @@ fn settled_reason(found: &DecidedDeadLetter, again: bool) -> Option<String> {
 /// Carries decisions out, and prints the result for each dead letter.
 struct Sender {
     producer: DeadLetterProducer,
-    decision: DeadLetterDecision,
+    decision: DecisionOutcome,
     reason: Option<Reason>,
     chunk: Vec<DeadLetter>,
     chunk_bytes: usize,
@@ -174,7 +173,7 @@ struct Sender {
 impl Sender {
     async fn connect(
         connections: &Connections,
-        decision: DeadLetterDecision,
+        decision: DecisionOutcome,
         reason: Option<Reason>,
     ) -> anyhow::Result<Self> {
         let producer = DeadLetterProducer::connect(connections).await?;
@@ -189,8 +188,8 @@ impl Sender {
 
     fn participle(&self) -> &'static str {
         match self.decision {
-            DeadLetterDecision::Requeued => "requeued",
-            DeadLetterDecision::Discarded => "discarded",
+            DecisionOutcome::Requeued => "requeued",
+            DecisionOutcome::Discarded => "discarded",
         }
     }
 
@@ -211,8 +210,8 @@ impl Sender {
         self.chunk_bytes = 0;
         let mut settled: Vec<(DeadLetter, Option<Delivery>)> = Vec::new();
         match self.decision {
-            DeadLetterDecision::Discarded => settled.extend(letters.into_iter().map(|letter| (letter, None))),
-            DeadLetterDecision::Requeued => {
+            DecisionOutcome::Discarded => settled.extend(letters.into_iter().map(|letter| (letter, None))),
+            DecisionOutcome::Requeued => {
                 let deliveries: Vec<anyhow::Result<DeliveryFuture>> =
                     letters.iter().map(|letter| self.producer.send_record(letter)).collect();
                 for (letter, delivery) in letters.into_iter().zip(deliveries) {

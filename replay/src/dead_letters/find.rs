@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::vec::IntoIter;
 
 use anyhow::{Context as _, bail};
-use jangbogo_consume::dead_letter::{DeadLetter, Decision, Decisions, Letters, decisions, letters};
+use jangbogo_consume::dead_letter::{DeadLetter, DeadLetters, Decision, Decisions, dead_letters, decisions};
 use jangbogo_platform::config::Connections;
 
 use super::select::{DeadLetterId, Selection, Status};
@@ -32,7 +32,7 @@ pub struct Finder {
     selection: Selection,
     decisions: Decisions,
     groups: IntoIter<String>,
-    reader: Option<Letters>,
+    reader: Option<DeadLetters>,
     /// Number of dead letters left to read.
     left: usize,
 }
@@ -55,14 +55,14 @@ impl Finder {
         while self.left > 0 {
             let Some(reader) = &mut self.reader else {
                 let Some(group) = self.groups.next() else { return Ok(None) };
-                self.reader = Some(letters(&self.connections, &group));
+                self.reader = Some(dead_letters(&self.connections, &group));
                 continue;
             };
             let Some(dead_letter) = reader.next().await? else {
                 self.reader = None;
                 continue;
             };
-            let decision = self.decisions.of(&dead_letter.group, dead_letter.position);
+            let decision = self.decisions.get(&dead_letter.group, dead_letter.position);
             if self.selection.contains(&dead_letter, Status::from_decision(decision)) {
                 self.left -= 1;
                 return Ok(Some(DecidedDeadLetter { decision: decision.cloned(), dead_letter }));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use chrono::Utc;
-use jangbogo_consume::dead_letter::{DeadLetter, DeadLetterDecision};
+use jangbogo_consume::dead_letter::{DeadLetter, DecisionOutcome};
 use jangbogo_events::{Data, DeadLetterDiscarded, DeadLetterRequeued, Envelope, Event, Text, Topic};
 use jangbogo_log::append_time::APPEND_TIME_HEADER;
 use jangbogo_platform::config::Connections;
@@ -66,7 +66,7 @@ impl DeadLetterProducer {
     /// Appends the event that a dead letter was requeued or discarded.
     pub fn send_decision(
         &self,
-        decision: DeadLetterDecision,
+        decision: DecisionOutcome,
         dead_letter: &DeadLetter,
         reason: Option<Reason>,
     ) -> anyhow::Result<DeliveryFuture> {
@@ -75,8 +75,8 @@ impl DeadLetterProducer {
         let topic = Text::new(partition.topic.name())?;
         let partition = partition.number;
         let data: Data = match decision {
-            DeadLetterDecision::Requeued => DeadLetterRequeued { group, topic, partition, offset, reason }.into(),
-            DeadLetterDecision::Discarded => DeadLetterDiscarded { group, topic, partition, offset, reason }.into(),
+            DecisionOutcome::Requeued => DeadLetterRequeued { group, topic, partition, offset, reason }.into(),
+            DecisionOutcome::Discarded => DeadLetterDiscarded { group, topic, partition, offset, reason }.into(),
         };
         let mut envelope = Envelope::new(Uuid::now_v7(), SOURCE, Utc::now());
         envelope.correlation_id = Some(self.correlation_id.clone());

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use anyhow::ensure;
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
-use jangbogo_consume::dead_letter::{DeadLetter, DeadLetterDecision, Decision, Position};
+use jangbogo_consume::dead_letter::{DeadLetter, Decision, DecisionOutcome, Position};
 use jangbogo_events::Topic;
 use jangbogo_log::Partition;
 use jangbogo_topology::Topology;
@@ -83,10 +83,10 @@ pub enum Status {
 
 impl Status {
     pub fn from_decision(decision: Option<&Decision>) -> Self {
-        match decision.map(|decision| decision.verdict) {
+        match decision.map(|decision| decision.outcome) {
             None => Status::Open,
-            Some(DeadLetterDecision::Requeued) => Status::Requeued,
-            Some(DeadLetterDecision::Discarded) => Status::Discarded,
+            Some(DecisionOutcome::Requeued) => Status::Requeued,
+            Some(DecisionOutcome::Discarded) => Status::Discarded,
         }
     }
 }

@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::{QueryMetrics, Service, router};
-use crate::meaning::{MeaningArgs, Meanings};
+use crate::meaning::{MeaningArgs, QueryEmbedder};
 use crate::members::MemberLists;
 use crate::stream::{StreamMetrics, Streams};
 
@@ -88,13 +88,13 @@ pub async fn serve(
     let stream_metrics = StreamMetrics::register(&telemetry.metrics, &[])?;
     let streams = Streams::start(connections, Arc::clone(&reader), args.max_sockets, stream_metrics, stop.clone())?;
     let embedder_metrics = EmbedderMetrics::register(&telemetry.metrics, &[])?;
-    let meanings = Meanings::new(&args.meaning, connections, embedder_metrics)?;
+    let query_embedder = QueryEmbedder::new(&args.meaning, connections, embedder_metrics)?;
     let service = Service {
         lists: Arc::new(MemberLists::new(Arc::clone(&reader))),
         offsets: EndOffsets::start(connections, topics).context("invalid Kafka settings")?,
         metrics: QueryMetrics::register(&telemetry.metrics, &[])?,
         streams: Arc::clone(&streams),
-        meanings,
+        query_embedder,
         request_timeout: Duration::from_secs(args.request_timeout),
         reader: Arc::clone(&reader),
     };

@@ -38,12 +38,12 @@ const MIN_COSINE: f32 = 0.4;
 
 /// Embeds search queries. Clones share the client.
 #[derive(Clone, Debug)]
-pub struct Meanings {
+pub struct QueryEmbedder {
     embedders: EmbedderPool,
     min_cosine: Option<f32>,
 }
 
-impl Meanings {
+impl QueryEmbedder {
     /// Connects lazily: starts without the service.
     ///
     /// # Errors
@@ -107,7 +107,7 @@ mod tests {
             let program = Program::parse_from(["query", &redis, &url, "--embedding-timeout-ms=1000"]);
             let metrics = EmbedderMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
             let Program { connections, meaning } = program;
-            let meanings = Meanings::new(&meaning, &connections, metrics).unwrap();
+            let query_embedder = QueryEmbedder::new(&meaning, &connections, metrics).unwrap();
             let generation = Generation {
                 processor: "es-sync".to_owned(),
                 id: uuid::Uuid::nil(),
@@ -117,7 +117,7 @@ mod tests {
             };
             let began = Instant::now();
             for _ in 0..20 {
-                assert!(meanings.embed("tote", &generation).await.is_none());
+                assert!(query_embedder.embed("tote", &generation).await.is_none());
             }
             assert!(began.elapsed() < Duration::from_secs(8), "a time-out for each: {:?}", began.elapsed());
         }

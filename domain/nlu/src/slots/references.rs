@@ -213,7 +213,7 @@ fn fit(product: &ShownProduct, terms: &[Term]) -> usize {
         let head = term.value.rsplit(' ').next().unwrap_or_default();
         named
             || term.is_thing() && title.contains(&format!(" {} ", jangbogo_lexicon::key(head)))
-            || jangbogo_lexicon::Slot::from_name(term.slot).is_some_and(|slot| facets.of(slot).contains(&*term.value))
+            || jangbogo_lexicon::Slot::from_name(term.slot).is_some_and(|slot| facets.get(slot).contains(&*term.value))
             || product.category.as_deref() == Some(&*term.value)
     };
     terms.iter().filter(fits).count()

@@ -15,7 +15,7 @@ use super::Position;
 
 /// Outcome of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeadLetterDecision {
+pub enum DecisionOutcome {
     /// Its record was appended to its own topic again.
     Requeued,
     /// Its group skips its position in every replay.
@@ -25,7 +25,7 @@ pub enum DeadLetterDecision {
 /// One operator's decision about one dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    pub verdict: DeadLetterDecision,
+    pub outcome: DecisionOutcome,
     /// Group of the dead letter.
     pub group: String,
     /// Position of the record in the log.
@@ -37,17 +37,17 @@ pub struct Decision {
 
 impl Decision {
     fn from_event(event: Event) -> Option<Decision> {
-        let (verdict, group, topic, number, offset, reason) = match event.data {
+        let (outcome, group, topic, number, offset, reason) = match event.data {
             Data::DeadLetterRequeued(data) => {
-                (DeadLetterDecision::Requeued, data.group, data.topic, data.partition, data.offset, data.reason)
+                (DecisionOutcome::Requeued, data.group, data.topic, data.partition, data.offset, data.reason)
             }
             Data::DeadLetterDiscarded(data) => {
-                (DeadLetterDecision::Discarded, data.group, data.topic, data.partition, data.offset, data.reason)
+                (DecisionOutcome::Discarded, data.group, data.topic, data.partition, data.offset, data.reason)
             }
             _ => return None,
         };
         Some(Decision {
-            verdict,
+            outcome,
             group: group.to_string(),
             position: (Partition { topic: Topic::from_name(&topic)?, number }, offset),
             decided_at: event.envelope.time,
@@ -64,9 +64,8 @@ impl Decisions {
     /// The newest decision that settles a group's dead letter, if any. A requeued record is read again by every group
     /// of its topic, so a requeue settles the position for all of them; a discard settles it for its own group only.
     #[must_use]
-    pub fn of(&self, group: &str, position: Position) -> Option<&Decision> {
-        let settles =
-            |decision: &&Decision| decision.verdict == DeadLetterDecision::Requeued || decision.group == group;
+    pub fn get(&self, group: &str, position: Position) -> Option<&Decision> {
+        let settles = |decision: &&Decision| decision.outcome == DecisionOutcome::Requeued || decision.group == group;
         self.0.get(&position)?.iter().rev().find(settles)
     }
 
@@ -99,7 +98,7 @@ pub async fn decisions(connections: &Connections) -> Result<Decisions, ReadError
 /// When Kafka is unavailable; retry.
 pub async fn discarded(connections: &Connections, group: &str) -> Result<HashSet<Position>, ReadError> {
     let Decisions(all) = decisions(connections).await?;
-    let is_discard = |decision: &Decision| decision.verdict == DeadLetterDecision::Discarded && decision.group == group;
+    let is_discard = |decision: &Decision| decision.outcome == DecisionOutcome::Discarded && decision.group == group;
     Ok(all
         .into_iter()
         .filter(|(_, decisions)| decisions.iter().any(is_discard))
@@ -130,22 +129,22 @@ mod tests {
     #[test]
     fn a_requeue_settles_every_groups_letter_and_a_discard_only_its_own() {
         let position = (Partition { topic: Topic::OrderCompleted, number: 1 }, 7);
-        let decision = |verdict, group: &str| Decision {
-            verdict,
+        let decision = |outcome, group: &str| Decision {
+            outcome,
             group: group.to_owned(),
             position,
             decided_at: Utc::now(),
             reason: None,
         };
         let mut decisions = Decisions::default();
-        assert_eq!(decisions.of("a", position), None);
-        decisions.add(decision(DeadLetterDecision::Discarded, "a"));
-        assert_eq!(decisions.of("a", position).unwrap().verdict, DeadLetterDecision::Discarded);
-        assert_eq!(decisions.of("b", position), None);
-        decisions.add(decision(DeadLetterDecision::Requeued, "b"));
-        assert_eq!(decisions.of("a", position).unwrap().group, "b");
-        decisions.add(decision(DeadLetterDecision::Discarded, "a"));
-        assert_eq!(decisions.of("a", position).unwrap().verdict, DeadLetterDecision::Discarded);
-        assert_eq!(decisions.of("b", position).unwrap().verdict, DeadLetterDecision::Requeued);
+        assert_eq!(decisions.get("a", position), None);
+        decisions.add(decision(DecisionOutcome::Discarded, "a"));
+        assert_eq!(decisions.get("a", position).unwrap().outcome, DecisionOutcome::Discarded);
+        assert_eq!(decisions.get("b", position), None);
+        decisions.add(decision(DecisionOutcome::Requeued, "b"));
+        assert_eq!(decisions.get("a", position).unwrap().group, "b");
+        decisions.add(decision(DecisionOutcome::Discarded, "a"));
+        assert_eq!(decisions.get("a", position).unwrap().outcome, DecisionOutcome::Discarded);
+        assert_eq!(decisions.get("b", position).unwrap().outcome, DecisionOutcome::Requeued);
     }
 }

@@ -1,12 +1,12 @@
 //! Dead letters: refused records, kept unchanged with cause and position, and the decisions of operators about them.
 
 mod decisions;
-mod letters;
 mod producer;
+mod reader;
 
-pub use decisions::{DeadLetterDecision, Decision, Decisions, decisions, discarded};
-pub use letters::{DeadLetter, Letters, letters};
+pub use decisions::{Decision, DecisionOutcome, Decisions, decisions, discarded};
 pub use producer::DeadLetterProducer;
+pub use reader::{DeadLetter, DeadLetters, dead_letters};
 
 use jangbogo_log::Partition;
 

@@ -54,7 +54,7 @@ pub enum ModelsError {
 }
 
 impl ModelsError {
-    /// Advice for missing or damaged files.
+    /// Admission for missing or damaged files.
     pub const REMEDY: &str = "run `jangbogo models fetch`, or `jangbogo models add` again for one of your own";
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jangbogo_openai::AttemptLimits;
-use jangbogo_resilience::breaker::Advice;
+use jangbogo_resilience::breaker::Admission;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
@@ -64,10 +64,10 @@ impl Remote {
         deadline: Instant,
         time_limit: Duration,
     ) -> Result<Vector, EmbedError> {
-        match self.requests.circuit.advice() {
-            Advice::Ask => {}
-            Advice::Avoid { .. } => return Err(EmbedError::Unavailable),
-            Advice::Probe => {
+        match self.requests.circuit.admit() {
+            Admission::Allowed => {}
+            Admission::Rejected { .. } => return Err(EmbedError::Unavailable),
+            Admission::Probe => {
                 tokio::spawn(Arc::clone(&self.requests).probe(text.to_owned(), time_limit));
                 return Err(EmbedError::Unavailable);
             }

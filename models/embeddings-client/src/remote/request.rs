@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jangbogo_openai::{AttemptLimits, Attempts, Error};
-use jangbogo_resilience::breaker::Advice;
+use jangbogo_resilience::breaker::Admission;
 use jangbogo_telemetry::causes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -94,7 +94,7 @@ impl Requests {
                 return Err(previous_error.map_or(Failure::Unavailable, Failure::Server));
             }
             let texts: Vec<&str> = batch.iter().map(|job| job.text.as_str()).collect();
-            let error = match self.attempt(&texts, deadline, time_limit, Advice::Ask).await {
+            let error = match self.attempt(&texts, deadline, time_limit, Admission::Allowed).await {
                 Err(Failure::Server(error)) if error.blames_server() && attempts.take().is_some() => error,
                 result => return result,
             };
@@ -111,7 +111,7 @@ impl Requests {
     /// Probes the server with a text, whose vector is dropped.
     pub(super) async fn probe(self: Arc<Self>, text: String, time_limit: Duration) {
         // The attempt reports its outcome to the circuit breaker.
-        let _ = self.attempt(&[&text], Instant::now() + time_limit, time_limit, Advice::Probe).await;
+        let _ = self.attempt(&[&text], Instant::now() + time_limit, time_limit, Admission::Probe).await;
     }
 
     async fn attempt(
@@ -119,7 +119,7 @@ impl Requests {
         texts: &[&str],
         deadline: Instant,
         time_limit: Duration,
-        advice: Advice,
+        advice: Admission,
     ) -> Result<Vec<Vector>, Failure> {
         #[expect(clippy::cast_precision_loss, reason = "50 at most")]
         self.metrics.embedder_request_texts.observe(texts.len() as f64);

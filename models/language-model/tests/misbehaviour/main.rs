@@ -11,7 +11,7 @@ use calls::{model, model_and_metrics, prompt, schema, settings};
 use jangbogo_language_model::{
     ApiKey, CallError, Completion, LanguageModel, LanguageModelMetrics, Settings, Temperature, Usage,
 };
-use jangbogo_resilience::breaker::Condition;
+use jangbogo_resilience::breaker::BreakerState;
 use jangbogo_telemetry::{Metrics, causes};
 use jangbogo_test_support::scripted_server::{
     Reaction, ScriptedServer, Step, answer, chunk, end, event, finished, refusal, streamed,
@@ -379,9 +379,9 @@ async fn the_breaker_opens_half_opens_and_closes() {
     for _ in 0..3 {
         wish(&model).await.unwrap_err();
     }
-    assert_eq!((model.condition(), state().as_str()), (Condition::Closed, "0"));
+    assert_eq!((model.state(), state().as_str()), (BreakerState::Closed, "0"));
     wish(&model).await.unwrap_err();
-    assert_eq!((model.condition(), state().as_str()), (Condition::Open, "2"), "two of four");
+    assert_eq!((model.state(), state().as_str()), (BreakerState::Open, "2"), "two of four");
     let requests = server.request_count();
     let error = wish(&model).await.unwrap_err();
     assert!(matches!(error, CallError::BreakerOpen { until } if until <= Instant::now() + pause), "{error:?}");
@@ -390,9 +390,9 @@ async fn the_breaker_opens_half_opens_and_closes() {
 
     // A probe that fails opens the breaker again.
     tokio::time::sleep(pause).await;
-    assert_eq!(model.condition(), Condition::HalfOpen);
+    assert_eq!(model.state(), BreakerState::HalfOpen);
     assert!(matches!(wish(&model).await.unwrap_err(), CallError::Refused { status: 500, .. }));
-    assert_eq!((model.condition(), server.request_count()), (Condition::Open, requests + 1));
+    assert_eq!((model.state(), server.request_count()), (BreakerState::Open, requests + 1));
 
     // A probe that succeeds; no other call is sent beside it.
     server.follow([Reaction::After(Duration::from_millis(300), Box::new(answer(RED)))]);
@@ -404,7 +404,7 @@ async fn the_breaker_opens_half_opens_and_closes() {
     });
     assert_eq!(probe.unwrap().attempts, 1);
     assert!(matches!(beside.unwrap_err(), CallError::BreakerOpen { .. }));
-    assert_eq!((model.condition(), state().as_str()), (Condition::Closed, "0"));
+    assert_eq!((model.state(), state().as_str()), (BreakerState::Closed, "0"));
     wish(&model).await.unwrap();
 }
 
@@ -414,7 +414,7 @@ async fn a_call_whose_retries_open_the_breaker_gives_the_server_s_error() {
     let settings = Settings { breaker_calls: 2, ..settings(&server.base_url) };
     let model = model(&settings);
     assert!(matches!(wish(&model).await.unwrap_err(), CallError::Refused { status: 500, .. }));
-    assert_eq!((model.condition(), server.request_count()), (Condition::Open, 2));
+    assert_eq!((model.state(), server.request_count()), (BreakerState::Open, 2));
 }
 
 #[tokio::test]
@@ -438,7 +438,7 @@ async fn a_full_bulkhead_refuses_at_once() {
     assert!(began.elapsed() < Duration::from_millis(100));
     assert_eq!(server.request_count(), 2);
     assert!(metrics.text().unwrap().contains("jangbogo_language_model_in_flight 2"));
-    assert_eq!(model.condition(), Condition::Closed);
+    assert_eq!(model.state(), BreakerState::Closed);
 
     // Cancelled calls free the bulkhead.
     for call in calls {

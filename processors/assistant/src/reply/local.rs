@@ -9,7 +9,7 @@ const NAMED: usize = 3;
 /// The answer, and the products it names.
 #[must_use]
 pub fn write(given: &RecommendationGenerated) -> (String, Vec<ProductId>) {
-    let language = Language::of(&given.understood.language);
+    let language = Language::from_tag(&given.understood.language);
     match given.understood.intent {
         Intent::SmallTalk => (small_talk(language), Vec::new()),
         Intent::Other => (other(language), Vec::new()),

@@ -134,7 +134,7 @@ impl Reactor for ReplyReactor {
     /// An answer that names no product.
     fn fallback(&self, event: &Event, _: &SnapshotPosition) -> Vec<Data> {
         let Data::RecommendationGenerated(given) = &event.data else { return Vec::new() };
-        let answer = local_answer((local::other(Language::of(&given.understood.language)), Vec::new()));
+        let answer = local_answer((local::other(Language::from_tag(&given.understood.language)), Vec::new()));
         answer.and_then(|answer| message(event, given, answer)).map(Data::from).into_iter().collect()
     }
 }

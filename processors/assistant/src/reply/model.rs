@@ -60,7 +60,7 @@ pub(super) async fn write(
 async fn tell(pieces: &ReplyChunks, given: &RecommendationGenerated, mut told: mpsc::UnboundedReceiver<String>) {
     let attempt = Uuid::now_v7();
     while let Some(piece) = told.recv().await {
-        pieces.tell(given.conversation_id, &ReplyChunk { attempt, message_id: given.message_id, piece }).await;
+        pieces.publish(given.conversation_id, &ReplyChunk { attempt, message_id: given.message_id, piece }).await;
     }
 }
 
@@ -146,7 +146,7 @@ impl<'a> Draft<'a> {
 
     /// The sentence with titles and prices, if what it says of them is so after what was said before it.
     fn grounded(&mut self, sentence: &str) -> Result<String, Ungrounded> {
-        let language = Language::of(&self.given.understood.language);
+        let language = Language::from_tag(&self.given.understood.language);
         let mut written = String::new();
         let mut rest = sentence;
         // Once over the sentence: a title may hold what looks like a marker.

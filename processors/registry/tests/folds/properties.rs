@@ -40,7 +40,7 @@ fn commit(processor: &Processor, batches: &[&[Event]]) -> Deltas {
     for batch in batches {
         let by_hash: BTreeMap<EventHash, &Event> = batch.iter().map(|event| (event.envelope.hash(), event)).collect();
         let new = by_hash.into_iter().filter(|(hash, _)| seen.insert(*hash)).map(|(_, event)| event);
-        stored.absorb(&fold(processor, new));
+        stored.merge(&fold(processor, new));
     }
     stored
 }
@@ -63,7 +63,7 @@ fn merge_in_any_order(mut parts: Vec<Deltas>, choices: &[Index]) -> Deltas {
     };
     while parts.len() > 1 {
         let mut merged = choose(&mut parts);
-        merged.absorb(&choose(&mut parts));
+        merged.merge(&choose(&mut parts));
         parts.push(merged);
     }
     parts.pop().unwrap()

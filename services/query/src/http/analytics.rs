@@ -187,7 +187,7 @@ pub(super) async fn day(State(service): State<Service>, day: Segment, parameters
 pub(super) async fn totals(State(service): State<Service>, parameters: Parameters) -> Answer<Json<Totals>> {
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let view = ANALYTICS.view(TOTALS_VIEW).ok_or(ReadError::NotLive(ANALYTICS.name))?;
-    let value = service.reader.view(snapshot.of(&ANALYTICS)?, view, "all").await?;
+    let value = service.reader.view(snapshot.get(&ANALYTICS)?, view, "all").await?;
     Ok(Json(Totals { totals: value.map(decoded).transpose()?.unwrap_or_default() }))
 }
 
@@ -233,7 +233,7 @@ async fn read<T: DeserializeOwned>(
     let view = ANALYTICS.view(view).ok_or(ReadError::NotLive(ANALYTICS.name))?;
     let keys: Vec<String> = days.iter().map(ToString::to_string).collect();
     let requested: Vec<ViewKey<'_>> = keys.iter().map(|key| ViewKey { view, key }).collect();
-    let values = service.reader.views(snapshot.of(&ANALYTICS)?, &requested).await?;
+    let values = service.reader.views(snapshot.get(&ANALYTICS)?, &requested).await?;
     let mut answer = Vec::with_capacity(days.len());
     for (day, value) in days.into_iter().zip(values) {
         answer.push((day, value.map(decoded).transpose()?.unwrap_or_default()));

@@ -73,8 +73,8 @@ impl Snapshot {
     }
 
     /// The generation of a processor that answers this request.
-    pub(super) fn of(&self, processor: &Processor) -> Result<&Served, ReadError> {
-        let served = self.generations.of(processor)?;
+    pub(super) fn get(&self, processor: &Processor) -> Result<&Served, ReadError> {
+        let served = self.generations.get(processor)?;
         let Generation { processor, id, .. } = &served.generation;
         self.answered_from.record(processor, *id);
         Ok(served)
@@ -85,6 +85,6 @@ impl Snapshot {
         if self.generations.are_named() {
             return Err(invalid("search is not kept for generations of the past; ask without as_of".to_owned()).into());
         }
-        Ok(self.of(processor)?)
+        Ok(self.get(processor)?)
     }
 }

@@ -62,7 +62,7 @@ pub(super) async fn conversation(
 ) -> Answer<Json<ConversationSummary>> {
     let conversation_id = conversation_id(conversation)?;
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
-    let found = conversations::find(service.reader.postgres(), snapshot.of(&ASSISTANT)?, conversation_id).await?;
+    let found = conversations::find(service.reader.postgres(), snapshot.get(&ASSISTANT)?, conversation_id).await?;
     Ok(Json(found.ok_or_else(|| unknown_conversation(conversation_id))?))
 }
 
@@ -93,7 +93,7 @@ pub(super) async fn entries(
     let limit = parameters.limit()?;
     let after = parameters.text("after", MAX_EVENT_ID_BYTES)?;
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
-    let (postgres, served) = (service.reader.postgres(), snapshot.of(&ASSISTANT)?);
+    let (postgres, served) = (service.reader.postgres(), snapshot.get(&ASSISTANT)?);
     let position = match &after {
         Some(event_id) => conversations::position_of(postgres, served, conversation_id, event_id).await?,
         None => None,
@@ -139,7 +139,7 @@ pub(super) async fn of_member(
     let limit = parameters.limit()?;
     let before = parameters.optional::<Uuid>("before", "a conversation's id")?;
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
-    let (postgres, served) = (service.reader.postgres(), snapshot.of(&ASSISTANT)?);
+    let (postgres, served) = (service.reader.postgres(), snapshot.get(&ASSISTANT)?);
     let mut conversations = conversations::by_member(postgres, served, &member_id, before, limit + 1).await?;
     if conversations.is_empty() && before.is_none() {
         let detail = format!("no conversation of the member {member_id} is known");

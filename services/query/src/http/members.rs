@@ -187,7 +187,7 @@ pub(super) async fn recommendations(
     let member_id = member_id(member)?;
     let limit = parameters.limit()?;
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
-    let served = snapshot.of(&RECOMMENDATION)?;
+    let served = snapshot.get(&RECOMMENDATION)?;
     let list = service.lists.list(served, &member_id).await?;
     let outcome = list.cache.name();
     service.metrics.query_list_cache_total.with_label_values(&[outcome]).inc();
@@ -254,7 +254,7 @@ pub(super) async fn purchase_pattern(
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let view = |name| ANALYTICS.view(name).ok_or(ReadError::NotLive(ANALYTICS.name));
     let requested = [view(PATTERN_VIEW)?, view(ANNOUNCED_VIEW)?].map(|view| ViewKey { view, key: &member_id });
-    let mut values = service.reader.views(snapshot.of(&ANALYTICS)?, &requested).await?.into_iter();
+    let mut values = service.reader.views(snapshot.get(&ANALYTICS)?, &requested).await?.into_iter();
     let (pattern, announced) = (values.next().flatten(), values.next().flatten());
     let Some(pattern) = pattern else {
         let detail = format!("no order of the member {member_id} is known");

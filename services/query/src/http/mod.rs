@@ -29,7 +29,7 @@ use jangbogo_telemetry::SECONDS_BUCKETS;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::meaning::Meanings;
+use crate::meaning::QueryEmbedder;
 use crate::members::MemberLists;
 use crate::stream::Streams;
 
@@ -55,7 +55,7 @@ pub(crate) struct Service {
     pub lists: Arc<MemberLists>,
     pub offsets: EndOffsets,
     pub streams: Arc<Streams>,
-    pub meanings: Meanings,
+    pub query_embedder: QueryEmbedder,
     pub metrics: QueryMetrics,
     pub request_timeout: Duration,
 }

@@ -192,7 +192,7 @@ pub(super) async fn preferences(
 ) -> Answer<Json<MemberPreferences>> {
     let member_id = member_id(member)?;
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
-    let served = snapshot.of(&PREFERENCE_ANALYSIS)?;
+    let served = snapshot.get(&PREFERENCE_ANALYSIS)?;
     let view = PREFERENCE_ANALYSIS.view(PREFERENCE_VIEW).ok_or(ReadError::NotLive(PREFERENCE_ANALYSIS.name))?;
     let Some(value) = service.reader.view(served, view, &member_id).await? else {
         let detail = format!("nothing is known of what the member {member_id} likes");

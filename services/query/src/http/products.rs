@@ -101,7 +101,7 @@ pub(super) async fn product(
 ) -> Answer<Json<ProductDetail>> {
     let product_id = shop_id(product_id, "product_id", ProductId::new)?;
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
-    match products::find(&service.reader, snapshot.of(&RECOMMENDATION)?, &product_id).await? {
+    match products::find(&service.reader, snapshot.get(&RECOMMENDATION)?, &product_id).await? {
         Lookup::OnSale(product) => Ok(Json(*product)),
         Lookup::Unknown => Err(unknown_product(&product_id).into()),
         Lookup::Retired => {
@@ -169,7 +169,7 @@ pub(super) async fn categories(State(service): State<Service>, parameters: Param
         "SELECT category, count(*) AS products FROM {}.product
          WHERE category IS NOT NULL AND title IS NOT NULL AND NOT coalesce(retired, false)
          GROUP BY category ORDER BY category",
-        snapshot.of(&RECOMMENDATION)?.generation.schema
+        snapshot.get(&RECOMMENDATION)?.generation.schema
     );
     let categories = sqlx::query_as(&sql).fetch_all(service.reader.postgres()).await?;
     Ok(Json(CategoryList { categories }))
@@ -221,7 +221,7 @@ struct List {
 async fn list(service: &Service, mut parameters: Parameters, name: &'static str, key: &str) -> Answer<List> {
     let limit = parameters.limit()?;
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
-    let served = snapshot.of(&RECOMMENDATION)?;
+    let served = snapshot.get(&RECOMMENDATION)?;
     let value = service.reader.view(served, view(name)?, key).await?;
     let value_found = value.is_some();
     let items: Vec<ViewItem> = list_of(value);

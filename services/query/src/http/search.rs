@@ -119,7 +119,7 @@ pub(super) async fn search(State(service): State<Service>, mut parameters: Param
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let served = snapshot.of_index(&ES_SYNC)?;
     let meaning = match request.translation.as_ref().or(request.words.as_ref()) {
-        Some(text) => service.meanings.embed(text, &served.generation).await,
+        Some(text) => service.query_embedder.embed(text, &served.generation).await,
         None => None,
     };
     let request = SearchRequest { meaning, ..request };

@@ -153,7 +153,7 @@ pub(super) async fn shown(
     let limit = parameters.limit()?;
     let before = parameters.text("before", MAX_EVENT_ID_BYTES)?;
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
-    let (postgres, served) = (service.reader.postgres(), snapshot.of(&RECOMMENDATION)?);
+    let (postgres, served) = (service.reader.postgres(), snapshot.get(&RECOMMENDATION)?);
     let before = match before {
         Some(before) => Some(position_of(postgres, served, &member_id, &before).await?),
         None => None,

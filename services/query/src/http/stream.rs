@@ -63,7 +63,7 @@ pub(super) async fn stream(
     let slot = service.streams.slot();
     let slot = slot.ok_or_else(|| Problem::unavailable("the limit of open sockets is reached; try again"))?;
     let generations = service.reader.live().await?;
-    if !conversations::is_known(service.reader.postgres(), generations.of(&ASSISTANT)?, conversation_id).await? {
+    if !conversations::is_known(service.reader.postgres(), generations.get(&ASSISTANT)?, conversation_id).await? {
         return Err(unknown_conversation(conversation_id).into());
     }
     Ok(service.streams.open(slot, upgrade, conversation_id, after))

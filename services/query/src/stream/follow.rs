@@ -120,7 +120,7 @@ impl Follow {
         let postgres = self.reader.postgres();
         // Read each time: another generation may be live by now, which is never behind the old one.
         let generations = self.reader.live().await?;
-        let served = generations.of(&ASSISTANT)?;
+        let served = generations.get(&ASSISTANT)?;
         let folded = store::positions(&mut *postgres.acquire().await?, &served.generation).await?;
         let early = self.early_at <= Instant::now() && self.early_folded != folded;
         let reached = waiting.reached(&folded, early);

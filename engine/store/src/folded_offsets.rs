@@ -8,9 +8,9 @@ use tokio::sync::watch;
 /// Next offset to fold of each partition, as committed by this process's workers. Only a hint: callers must read the
 /// checkpoints in the snapshot that they work in.
 #[derive(Debug, Default)]
-pub struct Folded(watch::Sender<Offsets>);
+pub struct FoldedOffsets(watch::Sender<Offsets>);
 
-impl Folded {
+impl FoldedOffsets {
     /// Records that everything before these offsets is folded.
     pub fn advance(&self, folded: impl Iterator<Item = (Partition, i64)>) {
         self.0.send_modify(|offsets| offsets.extend(folded));
@@ -33,7 +33,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_says_whether_a_record_is_folded() {
-        let (folded, soon) = (Folded::default(), Duration::from_millis(10));
+        let (folded, soon) = (FoldedOffsets::default(), Duration::from_millis(10));
         let partition = Partition { topic: Topic::CatalogEvents, number: 0 };
         assert!(!folded.past(partition, 7, soon).await);
         folded.advance([(partition, 8)].into_iter());

@@ -67,9 +67,9 @@ fn number<N: FromStr>(text: &str) -> Option<N> {
     text.parse().ok()
 }
 
-/// Stream of a group's dead letters: see [`letters`].
+/// Stream of a group's dead letters: see [`dead_letters`].
 #[derive(Debug)]
-pub struct Letters {
+pub struct DeadLetters {
     topic: String,
     group: String,
     records: Records,
@@ -78,13 +78,13 @@ pub struct Letters {
 
 /// Starts to read a group's dead letters from the oldest to the current end. A group without a topic has none.
 #[must_use]
-pub fn letters(connections: &Connections, group: &str) -> Letters {
+pub fn dead_letters(connections: &Connections, group: &str) -> DeadLetters {
     let topic = connections.namespace.dead_letter_topic(group);
     let records = read_to_end(connections, topic.clone());
-    Letters { topic, group: group.to_owned(), records, seen: HashSet::new() }
+    DeadLetters { topic, group: group.to_owned(), records, seen: HashSet::new() }
 }
 
-impl Letters {
+impl DeadLetters {
     /// The next dead letter. A record that was kept twice, before and after a crash, comes once.
     ///
     /// # Errors
