@@ -102,7 +102,7 @@ impl Ledger {
     }
 
     /// The times of these messages so far.
-    pub fn messages(&self, ids: &[Uuid]) -> Vec<Message> {
+    pub fn with_ids(&self, ids: &[Uuid]) -> Vec<Message> {
         let messages = self.messages();
         ids.iter().map(|id| messages.get(id).cloned().unwrap_or_default()).collect()
     }

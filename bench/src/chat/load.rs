@@ -69,7 +69,7 @@ impl<'a> Load<'a> {
             );
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
-        Ok(LoadResult { messages: self.ledger.messages(&ids), behind })
+        Ok(LoadResult { messages: self.ledger.with_ids(&ids), behind })
     }
 
     fn say(&self, due: DateTime<Utc>) -> impl Future<Output = anyhow::Result<Uuid>> + Send + use<> {

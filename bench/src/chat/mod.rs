@@ -170,7 +170,7 @@ async fn highest(load: &Load<'_>, first: u32, limit: Duration, hop_ms: f64) -> a
 fn follow(shop: &Shop, ledger: Ledger) -> anyhow::Result<tokio::task::JoinHandle<()>> {
     use jangbogo_events::Topic::{ConversationMessageCreated, PreferenceEvents, RecommendationEvents};
     let topics = [ConversationMessageCreated, PreferenceEvents, RecommendationEvents].into();
-    let mut tail = Tail::start(&shop.connections, "bench-tail", topics, Stage::of)?;
+    let mut tail = Tail::start(&shop.connections, "bench-tail", topics, Stage::from_event)?;
     Ok(tokio::spawn(async move {
         while let Some(event) = tail.next().await {
             if let TailEvent::Appended(record) = event {

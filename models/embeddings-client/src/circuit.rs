@@ -17,13 +17,13 @@ use super::shared::SharedCache;
 /// Opens after three consecutive failures, or when half of at least ten calls in ten seconds fail. Probes start at an
 /// interval of half a second, and back off to five seconds.
 pub(super) const THRESHOLDS: Thresholds = Thresholds {
-    share: 0.5,
-    calls: 10,
+    failure_rate: 0.5,
+    min_calls: 10,
     window: Duration::from_secs(10),
-    in_a_row: Some(3),
+    consecutive_failures: Some(3),
     min_pause: Duration::from_millis(500),
     max_pause: Duration::from_secs(5),
-    probe_limit: Duration::ZERO,
+    probe_timeout: Duration::ZERO,
 };
 
 /// After this many consecutive refusals of single texts the requests are at fault, not the texts.
@@ -54,32 +54,32 @@ impl Circuit {
     }
 
     /// Admission decision. In half-open state one caller per interval gets `Probe`, and must report its outcome.
-    pub(super) fn advice(&self) -> Admission {
-        let advice = self.breaker.admit(Instant::now());
-        if advice == Admission::Probe {
+    pub(super) fn admit(&self) -> Admission {
+        let admission = self.breaker.admit(Instant::now());
+        if admission == Admission::Probe {
             self.changed_to(BreakerState::HalfOpen);
         }
-        advice
+        admission
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.breaker.state(Instant::now()) == BreakerState::Closed
     }
 
-    /// Reports a failure of the server to a caller that was given this advice.
-    pub(super) fn failed(&self, advice: Admission, error: &(dyn Error + 'static)) {
-        if self.breaker.failed(advice, Instant::now()) {
+    /// Reports a failure of the server to a caller that was given this admission.
+    pub(super) fn failed(&self, admission: Admission, error: &(dyn Error + 'static)) {
+        if self.breaker.failed(admission, Instant::now()) {
             let error = causes(error);
             warn!(%error, model = &*self.model, "embeddings server unavailable: circuit breaker opened");
             self.changed_to(BreakerState::Open);
-        } else if advice == Admission::Probe {
+        } else if admission == Admission::Probe {
             self.changed_to(BreakerState::Open);
         }
     }
 
-    /// Reports an answer of the server to a caller that was given this advice.
-    pub(super) fn answered(&self, advice: Admission) {
-        if self.breaker.succeeded(advice, Instant::now()) {
+    /// Reports an answer of the server to a caller that was given this admission.
+    pub(super) fn answered(&self, admission: Admission) {
+        if self.breaker.succeeded(admission, Instant::now()) {
             info!(model = &*self.model, "embeddings server recovered: circuit breaker closed");
             self.changed_to(BreakerState::Closed);
         }
@@ -115,16 +115,16 @@ impl Circuit {
         self.is_degraded.load(Ordering::Relaxed)
     }
 
-    fn changed_to(&self, condition: BreakerState) {
-        self.metrics.set_state(condition);
+    fn changed_to(&self, state: BreakerState) {
+        self.metrics.set_state(state);
         let Some(shared) = &self.shared else { return };
-        let state = match condition {
+        let name = match state {
             BreakerState::Closed => "closed",
             BreakerState::HalfOpen => "half-open",
             BreakerState::Open => "open",
         };
         let at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        shared.record_state_change(json!({ "state": state, "at": at, "model": &*self.model }).to_string());
+        shared.record_state_change(json!({ "state": name, "at": at, "model": &*self.model }).to_string());
     }
 }
 

@@ -152,7 +152,7 @@ impl Embedder {
         let prompts = spec.map_or(Prompts::NONE, |spec| spec.prompts);
         let server = Server::new(wire, model, prompts);
         let vectors = VectorCache::new(server.model(), args.cache);
-        let thresholds = Thresholds { probe_limit: args.time_limit(), ..tuning.thresholds };
+        let thresholds = Thresholds { probe_timeout: args.time_limit(), ..tuning.thresholds };
         let circuit = Arc::new(Circuit::new(thresholds, server.model(), tuning.shared.clone(), metrics.clone()));
         let fallback = tuning
             .load

@@ -182,13 +182,13 @@ impl LanguageModel {
         let mut attempts = 0;
         let mut previous_error: Option<CallError> = None;
         loop {
-            let advice = match self.admit(request) {
-                Ok(advice) => advice,
+            let admission = match self.admit(request) {
+                Ok(admission) => admission,
                 // The error of the previous attempt says more than the rejection.
                 Err(error) => return Err(previous_error.unwrap_or(error)),
             };
             attempts += 1;
-            let error = match self.attempt(request, form, deadline, advice).await {
+            let error = match self.attempt(request, form, deadline, admission).await {
                 Ok(answered) => return Ok((answered, attempts)),
                 Err(error) => error,
             };
@@ -210,13 +210,13 @@ impl LanguageModel {
         if let Some(budget) = &self.budget {
             budget.take(request.tokens, now).map_err(|until| CallError::BudgetSpent { until })?;
         }
-        let advice = self.breaker.admit(now);
+        let admission = self.breaker.admit(now);
         self.metrics.set_state(self.breaker.state(now));
-        if let Admission::Rejected { until } = advice {
+        if let Admission::Rejected { until } = admission {
             self.settle(request, Used::Nothing);
             return Err(CallError::BreakerOpen { until });
         }
-        Ok(advice)
+        Ok(admission)
     }
 
     async fn attempt<F: Form>(
@@ -224,7 +224,7 @@ impl LanguageModel {
         request: &Request,
         form: &mut F,
         deadline: Instant,
-        advice: Admission,
+        admission: Admission,
     ) -> Result<Answered<F::Output>, CallError> {
         let left = deadline.saturating_duration_since(Instant::now());
         let result = match tokio::time::timeout(left, form.attempt(&self.server, request)).await {
@@ -234,12 +234,12 @@ impl LanguageModel {
         match result {
             Ok(answered) => {
                 self.settle(request, answered.usage.into());
-                self.report(advice, None);
+                self.report(admission, None);
                 Ok(answered)
             }
             Err(Failed { error, used }) => {
                 self.settle(request, used);
-                self.report(advice, Some(&error));
+                self.report(admission, Some(&error));
                 Err(error)
             }
         }
@@ -250,17 +250,17 @@ impl LanguageModel {
     }
 
     /// Reports an outcome to the breaker. Invalid answers and rejected calls come from a healthy server.
-    fn report(&self, advice: Admission, error: Option<&CallError>) {
+    fn report(&self, admission: Admission, error: Option<&CallError>) {
         let now = Instant::now();
         match error.filter(|error| error.blames_server()) {
             Some(error) => {
-                if self.breaker.failed(advice, now) {
+                if self.breaker.failed(admission, now) {
                     let pause: Duration = self.settings.breaker_pause;
                     warn!(%error, ?pause, "language model unavailable: circuit breaker opened");
                 }
             }
             None => {
-                if self.breaker.succeeded(advice, now) {
+                if self.breaker.succeeded(admission, now) {
                     info!("language model recovered: circuit breaker closed");
                 }
             }

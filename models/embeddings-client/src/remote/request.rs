@@ -119,7 +119,7 @@ impl Requests {
         texts: &[&str],
         deadline: Instant,
         time_limit: Duration,
-        advice: Admission,
+        admission: Admission,
     ) -> Result<Vec<Vector>, Failure> {
         #[expect(clippy::cast_precision_loss, reason = "50 at most")]
         self.metrics.embedder_request_texts.observe(texts.len() as f64);
@@ -131,12 +131,12 @@ impl Requests {
         self.metrics.embedder_requests_total.with_label_values(&[outcome(&result)]).inc();
         match &result {
             Ok(_) => {
-                self.circuit.answered(advice);
+                self.circuit.answered(admission);
                 self.circuit.gave_vectors(Ok(()));
             }
             Err(Failure::Server(error)) if !error.blames_server() => {
                 // A server that refuses a request, or answers badly, is available.
-                self.circuit.answered(advice);
+                self.circuit.answered(admission);
                 if !blames_texts(error) {
                     self.circuit.gave_vectors(Err(error));
                 } else if texts.len() == 1 {
@@ -145,7 +145,7 @@ impl Requests {
             }
             // Texts that waited long left the server little time: not a failure of the server.
             Err(Failure::TooSlow) if began.elapsed() < time_limit / 2 => {}
-            Err(failure) => self.circuit.failed(advice, failure),
+            Err(failure) => self.circuit.failed(admission, failure),
         }
         result
     }

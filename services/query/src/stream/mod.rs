@@ -192,7 +192,7 @@ impl Streams {
 
     /// Read each time: another generation may be live by now, in which every entry has the same position.
     async fn served(&self) -> Result<Served, ReadError> {
-        Ok(self.reader.live().await?.of(&ASSISTANT)?.clone())
+        Ok(self.reader.live().await?.get(&ASSISTANT)?.clone())
     }
 
     /// Waits until every socket is closed, after `stop` is cancelled.
