@@ -32,9 +32,9 @@ impl Group {
         }
     }
 
-    /// Each member's partitions; none during a rebalance.
+    /// Each member's partitions; none during a rebalance, or while the coordinator cannot answer.
     pub fn assignments(&self) -> Option<Vec<BTreeSet<Partition>>> {
-        let list = self.consumer.fetch_group_list(Some(&self.name), TIMEOUT).unwrap();
+        let list = self.consumer.fetch_group_list(Some(&self.name), TIMEOUT).ok()?;
         let group = list.groups().iter().find(|group| group.state() == "Stable")?;
         Some(group.members().iter().map(|member| partitions(member.assignment().unwrap_or_default())).collect())
     }
