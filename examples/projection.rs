@@ -1,4 +1,4 @@
-//! A projection, folded in memory: how often each product was viewed, and when last.
+//! A projection, folded in memory: the number of views of each product, and the time of the last.
 //!
 //! `cargo run -p jangbogo-examples --example projection`
 
@@ -40,7 +40,7 @@ static PROJECTION: Projection = Projection {
     }],
 };
 
-/// Pure: no clock, no randomness, no reads. It only says what an event adds to which rows.
+/// Pure: no clock, no randomness, no reads. It puts what an event adds to which rows into the deltas.
 fn fold(event: &Event, _: &FoldConfig, deltas: &mut Deltas) {
     if let Data::ProductViewed(viewed) = &event.data {
         let key = Product { product_id: &viewed.product_id };
@@ -52,7 +52,7 @@ fn fold(event: &Event, _: &FoldConfig, deltas: &mut Deltas) {
 /// A program that folds these projections into one set of tables, with one consumer group.
 static PROCESSOR: Processor = Processor {
     name: "example",
-    description: "what members look at",
+    description: "views of products",
     fold_version: 1,
     batch_policy: BatchPolicy::Immediate,
     projections: &[&PROJECTION],
