@@ -12,7 +12,7 @@ use jangbogo_fold::{
 // The table: a key, and groups of columns each with an operator that merges two values. The operators commute and
 // associate, so that rows depend only on the set of events, not on their order or batches.
 jangbogo_fold::table! {
-    /// How often each product was viewed, and when last
+    /// Number of views of each product, and the time of the last
     pub Views "product_interest" {
         key Product<'a> { product_id: &'a str }
         add Count "count" { views: i64 }
@@ -28,7 +28,7 @@ static PROJECTION: Projection = Projection {
     fold,
     views: &[View {
         name: "interest",
-        description: "how often a product was viewed",
+        description: "number of views of a product",
         watches: &[Watch { table: Views::TABLE, column: "product_id" }],
         keys: ViewKeys::Same,
         // SQL over the committed rows, evaluated for the keys that changed: this example does not run it.

@@ -59,7 +59,7 @@ pub static PROJECTION: Projection = Projection {
     ],
 };
 
-/// The same rows without views.
+/// The rows of [`PROJECTION`] without its views.
 pub static ACTS: Projection = Projection { name: "acts", views: &[], ..PROJECTION };
 
 const NOTHING: Acts = Acts { orders: 0, units: 0, views: 0, carts: 0, wishes: 0, clicks: 0 };

@@ -31,7 +31,7 @@ pub static PROJECTION: Projection = Projection {
 /// The table without the index, which takes more space than its rows.
 static UNINDEXED: Table = Table { nearest: &[], ..*ProductVectors::TABLE };
 
-/// The same without the index, for a processor that searches no nearest neighbours.
+/// [`PROJECTION`] without the index, for a processor that searches no nearest neighbours.
 pub static STORED: Projection = Projection { tables: &[&UNINDEXED], ..PROJECTION };
 
 /// Hashes of embedded texts. It reads the catalogue too, for the reactor `embed`.
