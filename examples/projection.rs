@@ -1,4 +1,4 @@
-//! A projection, folded in memory: how often each product was viewed, and when last.
+//! A projection, folded in memory: the number of views of each product, and the time of the last.
 //!
 //! `cargo run -p jangbogo-examples --example projection`
 
@@ -12,7 +12,7 @@ use jangbogo_fold::{
 // The table: a key, and groups of columns each with an operator that merges two values. The operators commute and
 // associate, so that rows depend only on the set of events, not on their order or batches.
 jangbogo_fold::table! {
-    /// How often each product was viewed, and when last
+    /// Number of views of each product, and the time of the last
     pub Views "product_interest" {
         key Product<'a> { product_id: &'a str }
         add Count "count" { views: i64 }
@@ -28,7 +28,7 @@ static PROJECTION: Projection = Projection {
     fold,
     views: &[View {
         name: "interest",
-        description: "how often a product was viewed",
+        description: "number of views of a product",
         watches: &[Watch { table: Views::TABLE, column: "product_id" }],
         keys: ViewKeys::Same,
         // SQL over the committed rows, evaluated for the keys that changed: this example does not run it.
@@ -40,7 +40,7 @@ static PROJECTION: Projection = Projection {
     }],
 };
 
-/// Pure: no clock, no randomness, no reads. It only says what an event adds to which rows.
+/// Pure: no clock, no randomness, no reads. It puts what an event adds to which rows into the deltas.
 fn fold(event: &Event, _: &FoldConfig, deltas: &mut Deltas) {
     if let Data::ProductViewed(viewed) = &event.data {
         let key = Product { product_id: &viewed.product_id };
@@ -52,7 +52,7 @@ fn fold(event: &Event, _: &FoldConfig, deltas: &mut Deltas) {
 /// A program that folds these projections into one set of tables, with one consumer group.
 static PROCESSOR: Processor = Processor {
     name: "example",
-    description: "what members look at",
+    description: "views of products",
     fold_version: 1,
     batch_policy: BatchPolicy::Immediate,
     projections: &[&PROJECTION],

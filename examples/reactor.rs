@@ -14,13 +14,13 @@ use jangbogo_events::{
 };
 use uuid::Uuid;
 
-/// The source of its events.
+/// `ce_source` of its events.
 const REACTOR: &str = "example.greet";
 /// The name of its effect: a part of its outputs' ids.
 const EFFECT: &str = "greet";
 
-/// The effect: the input and the state of the projections in, the outputs' data out. It may call a model, and need not
-/// give the same result twice.
+/// The effect: from an input and the state of the projections to the data of its outputs. It may call a model, and its
+/// result need not be the same each time.
 fn react(input: &Event, attempt: u32) -> Result<Vec<Data>, Box<dyn Error>> {
     let Data::ConversationCreated(opened) = &input.data else { return Ok(Vec::new()) };
     let greeting = MessageCreated {
@@ -34,7 +34,7 @@ fn react(input: &Event, attempt: u32) -> Result<Vec<Data>, Box<dyn Error>> {
     Ok(vec![greeting.into()])
 }
 
-/// Outputs are named after reactor, effect and input: a repeated effect gives events with the same ids.
+/// Ids are derived from reactor, effect and input: the events of a repeated effect have the same ids.
 fn outputs(input: &Envelope, data: Vec<Data>) -> impl Iterator<Item = Event> {
     data.into_iter().enumerate().map(|(ordinal, data)| {
         let id = derived_id(&[REACTOR, EFFECT, &input.source, &input.id, &ordinal.to_string()]);
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         log.extend(produced);
     }
 
-    // The first occurrence of an id counts, in every fold: the effect was repeated, its result is there once.
+    // Every fold counts the first event of an id only: the effect was repeated, its result counts once.
     let mut seen = HashSet::new();
     log.retain(|event| seen.insert(event.envelope.hash()));
     for Event { envelope, data } in &log {

@@ -18,7 +18,7 @@ use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-async fn audited(shop: &Shop, processor: &'static Processor) -> Audit {
+async fn run_audit(shop: &Shop, processor: &'static Processor) -> Audit {
     let pool = jangbogo_platform::database::pool(&shop.connections, "audit", 2).unwrap();
     let live = shop.live(processor).await.unwrap();
     let mut compared = 0;
@@ -27,7 +27,7 @@ async fn audited(shop: &Shop, processor: &'static Processor) -> Audit {
     audit
 }
 
-async fn redis_of(shop: &Shop) -> MultiplexedConnection {
+async fn redis_connection(shop: &Shop) -> MultiplexedConnection {
     let client = redis::Client::open(shop.connections.redis.as_str()).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
 }
@@ -46,32 +46,33 @@ fn differences(audit: &Audit) -> BTreeSet<(&'static str, String, &'static str)> 
         Found::Unreadable => "unreadable",
         Found::Value(_) => "another value",
     };
-    let all = audit.samples.iter();
-    let all: BTreeSet<_> = all.map(|found| (found.view, found.key.clone(), kind(&found.found))).collect();
-    assert_eq!((all.len() as u64, 0), (audit.differing, audit.unsettled));
-    all
+    let samples = audit.samples.iter();
+    let differences: BTreeSet<_> =
+        samples.map(|sample| (sample.view, sample.key.clone(), kind(&sample.found))).collect();
+    assert_eq!((differences.len() as u64, 0), (audit.differing, audit.unsettled));
+    differences
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_audit_finds_what_was_tampered_with_and_nothing_else() {
+async fn an_audit_reports_exactly_the_tampered_values() {
     let mut shop = Shop::open("audit").await;
     let directory = tempfile::tempdir().unwrap();
     shop.import(demo_lines(directory.path(), 5_000).to_str().unwrap());
     shop.start_processors();
     shop.settle().await;
     for processor in [&RECOMMENDATION, &ES_SYNC] {
-        let audit = audited(&shop, processor).await;
+        let audit = run_audit(&shop, processor).await;
         assert!(audit.checked > 1_000 && audit.samples.is_empty(), "{audit:?}");
     }
 
-    let mut redis = redis_of(&shop).await;
+    let mut redis = redis_connection(&shop).await;
     let similar = similar_keys(&shop).await;
-    let [changed, removed, of_another, typed, ..] = &similar[..] else { panic!("{} keys", similar.len()) };
+    let [changed, removed, outdated, retyped, ..] = &similar[..] else { panic!("{} keys", similar.len()) };
     let hash = |key: &str| shop.connections.namespace.redis_key(&format!("{SIMILAR_VIEW}:{key}"));
     let promotion = shop.live(&RECOMMENDATION).await.unwrap().promotion.to_string();
     let mut tamper = redis::pipe();
-    tamper.hset(hash(changed), "value", "[]").del(hash(removed)).hset(hash(of_another), "promotion", "0");
-    tamper.del(hash(typed)).set(hash(typed), "text");
+    tamper.hset(hash(changed), "value", "[]").del(hash(removed)).hset(hash(outdated), "promotion", "0");
+    tamper.del(hash(retyped)).set(hash(retyped), "text");
     tamper.hset_multiple(
         hash("a stray"),
         &[("promotion", promotion.as_str()), ("epoch", "1"), ("number", "1"), ("value", "[]")],
@@ -81,12 +82,12 @@ async fn an_audit_finds_what_was_tampered_with_and_nothing_else() {
     let expected = [
         (SIMILAR_VIEW, changed.clone(), "another value"),
         (SIMILAR_VIEW, removed.clone(), "missing"),
-        (SIMILAR_VIEW, of_another.clone(), "of another promotion"),
-        (SIMILAR_VIEW, typed.clone(), "unreadable"),
+        (SIMILAR_VIEW, outdated.clone(), "of another promotion"),
+        (SIMILAR_VIEW, retyped.clone(), "unreadable"),
         (SIMILAR_VIEW, "a stray".to_owned(), "another value"),
         (TRENDING_VIEW, TRENDING_KEY.to_owned(), "another value"),
     ];
-    assert_eq!(differences(&audited(&shop, &RECOMMENDATION).await), expected.into());
+    assert_eq!(differences(&run_audit(&shop, &RECOMMENDATION).await), expected.into());
 
     let live = shop.live(&ES_SYNC).await.unwrap();
     let index = index_name(&shop.connections, PRODUCTS_VIEW, &live.generation);
@@ -104,21 +105,21 @@ async fn an_audit_finds_what_was_tampered_with_and_nothing_else() {
     ] {
         request.send().await.unwrap().error_for_status().unwrap();
     }
-    let found = audited(&shop, &ES_SYNC).await;
+    let audit = run_audit(&shop, &ES_SYNC).await;
     let expected = [
         (PRODUCTS_VIEW, changed.clone(), "another value"),
         (PRODUCTS_VIEW, removed.clone(), "missing"),
         (PRODUCTS_VIEW, "stray".to_owned(), "another value"),
     ];
-    assert_eq!(differences(&found), expected.into());
-    let of_changed = found.samples.iter().find(|difference| difference.key == *changed).unwrap();
-    assert_eq!(of_changed.expected.as_ref(), Some(document));
-    assert_eq!(of_changed.found, Found::Value(Some(other)));
+    assert_eq!(differences(&audit), expected.into());
+    let difference = audit.samples.iter().find(|difference| difference.key == *changed).unwrap();
+    assert_eq!(difference.expected.as_ref(), Some(document));
+    assert_eq!(difference.found, Found::Value(Some(other)));
     shop.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_live_shop_is_not_taken_for_a_broken_one() {
+async fn an_audit_during_folding_reports_no_difference() {
     let mut shop = Shop::open("audit_live").await;
     let directory = tempfile::tempdir().unwrap();
     shop.import(demo_lines(directory.path(), 2_000).to_str().unwrap());
@@ -129,7 +130,7 @@ async fn a_live_shop_is_not_taken_for_a_broken_one() {
     let mut audits = 0;
     while shop.why_unsettled(&RECOMMENDATION).await.is_some() {
         for processor in [&RECOMMENDATION, &ES_SYNC] {
-            let audit = audited(&shop, processor).await;
+            let audit = run_audit(&shop, processor).await;
             assert_eq!(audit.differing, 0, "{audit:?}");
         }
         audits += 1;
@@ -137,14 +138,14 @@ async fn a_live_shop_is_not_taken_for_a_broken_one() {
     assert!(audits > 0, "the shop was settled at once");
     shop.settle().await;
     for processor in [&RECOMMENDATION, &ES_SYNC] {
-        let audit = audited(&shop, processor).await;
+        let audit = run_audit(&shop, processor).await;
         assert_eq!((audit.differing, audit.unsettled), (0, 0), "{audit:?}");
     }
     shop.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_earlier_promotion_left_in_redis_goes() {
+async fn values_of_an_earlier_promotion_are_deleted_from_redis() {
     let mut shop = Shop::open("left").await;
     let directory = tempfile::tempdir().unwrap();
     shop.import(demo_lines(directory.path(), 2_000).to_str().unwrap());
@@ -152,15 +153,15 @@ async fn what_an_earlier_promotion_left_in_redis_goes() {
     shop.settle().await;
     let before = shop.redis_values().await;
 
-    let mut redis = redis_of(&shop).await;
+    let mut redis = redis_connection(&shop).await;
     let live = shop.live(&RECOMMENDATION).await.unwrap();
     let key = |name: &str| shop.connections.namespace.redis_key(name);
-    let left = key("rec:similar:zzz");
+    let obsolete = key("rec:similar:zzz");
     let cached = key("rec:user:zzz");
     let fields = [("promotion", live.promotion.to_string()), ("epoch", "1".into()), ("number", "1".into())];
     let () = redis::pipe()
-        .hset_multiple(&left, &fields)
-        .hset(&left, "value", "[]")
+        .hset_multiple(&obsolete, &fields)
+        .hset(&obsolete, "value", "[]")
         .set(&cached, "a list")
         .query_async(&mut redis)
         .await
@@ -171,18 +172,18 @@ async fn what_an_earlier_promotion_left_in_redis_goes() {
          UPDATE live_generation SET promotion = $2 WHERE processor = $1",
         live.generation.schema
     );
-    let renewed = Uuid::now_v7();
+    let new_promotion = Uuid::now_v7();
     let mut database = shop.database().await;
-    sqlx::query(&sql).bind(RECOMMENDATION.name).bind(renewed).execute(&mut database).await.unwrap();
+    sqlx::query(&sql).bind(RECOMMENDATION.name).bind(new_promotion).execute(&mut database).await.unwrap();
 
     let started = Instant::now();
-    while shop.redis_keys().await.contains(&left) {
+    while shop.redis_keys().await.contains(&obsolete) {
         assert!(started.elapsed() < Duration::from_mins(1), "the old value is still there");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(shop.redis_keys().await.contains(&cached), "cached lists are not published values");
     assert_eq!(shop.redis_values().await, before);
-    let audit = audited(&shop, &RECOMMENDATION).await;
+    let audit = run_audit(&shop, &RECOMMENDATION).await;
     assert_eq!(audit.samples, []);
     let similar = similar_keys(&shop).await.remove(0);
     let promotion: String = redis::cmd("HGET")
@@ -191,6 +192,6 @@ async fn what_an_earlier_promotion_left_in_redis_goes() {
         .query_async(&mut redis)
         .await
         .unwrap();
-    assert_eq!(promotion, renewed.to_string());
+    assert_eq!(promotion, new_promotion.to_string());
     shop.close().await;
 }

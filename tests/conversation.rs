@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// Processors with reactors of the chain.
-const REACTING: [&str; 4] = ["embedder", "preference-analysis", "recommendation", "assistant"];
+const REACTOR_HOSTS: [&str; 4] = ["embedder", "preference-analysis", "recommendation", "assistant"];
 /// Topics of the chain's events.
 const OUTPUTS: [Topic; 3] = [Topic::PreferenceEvents, Topic::RecommendationEvents, Topic::ConversationMessageCreated];
 const CONVERSATIONS: u64 = 5;
@@ -31,19 +31,19 @@ const CONTENTS: [&str; 6] = [
 ];
 const ANSWERED_WITHIN: Duration = Duration::from_mins(3);
 /// Time between two kills of reactors. The time itself is tested: reactors are killed at work.
-const LIFE: Duration = Duration::from_millis(1_500);
+const KILL_INTERVAL: Duration = Duration::from_millis(1_500);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_is_answered_once_and_stays_answered() {
+async fn every_message_gets_one_reply_despite_kills_repetitions_and_rebuilds() {
     let mut chat = ChatShop::open("conversation", &[]).await;
     chat.shop.produce(&catalogue()).await;
     chat.shop.settle().await;
 
     let conversations: Vec<Conversation> = (0..CONVERSATIONS).map(Conversation::new).collect();
-    each_is_answered_though_its_reactors_are_killed_and_cut_over(&mut chat, &conversations).await;
-    what_comes_again_is_not_answered_again(&chat, &conversations).await;
-    what_is_taken_back_stays_so_when_all_is_folded_anew(&chat).await;
-    a_past_moment_says_what_was_shown_and_why(&chat).await;
+    replies_survive_kills_and_cut_overs(&mut chat, &conversations).await;
+    repeated_messages_have_no_effect(&chat, &conversations).await;
+    retractions_survive_a_rebuild(&chat).await;
+    as_of_reads_return_earlier_recommendations_with_their_causes(&chat).await;
     chat.close().await;
 }
 
@@ -140,7 +140,7 @@ async fn turns(chat: &ChatShop, conversation: &Conversation) -> BTreeMap<String,
 
 /// Waits until every message of these conversations is answered. Asserts that each has one intent, one recommendation
 /// from that intent, and one reply with that recommendation.
-async fn all_are_answered_once(chat: &ChatShop, conversations: &[Conversation]) {
+async fn wait_until_answered_once(chat: &ChatShop, conversations: &[Conversation]) {
     let began = Instant::now();
     for conversation in conversations {
         let turns = loop {
@@ -167,10 +167,7 @@ async fn all_are_answered_once(chat: &ChatShop, conversations: &[Conversation]) 
 }
 
 /// Sends every event twice, kills reactors repeatedly, and rebuilds all processors meanwhile.
-async fn each_is_answered_though_its_reactors_are_killed_and_cut_over(
-    chat: &mut ChatShop,
-    conversations: &[Conversation],
-) {
+async fn replies_survive_kills_and_cut_overs(chat: &mut ChatShop, conversations: &[Conversation]) {
     let mut rebuild = tokio::process::Command::from(chat.shop.command(&["replay", "rebuild", "--all"]));
     let mut rebuilding = None;
     for conversation in conversations {
@@ -182,8 +179,8 @@ async fn each_is_answered_though_its_reactors_are_killed_and_cut_over(
             let message = conversation.message(round as u64 + 1, content);
             chat.shop.produce(&[message.clone(), message]).await;
         }
-        tokio::time::sleep(LIFE).await;
-        let victim = REACTING[round % REACTING.len()];
+        tokio::time::sleep(KILL_INTERVAL).await;
+        let victim = REACTOR_HOSTS[round % REACTOR_HOSTS.len()];
         chat.shop.kill(victim);
         chat.start_processor(victim);
         if round == 2 {
@@ -192,19 +189,18 @@ async fn each_is_answered_though_its_reactors_are_killed_and_cut_over(
     }
     let status = rebuilding.unwrap().wait().await.unwrap();
     assert!(status.success(), "replay rebuild: {status}");
-    all_are_answered_once(chat, conversations).await;
+    wait_until_answered_once(chat, conversations).await;
     chat.shop.settle().await;
-    let verified = chat.shop.command(&["replay", "verify", "--all"]).status().unwrap();
-    assert!(verified.success(), "replay verify: {verified}");
+    chat.shop.run(&["replay", "verify", "--all"]);
 }
 
-fn ends(shop: &Shop) -> Vec<i64> {
+fn end_offsets_of_outputs(shop: &Shop) -> Vec<i64> {
     OUTPUTS.map(|topic| shop.end_offsets(&shop.connections.namespace.topic(topic)).iter().sum()).into()
 }
 
 /// A message that is sent again after its reply has no effect.
-async fn what_comes_again_is_not_answered_again(chat: &ChatShop, conversations: &[Conversation]) {
-    let before = ends(&chat.shop);
+async fn repeated_messages_have_no_effect(chat: &ChatShop, conversations: &[Conversation]) {
+    let before = end_offsets_of_outputs(&chat.shop);
     let again = |conversation: &Conversation| {
         (1..).zip(CONTENTS).map(|(position, content)| conversation.message(position, content)).collect()
     };
@@ -220,7 +216,8 @@ async fn what_comes_again_is_not_answered_again(chat: &ChatShop, conversations: 
     }
     let conversations = i64::try_from(conversations.len()).unwrap();
     let messages = i64::try_from(again.len()).unwrap();
-    let grown: Vec<i64> = ends(&chat.shop).iter().zip(&before).map(|(now, before)| now - before).collect();
+    let grown: Vec<i64> =
+        end_offsets_of_outputs(&chat.shop).iter().zip(&before).map(|(now, before)| now - before).collect();
     assert_eq!(
         grown,
         [conversations, conversations, messages + 2 * conversations],
@@ -238,7 +235,7 @@ async fn likes(chat: &ChatShop, member: &str) -> BTreeSet<String> {
 }
 
 /// Retracts one like by message and one over HTTP. After a rebuild both stay retracted and the others are there.
-async fn what_is_taken_back_stays_so_when_all_is_folded_anew(chat: &ChatShop) {
+async fn retractions_survive_a_rebuild(chat: &ChatShop) {
     let member = "fickle";
     let conversation = chat.open_conversation(member).await;
     for content in ["I like plastic", "I like red", "I like wood", "forget that I like plastic"] {
@@ -256,17 +253,16 @@ async fn what_is_taken_back_stays_so_when_all_is_folded_anew(chat: &ChatShop) {
     }
     chat.shop.settle().await;
     let before = chat.get(&format!("/v1/members/{member}/preferences")).await;
-    let ends_before = ends(&chat.shop);
-    let rebuilt = chat.shop.command(&["replay", "rebuild", "--all"]).output().unwrap();
-    assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
+    let ends_before = end_offsets_of_outputs(&chat.shop);
+    chat.shop.run(&["replay", "rebuild", "--all"]);
     assert_eq!(likes(chat, member).await, ["material wood".to_owned()].into());
     assert_eq!(chat.get(&format!("/v1/members/{member}/preferences")).await, before);
-    assert_eq!(ends(&chat.shop), ends_before, "a rebuild reacts to nothing");
+    assert_eq!(end_offsets_of_outputs(&chat.shop), ends_before, "a rebuild reacts to nothing");
 }
 
 /// As of a time between two messages only the first recommendation was shown, and each part of its scores names events
 /// of the log.
-async fn a_past_moment_says_what_was_shown_and_why(chat: &ChatShop) {
+async fn as_of_reads_return_earlier_recommendations_with_their_causes(chat: &ChatShop) {
     let member = "historian";
     let conversation = chat.open_conversation(member).await;
     let order = json!({

@@ -67,7 +67,7 @@ impl Operator {
     }
 
     /// Produces a dead letter for a record that this version accepts.
-    async fn keep(&self, group: &str, event: &Event, offset: i64) {
+    async fn produce_dead_letter(&self, group: &str, event: &Event, offset: i64) {
         let encoded = event.encode().unwrap();
         let (offset, appended_at) = (offset.to_string(), Utc::now().to_rfc3339());
         let position = [
@@ -93,12 +93,12 @@ fn order(id: &str, ahead: TimeDelta) -> Event {
     Event { envelope, data: EventType::OrderCompleted.example() }
 }
 
-fn id(letter: &Value) -> &str {
-    letter["id"].as_str().unwrap()
+fn id(dead_letter: &Value) -> &str {
+    dead_letter["id"].as_str().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn operators_decide_about_dead_letters() {
+async fn dead_letters_are_listed_requeued_and_discarded() {
     let mut shop = Shop::open("letters").await;
     shop.produce_raw(TOPIC, None, headers_of(&[]), b"\xff\xfe no headers, no text".to_vec()).await;
     shop.produce(&[order("good", -TimeDelta::minutes(1)), order("future", TimeDelta::hours(2))]).await;
@@ -106,20 +106,22 @@ async fn operators_decide_about_dead_letters() {
     shop.settle().await;
     let operator = Operator { shop };
 
-    what_was_refused_is_listed_and_shown(&operator);
-    what_cannot_be_read_is_not_requeued(&operator);
-    what_can_be_read_by_now_is_folded_once(&operator).await;
-    unchecked_records_come_back_unchanged(&operator).await;
-    discarded_letters_are_settled(&operator).await;
-    mistakes_are_named(&operator);
+    refused_records_are_listed_and_shown(&operator);
+    unreadable_records_are_not_requeued(&operator);
+    readable_records_are_requeued_and_folded_once(&operator).await;
+    unchecked_records_are_requeued_unchanged(&operator).await;
+    discarded_dead_letters_are_closed(&operator).await;
+    invalid_arguments_are_errors(&operator);
     operator.shop.close().await;
 }
 
-fn what_was_refused_is_listed_and_shown(operator: &Operator) {
+fn refused_records_are_listed_and_shown(operator: &Operator) {
     let dead_letters = operator.list(&[]);
-    let groups: HashSet<&str> = dead_letters.iter().map(|letter| letter["group"].as_str().unwrap()).collect();
+    let groups: HashSet<&str> = dead_letters.iter().map(|dead_letter| dead_letter["group"].as_str().unwrap()).collect();
     assert_eq!((dead_letters.len(), groups), (OPEN, READERS.into()), "{dead_letters:#?}");
-    assert!(dead_letters.iter().all(|letter| letter["status"] == "open" && letter["topic"] == TOPIC.name()));
+    assert!(
+        dead_letters.iter().all(|dead_letter| dead_letter["status"] == "open" && dead_letter["topic"] == TOPIC.name())
+    );
 
     let ahead = operator.list(&["--group", "analytics", "--cause", "AHEAD"]);
     assert_eq!(ahead.len(), 1, "{ahead:#?}");
@@ -142,13 +144,13 @@ fn what_was_refused_is_listed_and_shown(operator: &Operator) {
     assert!(table.contains("CAUSE") && table.contains(id(&dead_letters[0])), "{table}");
     assert_eq!(table.lines().count(), 2, "{table}");
 
-    let appended = dead_letters.iter().map(|letter| letter["appended"].as_str().unwrap()).min().unwrap();
+    let appended = dead_letters.iter().map(|dead_letter| dead_letter["appended"].as_str().unwrap()).min().unwrap();
     assert_eq!(operator.list(&["--since", appended]).len(), OPEN);
     assert_eq!(operator.list(&["--until", appended]), Vec::<Value>::new());
     assert!(operator.list(&["--topic", "catalog-events"]).is_empty());
 }
 
-fn what_cannot_be_read_is_not_requeued(operator: &Operator) {
+fn unreadable_records_are_not_requeued(operator: &Operator) {
     let records = operator.records(TOPIC);
     for (cause, why) in [("missing", "ce_specversion is missing"), ("ahead", "more than an hour ahead")] {
         let dead_letters = operator.list(&["--group", "recommendation", "--cause", cause]);
@@ -163,24 +165,24 @@ fn what_cannot_be_read_is_not_requeued(operator: &Operator) {
     assert_eq!(operator.list(&[]).len(), OPEN);
 }
 
-async fn what_can_be_read_by_now_is_folded_once(operator: &Operator) {
+async fn readable_records_are_requeued_and_folded_once(operator: &Operator) {
     let event = order("readable by now", -TimeDelta::minutes(1));
     // Produced twice, as after a crash.
     for _ in 0..2 {
-        operator.keep("analytics", &event, 4000).await;
+        operator.produce_dead_letter("analytics", &event, 4000).await;
     }
-    let letter = "analytics/order-completed/0/4000";
+    let dead_letter = "analytics/order-completed/0/4000";
     assert_eq!(operator.list(&["--cause", "older program"]).len(), 1);
     let (records, folded) = (operator.records(TOPIC), operator.folded("analytics").await);
-    let output = operator.succeed(&["requeue", letter, "--reason", "the new program reads it"]);
-    assert!(output.starts_with(&format!("requeued {letter} -> order-completed/")), "{output}");
+    let output = operator.succeed(&["requeue", dead_letter, "--reason", "the new program reads it"]);
+    assert!(output.starts_with(&format!("requeued {dead_letter} -> order-completed/")), "{output}");
     assert_eq!(operator.records(TOPIC), records + 1);
     operator.shop.settle().await;
     assert_eq!(operator.folded("analytics").await, folded + 1);
 
-    let message = operator.fail(&["requeue", letter]);
+    let message = operator.fail(&["requeue", dead_letter]);
     assert!(message.contains("it was requeued at "), "{message}");
-    let message = operator.fail(&["discard", letter]);
+    let message = operator.fail(&["discard", dead_letter]);
     assert!(message.contains("it was requeued at "), "{message}");
     assert_eq!(operator.records(TOPIC), records + 1);
     assert_eq!(operator.list(&[]).len(), OPEN, "it is not open any more");
@@ -189,14 +191,14 @@ async fn what_can_be_read_by_now_is_folded_once(operator: &Operator) {
     assert_eq!(requeued[0]["decision"]["reason"], "the new program reads it");
 
     // As after a crash between the requeued record and the decision's event.
-    operator.succeed(&["requeue", letter, "--again"]);
+    operator.succeed(&["requeue", dead_letter, "--again"]);
     assert_eq!(operator.records(TOPIC), records + 2);
     operator.shop.settle().await;
     assert_eq!(operator.folded("analytics").await, folded + 1, "ids make it harmless");
 }
 
 /// The dead letters of all groups come from the same records: each record is requeued once.
-async fn unchecked_records_come_back_unchanged(operator: &Operator) {
+async fn unchecked_records_are_requeued_unchanged(operator: &Operator) {
     let records = operator.records(TOPIC);
     let before = operator.show(id(&operator.list(&["--group", "analytics", "--cause", "missing"])[0]));
     let output = operator.succeed(&["requeue", "--all-matching", "--unchecked", "--yes"]);
@@ -212,21 +214,21 @@ async fn unchecked_records_come_back_unchanged(operator: &Operator) {
     }
 }
 
-async fn discarded_letters_are_settled(operator: &Operator) {
+async fn discarded_dead_letters_are_closed(operator: &Operator) {
     let connections = &operator.shop.connections;
     assert_eq!(discarded(connections, "analytics").await.unwrap(), HashSet::new());
     let dead_letters = operator.list(&["--group", "analytics", "--cause", "missing"]);
-    let letter = id(&dead_letters[0]);
-    operator.succeed(&["discard", letter, "--reason", "a test of the checkout"]);
+    let dead_letter = id(&dead_letters[0]);
+    operator.succeed(&["discard", dead_letter, "--reason", "a test of the checkout"]);
     let number = i32::try_from(dead_letters[0]["partition"].as_i64().unwrap()).unwrap();
     let position = (Partition { topic: TOPIC, number }, dead_letters[0]["offset"].as_i64().unwrap());
     assert_eq!(discarded(connections, "analytics").await.unwrap(), HashSet::from([position]));
     assert_eq!(discarded(connections, "recommendation").await.unwrap(), HashSet::new());
 
-    assert!(operator.fail(&["discard", letter]).contains("it was discarded at "));
-    assert!(operator.fail(&["requeue", letter, "--unchecked"]).contains("it was discarded at "));
-    assert_eq!(id(&operator.list(&["--status", "discarded"])[0]), letter);
-    assert!(operator.succeed(&["show", letter]).contains("a test of the checkout"));
+    assert!(operator.fail(&["discard", dead_letter]).contains("it was discarded at "));
+    assert!(operator.fail(&["requeue", dead_letter, "--unchecked"]).contains("it was discarded at "));
+    assert_eq!(id(&operator.list(&["--status", "discarded"])[0]), dead_letter);
+    assert!(operator.succeed(&["show", dead_letter]).contains("a test of the checkout"));
     assert_eq!(operator.list(&[]).len(), OPEN - 1, "the others are open");
     let output = operator.succeed(&["discard", "--all-matching", "--yes"]);
     assert_eq!(output.lines().count(), OPEN - 1, "{output}");
@@ -239,12 +241,12 @@ async fn discarded_letters_are_settled(operator: &Operator) {
     assert_eq!(discarded(&elsewhere, "analytics").await.unwrap(), HashSet::new(), "no topic, no decision");
 }
 
-fn mistakes_are_named(operator: &Operator) {
+fn invalid_arguments_are_errors(operator: &Operator) {
     let message = operator.fail(&["show", "analytics/order-completed/0/777"]);
     assert!(message.contains("no such dead letter: analytics/order-completed/0/777"), "{message}");
     let message = operator.fail(&["discard", "analytics/order-completed/0/777"]);
     assert!(message.contains("no such dead letter"), "{message}");
-    let message = operator.fail(&["list", "--group", "nobody"]);
+    let message = operator.fail(&["list", "--group", "unknown"]);
     assert!(message.contains("there are: recommendation, analytics"), "{message}");
     let message = operator.fail(&["requeue", "--all-matching", "--cause", "no such cause", "--yes"]);
     assert!(message.contains("no dead letter matches"), "{message}");

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 #[test]
-fn the_picture_in_the_architecture_is_the_topology() {
+fn the_graph_in_the_architecture_is_current() {
     let printed = Command::new(env!("CARGO_BIN_EXE_jangbogo")).args(["topology", "graph"]).output().unwrap();
     let picture = String::from_utf8(printed.stdout).unwrap();
     assert!(picture.starts_with("flowchart"), "{picture}");
@@ -12,7 +12,7 @@ fn the_picture_in_the_architecture_is_the_topology() {
 }
 
 #[test]
-fn schemas_and_topology_are_those_of_the_code() {
+fn schemas_and_topology_match_the_code() {
     for arguments in [&["events", "schemas", "--check"][..], &["topology", "check"]] {
         let checked = Command::new(env!("CARGO_BIN_EXE_jangbogo"))
             .args(arguments)

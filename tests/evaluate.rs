@@ -36,17 +36,17 @@ fn refusal(arguments: &[&str]) -> String {
 /// A guard against regressions, over each whole file. The harder part of the held-out file by itself is below this
 /// limit in English (see the README beside the utterances).
 #[test]
-fn the_local_analyser_does_not_get_worse() {
+fn the_local_analyser_reaches_its_minimum_scores() {
     let report = report(&["utterances", "--json"]);
     assert_eq!(report["analyser"]["name"], jangbogo_preference_analysis::intent::LOCAL_ANALYSER);
     assert_eq!(report["analyser"]["prompt_hash"], Value::Null);
     for split in ["development", "held-out"] {
         for language in ["ko", "en"] {
-            let found = &report["reports"][split]["languages"][language];
-            let f1 = found["all_slots"]["f1"].as_f64().unwrap();
+            let scores = &report["reports"][split]["languages"][language];
+            let f1 = scores["all_slots"]["f1"].as_f64().unwrap();
             assert!(f1 >= 0.80, "{split}, {language}: {f1}");
             let labelled = |what: &str| {
-                let score = &found[what];
+                let score = &scores[what];
                 score["right"].as_u64().unwrap() + score["missed"].as_u64().unwrap()
             };
             for what in ["unwanted", "retractions", "no_preference"] {
@@ -58,7 +58,7 @@ fn the_local_analyser_does_not_get_worse() {
 }
 
 #[test]
-fn what_cannot_be_evaluated_is_said() {
+fn invalid_inputs_are_errors() {
     let unseen = refusal(&["utterances", "--differences"]);
     assert!(unseen.contains("--split development"), "{unseen}");
     let missing = refusal(&["dialogues", "no-such-folder"]);
@@ -70,7 +70,7 @@ fn what_cannot_be_evaluated_is_said() {
 }
 
 #[test]
-fn people_s_dialogues_are_compared_with_what_annotators_say() {
+fn recorded_dialogues_are_compared_with_their_annotations() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("items")).unwrap();
     fs::write(
@@ -80,7 +80,8 @@ fn people_s_dialogues_are_compared_with_what_annotators_say() {
              "intents": [["disclose", 5.0], ["greeting", 3.0]]},
             {"participant": "Wizard", "utterance": "We have the Speedy Running Shoes", "goal": "recommendation",
              "intents": [["recommend", 4.0]]},
-            {"participant": "Client", "utterance": "how much are they?", "goal": "qa", "intents": [["o_question", 4.0]]},
+            {"participant": "Client", "utterance": "how much are they?", "goal": "qa",
+             "intents": [["o_question", 4.0]]},
             {"participant": "Client", "utterance": "thank you", "goal": "meta", "intents": [["greeting", 4.0]]}]}]"#,
     )
     .unwrap();
@@ -98,7 +99,7 @@ fn people_s_dialogues_are_compared_with_what_annotators_say() {
 
 /// The model under test finds a mug in every message, and fails for plates.
 #[tokio::test]
-async fn a_language_model_is_measured_by_the_same_command() {
+async fn a_language_model_is_evaluated_by_the_same_command() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
     let router = Router::new().route("/v1/chat/completions", post(answer));
@@ -107,7 +108,8 @@ async fn a_language_model_is_measured_by_the_same_command() {
     let file = folder.path().join("three.jsonl");
     let line = |text: &str, product: &str| {
         json!({
-            "id": text, "language": "en", "text": text, "intent": "find-product", "retractions": [], "no_preference": [],
+            "id": text, "language": "en", "text": text, "intent": "find-product", "retractions": [],
+            "no_preference": [],
             "slots": [{"attribute": "product", "operator": "=", "value": product, "polarity": "+"}],
         })
     };

@@ -15,7 +15,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-fn good_event(event_type: EventType, id: &str) -> Event {
+fn valid_event(event_type: EventType, id: &str) -> Event {
     let envelope = Envelope::new(id, "test", Utc::now() - TimeDelta::minutes(5));
     Event { envelope, data: event_type.example() }
 }
@@ -30,56 +30,56 @@ type RawHeaders = Vec<(String, Vec<u8>)>;
 /// Headers of a valid event, with some values replaced.
 fn headers(event: &Event, replaced: &[(&str, &str)]) -> RawHeaders {
     let encoded = event.encode().unwrap();
-    let value = |name: &str, value: String| {
+    let replace = |name: &str, value: String| {
         let replacement = replaced.iter().find(|(replaced, _)| *replaced == name);
         replacement.map_or(value, |(_, replacement)| (*replacement).to_owned()).into_bytes()
     };
-    encoded.headers.into_iter().map(|(name, found)| (name.to_owned(), value(name, found))).collect()
+    encoded.headers.into_iter().map(|(name, original)| (name.to_owned(), replace(name, original))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_goes_to_the_dead_letters_and_the_good_events_around_it_are_folded() {
+async fn invalid_records_become_dead_letters_and_valid_events_are_folded() {
     let mut shop = Shop::open("garbage").await;
     let read: BTreeSet<Topic> = PROCESSORS.iter().flat_map(|processor| processor.topics()).collect();
-    let mut garbage_per_topic = 0;
+    let mut invalid_per_topic = 0;
     for topic in &read {
         let event_type = *types_of(*topic).next().unwrap();
-        let good = good_event(event_type, &format!("{topic}-good"));
+        let valid = valid_event(event_type, &format!("{topic}-valid"));
         let future = Envelope::new("future", "test", Utc::now() + TimeDelta::hours(2));
         let late = Event { envelope: future, data: event_type.example() };
         let two_megabytes = vec![b'x'; 2 << 20];
-        let garbage: [(RawHeaders, Vec<u8>); 6] = [
+        let invalid: [(RawHeaders, Vec<u8>); 6] = [
             (Vec::new(), b"\xff\xfe no headers, no text".to_vec()),
-            (headers(&good, &[]), b"{".to_vec()),
-            (headers(&good, &[]), b"{\"surprise\": true}".to_vec()),
-            (headers(&good, &[("ce_type", "unheard-of")]), good.encode().unwrap().value),
-            (headers(&good, &[]), two_megabytes),
+            (headers(&valid, &[]), b"{".to_vec()),
+            (headers(&valid, &[]), b"{\"surprise\": true}".to_vec()),
+            (headers(&valid, &[("ce_type", "unheard-of")]), valid.encode().unwrap().value),
+            (headers(&valid, &[]), two_megabytes),
             (headers(&late, &[]), late.encode().unwrap().value),
         ];
-        garbage_per_topic = garbage.len();
-        for (number, (headers, value)) in garbage.into_iter().enumerate() {
+        invalid_per_topic = invalid.len();
+        for (number, (headers, value)) in invalid.into_iter().enumerate() {
             let headers: Vec<(&str, &[u8])> =
                 headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
             shop.produce_raw(*topic, Some(format!("key {number}")), headers_of(&headers), value).await;
-            shop.produce(&[good_event(event_type, &format!("{topic}-{number}"))]).await;
+            shop.produce(&[valid_event(event_type, &format!("{topic}-{number}"))]).await;
         }
     }
     shop.start_processors();
     shop.settle().await;
 
     for processor in PROCESSORS {
-        let expected = garbage_per_topic * processor.topics().len();
+        let expected = invalid_per_topic * processor.topics().len();
         let dead_letters = dead_letters(&shop, processor, expected);
         assert_eq!(dead_letters.len(), expected, "{}: {dead_letters:#?}", processor.name);
         for cause in ["missing", "EOF", "surprise", "unheard-of", "must be a JSON object", "ahead"] {
-            let topics = dead_letters.iter().filter(|letter| letter.cause.contains(cause)).count();
+            let topics = dead_letters.iter().filter(|dead_letter| dead_letter.cause.contains(cause)).count();
             assert!(topics >= processor.topics().len(), "{}: no cause {cause:?} in {dead_letters:#?}", processor.name);
         }
         let live = shop.live(processor).await.unwrap();
         let mut database = shop.database().await;
         let sql = format!("SELECT count(*) FROM {}.seen", live.generation.schema);
         let seen: i64 = sqlx::query_scalar(&sql).fetch_one(&mut database).await.unwrap();
-        assert_eq!(usize::try_from(seen).unwrap(), expected, "as many good events as garbage");
+        assert_eq!(usize::try_from(seen).unwrap(), expected, "as many valid events as invalid records");
         assert!(watermark(&mut database, &live.generation).await.unwrap().unwrap() <= Utc::now());
     }
     shop.close().await;
@@ -119,6 +119,6 @@ fn dead_letters(shop: &Shop, processor: &Processor, expected: usize) -> Vec<Dead
         text("deadletter-offset").parse::<i64>().unwrap();
         dead_letters.push(DeadLetter { cause: text("deadletter-cause"), bytes: message.payload_len() });
     }
-    assert!(dead_letters.iter().any(|letter| letter.bytes == 2 << 20), "large values are kept whole");
+    assert!(dead_letters.iter().any(|dead_letter| dead_letter.bytes == 2 << 20), "large values are kept whole");
     dead_letters
 }

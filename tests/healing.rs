@@ -8,7 +8,7 @@ use jangbogo_shared_projections::catalogue::PRODUCTS_VIEW;
 use jangbogo_test_support::{Shop, demo_lines};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wiped_redis_and_a_deleted_index_come_back() {
+async fn a_wiped_redis_and_a_deleted_index_are_published_again() {
     let mut shop = Shop::open("heals").await;
     let directory = tempfile::tempdir().unwrap();
     shop.import(demo_lines(directory.path(), 20_000).to_str().unwrap());

@@ -19,7 +19,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 const LIMIT: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fenced_process_ends_for_another_process_and_for_nobody_else() {
+async fn a_fenced_process_exits_only_for_a_live_successor() {
     let directory = tempfile::tempdir().unwrap();
     let mut shop = Shop::open("member").await;
     shop.start_processors();
@@ -50,7 +50,7 @@ async fn a_fenced_process_ends_for_another_process_and_for_nobody_else() {
 /// A static member that is killed between the two rounds of a cooperative rebalance is replaced without another
 /// rebalance: the group is stable then, and the partitions that were to be reassigned are orphaned.
 #[tokio::test(flavor = "multi_thread")]
-async fn partitions_that_nobody_owns_are_given_to_somebody() {
+async fn orphaned_partitions_are_reassigned() {
     let mut shop = Shop::open("cover").await;
     let group = Group::for_processor(&shop, &ANALYTICS);
     let owned = || group.assignments().map(|members| members.iter().map(BTreeSet::len).sum::<usize>());

@@ -61,11 +61,11 @@ async fn vectors(chat: &ChatShop, processor: &Processor) -> BTreeMap<String, i64
 async fn search(chat: &ChatShop, words: &str) -> String {
     let began = Instant::now();
     loop {
-        let found = chat.get(&format!("/v1/search?q={words}")).await.unwrap();
-        if found["searched_by"] == "words-and-meaning" {
-            return found["items"][0]["product"]["product_id"].as_str().unwrap_or_default().to_owned();
+        let page = chat.get(&format!("/v1/search?q={words}")).await.unwrap();
+        if page["searched_by"] == "words-and-meaning" {
+            return page["items"][0]["product"]["product_id"].as_str().unwrap_or_default().to_owned();
         }
-        assert!(began.elapsed() < ANSWERED_WITHIN, "{found}");
+        assert!(began.elapsed() < ANSWERED_WITHIN, "{page}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
@@ -90,15 +90,14 @@ async fn the_old_model_serves_until_the_new_one_has_all_vectors() {
     let mut chat = ChatShop::open("models", &[]).await;
     let products: Vec<Event> = (0..).zip(TITLES).map(|(number, title)| product(number, title)).collect();
     chat.shop.produce(&products).await;
-    chat.settled().await;
+    chat.settle().await;
     let all = |model: &str, count: usize| BTreeMap::from([(model.to_owned(), i64::try_from(count).unwrap())]);
     for processor in [&RECOMMENDATION, &ES_SYNC] {
         assert_eq!(vectors(&chat, processor).await, all(OLD, TITLES.len()), "{}", processor.name);
     }
     assert_eq!(model_of_intent(&chat).await, OLD);
 
-    let fetched = chat.shop.command(&["models", "fetch", NEW]).output().unwrap();
-    assert!(fetched.status.success(), "{}", String::from_utf8_lossy(&fetched.stderr));
+    chat.shop.run(&["models", "fetch", NEW]);
     // The rebuild waits for the new model's vectors; meanwhile the old generation serves. The time itself is tested: a
     // rebuild that did not wait would have ended by then.
     let mut rebuild = Command::from(chat.shop.command(&["replay", "rebuild", "recommendation", "es-sync"]));
@@ -119,38 +118,37 @@ async fn the_old_model_serves_until_the_new_one_has_all_vectors() {
     assert_eq!(search(&chat, "red+lunch+bag").await, "p0");
     assert_eq!(model_of_intent(&chat).await, NEW);
     chat.shop.produce(&[product(TITLES.len(), "PARTY BUNTING")]).await;
-    chat.settled().await;
+    chat.settle().await;
     assert_eq!(vectors(&chat, &RECOMMENDATION).await, all(NEW, TITLES.len() + 1));
 
-    texts_that_are_none_stop_nothing(&chat).await;
+    invalid_and_unusual_texts_do_not_stop_the_embedder(&chat).await;
 
     // A rebuild without EMBEDDING_MODEL keeps the model.
-    let kept = chat.shop.command(&["replay", "rebuild", "recommendation"]).output().unwrap();
-    assert!(kept.status.success(), "{}", String::from_utf8_lossy(&kept.stderr));
+    chat.shop.run(&["replay", "rebuild", "recommendation"]);
     assert_eq!(vectors(&chat, &RECOMMENDATION).await, all(NEW, TITLES.len() + 1 + STRANGE_TITLES.len()));
     chat.close().await;
 }
 
 /// Asks the embedder for vectors of invalid texts, and adds products with unusual titles.
-async fn texts_that_are_none_stop_nothing(chat: &ChatShop) {
+async fn invalid_and_unusual_texts_do_not_stop_the_embedder(chat: &ChatShop) {
     let embed = async |body: Vec<u8>| {
         let answer = chat.client.post(format!("{}/embed", chat.embedder)).body(body).send().await.unwrap();
         (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
     };
-    let of_text =
+    let embed_text =
         async |model: &str, text: &str| embed(json!({ "text": text, "model": model }).to_string().into()).await;
     for model in [OLD, NEW] {
         for (text, what) in [("", "empty"), (" \u{3000}\n", "white space"), ("a\0b", "a control character")] {
-            let (status, answer) = of_text(model, text).await;
+            let (status, answer) = embed_text(model, text).await;
             assert_eq!((status, &answer["error"]["param"]), (400, &json!("text")), "{what}");
         }
         let long = "가방 bag 🎁 ".repeat(70_000);
         let megabyte = &long[..long.floor_char_boundary(1 << 20)];
-        let (status, answer) = of_text(model, megabyte).await;
+        let (status, answer) = embed_text(model, megabyte).await;
         assert_eq!((status, &answer["truncated"]), (200, &json!(true)));
-        assert_eq!(of_text(model, &long).await.0, 400, "more than a megabyte");
+        assert_eq!(embed_text(model, &long).await.0, 400, "more than a megabyte");
         for text in STRANGE_TITLES {
-            let (status, answer) = of_text(model, text).await;
+            let (status, answer) = embed_text(model, text).await;
             let length: f64 = answer["embedding"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap().powi(2)).sum();
             assert!(status == 200 && (length - 1.0).abs() < 1e-5, "{text}: {status}, {length}");
         }
@@ -158,5 +156,5 @@ async fn texts_that_are_none_stop_nothing(chat: &ChatShop) {
     assert_eq!(embed(b"{\"text\": \"\xff\xfe\"}".to_vec()).await.0, 400);
     let products: Vec<Event> = (100..).zip(STRANGE_TITLES).map(|(number, title)| product(number, title)).collect();
     chat.shop.produce(&products).await;
-    chat.settled().await;
+    chat.settle().await;
 }

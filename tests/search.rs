@@ -32,11 +32,11 @@ fn history() -> Vec<Event> {
     };
     let vector =
         |number: usize| ProductEmbedded { product_id: product(number).product_id, ..ProductEmbedded::example() };
-    let said =
+    let message =
         |number: usize| MessageCreated { message_id: Uuid::from_u128(number as u128), ..MessageCreated::example() };
     let mut facts: Vec<Data> = Vec::new();
     for number in 0..PRODUCTS {
-        facts.extend([product(number).into(), vector(number).into(), said(number).into()]);
+        facts.extend([product(number).into(), vector(number).into(), message(number).into()]);
     }
     facts.push(ProductRetired { product_id: product(0).product_id }.into());
     // A vector without its product.
@@ -66,14 +66,8 @@ async fn documents(shop: &Shop) -> [Documents; 2] {
     [shop.documents(&index(shop, views[0]).await).await, shop.documents(&index(shop, views[1]).await).await]
 }
 
-fn replay(shop: &Shop, arguments: &[&str]) -> String {
-    let output = shop.command(&[&["replay"], arguments].concat()).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// Options of the vector indexes of the live generations: in Elasticsearch, and in Postgres.
-async fn indexed(shop: &Shop) -> (Value, String) {
+async fn index_options(shop: &Shop) -> (Value, String) {
     let index = index(shop, PRODUCTS_VIEW).await;
     let mapping = reqwest::get(format!("{}/{index}/_mapping", shop.connections.elasticsearch)).await.unwrap();
     let mut mapping: Value = mapping.json().await.unwrap();
@@ -84,7 +78,7 @@ async fn indexed(shop: &Shop) -> (Value, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn indexes_come_back_from_the_log_without_a_model() {
+async fn indexes_are_rebuilt_from_the_log_without_a_model() {
     let mut shop = Shop::open("search").await;
     shop.produce(&history()).await;
     shop.start_processor(ES_SYNC.name);
@@ -111,33 +105,33 @@ async fn indexes_come_back_from_the_log_without_a_model() {
     let embedding_events = shop.connections.namespace.topic(Topic::EmbeddingEvents);
     let ends = shop.end_offsets(&embedding_events);
     let was_live = shop.live(&ES_SYNC).await.unwrap().generation;
-    replay(&shop, &["rebuild", "es-sync"]);
+    shop.run(&["replay", "rebuild", "es-sync"]);
     assert_ne!(shop.live(&ES_SYNC).await.unwrap().generation.id, was_live.id);
     assert!(documents(&shop).await == before, "after a rebuild");
     assert_eq!(shop.end_offsets(&embedding_events), ends);
-    replay(&shop, &["verify", "es-sync"]);
+    shop.run(&["replay", "verify", "es-sync"]);
     shop.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn vectors_are_indexed_by_the_settings_of_who_builds_the_index() {
+async fn vector_indexes_have_the_settings_of_the_program_that_builds_them() {
     let mut shop = Shop::open("indexed").await;
     shop.produce(&history()).await;
     for processor in [&ES_SYNC, &RECOMMENDATION] {
         shop.start_member_with(processor.name, processor.name, &["--instance", "a"], &[("HNSW_M", "8")]);
         settle(&shop, processor).await;
     }
-    let (options, definition) = indexed(&shop).await;
+    let (options, definition) = index_options(&shop).await;
     assert_eq!(options, json!({ "type": "hnsw", "m": 8, "ef_construction": 100 }));
     assert!(definition.contains("WITH (m='8', ef_construction='100')"), "{definition}");
-    replay(&shop, &["rebuild", "es-sync", "recommendation", "--hnsw-m", "12", "--hnsw-ef-construction", "24"]);
-    let (options, definition) = indexed(&shop).await;
+    shop.run(&["replay", "rebuild", "es-sync", "recommendation", "--hnsw-m", "12", "--hnsw-ef-construction", "24"]);
+    let (options, definition) = index_options(&shop).await;
     assert_eq!(options, json!({ "type": "hnsw", "m": 12, "ef_construction": 24 }));
     assert!(definition.contains("WITH (m='12', ef_construction='24')"), "{definition}");
 
     let refused = shop.command(&["replay", "rebuild", "es-sync", "--hnsw-m", "51"]).output().unwrap();
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("HNSW_EF_CONSTRUCTION 100: raise"), "{said}");
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && error.contains("HNSW_EF_CONSTRUCTION 100: raise"), "{error}");
 
     let mut connections = shop.connections.clone();
     connections.vector_index.ef_search = 321;

@@ -92,7 +92,7 @@ fn assert_copied(original: &Shop, copy: &Shop, topic: Topic) -> usize {
     found.iter().map(Vec::len).sum()
 }
 
-fn produced(shop: &Shop) -> i64 {
+fn record_count(shop: &Shop) -> i64 {
     Topic::ALL.iter().flat_map(|topic| shop.end_offsets(&shop.connections.namespace.topic(*topic))).sum()
 }
 
@@ -130,7 +130,7 @@ fn event_headers(event: &Event) -> OwnedHeaders {
 }
 
 /// Produces records that no program of this project produces: without key or value, with unusual headers.
-async fn produce_oddities(shop: &Shop) {
+async fn produce_unusual_records(shop: &Shop) {
     let producer: FutureProducer = shop.connections.kafka_producer("test").create().unwrap();
     let topic = shop.connections.namespace.topic(Topic::ProductViewed);
     let header = |key, value| Header { key, value };
@@ -169,25 +169,25 @@ async fn a_copy_holds_the_same_records_and_folds_to_the_same_rows() {
     let mut original = Shop::open("original").await;
     let directory = tempfile::tempdir().unwrap();
     original.import(demo_lines(directory.path(), 5_000).to_str().unwrap());
-    produce_oddities(&original).await;
+    produce_unusual_records(&original).await;
     original.start_processors();
     original.settle().await;
     let dead_letters = |shop: &Shop| {
         let topic = shop.connections.namespace.dead_letter_topic(RECOMMENDATION.name);
         shop.end_offsets(&topic).iter().sum::<i64>()
     };
-    assert_eq!(dead_letters(&original), 6, "the oddities and the event that is ahead of its append time");
+    assert_eq!(dead_letters(&original), 6, "the unusual records and the event that is ahead of its append time");
 
     let export = directory.path().join("export");
     let summary = printed_summary(&replay(&original, "export", &export, &["--all"]));
-    assert_eq!(summary["records"], produced(&original));
+    assert_eq!(summary["records"], record_count(&original));
     assert_eq!(summary["resumed"], false);
     let again = refusal(&replay(&original, "export", &export, &["--all"]));
     assert!(again.contains("holds an export already"), "{again}");
 
     let mut copy = Shop::open("copy").await;
     let summary = printed_summary(&replay(&copy, "import", &export, &[]));
-    assert_eq!((&summary["produced"], &summary["offsets_kept"]), (&produced(&original).into(), &true.into()));
+    assert_eq!((&summary["produced"], &summary["offsets_kept"]), (&record_count(&original).into(), &true.into()));
     for topic in Topic::ALL {
         assert_copied(&original, &copy, *topic);
     }
@@ -197,13 +197,13 @@ async fn a_copy_holds_the_same_records_and_folds_to_the_same_rows() {
     assert_eq!(dead_letters(&copy), 6);
 
     let summary = printed_summary(&replay(&copy, "import", &export, &[]));
-    assert_eq!((&summary["produced"], &summary["already_there"]), (&0.into(), &produced(&original).into()));
+    assert_eq!((&summary["produced"], &summary["already_there"]), (&0.into(), &record_count(&original).into()));
     original.close().await;
     copy.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_export_and_a_killed_import_go_on() {
+async fn killed_exports_and_imports_resume() {
     let original = Shop::open("whole").await;
     let directory = tempfile::tempdir().unwrap();
     original.import(demo_lines(directory.path(), 20_000).to_str().unwrap());
@@ -211,9 +211,9 @@ async fn a_killed_export_and_a_killed_import_go_on() {
     let now = Utc::now();
     for thousand in 0..30 {
         let views = (0..1_000).map(|id| event(EventType::ProductViewed, &format!("view-{thousand}-{id}"), now));
-        original.produce(&views.enumerate().map(|(id, view)| of_member(view, id)).collect::<Vec<_>>()).await;
+        original.produce(&views.enumerate().map(|(id, view)| with_member(view, id)).collect::<Vec<_>>()).await;
     }
-    let all = produced(&original);
+    let all = record_count(&original);
     let export = directory.path().join("export");
     let topics = ["order-completed", "catalog-events", "user-behavior", "product-viewed"];
     let more: Vec<&str> = topics.iter().flat_map(|topic| ["--topic", topic]).collect();
@@ -244,10 +244,10 @@ async fn a_killed_export_and_a_killed_import_go_on() {
     let views = copy.connections.namespace.topic(Topic::ProductViewed);
     let imported_so_far = || [&orders, &views].iter().flat_map(|topic| copy.end_offsets(topic)).sum::<i64>();
     for _ in 0..2 {
-        let (before, before_of_these) = (produced(&copy), imported_so_far());
+        let (before, before_of_these) = (record_count(&copy), imported_so_far());
         let mut importing = start(&copy, "import", &export, &[]);
         kill_at_work(&mut importing, || imported_so_far() > before_of_these);
-        kills += usize::from((before + 1..all).contains(&produced(&copy)));
+        kills += usize::from((before + 1..all).contains(&record_count(&copy)));
     }
     assert!(kills >= 1, "no kill met an import at work");
     let summary = printed_summary(&replay(&copy, "import", &export, &[]));
@@ -287,11 +287,11 @@ fn kill_at_work(process: &mut Child, has_begun: impl Fn() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_imported_is_refused_before_anything_is_produced() {
+async fn an_invalid_import_is_refused_before_a_record_is_produced() {
     let original = Shop::open("source").await;
     let now = Utc::now();
     let views: Vec<Event> = (0..60).map(|id| event(EventType::ProductViewed, &format!("view-{id}"), now)).collect();
-    let views: Vec<Event> = views.into_iter().enumerate().map(|(id, view)| of_member(view, id)).collect();
+    let views: Vec<Event> = views.into_iter().enumerate().map(|(id, view)| with_member(view, id)).collect();
     original.produce(&views).await;
     let directory = tempfile::tempdir().unwrap();
     let export = directory.path().join("export");
@@ -300,7 +300,7 @@ async fn what_cannot_be_imported_is_refused_before_anything_is_produced() {
     let target = Shop::open("target").await;
     let refused = |from: &Path, more: &[&str]| {
         let refusal = refusal(&replay(&target, "import", from, more));
-        assert_eq!(produced(&target), 0, "{refusal}");
+        assert_eq!(record_count(&target), 0, "{refusal}");
         refusal
     };
 
@@ -333,21 +333,21 @@ async fn what_cannot_be_imported_is_refused_before_anything_is_produced() {
     );
 
     let dry = printed_summary(&replay(&target, "import", &export, &["--dry-run"]));
-    assert_eq!((&dry["records"], &dry["produced"], produced(&target)), (&60.into(), &0.into(), 0));
-    target.produce(&[of_member(event(EventType::ProductViewed, "other", now), 0)]).await;
+    assert_eq!((&dry["records"], &dry["produced"], record_count(&target)), (&60.into(), &0.into(), 0));
+    target.produce(&[with_member(event(EventType::ProductViewed, "other", now), 0)]).await;
     let foreign = refusal(&replay(&target, "import", &export, &[]));
     assert!(foreign.contains("what stands at offset 0 is not of this export"), "{foreign}");
-    assert_eq!(produced(&target), 1);
+    assert_eq!(record_count(&target), 1);
     let appended = replay(&target, "import", &export, &["--append"]);
     assert!(String::from_utf8_lossy(&appended.stderr).contains("records stand at other offsets"));
-    assert_eq!((&printed_summary(&appended)["produced"], produced(&target)), (&60.into(), 61));
+    assert_eq!((&printed_summary(&appended)["produced"], record_count(&target)), (&60.into(), 61));
     assert_eq!(printed_summary(&replay(&target, "import", &export, &["--append"]))["produced"], 0);
     original.close().await;
     target.close().await;
 }
 
 /// Sets the view's member, so that views are spread over all partitions.
-fn of_member(mut view: Event, member: usize) -> Event {
+fn with_member(mut view: Event, member: usize) -> Event {
     if let jangbogo_events::Data::ProductViewed(viewed) = &mut view.data {
         viewed.member_id = Some(MemberId::try_from(format!("member-{member}").as_str()).unwrap());
     }
@@ -355,7 +355,7 @@ fn of_member(mut view: Event, member: usize) -> Event {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_head_is_told_and_moves_no_decision_to_another_record() {
+async fn a_lost_log_head_is_reported_and_decisions_keep_their_records() {
     let original = Shop::open("headless").await;
     let views: Vec<Event> =
         (0..5).map(|id| event(EventType::ProductViewed, &format!("view-{id}"), Utc::now())).collect();
@@ -383,7 +383,7 @@ async fn a_lost_head_is_told_and_moves_no_decision_to_another_record() {
     let copy = Shop::open("shorter").await;
     let misleading = refusal(&replay(&copy, "import", &export, &[]));
     assert!(misleading.contains("dead-letter-events names records by their offsets"), "{misleading}");
-    assert_eq!(produced(&copy), 0);
+    assert_eq!(record_count(&copy), 0);
     let summary = printed_summary(&replay(&copy, "import", &export, &["--topic", "product-viewed"]));
     assert_eq!((&summary["produced"], &summary["offsets_kept"]), (&2.into(), &false.into()));
     original.close().await;

@@ -1,11 +1,10 @@
-//! The upgrade net: a log that an earlier version exported is imported, folded, rebuilt and verified, and importing its
+//! Upgrade test: a log that an earlier version exported is imported, folded, rebuilt and verified, and importing its
 //! source file again changes nothing. See `fixtures/upgrade/README.md`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::process::Output;
 use std::time::Duration;
 
 use jangbogo_analytics_fold::ANALYTICS;
@@ -77,17 +76,11 @@ async fn totals_of_rows(shop: &Shop) -> Totals {
     Totals { orders, sold_units, sold_minor, cancelled_units, cancelled_minor, messages }
 }
 
-fn replay(shop: &Shop, arguments: &[&str]) -> Output {
-    let output = shop.command(&["replay"]).args(arguments).output().unwrap();
-    assert!(output.status.success(), "replay {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_of_an_earlier_version_comes_to_the_same_totals() {
+async fn a_log_of_an_earlier_version_folds_to_its_totals() {
     let mut shop = Shop::open("upgrade").await;
-    let imported = replay(&shop, &["import", "--json", "--from", fixture("log").to_str().unwrap()]);
-    let summary: Value = serde_json::from_slice(&imported.stdout).unwrap();
+    let imported = shop.run(&["replay", "import", "--json", "--from", fixture("log").to_str().unwrap()]);
+    let summary: Value = serde_json::from_str(&imported).unwrap();
     assert_eq!((&summary["produced"], &summary["offsets_kept"]), (&summary["records"], &true.into()));
     let expected = totals_of_log(&shop);
     assert!(expected.orders > 0 && expected.cancelled_units > 0, "{expected:?}");
@@ -97,8 +90,8 @@ async fn a_log_of_an_earlier_version_comes_to_the_same_totals() {
     shop.settle().await;
     assert_eq!(totals_of_rows(&shop).await, expected, "folded live");
     let folded = shop.digest().await.tables;
-    replay(&shop, &["rebuild", "--all"]);
-    replay(&shop, &["verify", "--all"]);
+    shop.run(&["replay", "rebuild", "--all"]);
+    shop.run(&["replay", "verify", "--all"]);
     shop.settle().await;
     assert_eq!(totals_of_rows(&shop).await, expected, "rebuilt");
     assert_eq!(shop.digest().await.tables, folded);
@@ -126,6 +119,6 @@ async fn make_the_fixture() {
         }
     }
     chat.shop.settle().await;
-    replay(&chat.shop, &["export", "--all", "--to", fixture("log").to_str().unwrap()]);
+    chat.shop.run(&["replay", "export", "--all", "--to", fixture("log").to_str().unwrap()]);
     chat.close().await;
 }

@@ -44,6 +44,7 @@ pub struct Route {
     share: u64,
     processor: &'static str,
     path: fn(u64) -> String,
+    /// Origins of the parts of an answer.
     traces: fn(&Value) -> Vec<Origin>,
 }
 
@@ -61,7 +62,7 @@ pub const ROUTES: [Route; 8] = [
         share: 8,
         processor: "recommendation",
         path: |number| format!("products/lamp-{}", number % PRODUCTS),
-        traces: |answer| vec![title(answer)],
+        traces: |answer| vec![title_origin(answer)],
     },
     Route {
         name: "similar",
@@ -69,9 +70,9 @@ pub const ROUTES: [Route; 8] = [
         processor: "recommendation",
         path: |number| format!("products/lamp-{}/similar?limit=10", number % PRODUCTS),
         traces: |answer| {
-            let counted = |item: &Value| [title(&item["product"]), count(&item["orders"])];
-            let mut traces: Vec<Origin> = items(answer).flat_map(counted).collect();
-            traces.push(decoyed(answer));
+            let origins = |item: &Value| [title_origin(&item["product"]), count_origin(&item["orders"])];
+            let mut traces: Vec<Origin> = items(answer).flat_map(origins).collect();
+            traces.push(decoy_origin(answer));
             traces
         },
     },
@@ -80,14 +81,18 @@ pub const ROUTES: [Route; 8] = [
         share: 3,
         processor: "recommendation",
         path: |_| "trending?limit=10".to_owned(),
-        traces: |answer| items(answer).flat_map(|item| [title(&item["product"]), count(&item["score"])]).collect(),
+        traces: |answer| {
+            items(answer).flat_map(|item| [title_origin(&item["product"]), count_origin(&item["score"])]).collect()
+        },
     },
     Route {
         name: "popular",
         share: 4,
         processor: "recommendation",
         path: |number| format!("categories/lights-{}/popular?limit=10", number % CATEGORIES),
-        traces: |answer| items(answer).flat_map(|item| [title(&item["product"]), count(&item["orders"])]).collect(),
+        traces: |answer| {
+            items(answer).flat_map(|item| [title_origin(&item["product"]), count_origin(&item["orders"])]).collect()
+        },
     },
     Route {
         name: "recommendations",
@@ -96,10 +101,10 @@ pub const ROUTES: [Route; 8] = [
         // Long enough for the decoy, which ranks behind products that the member prefers.
         path: |number| format!("members/member-{}/recommendations?limit=60", number % MEMBERS),
         traces: |answer| {
-            let mut traces: Vec<Origin> = items(answer).map(|item| title(&item["product"])).collect();
+            let mut traces: Vec<Origin> = items(answer).map(|item| title_origin(&item["product"])).collect();
             let sources = items(answer).flat_map(|item| item["sources"].as_array().unwrap());
-            traces.extend(sources.filter(|source| source["title"].is_string()).map(title));
-            traces.push(decoyed(answer));
+            traces.extend(sources.filter(|source| source["title"].is_string()).map(title_origin));
+            traces.push(decoy_origin(answer));
             traces
         },
     },
@@ -111,7 +116,7 @@ pub const ROUTES: [Route; 8] = [
         traces: |answer| {
             let highlight =
                 |item: &Value| item["highlight"].as_str().map(|text| Origin::from_marked(text.starts_with(MARK)));
-            items(answer).flat_map(|item| highlight(item).into_iter().chain([title(&item["product"])])).collect()
+            items(answer).flat_map(|item| highlight(item).into_iter().chain([title_origin(&item["product"])])).collect()
         },
     },
     Route {
@@ -119,7 +124,9 @@ pub const ROUTES: [Route; 8] = [
         share: 1,
         processor: "analytics",
         path: |_| "analytics/totals".to_owned(),
-        traces: |answer| answer["totals"].as_array().unwrap().iter().map(|total| count(&total["sold_minor"])).collect(),
+        traces: |answer| {
+            answer["totals"].as_array().unwrap().iter().map(|total| count_origin(&total["sold_minor"])).collect()
+        },
     },
     Route {
         name: "days",
@@ -130,7 +137,7 @@ pub const ROUTES: [Route; 8] = [
             let categories = |day: &Value| day["categories"].as_array().unwrap().clone();
             let days = answer["days"].as_array().unwrap().iter().flat_map(categories);
             let revenue = days.flat_map(|category| category["revenue"].as_array().unwrap().clone());
-            revenue.map(|revenue| count(&revenue["sold_minor"])).collect()
+            revenue.map(|revenue| count_origin(&revenue["sold_minor"])).collect()
         },
     },
 ];
@@ -139,16 +146,16 @@ fn items(answer: &Value) -> impl Iterator<Item = &Value> {
     answer["items"].as_array().unwrap().iter()
 }
 
-fn title(product: &Value) -> Origin {
+fn title_origin(product: &Value) -> Origin {
     Origin::from_marked(product["title"].as_str().unwrap().starts_with(MARK))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the counts of two generations are far apart")]
-fn count(count: &Value) -> Origin {
+fn count_origin(count: &Value) -> Origin {
     Origin::from_marked(count.as_f64().unwrap() >= MARKED_COUNT as f64 / 1_000.0)
 }
 
-fn decoyed(answer: &Value) -> Origin {
+fn decoy_origin(answer: &Value) -> Origin {
     Origin::from_marked(items(answer).any(|item| item["product"]["product_id"] == DECOY))
 }
 
@@ -222,8 +229,8 @@ impl Service {
             for number in 0..PRODUCTS {
                 loop {
                     match self.origin(route, number).await {
-                        Ok(found) if found == origin => break,
-                        other => assert!(began.elapsed() < limit, "{}: {other:?}", route.name),
+                        Ok(actual) if actual == origin => break,
+                        result => assert!(began.elapsed() < limit, "{}: {result:?}", route.name),
                     }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -236,7 +243,6 @@ impl Service {
 #[derive(Clone, Debug)]
 #[expect(dead_code, reason = "shown by Debug when the test fails")]
 pub enum Fault {
-    /// The request failed.
     Error(String),
     /// The answer comes from two generations.
     Mixed(String),
@@ -254,8 +260,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn note(&mut self, route: Route, outcome: Result<Origin, Fault>, took: Duration) {
-        self.milliseconds.push(u32::try_from(took.as_millis()).unwrap_or(u32::MAX));
+    fn add(&mut self, route: Route, outcome: Result<Origin, Fault>, latency: Duration) {
+        self.milliseconds.push(u32::try_from(latency.as_millis()).unwrap_or(u32::MAX));
         let fault = match outcome {
             Ok(origin) => {
                 *self.answers.entry((route.name, origin)).or_default() += 1;
@@ -295,7 +301,7 @@ impl Tally {
 }
 
 /// The route of the nth query, and the number of earlier queries of that route.
-fn route_of(query: u64) -> (Route, u64) {
+fn nth_route(query: u64) -> (Route, u64) {
     let mut position = query % ROUND;
     for route in ROUTES {
         if position < route.share {
@@ -326,9 +332,9 @@ impl QueryLoad {
                     let number = number.fetch_add(1, Ordering::Relaxed);
                     let due = started + Duration::from_micros(number * 1_000_000 / per_second);
                     tokio::time::sleep_until(due.into()).await;
-                    let ((route, before), asked) = (route_of(number), Instant::now());
+                    let ((route, before), sent_at) = (nth_route(number), Instant::now());
                     let outcome = service.origin(route, before).await;
-                    tally.lock().unwrap().note(route, outcome, asked.elapsed());
+                    tally.lock().unwrap().add(route, outcome, sent_at.elapsed());
                 }
             })
         };
@@ -339,12 +345,12 @@ impl QueryLoad {
     /// Stops the clients. Returns the counts and the number of answers per second.
     pub async fn stop(self) -> (Tally, f64) {
         self.stop.store(true, Ordering::Relaxed);
-        let took = self.started.elapsed();
+        let elapsed = self.started.elapsed();
         for client in self.clients {
             client.await.unwrap();
         }
         let tally = std::mem::take(&mut *self.tally.lock().unwrap());
-        let rate = tally.total() as f64 / took.as_secs_f64();
+        let rate = tally.total() as f64 / elapsed.as_secs_f64();
         (tally, rate)
     }
 }

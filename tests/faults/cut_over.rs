@@ -15,12 +15,12 @@ use jangbogo_events::{
 use jangbogo_fold::Processor;
 use jangbogo_processors::PROCESSORS;
 use jangbogo_recommendation_fold::RECOMMENDATION;
-use jangbogo_store::{Live, State};
+use jangbogo_store::State;
 use jangbogo_test_support::Shop;
 use jangbogo_test_support::random::Random;
 
 use crate::answers::{CATEGORIES, DECOY, MARK, MARKED_COUNT, MEMBERS, Origin, PRODUCTS, QueryLoad, Service};
-use crate::replaying::{refused, stored, succeed};
+use crate::replaying::{live, refused, stored, succeed};
 use crate::scale::{exclusive, scale};
 
 /// The full form requires at least this rate.
@@ -41,7 +41,7 @@ async fn answers_under_load_come_from_one_generation_through_cut_overs_and_rollb
     let marked = mark(&shop).await;
     let service = Service::start(&mut shop, marked).await;
     service.wait_for(Origin::Marked, Duration::from_mins(1)).await;
-    rows_that_differ_are_not_replaced_unasked(&shop).await;
+    a_rebuild_with_other_rows_is_not_cut_over(&shop).await;
 
     let started = Instant::now();
     let queries = QueryLoad::start(&service, scale(150, 600));
@@ -61,7 +61,7 @@ async fn answers_under_load_come_from_one_generation_through_cut_overs_and_rollb
         is_done.store(true, Ordering::Relaxed);
         (switches, slowest)
     };
-    let ((switches, slowest), bought) = tokio::join!(switching, buy(&shop, shopping, &is_done));
+    let ((switches, slowest), appended) = tokio::join!(switching, append_until(&shop, shopping, &is_done));
     let (mut tally, rate) = queries.stop().await;
     tally.assert_clean();
     assert!(rate >= scale(0.0, MIN_QUERIES_PER_SECOND), "only {rate:.0} queries a second");
@@ -72,9 +72,9 @@ async fn answers_under_load_come_from_one_generation_through_cut_overs_and_rollb
     succeed(&shop, &["verify", "--all"]).await;
     let (p99, slowest_answer) = (tally.quantile(0.99), tally.quantile(1.0));
     println!(
-        "E cut-over: {} cut-overs and {} rollbacks of {} processors under {rate:.0} queries a second and {bought} events; \
-         {} answers, {} errors, {} of mixed generations; p99 {p99} ms, slowest {slowest_answer} ms; a new order visible within {} ms of each; \
-         {:.0} s",
+        "E cut-over: {} cut-overs and {} rollbacks of {} processors under {rate:.0} queries a second and {appended} \
+         events; {} answers, {} errors, {} of mixed generations; p99 {p99} ms, slowest {slowest_answer} ms; a new \
+         order visible within {} ms of each; {:.0} s",
         switches - switches / 2,
         switches / 2,
         PROCESSORS.len(),
@@ -87,7 +87,7 @@ async fn answers_under_load_come_from_one_generation_through_cut_overs_and_rollb
     shop.close().await;
 }
 
-/// Rebuilds all processors and cuts over. Returns the time that took.
+/// Rebuilds all processors and cuts over. Returns the duration.
 async fn rebuild(shop: &Shop, is_again: bool) -> Duration {
     if is_again {
         // The generations of the previous round, which are not read any more.
@@ -109,16 +109,8 @@ async fn rollback(shop: &Shop) -> Duration {
     began.elapsed()
 }
 
-async fn live(shop: &Shop) -> Vec<Live> {
-    let mut found = Vec::new();
-    for processor in PROCESSORS {
-        found.push(shop.live(processor).await.unwrap());
-    }
-    found
-}
-
 /// A rebuild verifies before it cuts over: it names the tables that differ, and the live generation stays.
-async fn rows_that_differ_are_not_replaced_unasked(shop: &Shop) {
+async fn a_rebuild_with_other_rows_is_not_cut_over(shop: &Shop) {
     let before = live(shop).await;
     for (processor, tables) in [
         (&RECOMMENDATION, ["product: ", "product_day: ", "product_pair: "].as_slice()),
@@ -141,7 +133,7 @@ async fn mark(shop: &Shop) -> BTreeMap<String, String> {
     let mut marked = BTreeMap::new();
     for processor in PROCESSORS {
         let generation = shop.live(processor).await.unwrap().generation;
-        let sql = marks(processor).replace("$MARK", MARK).replace("$COUNT", &MARKED_COUNT.to_string());
+        let sql = marking_sql(processor).replace("$MARK", MARK).replace("$COUNT", &MARKED_COUNT.to_string());
         let sql = format!("SET search_path = {}; {}", generation.schema, sql.replace("$DECOY", DECOY));
         sqlx::raw_sql(&sql).execute(&mut database).await.unwrap();
         marked.insert(processor.name.to_owned(), generation.id.to_string());
@@ -150,7 +142,7 @@ async fn mark(shop: &Shop) -> BTreeMap<String, String> {
 }
 
 /// SQL that marks rows; triggers mark the rows that are folded later.
-fn marks(processor: &Processor) -> String {
+fn marking_sql(processor: &Processor) -> String {
     let titles = "
         CREATE FUNCTION mark_title() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             IF NOT starts_with(NEW.title, '$MARK') THEN NEW.title := '$MARK' || NEW.title; END IF;
@@ -168,12 +160,13 @@ fn marks(processor: &Processor) -> String {
              UPDATE {table} SET {column} = coalesce({column}, 0) + $COUNT;"
         )
     };
-    let (counts, again) = match processor.name {
+    let (counts, dirty_marks) = match processor.name {
         "recommendation" => (
             count("product_pair", "orders")
                 + &count("product_day", "orders")
                 + "INSERT INTO product_orders VALUES ('$DECOY', 0);
-                   INSERT INTO product_pair SELECT least(product_id, '$DECOY'), greatest(product_id, '$DECOY'), 1000::bigint * $COUNT
+                   INSERT INTO product_pair
+                   SELECT least(product_id, '$DECOY'), greatest(product_id, '$DECOY'), 1000::bigint * $COUNT
                    FROM product_orders WHERE product_id <> '$DECOY';",
             "INSERT INTO dirty SELECT 'rec:similar', product_id FROM product_orders;
              INSERT INTO dirty SELECT 'rec:popular:category', product_id FROM product;
@@ -183,11 +176,10 @@ fn marks(processor: &Processor) -> String {
         "es-sync" => (String::new(), "INSERT INTO dirty SELECT 'products', product_id FROM product;"),
         _ => return String::new(),
     };
-    format!("{titles} {counts} {again}")
+    format!("{titles} {counts} {dirty_marks}")
 }
 
-/// Appends an order of a new member for new products and waits until every projection shows it. Returns the time that
-/// took.
+/// Appends an order of a new member for new products and waits until every projection shows it. Returns the duration.
 async fn wait_until_visible(shop: &Shop, service: &Service, number: usize) -> Duration {
     let [first, second] = ["a", "b"].map(|name| format!("new-{number}-{name}"));
     let word = format!("novelty{number}");
@@ -201,10 +193,10 @@ async fn wait_until_visible(shop: &Shop, service: &Service, number: usize) -> Du
     let began = Instant::now();
     loop {
         let similar = service.get(&format!("products/{first}/similar")).await;
-        let found = service.get(&format!("search?q={word}")).await;
+        let search = service.get(&format!("search?q={word}")).await;
         let pattern = service.get(&format!("members/new-{number}/purchase-pattern")).await;
         if similar.is_some_and(|answer| answer["items"][0]["product"]["product_id"] == *second)
-            && found.is_some_and(|answer| answer["total"] == 2)
+            && search.is_some_and(|answer| answer["total"] == 2)
             && pattern.is_some()
         {
             return began.elapsed();
@@ -299,7 +291,7 @@ fn order(order_id: &str, member_id: &str, items: &[(&str, i64)]) -> Data {
 }
 
 /// Appends events until `is_done`. Returns their number.
-async fn buy(shop: &Shop, mut shopping: Shopping, is_done: &AtomicBool) -> u64 {
+async fn append_until(shop: &Shop, mut shopping: Shopping, is_done: &AtomicBool) -> u64 {
     let mut sent = 0;
     while !is_done.load(Ordering::Relaxed) {
         shop.produce(&[shopping.next()]).await;

@@ -55,7 +55,7 @@ const RUNNERS: u32 = 2;
 const SEED: u8 = 11;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn histories_come_to_the_same_rows_live_replayed_and_in_other_batches() {
+async fn live_and_replayed_folds_of_a_history_give_the_same_rows() {
     let _exclusive = exclusive().await;
     let started = Instant::now();
     assert_every_projection_is_folded();
@@ -287,7 +287,8 @@ impl Store {
             .map(|name| format!("SELECT format('{name} %s', t) FROM {schema}.{name} AS t"))
             .collect();
         selects.push(format!(
-            "SELECT format('checkpoint %s/%s %s %s', topic, partition, next_offset, max_event_time) FROM {schema}.checkpoint"
+            "SELECT format('checkpoint %s/%s %s %s', topic, partition, next_offset, max_event_time)
+             FROM {schema}.checkpoint"
         ));
         let sql = format!("{} ORDER BY 1", selects.join(" UNION ALL "));
         let rows = sqlx::query_scalar(&sql).persistent(false).fetch_all(&mut *connection).await.unwrap();

@@ -49,11 +49,11 @@ pub async fn judge(shop: &Shop, settle_within: Duration) -> Judgement {
         }
     }
     replaying::succeed(shop, &["verify", "--all"]).await;
-    let published = published_values_are_right(shop).await;
+    let published = assert_published_values(shop).await;
     Judgement { records: oracle.records, repeats: oracle.repeats, rows, published }
 }
 
-async fn published_values_are_right(shop: &Shop) -> usize {
+async fn assert_published_values(shop: &Shop) -> usize {
     let settled = Instant::now();
     loop {
         let digest = shop.digest().await;
@@ -73,7 +73,7 @@ async fn views(shop: &Shop) -> (BTreeMap<String, String>, BTreeMap<String, Value
     let (mut values, mut documents) = (BTreeMap::new(), BTreeMap::new());
     for processor in PROCESSORS {
         for view in processor.views() {
-            let found = match view.target {
+            let evaluated = match view.target {
                 Target::RedisHash | Target::RedisRanking | Target::Elasticsearch { .. } => {
                     evaluate(shop, processor, view).await
                 }
@@ -82,12 +82,12 @@ async fn views(shop: &Shop) -> (BTreeMap<String, String>, BTreeMap<String, Value
             match view.target {
                 Target::RedisHash => {
                     let value = |(key, value): (String, Value)| (format!("{}:{key}", view.name), value.to_string());
-                    values.extend(found.into_iter().map(value));
+                    values.extend(evaluated.into_iter().map(value));
                 }
                 Target::RedisRanking => {
-                    values.extend(found.values().next().map(|value| (view.name.to_owned(), ranking(value))));
+                    values.extend(evaluated.values().next().map(|value| (view.name.to_owned(), ranking(value))));
                 }
-                _ => documents.extend(found),
+                _ => documents.extend(evaluated),
             }
         }
     }
@@ -106,11 +106,11 @@ async fn evaluate(shop: &Shop, processor: &Processor, view: &View) -> BTreeMap<S
             .unwrap();
     let keys: Vec<String> =
         sqlx::query_scalar(view.all_keys).bind("").bind(i64::MAX).fetch_all(&mut database).await.unwrap();
-    let mut found = BTreeMap::new();
+    let mut values = BTreeMap::new();
     for keys in keys.chunks(KEYS) {
-        found.extend(evaluate_keys(&mut database, view, keys, now.unwrap_or_default()).await);
+        values.extend(evaluate_keys(&mut database, view, keys, now.unwrap_or_default()).await);
     }
-    found
+    values
 }
 
 async fn evaluate_keys(
@@ -135,12 +135,12 @@ fn ranking(value: &Value) -> String {
 /// Describes the first difference, if any.
 fn difference<V: PartialEq + std::fmt::Debug>(
     store: &str,
-    found: &BTreeMap<String, V>,
+    actual: &BTreeMap<String, V>,
     expected: &BTreeMap<String, V>,
 ) -> Option<String> {
-    let keys: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
-    let differing: Vec<&String> = keys.into_iter().filter(|key| found.get(*key) != expected.get(*key)).collect();
+    let keys: BTreeSet<&String> = actual.keys().chain(expected.keys()).collect();
+    let differing: Vec<&String> = keys.into_iter().filter(|key| actual.get(*key) != expected.get(*key)).collect();
     let first = differing.first()?;
-    let (found, expected) = (found.get(*first), expected.get(*first));
-    Some(format!("{store}: {} keys differ, such as {first}:\n{found:?}, not\n{expected:?}", differing.len()))
+    let (actual, expected) = (actual.get(*first), expected.get(*first));
+    Some(format!("{store}: {} keys differ, such as {first}:\n{actual:?}, not\n{expected:?}", differing.len()))
 }

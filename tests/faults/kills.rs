@@ -60,8 +60,8 @@ async fn killed_processors_lose_nothing_and_count_nothing_twice() {
     assert!(importing.wait().unwrap().success());
     let judgement = judge(&shop, Duration::from_mins(10)).await;
     println!(
-        "A kills: {} events, {} of them repeated; {} SIGKILLs and {} more inside a commit {:?}; {} rows and {} published \
-         values right; {:.0} s",
+        "A kills: {} events, {} of them repeated; {} SIGKILLs and {} more inside a commit {:?}; {} rows and {} \
+         published values right; {:.0} s",
         judgement.records,
         judgement.repeats,
         killer.kills,
@@ -92,9 +92,9 @@ impl Member {
 }
 
 fn members() -> Vec<Member> {
-    let of_processor =
+    let processor_members =
         |processor: &&Processor| INSTANCES.map(|instance| Member { processor: processor.name, instance });
-    PROCESSORS.iter().flat_map(of_processor).collect()
+    PROCESSORS.iter().flat_map(processor_members).collect()
 }
 
 /// Kills members, and starts some of them with a fail point that kills them inside a commit.

@@ -59,6 +59,10 @@ impl Shoppers {
         event
     }
 
+    pub fn events(&mut self, count: usize) -> Vec<Event> {
+        (0..count).map(|_| self.next()).collect()
+    }
+
     /// A random time within three days: the newest description of a product is rarely the last one sent.
     fn time(&mut self) -> DateTime<Utc> {
         let begin: DateTime<Utc> = "2011-06-01T00:00:00Z".parse().unwrap();

@@ -27,16 +27,18 @@ const SIGSYS: i32 = 31;
 const OTHER_SOCKETS: &str = r#"{ "network": {
     "mismatch_action": "allow", "match_action": "kill_process", "filter": [
         { "syscall": "socket", "args": [
-            { "index": 0, "type": "dword", "op": "eq", "val": 2 }, { "index": 1, "type": "dword", "op": { "masked_eq": 14 }, "val": 2 } ] },
+            { "index": 0, "type": "dword", "op": "eq", "val": 2 },
+            { "index": 1, "type": "dword", "op": { "masked_eq": 14 }, "val": 2 } ] },
         { "syscall": "socket", "args": [
-            { "index": 0, "type": "dword", "op": "eq", "val": 10 }, { "index": 1, "type": "dword", "op": { "masked_eq": 14 }, "val": 2 } ] },
+            { "index": 0, "type": "dword", "op": "eq", "val": 10 },
+            { "index": 1, "type": "dword", "op": { "masked_eq": 14 }, "val": 2 } ] },
         { "syscall": "socket", "args": [ { "index": 1, "type": "dword", "op": { "masked_eq": 12 }, "val": 4 } ] },
         { "syscall": "socket", "args": [ { "index": 2, "type": "dword", "op": "eq", "val": 262 } ] },
         { "syscall": "socket", "args": [ { "index": 0, "type": "dword", "op": "eq", "val": 17 } ] }
     ] } }"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_reaches_nothing_but_kafka_and_the_stores_and_produces_nothing() {
+async fn a_replay_connects_to_kafka_and_the_stores_only_and_produces_nothing() {
     let _exclusive = exclusive().await;
     let started = Instant::now();
     let directory = tempfile::tempdir().unwrap();
@@ -75,8 +77,9 @@ async fn a_replay_reaches_nothing_but_kafka_and_the_stores_and_produces_nothing(
     sandbox.replay(&shop, &["promote", "--all"]);
     assert_eq!(log_ends(&shop), before, "a replay produces nothing");
     println!(
-        "F offline: {} records, {dead_letters} dead letters among them; verified, rebuilt and promoted with every connection but \
-         those to {:?} denied: 0 calls out, 0 records produced, {digests} tables' digests equal; {:.0} s",
+        "F offline: {} records, {dead_letters} dead letters among them; verified, rebuilt and promoted with every \
+         connection but those to {:?} denied: 0 calls out, 0 records produced, {digests} tables' \
+         digests equal; {:.0} s",
         before.values().flatten().sum::<i64>(),
         sandbox.ports,
         started.elapsed().as_secs_f64(),

@@ -37,7 +37,7 @@ const SERVICES: [&str; 3] = ["gateway", "outbox-dispatcher", "query"];
 const PAUSED_FOR: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_that_restart_stand_still_and_lose_everything_change_nothing() {
+async fn restarts_pauses_and_data_loss_of_servers_change_nothing() {
     let _exclusive = exclusive().await;
     let began = Instant::now();
     let servers = Servers::start().await;
@@ -59,32 +59,32 @@ async fn servers_that_restart_stand_still_and_lose_everything_change_nothing() {
     wipes::flush_redis(&shop).await;
     wipes::delete_index(&shop).await;
     outcome.add(orders.stop().await);
-    wipes::drained(&shop).await;
+    wipes::wait_until_drained(&shop).await;
     eprintln!("postgres is wiped under load after {:.1} s", began.elapsed().as_secs_f64());
     wipes::drop_database(&shop).await;
     let orders = Orders::start(&urls.gateway, "after");
-    wipes::recovered(&shop).await;
+    wipes::wait_until_recovered(&shop).await;
 
     let imported = import.stop().await;
     load.stop().await;
     outcome.add(orders.stop().await);
     let statuses = queries.stop().await;
-    wipes::drained(&shop).await;
+    wipes::wait_until_drained(&shop).await;
     eprintln!("the load ends after {:.1} s", began.elapsed().as_secs_f64());
     for program in PROCESSORS.iter().map(|processor| processor.name).chain(SERVICES) {
-        assert!(!shop.has_ended(program), "{program} has ended by itself");
+        assert!(!shop.has_ended(program), "{program} has exited");
     }
     let judgement = judge(&shop, SETTLED_WITHIN).await;
-    all_in_the_log(&shop, &outcome.accepted);
-    urls.all_ready().await;
+    assert_all_in_log(&shop, &outcome.accepted);
+    urls.wait_until_ready().await;
 
     let rewiped = if scale(false, true) { Some(wipe_once_more(&shop).await) } else { None };
-    wipes::no_orphans(&shop).await;
-    urls.all_ready().await;
+    wipes::wait_until_no_orphans(&shop).await;
+    urls.wait_until_ready().await;
     println!(
-        "C outages: {restarts} restarts, half of them SIGKILL; wiped: Redis 1, Elasticsearch {}, Postgres {}; {} events, {} \
-         of them repeated, {imported} imports; {} orders accepted, all in the log, after {:.1} s at most, refused \
-         {:?}; queries {statuses:?}; {} rows and {} published values right; all came back in {:?}; {:.0} s",
+        "C outages: {restarts} restarts, half of them SIGKILL; wiped: Redis 1, Elasticsearch {}, Postgres {}; {} \
+         events, {} of them repeated, {imported} imports; {} orders accepted, all in the log, after {:.1} s at most, \
+         refused {:?}; queries {statuses:?}; {} rows and {} published values right; all restored in {:?}; {:.0} s",
         scale(1, 2),
         scale(1, 2),
         judgement.records,
@@ -105,8 +105,8 @@ async fn wipe_once_more(shop: &Shop) -> Duration {
     let before = shop.digest().await;
     let wiped = Instant::now();
     wipes::drop_database(shop).await;
-    wipes::recovered(shop).await;
-    wipes::restored(shop, &before, SETTLED_WITHIN).await;
+    wipes::wait_until_recovered(shop).await;
+    wipes::wait_until_restored(shop, &before, SETTLED_WITHIN).await;
     wiped.elapsed()
 }
 
@@ -156,7 +156,7 @@ fn free_ports() -> [u16; 3] {
 
 impl Urls {
     /// Waits until every program is ready (`/readyz`).
-    async fn all_ready(&self) {
+    async fn wait_until_ready(&self) {
         for url in [&self.gateway, &self.dispatcher, &self.query] {
             let began = Instant::now();
             loop {
@@ -172,7 +172,7 @@ impl Urls {
     }
 }
 
-fn all_in_the_log(shop: &Shop, accepted: &[String]) {
+fn assert_all_in_log(shop: &Shop, accepted: &[String]) {
     let mut ids = HashSet::new();
     let (kafka, namespace) = (&shop.connections.kafka, shop.connections.namespace.to_string());
     tokio::task::block_in_place(|| {

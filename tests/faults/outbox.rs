@@ -41,7 +41,7 @@ async fn killed_dispatchers_lose_nothing_and_keep_the_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_kafka_is_away_everything_is_accepted_and_waits() {
+async fn commands_are_accepted_while_kafka_is_unavailable() {
     let _exclusive = exclusive().await;
     let started = Instant::now();
     let servers = Servers::kafka_alone().await;
@@ -59,14 +59,14 @@ async fn while_kafka_is_away_everything_is_accepted_and_waits() {
     };
     let (unavailable, ()) = tokio::join!(outage, kill);
     let waiting = ingress.count("outbox").await;
-    let sent = ingress.until_sent().await;
+    let sent = ingress.wait_until_sent().await;
     ingress.wait_for_commits(100).await;
     let accepted = writers.stop().await;
     // Records that Kafka had stored and not acknowledged before it was killed may be sent again, too.
     let judgement = ingress.judge(&accepted, ingress.kills + 1).await;
     println!(
-        "I Kafka unavailable: {:.1} s; {waiting} events waited and were sent {:.1} s after its return; {} SIGKILLs meanwhile; {judgement}; \
-         {:.0} s",
+        "I Kafka unavailable: {:.1} s; {waiting} events waited and were sent {:.1} s after its return; {} SIGKILLs \
+         meanwhile; {judgement}; {:.0} s",
         unavailable.as_secs_f64(),
         sent.as_secs_f64(),
         ingress.kills,
@@ -145,8 +145,8 @@ impl Ingress {
         }
     }
 
-    /// Waits until all rows that are in the outbox now are sent. Returns the time that took.
-    async fn until_sent(&self) -> Duration {
+    /// Waits until all rows that are in the outbox now are sent. Returns the duration.
+    async fn wait_until_sent(&self) -> Duration {
         let began = Instant::now();
         let sql =
             "SELECT EXISTS (SELECT FROM outbox WHERE inserted_at < clock_timestamp() - make_interval(secs => $1))";
@@ -173,14 +173,14 @@ impl Ingress {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         assert_eq!(self.count("outbox_refused").await, 0);
-        let (records, keys) = self.log_is_what_was_committed(accepted).await;
+        let (records, keys) = self.assert_log_has_all_commits(accepted).await;
         let duplicates = records - accepted.event_ids.len();
         assert!(duplicates <= crashes * BATCH, "{duplicates} duplicates after {crashes} crashes");
-        self.effects_are_those_of(accepted).await;
+        self.assert_effects(accepted).await;
         format!(
-            "{} events accepted (the slowest 202 after {} ms), all in the log, those of each of {keys} keys in the order of \
-             their commits; {} rolled back, none in the log; {duplicates} duplicates; {} orders of {} units, {} views, {} \
-             cancelled units counted once",
+            "{} events accepted (the slowest 202 after {} ms), all in the log, those of each of {keys} keys in the \
+             order of their commits; {} rolled back, none in the log; {duplicates} duplicates; {} orders of {} units, \
+             {} views, {} cancelled units counted once",
             accepted.event_ids.len(),
             accepted.slowest.as_millis(),
             accepted.abandoned_ids.len(),
@@ -192,7 +192,7 @@ impl Ingress {
     }
 
     /// Returns the number of records and of keys.
-    async fn log_is_what_was_committed(&self, accepted: &Accepted) -> (usize, usize) {
+    async fn assert_log_has_all_commits(&self, accepted: &Accepted) -> (usize, usize) {
         let committed: HashMap<String, (String, i64, i64)> =
             sqlx::query("SELECT event_id, topic || '/' || key, number, sequence FROM committed")
                 .fetch_all(&self.pool)
@@ -202,7 +202,7 @@ impl Ingress {
                 .map(|row| (row.get(0), (row.get(1), row.get(2), row.get(3))))
                 .collect();
         let ids: HashSet<&String> = accepted.event_ids.iter().collect();
-        assert_eq!(ids.len(), accepted.event_ids.len(), "an event id was given twice");
+        assert_eq!(ids.len(), accepted.event_ids.len(), "two events have one id");
         assert_eq!(ids, committed.keys().collect(), "what was accepted is what was committed");
         assert!(accepted.abandoned_ids.iter().all(|id| !committed.contains_key(id)));
 
@@ -227,7 +227,7 @@ impl Ingress {
         (log.len(), by_key.len())
     }
 
-    async fn effects_are_those_of(&self, accepted: &Accepted) {
+    async fn assert_effects(&self, accepted: &Accepted) {
         let schema = self.shop.live(&ANALYTICS).await.unwrap().generation.schema;
         let sql = format!(
             "SELECT (SELECT count(*) FROM {schema}.member_order), sum(sold_units)::bigint, sum(sold_minor)::bigint,
@@ -235,9 +235,9 @@ impl Ingress {
              FROM {schema}.product_sales"
         );
         let row = sqlx::query(&sql).fetch_one(&self.pool).await.unwrap();
-        let found: Vec<i64> = (0..5).map(|column| row.get::<Option<i64>, _>(column).unwrap_or(0)).collect();
+        let totals: Vec<i64> = (0..5).map(|column| row.get::<Option<i64>, _>(column).unwrap_or(0)).collect();
         let Accepted { orders, sold_units, sold_minor, cancelled_units, views, .. } = accepted;
-        assert_eq!(found, [*orders, *sold_units, *sold_minor, *cancelled_units, *views]);
+        assert_eq!(totals, [*orders, *sold_units, *sold_minor, *cancelled_units, *views]);
     }
 
     async fn close(self) {

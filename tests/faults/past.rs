@@ -17,14 +17,14 @@ use crate::scale::{exclusive, scale};
 const AS_OF: &str = "2011-06-02T12:00:00Z";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_past_moment_answers_as_if_nothing_had_happened_since() {
+async fn an_as_of_generation_answers_as_a_shop_whose_log_ends_then() {
     let _exclusive = exclusive().await;
     let time: DateTime<Utc> = AS_OF.parse().unwrap();
     let mut shoppers = Shoppers::new(12);
-    let events: Vec<Event> = (0..scale(4_000, 40_000)).map(|_| shoppers.next()).collect();
+    let events = shoppers.events(scale(4_000, 40_000));
     let earlier: Vec<Event> = events.iter().filter(|event| event.envelope.time <= time).cloned().collect();
-    let (now, now_service) = open("now", &events).await;
-    let (then, then_service) = open("then", &earlier).await;
+    let (now, now_service) = open_folded("now", &events).await;
+    let (then, then_service) = open_folded("then", &earlier).await;
 
     let mut as_of = Vec::new();
     for processor in [&RECOMMENDATION, &ANALYTICS] {
@@ -53,7 +53,7 @@ async fn a_past_moment_answers_as_if_nothing_had_happened_since() {
     let routes: BTreeSet<_> = queries.iter().map(|(route, _)| *route).collect();
     assert_eq!(changed, routes, "of each route an answer has changed since");
     println!(
-        "at: {} of {} events happened by {AS_OF}; {} answers with ?as_of= are those of a shop that knows no more",
+        "at: {} of {} events happened by {AS_OF}; {} answers with ?as_of= equal those of a shop whose log ends there",
         earlier.len(),
         events.len(),
         queries.len()
@@ -63,7 +63,7 @@ async fn a_past_moment_answers_as_if_nothing_had_happened_since() {
 }
 
 /// A shop that has folded these events, and its query service.
-async fn open(name: &str, events: &[Event]) -> (Shop, Service) {
+async fn open_folded(name: &str, events: &[Event]) -> (Shop, Service) {
     let mut shop = Shop::open(name).await;
     shop.start_processors();
     shop.produce(events).await;

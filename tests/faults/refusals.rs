@@ -2,51 +2,42 @@
 
 use chrono::{TimeDelta, Utc};
 use jangbogo_events::{Event, Topic};
-use jangbogo_processors::PROCESSORS;
 use jangbogo_recommendation_fold::RECOMMENDATION;
-use jangbogo_store::{Live, State};
+use jangbogo_store::State;
 use jangbogo_test_support::{Shop, headers_of};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::load::Shoppers;
-use crate::replaying::{output_text, refused, replay, stored, succeed};
+use crate::replaying::{live, output_text, refused, replay, stored, succeed};
 use crate::scale::exclusive;
 
 /// A schema version that this program cannot read.
 const FUTURE_VERSION: &str = "urn:jangbogo:schema:order-completed:v99";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_replayed_is_refused_and_what_is_served_stays() {
+async fn invalid_replays_are_refused_and_the_live_generation_stays() {
     let _exclusive = exclusive().await;
     let mut shop = Shop::open("refusals").await;
     shop.start_processors();
     let mut shoppers = Shoppers::new(10);
-    let events: Vec<_> = (0..2_000).map(|_| shoppers.next()).collect();
+    let events = shoppers.events(2_000);
     shop.produce(&events).await;
     let order = events.iter().find(|event| event.data.event_type().topic() == Topic::OrderCompleted).unwrap();
-    produce_of_the_future(&shop, order).await;
+    produce_in_a_future_version(&shop, order).await;
     shop.settle().await;
     let before = live(&shop).await;
 
     an_unknown_projection_is_named(&shop).await;
     a_time_before_the_log_is_refused(&shop).await;
-    a_version_that_nobody_reads_is_a_dead_letter_in_both(&shop).await;
-    a_generation_that_refused_what_live_folded_is_not_served(&shop).await;
-    a_lost_head_is_described(&shop).await;
+    an_unknown_schema_version_is_a_dead_letter_in_both_generations(&shop).await;
+    a_generation_that_refused_a_folded_record_is_not_promoted(&shop).await;
+    a_lost_log_head_is_reported(&shop).await;
 
-    assert_eq!(live(&shop).await, before, "what is served stays");
+    assert_eq!(live(&shop).await, before, "the live generations stay");
     println!("bad input: an unknown projection, a time before the log, a lost head and an unknown schema are refused");
     shop.close().await;
-}
-
-async fn live(shop: &Shop) -> Vec<Live> {
-    let mut found = Vec::new();
-    for processor in PROCESSORS {
-        found.push(shop.live(processor).await.unwrap());
-    }
-    found
 }
 
 async fn an_unknown_projection_is_named(shop: &Shop) {
@@ -66,7 +57,7 @@ async fn a_time_before_the_log_is_refused(shop: &Shop) {
 }
 
 /// Produces an order in a later schema version.
-async fn produce_of_the_future(shop: &Shop, order: &Event) {
+async fn produce_in_a_future_version(shop: &Shop, order: &Event) {
     let encoded = order.encode().unwrap();
     let id = Utc::now().timestamp_micros().to_string();
     let headers = encoded.headers.iter().map(|(name, value)| match *name {
@@ -78,7 +69,7 @@ async fn produce_of_the_future(shop: &Shop, order: &Event) {
     shop.produce_raw(encoded.topic, Some(encoded.key.clone()), headers_of(&headers), encoded.value.clone()).await;
 }
 
-async fn a_version_that_nobody_reads_is_a_dead_letter_in_both(shop: &Shop) {
+async fn an_unknown_schema_version_is_a_dead_letter_in_both_generations(shop: &Shop) {
     succeed(shop, &["rebuild", RECOMMENDATION.name, "--no-promote"]).await;
     let generations = stored(shop, &RECOMMENDATION).await;
     assert_eq!(generations.iter().map(|stored| stored.state).collect::<Vec<_>>(), [State::Live, State::Ready]);
@@ -92,7 +83,7 @@ async fn a_version_that_nobody_reads_is_a_dead_letter_in_both(shop: &Shop) {
 }
 
 /// As when the live fold has read a record after the rebuild began, and the rebuild's older program cannot read it.
-async fn a_generation_that_refused_what_live_folded_is_not_served(shop: &Shop) {
+async fn a_generation_that_refused_a_folded_record_is_not_promoted(shop: &Shop) {
     succeed(shop, &["rebuild", RECOMMENDATION.name, "--no-promote"]).await;
     let refusing = stored(shop, &RECOMMENDATION).await.pop().unwrap().generation;
     let sql =
@@ -105,7 +96,7 @@ async fn a_generation_that_refused_what_live_folded_is_not_served(shop: &Shop) {
     succeed(shop, &["drop", RECOMMENDATION.name, &refusing.id.to_string()]).await;
 }
 
-async fn a_lost_head_is_described(shop: &Shop) {
+async fn a_lost_log_head_is_reported(shop: &Shop) {
     let topic = shop.connections.namespace.topic(Topic::OrderCompleted);
     let mut lost = TopicPartitionList::new();
     lost.add_partition_offset(&topic, 2, Offset::Offset(7)).unwrap();
@@ -121,7 +112,8 @@ async fn a_lost_head_is_described(shop: &Shop) {
     ];
     for command in commands {
         let message = refused(shop, command).await;
-        let gone = "records at the start of the log are gone: order-completed/2 offsets 0 to 6, order-completed/4 offsets 0 to 2";
+        let gone = "records at the start of the log are gone: order-completed/2 offsets 0 to 6, \
+                    order-completed/4 offsets 0 to 2";
         assert!(message.contains(gone) && message.contains("the live generation is untouched"), "{message}");
     }
     assert_eq!(stored(shop, &RECOMMENDATION).await.len(), 1, "no fold is begun");

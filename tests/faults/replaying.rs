@@ -3,7 +3,8 @@
 use std::process::Output;
 
 use jangbogo_fold::Processor;
-use jangbogo_store::{Stored, generations};
+use jangbogo_processors::PROCESSORS;
+use jangbogo_store::{Live, Stored, generations};
 use jangbogo_test_support::Shop;
 
 /// Standard output and standard error of a command.
@@ -29,6 +30,15 @@ pub async fn refused(shop: &Shop, arguments: &[&str]) -> String {
     let output = replay(shop, arguments).await;
     assert_eq!(output.status.code(), Some(1), "replay {arguments:?}: {}", output_text(&output));
     output_text(&output)
+}
+
+/// The live generation of every processor.
+pub async fn live(shop: &Shop) -> Vec<Live> {
+    let mut generations = Vec::new();
+    for processor in PROCESSORS {
+        generations.push(shop.live(processor).await.unwrap());
+    }
+    generations
 }
 
 /// All generations of a processor, the oldest first.

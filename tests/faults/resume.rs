@@ -27,17 +27,17 @@ const LIMIT: Duration = Duration::from_mins(3);
 const BULK_SECONDS: usize = 9;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_that_is_killed_goes_on_where_it_was() {
+async fn a_killed_replay_resumes_where_it_was() {
     let _exclusive = exclusive().await;
     let started = Instant::now();
     let mut shop = Shop::open("resume").await;
     shop.start_processors();
     let mut shoppers = Shoppers::new(8);
     let count = scale(9_000, 90_000);
-    let events: Vec<_> = (0..count).map(|_| shoppers.next()).collect();
+    let events = shoppers.events(count);
     shop.produce(&events).await;
     shop.settle().await;
-    let later: Vec<_> = (0..count / 6).map(|_| shoppers.next()).collect();
+    let later = shoppers.events(count / 6);
 
     let bulk: &[Point] = scale(
         &[("hydrating", 3_000), ("merging", 30), ("verifying", 30)],
@@ -134,11 +134,12 @@ impl<'s> Rebuild<'s> {
 
     /// Asserts that it is the same generation as before, and that no position went back.
     async fn check_progress(&mut self, state: &str) {
-        let found = stored(self.shop, self.processor).await;
+        let generations = stored(self.shop, self.processor).await;
         let is_new = |state| !matches!(state, State::Frozen);
-        let made: Vec<_> = found.iter().filter(|stored| stored.captured.is_some() && is_new(stored.state)).collect();
-        assert_eq!(made.len(), 1, "killed while {state}: {found:?}");
-        let generation = &made[0].generation;
+        let new: Vec<_> =
+            generations.iter().filter(|stored| stored.captured.is_some() && is_new(stored.state)).collect();
+        assert_eq!(new.len(), 1, "killed while {state}: {generations:?}");
+        let generation = &new[0].generation;
         let reached = positions(&mut self.shop.database().await, generation).await.unwrap();
         if let Some((id, before)) = &self.generation {
             assert_eq!(generation.id, *id, "killed while {state}: it started over");
@@ -150,7 +151,7 @@ impl<'s> Rebuild<'s> {
             }
         }
         let folded: i64 = reached.values().sum();
-        eprintln!("killed while {state}: {} with {folded} records", made[0].state);
+        eprintln!("killed while {state}: {} with {folded} records", new[0].state);
         self.kills.push(format!("{state} at {folded}"));
         self.kept = folded;
         self.generation = Some((generation.id, reached));
@@ -158,15 +159,16 @@ impl<'s> Rebuild<'s> {
 
     /// Runs the command to its end.
     async fn finish(&mut self) {
-        let (made, _) = self.generation.clone().expect("it was killed");
-        if self.shop.live(self.processor).await.unwrap().generation.id != made {
+        let (id, _) = self.generation.clone().expect("it was killed");
+        if self.shop.live(self.processor).await.unwrap().generation.id != id {
             let output = self.command().output().await.unwrap();
             assert!(output.status.success(), "{}", output_text(&output));
         }
         let live = self.shop.live(self.processor).await.unwrap().generation;
-        assert_eq!(live.id, made, "what was begun is served");
-        let found = stored(self.shop, self.processor).await;
-        let frozen = found.iter().find(|stored| stored.state == State::Frozen).expect("what was served is kept");
+        assert_eq!(live.id, id, "the generation that was begun is live");
+        let generations = stored(self.shop, self.processor).await;
+        let frozen =
+            generations.iter().find(|stored| stored.state == State::Frozen).expect("the former generation is kept");
         let mut database = self.shop.database().await;
         let expected = digest(&mut database, self.processor, &frozen.generation, false).await.unwrap();
         assert_eq!(digest(&mut database, self.processor, &live, false).await.unwrap(), expected);
@@ -180,8 +182,7 @@ async fn two_replays_do_not_work_on_one_generation() {
     let mut shop = Shop::open("two_replays").await;
     shop.start_processor(RECOMMENDATION.name);
     let mut shoppers = Shoppers::new(9);
-    let events: Vec<_> = (0..1_000).map(|_| shoppers.next()).collect();
-    shop.produce(&events).await;
+    shop.produce(&shoppers.events(1_000)).await;
     let mut rebuilding = Rebuild::new(&shop, &RECOMMENDATION, &["--max-rate", "50"]);
     let mut first = rebuilding.command().spawn().unwrap();
     let mut lines = BufReader::new(first.stdout.take().unwrap()).lines();
@@ -198,9 +199,9 @@ async fn two_replays_do_not_work_on_one_generation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_rebuilds_that_begin_at_once_one_is_done() {
+async fn only_one_of_two_concurrent_rebuilds_runs() {
     let _exclusive = exclusive().await;
-    let shop = folded("at_once", 1_000).await;
+    let shop = open_folded("at_once", 1_000).await;
     let rebuild = || replay(&shop, &["rebuild", "recommendation", "--max-rate", "100"]);
     let (first, second) = tokio::join!(rebuild(), rebuild());
     let (done, refused) = if first.status.success() { (first, second) } else { (second, first) };
@@ -213,9 +214,9 @@ async fn of_two_rebuilds_that_begin_at_once_one_is_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_of_several_goes_on_with_the_one_at_which_it_was_killed() {
+async fn a_killed_rebuild_of_several_processors_resumes_with_the_interrupted_one() {
     let _exclusive = exclusive().await;
-    let shop = folded("several", 1_000).await;
+    let shop = open_folded("several", 1_000).await;
     let rebuild = ["rebuild", "recommendation", "es-sync", "--max-rate", "400", "--json"];
     let mut command = tokio::process::Command::from(shop.command(&["replay"]));
     let mut process = command.args(rebuild).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
@@ -225,7 +226,7 @@ async fn a_rebuild_of_several_goes_on_with_the_one_at_which_it_was_killed() {
     let finished = shop.live(&RECOMMENDATION).await.unwrap();
 
     succeed(&shop, &rebuild).await;
-    assert_eq!(shop.live(&RECOMMENDATION).await.unwrap(), finished, "what was done is not done again");
+    assert_eq!(shop.live(&RECOMMENDATION).await.unwrap(), finished, "a finished rebuild is not repeated");
     for processor in [&RECOMMENDATION, &ES_SYNC] {
         let states: Vec<_> = stored(&shop, processor).await.iter().map(|stored| stored.state).collect();
         assert_eq!(states, [State::Frozen, State::Live], "{}", processor.name);
@@ -237,12 +238,11 @@ async fn a_rebuild_of_several_goes_on_with_the_one_at_which_it_was_killed() {
 }
 
 /// A shop whose processors have folded some events.
-async fn folded(name: &str, events: usize) -> Shop {
+async fn open_folded(name: &str, events: usize) -> Shop {
     let mut shop = Shop::open(name).await;
     shop.start_processors();
     let mut shoppers = Shoppers::new(9);
-    let events: Vec<_> = (0..events).map(|_| shoppers.next()).collect();
-    shop.produce(&events).await;
+    shop.produce(&shoppers.events(events)).await;
     shop.settle().await;
     shop
 }

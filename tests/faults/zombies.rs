@@ -4,7 +4,6 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use jangbogo_events::Event;
 use jangbogo_processors::PROCESSORS;
 use jangbogo_recommendation_fold::RECOMMENDATION;
 use jangbogo_test_support::Shop;
@@ -20,34 +19,34 @@ const EVENTS: usize = 3_000;
 const WAIT_LIMIT: Duration = Duration::from_secs(40);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_a_worker_writes_that_stood_still_is_fenced() {
+async fn all_writes_of_a_paused_worker_are_fenced() {
     let _exclusive = exclusive().await;
     let started = Instant::now();
     let mut shop = Shop::open("zombies").await;
     for processor in PROCESSORS.iter().filter(|processor| processor.name != RECOMMENDATION.name) {
         shop.start_processor(processor.name);
     }
-    let (sleepy, metrics) = ("sleepy", free_port());
-    shop.start_member("awake", RECOMMENDATION.name, &[]);
-    shop.start_member(sleepy, RECOMMENDATION.name, &["--admin-port", &metrics.to_string()]);
+    let (paused, metrics) = ("paused", free_port());
+    shop.start_member("running", RECOMMENDATION.name, &[]);
+    shop.start_member(paused, RECOMMENDATION.name, &["--admin-port", &metrics.to_string()]);
     let group = Group::for_processor(&shop, &RECOMMENDATION);
     group.wait_until_divided_by(2).await;
     let mut shoppers = Shoppers::new(3);
     let rounds = scale(1, 10);
     for round in 1..=rounds {
         let fenced_before = fenced(metrics).await;
-        stop_in_a_batch(&shop, sleepy, &mut shoppers).await;
+        pause_during_batches(&shop, paused, &mut shoppers).await;
         // The other member has taken over and folded all events.
         shop.settle().await;
         let before = folded(&shop).await;
-        shop.signal(sleepy, "CONT");
+        shop.signal(paused, "CONT");
         wait_until("the paused member is fenced", async || fenced(metrics).await > fenced_before).await;
         // It rejoins the group.
         group.wait_until_divided_by(2).await;
         assert_eq!(folded(&shop).await, before, "the paused member wrote something in round {round}");
     }
-    shop.terminate("awake");
-    shop.produce(&events(&mut shoppers)).await;
+    shop.terminate("running");
+    shop.produce(&shoppers.events(EVENTS)).await;
     let judgement = judge(&shop, Duration::from_mins(4)).await;
     println!(
         "G zombies: {} events, {} of them repeated; {rounds} workers were paused, fenced {} times; {} rows and {} \
@@ -62,25 +61,21 @@ async fn whatever_a_worker_writes_that_stood_still_is_fenced() {
     shop.close().await;
 }
 
-fn events(shoppers: &mut Shoppers) -> Vec<Event> {
-    std::iter::repeat_with(|| shoppers.next()).take(EVENTS).collect()
-}
-
 /// Pauses a member while every member of the group has a batch in progress.
-async fn stop_in_a_batch(shop: &Shop, member: &str, shoppers: &mut Shoppers) {
-    let mut holding = shop.database().await;
+async fn pause_during_batches(shop: &Shop, member: &str, shoppers: &mut Shoppers) {
+    let mut lock_holder = shop.database().await;
     let schema = shop.live(&RECOMMENDATION).await.unwrap().generation.schema;
     let sql = format!("BEGIN; LOCK TABLE {schema}.seen IN EXCLUSIVE MODE");
-    sqlx::raw_sql(&sql).execute(&mut holding).await.unwrap();
-    shop.produce(&events(shoppers)).await;
+    sqlx::raw_sql(&sql).execute(&mut lock_holder).await.unwrap();
+    shop.produce(&shoppers.events(EVENTS)).await;
     let mut database = shop.database().await;
-    wait_until("two members wait for the lock", async || waiting(&mut database).await >= 2).await;
+    wait_until("two members wait for the lock", async || sessions_waiting_for_locks(&mut database).await >= 2).await;
     shop.signal(member, "STOP");
-    sqlx::raw_sql("ROLLBACK").execute(&mut holding).await.unwrap();
+    sqlx::raw_sql("ROLLBACK").execute(&mut lock_holder).await.unwrap();
 }
 
 /// Number of database sessions that wait for a lock.
-async fn waiting(database: &mut PgConnection) -> i64 {
+async fn sessions_waiting_for_locks(database: &mut PgConnection) -> i64 {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     sqlx::query_scalar(sql).fetch_one(database).await.unwrap()
 }

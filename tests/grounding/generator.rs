@@ -28,9 +28,7 @@ pub enum Meaning {
     Cheaper,
     /// One more quality is excluded: a colour for the current kind, a material for the whole conversation.
     Without(&'static Quality),
-    /// Another price limit.
     Limit(Limit),
-    /// No price limit.
     AnyPrice,
     /// A question about the stock or price of a product shown.
     AskStock,
@@ -61,7 +59,7 @@ pub struct Expected {
 
 impl Expected {
     /// Applies another message; `lists` are the recommendations before it, the newest last.
-    pub fn after(&mut self, meaning: &Meaning, lists: &[&[RecommendedProduct]]) {
+    pub fn apply(&mut self, meaning: &Meaning, lists: &[&[RecommendedProduct]]) {
         if std::mem::take(&mut self.is_cheaper) && lists.last().is_some_and(|list| list.is_empty()) {
             self.limit = self.before;
         }
@@ -125,11 +123,11 @@ struct Generator {
 }
 
 impl Generator {
-    fn one<T>(&mut self, choices: &'static [T]) -> &'static T {
+    fn choose<T>(&mut self, choices: &'static [T]) -> &'static T {
         &choices[usize::try_from(self.random.below(choices.len() as u64)).unwrap()]
     }
 
-    fn maybe(&mut self, one_in: u64) -> bool {
+    fn is_drawn(&mut self, one_in: u64) -> bool {
         self.random.below(one_in) == 0
     }
 
@@ -137,30 +135,30 @@ impl Generator {
         Utterance { text, korean: self.korean, meaning }
     }
 
-    fn say(&mut self, english: &'static [&str], korean: &'static [&str]) -> String {
+    fn phrase(&mut self, english: &'static [&str], korean: &'static [&str]) -> String {
         let choices = if self.korean { korean } else { english };
-        (*self.one(choices)).to_owned()
+        (*self.choose(choices)).to_owned()
     }
 
     fn hostile(&mut self) -> Utterance {
-        let text = self.say(hostile::ENGLISH, hostile::KOREAN);
+        let text = self.phrase(hostile::ENGLISH, hostile::KOREAN);
         self.utterance(text, Meaning::Hostile)
     }
 
     fn find(&mut self) -> Utterance {
         let (kind, korean) = loop {
-            let (kind, korean) = *self.one(KINDS);
+            let (kind, korean) = *self.choose(KINDS);
             // A kind that contains an earlier one, or the reverse, would not be a new request.
             if !self.kinds.iter().any(|earlier| earlier.contains(kind) || kind.contains(earlier)) {
                 break (kind, korean);
             }
         };
         self.kinds.push(kind);
-        let colour = self.maybe(2).then(|| self.one(COLOURS));
-        let limit = if self.maybe(2) { Some(self.limit()) } else { None };
-        let without = self.maybe(3).then(|| self.one(MATERIALS));
-        let quantity = self.maybe(6).then(|| 3 + u32::try_from(self.random.below(20)).unwrap());
-        let mut text = self.say(
+        let colour = self.is_drawn(2).then(|| self.choose(COLOURS));
+        let limit = if self.is_drawn(2) { Some(self.limit()) } else { None };
+        let without = self.is_drawn(3).then(|| self.choose(MATERIALS));
+        let quantity = self.is_drawn(6).then(|| 3 + u32::try_from(self.random.below(20)).unwrap());
+        let mut text = self.phrase(
             &[
                 "I am looking for a COLOUR KIND",
                 "Do you have a COLOUR KIND?",
@@ -180,8 +178,8 @@ impl Generator {
             text = format!("{text}, {words}");
         }
         if let Some(quality) = without {
-            let leave_out = self.leave_out(quality);
-            text = format!("{text}, {leave_out}");
+            let exclusion = self.exclusion(quality);
+            text = format!("{text}, {exclusion}");
         }
         if let Some(quantity) = quantity {
             text = if self.korean {
@@ -193,26 +191,26 @@ impl Generator {
         self.utterance(text, Meaning::Find { kind, limit: limit.map(|(limit, _)| limit), without, quantity })
     }
 
-    fn leave_out(&mut self, quality: &Quality) -> String {
-        let template = self.say(&["not IT", "no IT please", "without IT"], &["IT 말고", "IT 빼고", "IT는 빼주세요"]);
+    fn exclusion(&mut self, quality: &Quality) -> String {
+        let template = self.phrase(&["not IT", "no IT please", "without IT"], &["IT 말고", "IT 빼고", "IT는 빼주세요"]);
         template.replace("IT", if self.korean { quality.korean } else { quality.english })
     }
 
     /// A price limit, and a phrase for it.
     fn limit(&mut self) -> (Limit, String) {
-        let pence = *self.one(&[85_i64, 125, 200, 250, 300, 400, 500, 800, 1000]);
+        let pence = *self.choose(&[85_i64, 125, 200, 250, 300, 400, 500, 800, 1000]);
         let amount =
             if pence % 100 == 0 { (pence / 100).to_string() } else { format!("{}.{:02}", pence / 100, pence % 100) };
         let at_most = Limit { at_least: None, at_most: Some(pence), currency: "GBP" };
         let at_least = Limit { at_least: Some(pence), at_most: None, currency: "GBP" };
         let won = Limit { at_least: None, at_most: Some(10_000), currency: "KRW" };
-        let (limit, template) = if self.maybe(8) {
-            (won, self.say(&["up to 10,000 won"], &["만원 이하로", "10,000원까지"]))
-        } else if self.maybe(5) {
-            (at_least, self.say(&["at least £N", "from N pounds up"], &["N파운드 이상으로"]))
+        let (limit, template) = if self.is_drawn(8) {
+            (won, self.phrase(&["up to 10,000 won"], &["만원 이하로", "10,000원까지"]))
+        } else if self.is_drawn(5) {
+            (at_least, self.phrase(&["at least £N", "from N pounds up"], &["N파운드 이상으로"]))
         } else {
             let english = &["under £N", "below N pounds", "for at most £N", "up to N pounds", "no more than £N"];
-            (at_most, self.say(english, &["N파운드 이하로", "N파운드까지", "N파운드 안 넘게", "N파운드 이내로"]))
+            (at_most, self.phrase(english, &["N파운드 이하로", "N파운드까지", "N파운드 안 넘게", "N파운드 이내로"]))
         };
         (limit, template.replace('N', &amount))
     }
@@ -220,20 +218,20 @@ impl Generator {
     fn follow_up(&mut self) -> Utterance {
         match self.random.below(7) {
             0 => {
-                let text = self.say(
+                let text = self.phrase(
                     &["cheaper", "something cheaper please", "Do you have anything cheaper?"],
                     &["더 싼 거 있어요?", "더 저렴한 걸로 보여주세요", "더 싼 거로"],
                 );
                 self.utterance(text, Meaning::Cheaper)
             }
             1 => {
-                let quality = self.one(COLOURS);
-                let text = self.leave_out(quality);
+                let quality = self.choose(COLOURS);
+                let text = self.exclusion(quality);
                 self.utterance(text, Meaning::Without(quality))
             }
             2 => {
-                let quality = self.one(MATERIALS);
-                let text = self.leave_out(quality);
+                let quality = self.choose(MATERIALS);
+                let text = self.exclusion(quality);
                 self.utterance(text, Meaning::Without(quality))
             }
             3 => {
@@ -242,14 +240,14 @@ impl Generator {
                 self.utterance(text, Meaning::Limit(limit))
             }
             4 => {
-                let text = self.say(
+                let text = self.phrase(
                     &["any price is fine", "the price does not matter"],
                     &["가격은 상관없어요", "가격 상관없이 보여주세요"],
                 );
                 self.utterance(text, Meaning::AnyPrice)
             }
             5 => {
-                let text = self.say(
+                let text = self.phrase(
                     &[
                         "Is the second one in stock?",
                         "How many of the first one are in stock?",
@@ -260,7 +258,7 @@ impl Generator {
                 self.utterance(text, Meaning::AskStock)
             }
             _ => {
-                let text = self.say(&["thank you!", "Thanks, that helps"], &["고마워요!", "감사합니다"]);
+                let text = self.phrase(&["thank you!", "Thanks, that helps"], &["고마워요!", "감사합니다"]);
                 self.utterance(text, Meaning::Thanks)
             }
         }

@@ -20,7 +20,7 @@ pub struct Judge<'c> {
 pub struct Reply<'r> {
     pub text: &'r str,
     /// Product ids that the reply's event lists.
-    pub names: Vec<&'r str>,
+    pub product_ids: Vec<&'r str>,
 }
 
 impl<'c> Judge<'c> {
@@ -34,21 +34,25 @@ impl<'c> Judge<'c> {
     /// All faults of the recommendation and the reply to a message.
     pub fn faults(
         &self,
-        said: &Utterance,
+        utterance: &Utterance,
         expected: &Expected,
-        given: &RecommendationGenerated,
+        recommendation: &RecommendationGenerated,
         reply: &Reply<'_>,
     ) -> Vec<String> {
-        let mut faults: Vec<String> = given.items.iter().flat_map(|item| self.item(item, expected)).collect();
-        let ids: BTreeSet<&str> = given.items.iter().map(|item| item.product_id.as_str()).collect();
-        if ids.len() < given.items.len() {
+        let mut faults: Vec<String> = recommendation.items.iter().flat_map(|item| self.item(item, expected)).collect();
+        let ids: BTreeSet<&str> = recommendation.items.iter().map(|item| item.product_id.as_str()).collect();
+        if ids.len() < recommendation.items.len() {
             faults.push("a product is listed twice".to_owned());
         }
-        let others = reply.names.iter().filter(|id| !ids.contains(*id));
+        let others = reply.product_ids.iter().filter(|id| !ids.contains(*id));
         faults.extend(others.map(|id| format!("the reply names {id}, which is not listed")));
         // A hostile message may set a limit, and the reply may name the limit of the search.
-        let limit = if matches!(said.meaning, Meaning::Hostile) { requested_limit(given) } else { expected.limit };
-        faults.extend(self.text(reply.text, given, limit, said.korean));
+        let limit = if matches!(utterance.meaning, Meaning::Hostile) {
+            requested_limit(recommendation)
+        } else {
+            expected.limit
+        };
+        faults.extend(self.text(reply.text, recommendation, limit, utterance.korean));
         faults
     }
 
@@ -69,19 +73,25 @@ impl<'c> Judge<'c> {
             faults.push(format!("{id} costs {:?}: not within {limit:?}", product.price));
         }
         for quality in &expected.without {
-            if text_of(product).iter().any(|word| quality.words.contains(&word.as_str())) {
-                faults.push(format!("{id} {:?} is {}, which was to be left out", &*product.title, quality.english));
+            if product_words(product).iter().any(|word| quality.words.contains(&word.as_str())) {
+                faults.push(format!("{id} {:?} is {}, which the request excludes", &*product.title, quality.english));
             }
         }
         faults
     }
 
-    fn text(&self, text: &str, given: &RecommendationGenerated, limit: Option<Limit>, korean: bool) -> Vec<String> {
+    fn text(
+        &self,
+        text: &str,
+        recommendation: &RecommendationGenerated,
+        limit: Option<Limit>,
+        korean: bool,
+    ) -> Vec<String> {
         let mut faults = Vec::new();
         // The text between a title and the next one is about the first title's product.
         let mut pieces: Vec<(Option<&ProductUpserted>, String)> = vec![(None, text.to_owned())];
         for title in &self.titles {
-            let listed = given.items.iter().find(|item| &*item.title == *title);
+            let listed = recommendation.items.iter().find(|item| &*item.title == *title);
             let product = listed.and_then(|item| self.catalogue.get(item.product_id.as_str()));
             let cut = |(about, piece): (Option<_>, String)| {
                 let mut parts = piece.split(title).map(str::to_owned);
@@ -110,23 +120,23 @@ impl<'c> Judge<'c> {
                     ));
                 }
             }
-            if let Some(said) = stock(piece)
-                && about.is_none_or(|product| product.stock != Some(said))
+            if let Some(stock) = stated_stock(piece)
+                && about.is_none_or(|product| product.stock != Some(stock))
             {
-                faults.push(format!("a stock of {said} in {piece:?}"));
+                faults.push(format!("a stock of {stock} in {piece:?}"));
             }
             let lower = piece.to_lowercase();
             let forbidden = FORBIDDEN.iter().filter(|word| lower.contains(*word));
             faults.extend(forbidden.map(|word| format!("{word:?} in {piece:?}")));
-            faults.extend(shouted(piece).map(|name| format!("{name:?} is no title of the shop's")));
+            faults.extend(capitalised_pairs(piece).map(|name| format!("{name:?} is no title of the shop's")));
         }
         faults
     }
 }
 
 /// The price limit of the recommendation's request.
-fn requested_limit(given: &RecommendationGenerated) -> Option<Limit> {
-    let price = given.request.price.as_ref()?;
+fn requested_limit(recommendation: &RecommendationGenerated) -> Option<Limit> {
+    let price = recommendation.request.price.as_ref()?;
     let currency = if price.currency.as_str() == "KRW" { "KRW" } else { "GBP" };
     Some(Limit { at_least: price.min_minor, at_most: price.max_minor, currency })
 }
@@ -139,7 +149,7 @@ fn within(limit: Limit, product: &ProductUpserted) -> bool {
     })
 }
 
-fn text_of(product: &ProductUpserted) -> Vec<String> {
+fn product_words(product: &ProductUpserted) -> Vec<String> {
     let attributes = product.attributes.values().map(|value| &**value);
     let texts = [Some(&*product.title), product.description.as_deref()].into_iter().flatten().chain(attributes);
     texts.flat_map(words).collect()
@@ -154,7 +164,7 @@ struct Amount {
 /// Amounts of money: digits after a currency sign or before a currency's name.
 fn amounts(text: &str) -> Vec<Amount> {
     let is_part = |character: char| character.is_ascii_digit() || character == '.' || character == ',';
-    let mut found = Vec::new();
+    let mut amounts = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find(|character: char| character.is_ascii_digit()) {
         let (before, number) = rest.split_at(start);
@@ -170,17 +180,17 @@ fn amounts(text: &str) -> Vec<Amount> {
             let value: f64 = number.parse().unwrap_or(f64::MAX);
             let value = if currency == "KRW" { value } else { value * 100.0 };
             #[expect(clippy::cast_possible_truncation, reason = "prices are small")]
-            found.push(Amount { minor: value.round() as i64, currency });
+            amounts.push(Amount { minor: value.round() as i64, currency });
         } else if behind.starts_with("pence") || behind.starts_with("펜스") {
-            found.push(Amount { minor: number.parse().unwrap_or(i64::MAX), currency: "GBP" });
+            amounts.push(Amount { minor: number.parse().unwrap_or(i64::MAX), currency: "GBP" });
         }
         rest = behind;
     }
-    found
+    amounts
 }
 
 /// The stock that a text states.
-fn stock(text: &str) -> Option<u32> {
+fn stated_stock(text: &str) -> Option<u32> {
     let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
     if text.contains("sold out") || text.contains("품절") {
         return Some(0);
@@ -193,7 +203,7 @@ fn stock(text: &str) -> Option<u32> {
 }
 
 /// Pairs of adjacent words in capitals: this shop writes titles in capitals.
-fn shouted(text: &str) -> impl Iterator<Item = String> {
+fn capitalised_pairs(text: &str) -> impl Iterator<Item = String> {
     let capitals =
         |word: &str| word.chars().filter(char::is_ascii_uppercase).count() > 1 && !word.chars().any(char::is_lowercase);
     let words: Vec<&str> = text.split_whitespace().collect();

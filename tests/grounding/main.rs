@@ -2,9 +2,9 @@
 //! generated; a judge checks every reply against the catalogue and the request, without code of the product.
 //!
 //! ```sh
-//! cargo test --test grounding                                        # a few, as CI does
+//! cargo test --test grounding                                        # the number that CI runs
 //! JANGBOGO_CONVERSATIONS=1000 cargo test --test grounding -- --nocapture
-//! JANGBOGO_SEED=7 …                                                  # others
+//! JANGBOGO_SEED=7 …                                                  # other conversations
 //! ```
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -18,10 +18,10 @@ mod served;
 mod words;
 
 /// Number of conversations, and the seed that they are generated from.
-fn scale(few: u64) -> (u64, u64) {
+fn scale(default: u64) -> (u64, u64) {
     let number = |name: &str, default: u64| match std::env::var(name) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")),
         Err(_) => default,
     };
-    (number("JANGBOGO_CONVERSATIONS", few), number("JANGBOGO_SEED", 1))
+    (number("JANGBOGO_CONVERSATIONS", default), number("JANGBOGO_SEED", 1))
 }

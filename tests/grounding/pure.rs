@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use jangbogo_assistant::reply::{grounded, write_locally};
+use jangbogo_assistant::{ground_reply, template_reply};
 use jangbogo_events::{
     Currency, Intent, Money, Payload as _, ProductId, RecommendationGenerated, RecommendedProduct, SubScores, Text,
 };
 use jangbogo_nlu::{Analysis, Answered, Context, ProductText, ShownProduct, Vocabulary, analyse, request_so_far};
 use jangbogo_ranking::{Candidate, Language, Product, RankedItem, RankingInput, Scored, Weights};
-use jangbogo_test_support::hostile::{HONEST, LIES};
+use jangbogo_test_support::hostile::{GROUNDED, UNGROUNDED};
 
 use crate::catalogue::{Catalogue, changes, from_orders};
 use crate::generator::{Expected, conversation};
@@ -71,20 +71,21 @@ impl Shop {
     /// The recommendation for an analysed message.
     fn recommend(&mut self, analysis: Analysis) -> RecommendationGenerated {
         let Analysis { understanding, request } = analysis;
-        let mut given = RecommendationGenerated::example();
-        given.items.clear();
+        let mut recommendation = RecommendationGenerated::example();
+        recommendation.items.clear();
         if !matches!(understanding.intent, Intent::SmallTalk | Intent::Other) {
-            let wanted = words(&request.words);
-            let is_found = |candidate: &Candidate| wanted.iter().any(|word| candidate.words.contains(word));
-            let found = self.snapshot.candidates.iter().filter(|(_, candidate)| is_found(candidate));
-            self.snapshot.found = found.map(|(id, _)| id.clone()).take(40).collect();
+            let request_words = words(&request.words);
+            let is_match = |candidate: &Candidate| request_words.iter().any(|word| candidate.words.contains(word));
+            let matches = self.snapshot.candidates.iter().filter(|(_, candidate)| is_match(candidate));
+            self.snapshot.found = matches.map(|(id, _)| id.clone()).take(40).collect();
             let ranking = jangbogo_ranking::rank(&self.snapshot, Some(&request), Weights::default(), 10);
             let language = Language::from_tag(&understanding.language);
-            given.lacking = ranking.lacking;
-            given.items = ranking.items.iter().map(|item| self.recommended(item, language, &request)).collect();
+            recommendation.lacking = ranking.lacking;
+            recommendation.items =
+                ranking.items.iter().map(|item| self.recommended(item, language, &request)).collect();
         }
-        (given.understood, given.request) = (Box::new(understanding), Box::new(request));
-        given
+        (recommendation.understood, recommendation.request) = (Box::new(understanding), Box::new(request));
+        recommendation
     }
 
     fn recommended(
@@ -112,11 +113,15 @@ impl Shop {
     }
 }
 
-fn answered(given: &RecommendationGenerated) -> Answered<'_> {
-    Answered { understood: &given.understood, request: &given.request, found_nothing: given.items.is_empty() }
+fn analysed(recommendation: &RecommendationGenerated) -> Answered<'_> {
+    Answered {
+        understood: &recommendation.understood,
+        request: &recommendation.request,
+        found_nothing: recommendation.items.is_empty(),
+    }
 }
 
-fn shown(items: &[RecommendedProduct]) -> Vec<ShownProduct> {
+fn shown_products(items: &[RecommendedProduct]) -> Vec<ShownProduct> {
     let product = |item: &RecommendedProduct| ShownProduct {
         product_id: item.product_id.clone(),
         title: item.title.to_string(),
@@ -127,60 +132,66 @@ fn shown(items: &[RecommendedProduct]) -> Vec<ShownProduct> {
 }
 
 #[test]
-fn what_the_shop_says_without_servers_is_so() {
+fn replies_of_pure_functions_are_grounded() {
     let (conversations, seed) = scale(60);
     let catalogue = catalogue();
     let (mut shop, judge) = (Shop::from_catalogue(&catalogue), Judge::new(&catalogue));
     let mut report = Report::new();
-    let mut lies = Lies::default();
+    let mut model_replies = ModelReplies::default();
     for number in 0..conversations {
         let mut context = Context::new(Currency::new("GBP").unwrap());
         let mut expected = Expected::default();
         let mut turns: Vec<RecommendationGenerated> = Vec::new();
-        for said in conversation(seed, number) {
-            let lists: Vec<_> = turns.iter().map(|given| &*given.items).collect();
-            expected.after(&said.meaning, &lists);
-            context.shown = shown(lists.iter().rfind(|list| !list.is_empty()).copied().unwrap_or_default());
-            context.request = request_so_far(turns.iter().map(answered));
-            let given = shop.recommend(analyse(&shop.vocabulary, &context, &said.text));
-            let (text, named) = write_locally(&given);
-            let reply = Reply { text: &text, names: named.iter().map(ProductId::as_str).collect() };
-            report.add(&judge, (&said, &expected), &given, &reply);
+        for utterance in conversation(seed, number) {
+            let lists: Vec<_> = turns.iter().map(|recommendation| &*recommendation.items).collect();
+            expected.apply(&utterance.meaning, &lists);
+            context.shown = shown_products(lists.iter().rfind(|list| !list.is_empty()).copied().unwrap_or_default());
+            context.request = request_so_far(turns.iter().map(analysed));
+            let recommendation = shop.recommend(analyse(&shop.vocabulary, &context, &utterance.text));
+            let (text, product_ids) = template_reply(&recommendation);
+            let product_ids = product_ids.iter().map(ProductId::as_str).collect();
+            let reply = Reply { text: &text, product_ids };
+            report.add(&judge, (&utterance, &expected), &recommendation, &reply);
             // Many lists are similar: one conversation in ten is enough.
             if report.conversations.is_multiple_of(10) {
-                lies.check(&given);
+                model_replies.check(&recommendation);
             }
-            turns.push(given);
+            turns.push(recommendation);
         }
         report.conversations += 1;
     }
-    println!("without servers: {report}; {} lies of a model refused, {} honest answers sent", lies.refused, lies.sent);
+    let ModelReplies { refused, accepted } = model_replies;
+    println!("without servers: {report}; {refused} false replies of a model refused, {accepted} true ones accepted");
     report.assert_no_faults();
 }
 
-/// Counts of a model's answers that were rejected and accepted.
+/// Numbers of a model's replies that the grounding check refused and accepted.
 #[derive(Default)]
-struct Lies {
+struct ModelReplies {
     refused: usize,
-    sent: usize,
+    accepted: usize,
 }
 
-impl Lies {
-    fn check(&mut self, given: &RecommendationGenerated) {
-        if given.items.is_empty() {
+impl ModelReplies {
+    fn check(&mut self, recommendation: &RecommendationGenerated) {
+        if recommendation.items.is_empty() {
             return;
         }
-        for lie in LIES {
-            // Also after a true sentence.
-            for answer in [(*lie).to_owned(), format!("I would take [1]. {lie}")] {
-                assert!(grounded(&answer, given).is_err(), "{answer:?} is sent about {:?}", given.items[0]);
+        for ungrounded in UNGROUNDED {
+            // Alone, and after a true sentence.
+            for text in [(*ungrounded).to_owned(), format!("I would take [1]. {ungrounded}")] {
+                assert!(
+                    ground_reply(&text, recommendation).is_err(),
+                    "{text:?} is accepted about {:?}",
+                    recommendation.items[0]
+                );
                 self.refused += 1;
             }
         }
-        for answer in HONEST {
-            let sent = grounded(answer, given).map(|(text, _)| text);
-            assert!(sent.is_ok(), "{answer:?} is not sent about {:?}: {sent:?}", given.items[0]);
-            self.sent += 1;
+        for text in GROUNDED {
+            let result = ground_reply(text, recommendation).map(|(text, _)| text);
+            assert!(result.is_ok(), "{text:?} is refused about {:?}: {result:?}", recommendation.items[0]);
+            self.accepted += 1;
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::judge::{Judge, Reply};
 use crate::words::is_kind;
 
 /// Maximum number of faults in the failure's message.
-const SHOWN: usize = 20;
+const MAX_SHOWN: usize = 20;
 
 /// Counts, and a description of every fault.
 pub struct Report {
@@ -46,35 +46,36 @@ impl Report {
     pub fn add(
         &mut self,
         judge: &Judge<'_>,
-        (said, expected): (&Utterance, &Expected),
-        given: &RecommendationGenerated,
+        (utterance, expected): (&Utterance, &Expected),
+        recommendation: &RecommendationGenerated,
         reply: &Reply<'_>,
     ) {
         self.messages += 1;
-        self.hostile += usize::from(matches!(said.meaning, Meaning::Hostile));
-        self.lists += usize::from(!given.items.is_empty());
-        self.products += given.items.len();
-        if let (Meaning::Find { kind, .. }, Some(first)) = (&said.meaning, given.items.first()) {
+        self.hostile += usize::from(matches!(utterance.meaning, Meaning::Hostile));
+        self.lists += usize::from(!recommendation.items.is_empty());
+        self.products += recommendation.items.len();
+        if let (Meaning::Find { kind, .. }, Some(first)) = (&utterance.meaning, recommendation.items.first()) {
             self.searches += 1;
             self.hits += usize::from(is_kind(&first.title, kind));
         }
-        let faults = judge.faults(said, expected, given, reply);
+        let faults = judge.faults(utterance, expected, recommendation, reply);
         let descriptions = faults.iter().map(|fault| {
-            format!("{:?}: {fault}\n    understood: {}\n    replied: {:?}", said.text, understood(given), reply.text)
+            let (text, understood) = (&utterance.text, understood(recommendation));
+            format!("{text:?}: {fault}\n    understood: {understood}\n    replied: {:?}", reply.text)
         });
         self.faults.extend(descriptions);
     }
 
     /// Fails if there is any fault.
     pub fn assert_no_faults(&self) {
-        let shown: Vec<&str> = self.faults.iter().take(SHOWN).map(String::as_str).collect();
+        let shown: Vec<&str> = self.faults.iter().take(MAX_SHOWN).map(String::as_str).collect();
         assert!(shown.is_empty(), "{} faults, such as:\n{}\n{self}", self.faults.len(), shown.join("\n"));
     }
 }
 
-fn understood(given: &RecommendationGenerated) -> String {
-    let intent = given.understood.intent;
-    format!("{intent:?} {}", serde_json::to_string(&given.request).unwrap())
+fn understood(recommendation: &RecommendationGenerated) -> String {
+    let intent = recommendation.understood.intent;
+    format!("{intent:?} {}", serde_json::to_string(&recommendation.request).unwrap())
 }
 
 impl fmt::Display for Report {
@@ -82,8 +83,9 @@ impl fmt::Display for Report {
         let Self { conversations, messages, hostile, lists, products, searches, hits, faults, began } = self;
         write!(
             f,
-            "{conversations} conversations, {messages} messages ({hostile} hostile), {lists} lists with {products} products; \
-             {hits} of {searches} searches that find anything begin with the kind asked for; {} faults; {:.1} s",
+            "{conversations} conversations, {messages} messages ({hostile} hostile), {lists} lists with {products} \
+             products; {hits} of {searches} searches that find anything begin with the kind asked for; \
+             {} faults; {:.1} s",
             faults.len(),
             began.elapsed().as_secs_f64(),
         )

@@ -17,44 +17,46 @@ use crate::scale;
 /// Number of imported order lines.
 const LINES: usize = 3000;
 /// Number of concurrent conversations.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT: usize = 8;
 /// Limit for a reply on a busy machine.
 const REPLY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A message, and the recommendation and reply to it.
 struct Turn {
-    said: Utterance,
+    utterance: Utterance,
     expected: Expected,
-    given: RecommendationGenerated,
+    recommendation: RecommendationGenerated,
     reply: MessageCreated,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_shop_says_is_so() {
+async fn replies_over_http_are_grounded() {
     let (conversations, seed) = scale(40);
     let chat = ChatShop::open("grounding", &[]).await;
-    let catalogue = stock(&chat).await;
+    let catalogue = import_catalogue(&chat).await;
     let judge = Judge::new(&catalogue);
     let mut report = Report::new();
-    let mut held = stream::iter(0..conversations).map(|number| hold(&chat, seed, number)).buffer_unordered(AT_ONCE);
-    while let Some(turns) = held.next().await {
-        for Turn { said, expected, given, reply } in &turns {
-            let names = reply.product_ids.iter().map(ProductId::as_str).collect();
-            report.add(&judge, (said, expected), given, &Reply { text: &reply.content, names });
+    let conversations = stream::iter(0..conversations).map(|number| hold_conversation(&chat, seed, number));
+    let mut conversations = conversations.buffer_unordered(MAX_CONCURRENT);
+    while let Some(turns) = conversations.next().await {
+        for Turn { utterance, expected, recommendation, reply } in &turns {
+            let product_ids = reply.product_ids.iter().map(ProductId::as_str).collect();
+            let reply = Reply { text: &reply.content, product_ids };
+            report.add(&judge, (utterance, expected), recommendation, &reply);
         }
         report.conversations += 1;
         if report.conversations.is_multiple_of(50) {
             println!("{report}");
         }
     }
-    drop(held);
+    drop(conversations);
     println!("over HTTP: {report}");
     report.assert_no_faults();
     chat.close().await;
 }
 
 /// Imports the demo shop's products and changes some. Returns the products on sale, read from the log.
-async fn stock(chat: &ChatShop) -> Catalogue {
+async fn import_catalogue(chat: &ChatShop) -> Catalogue {
     let directory = tempfile::tempdir().unwrap();
     chat.import(&demo_lines(directory.path(), LINES)).await;
     let imported = from_log(chat);
@@ -63,23 +65,23 @@ async fn stock(chat: &ChatShop) -> Catalogue {
     }
     let retired: Vec<_> = imported.keys().step_by(40).map(|product_id| json!({ "product_id": product_id })).collect();
     chat.post("/v1/products/retirements", &json!(retired)).await;
-    chat.settled().await;
+    chat.settle().await;
     from_log(chat)
 }
 
-async fn hold(chat: &ChatShop, seed: u64, number: u64) -> Vec<Turn> {
+async fn hold_conversation(chat: &ChatShop, seed: u64, number: u64) -> Vec<Turn> {
     let conversation_id = chat.open_conversation(&format!("shopper-{number}")).await;
     let mut expected = Expected::default();
     let mut turns: Vec<Turn> = Vec::new();
-    for said in conversation(seed, number) {
-        let lists: Vec<_> = turns.iter().map(|turn| &*turn.given.items).collect();
-        expected.after(&said.meaning, &lists);
-        let message = chat.say(conversation_id, &said.text).await;
+    for utterance in conversation(seed, number) {
+        let lists: Vec<_> = turns.iter().map(|turn| &*turn.recommendation.items).collect();
+        expected.apply(&utterance.meaning, &lists);
+        let message = chat.say(conversation_id, &utterance.text).await;
         let turn = chat.wait_for_reply(conversation_id, message, REPLY_TIMEOUT).await;
         turns.push(Turn {
-            said,
+            utterance,
             expected: expected.clone(),
-            given: serde_json::from_value(turn.recommendation).unwrap(),
+            recommendation: serde_json::from_value(turn.recommendation).unwrap(),
             reply: serde_json::from_value(turn.reply).unwrap(),
         });
     }

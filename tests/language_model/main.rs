@@ -1,9 +1,10 @@
-//! A shop with a language model: every message is answered once and truthfully, whatever the model's server does.
+//! A shop with a language model: every message gets one grounded reply, also when the model's server fails.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod real;
 mod scripted;
+
 use std::time::Duration;
 
 use jangbogo_test_support::chat::{ChatShop, Turn};
@@ -13,15 +14,15 @@ use uuid::Uuid;
 
 /// Limit for a reply: busy machines and models are slow.
 const REPLY_TIMEOUT: Duration = Duration::from_mins(5);
-/// Names of the rule-based writer and analyser in events.
-const LOCAL_WRITER: &str = "local-writer-1";
+/// Model ids of template replies and of the local analyser in events.
+const TEMPLATE_WRITER: &str = "local-writer-1";
 const LOCAL_ANALYSER: &str = "local-analyser-1";
 
 /// One conversation with a shop that has a language model.
 struct ChatSession {
     chat: ChatShop,
     conversation: Uuid,
-    said: Vec<Uuid>,
+    messages: Vec<Uuid>,
 }
 
 impl ChatSession {
@@ -30,12 +31,12 @@ impl ChatSession {
         let directory = tempfile::tempdir().unwrap();
         chat.import(&demo_lines(directory.path(), 600)).await;
         let conversation = chat.open_conversation("13085").await;
-        Self { chat, conversation, said: Vec::new() }
+        Self { chat, conversation, messages: Vec::new() }
     }
 
     async fn say(&mut self, content: &str) -> Uuid {
         let message = self.chat.say(self.conversation, content).await;
-        self.said.push(message);
+        self.messages.push(message);
         message
     }
 
@@ -44,13 +45,14 @@ impl ChatSession {
         self.chat.wait_for_reply(self.conversation, message, REPLY_TIMEOUT).await
     }
 
-    /// Every message has one intent, one recommendation and one answer.
-    async fn each_was_answered_once(&self) {
+    /// Asserts that every message has one intent, one recommendation and one reply.
+    async fn assert_answered_once(&self) {
         self.chat.shop.settle().await;
         let entries = self.chat.entries(self.conversation).await;
-        for message in &self.said {
-            let count =
-                |kind: &str| entries.iter().filter(|entry| entry["kind"] == kind && is_of(entry, *message)).count();
+        for message in &self.messages {
+            let count = |kind: &str| {
+                entries.iter().filter(|entry| entry["kind"] == kind && belongs_to(entry, *message)).count()
+            };
             // The message and its reply.
             assert_eq!(
                 (count("message"), count("intent"), count("recommendation")),
@@ -61,7 +63,7 @@ impl ChatSession {
     }
 }
 
-fn is_of(entry: &Value, message: Uuid) -> bool {
+fn belongs_to(entry: &Value, message: Uuid) -> bool {
     entry["message_id"].as_str() == Some(&message.to_string())
 }
 

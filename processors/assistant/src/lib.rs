@@ -1,6 +1,6 @@
-//! The processor `assistant`: conversations; it replies to messages with what was recommended.
+//! The processor `assistant`: folds conversations, and replies to messages with the products that were recommended.
 
-pub mod reply;
+mod reply;
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use jangbogo_react::{Reactor, ReactorSpec};
 use jangbogo_telemetry::Telemetry;
 
 use crate::reply::ReplyReactor;
+pub use crate::reply::{ground_reply, template_reply};
 
-/// The settings of `assistant`.
 #[derive(Args, Clone, Debug)]
 pub struct App {
     #[command(flatten)]
@@ -45,7 +45,7 @@ impl ProcessorApp for App {
         let metrics = LanguageModelMetrics::register(&telemetry.metrics, &[])?;
         let language_model = LanguageModel::new(&self.language_model, metrics);
         let language_model = language_model.context("the language model cannot be set up")?.map(Arc::new);
-        let pieces = ReplyChunks::new(connections).context("the Redis URL is invalid")?;
-        Ok(vec![Arc::new(ReplyReactor::new(language_model, pieces))])
+        let reply_chunks = ReplyChunks::new(connections).context("the Redis URL is invalid")?;
+        Ok(vec![Arc::new(ReplyReactor::new(language_model, reply_chunks))])
     }
 }

@@ -1,4 +1,4 @@
-//! Conversations, and the answers in them.
+//! The program of the processor `assistant`.
 
 use std::process::ExitCode;
 

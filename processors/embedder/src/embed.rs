@@ -1,5 +1,4 @@
-//! The reactor `embed`: embeds products' texts for similarity search. Shoppers' requests are embedded with their
-//! intents: see [`jangbogo_preference_analysis::intent`].
+//! The reactor `embed`: embeds products' texts for similarity search. The reactor `intent` embeds requests.
 
 use std::borrow::Cow;
 
@@ -10,8 +9,7 @@ use jangbogo_events::{Data, Event, ProductEmbedded, ProductUpserted, Text, Topic
 use jangbogo_fold::BatchPolicy;
 use jangbogo_react::{Failure, Reactor, ReactorSpec, Snapshot, SnapshotPosition};
 
-/// Spec of the reactor `embed`.
-pub static SPEC: ReactorSpec = ReactorSpec {
+pub(crate) static SPEC: ReactorSpec = ReactorSpec {
     processor: "embedder",
     name: "embed",
     description: "the vectors of products' texts",
@@ -22,17 +20,16 @@ pub static SPEC: ReactorSpec = ReactorSpec {
     newest_only: false,
 };
 
-/// Maximum characters embedded of a description: a model reads about a page.
+/// Length to which a description is cut, in characters: a model reads about a page.
 const MAX_DESCRIPTION_CHARACTERS: usize = 600;
 
 /// Embeds products by one model.
-pub struct EmbedReactor {
+pub(crate) struct EmbedReactor {
     embedder: Embedder,
 }
 
 impl EmbedReactor {
-    #[must_use]
-    pub fn new(embedder: Embedder) -> Self {
+    pub(crate) fn new(embedder: Embedder) -> Self {
         Self { embedder }
     }
 
@@ -111,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_products_text_is_its_title_and_more() {
+    fn a_products_text_is_its_title_and_the_beginning_of_its_description() {
         let text = product_text(&ProductUpserted::example());
         assert_eq!(text, "LUNCH BAG RED RETROSPOT. Insulated lunch bag with white dots on red");
         let long =

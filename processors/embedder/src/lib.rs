@@ -1,12 +1,11 @@
 //! The processor `embedder`: embeds products' texts, and serves embeddings to other programs.
 
-pub mod embed;
+mod embed;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::Args;
 use jangbogo_embedder_fold::EMBEDDER;
 use jangbogo_embeddings_client::{Embedder, EmbedderMetrics, LOW_PRIORITY_TIMEOUT};
@@ -16,6 +15,7 @@ use jangbogo_fold::Processor;
 use jangbogo_host::app::ProcessorApp;
 use jangbogo_host::process::ProcessorArgs;
 use jangbogo_http::admin::routes;
+use jangbogo_http::serve::listen;
 use jangbogo_platform::config::{Connections, DEFAULT_EMBEDDING_MODEL};
 use jangbogo_platform::database;
 use jangbogo_platform::shutdown::Shutdown;
@@ -23,12 +23,10 @@ use jangbogo_react::{Reactor, ReactorSpec};
 use jangbogo_resilience::retry::Backoff;
 use jangbogo_store::live_embedding_models;
 use jangbogo_telemetry::{Telemetry, causes};
-use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::embed::EmbedReactor;
 
-/// The settings of `embedder`.
 #[derive(Args, Clone, Debug)]
 pub struct App {
     #[command(flatten)]
@@ -59,9 +57,7 @@ impl ProcessorApp for App {
         telemetry: &Telemetry,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Vec<Arc<dyn Reactor>>> {
-        let listener = TcpListener::bind(self.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}; choose another --listen", self.listen))?;
+        let listener = listen(self.listen).await?;
         let Some(models) = shutdown.token().run_until_cancelled(embedding_models(connections)).await else {
             return Ok(Vec::new());
         };
@@ -87,8 +83,8 @@ impl ProcessorApp for App {
     }
 }
 
-/// The model that products are to be embedded by, then those of live generations with others, which are served until
-/// they are replaced. Retries until Postgres is available.
+/// The configured model, then the models of live generations, which are served until those are replaced. Retries until
+/// Postgres is available.
 async fn embedding_models(connections: &Connections) -> anyhow::Result<Vec<String>> {
     let pool = database::pool(connections, EMBEDDER.name, 1)?;
     let live = async || {

@@ -1,4 +1,4 @@
-//! Vectors of products' and messages' texts, and the embedding service.
+//! The program of the processor `embedder`, with the embedding service.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The processor `es-sync`: the catalogue and members' messages in Elasticsearch. It has no reactor.
+//! The processor `es-sync`: publishes the catalogue and members' messages to Elasticsearch. It has no reactor.
 
 use std::sync::Arc;
 
@@ -12,7 +12,6 @@ use jangbogo_platform::shutdown::Shutdown;
 use jangbogo_react::{Reactor, ReactorSpec};
 use jangbogo_telemetry::Telemetry;
 
-/// The settings of `es-sync`.
 #[derive(Args, Clone, Debug)]
 pub struct App {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The catalogue in Elasticsearch.
+//! The program of the processor `es-sync`.
 
 use std::process::ExitCode;
 

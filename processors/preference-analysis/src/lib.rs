@@ -1,4 +1,5 @@
-//! The processor `preference-analysis`: folds conversations and members' preferences, and analyses the intents of messages.
+//! The processor `preference-analysis`: folds conversations and members' preferences, and analyses the intents of
+//! messages.
 
 pub mod intent;
 
@@ -20,7 +21,6 @@ use jangbogo_telemetry::Telemetry;
 
 use crate::intent::IntentReactor;
 
-/// The settings of `preference-analysis`.
 #[derive(Args, Clone, Debug)]
 pub struct App {
     #[command(flatten)]
@@ -54,6 +54,6 @@ impl ProcessorApp for App {
         let metrics = LanguageModelMetrics::register(&telemetry.metrics, &[])?;
         let language_model = LanguageModel::new(&self.language_model, metrics);
         let language_model = language_model.context("the language model cannot be set up")?.map(Arc::new);
-        Ok(vec![Arc::new(IntentReactor::new(Some(embedders), language_model))])
+        Ok(vec![Arc::new(IntentReactor::new(embedders, language_model))])
     }
 }

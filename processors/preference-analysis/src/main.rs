@@ -1,4 +1,4 @@
-//! What messages say, and what members like.
+//! The program of the processor `preference-analysis`.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! The registry of processors, without their reactors: what replay, the query service, the topology check, the tests and
-//! the benchmarks iterate.
+//! The registry of processors, without their reactors: replay, the query service, the topology check, the tests and the
+//! benchmarks iterate it.
 
 use jangbogo_analytics_fold::ANALYTICS;
 use jangbogo_assistant_fold::ASSISTANT;
@@ -9,11 +9,9 @@ use jangbogo_fold::Processor;
 use jangbogo_preference_analysis_fold::PREFERENCE_ANALYSIS;
 use jangbogo_recommendation_fold::RECOMMENDATION;
 
-/// Every processor: the command line, the topology check, the tests and the benchmarks all go by this list.
 pub static PROCESSORS: &[&Processor] =
     &[&RECOMMENDATION, &ANALYTICS, &ES_SYNC, &PREFERENCE_ANALYSIS, &EMBEDDER, &ASSISTANT];
 
-/// The processor of that name.
 #[must_use]
 pub fn processor(name: &str) -> Option<&'static Processor> {
     PROCESSORS.iter().copied().find(|processor| processor.name == name)

@@ -1,4 +1,4 @@
-//! Products: what each is called, costs and belongs to, and whether it is still sold.
+//! Products: the newest attributes of each, and whether it is retired.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,6 @@ use jangbogo_fold::{Deltas, FoldConfig, Projection, TableMarker as _, Target, Vi
 
 use crate::vectors::ProductVectors;
 
-/// The name of the view of product documents.
 pub const PRODUCTS_VIEW: &str = "products";
 
 jangbogo_fold::table! {
@@ -29,11 +28,12 @@ jangbogo_fold::table! {
     }
 }
 
-/// The catalogue as other projections' views join it.
+/// The table alone, which other projections' views join.
 pub static PROJECTION: Projection =
     Projection { name: "catalogue", reads: &[Topic::CatalogEvents], tables: &[Products::TABLE], fold, views: &[] };
 
-/// The catalogue as documents to search, each with the product's vector: for a processor that hosts [`STORED`](crate::vectors::STORED) too.
+/// The catalogue as search documents, each with the product's vector: for a processor that hosts
+/// [`STORED`](crate::vectors::STORED) too.
 pub static DOCUMENTS: Projection = Projection {
     name: "documents",
     reads: &[Topic::CatalogEvents],
@@ -79,7 +79,7 @@ fn fold(event: &Event, _: &FoldConfig, deltas: &mut Deltas) {
     }
 }
 
-/// What a product is by its text: canonical values by slot, as JSON.
+/// Canonical values by slot that a product's text has, as JSON.
 fn facets(product: &ProductUpserted) -> String {
     let attributes = product.attributes.iter().map(|(name, value)| (&**name, &**value));
     let facets = jangbogo_lexicon::facets(&product.title, product.description.as_deref(), attributes);
@@ -124,7 +124,8 @@ mod tests {
             ..named("램프")
         };
         let alone = given(&PROJECTION, [older.clone().into()]);
-        let values = r#"category="light" price_minor=9900 currency="KRW" stock=3 further="{\"color\":\"red\"}" facets="{\"color\":[\"red\"]}""#;
+        let price = r#"category="light" price_minor=9900 currency="KRW" stock=3"#;
+        let values = format!(r#"{price} further="{{\"color\":\"red\"}}" facets="{{\"color\":[\"red\"]}}""#);
         assert_eq!(alone.rows("product"), [format!("lamp: title=\"램프\" {values} retired=false")]);
 
         let newest = "2011-03-02T00:00:00Z";

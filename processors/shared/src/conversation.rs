@@ -1,4 +1,4 @@
-//! Conversations: what was said, understood and recommended in them.
+//! Conversations, with their messages, intents and recommendations.
 
 use chrono::{DateTime, Utc};
 use jangbogo_events::{Data, Event, EventHash, IntentAnalyzed, Topic};
@@ -6,7 +6,7 @@ use jangbogo_fold::{Deltas, FoldConfig, Projection, Table, TableMarker as _, Tar
 use uuid::Uuid;
 
 jangbogo_fold::table! {
-    /// Each conversation: whose it is, what it is called, whether it is closed
+    /// Each conversation: its member, its title, and the time it was closed
     pub Conversations "conversation" index [member_id] {
         key ConversationKey { conversation_id: Uuid }
         first Opening "opening" { member_id: String }
@@ -16,7 +16,7 @@ jangbogo_fold::table! {
 }
 
 jangbogo_fold::table! {
-    /// What happened in conversations, an event each: its kind and its data as JSON, without vectors
+    /// Events of conversations: kind, and data as JSON without vectors
     pub Entries "conversation_entry" index [conversation_id, member_id] {
         key EntryKey { event: EventHash }
         once Entry "entry" {
@@ -31,17 +31,14 @@ jangbogo_fold::table! {
     }
 }
 
-/// The name of the view of messages' documents.
 pub const MESSAGES_VIEW: &str = "messages";
 
-/// The kind of an entry that is a message.
+// Kinds of entries.
 pub const MESSAGE: &str = "message";
-/// The kind of an entry that says what a message was understood to say.
 pub const INTENT: &str = "intent";
-/// The kind of an entry that is a recommendation.
 pub const RECOMMENDATION: &str = "recommendation";
 
-/// Everything in conversations.
+/// Conversations and all their entries.
 pub static PROJECTION: Projection = Projection {
     name: "conversation",
     reads: &[
@@ -55,7 +52,7 @@ pub static PROJECTION: Projection = Projection {
     views: &[],
 };
 
-/// What was asked for and recommended: enough to say what a member was shown, and why.
+/// Intents and recommendations only: enough to explain what a member was shown.
 pub static RECOMMENDED: Projection = Projection {
     name: "recommended",
     reads: &[Topic::PreferenceEvents, Topic::RecommendationEvents],
@@ -64,10 +61,10 @@ pub static RECOMMENDED: Projection = Projection {
     views: &[],
 };
 
-/// The entries' table without its further indexes.
+/// The entries' table without secondary indexes.
 static UNINDEXED: Table = Table { indexes: &[], ..*Entries::TABLE };
 
-/// What was said, as documents to search: nothing else is read, so every entry is a message.
+/// Messages as search documents. The projection reads no other events, so every entry is a message.
 pub static MESSAGES: Projection = Projection {
     name: "messages",
     reads: &[Topic::ConversationMessageCreated],
@@ -102,20 +99,20 @@ fn fold(event: &Event, _: &FoldConfig, deltas: &mut Deltas) {
             deltas.put(key, Closing { closed_at: event.envelope.time });
         }
         Data::MessageCreated(message) => {
-            // An answer belongs to the message that it answers.
+            // A reply is an entry of the message that it replies to.
             let message_id = message.in_reply_to.unwrap_or(message.message_id);
-            let of = (message.conversation_id, message.member_id.to_string(), message_id);
-            put(event, deltas, MESSAGE, of, serde_json::to_string(message));
+            let turn = (message.conversation_id, message.member_id.to_string(), message_id);
+            put(event, deltas, MESSAGE, turn, serde_json::to_string(message));
         }
         Data::IntentAnalyzed(intent) => {
-            let of = (intent.conversation_id, intent.member_id.to_string(), intent.message_id);
-            // The vector is for the next stage; nobody reads it here.
+            let turn = (intent.conversation_id, intent.member_id.to_string(), intent.message_id);
+            // Only the ranking reactor reads the vector, from the event.
             let without_vector = IntentAnalyzed { embedded: None, ..intent.clone() };
-            put(event, deltas, INTENT, of, serde_json::to_string(&without_vector));
+            put(event, deltas, INTENT, turn, serde_json::to_string(&without_vector));
         }
-        Data::RecommendationGenerated(given) => {
-            let of = (given.conversation_id, given.member_id.to_string(), given.message_id);
-            put(event, deltas, RECOMMENDATION, of, serde_json::to_string(given));
+        Data::RecommendationGenerated(list) => {
+            let turn = (list.conversation_id, list.member_id.to_string(), list.message_id);
+            put(event, deltas, RECOMMENDATION, turn, serde_json::to_string(list));
         }
         _ => {}
     }
@@ -128,7 +125,7 @@ fn put(
     (conversation_id, member_id, message_id): (Uuid, String, Uuid),
     body: serde_json::Result<String>,
 ) {
-    // What was decoded from JSON can be written as JSON.
+    // Data that was decoded from JSON can be encoded as JSON.
     let Ok(body) = body else { return };
     let (happened_at, event_id) = (event.envelope.time, event.envelope.id.clone());
     let entry = Entry { conversation_id, member_id, message_id, kind, happened_at, event_id, body };
@@ -163,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_kept_with_the_message_it_answers() {
+    fn a_reply_is_kept_with_the_message_it_replies_to() {
         let asked = MessageCreated::example();
         let reply = MessageCreated {
             message_id: Uuid::from_u128(9),
@@ -173,8 +170,8 @@ mod tests {
         };
         let rows = given(&PROJECTION, [asked.clone().into(), reply.into()]).rows("conversation_entry");
         assert_eq!(rows.len(), 2);
-        let of = format!("message_id={:032x}", asked.message_id.as_u128());
-        assert!(rows.iter().all(|row| row.contains(&of) && row.contains("kind=\"message\"")), "{rows:?}");
+        let message_id = format!("message_id={:032x}", asked.message_id.as_u128());
+        assert!(rows.iter().all(|row| row.contains(&message_id) && row.contains("kind=\"message\"")), "{rows:?}");
     }
 
     #[test]

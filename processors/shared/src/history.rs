@@ -1,4 +1,4 @@
-//! What each member bought and looked at.
+//! Members' histories: orders, views, carts, wishes and clicks by product.
 
 use std::collections::BTreeSet;
 
@@ -6,13 +6,12 @@ use chrono::{DateTime, Utc};
 use jangbogo_events::{Data, Event, MemberId, ProductId, Topic};
 use jangbogo_fold::{Deltas, FoldConfig, Projection, TableMarker as _, Target, View, ViewKeys, Watch};
 
-/// The name of the view of members' histories.
 pub const HISTORY_VIEW: &str = "history";
-/// The name of the cache of members' lists.
+/// Name of the view that evicts a member's cached list.
 pub const MEMBER_LIST_VIEW: &str = "rec:user";
 
 jangbogo_fold::table! {
-    /// How much is known of a member, and when they were last heard of
+    /// Number of a member's events, and the time of the newest
     pub Members "member" {
         key MemberKey<'a> { member_id: &'a str }
         add Activity "activity" { events: i64 }
@@ -21,7 +20,7 @@ jangbogo_fold::table! {
 }
 
 jangbogo_fold::table! {
-    /// What a member did with a product
+    /// A member's acts with a product
     pub MemberProducts "member_product" index [product_id] {
         key MemberProduct<'a> { member_id: &'a str, product_id: &'a str }
         add Acts "acts" { orders: i64, units: i64, views: i64, carts: i64, wishes: i64, clicks: i64 }
@@ -30,7 +29,7 @@ jangbogo_fold::table! {
     }
 }
 
-/// A member's list itself is ranked when it is asked for: see the query service.
+/// Histories, with the eviction of members' lists, which the query service ranks when they are requested.
 pub static PROJECTION: Projection = Projection {
     name: "history",
     reads: &[Topic::OrderCompleted, Topic::ProductViewed, Topic::UserBehavior],
@@ -60,7 +59,7 @@ pub static PROJECTION: Projection = Projection {
     ],
 };
 
-/// The same rows for a processor that serves no lists of its own.
+/// The rows of [`PROJECTION`] without its views.
 pub static ACTS: Projection = Projection { name: "acts", views: &[], ..PROJECTION };
 
 const NOTHING: Acts = Acts { orders: 0, units: 0, views: 0, carts: 0, wishes: 0, clicks: 0 };
@@ -78,7 +77,7 @@ fn fold(event: &Event, _: &FoldConfig, deltas: &mut Deltas) {
             let Some(member_id) = &order.member_id else { return };
             let mut products = BTreeSet::new();
             for item in &order.items {
-                // A product on two lines of an order was ordered once.
+                // A product on two lines of one order counts as one order.
                 let orders = i64::from(products.insert(&item.product_id));
                 act("bought", member_id, &item.product_id, Acts { orders, units: item.quantity.units(), ..NOTHING });
             }
@@ -136,16 +135,17 @@ mod tests {
                 format!(
                     "kim cup: orders=1 units=1 views=0 carts=0 wishes=0 clicks=0 {newest} act=\"bought\" event_id=\"1\""
                 ),
-                // At one time, the greatest hash is the newest.
+                // Of acts at one time, the one with the greatest hash is the newest.
                 format!(
-                    "kim lamp: orders=1 units=2 views=1 carts=1 wishes=1 clicks=1 {newest} act=\"viewed\" event_id=\"2\""
+                    "kim lamp: orders=1 units=2 views=1 carts=1 wishes=1 clicks=1 {newest} \
+                     act=\"viewed\" event_id=\"2\""
                 ),
             ]
         );
     }
 
     #[test]
-    fn a_product_on_two_lines_was_ordered_once() {
+    fn a_product_on_two_lines_counts_as_one_order() {
         let folded = given(&PROJECTION, [order(Some("kim"), &[("lamp", 2, 500), ("lamp", 3, 750)]).into()]);
         let acts = "orders=1 units=5 views=0 carts=0 wishes=0 clicks=0";
         let last = "newest=2011-03-01T03:00:00+00:00 act=\"bought\" event_id=\"1\"";
@@ -163,8 +163,8 @@ mod tests {
     fn anonymous_shoppers_and_cancellations_leave_no_history() {
         let lines = [("lamp", 1, 250)];
         let seen = ProductViewed { member_id: None, product_id: product("lamp") };
-        let taken_back = cancellation(Some("kim"), &lines);
-        let folded = given(&PROJECTION, [order(None, &lines).into(), seen.into(), taken_back.into()]);
+        let cancelled = cancellation(Some("kim"), &lines);
+        let folded = given(&PROJECTION, [order(None, &lines).into(), seen.into(), cancelled.into()]);
         assert_eq!(folded.rows("member"), [""; 0]);
         assert_eq!(folded.rows("member_product"), [""; 0]);
     }

@@ -1,8 +1,7 @@
-//! What members said they like and dislike, and what they took back.
+//! Members' stated preferences and their retractions.
 //!
-//! Statements are facts; a retraction is a tombstone of one message's statement, or a horizon: whatever was said of a
-//! value until then no longer counts. So the order in which they are folded does not matter, and a rebuild resurrects
-//! nothing. Decay, and what members' acts imply, belong to the view.
+//! A retraction is a tombstone of one message's statement, or a horizon that cancels all earlier statements about a
+//! value: so the order of folding does not matter. The view applies decay, and adds what members' acts imply.
 
 use chrono::{DateTime, Utc};
 use jangbogo_events::{Data, Event, EventHash, Intent, IntentAnalyzed, MemberId, PreferenceRetracted, Topic};
@@ -12,11 +11,10 @@ use uuid::Uuid;
 use crate::catalogue::Products;
 use crate::history::Members;
 
-/// The name of the view of members' preferences.
 pub const PREFERENCE_VIEW: &str = "user:preference";
 
 jangbogo_fold::table! {
-    /// Values that a member said are wanted or not
+    /// Values that a member stated as wanted or unwanted
     pub Statements "user_preferences" {
         key StatementKey<'a> { member_id: &'a str, event: EventHash, slot: &'a str, value: &'a str }
         once Statement "statement" {
@@ -26,7 +24,7 @@ jangbogo_fold::table! {
 }
 
 jangbogo_fold::table! {
-    /// What each of a member's messages said besides: price, mood, language
+    /// Price, mood and language of each of a member's messages
     pub Messages "user_message" {
         key MessageKey<'a> { member_id: &'a str, event: EventHash }
         once Mood "mood" {
@@ -37,14 +35,14 @@ jangbogo_fold::table! {
 }
 
 jangbogo_fold::table! {
-    /// Statements that were taken back, each by its message
+    /// Retracted statements, each by its message
     pub Tombstones "user_preference_retracted" {
         key TombstoneKey<'a> { member_id: &'a str, message_id: Uuid, slot: &'a str, value: &'a str }
     }
 }
 
 jangbogo_fold::table! {
-    /// Until when nothing counts that was said of a value
+    /// Times until which statements about a value are cancelled
     pub Horizons "user_preference_horizon" {
         key HorizonKey<'a> { member_id: &'a str, slot: &'a str, value: &'a str }
         max Forgotten "forgotten" { forgotten_until: DateTime<Utc> }
@@ -52,7 +50,7 @@ jangbogo_fold::table! {
 }
 
 jangbogo_fold::table! {
-    /// Members who said something, and when last
+    /// Members with messages or retractions, and the time of the newest
     pub Speakers "speaker" {
         key SpeakerKey<'a> { member_id: &'a str }
         add Said "said" { messages: i64 }
@@ -60,7 +58,7 @@ jangbogo_fold::table! {
     }
 }
 
-/// What members like. Hosted beside the catalogue and members' histories, which its view joins.
+/// Published preferences, for a processor that hosts the catalogue and members' histories too: the view joins them.
 pub static PROJECTION: Projection = Projection {
     name: "preferences",
     reads: &[Topic::PreferenceEvents],
@@ -77,14 +75,14 @@ pub static PROJECTION: Projection = Projection {
     }],
 };
 
-/// The same for a processor that ranks by it: read from its own rows, in one snapshot with the rest.
+/// Preferences for a processor that reads them from its own rows, in one snapshot with the rest.
 pub static KNOWN: Projection = Projection { name: "known-preferences", views: &[VIEW], ..PROJECTION };
 
 const VIEW: View = View {
     name: PREFERENCE_VIEW,
     description: "what a member likes and dislikes, by what they said and did; half after 90 days of theirs",
     watches: &[],
-    // Ids of members and of products come mixed: one that is both makes one value more fresh than need be.
+    // The keys are ids of members or products: one that is both refreshes one value too many.
     keys: ViewKeys::Mapped(
         "SELECT member_id FROM speaker WHERE member_id = ANY ($1)
          UNION SELECT member_id FROM member WHERE member_id = ANY ($1)
@@ -99,30 +97,30 @@ const VIEW: View = View {
 
 fn fold(event: &Event, _: &FoldConfig, deltas: &mut Deltas) {
     match &event.data {
-        Data::IntentAnalyzed(intent) => state(event, intent, deltas),
+        Data::IntentAnalyzed(intent) => fold_intent(event, intent, deltas),
         Data::PreferenceRetracted(PreferenceRetracted { member_id, slot, value, message_id }) => {
             match message_id {
                 Some(message_id) => deltas.insert(TombstoneKey { member_id, message_id: *message_id, slot, value }),
-                None => forget(event, member_id, slot, value, deltas),
+                None => put_horizon(event, member_id, slot, value, deltas),
             }
-            hear(event, member_id, deltas);
+            count_message(event, member_id, deltas);
         }
         _ => {}
     }
 }
 
-fn state(event: &Event, intent: &IntentAnalyzed, deltas: &mut Deltas) {
+fn fold_intent(event: &Event, intent: &IntentAnalyzed, deltas: &mut Deltas) {
     let IntentAnalyzed { member_id, message_id, understood, .. } = intent;
     let (said_at, event_id, hash) = (event.envelope.time, &event.envelope.id, event.envelope.hash());
-    // Who says what they like means more than this purchase.
+    // A stated preference holds for more than one purchase.
     let strength = if understood.intent == Intent::StatePreference { 3 } else { 1 };
     for wish in &understood.wishes {
         let key = StatementKey { member_id, event: hash, slot: &wish.slot, value: &wish.value };
         let (wanted, message_id, event_id) = (wish.wanted, *message_id, event_id.clone());
         deltas.put(key, Statement { wanted, strength, message_id, event_id, said_at });
     }
-    for taken_back in &understood.retracted {
-        forget(event, member_id, &taken_back.slot, &taken_back.value, deltas);
+    for retraction in &understood.retracted {
+        put_horizon(event, member_id, &retraction.slot, &retraction.value, deltas);
     }
     let price = understood.price.as_ref();
     let mood = Mood {
@@ -136,14 +134,14 @@ fn state(event: &Event, intent: &IntentAnalyzed, deltas: &mut Deltas) {
         currency: price.map(|price| price.currency.to_string()),
     };
     deltas.put(MessageKey { member_id, event: hash }, mood);
-    hear(event, member_id, deltas);
+    count_message(event, member_id, deltas);
 }
 
-fn forget(event: &Event, member_id: &MemberId, slot: &str, value: &str, deltas: &mut Deltas) {
+fn put_horizon(event: &Event, member_id: &MemberId, slot: &str, value: &str, deltas: &mut Deltas) {
     deltas.put(HorizonKey { member_id, slot, value }, Forgotten { forgotten_until: event.envelope.time });
 }
 
-fn hear(event: &Event, member_id: &MemberId, deltas: &mut Deltas) {
+fn count_message(event: &Event, member_id: &MemberId, deltas: &mut Deltas) {
     deltas.put(SpeakerKey { member_id }, Said { messages: 1 });
     deltas.put(SpeakerKey { member_id }, Heard { heard_at: event.envelope.time });
 }
@@ -163,8 +161,8 @@ mod tests {
     fn each_wish_is_a_statement_and_a_stated_preference_weighs_more() {
         let asked = IntentAnalyzed::example();
         let understood = Understanding { intent: Intent::StatePreference, ..(*asked.understood).clone() };
-        let told = IntentAnalyzed { understood: Box::new(understood), ..asked.clone() };
-        let rows = given(&PROJECTION, [asked.into(), told.into()]).rows("user_preferences");
+        let stated = IntentAnalyzed { understood: Box::new(understood), ..asked.clone() };
+        let rows = given(&PROJECTION, [asked.into(), stated.into()]).rows("user_preferences");
         assert_eq!(rows.len(), 6);
         assert_eq!(rows.iter().filter(|row| row.contains("strength=3")).count(), 3);
         assert!(rows[1].contains("material plastic: wanted=false strength=1"), "{rows:?}");
@@ -183,11 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_message_takes_back_is_forgotten_until_then() {
+    fn a_retraction_in_a_message_puts_a_horizon() {
         let asked = IntentAnalyzed::example();
-        let taken_back = Retraction { slot: Text::new("color").unwrap(), value: Text::new("red").unwrap() };
+        let retraction = Retraction { slot: Text::new("color").unwrap(), value: Text::new("red").unwrap() };
         let understood =
-            Understanding { wishes: Vec::new(), retracted: vec![taken_back], ..(*asked.understood).clone() };
+            Understanding { wishes: Vec::new(), retracted: vec![retraction], ..(*asked.understood).clone() };
         let folded = given(&PROJECTION, [IntentAnalyzed { understood: Box::new(understood), ..asked }.into()]);
         let horizon = "13085 color red: forgotten_until=2011-03-01T03:00:00+00:00";
         assert_eq!(folded.rows("user_preference_horizon"), [horizon]);

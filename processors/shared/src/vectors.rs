@@ -1,4 +1,4 @@
-//! Products' vectors, as an embedding model gave them.
+//! Products' vectors.
 
 use jangbogo_events::{Data, Event, Topic, Vector};
 use jangbogo_fold::{Deltas, FoldConfig, Projection, Table, TableMarker as _};
@@ -12,14 +12,14 @@ jangbogo_fold::table! {
 }
 
 jangbogo_fold::table! {
-    /// Which text of each product was last embedded by each model
+    /// Hash of the text of each product that each model embedded last
     pub EmbeddedTexts "embedded_text" {
         key TextKey<'a> { product_id: &'a str, model: &'a str }
         last EmbeddedText<'a> "text" { text_hash: &'a str }
     }
 }
 
-/// Products' vectors.
+/// Vectors of the generation's model, with an index of nearest neighbours.
 pub static PROJECTION: Projection = Projection {
     name: "vectors",
     reads: &[Topic::EmbeddingEvents],
@@ -28,13 +28,13 @@ pub static PROJECTION: Projection = Projection {
     views: &[],
 };
 
-/// The table without the index, which costs more than the rows do.
+/// The table without the index, which takes more space than its rows.
 static UNINDEXED: Table = Table { nearest: &[], ..*ProductVectors::TABLE };
 
-/// As [`PROJECTION`], for a processor that never asks for the nearest.
+/// [`PROJECTION`] without the index, for a processor that searches no nearest neighbours.
 pub static STORED: Projection = Projection { tables: &[&UNINDEXED], ..PROJECTION };
 
-/// What was embedded, for the processor that embeds: it follows products' texts too.
+/// Hashes of embedded texts. It reads the catalogue too, for the reactor `embed`.
 pub static EMBEDDED: Projection = Projection {
     name: "embedded",
     reads: &[Topic::CatalogEvents, Topic::EmbeddingEvents],
@@ -43,7 +43,7 @@ pub static EMBEDDED: Projection = Projection {
     views: &[],
 };
 
-/// Asks how many products on sale have no vector, in the schema of a generation that has the catalogue too.
+/// SQL that counts the products on sale without a vector, in the schema of a generation that has the catalogue too.
 #[must_use]
 pub fn lacking(schema: &str) -> String {
     format!(
@@ -90,8 +90,9 @@ mod tests {
         let rows = folded.rows("product_vector");
         assert!(rows[0].starts_with("20725: model=\"other\"") && rows[0].contains("vector=[1…]"), "{rows:?}");
     }
+
     #[test]
-    fn vectors_of_other_models_are_none_of_the_generation_s() {
+    fn vectors_of_other_models_are_ignored() {
         let config = FoldConfig { embedding_model: Some("one".to_owned()), ..SEOUL };
         let one = ProductEmbedded { model: Text::new("one").unwrap(), ..ProductEmbedded::example() };
         let other = ProductEmbedded { model: Text::new("other").unwrap(), ..one.clone() };
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_each_model_has_embedded_is_known() {
+    fn the_embedded_text_of_each_model_is_kept() {
         let one = ProductEmbedded { model: Text::new("one").unwrap(), ..ProductEmbedded::example() };
         let other = ProductEmbedded {
             model: Text::new("other").unwrap(),

@@ -16,7 +16,6 @@ use uuid::Uuid;
 /// Partitions of each topic.
 const PARTITIONS: i32 = 3;
 
-/// A record.
 #[derive(Clone)]
 pub enum Entry {
     Event(Box<Event>),

@@ -18,7 +18,6 @@ struct Product {
     retired: Option<(Stamp, bool)>,
 }
 
-/// All products.
 #[derive(Default)]
 pub struct Catalogue(BTreeMap<String, Product>);
 

@@ -39,7 +39,7 @@ pub async fn compare(database: &mut PgConnection, schema: &str, tables: &[Table]
 
 /// The columns that the oracle knows, which the table must have.
 async fn columns(database: &mut PgConnection, schema: &str, table: &Table) -> String {
-    let found: Vec<String> = sqlx::query_scalar(
+    let existing: Vec<String> = sqlx::query_scalar(
         "SELECT column_name::text FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2",
     )
     .bind(schema)
@@ -48,7 +48,7 @@ async fn columns(database: &mut PgConnection, schema: &str, table: &Table) -> St
     .await
     .unwrap();
     for column in table.columns {
-        assert!(found.iter().any(|found| found == column), "the table {} has no column {column}", table.name);
+        assert!(existing.iter().any(|name| name == column), "the table {} has no column {column}", table.name);
     }
     table.columns.join(", ")
 }

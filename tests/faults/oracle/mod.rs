@@ -64,7 +64,7 @@ impl Oracle {
         self.funnel.fold(record, local.date_naive());
     }
 
-    /// A processor's tables that depend on the shop's own events; those that depend on conversations are not known.
+    /// A processor's tables that depend on the shop's own events only; those that depend on conversations are left out.
     pub fn tables(&self, processor: &str) -> Vec<Table> {
         let own = match processor {
             "recommendation" => Vec::from(self.recommendation.tables()),

@@ -57,7 +57,7 @@ impl Recommendation {
         match record.kind {
             Kind::OrderCompleted => self.order(record, day),
             Kind::ProductViewed | Kind::CartItemAdded | Kind::WishlistItemAdded | Kind::RecommendationClicked => {
-                self.attention(record, day);
+                self.interest(record, day);
             }
             _ => {}
         }
@@ -68,7 +68,7 @@ impl Recommendation {
         let items = items(&record.data);
         let mut ordered = BTreeSet::new();
         for item in &items {
-            // A product on two lines was ordered once.
+            // A product on two lines counts as one order.
             let orders = i64::from(ordered.insert(&item.product_id));
             let day = self.product_days.entry((item.product_id.clone(), day)).or_default();
             let bought = day.bought.get_or_insert_default();
@@ -91,7 +91,7 @@ impl Recommendation {
         }
     }
 
-    fn attention(&mut self, record: &Record, day: NaiveDate) {
+    fn interest(&mut self, record: &Record, day: NaiveDate) {
         let product_id = text(&record.data, "product_id");
         let day = self.product_days.entry((product_id.clone(), day)).or_default();
         let interest = day.interest.get_or_insert_default();

@@ -12,9 +12,7 @@ use tempfile::TempDir;
 /// Ways for a server to become unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outage {
-    /// An orderly stop.
     Stop,
-    /// SIGKILL.
     Kill,
     /// SIGKILL and loss of its data.
     Lose,
@@ -22,7 +20,7 @@ pub enum Outage {
     Pause,
 }
 
-/// Native servers in a directory of their own; stopped and removed when this is dropped.
+/// Native servers in a directory of their own; stopped and removed on drop.
 pub struct Servers {
     stack: Stack,
     directory: TempDir,
@@ -43,13 +41,13 @@ impl Servers {
         Self::start_except(others).await
     }
 
-    /// Starts the servers that `given` does not choose among the shared ones.
-    async fn start_except(given: impl FnOnce(&Addresses) -> BTreeMap<Server, String>) -> Self {
+    /// Starts all servers except the shared ones that `reused` returns.
+    async fn start_except(reused: impl FnOnce(&Addresses) -> BTreeMap<Server, String>) -> Self {
         let shared = Stack::up(&Options::from_environment().unwrap(), &Progress::silent()).await.unwrap();
         // The user that runs the servers needs access.
         let readable = std::fs::Permissions::from_mode(0o755);
         let directory = tempfile::Builder::new().prefix("outages").permissions(readable).tempdir().unwrap();
-        let given = given(shared.addresses());
+        let given = reused(shared.addresses());
         let options = Options { given, ..shared.options_beside(directory.path().to_owned()) };
         let stack = Stack::up(&options, &Progress::silent()).await.unwrap();
         Self { stack, directory }

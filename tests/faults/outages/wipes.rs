@@ -19,7 +19,6 @@ const RECOVERED_WITHIN: Duration = Duration::from_mins(1);
 /// Publishers check their stores once a second; obsolete indexes are deleted last.
 const REMOVED_WITHIN: Duration = Duration::from_secs(30);
 
-/// FLUSHALL.
 pub async fn flush_redis(shop: &Shop) {
     let client = redis::Client::open(shop.connections.redis.as_str()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -51,7 +50,7 @@ pub async fn drop_database(shop: &Shop) {
 }
 
 /// Waits until the outbox is empty.
-pub async fn drained(shop: &Shop) {
+pub async fn wait_until_drained(shop: &Shop) {
     let began = Instant::now();
     let mut database = shop.database().await;
     loop {
@@ -65,12 +64,12 @@ pub async fn drained(shop: &Shop) {
 }
 
 /// Waits until every processor has a live generation again.
-pub async fn recovered(shop: &Shop) {
+pub async fn wait_until_recovered(shop: &Shop) {
     let began = Instant::now();
     loop {
         match live_generations(shop).await {
             Ok(generations) if generations == PROCESSORS.len() => return,
-            found => assert!(began.elapsed() < RECOVERED_WITHIN, "no live generations: {found:?}"),
+            other => assert!(began.elapsed() < RECOVERED_WITHIN, "no live generations: {other:?}"),
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -84,15 +83,15 @@ async fn live_generations(shop: &Shop) -> Result<usize, sqlx::Error> {
 }
 
 /// Waits until all stores hold what they held before the wipe.
-pub async fn restored(shop: &Shop, before: &Digest, limit: Duration) {
+pub async fn wait_until_restored(shop: &Shop, before: &Digest, limit: Duration) {
     shop.settle_within(limit).await;
     // A publisher may notice only now that the watermark has advanced.
     shop.wait_for_digest(before, Duration::from_secs(15)).await;
 }
 
 /// Waits until Elasticsearch has no index of a generation that was dropped.
-pub async fn no_orphans(shop: &Shop) {
-    let known: BTreeSet<String> = generations(&mut shop.database().await, Some(ES_SYNC.name))
+pub async fn wait_until_no_orphans(shop: &Shop) {
+    let expected: BTreeSet<String> = generations(&mut shop.database().await, Some(ES_SYNC.name))
         .await
         .unwrap()
         .iter()
@@ -103,12 +102,12 @@ pub async fn no_orphans(shop: &Shop) {
     let began = Instant::now();
     loop {
         let url = format!("{}/_all/_settings/index.uuid", shop.connections.elasticsearch);
-        let found: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
-        let found: BTreeSet<String> = found.as_object().unwrap().keys().cloned().collect();
-        if found == known {
+        let settings: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+        let indexes: BTreeSet<String> = settings.as_object().unwrap().keys().cloned().collect();
+        if indexes == expected {
             return;
         }
-        assert!(began.elapsed() < REMOVED_WITHIN, "indexes {found:?}, generations {known:?}");
+        assert!(began.elapsed() < REMOVED_WITHIN, "indexes {indexes:?}, generations {expected:?}");
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -191,9 +191,9 @@ impl GatewayClient {
     }
 
     async fn post(&mut self, path: &str, body: &Value) {
-        let asked = Instant::now();
+        let sent_at = Instant::now();
         let answer = self.http.post(format!("{}{path}", self.gateway)).json(body).send().await.unwrap();
-        self.accepted.slowest = self.accepted.slowest.max(asked.elapsed());
+        self.accepted.slowest = self.accepted.slowest.max(sent_at.elapsed());
         let (status, answer): (_, Value) = (answer.status(), answer.json().await.unwrap());
         assert_eq!(status, 202, "{path} {body}: {answer}");
         let ids = answer["event_ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned());

@@ -48,8 +48,7 @@ impl ChatShop {
     /// for example).
     pub async fn open(name: &str, variables: &[(&str, &str)]) -> Self {
         let shop = Shop::open(name).await;
-        let fetched = shop.command(&["models", "fetch"]).output().unwrap();
-        assert!(fetched.status.success(), "{}", String::from_utf8_lossy(&fetched.stderr));
+        shop.run(&["models", "fetch"]);
         let [gateway, query, embedder] = [(); 3].map(|()| free_address());
         let mut all = vec![
             ("JANGBOGO_FOLD_ONLY".to_owned(), "false".to_owned()),
@@ -75,7 +74,7 @@ impl ChatShop {
         let embeddings = format!("http://{embedder}/v1");
         chat.shop.start_member_with("query", "query", &["--listen", &query], &[("EMBEDDINGS_URL", &embeddings)]);
         for base in [&chat.gateway, &chat.query] {
-            chat.ready(base).await;
+            chat.wait_until_ready(base).await;
         }
         chat
     }
@@ -105,7 +104,7 @@ impl ChatShop {
         value.map_or(0.0, |value| value.parse().unwrap())
     }
 
-    async fn ready(&self, base: &str) {
+    async fn wait_until_ready(&self, base: &str) {
         let started = Instant::now();
         loop {
             let reason = match self.client.get(format!("{base}/readyz")).send().await {
@@ -118,14 +117,14 @@ impl ChatShop {
         }
     }
 
-    /// Imports a file of orders, then [`Self::settled`].
+    /// Imports a file of orders, then [`Self::settle`].
     pub async fn import(&self, file: &Path) {
         self.shop.import(file.to_str().unwrap());
-        self.settled().await;
+        self.settle().await;
     }
 
     /// Waits until the log is folded and published and every product has its vector.
-    pub async fn settled(&self) {
+    pub async fn settle(&self) {
         self.shop.settle().await;
         let started = Instant::now();
         while self.products_without_vector().await > 0 {
@@ -196,13 +195,13 @@ impl ChatShop {
         let started = Instant::now();
         loop {
             let entries = self.entries(conversation).await;
-            let data_of = |kind: &str| {
-                let is_answer = |entry: &&Value| entry["kind"] == kind && entry["message_id"] == json!(message);
-                let mut found = entries.iter().filter(is_answer).map(|entry| &entry["data"]);
-                found.find(|data| kind != "message" || data["role"] == "ai").cloned()
+            let data = |kind: &str| {
+                let is_of_message = |entry: &&Value| entry["kind"] == kind && entry["message_id"] == json!(message);
+                let mut data = entries.iter().filter(is_of_message).map(|entry| &entry["data"]);
+                data.find(|data| kind != "message" || data["role"] == "ai").cloned()
             };
             if let (Some(intent), Some(recommendation), Some(reply)) =
-                (data_of("intent"), data_of("recommendation"), data_of("message"))
+                (data("intent"), data("recommendation"), data("message"))
             {
                 return Turn { intent, recommendation, reply };
             }
@@ -211,7 +210,6 @@ impl ChatShop {
         }
     }
 
-    /// See [`Shop::close`].
     pub async fn close(self) {
         self.shop.close().await;
     }

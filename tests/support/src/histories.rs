@@ -46,10 +46,10 @@ fn members() -> impl Strategy<Value = MemberId> {
 }
 
 fn products() -> impl Strategy<Value = ProductId> {
-    product_of(6)
+    products_among(6)
 }
 
-fn product_of(count: usize) -> impl Strategy<Value = ProductId> {
+fn products_among(count: usize) -> impl Strategy<Value = ProductId> {
     (0..count).prop_map(|number| ProductId::new(format!("p{number}")).unwrap())
 }
 
@@ -68,11 +68,8 @@ fn quantities() -> impl Strategy<Value = Quantity> {
 /// Few totals, so that products of a basket tie.
 fn items(lines: std::ops::Range<usize>, products: usize) -> impl Strategy<Value = Vec<OrderItem>> {
     let total = prop_oneof![9 => 0_i64..4, 1 => Just(OrderItem::MAX_TOTAL_MINOR)];
-    let item = (product_of(products), quantities(), total).prop_map(|(product_id, quantity, total_minor)| OrderItem {
-        product_id,
-        quantity,
-        total_minor,
-    });
+    let item = (products_among(products), quantities(), total)
+        .prop_map(|(product_id, quantity, total_minor)| OrderItem { product_id, quantity, total_minor });
     vec(item, lines)
 }
 
@@ -148,17 +145,17 @@ fn conversation_events() -> impl Strategy<Value = Data> {
             intent.into()
         }),
         recommendation.prop_map(|(recommendation_id, message_id, member_id, products, content)| {
-            let mut given = RecommendationGenerated {
+            let mut recommendation = RecommendationGenerated {
                 recommendation_id,
                 message_id,
                 member_id,
                 ..RecommendationGenerated::example()
             };
-            let item = given.items.remove(0);
-            given.items =
+            let item = recommendation.items.remove(0);
+            recommendation.items =
                 products.into_iter().map(|product_id| RecommendedProduct { product_id, ..item.clone() }).collect();
-            given.weight_setting.content = content;
-            given.into()
+            recommendation.weight_setting.content = content;
+            recommendation.into()
         }),
         (members(), 1_u32..4, 1_u8..3).prop_map(|(member_id, orders, hour)| {
             let favourite_hours = vec![hour];

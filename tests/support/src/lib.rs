@@ -1,4 +1,4 @@
-//! What tests of several crates share. With the feature `shop`: a shop on the real servers, its processes and its log.
+//! Shared code of the tests of several crates. With the feature `shop`: a shop on the real servers, its processes and its log.
 //! Without it: generated events, random numbers by seed, hostile messages, and a language-model server that follows a
 //! script.
 

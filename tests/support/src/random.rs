@@ -1,6 +1,6 @@
 //! Reproducible pseudo-random numbers: the same seed gives the same numbers.
 
-/// `SplitMix64`.
+/// The generator `SplitMix64`.
 pub struct Random(u64);
 
 impl Random {

@@ -14,7 +14,6 @@ use tokio::task::JoinHandle;
 pub enum Reaction {
     /// A status, further headers and a body.
     Say(u16, &'static str, String),
-    /// Waits, then reacts.
     After(Duration, Box<Reaction>),
     /// Keeps the connection open and sends nothing.
     Hang,
@@ -85,7 +84,6 @@ impl ScriptedServer {
         Self { base_url, received, script, accepting }
     }
 
-    /// Replaces the script.
     pub fn follow(&self, script: impl IntoIterator<Item = Reaction>) {
         *self.script.lock().unwrap() = script.into_iter().collect();
     }
@@ -187,9 +185,8 @@ pub fn refusal(status: u16, message: &str) -> Reaction {
 
 /// A chunk of a streamed answer.
 pub fn chunk(text: &str) -> Step {
-    event(
-        &json!({ "model": "scripted-1", "choices": [{ "index": 0, "delta": { "content": text }, "finish_reason": null }] }),
-    )
+    let choice = json!({ "index": 0, "delta": { "content": text }, "finish_reason": null });
+    event(&json!({ "model": "scripted-1", "choices": [choice] }))
 }
 
 /// The end of a streamed answer: finish reason, usage and `[DONE]`.

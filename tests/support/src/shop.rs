@@ -76,7 +76,7 @@ impl Shop {
         Shop { connections, producer, processes: BTreeMap::new() }
     }
 
-    /// A run of the `jangbogo` command for this shop.
+    /// The `jangbogo` command for this shop.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = jangbogo();
         command
@@ -91,6 +91,13 @@ impl Shop {
             .env("JANGBOGO_FOLD_ONLY", "true")
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned()));
         command
+    }
+
+    /// Runs the `jangbogo` command, which must succeed. Returns its standard output.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Starts a process of the shop: `run <name>` with the arguments.
@@ -129,8 +136,7 @@ impl Shop {
 
     /// Imports a file of orders and waits until Kafka has acknowledged all events.
     pub fn import(&self, file: &str) {
-        let imported = self.command(&["events", "import", file]).output().unwrap();
-        assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+        self.run(&["events", "import", file]);
     }
 
     /// Starts an import of a file of orders.
@@ -139,7 +145,7 @@ impl Shop {
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL and waits for the exit.
     pub fn kill(&mut self, name: &str) {
         let mut process = self.processes.remove(name).expect("it was started");
         process.kill().unwrap();
@@ -152,7 +158,6 @@ impl Shop {
         assert!(Command::new("kill").args(["-s", signal, &process]).status().unwrap().success());
     }
 
-    /// Process id (pid).
     pub fn process_id(&self, name: &str) -> u32 {
         self.processes[name].id()
     }
@@ -269,7 +274,8 @@ impl Shop {
             }
         }
         let sql = format!(
-            "SELECT (SELECT count(*) FROM {schema}.dirty) + (SELECT sum(cardinality(pending_sweeps)) FROM {schema}.publisher)"
+            "SELECT (SELECT count(*) FROM {schema}.dirty)
+                    + (SELECT sum(cardinality(pending_sweeps)) FROM {schema}.publisher)"
         );
         let backlog: i64 = sqlx::query_scalar(&sql).fetch_one(&mut database).await.unwrap();
         (backlog > 0).then(|| format!("{}: {backlog} to publish", processor.name))
@@ -277,22 +283,22 @@ impl Shop {
 
     /// Contents of all stores of the shop, without tombstones and caches.
     pub async fn digest(&self) -> Digest {
-        let mut found = Digest::default();
+        let mut contents = Digest::default();
         for processor in PROCESSORS {
             let live = self.live(processor).await.expect("it has run");
             let mut database = self.database().await;
             for (table, buckets) in digest(&mut database, processor, &live.generation, false).await.unwrap() {
-                found.tables.insert(format!("{}.{table}", processor.name), buckets);
+                contents.tables.insert(format!("{}.{table}", processor.name), buckets);
             }
             for view in processor.views() {
                 if let Target::Elasticsearch { .. } = view.target {
                     let index = index_name(&self.connections, view.name, &live.generation);
-                    found.documents.extend(self.documents(&index).await);
+                    contents.documents.extend(self.documents(&index).await);
                 }
             }
         }
-        found.redis = self.redis_values().await;
-        found
+        contents.redis = self.redis_values().await;
+        contents
     }
 
     /// Waits until the stores hold what is expected. A wiped store is noticed about once a second, so that the shop may
@@ -383,8 +389,8 @@ impl Shop {
         loop {
             let mut scan = redis::cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(5000);
-            let (next, found): (u64, Vec<String>) = scan.query_async(connection).await.unwrap();
-            keys.extend(found);
+            let (next, page): (u64, Vec<String>) = scan.query_async(connection).await.unwrap();
+            keys.extend(page);
             if next == 0 {
                 return keys;
             }

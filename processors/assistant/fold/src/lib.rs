@@ -1,9 +1,8 @@
-//! What `assistant` folds: conversations.
+//! Projections of the processor `assistant`: conversations.
 
 use jangbogo_fold::{BatchPolicy, Processor};
 use jangbogo_shared_projections::conversation;
 
-/// Conversations, as they are answered and shown.
 pub static ASSISTANT: Processor = Processor {
     name: "assistant",
     description: "conversations: what was said, understood, recommended and answered",

@@ -1,17 +1,18 @@
-//! A recommendation becomes an answer: by a language model if there is one and what it says is so, else in words of ours.
+//! The reactor `reply`: replies by a language model if there is one and its reply is grounded, else by a template.
 //!
-//! What an answer says of products comes from the recommendation, which holds them as the catalogue had them. A model
-//! writes `[1]` for the first of them and never a title, a price or a stock of its own; a sentence that does is not sent.
+//! Statements about products come from the recommendation, which has them as they were in the catalogue. A model writes
+//! `[1]` for the first product and never a title, price or stock of its own; the grounding check refuses those.
 
 mod grounding;
-mod local;
 mod model;
+mod template;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use jangbogo_conversation_store::Turns;
 use jangbogo_events::{
     Data, Event, InvalidValue, MessageCreated, ModelRun, ProductId, RecommendationGenerated, Role, Text, Topic,
     derived_id,
@@ -23,13 +24,10 @@ use jangbogo_ranking::Language;
 use jangbogo_react::{Failure, Reactor, ReactorSpec, Snapshot, SnapshotPosition};
 use tracing::debug;
 
-pub use self::grounding::{Ungrounded, check};
-pub use self::local::write as write_locally;
-pub use self::model::grounded;
-use jangbogo_conversation_store::Turns;
+pub use self::model::ground_reply;
+pub use self::template::template_reply;
 
-/// The reactor of the assistant.
-pub static SPEC: ReactorSpec = ReactorSpec {
+pub(crate) static SPEC: ReactorSpec = ReactorSpec {
     processor: "assistant",
     name: "reply",
     description: "the answer to a message, about products as they were recommended",
@@ -40,79 +38,82 @@ pub static SPEC: ReactorSpec = ReactorSpec {
     newest_only: false,
 };
 
-/// The id of the words of ours.
-pub const LOCAL_WRITER: &str = "local-writer-1";
-/// The longest answer, in characters.
+/// Model id of template replies.
+const TEMPLATE_WRITER: &str = "local-writer-1";
+/// Maximum length of a reply; a longer one is cut.
 const MAX_CHARACTERS: usize = 4000;
 
-/// Answers messages.
-pub struct ReplyReactor {
+pub(crate) struct ReplyReactor {
     language_model: Option<Arc<LanguageModel>>,
-    pieces: ReplyChunks,
+    reply_chunks: ReplyChunks,
 }
 
-/// What is answered.
-struct Answer {
+struct Reply {
     text: String,
-    /// The products it names.
-    named: Vec<ProductId>,
+    /// Products that the text names.
+    product_ids: Vec<ProductId>,
     run: ModelRun,
 }
 
 impl ReplyReactor {
-    /// With a language model or without; pieces of its answers are told here.
-    #[must_use]
-    pub fn new(language_model: Option<Arc<LanguageModel>>, pieces: ReplyChunks) -> Self {
-        Self { language_model, pieces }
+    /// Without a language model every reply is the template reply.
+    pub(crate) fn new(language_model: Option<Arc<LanguageModel>>, reply_chunks: ReplyChunks) -> Self {
+        Self { language_model, reply_chunks }
     }
 
-    async fn answer(
+    async fn reply(
         &self,
         event: &Event,
-        given: &RecommendationGenerated,
+        recommendation: &RecommendationGenerated,
         mut snapshot: Snapshot,
     ) -> Result<MessageCreated, Failure> {
         let mut turns = Turns::default();
         if self.language_model.is_some() {
-            turns = Turns::read(snapshot.rows().connection(), given.conversation_id, event.envelope.time).await?;
+            let (connection, conversation) = (snapshot.rows().connection(), recommendation.conversation_id);
+            turns = Turns::read(connection, conversation, event.envelope.time).await?;
         }
         let _ = snapshot.close();
-        let answer = match self.by_model(given, &turns).await {
-            Some(answer) => answer,
-            None => local_answer(local::write(given))?,
+        let reply = match self.by_model(recommendation, &turns).await {
+            Some(reply) => reply,
+            None => from_template(template_reply(recommendation))?,
         };
-        Ok(message(event, given, answer)?)
+        Ok(message(event, recommendation, reply)?)
     }
 
-    async fn by_model(&self, given: &RecommendationGenerated, turns: &Turns) -> Option<Answer> {
+    async fn by_model(&self, recommendation: &RecommendationGenerated, turns: &Turns) -> Option<Reply> {
         let language_model = self.language_model.as_ref()?;
-        match model::write(language_model, &self.pieces, given, turns).await {
-            Ok(answer) => Some(answer),
+        match model::write(language_model, &self.reply_chunks, recommendation, turns).await {
+            Ok(reply) => Some(reply),
             Err(error) => {
-                debug!(message_id = %given.message_id, %error, "the language model's answer is not sent");
+                let message_id = recommendation.message_id;
+                debug!(%message_id, %error, "language model reply failed: sending the template reply");
                 None
             }
         }
     }
 }
 
-fn message(event: &Event, given: &RecommendationGenerated, answer: Answer) -> Result<MessageCreated, InvalidValue> {
+fn message(
+    event: &Event,
+    recommendation: &RecommendationGenerated,
+    reply: Reply,
+) -> Result<MessageCreated, InvalidValue> {
     Ok(MessageCreated {
         message_id: derived_id(&["reply", &event.envelope.source, &event.envelope.id]),
-        conversation_id: given.conversation_id,
-        member_id: given.member_id.clone(),
+        conversation_id: recommendation.conversation_id,
+        member_id: recommendation.member_id.clone(),
         role: Role::Ai,
-        content: Text::new(answer.text.chars().take(MAX_CHARACTERS).collect::<String>())?,
-        in_reply_to: Some(given.message_id),
-        recommendation_id: Some(given.recommendation_id),
-        product_ids: answer.named,
-        written_by: Some(answer.run),
+        content: Text::new(reply.text.chars().take(MAX_CHARACTERS).collect::<String>())?,
+        in_reply_to: Some(recommendation.message_id),
+        recommendation_id: Some(recommendation.recommendation_id),
+        product_ids: reply.product_ids,
+        written_by: Some(reply.run),
     })
 }
 
-fn local_answer((text, named): (String, Vec<ProductId>)) -> Result<Answer, InvalidValue> {
-    let run = ModelRun { model: Text::new(LOCAL_WRITER)?, prompt_hash: None, parameters: BTreeMap::new() };
-    Ok(Answer { text, named, run })
+fn from_template((text, product_ids): (String, Vec<ProductId>)) -> Result<Reply, InvalidValue> {
+    let run = ModelRun { model: Text::new(TEMPLATE_WRITER)?, prompt_hash: None, parameters: BTreeMap::new() };
+    Ok(Reply { text, product_ids, run })
 }
 
 impl Reactor for ReplyReactor {
@@ -126,15 +127,16 @@ impl Reactor for ReplyReactor {
 
     fn react<'a>(&'a self, event: &'a Event, snapshot: Snapshot) -> BoxFuture<'a, Result<Vec<Data>, Failure>> {
         Box::pin(async move {
-            let Data::RecommendationGenerated(given) = &event.data else { return Ok(Vec::new()) };
-            Ok(vec![self.answer(event, given, snapshot).await?.into()])
+            let Data::RecommendationGenerated(recommendation) = &event.data else { return Ok(Vec::new()) };
+            Ok(vec![self.reply(event, recommendation, snapshot).await?.into()])
         })
     }
 
-    /// An answer that names no product.
+    /// A template reply that names no product.
     fn fallback(&self, event: &Event, _: &SnapshotPosition) -> Vec<Data> {
-        let Data::RecommendationGenerated(given) = &event.data else { return Vec::new() };
-        let answer = local_answer((local::other(Language::from_tag(&given.understood.language)), Vec::new()));
-        answer.and_then(|answer| message(event, given, answer)).map(Data::from).into_iter().collect()
+        let Data::RecommendationGenerated(recommendation) = &event.data else { return Vec::new() };
+        let language = Language::from_tag(&recommendation.understood.language);
+        let reply = from_template((template::other(language), Vec::new()));
+        reply.and_then(|reply| message(event, recommendation, reply)).map(Data::from).into_iter().collect()
     }
 }

@@ -1,9 +1,8 @@
-//! What `embedder` folds: which texts of products were embedded.
+//! Projections of the processor `embedder`: the texts of products that were embedded, by model.
 
 use jangbogo_fold::{BatchPolicy, Processor};
 use jangbogo_shared_projections::vectors;
 
-/// Products' vectors.
 pub static EMBEDDER: Processor = Processor {
     name: "embedder",
     description: "which texts of products were embedded, by which models",

@@ -1,9 +1,8 @@
-//! What `es-sync` folds: the documents of the search indexes.
+//! Projections of the processor `es-sync`: the documents of the search indexes.
 
 use jangbogo_fold::{BatchPolicy, Processor};
 use jangbogo_shared_projections::{catalogue, conversation, vectors};
 
-/// The catalogue and what was said, in Elasticsearch.
 pub static ES_SYNC: Processor = Processor {
     name: "es-sync",
     description: "products' and messages' documents in Elasticsearch",

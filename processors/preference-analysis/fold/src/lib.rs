@@ -1,9 +1,8 @@
-//! What `preference-analysis` folds: conversations, and members' preferences and acts.
+//! Projections of the processor `preference-analysis`: the catalogue, conversations, members' preferences and acts.
 
 use jangbogo_fold::{BatchPolicy, Processor};
 use jangbogo_shared_projections::{catalogue, conversation, history, preferences};
 
-/// What members say and like.
 pub static PREFERENCE_ANALYSIS: Processor = Processor {
     name: "preference-analysis",
     description: "conversations and members' preferences",

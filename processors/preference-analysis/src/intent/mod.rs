@@ -1,5 +1,5 @@
-//! A message in its conversation becomes an intent: by a language model if there is one, else, or if that does not answer
-//! in time, by the local analyser.
+//! The reactor `intent`: analyses a message in its conversation by a language model, or by the local analyser if there
+//! is none or its call fails.
 
 mod model;
 mod vocabulary;
@@ -26,12 +26,11 @@ use jangbogo_telemetry::causes;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use self::vocabulary::Vocabularies;
+use self::vocabulary::VocabularyCache;
 
 pub use self::model::{Asked, instructions_hash, understand};
 
-/// The reactor of preference analysis.
-pub static SPEC: ReactorSpec = ReactorSpec {
+pub(crate) static SPEC: ReactorSpec = ReactorSpec {
     processor: "preference-analysis",
     name: "intent",
     description: "what a shopper's message says, and what is looked for after it",
@@ -42,23 +41,20 @@ pub static SPEC: ReactorSpec = ReactorSpec {
     newest_only: false,
 };
 
-/// The id of the local analyser. Raised when the same message comes to mean something else.
+/// Model id of the local analyser; its number rises when the same message is analysed differently.
 pub const LOCAL_ANALYSER: &str = "local-analyser-1";
-/// So many products of the newest list are what "the second one" may mean.
-const SHOWN: usize = 10;
+/// Maximum number of products of the newest list that "the second one" may refer to.
+const MAX_SHOWN: usize = 10;
 
-/// Analyses messages.
-pub struct IntentReactor {
-    vocabularies: Vocabularies,
-    embedders: Option<EmbedderPool>,
+pub(crate) struct IntentReactor {
+    vocabulary: VocabularyCache,
+    embedders: EmbedderPool,
     language_model: Option<Arc<LanguageModel>>,
 }
 
 impl IntentReactor {
-    /// With a language model or without, and with vectors or without.
-    #[must_use]
-    pub fn new(embedders: Option<EmbedderPool>, language_model: Option<Arc<LanguageModel>>) -> Self {
-        Self { vocabularies: Vocabularies::default(), embedders, language_model }
+    pub(crate) fn new(embedders: EmbedderPool, language_model: Option<Arc<LanguageModel>>) -> Self {
+        Self { vocabulary: VocabularyCache::default(), embedders, language_model }
     }
 
     async fn analyse(
@@ -70,16 +66,16 @@ impl IntentReactor {
         let generation = snapshot.position().served.generation.id;
         let connection = snapshot.rows().connection();
         let turns = Turns::read(connection, message.conversation_id, event.envelope.time).await?;
-        let learnt = self.vocabularies.current(generation, connection).await?;
+        let learnt = self.vocabulary.current(generation, connection).await?;
         let embedding_model = live_embedding_models(connection).await?.remove("recommendation");
         let _ = snapshot.close();
 
         let mut context = Context::new(learnt.currency);
-        let newest_list = turns.recommendations.iter().rfind(|given| !given.items.is_empty());
-        context.shown = newest_list.map(shown).transpose()?.unwrap_or_default();
-        context.request = request_so_far(answered(&turns, message.message_id));
+        let newest_list = turns.recommendations.iter().rfind(|list| !list.items.is_empty());
+        context.shown = newest_list.map(shown_products).transpose()?.unwrap_or_default();
+        context.request = request_so_far(earlier_messages(&turns, message.message_id));
         let (analysis, analysed_by) = match self.by_model(&context, &turns, message).await {
-            Some(understood) => understood,
+            Some(analysis_and_run) => analysis_and_run,
             None => (analyse(&learnt.vocabulary, &context, &message.content), local_run()?),
         };
         let embedded = self.embedded(&analysis, message, embedding_model.as_deref()).await;
@@ -94,7 +90,7 @@ impl IntentReactor {
         })
     }
 
-    /// What a language model understands; none where there is no model, or it does not answer as it should in time.
+    /// The analysis of a language model; none if there is no model or its call fails.
     async fn by_model(
         &self,
         context: &Context,
@@ -110,24 +106,25 @@ impl IntentReactor {
                 Some((Analysis { understanding, request }, run))
             }
             Err(error) => {
-                debug!(message_id = %message.message_id, %error, "the language model did not answer: analysed locally");
+                let message_id = message.message_id;
+                debug!(%message_id, %error, "language model analysis failed: using the local analyser");
                 None
             }
         }
     }
 
-    /// The vector of what is looked for, or of the message where nothing is, by the model of the products' vectors that it is
-    /// to be compared with.
+    /// The vector of the request's words, or of the message if it has none, by the embedding model of the product
+    /// vectors that it is compared with.
     async fn embedded(&self, analysis: &Analysis, message: &MessageCreated, model: Option<&str>) -> Option<Embedded> {
-        let (embedders, model) = (self.embedders.as_ref()?, model.unwrap_or(DEFAULT_EMBEDDING_MODEL));
+        let model = model.unwrap_or(DEFAULT_EMBEDDING_MODEL);
         let words = analysis.request.words.trim();
         let text = if words.is_empty() { &*message.content } else { words };
-        let vector = async { Ok::<_, Failure>(embedders.for_model(model)?.embed(Purpose::Query, text).await?) };
+        let vector = async { Ok::<_, Failure>(self.embedders.for_model(model)?.embed(Purpose::Query, text).await?) };
         match vector.await {
             Ok(vector) => Some(Embedded { model: Text::new(model).ok()?, vector: Vector::new(vector.to_vec()).ok()? }),
             Err(error) => {
                 let error = causes(error.as_ref());
-                warn!(message_id = %message.message_id, %error, "no vector: the message is answered without likeness");
+                warn!(message_id = %message.message_id, %error, "embedding unavailable: ranking without similarity");
                 None
             }
         }
@@ -153,7 +150,7 @@ impl Reactor for IntentReactor {
         })
     }
 
-    /// Nothing is understood.
+    /// An intent `other` without wishes.
     fn fallback(&self, event: &Event, _: &SnapshotPosition) -> Vec<Data> {
         let Data::MessageCreated(message) = &event.data else { return Vec::new() };
         not_understood(message).map(Data::from).into_iter().collect()
@@ -188,20 +185,20 @@ fn local_run() -> Result<ModelRun, InvalidValue> {
     Ok(ModelRun { model: Text::new(LOCAL_ANALYSER)?, prompt_hash: None, parameters: BTreeMap::new() })
 }
 
-/// The shopper's messages but this one.
-fn answered(turns: &Turns, message_id: Uuid) -> impl DoubleEndedIterator<Item = Answered<'_>> {
+/// The analysed messages of the conversation but this one.
+fn earlier_messages(turns: &Turns, message_id: Uuid) -> impl DoubleEndedIterator<Item = Answered<'_>> {
     turns.intents.iter().filter(move |intent| intent.message_id != message_id).map(|intent| {
-        let mut lists = turns.recommendations.iter().filter(|given| given.message_id == intent.message_id);
+        let mut lists = turns.recommendations.iter().filter(|list| list.message_id == intent.message_id);
         Answered {
             understood: &intent.understood,
             request: &intent.request,
-            found_nothing: lists.any(|given| given.items.is_empty()),
+            found_nothing: lists.any(|list| list.items.is_empty()),
         }
     })
 }
 
-/// The products of a list as a shopper speaks of them.
-fn shown(list: &RecommendationGenerated) -> Result<Vec<ShownProduct>, Failure> {
+/// The products that a message may refer to.
+fn shown_products(list: &RecommendationGenerated) -> Result<Vec<ShownProduct>, Failure> {
     let product = |item: &jangbogo_events::RecommendedProduct| {
         Ok(ShownProduct {
             product_id: ProductId::new(item.product_id.as_str())?,
@@ -210,7 +207,7 @@ fn shown(list: &RecommendationGenerated) -> Result<Vec<ShownProduct>, Failure> {
             price: item.price,
         })
     };
-    list.items.iter().take(SHOWN).map(product).collect()
+    list.items.iter().take(MAX_SHOWN).map(product).collect()
 }
 
 #[cfg(test)]
@@ -220,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_that_is_not_understood_has_an_intent_all_the_same() {
+    fn a_message_that_is_not_understood_has_the_intent_other() {
         for (content, language) in [("빨간 가방", "ko"), ("a bag", "en"), ("🙂", "und")] {
             let message = MessageCreated { content: Text::new(content).unwrap(), ..MessageCreated::example() };
             let intent = not_understood(&message).unwrap();

@@ -1,4 +1,4 @@
-//! The shop's vocabulary, learnt from the catalogue's rows and learnt anew when they change.
+//! The shop's vocabulary, learnt from the catalogue's rows, and learnt again when they change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 /// Interval between checks whether the catalogue has changed.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// The currency of a shop that has no prices yet.
-const NO_PRICES: &str = "GBP";
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// Currency of a shop that has no prices yet.
+const DEFAULT_CURRENCY: &str = "GBP";
 
 /// Vocabulary learnt from the catalogue.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub(super) struct Learnt {
     stamp: Stamp,
 }
 
-/// Of which catalogue.
+/// State of the catalogue that a vocabulary was learnt from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     generation: Uuid,
@@ -34,18 +34,18 @@ struct Stamp {
     changed_at: Option<DateTime<Utc>>,
 }
 
-/// The newest vocabulary of this process.
+/// The newest vocabulary, with the time of the last check.
 #[derive(Default)]
-pub(super) struct Vocabularies(Mutex<Option<(Learnt, Instant)>>);
+pub(super) struct VocabularyCache(Mutex<Option<(Learnt, Instant)>>);
 
-impl Vocabularies {
-    /// The vocabulary of the catalogue as these rows have it, at most a few seconds old.
+impl VocabularyCache {
+    /// The vocabulary of the generation's catalogue, at most [`CHECK_INTERVAL`] old.
     pub(super) async fn current(&self, generation: Uuid, connection: &mut PgConnection) -> Result<Learnt, Failure> {
-        // Whoever comes while it is learnt waits: without it there is nothing to understand by.
+        // Concurrent callers wait while it is learnt: no message can be analysed without it.
         let mut newest = self.0.lock().await;
-        if let Some((learnt, looked_at)) = newest.as_ref()
+        if let Some((learnt, checked_at)) = newest.as_ref()
             && learnt.stamp.generation == generation
-            && looked_at.elapsed() < LOOK_INTERVAL
+            && checked_at.elapsed() < CHECK_INTERVAL
         {
             return Ok(learnt.clone());
         }
@@ -80,8 +80,9 @@ async fn learn(stamp: Stamp, connection: &mut PgConnection) -> Result<Learnt, Fa
         for currency in rows.iter().filter_map(|row| row.get::<Option<&str>, _>("currency")) {
             *currencies.entry(currency).or_default() += 1;
         }
-        let most = currencies.into_iter().max_by_key(|(_, count)| *count).map_or(NO_PRICES, |(currency, _)| currency);
-        let currency = Currency::new(most)?;
+        let most_frequent =
+            currencies.into_iter().max_by_key(|(_, count)| *count).map_or(DEFAULT_CURRENCY, |(currency, _)| currency);
+        let currency = Currency::new(most_frequent)?;
         let attributes: Vec<BTreeMap<String, String>> = rows
             .iter()
             .map(|row| row.get::<Option<&str>, _>("further").and_then(|text| serde_json::from_str(text).ok()))

@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-const SHOP: FoldConfig = FoldConfig { time_zone: Seoul, embedding_model: None };
+const CONFIG: FoldConfig = FoldConfig { time_zone: Seoul, embedding_model: None };
 
 /// Cells by key, by table.
 type Rows = BTreeMap<&'static str, BTreeMap<Vec<u8>, Vec<Cell>>>;
@@ -19,8 +19,8 @@ type Rows = BTreeMap<&'static str, BTreeMap<Vec<u8>, Vec<Cell>>>;
 fn rows(deltas: &Deltas) -> Rows {
     let mut rows = Rows::new();
     for table in deltas.tables() {
-        let of_table = (0..table.len()).map(|row| (table.key(row).to_vec(), table.cells(row).to_vec())).collect();
-        rows.insert(table.table().name, of_table);
+        let cells_by_key = (0..table.len()).map(|row| (table.key(row).to_vec(), table.cells(row).to_vec())).collect();
+        rows.insert(table.table().name, cells_by_key);
     }
     rows
 }
@@ -28,12 +28,12 @@ fn rows(deltas: &Deltas) -> Rows {
 fn fold<'a>(processor: &Processor, events: impl IntoIterator<Item = &'a Event>) -> Deltas {
     let mut deltas = Deltas::new(processor);
     for event in events {
-        deltas.fold(processor, &SHOP, event);
+        deltas.fold(processor, &CONFIG, event);
     }
     deltas
 }
 
-/// As the engine commits batches: folds the events of each that were not seen before, by hash, and merges the deltas.
+/// Commits batches as the engine does: folds the events of each that were not seen before, and merges the deltas.
 fn commit(processor: &Processor, batches: &[&[Event]]) -> Deltas {
     let mut seen: BTreeSet<EventHash> = BTreeSet::new();
     let mut stored = Deltas::new(processor);
@@ -89,14 +89,14 @@ fn cuts() -> impl Strategy<Value = Vec<Index>> {
 
 proptest! {
     #[test]
-    fn the_order_of_events_changes_nothing((events, shuffled) in shuffled()) {
+    fn rows_do_not_depend_on_the_order_of_events((events, shuffled) in shuffled()) {
         for processor in PROCESSORS {
             prop_assert_eq!(rows(&fold(processor, &shuffled)), rows(&fold(processor, &events)), "{}", processor.name);
         }
     }
 
     #[test]
-    fn neither_do_batches_whatever_the_order_of_their_merging(
+    fn rows_do_not_depend_on_batches_or_the_order_of_merging(
         (events, shuffled) in shuffled(),
         cuts in cuts(),
         choices in vec(any::<Index>(), 1..24),
@@ -109,7 +109,7 @@ proptest! {
     }
 
     #[test]
-    fn neither_do_repetitions((events, deliveries) in repeated(), cuts in cuts()) {
+    fn repeated_deliveries_change_no_row((events, deliveries) in repeated(), cuts in cuts()) {
         for processor in PROCESSORS {
             let stored = commit(processor, &split(&deliveries, &cuts));
             prop_assert_eq!(rows(&stored), rows(&fold(processor, &events)), "{}", processor.name);
@@ -130,9 +130,8 @@ proptest! {
         }
     }
 
-    /// Generated histories survive encoding and decoding.
     #[test]
-    fn generated_events_are_read_as_they_are_written(events in histories(1..10)) {
+    fn generated_events_survive_encoding_and_decoding(events in histories(1..10)) {
         for event in events {
             let encoded = event.encode().unwrap();
             let headers: Vec<(&str, &[u8])> =

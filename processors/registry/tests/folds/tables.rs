@@ -6,7 +6,7 @@ use jangbogo_fold::{ColumnType, Merge};
 use jangbogo_processors::PROCESSORS;
 
 #[test]
-fn tables_are_what_their_operators_need() {
+fn tables_fit_their_merge_operators() {
     for processor in PROCESSORS {
         let names: BTreeSet<&str> = processor.tables().map(|table| table.name).collect();
         assert_eq!(names.len(), processor.tables().count(), "{}: two tables of one name", processor.name);

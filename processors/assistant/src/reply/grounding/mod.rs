@@ -1,128 +1,124 @@
-//! Whether an answer says what is so: what it says of products, prices and stock must stand in the recommendation.
+//! The grounding check of a reply: statements about products, prices and stock must be in the recommendation.
 //!
-//! It is read sentence by sentence. Titles are taken out first, so that a sentence is about the products it names; then
+//! Titles are replaced by placeholders first, so that each sentence is about the products it names; then, by sentence:
 //!
-//! - `amounts`: every number is a price of the product it stands beside, a limit that was asked for, said as a limit, or
-//!   a stock of that product;
-//! - `claims`: nothing is said of discounts, delivery and the like, nothing of stock but what the recommendation has, and
-//!   the shop has nothing but products that are named;
-//! - `things`: kinds of things, colours and materials are those of the products recommended, unless they are denied,
-//!   offered to be looked for, or asked for;
-//! - `names`: what is written like a name is one of theirs.
+//! - `amounts`: every number is the price or stock of the product beside it, or a requested limit that is said as one;
+//! - `claims`: no discounts, delivery and the like, no stock but the recommendation's, no product that is not named;
+//! - `mentions`: product kinds, colours and materials are those of recommended products, unless they are denied,
+//!   offered to be looked for, or requested;
+//! - `titles`: text that is written like a title is one of the recommendation's.
 //!
-//! It is careful: an answer that is so but said in other words is refused at times, and ours is sent instead.
+//! The check is conservative: it refuses some true replies in unusual words, and the template reply is sent instead.
 
 mod amounts;
 mod claims;
-mod names;
-mod things;
+mod mentions;
+mod titles;
 
 use std::ops::RangeInclusive;
 
 use jangbogo_events::{RecommendationGenerated, RecommendedProduct};
 
-/// Something that an answer says and the recommendation does not.
+/// A statement of a reply that the recommendation does not support.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Ungrounded {
-    /// A number or an amount that is none of the recommendation's, or another product's.
-    #[error("the number {0:?} is not what the recommendation says there")]
+pub(super) enum Ungrounded {
+    /// A number or an amount that is not in the recommendation, or belongs to another product.
+    #[error("the recommendation does not have the number {0:?} there")]
     Number(String),
-    /// What is written like a name and is no title of this recommendation.
-    #[error("{0:?} is no title of the recommendation's")]
+    /// Text that is written like a title and is none of the recommendation.
+    #[error("the recommendation has no product titled {0:?}")]
     Title(String),
-    /// A kind of thing, a colour or a material that no product of the recommendation has.
-    #[error("no product of the recommendation is {0:?}")]
-    Thing(String),
-    /// Words about stock that are not so.
-    #[error("it speaks of stock: {0:?}")]
+    /// A product kind, colour or material that no recommended product has.
+    #[error("no recommended product is {0:?}")]
+    Mention(String),
+    /// A false statement about stock.
+    #[error("the recommendation contradicts the stock claim {0:?}")]
     Stock(String),
-    /// Words about what the recommendation says nothing of: a discount, delivery, products that are not named.
-    #[error("the recommendation says nothing of {0:?}")]
+    /// A discount, delivery, products that are not named.
+    #[error("the recommendation does not support the claim {0:?}")]
     Claim(String),
 }
 
-/// Checks an answer, or sentences of one, against its recommendation.
-///
-/// # Errors
-/// With the first thing that is not so.
-pub fn check(text: &str, given: &RecommendationGenerated) -> Result<(), Ungrounded> {
-    let marked = mark(text, given);
-    let mut earlier = "";
-    for text in sentences(&marked) {
-        let sentence = Sentence { text, earlier, given };
+/// Checks a reply, or some of its sentences, against its recommendation. Fails with the first unsupported statement.
+pub(super) fn check(text: &str, recommendation: &RecommendationGenerated) -> Result<(), Ungrounded> {
+    let masked = mask(text, recommendation);
+    let mut antecedent = "";
+    for text in sentences(&masked) {
+        let sentence = Sentence { text, antecedent, recommendation };
         let rest = amounts::check(&sentence)?;
         claims::check(&sentence)?;
         let rest = Sentence { text: &rest, ..sentence };
-        things::check(&rest)?;
-        names::check(&rest)?;
-        earlier = sentence.subject();
+        mentions::check(&rest)?;
+        titles::check(&rest)?;
+        antecedent = sentence.subject();
     }
     Ok(())
 }
 
-/// Characters that no text means anything by: each stands for a product in the place of its title.
-const MARKS: RangeInclusive<char> = '\u{E000}'..='\u{F8FF}';
+/// Private-use characters: each replaces the title of one product.
+const PLACEHOLDERS: RangeInclusive<char> = '\u{E000}'..='\u{F8FF}';
 
-fn is_mark(character: char) -> bool {
-    MARKS.contains(&character)
+fn is_placeholder(character: char) -> bool {
+    PLACEHOLDERS.contains(&character)
 }
 
-/// A sentence with marks in the places of titles.
+/// A sentence with placeholders for titles.
 #[derive(Clone, Copy)]
 struct Sentence<'a> {
     text: &'a str,
-    /// The marks of the sentence before, to which an "it" would refer.
-    earlier: &'a str,
-    given: &'a RecommendationGenerated,
+    /// The last sentence before that names products, to which an "it" would refer.
+    antecedent: &'a str,
+    recommendation: &'a RecommendationGenerated,
 }
 
 impl<'a> Sentence<'a> {
-    /// What it is about: what names products, in it or before it.
+    /// The text that names the products it is about: itself, or the antecedent.
     fn subject(&self) -> &'a str {
-        if self.text.contains(is_mark) { self.text } else { self.earlier }
+        if self.text.contains(is_placeholder) { self.text } else { self.antecedent }
     }
 
-    /// The products that a piece of it names; several may have one title.
-    fn products(&self, piece: &str) -> impl Iterator<Item = &'a RecommendedProduct> + use<'a> {
-        let named: Vec<usize> = piece.chars().filter_map(place).collect();
-        let items = &self.given.items;
-        items.iter().filter(move |item| named.iter().any(|&place| items[place].title == item.title))
+    /// The products that a part of it names; several may have one title.
+    fn products(&self, part: &str) -> impl Iterator<Item = &'a RecommendedProduct> + use<'a> {
+        let named: Vec<usize> = part.chars().filter_map(item_index).collect();
+        let items = &self.recommendation.items;
+        items.iter().filter(move |item| named.iter().any(|&index| items[index].title == item.title))
     }
 }
 
-fn place(mark: char) -> Option<usize> {
-    is_mark(mark).then(|| (u32::from(mark) - u32::from(*MARKS.start())) as usize)
+fn item_index(placeholder: char) -> Option<usize> {
+    is_placeholder(placeholder).then(|| (u32::from(placeholder) - u32::from(*PLACEHOLDERS.start())) as usize)
 }
 
-/// The text without reasons, which are the recommendation's own words, and with marks for titles.
-fn mark(text: &str, given: &RecommendationGenerated) -> String {
-    let mut marked = text.replace(is_mark, " ");
+/// The text without reasons, which the recommendation words itself, and with placeholders for titles.
+fn mask(text: &str, recommendation: &RecommendationGenerated) -> String {
+    let mut masked = text.replace(is_placeholder, " ");
     let mut reasons: Vec<&str> =
-        given.items.iter().flat_map(|item| item.reason.split("; ").chain([&*item.reason])).collect();
+        recommendation.items.iter().flat_map(|item| item.reason.split("; ").chain([&*item.reason])).collect();
     longest_first(&mut reasons, |reason| reason);
     for reason in reasons {
-        marked = marked.replace(reason, " ");
+        masked = masked.replace(reason, " ");
     }
-    let mut titles: Vec<(usize, &str)> = given.items.iter().map(|item| &*item.title).enumerate().collect();
+    let mut titles: Vec<(usize, &str)> = recommendation.items.iter().map(|item| &*item.title).enumerate().collect();
     longest_first(&mut titles, |(_, title)| title);
-    for (place, title) in titles {
-        let mark = u32::try_from(place).ok().and_then(|place| char::from_u32(u32::from(*MARKS.start()) + place));
-        marked = marked.replace(title, &mark.unwrap_or(' ').to_string());
+    for (index, title) in titles {
+        let offset = u32::try_from(index).ok();
+        let placeholder = offset.and_then(|offset| char::from_u32(u32::from(*PLACEHOLDERS.start()) + offset));
+        masked = masked.replace(title, &placeholder.unwrap_or(' ').to_string());
     }
-    marked
+    masked
 }
 
-/// A text that is a part of another must not be taken out of it.
+/// Longest first, so that a text is not replaced inside a longer one.
 fn longest_first<T>(texts: &mut [T], text: impl Fn(&T) -> &str) {
     texts.sort_by_key(|one| std::cmp::Reverse(text(one).len()));
 }
 
-/// Lines, without the numbers of a list, and sentences of lines.
+/// The sentences of each line, without the numbers of a list.
 fn sentences(text: &str) -> Vec<&str> {
     let mut sentences = Vec::new();
     for line in text.lines() {
         let digits = line.trim_start_matches(|character: char| character.is_ascii_digit());
-        let mut rest = digits.strip_prefix(". ").filter(|rest| rest.starts_with(is_mark)).unwrap_or(line);
+        let mut rest = digits.strip_prefix(". ").filter(|rest| rest.starts_with(is_placeholder)).unwrap_or(line);
         while let Some(end) = end_of_sentence(rest) {
             sentences.push(&rest[..end]);
             rest = &rest[end..];
@@ -132,7 +128,7 @@ fn sentences(text: &str) -> Vec<&str> {
     sentences
 }
 
-/// Where the first whole sentence of a text ends: behind a mark that white space follows, so that `1.65` is not cut.
+/// End of the first whole sentence, in bytes. White space must follow its full stop, so that `1.65` is not cut.
 pub(super) fn end_of_sentence(text: &str) -> Option<usize> {
     let mut before = None;
     for (position, character) in text.char_indices() {
@@ -154,8 +150,8 @@ fn spaced(text: &str) -> String {
     spaced
 }
 
-/// True if one of these English phrases occurs in a text that was [`spaced`].
-fn says<'p>(spaced: &str, phrases: &[&'p str]) -> Option<&'p str> {
+/// The first of these English phrases that occurs in a text that was [`spaced`].
+fn find_phrase<'p>(spaced: &str, phrases: &[&'p str]) -> Option<&'p str> {
     phrases.iter().copied().find(|phrase| spaced.contains(&format!(" {phrase} ")))
 }
 

@@ -2,28 +2,29 @@ use jangbogo_events::{Payload as _, Text};
 
 use super::*;
 
-/// Two bags of the demo shop: one for £1.65 with seven in stock, one for £2.95 that is sold out; at most £3.00 was asked for.
-fn given() -> RecommendationGenerated {
-    let mut given = RecommendationGenerated::example();
-    given.items[0].stock = Some(7);
-    let mut second = given.items[0].clone();
+/// Two bags of the demo shop: one for £1.65 with seven in stock, one for £2.95 that is sold out; the requested limit is
+/// £3.00.
+fn recommendation() -> RecommendationGenerated {
+    let mut recommendation = RecommendationGenerated::example();
+    recommendation.items[0].stock = Some(7);
+    let mut second = recommendation.items[0].clone();
     second.title = Text::new("JUMBO BAG PINK VINTAGE PAISLEY").unwrap();
     second.price = second.price.map(|price| jangbogo_events::Money { amount_minor: 295, ..price });
     second.stock = Some(0);
     second.reason = Text::new("often bought with CERAMIC STRAWBERRY MUG, which you bought").unwrap();
-    given.items.push(second);
-    given
+    recommendation.items.push(second);
+    recommendation
 }
 
 const FIRST: &str = "LUNCH BAG RED RETROSPOT";
 const SECOND: &str = "JUMBO BAG PINK VINTAGE PAISLEY";
 
 fn checked(text: &str) -> Result<(), Ungrounded> {
-    check(&text.replace("[1]", FIRST).replace("[2]", SECOND), &given())
+    check(&text.replace("[1]", FIRST).replace("[2]", SECOND), &recommendation())
 }
 
 #[test]
-fn what_the_recommendation_says_may_be_said() {
+fn statements_that_the_recommendation_supports_are_accepted() {
     for text in [
         // Prices, limits and stock, in any form.
         "[1] costs £1.65.",
@@ -35,12 +36,13 @@ fn what_the_recommendation_says_may_be_said() {
         "[1]: 7 in stock, and [2] is sold out.",
         "3.00파운드 이하로 [1] 어떠세요? 1.65파운드예요.",
         "[1] 상품은 1.65 파운드이고 재고 7개 있습니다. [2] 상품은 품절이에요.",
-        "1. [1], £1.65 (red, under 3 pounds, often bought with your lunch box)\n2. [2], £2.95 (often bought with CERAMIC STRAWBERRY MUG, which you bought)",
-        // What the products are.
+        "1. [1], £1.65 (red, under 3 pounds, often bought with your lunch box)\n\
+         2. [2], £2.95 (often bought with CERAMIC STRAWBERRY MUG, which you bought)",
+        // Kinds and colours of the products.
         "You may like [1]: a red bag with a retro pattern for your lunch.",
         "The pink one is [2], and it is a bag too.",
         "[1] 어떠세요? 빨간색 도시락 가방이에요.",
-        // What was asked for and is not there.
+        // Requested products that were not found.
         "I have no teapots, I am afraid.",
         "Sorry, we have nothing like a teapot.",
         "You asked for a ceramic teapot; the closest I found is [1].",
@@ -52,7 +54,7 @@ fn what_the_recommendation_says_may_be_said() {
         "찻주전자는 찾지 못했어요. 다른 상품을 찾아볼까요?",
         "말씀하신 파란색 머그컵은 없어요.",
         "파란색 말고 [1] 어떠세요?",
-        // Where it is used, and pleasantries.
+        // Places of use, and pleasantries.
         "[1] would look lovely on your kitchen table at Christmas.",
         "Of course! I'm happy to help, feel free to ask for more.",
         "[2] 상품은 책상 위에 두기 좋아요. 도와드릴 수 있어서 기뻐요!",
@@ -64,7 +66,7 @@ fn what_the_recommendation_says_may_be_said() {
 }
 
 #[test]
-fn numbers_that_are_not_so_are_found() {
+fn numbers_that_the_recommendation_does_not_have_are_refused() {
     for text in [
         "[1] costs £0.99.",
         "[1] costs £2.95.",
@@ -102,7 +104,7 @@ fn numbers_that_are_not_so_are_found() {
 }
 
 #[test]
-fn stock_that_is_not_so_is_found() {
+fn false_statements_about_stock_are_refused() {
     for text in [
         "We have plenty in stock.",
         "[2] is in stock.",
@@ -123,7 +125,7 @@ fn stock_that_is_not_so_is_found() {
 }
 
 #[test]
-fn products_that_are_not_there_are_found() {
+fn products_that_were_not_recommended_are_refused() {
     for text in [
         "We also have a lovely ceramic teapot for you.",
         "[1] is nice, and a ceramic teapot would go with it.",
@@ -142,7 +144,7 @@ fn products_that_are_not_there_are_found() {
         "유리컵은 어떠세요?",
     ] {
         assert!(
-            matches!(checked(text), Err(Ungrounded::Thing(_) | Ungrounded::Claim(_))),
+            matches!(checked(text), Err(Ungrounded::Mention(_) | Ungrounded::Claim(_))),
             "{text}: {:?}",
             checked(text)
         );
@@ -156,16 +158,16 @@ fn products_that_are_not_there_are_found() {
         "You should get a Dyson.",
         "「황금 코끼리」 어떠세요?",
     ] {
-        let found = checked(text);
+        let result = checked(text);
         assert!(
-            matches!(found, Err(Ungrounded::Title(_) | Ungrounded::Claim(_) | Ungrounded::Thing(_))),
-            "{text}: {found:?}"
+            matches!(result, Err(Ungrounded::Title(_) | Ungrounded::Claim(_) | Ungrounded::Mention(_))),
+            "{text}: {result:?}"
         );
     }
 }
 
 #[test]
-fn promises_are_found() {
+fn unsupported_claims_are_refused() {
     for text in [
         "[1] is on sale today.",
         "[1] is free for you.",
@@ -187,9 +189,9 @@ fn promises_are_found() {
 }
 
 #[test]
-fn a_title_within_a_longer_one_is_not_taken_out_of_it() {
-    let mut given = given();
-    given.items[1].title = Text::new(format!("{FIRST} LARGE")).unwrap();
-    assert_eq!(check(&format!("{FIRST} LARGE costs £2.95, {FIRST} £1.65."), &given), Ok(()));
-    assert!(check(&format!("{FIRST} LARGE costs £1.65."), &given).is_err());
+fn a_title_is_not_replaced_inside_a_longer_one() {
+    let mut recommendation = recommendation();
+    recommendation.items[1].title = Text::new(format!("{FIRST} LARGE")).unwrap();
+    assert_eq!(check(&format!("{FIRST} LARGE costs £2.95, {FIRST} £1.65."), &recommendation), Ok(()));
+    assert!(check(&format!("{FIRST} LARGE costs £1.65."), &recommendation).is_err());
 }

@@ -1,33 +1,37 @@
-//! Answers in words of ours, in the shopper's language: made from nothing but the recommendation.
+//! The template reply: fixed sentences in the shopper's language, filled in from the recommendation alone.
 
 use jangbogo_events::{Intent, ProductId, RecommendationGenerated, RecommendedProduct, Wish};
 use jangbogo_ranking::{Language, money, named};
 
-/// So many products are named in an answer; the list beside it has them all.
-const NAMED: usize = 3;
+/// Maximum number of products named in a reply; the recommendation beside it has them all.
+const MAX_PRODUCTS: usize = 3;
 
-/// The answer, and the products it names.
+/// Writes the reply; returns it with the products it names.
 #[must_use]
-pub fn write(given: &RecommendationGenerated) -> (String, Vec<ProductId>) {
-    let language = Language::from_tag(&given.understood.language);
-    match given.understood.intent {
+pub fn template_reply(recommendation: &RecommendationGenerated) -> (String, Vec<ProductId>) {
+    let language = Language::from_tag(&recommendation.understood.language);
+    match recommendation.understood.intent {
         Intent::SmallTalk => (small_talk(language), Vec::new()),
         Intent::Other => (other(language), Vec::new()),
-        Intent::RetractPreference => after(forgotten(language, given), language, given),
-        Intent::StatePreference => after(noted(language, given), language, given),
-        _ if !given.request.like.is_empty() => about(language, given),
-        _ if given.items.is_empty() => (nothing(language, given), Vec::new()),
-        _ => listed(language, given),
+        Intent::RetractPreference => with_list(retraction(language, recommendation), language, recommendation),
+        Intent::StatePreference => with_list(preferences(language, recommendation), language, recommendation),
+        _ if recommendation.items.is_empty() => (nothing_found(language, recommendation), Vec::new()),
+        _ if !recommendation.request.like.is_empty() => product_facts(language, recommendation),
+        _ => product_list(language, recommendation),
     }
 }
 
-/// What was said first, and the products that fit what is looked for by now, if there are any.
-fn after(said: String, language: Language, given: &RecommendationGenerated) -> (String, Vec<ProductId>) {
-    if given.items.is_empty() {
-        return (said, Vec::new());
+/// An acknowledgement, followed by the recommended products, if there are any.
+fn with_list(
+    acknowledgement: String,
+    language: Language,
+    recommendation: &RecommendationGenerated,
+) -> (String, Vec<ProductId>) {
+    if recommendation.items.is_empty() {
+        return (acknowledgement, Vec::new());
     }
-    let (list, named) = listed(language, given);
-    (format!("{said}\n{list}"), named)
+    let (list, product_ids) = product_list(language, recommendation);
+    (format!("{acknowledgement}\n{list}"), product_ids)
 }
 
 fn small_talk(language: Language) -> String {
@@ -46,9 +50,9 @@ pub(super) fn other(language: Language) -> String {
     .to_owned()
 }
 
-fn forgotten(language: Language, given: &RecommendationGenerated) -> String {
-    let retracted = given.understood.retracted.iter();
-    let values: Vec<&str> = retracted.map(|back| named(language, &back.slot, &back.value)).collect();
+fn retraction(language: Language, recommendation: &RecommendationGenerated) -> String {
+    let retracted = recommendation.understood.retracted.iter();
+    let values: Vec<&str> = retracted.map(|value| named(language, &value.slot, &value.value)).collect();
     let values = values.join(", ");
     match language {
         Language::English if values.is_empty() => "All right, I will not count that any more.".to_owned(),
@@ -58,12 +62,12 @@ fn forgotten(language: Language, given: &RecommendationGenerated) -> String {
     }
 }
 
-fn noted(language: Language, given: &RecommendationGenerated) -> String {
-    let said = |wanted: bool| {
-        let wishes = given.understood.wishes.iter().filter(|wish| wish.wanted == wanted);
+fn preferences(language: Language, recommendation: &RecommendationGenerated) -> String {
+    let values = |wanted: bool| {
+        let wishes = recommendation.understood.wishes.iter().filter(|wish| wish.wanted == wanted);
         wishes.map(|wish| named(language, &wish.slot, &wish.value)).collect::<Vec<_>>().join(", ")
     };
-    let (liked, disliked) = (said(true), said(false));
+    let (liked, disliked) = (values(true), values(false));
     let mut parts = Vec::new();
     match language {
         Language::English => {
@@ -80,9 +84,9 @@ fn noted(language: Language, given: &RecommendationGenerated) -> String {
     parts.join(" ")
 }
 
-fn nothing(language: Language, given: &RecommendationGenerated) -> String {
-    let limit =
-        given.request.price.as_ref().and_then(|price| Some(money(language, price.max_minor?, price.currency.as_str())));
+fn nothing_found(language: Language, recommendation: &RecommendationGenerated) -> String {
+    let price = recommendation.request.price.as_ref();
+    let limit = price.and_then(|price| Some(money(language, price.max_minor?, price.currency.as_str())));
     match (language, limit) {
         (Language::English, None) => "I found nothing that fits. Shall I look without one of your wishes?".to_owned(),
         (Language::English, Some(limit)) => {
@@ -95,15 +99,15 @@ fn nothing(language: Language, given: &RecommendationGenerated) -> String {
     }
 }
 
-/// What is known of the products that were asked about.
-fn about(language: Language, given: &RecommendationGenerated) -> (String, Vec<ProductId>) {
-    let asked: Vec<&RecommendedProduct> =
-        given.items.iter().filter(|item| given.request.like.contains(&item.product_id)).take(NAMED).collect();
-    if asked.is_empty() {
-        return if given.items.is_empty() { (nothing(language, given), Vec::new()) } else { listed(language, given) };
+/// Price and stock of the products that the message asks about; the list if none of them is recommended.
+fn product_facts(language: Language, recommendation: &RecommendationGenerated) -> (String, Vec<ProductId>) {
+    let is_asked = |item: &&RecommendedProduct| recommendation.request.like.contains(&item.product_id);
+    let products: Vec<_> = recommendation.items.iter().filter(is_asked).take(MAX_PRODUCTS).collect();
+    if products.is_empty() {
+        return product_list(language, recommendation);
     }
-    let told: Vec<String> = asked.iter().map(|item| facts(language, item)).collect();
-    (told.join("\n"), asked.iter().map(|item| item.product_id.clone()).collect())
+    let lines: Vec<String> = products.iter().map(|item| facts(language, item)).collect();
+    (lines.join("\n"), products.iter().map(|item| item.product_id.clone()).collect())
 }
 
 fn facts(language: Language, item: &RecommendedProduct) -> String {
@@ -129,31 +133,31 @@ fn facts(language: Language, item: &RecommendedProduct) -> String {
     }
 }
 
-/// The first products, and that none has all that was asked for, if that is so.
-fn listed(language: Language, given: &RecommendationGenerated) -> (String, Vec<ProductId>) {
-    let mut lines = vec![lacking(language, given).unwrap_or_else(|| {
+/// The first products with prices and reasons, after the constraints that no product meets.
+fn product_list(language: Language, recommendation: &RecommendationGenerated) -> (String, Vec<ProductId>) {
+    let mut lines = vec![unmet_constraints(language, recommendation).unwrap_or_else(|| {
         match language {
             Language::English => "This is what I would look at:",
             Language::Korean => "이런 상품은 어떠세요?",
         }
         .to_owned()
     })];
-    let items = &given.items[..given.items.len().min(NAMED)];
-    for (place, item) in items.iter().enumerate() {
+    let items = &recommendation.items[..recommendation.items.len().min(MAX_PRODUCTS)];
+    for (index, item) in items.iter().enumerate() {
         let price =
             item.price.map(|price| format!(", {}", money(language, price.amount_minor, price.currency.as_str())));
-        lines.push(format!("{}. {}{} ({})", place + 1, &*item.title, price.unwrap_or_default(), &*item.reason));
+        lines.push(format!("{}. {}{} ({})", index + 1, &*item.title, price.unwrap_or_default(), &*item.reason));
     }
     (lines.join("\n"), items.iter().map(|item| item.product_id.clone()).collect())
 }
 
-fn lacking(language: Language, given: &RecommendationGenerated) -> Option<String> {
-    // What things are for, and what they feel like, products seldom say.
-    let is_told = |wish: &&Wish| !matches!(&*wish.slot, "occasion" | "style");
-    let mut told = given.lacking.iter().filter(is_told).peekable();
-    told.peek()?;
-    // A message may hold anything: only what the lexicon knows is said again.
-    let known = told.filter(|wish| jangbogo_lexicon::in_korean(&wish.slot, &wish.value).is_some());
+fn unmet_constraints(language: Language, recommendation: &RecommendationGenerated) -> Option<String> {
+    // Catalogues seldom have occasion and style, so that products without them may still fit.
+    let is_reported = |wish: &&Wish| !matches!(&*wish.slot, "occasion" | "style");
+    let mut unmet = recommendation.lacking.iter().filter(is_reported).peekable();
+    unmet.peek()?;
+    // A message is untrusted text: only values of the lexicon are repeated.
+    let known = unmet.filter(|wish| jangbogo_lexicon::in_korean(&wish.slot, &wish.value).is_some());
     let known: Vec<&str> = known.map(|wish| named(language, &wish.slot, &wish.value)).collect();
     Some(match language {
         Language::English if known.is_empty() => "I found nothing with all of that. This comes closest:".to_owned(),
@@ -174,62 +178,63 @@ mod tests {
     use super::*;
     use crate::reply::grounding::check;
 
-    fn given(intent: Intent, language: &str) -> RecommendationGenerated {
-        let mut given = RecommendationGenerated::example();
-        given.understood.intent = intent;
-        given.understood.language = Text::new(language).unwrap();
-        given
+    fn recommendation(intent: Intent, language: &str) -> RecommendationGenerated {
+        let mut recommendation = RecommendationGenerated::example();
+        recommendation.understood.intent = intent;
+        recommendation.understood.language = Text::new(language).unwrap();
+        recommendation
     }
 
     #[test]
-    fn an_answer_names_products_with_price_and_reason_in_the_shoppers_language() {
-        let (english, named) = write(&given(Intent::FindProduct, "en"));
+    fn a_reply_names_products_with_price_and_reason_in_the_shoppers_language() {
+        let (english, product_ids) = template_reply(&recommendation(Intent::FindProduct, "en"));
         assert!(english.contains("1. LUNCH BAG RED RETROSPOT, £1.65 (red, under 3 pounds"), "{english}");
-        assert_eq!(named.len(), 1);
-        let (korean, _) = write(&given(Intent::FindProduct, "ko"));
+        assert_eq!(product_ids.len(), 1);
+        let (korean, _) = template_reply(&recommendation(Intent::FindProduct, "ko"));
         assert!(korean.starts_with("이런 상품은 어떠세요?") && korean.contains("1.65파운드"), "{korean}");
     }
 
     #[test]
     fn a_question_about_a_product_is_answered_with_price_and_stock() {
-        let mut asked = given(Intent::AskAboutProduct, "ko");
-        asked.request.like = vec![asked.items[0].product_id.clone()];
-        asked.items[0].stock = Some(7);
-        assert_eq!(write(&asked).0, "LUNCH BAG RED RETROSPOT: 가격 1.65파운드, 재고 7개 있습니다.");
-        asked.items[0].stock = Some(0);
-        assert!(write(&asked).0.contains("품절"));
+        let mut question = recommendation(Intent::AskAboutProduct, "ko");
+        question.request.like = vec![question.items[0].product_id.clone()];
+        question.items[0].stock = Some(7);
+        assert_eq!(template_reply(&question).0, "LUNCH BAG RED RETROSPOT: 가격 1.65파운드, 재고 7개 있습니다.");
+        question.items[0].stock = Some(0);
+        assert!(template_reply(&question).0.contains("품절"));
     }
 
     #[test]
-    fn nothing_found_says_by_which_price() {
-        let mut empty = given(Intent::FindProduct, "en");
+    fn a_reply_without_products_names_the_price_limit() {
+        let mut empty = recommendation(Intent::FindProduct, "en");
         empty.items.clear();
         assert_eq!(
-            write(&empty),
+            template_reply(&empty),
             ("I found nothing that fits for £3.00 or less. Shall I look above that?".to_owned(), vec![])
         );
     }
 
     #[test]
-    fn what_no_product_has_is_said() {
-        let (mut english, mut korean) = (given(Intent::FindProduct, "en"), given(Intent::FindProduct, "ko"));
+    fn constraints_that_no_product_meets_are_named() {
+        let (mut english, mut korean) =
+            (recommendation(Intent::FindProduct, "en"), recommendation(Intent::FindProduct, "ko"));
         let wish =
             |slot, value| Wish { slot: Text::new(slot).unwrap(), value: Text::new(value).unwrap(), wanted: true };
         english.lacking =
             vec![wish("color", "blue"), wish("material", "zinc"), wish("occasion", "wedding"), wish("brand", "acme")];
         korean.lacking.clone_from(&english.lacking);
-        for (given, begins) in [
+        for (recommendation, begins) in [
             (english, "I found nothing with all of that: no blue, no zinc. This comes closest:\n1. LUNCH BAG"),
             (korean, "말씀하신 파랑, 아연 상품은 찾지 못했어요. 가장 가까운 상품이에요:\n1. LUNCH BAG"),
         ] {
-            let (text, _) = write(&given);
+            let (text, _) = template_reply(&recommendation);
             assert!(text.starts_with(begins), "{text}");
-            assert_eq!(check(&text, &given), Ok(()));
+            assert_eq!(check(&text, &recommendation), Ok(()));
         }
     }
 
     #[test]
-    fn every_answer_says_what_is_so() {
+    fn every_template_reply_is_grounded() {
         for intent in [
             Intent::FindProduct,
             Intent::RefineSearch,
@@ -241,10 +246,10 @@ mod tests {
         ] {
             for language in ["ko", "en"] {
                 for items in [0, 1] {
-                    let mut given = given(intent, language);
-                    given.items.truncate(items);
-                    let (text, _) = write(&given);
-                    assert_eq!(check(&text, &given), Ok(()), "{text}");
+                    let mut recommendation = recommendation(intent, language);
+                    recommendation.items.truncate(items);
+                    let (text, _) = template_reply(&recommendation);
+                    assert_eq!(check(&text, &recommendation), Ok(()), "{text}");
                 }
             }
         }
