@@ -1,12 +1,12 @@
 //! Reads published values and cached texts from Redis, behind a circuit breaker.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deadpool_redis::{Connection, Pool, PoolError};
 use jangbogo_fold::Target;
 use jangbogo_platform::namespace::Namespace;
-use jangbogo_resilience::breaker::{Admission, Breaker, CallError};
+use jangbogo_resilience::breaker::{Breaker, CallError};
 use jangbogo_store::published::{self, Published, PublishedValue};
 use jangbogo_telemetry::causes;
 use redis::{FromRedisValue, Pipeline, RedisError, Value as Reply};
@@ -130,7 +130,7 @@ impl PublishedViews {
 
     pub(super) async fn ping(&self) -> Result<(), RedisUnavailable> {
         self.attempt::<()>(&ping()).await?;
-        if self.breaker.succeeded(Admission::Probe, Instant::now()) {
+        if self.breaker.close() {
             log_recovery();
         }
         Ok(())
