@@ -27,7 +27,6 @@ pub enum RedisUnavailable {
     /// The pool has no connection to Redis.
     #[error("cannot connect to redis")]
     Connect(#[from] PoolError),
-    /// Redis is too slow.
     #[error("redis timed out after {TIME_LIMIT:?}")]
     Timeout,
 }
@@ -35,13 +34,12 @@ pub enum RedisUnavailable {
 /// Result of looking up a published value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Lookup {
-    /// What Redis holds for the promotion asked for.
+    /// The value in Redis under the requested promotion.
     Redis(PublishedValue),
     /// The view is not published to Redis.
     NotPublished,
     /// The request named the generation: its rows are read.
     NamedGeneration,
-    /// Redis is unavailable.
     Unavailable,
 }
 

@@ -13,7 +13,7 @@ pub struct Thresholds {
     pub min_calls: usize,
     /// Sliding window in which the end of a call counts.
     pub window: Duration,
-    /// Number of consecutive failures that open the breaker whatever the share; none: the share alone decides.
+    /// Number of consecutive failures that open the breaker at any share; none: the share alone decides.
     pub consecutive_failures: Option<u32>,
     /// Pause before the first probe; it doubles with every probe that fails.
     pub min_pause: Duration,
@@ -174,7 +174,7 @@ impl Breaker {
             let probe = probe();
             tokio::spawn(async move {
                 if probe.await.is_err() {
-                    permit.failed();
+                    let _ = permit.failed();
                 } else if permit.succeeded() {
                     recovered();
                 }
@@ -183,7 +183,7 @@ impl Breaker {
         }
         match call.await {
             Ok(answer) => {
-                permit.succeeded();
+                let _ = permit.succeeded();
                 Ok(answer)
             }
             Err(error) => Err(CallError::Failed { error, opened: permit.failed() }),
@@ -229,6 +229,7 @@ impl Permit {
     }
 
     /// Reports the success of the call. True if it closed the breaker.
+    #[must_use]
     pub fn succeeded(self) -> bool {
         if self.is_probe {
             return self.breaker.close();
@@ -241,8 +242,9 @@ impl Permit {
     }
 
     /// Reports the failure of the call. True if it opened the breaker.
+    #[must_use]
     pub fn failed(self) -> bool {
-        let (breaker, now) = (&*self.breaker, now());
+        let (breaker, now) = (&self.breaker, now());
         let mut state = breaker.lock();
         match &mut *state {
             Inner::Closed { recent, consecutive_failures } => {
@@ -347,7 +349,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_in_a_row_open_whatever_came_before() {
+    async fn consecutive_failures_open_at_any_share() {
         let window = Duration::from_secs(10);
         let breaker = breaker(Thresholds {
             failure_rate: 0.5,
@@ -357,11 +359,11 @@ mod tests {
             ..Thresholds::default()
         });
         for _ in 0..1000 {
-            breaker.admit().unwrap().succeeded();
+            assert!(!breaker.admit().unwrap().succeeded());
         }
         assert!(!breaker.admit().unwrap().failed());
         assert!(!breaker.admit().unwrap().failed());
-        breaker.admit().unwrap().succeeded();
+        assert!(!breaker.admit().unwrap().succeeded());
         assert!(!breaker.admit().unwrap().failed(), "a success starts the count over");
         milliseconds(60_000).await;
         assert!(!breaker.admit().unwrap().failed(), "the window does not matter");
@@ -373,7 +375,7 @@ mod tests {
     async fn a_slow_probe_is_alone_as_long_as_it_may_take() {
         let probe_timeout = Duration::from_secs(30);
         let breaker = breaker(Thresholds { probe_timeout, ..Thresholds::default() });
-        breaker.admit().unwrap().failed();
+        assert!(breaker.admit().unwrap().failed());
         milliseconds(1000).await;
         let probe = breaker.admit().unwrap();
         let next_probe = now() + probe_timeout;
