@@ -92,7 +92,7 @@ impl Circuit {
         }
     }
 
-    /// Reports that the server gave vectors, or an error for which no text is to blame, such as a wrong key or model.
+    /// Reports that the server returned vectors, or an error that no text caused, such as a wrong key or model.
     pub(super) fn gave_vectors(&self, vectors: Result<(), &(dyn Error + 'static)>) {
         if vectors.is_ok() {
             self.refused.store(0, Ordering::Relaxed);

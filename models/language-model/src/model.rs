@@ -185,7 +185,7 @@ impl LanguageModel {
         loop {
             let permit = match self.admit(request) {
                 Ok(permit) => permit,
-                // The error of the previous attempt says more than the rejection.
+                // The error of the previous attempt is more specific than the rejection.
                 Err(error) => return Err(previous_error.unwrap_or(error)),
             };
             attempts += 1;
@@ -228,7 +228,10 @@ impl LanguageModel {
         let left = deadline.saturating_duration_since(Instant::now());
         let result = match tokio::time::timeout(left, form.attempt(&self.server, request)).await {
             Ok(result) => result,
-            Err(_) => Err(Failed { error: self.timed_out(), used: Used::Unknown }),
+            Err(_) => {
+                let (what, limit) = ("the complete answer", self.settings.time_limit);
+                Err(Failed { error: CallError::TimedOut { what, limit, setting: "LLM_TIMEOUT" }, used: Used::Unknown })
+            }
         };
         match result {
             Ok(answered) => {
@@ -242,10 +245,6 @@ impl LanguageModel {
                 Err(error)
             }
         }
-    }
-
-    fn timed_out(&self) -> CallError {
-        CallError::TimedOut { what: "the complete answer", limit: self.settings.time_limit, setting: "LLM_TIMEOUT" }
     }
 
     /// Reports an outcome to the breaker. Invalid answers and rejected calls come from a healthy server.
@@ -292,7 +291,7 @@ fn limit_output(body: &mut CreateChatCompletionRequest, tokens: u32, is_openai: 
     if is_openai {
         body.max_completion_tokens = Some(tokens);
     } else {
-        #[expect(deprecated, reason = "deprecated at OpenAI; most other servers know no other")]
+        #[expect(deprecated, reason = "deprecated at OpenAI; most other servers have only this field")]
         {
             body.max_tokens = Some(tokens);
         }

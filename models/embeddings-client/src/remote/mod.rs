@@ -70,14 +70,14 @@ impl Remote {
         }
         // The text's request gets a permit of its own.
         drop(permit);
-        let (answer, answered) = oneshot::channel();
+        let (answer, response) = oneshot::channel();
         let job = Job { text: text.to_owned(), deadline, time_limit, answer };
-        self.queue.try_send(job).map_err(|refused| match refused {
+        self.queue.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => EmbedError::Busy,
             TrySendError::Closed(_) => EmbedError::Unavailable,
         })?;
         // A text past its deadline is dropped, not answered.
-        answered.await.unwrap_or(Err(EmbedError::TooSlow(time_limit)))
+        response.await.unwrap_or(Err(EmbedError::TooSlow(time_limit)))
     }
 }
 

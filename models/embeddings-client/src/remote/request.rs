@@ -90,7 +90,7 @@ impl Requests {
             let Some(last) = batch.iter().max_by_key(|job| job.deadline) else { return Err(Failure::TooLate) };
             let (deadline, time_limit) = (last.deadline, last.time_limit);
             let Some(permit) = self.circuit.admit_if_closed() else {
-                // The error of the previous attempt says more than that the breaker is open.
+                // The error of the previous attempt is more specific than the open breaker.
                 return Err(previous_error.map_or(Failure::Unavailable, Failure::Server));
             };
             let texts: Vec<&str> = batch.iter().map(|job| job.text.as_str()).collect();
