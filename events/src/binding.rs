@@ -8,7 +8,7 @@ use crate::topic::Topic;
 use crate::upcast;
 
 /// Prefix of the attributes' header names.
-pub const HEADER_PREFIX: &str = "ce_";
+pub(crate) const HEADER_PREFIX: &str = "ce_";
 
 const SPEC_VERSION: &str = "1.0";
 const CONTENT_TYPE: &str = "application/json";
@@ -52,7 +52,7 @@ pub struct EventParts<'a> {
     pub id: &'a str,
     /// `source` of the envelope.
     pub source: &'a str,
-    /// RFC 3339.
+    /// `time` of the envelope, as RFC 3339.
     pub time: &'a str,
     /// `causationid` of the envelope.
     pub causation_id: Option<&'a str>,
@@ -207,8 +207,7 @@ fn headers<'a>(
 }
 
 /// The `dataschema` of a version of an event.
-#[must_use]
-pub fn schema_urn(event_type: EventType, version: u32) -> String {
+pub(crate) fn schema_urn(event_type: EventType, version: u32) -> String {
     format!("{SCHEMA_PREFIX}{}:v{version}", event_type.name())
 }
 
@@ -245,9 +244,9 @@ fn event_time(record: &Record<'_>) -> Result<DateTime<Utc>, DecodeError> {
 }
 
 fn header<'a>(record: &Record<'a>, attribute: &'static str) -> Result<Option<&'a str>, DecodeError> {
-    let found =
+    let header =
         record.headers.iter().find(|(name, _)| name.strip_prefix(HEADER_PREFIX).is_some_and(|name| name == attribute));
-    let Some((_, value)) = found else { return Ok(None) };
+    let Some((_, value)) = header else { return Ok(None) };
     let text = std::str::from_utf8(value).map_err(|error| invalid(attribute, error.to_string()))?;
     if text.contains('\0') {
         return Err(invalid(attribute, "it contains a NUL character".to_owned()));

@@ -43,7 +43,7 @@ pub(crate) fn finite<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok
     serializer.serialize_f64(*number)
 }
 
-/// As [`finite`], for a number that may be absent.
+/// Writes a number that may be absent: see [`finite`].
 #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
 pub(crate) fn finite_option<S: Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     match number {

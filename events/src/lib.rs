@@ -7,7 +7,7 @@
 
 mod binding;
 mod envelope;
-pub mod families;
+mod families;
 mod fields;
 mod primitives;
 mod registry;
@@ -15,7 +15,7 @@ pub mod schemas;
 mod topic;
 mod upcast;
 
-pub use binding::{DecodeError, Encoded, EventParts, HEADER_PREFIX, Record, schema_urn};
+pub use binding::{DecodeError, Encoded, EventParts, Record};
 pub use envelope::{Envelope, Event, EventHash, derived_id, event_hash};
 pub use families::*;
 pub use primitives::{CategoryId, Currency, InvalidValue, MemberId, Money, OrderId, ProductId, Quantity, Text, Vector};

@@ -1,4 +1,4 @@
-//! Whatever bytes stand in a topic, reading them gives an event or a cause, never a panic.
+//! Decoding arbitrary bytes gives an event or a cause, never a panic.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -18,11 +18,11 @@ const ATTRIBUTES: &[&str] = &[
     "ce_traceparent",
 ];
 
-/// Headers of a good record of some type, with that type's topic and the example's bytes.
 /// Topic, headers and value.
 type RawRecord = (Topic, Vec<(String, Vec<u8>)>, Vec<u8>);
 
-fn good_record(event_type: EventType, version: u32) -> RawRecord {
+/// A valid record of an event type, with its example as the value.
+fn valid_record(event_type: EventType, version: u32) -> RawRecord {
     let dataschema = format!("urn:jangbogo:schema:{}:v{version}", event_type.name());
     let headers = [
         ("ce_specversion", "1.0"),
@@ -43,7 +43,7 @@ fn decode(topic: Topic, headers: &[(String, Vec<u8>)], value: &[u8]) {
         let headers: Vec<(&str, &[u8])> =
             encoded.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         let again = Event::decode(Record { topic, headers: &headers, value: &encoded.value }).unwrap();
-        assert_eq!(again.encode().unwrap(), encoded, "what was read is not read again as it is written");
+        assert_eq!(again.encode().unwrap(), encoded, "a decoded event is encoded and decoded without a change");
     }
 }
 
@@ -69,13 +69,13 @@ proptest! {
         old_version in any::<bool>(),
     ) {
         let version = if old_version { 1 } else { event_type.version() };
-        let (topic, mut headers, mut value) = good_record(event_type, version);
+        let (topic, mut headers, mut value) = valid_record(event_type, version);
         if let Some(header) = header {
             let index = damaged_header.index(headers.len());
             headers[index].1 = header.into_bytes();
         }
-        for (place, byte) in damages {
-            let index = place.index(value.len());
+        for (index, byte) in damages {
+            let index = index.index(value.len());
             value[index] = byte;
         }
         decode(topic, &headers, &value);

@@ -1,4 +1,4 @@
-//! What is wrong with a record is said precisely: a table of broken ones and the causes they are given.
+//! A table of invalid records, and the causes that decoding gives.
 
 use std::error::Error;
 
@@ -7,7 +7,7 @@ use jangbogo_events::{Event, Record, Topic};
 const ORDER: &str =
     r#"{"order_id":"1","currency":"GBP","items":[{"product_id":"20725","quantity":1,"total_minor":165}]}"#;
 
-/// A good order, one thing of which each case breaks.
+/// A valid order, of which each case breaks one property.
 struct Broken {
     topic: Topic,
     headers: Vec<(String, Vec<u8>)>,
@@ -32,7 +32,7 @@ impl Broken {
     }
 
     fn without(mut self, name: &str) -> Self {
-        self.headers.retain(|(found, _)| found != name);
+        self.headers.retain(|(header, _)| header != name);
         self
     }
 
@@ -221,7 +221,7 @@ fn causes_are_precise() {
 }
 
 #[test]
-fn attributes_that_are_not_ours_are_ignored() {
+fn unknown_attributes_are_ignored() {
     let event = Broken::new().with("ce_partitionkey", b"\xff").with("other", b"\xff");
     assert!(event.cause().starts_with("read: OrderCompleted"), "{}", event.cause());
 }

@@ -1,4 +1,4 @@
-//! Every example under `schemas/` is what this build writes, fits its schema, and is still read.
+//! Every example under `schemas/` equals what this build writes, fits its schema, and can be decoded.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -38,7 +38,7 @@ fn decode_example(example: &Value) -> Event {
 }
 
 #[test]
-fn the_directory_holds_what_this_build_generates_and_the_old_versions() {
+fn the_directory_holds_the_generated_files_and_those_of_old_versions() {
     let generated = schemas::generated().unwrap();
     for (name, content) in &generated {
         let path = directory().join(name);

@@ -1,4 +1,4 @@
-//! Static group membership: rejoins under the same `group.instance.id` after an eviction that no rebalance asked for.
+//! Static group membership: rejoins under the same `group.instance.id` after an eviction without a rebalance.
 //!
 //! A static member is fenced when another process joins under its name: then the worker ends. But when a broker
 //! restarts while the member joins, the coordinator may have assigned a second member id whose response was lost. That
@@ -59,12 +59,12 @@ async fn is_held_by_another(connections: &Connections, group: &str, instance: &s
     loop {
         match member_id_of(connections.kafka_client(group).create()?, group.to_owned(), instance).await {
             Ok(None) => return Ok(false),
-            Ok(Some(found)) if found == holder => {
+            Ok(Some(member)) if member == holder => {
                 if held_since.elapsed() >= ALIVE_AFTER {
                     return Ok(true);
                 }
             }
-            Ok(Some(found)) => (holder, held_since) = (found, Instant::now()),
+            Ok(Some(member)) => (holder, held_since) = (member, Instant::now()),
             Err(error) => {
                 debug!(error = %causes(&error), "cannot describe consumer group");
                 held_since = Instant::now();

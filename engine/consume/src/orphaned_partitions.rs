@@ -21,7 +21,7 @@ use uuid::Uuid;
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Number of consecutive checks with orphaned partitions after which a rebalance is triggered.
 const MAX_CHECKS: u32 = 2;
-/// How long the temporary member waits for its assignment.
+/// Time that the temporary member waits for its assignment.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
 const TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -127,14 +127,14 @@ impl Worker {
             let Some(input) = input else { return Err(KafkaError::Canceled) };
             let mut next = Some(input);
             while let Some(input) = next {
-                self.take(input).await?;
+                self.handle(input).await?;
                 next = if self.queue_is_full() { None } else { self.source.try_next() };
             }
             while !self.queue.is_empty() && !stop.is_cancelled() {
                 self.linger().await?;
                 self.fold_batch().await;
                 while let Some(input) = (!self.queue_is_full()).then(|| self.source.try_next()).flatten() {
-                    self.take(input).await?;
+                    self.handle(input).await?;
                 }
             }
         }
@@ -151,7 +151,7 @@ impl Worker {
                 () = tokio::time::sleep_until(due) => return Ok(()),
                 input = self.source.next() => input,
             };
-            self.take(input.ok_or(KafkaError::Canceled)?).await?;
+            self.handle(input.ok_or(KafkaError::Canceled)?).await?;
         }
         Ok(())
     }
@@ -160,11 +160,11 @@ impl Worker {
         self.queue.len() >= MAX_BATCH_EVENTS
     }
 
-    async fn take(&mut self, input: Input) -> Result<(), KafkaError> {
+    async fn handle(&mut self, input: Input) -> Result<(), KafkaError> {
         match input {
             Input::Records(records) => {
                 for record in records {
-                    if self.is_mine(&record) {
+                    if self.is_owned(&record) {
                         self.queue.push_back(record);
                     } else {
                         self.source.consumed(record.bytes);
@@ -198,7 +198,7 @@ impl Worker {
                 for partition in &partitions {
                     self.owned.remove(partition);
                 }
-                info!(partitions = %listed(&partitions), "revoked");
+                info!(partitions = %joined(&partitions), "revoked");
                 self.source.send(Command::Release(partitions));
             }
             Input::Failed(error) => return Err(error),
@@ -214,7 +214,7 @@ impl Worker {
             match self.try_acquire(partitions).await {
                 Ok(checkpoints) if checkpoints.len() == partitions.len() => break checkpoints,
                 Ok(_) => debug!(schema = self.generation.schema, "generation frozen; waiting for the next one"),
-                Err(error) => self.unavailable(&error, "cannot acquire partitions"),
+                Err(error) => self.report_failure(&error, "cannot acquire partitions"),
             }
             tokio::select! {
                 () = self.stop.cancelled() => return None,
@@ -227,7 +227,7 @@ impl Worker {
             let owned = Owned { epoch: *epoch, next_offset: *next_offset, started: false };
             self.owned.insert(*partition, owned);
         }
-        info!(partitions = %listed(partitions), "acquired");
+        info!(partitions = %joined(partitions), "acquired");
         Some(checkpoints)
     }
 
@@ -260,7 +260,7 @@ impl Worker {
         metrics.pool_connections.with_label_values(&["in_use"]).set(count(size.saturating_sub(idle)));
     }
 
-    /// Folds records. A batch that Postgres rejects is bisected until the offending record stands alone and is refused.
+    /// Folds records. A batch that Postgres rejects is bisected until the offending record is alone and is refused.
     /// Returns once each record is folded, kept as a dead letter, or no longer owned by this worker.
     async fn fold_records(&mut self, records: Vec<Record>) {
         let mut pending = vec![records];
@@ -268,7 +268,7 @@ impl Worker {
             let started = Instant::now();
             let mut backoff = Backoff::default();
             loop {
-                records.retain(|record| self.is_mine(record));
+                records.retain(|record| self.is_owned(record));
                 if records.is_empty() || self.stop.is_cancelled() {
                     break;
                 }
@@ -288,7 +288,7 @@ impl Worker {
                     }
                     Err(error) if is_refusal(&error) => refuse(&mut records, &error),
                     Err(error) => {
-                        self.unavailable(&error, "cannot commit a batch");
+                        self.report_failure(&error, "cannot commit a batch");
                         tokio::select! {
                             Ok(()) = self.context.live.changed() => self.change_generation(),
                             () = backoff.wait() => {}
@@ -311,7 +311,7 @@ impl Worker {
         }
     }
 
-    fn is_mine(&self, record: &Record) -> bool {
+    fn is_owned(&self, record: &Record) -> bool {
         let owned = self.owned.get(&record.partition);
         owned.is_some_and(|owned| owned.started && record.offset >= owned.next_offset)
     }
@@ -362,7 +362,7 @@ impl Worker {
 
     /// A commit was rejected by the fencing token: another worker owns the partitions, or another generation is live.
     fn fenced(&mut self, partitions: &[Partition]) {
-        warn!(partitions = %listed(partitions), "fenced: another worker has taken over");
+        warn!(partitions = %joined(partitions), "fenced: another worker has taken over");
         self.context.metrics.fenced_total.inc();
         self.context.generation_changed.notify_one();
         self.release(partitions);
@@ -388,7 +388,7 @@ impl Worker {
         self.source.send(Command::Verify(offsets));
     }
 
-    fn unavailable(&self, error: &sqlx::Error, action: &str) {
+    fn report_failure(&self, error: &sqlx::Error, action: &str) {
         debug!(error = %causes(error), "{action}; retrying");
         self.context.check.failing(error);
         self.context.metrics.retries_total.with_label_values(&["postgres"]).inc();
@@ -399,7 +399,7 @@ fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn listed(partitions: &[Partition]) -> String {
+fn joined(partitions: &[Partition]) -> String {
     let names: Vec<String> = partitions.iter().map(Partition::to_string).collect();
     names.join(" ")
 }

@@ -136,7 +136,7 @@ impl TableDeltas {
         self.key_ends.len()
     }
 
-    /// Whether no row changes.
+    /// True if no row changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.key_ends.is_empty()

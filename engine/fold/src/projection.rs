@@ -52,7 +52,7 @@ pub struct Projection {
 /// Raised when the engine's own tables in every generation change.
 const SYSTEM_VERSION: u32 = 2;
 
-/// When appended records are processed.
+/// Time at which appended records are processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchPolicy {
     /// Without delay: a user is waiting.
@@ -81,7 +81,7 @@ pub struct Processor {
     pub description: &'static str,
     /// Raised when a fold or a table changes its meaning: rows of different versions are never mixed.
     pub fold_version: u32,
-    /// When its records are processed.
+    /// Time at which its records are processed.
     pub batch_policy: BatchPolicy,
     /// Projections that it hosts.
     pub projections: &'static [&'static Projection],
@@ -111,7 +111,7 @@ impl Processor {
         self.views().find(|view| view.name == name)
     }
 
-    /// Whether its generations hold vectors, of one embedding model each.
+    /// True if its generations hold vectors, of one embedding model each.
     #[must_use]
     pub fn has_vectors(&self) -> bool {
         self.tables().any(Table::has_vectors)

@@ -20,7 +20,7 @@ pub enum Merge {
 }
 
 impl Merge {
-    /// Whether the group stores the stamp of the event that its values come from.
+    /// True if the group stores the stamp of the event that its values come from.
     #[must_use]
     pub const fn is_stamped(self) -> bool {
         matches!(self, Merge::First | Merge::Last)
@@ -73,7 +73,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Whether it has a vector column.
+    /// True if it has a vector column.
     #[must_use]
     pub fn has_vectors(&self) -> bool {
         let mut columns = self.groups.iter().flat_map(|group| group.columns);

@@ -19,7 +19,7 @@ pub struct View {
     pub query: &'static str,
     /// SQL that returns the next keys after `$1` (`text`), in order, at most `$2` (`bigint`): for refreshes.
     pub all_keys: &'static str,
-    /// Whether a value depends on other keys' rows or on the watermark: then every change requests a full refresh.
+    /// True if a value depends on other keys' rows or on the watermark: then every change requests a full refresh.
     pub full_refresh: bool,
     /// Store that its values are published to.
     pub target: Target,
@@ -64,7 +64,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// Whether Redis holds the values, with the live generation's promotion.
+    /// True if Redis holds the values, with the live generation's promotion.
     #[must_use]
     pub fn is_kept_in_redis(self) -> bool {
         matches!(self, Self::RedisHash | Self::RedisRanking)

@@ -192,8 +192,7 @@ async fn run_until_stopped(
     };
     shutdown.spawn("publisher", publisher::run(publishing, stopping).map(Ok::<(), Infallible>));
     shutdown.drain().await?;
-    // A pool that waits for an unavailable server must not delay the end.
-    let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
+    database::close(&pool).await;
     Ok(())
 }
 
@@ -256,16 +255,16 @@ impl GenerationWatch {
         check: CheckHandle,
         stop: CancellationToken,
     ) -> Result<(), GenerationError> {
-        let mine = self.processor.fold_version(&self.config);
+        let fold_version = self.processor.fold_version(&self.config);
         let next_check =
             || stop.run_until_cancelled(tokio::time::timeout(WATCH_INTERVAL, generation_changed.notified()));
         while next_check().await.is_some() {
-            let found = match self.pool.acquire().await {
+            let current = match self.pool.acquire().await {
                 Ok(mut connection) => live(&mut connection, self.processor.name).await,
                 Err(error) => Err(error),
             };
-            let found = match found {
-                Ok(Some(live)) => live.folded_by(&mine)?,
+            let current = match current {
+                Ok(Some(live)) => live.folded_by(&fold_version)?,
                 Err(error) if !database::is_missing(&error) => continue,
                 Ok(None) | Err(_) => {
                     warn!(processor = self.processor.name, "database was wiped; folding the log from its start");
@@ -274,8 +273,8 @@ impl GenerationWatch {
                 }
             };
             announce.send_if_modified(|live| {
-                let has_changed = *live != found;
-                *live = found;
+                let has_changed = *live != current;
+                *live = current;
                 has_changed
             });
         }

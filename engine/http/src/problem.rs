@@ -151,8 +151,8 @@ impl RequestId {
 
     fn from_request(request: &Request) -> Self {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
-        match given {
+        let header = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+        match header {
             Some(id) if (1..=64).contains(&id.len()) && id.bytes().all(allowed) => Self(id.to_owned()),
             _ => Self(Uuid::now_v7().to_string()),
         }
@@ -236,7 +236,7 @@ mod tests {
 
     use super::*;
 
-    async fn missing() -> Problem {
+    async fn unavailable() -> Problem {
         Problem::unavailable("postgres is unavailable")
     }
 
@@ -246,7 +246,7 @@ mod tests {
 
     async fn request(method: Method, path: &str, id: &str) -> (Parts, Value) {
         let router = Router::new()
-            .route("/problem", get(missing))
+            .route("/problem", get(unavailable))
             .route("/panic", get(broken))
             .route("/number/{n}", post(async |axum::extract::Path(n): axum::extract::Path<u8>| n.to_string()))
             .fallback(unknown_path)

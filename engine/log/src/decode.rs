@@ -16,7 +16,7 @@ use crate::{Partition, Record, Refused};
 const MAX_TIME_AHEAD: TimeDelta = TimeDelta::hours(1);
 
 /// Decodes a message; none if its topic is outside the namespace. A position discarded by an operator is refused,
-/// whatever it holds.
+/// even if it decodes.
 #[must_use]
 pub fn decode<S: BuildHasher>(
     namespace: &Namespace,

@@ -99,9 +99,9 @@ impl Fetcher {
         // Serves the client's own events, such as connection errors.
         while self.consumer.poll(Duration::ZERO).is_some() {}
         if self.partitions.is_empty() {
-            self.partitions = partitions_of(&self.consumer, &self.namespace, &self.topics)?;
+            self.partitions = partition_counts(&self.consumer, &self.namespace, &self.topics)?;
         }
-        ends_of(&self.consumer, &self.namespace, &self.partitions).map(Arc::new)
+        end_offsets(&self.consumer, &self.namespace, &self.partitions).map(Arc::new)
     }
 }
 
@@ -109,7 +109,7 @@ impl Fetcher {
 ///
 /// # Errors
 /// When Kafka is unavailable, or a topic does not exist.
-pub(crate) fn partitions_of(
+pub(crate) fn partition_counts(
     consumer: &BaseConsumer<QuietContext>,
     namespace: &Namespace,
     topics: &BTreeSet<Topic>,
@@ -127,7 +127,7 @@ pub(crate) fn partitions_of(
 ///
 /// # Errors
 /// When Kafka is unavailable.
-pub(crate) fn ends_of(
+pub(crate) fn end_offsets(
     consumer: &BaseConsumer<QuietContext>,
     namespace: &Namespace,
     partitions: &BTreeMap<Topic, i32>,
@@ -136,13 +136,13 @@ pub(crate) fn ends_of(
     for (topic, count) in partitions {
         let name = namespace.topic(*topic);
         for number in 0..*count {
-            // In this request an offset is a timestamp, and this one stands for the end.
+            // In this request an offset is a timestamp, and this one means the end.
             list.add_partition_offset(&name, number, Offset::End).map_err(kafka_error)?;
         }
     }
-    let found = consumer.offsets_for_times(list, TIMEOUT).map_err(kafka_error)?;
+    let response = consumer.offsets_for_times(list, TIMEOUT).map_err(kafka_error)?;
     let mut ends = Offsets::new();
-    for element in found.elements() {
+    for element in response.elements() {
         element.error().map_err(kafka_error)?;
         let Some(topic) = namespace.topic_of(element.topic()) else { continue };
         if let Offset::Offset(end) = element.offset() {

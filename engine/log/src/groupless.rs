@@ -1,5 +1,5 @@
 //! Reading Kafka without a consumer group: client settings, partitions with their offset ranges, assignment, and
-//! polling that tells the end of a partition and an outage from an error. Leaves no trace in Kafka.
+//! polling that distinguishes the end of a partition, an outage and an error. Nothing is committed to Kafka.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

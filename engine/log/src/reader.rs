@@ -48,6 +48,16 @@ impl LogError {
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Kafka(_))
     }
+
+    /// Checks that every partition is complete from offset 0.
+    ///
+    /// # Errors
+    /// [`LogError::LostHead`] with the missing offsets.
+    pub fn check_heads(bounds: &BTreeMap<Partition, Bounds>) -> Result<(), LogError> {
+        let lost = bounds.iter().filter(|(_, bounds)| bounds.begin > 0);
+        let gone: Vec<String> = lost.map(|(partition, bounds)| gone_offsets(*partition, 0, bounds.begin)).collect();
+        if gone.is_empty() { Ok(()) } else { Err(LogError::LostHead { gone }) }
+    }
 }
 
 /// The offset range of a partition.
@@ -69,10 +79,10 @@ pub async fn bounds(connections: &Connections, topics: Vec<Topic>) -> Result<BTr
     let requested = tokio::task::spawn_blocking(move || {
         let consumer = consumer(&connections, "replay-bounds")?;
         let names: Vec<String> = topics.iter().map(|topic| connections.namespace.topic(*topic)).collect();
-        let mut found = groupless::ranges(&consumer, &names, TIMEOUT)?;
+        let mut ranges_by_topic = groupless::ranges(&consumer, &names, TIMEOUT)?;
         let mut bounds = BTreeMap::new();
         for (topic, name) in topics.into_iter().zip(names) {
-            let Some(ranges) = found.remove(&name) else { return Err(LogError::NoTopic(name)) };
+            let Some(ranges) = ranges_by_topic.remove(&name) else { return Err(LogError::NoTopic(name)) };
             let ranges = (0..)
                 .zip(ranges)
                 .map(|(number, range)| (Partition { topic, number }, Bounds { begin: range.start, end: range.end }));
@@ -106,8 +116,6 @@ pub struct RangeReader {
 }
 
 impl RangeReader {
-    /// Starts the thread.
-    ///
     /// # Errors
     /// When the client's configuration is invalid or no thread can be started.
     pub fn open(connections: &Connections, options: RangeOptions) -> Result<RangeReader, LogError> {
@@ -139,7 +147,7 @@ impl RangeReader {
     /// The next records and those that arrive within the linger time, up to about this number of bytes.
     ///
     /// # Errors
-    /// As of [`next`](Self::next).
+    /// See [`next`](Self::next).
     pub async fn next_chunk(&mut self, bytes: usize, linger: Duration) -> Option<Result<Vec<Record>, LogError>> {
         let mut chunk = match self.next().await? {
             Ok(records) => records,
@@ -172,7 +180,7 @@ fn consumer(connections: &Connections, client: &str) -> KafkaResult<BaseConsumer
     groupless::config(connections, client)
         .set("fetch.wait.max.ms", "50")
         .set("fetch.queue.backoff.ms", "10")
-        // Bounds memory whatever the number of partitions: by default a response may hold 50 MB, compressed.
+        // Bounds memory for any number of partitions: by default a response may hold 50 MB, compressed.
         .set("fetch.max.bytes", "2097152")
         .set("fetch.message.max.bytes", "524288")
         .set("queued.min.messages", "5000")
@@ -206,7 +214,7 @@ impl Reading {
         let started = Instant::now();
         let mut sent = 0_usize;
         while !self.stopping.load(Ordering::Acquire) && !self.has_ended() {
-            let group = self.group()?;
+            let group = self.next_group()?;
             if group.is_empty() {
                 continue;
             }
@@ -253,7 +261,7 @@ impl Reading {
     }
 
     /// Records that have arrived; waits for the first only.
-    fn group(&mut self) -> Result<Vec<Record>, LogError> {
+    fn next_group(&mut self) -> Result<Vec<Record>, LogError> {
         let mut group = Vec::new();
         let mut timeout = POLL_TIMEOUT;
         let size = self.group_size();
@@ -269,7 +277,7 @@ impl Reading {
                         group.push(record);
                     }
                 }
-                Polled::EndOfPartition(_) => self.note_positions()?,
+                Polled::EndOfPartition(_) => self.skip_empty_offsets()?,
                 Polled::Idle | Polled::Unavailable(_) => break,
                 Polled::OffsetLost(error) => return Err(self.lost_head(error)),
                 Polled::Failed(error) => return Err(error.into()),
@@ -279,8 +287,8 @@ impl Reading {
         Ok(group)
     }
 
-    /// Takes over the client's positions: a partition may end with offsets that hold no record.
-    fn note_positions(&mut self) -> Result<(), LogError> {
+    /// Advances to the client's positions: a partition may end with offsets that hold no record.
+    fn skip_empty_offsets(&mut self) -> Result<(), LogError> {
         for element in self.consumer.position()?.elements() {
             let Some(topic) = self.namespace.topic_of(element.topic()) else { continue };
             let partition = Partition { topic, number: element.partition() };
@@ -308,16 +316,4 @@ impl Reading {
 /// `order-completed/3 offsets 0 to 41`.
 fn gone_offsets(partition: Partition, from: i64, begin: i64) -> String {
     format!("{partition} offsets {from} to {}", begin - 1)
-}
-
-impl LogError {
-    /// Checks that every partition is complete from offset 0.
-    ///
-    /// # Errors
-    /// [`LogError::LostHead`] with the offsets that are gone.
-    pub fn check_heads(bounds: &BTreeMap<Partition, Bounds>) -> Result<(), LogError> {
-        let lost = bounds.iter().filter(|(_, bounds)| bounds.begin > 0);
-        let gone: Vec<String> = lost.map(|(partition, bounds)| gone_offsets(*partition, 0, bounds.begin)).collect();
-        if gone.is_empty() { Ok(()) } else { Err(LogError::LostHead { gone }) }
-    }
 }

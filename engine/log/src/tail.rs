@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::decode::decode;
-use crate::end_offsets::{OffsetsError, ends_of, kafka_error, partitions_of};
+use crate::end_offsets::{OffsetsError, end_offsets, kafka_error, partition_counts};
 use crate::groupless::{self, POLL_TIMEOUT, Polled};
 use crate::{Offsets, Partition};
 
@@ -34,7 +34,7 @@ const QUEUE: usize = 1024;
 /// An event of a tail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TailEvent<T> {
-    /// Reading goes on from these end offsets of the log. Earlier records may have been missed.
+    /// Reading begins at these end offsets of the log. Earlier records may have been missed.
     Began(Offsets),
     Appended(Appended<T>),
 }
@@ -131,7 +131,7 @@ impl<T> Drop for Tail<T> {
     }
 }
 
-/// The [`Tail`] is gone.
+/// The [`Tail`] was dropped.
 struct ReceiverDropped;
 
 struct Reading<T, I> {
@@ -169,8 +169,8 @@ impl<T, I: Fn(&Event) -> Option<T>> Reading<T, I> {
 
     /// Assigns every partition from its end on.
     fn begin(&self) -> Result<Offsets, OffsetsError> {
-        let partitions = partitions_of(&self.consumer, &self.namespace, &self.topics)?;
-        let ends = ends_of(&self.consumer, &self.namespace, &partitions)?;
+        let partitions = partition_counts(&self.consumer, &self.namespace, &self.topics)?;
+        let ends = end_offsets(&self.consumer, &self.namespace, &partitions)?;
         let positions =
             ends.iter().map(|(partition, end)| (self.namespace.topic(partition.topic), partition.number, *end));
         groupless::assign(&self.consumer, positions).map_err(kafka_error)?;

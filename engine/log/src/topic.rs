@@ -12,14 +12,14 @@ use tokio::sync::mpsc;
 
 use crate::groupless;
 
-/// How long Kafka may send nothing before reading fails.
+/// Reading fails if Kafka sends nothing for this time.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Capacity of the queue of records: values may be 8 MiB.
 const READ_AHEAD: usize = 4;
 
 /// A topic of dead letters, or of decisions on them, could not be read to its end.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the topic {topic} from kafka at {servers}; see that it is up (`jangbogo stack status`)")]
+#[error("cannot read the topic {topic} from kafka at {servers}: check that it is running (`jangbogo stack status`)")]
 pub struct ReadError {
     /// The topic's name in Kafka.
     pub topic: String,

@@ -77,7 +77,7 @@ pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
             .execute(&mut maintenance)
             .await;
         if let Err(error) = created
-            && !lost_race(&error)
+            && !was_created_concurrently(&error)
         {
             return Err(error);
         }
@@ -97,20 +97,20 @@ pub async fn migrate(connections: &Connections) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
-/// Every migration of this program is applied. A database that is not there or was wiped has none.
+/// True if every migration of this program is applied. A missing or wiped database has none.
 ///
 /// # Errors
 /// When the server is unavailable or refuses.
 pub async fn is_migrated(pool: &PgPool) -> Result<bool, sqlx::Error> {
-    let known: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
-    // Newer ones do no harm: migrations only add what the programs before them do without.
+    let versions: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
+    // Newer migrations do no harm: they only add what older programs do not use.
     let applied: Result<i64, _> =
         sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE success AND version = ANY ($1)")
-            .bind(&known)
+            .bind(&versions)
             .fetch_one(pool)
             .await;
     match applied {
-        Ok(applied) => Ok(usize::try_from(applied) == Ok(known.len())),
+        Ok(applied) => Ok(usize::try_from(applied) == Ok(versions.len())),
         Err(error) if is_missing(&error) => Ok(false),
         Err(error) => Err(error),
     }
@@ -128,8 +128,8 @@ pub async fn ensure_migrated(connections: &Connections, pool: &PgPool) -> Result
     migrate(connections).await
 }
 
-/// The server is unavailable, starting, stopping or full, a transaction was rolled back for another's sake, or the
-/// schema is not the one this program knows (see [`is_missing`]): the same statement succeeds later.
+/// True if the same statement may succeed later: the server is unavailable, starting, stopping or full, a transaction
+/// was rolled back in favour of another, or the schema is of another version than this program's (see [`is_missing`]).
 #[must_use]
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
@@ -145,20 +145,19 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
-/// The database, or something that a migration or a generation creates, does not exist: it is new, was wiped, or is of
-/// an older program. The programs' statements are fixed and tested, so a name that Postgres does not know is not a
-/// mistake.
+/// True if the database, or something that a migration or a generation creates, does not exist: it is new, was wiped,
+/// or is of an older program. The programs' statements are fixed and tested, so a name that Postgres does not know is
+/// not a mistake.
 #[must_use]
 pub fn is_missing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(error) => means_missing(&error.code().unwrap_or_default()),
-        // The client asks the server for the types of extensions.
+        // The client looks up the types of extensions on the server.
         sqlx::Error::TypeNotFound { .. } => true,
         _ => false,
     }
 }
 
-/// SQLSTATEs of [`is_unavailable`].
 fn means_unavailable(code: &str) -> bool {
     let classes = [
         "08",    // connection exception
@@ -167,12 +166,11 @@ fn means_unavailable(code: &str) -> bool {
         "57",    // operator intervention: shutdown, starting up
         "25P03", // idle in transaction: the session was ended
         "0A000", // "cached plan must not change result type": a migration has changed a column
-        "55000", // an object is not in the state that is needed: an index that is being rebuilt
+        "55000", // object not in prerequisite state: an index that is being rebuilt
     ];
     means_missing(code) || classes.iter().any(|class| code.starts_with(class))
 }
 
-/// SQLSTATEs of [`is_missing`].
 fn means_missing(code: &str) -> bool {
     matches!(
         code,
@@ -192,7 +190,7 @@ pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
 }
 
 /// True if another process created the database concurrently.
-fn lost_race(error: &sqlx::Error) -> bool {
+fn was_created_concurrently(error: &sqlx::Error) -> bool {
     matches!(sqlstate(error).as_deref(), Some("42P04" | "23505"))
 }
 

@@ -56,7 +56,6 @@ impl ProgressReporter {
         Self(Output::Json)
     }
 
-    /// No output.
     #[must_use]
     pub fn silent() -> Self {
         Self(Output::Silent)
@@ -82,7 +81,7 @@ impl ProgressReporter {
     /// Prints a message that concerns no single task.
     pub fn note(&self, message: &str) {
         match &self.0 {
-            // Only a terminal that is gone refuses the line.
+            // Fails only if the terminal was closed.
             Output::Bars(bars) => drop(bars.println(message)),
             Output::Lines => eprintln!("{message}"),
             Output::Json | Output::Silent => {}
@@ -96,7 +95,7 @@ impl ProgressReporter {
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             let write_rate = |state: &ProgressState, output: &mut dyn fmt::Write| {
-                // A terminal that is gone is no reason to end.
+                // A closed terminal does not end the command.
                 let _ = write!(output, "{:.0}", state.per_sec());
             };
             bar.set_style(style.with_key("rate", write_rate));
@@ -224,7 +223,7 @@ impl Progress {
                 if let Some(message) = message {
                     line["message"] = json!(message);
                 }
-                // A reader that is gone (`| head`) is no reason to end.
+                // A closed reader (`| head`) does not end the command.
                 let _ = writeln!(io::stdout().lock(), "{line}");
             }
         }

@@ -28,20 +28,10 @@ pub enum RunningStackError {
     Address(#[from] AddressError),
     /// The stack directory cannot be found or its state file cannot be read.
     #[error("cannot read {}", path.display())]
-    File {
-        /// The file or directory.
-        path: PathBuf,
-        /// The operating system's error.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// The state file is of another version.
     #[error("{} is not a state file of this version; stop the servers it names and delete it", path.display())]
-    State {
-        /// The state file.
-        path: PathBuf,
-        /// The JSON error.
-        source: serde_json::Error,
-    },
+    State { path: PathBuf, source: serde_json::Error },
 }
 
 /// The part of the state file that clients need.
@@ -57,19 +47,19 @@ struct RunningStack {
 /// When an address in the environment has the wrong form, or the state file cannot be read.
 pub fn with_running_stack(matches: &ArgMatches, connections: &Connections) -> Result<Connections, RunningStackError> {
     let mut connections = connections.clone();
-    let given = given_addresses(matches, &connections)?;
-    let is_complete = given.len() == Server::ALL.len();
+    let explicit = given_addresses(matches, &connections)?;
+    let is_complete = explicit.len() == Server::ALL.len();
     let stack = if is_complete { None } else { load(&directory()?)? };
     if stack.is_none() && !is_complete {
         return Ok(connections);
     }
     for server in Server::ALL {
-        let running = || {
+        let address_of_stack = || {
             let RunningStack { ports, postgres_password } = stack.as_ref()?;
             let port = ports.get(server.name()).copied().unwrap_or(server.well_known_port());
             Some(local_address(server, port, postgres_password))
         };
-        if let Some(address) = given.get(&server).cloned().or_else(running) {
+        if let Some(address) = explicit.get(&server).cloned().or_else(address_of_stack) {
             *connection(&mut connections, server) = address;
         }
     }
@@ -84,13 +74,13 @@ pub fn given_addresses(
     matches: &ArgMatches,
     connections: &Connections,
 ) -> Result<BTreeMap<Server, String>, AddressError> {
-    let mut given = addresses_of_environment()?;
+    let mut addresses = addresses_of_environment()?;
     for server in Server::ALL {
         if matches.value_source(server.name()) == Some(ValueSource::CommandLine) {
-            given.insert(server, connection(&mut connections.clone(), server).clone());
+            addresses.insert(server, connection(&mut connections.clone(), server).clone());
         }
     }
-    Ok(given)
+    Ok(addresses)
 }
 
 /// Addresses given by `KAFKA_BOOTSTRAP_SERVERS`, `POSTGRES_URL`, `REDIS_URL` and `ELASTICSEARCH_URL`.
@@ -98,21 +88,21 @@ pub fn given_addresses(
 /// # Errors
 /// When one has the wrong form.
 pub fn addresses_of_environment() -> Result<BTreeMap<Server, String>, AddressError> {
-    let mut given = BTreeMap::new();
+    let mut addresses = BTreeMap::new();
     for server in Server::ALL {
         let value = std::env::var(server.environment_variable()).unwrap_or_default();
         if !value.trim().is_empty() {
-            given.insert(server, parse_address(server, &value)?);
+            addresses.insert(server, parse_address(server, &value)?);
         }
     }
-    Ok(given)
+    Ok(addresses)
 }
 
 /// The stack directory: `JANGBOGO_STACK_DIR`, else `.stack` in the project's root, or in the current directory outside
 /// of any project.
 ///
 /// # Errors
-/// When the current directory is gone.
+/// When the current directory does not exist any more.
 pub fn directory() -> Result<PathBuf, RunningStackError> {
     let file_error = |path: &Path| {
         let path = path.to_owned();

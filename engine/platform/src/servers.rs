@@ -8,13 +8,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Server {
-    /// The log.
     Kafka,
     /// The projections, their checkpoints, the outbox.
     Postgres,
     /// Published views and caches.
     Redis,
-    /// The search index.
     Elasticsearch,
 }
 
@@ -44,7 +42,6 @@ impl Server {
         }
     }
 
-    /// The default port.
     #[must_use]
     pub const fn well_known_port(self) -> u16 {
         match self {
@@ -118,7 +115,7 @@ pub fn without_password(address: &str) -> String {
 #[error("{variable}={value} is not of the form {expected}")]
 pub struct AddressError {
     variable: &'static str,
-    /// Without its password.
+    /// The value, without its password.
     value: String,
     expected: &'static str,
 }
@@ -127,7 +124,7 @@ pub struct AddressError {
 ///
 /// # Errors
 /// When it is not of the form that [`Addresses`] documents; the message hides passwords.
-pub fn parse_address(server: Server, value: &str) -> Result<String, AddressError> {
+pub(crate) fn parse_address(server: Server, value: &str) -> Result<String, AddressError> {
     let value = value.trim().trim_end_matches('/');
     let invalid = |expected: &'static str| AddressError {
         variable: server.environment_variable(),

@@ -86,12 +86,6 @@ impl Shutdown {
         self.token.cancel();
     }
 
-    /// True once the token is cancelled.
-    #[must_use]
-    pub fn has_begun(&self) -> bool {
-        self.token.is_cancelled()
-    }
-
     /// Runs a task that [`Shutdown::drain`] waits for. Its error or panic begins the shutdown and is what `drain`
     /// returns.
     pub fn spawn<Task, Failure>(&self, name: impl Into<String>, task: Task)
@@ -108,7 +102,7 @@ impl Shutdown {
                 Ok(outcome) => outcome.map_err(Into::into),
                 Err(panic) => Err(panic.into()),
             };
-            shutdown.ended(name, outcome);
+            shutdown.task_ended(name, outcome);
         });
     }
 
@@ -131,7 +125,7 @@ impl Shutdown {
         Err(ShutdownError::StillRunning { limit: DRAIN_LIMIT, tasks: names.join(", ") })
     }
 
-    fn ended(&self, task: String, outcome: Result<(), Box<dyn Error + Send + Sync>>) {
+    fn task_ended(&self, task: String, outcome: Result<(), Box<dyn Error + Send + Sync>>) {
         let mut state = self.state();
         if let Some(count) = state.running.get_mut(&task) {
             *count -= 1;
@@ -179,7 +173,7 @@ mod tests {
     async fn a_panic_is_a_failure() {
         let shutdown = Shutdown::default();
         shutdown.spawn("worker", async {
-            assert_eq!(1, 2, "the sky falls");
+            assert_eq!(1, 2, "a bug");
             Ok::<(), io::Error>(())
         });
         assert!(matches!(shutdown.drain().await, Err(ShutdownError::TaskFailed { task, .. }) if task == "worker"));

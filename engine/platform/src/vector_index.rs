@@ -105,7 +105,7 @@ impl VectorIndex {
         json!({ "type": "hnsw", "m": self.m, "ef_construction": self.ef_construction })
     }
 
-    /// As environment variables of a child process.
+    /// The settings as environment variables of a child process.
     #[must_use]
     pub fn variables(self) -> [(&'static str, String); 4] {
         [

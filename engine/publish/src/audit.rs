@@ -25,8 +25,8 @@ const KEYS: usize = 200;
 const PAUSE: Duration = Duration::from_millis(500);
 /// Longer than the interval at which a publisher checks its stores and its watermark, pauses between rounds included.
 const CERTAIN_AFTER: Duration = Duration::from_secs(5);
-/// The remaining candidates are reported as unsettled after this time without any settled.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(30);
+/// The remaining candidates are reported as unsettled if none was settled for this time.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// At most this many differences are reported in full.
 const SAMPLES: usize = 100;
 
@@ -46,7 +46,7 @@ pub struct Audit {
 /// A published value that differs from its view over the rows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// `redis` or `elasticsearch`.
+    /// Name of the store: `redis` or `elasticsearch`.
     pub store: &'static str,
     pub view: &'static str,
     pub key: String,
@@ -136,7 +136,7 @@ impl Auditor<'_> {
         Ok(Some(Page { keys, candidates }))
     }
 
-    /// Re-checks candidates until all are settled, or none was settled for [`GIVEN_UP_AFTER`].
+    /// Re-checks candidates until all are settled, or none was settled for [`STALL_TIMEOUT`].
     async fn settle(
         &self,
         mut candidates_by_view: Vec<(&'static View, Candidates)>,
@@ -145,17 +145,17 @@ impl Auditor<'_> {
         let mut left = usize::MAX;
         let mut settled_at = Instant::now();
         loop {
-            let was_left = left;
+            let left_before = left;
             left = candidates_by_view.iter().map(|(_, candidates)| candidates.len()).sum();
             if left == 0 {
                 return Ok(());
             }
-            if left < was_left {
+            if left < left_before {
                 settled_at = Instant::now();
             }
             tokio::time::sleep(PAUSE).await;
             self.check_live().await?;
-            let is_last = settled_at.elapsed() >= GIVEN_UP_AFTER;
+            let is_last = settled_at.elapsed() >= STALL_TIMEOUT;
             for (view, candidates) in &mut candidates_by_view {
                 let keys: Vec<String> = candidates.keys().cloned().collect();
                 for keys in keys.chunks(KEYS) {
@@ -207,12 +207,12 @@ impl Auditor<'_> {
 
     async fn check_live(&self) -> Result<(), PublishError> {
         let mut connection = self.pool.acquire().await?;
-        let found = live(&mut connection, self.processor.name).await?;
-        if found.as_ref() == Some(self.live) { Ok(()) } else { Err(PublishError::OtherPromotion) }
+        let live = live(&mut connection, self.processor.name).await?;
+        if live.as_ref() == Some(self.live) { Ok(()) } else { Err(PublishError::OtherPromotion) }
     }
 }
 
-/// Whether all changes committed in this snapshot that these keys' values depend on were published before it.
+/// True if all changes committed in this snapshot that these keys' values depend on were published before it.
 async fn is_published(connection: &mut PgConnection, view: &View, keys: &[String]) -> Result<bool, sqlx::Error> {
     // Any mark may map to any key of such a view, or advance the watermark.
     let by_any_mark = view.full_refresh || !matches!(view.keys, ViewKeys::Same);
@@ -227,7 +227,7 @@ async fn is_published(connection: &mut PgConnection, view: &View, keys: &[String
     .await
 }
 
-/// Whether readers get the rows' value. A missing key and a tombstone are the same to them.
+/// True if readers get the rows' value. A missing key and a tombstone are the same to them.
 fn is_equal(view: &View, expected: Option<&Value>, found: &PublishedValue) -> bool {
     match found {
         PublishedValue::Missing => expected.is_none(),

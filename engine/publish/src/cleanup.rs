@@ -102,8 +102,8 @@ impl RedisSink {
         } else {
             let mut scan = redis::cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg(format!("{name}:*")).arg("COUNT").arg(SCAN_PAGE).arg("TYPE").arg("hash");
-            let (next, found): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
-            (next, found.into_iter().map(|key| (key.clone(), key)).collect())
+            let (next, keys): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
+            (next, keys.into_iter().map(|key| (key.clone(), key)).collect())
         };
         if pairs.is_empty() {
             return Ok((next, 0));

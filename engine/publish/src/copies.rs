@@ -90,7 +90,7 @@ impl Copies {
         Ok(replies.into_iter().map(|reply| self.copied(Published::from_hash(reply.ok()))).collect())
     }
 
-    /// A view that is a ranking has one sorted set, whatever its key.
+    /// A view that is a ranking has one sorted set for all keys.
     async fn read_rankings(&self, view: &View, keys: &[String]) -> Result<Vec<Copied>, PublishError> {
         let mut pipeline = redis::pipe();
         pipeline.atomic().ignore_errors();
@@ -136,12 +136,12 @@ impl Copies {
         let mut scan = redis::cmd("SCAN");
         scan.arg(cursor).arg("MATCH").arg(format!("{prefix}*")).arg("COUNT").arg(LIST_PAGE);
         let mut connection = self.redis.get().await?;
-        let (next, found): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
-        let keys = found.iter().filter_map(|key| key.strip_prefix(&prefix));
+        let (next, redis_keys): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
+        let keys = redis_keys.iter().filter_map(|key| key.strip_prefix(&prefix));
         Ok((next, keys.filter(|key| !self.is_of_longer_view_name(view, key)).map(str::to_owned).collect()))
     }
 
-    /// Whether a key belongs to another view whose name begins with this view's name.
+    /// True if a key belongs to another view whose name begins with this view's name.
     fn is_of_longer_view_name(&self, view: &View, key: &str) -> bool {
         let mut suffixes =
             self.processor.views().filter_map(|other| other.name.strip_prefix(view.name)?.strip_prefix(':'));
@@ -181,13 +181,11 @@ impl Copies {
 }
 
 fn document(mut answer: Value) -> Result<Copied, PublishError> {
-    if let Some(reason) = answer["error"]["type"].as_str() {
-        if reason == "index_not_found_exception" {
-            return Ok(Copied { value: PublishedValue::Missing, version: (0, 0) });
-        }
+    let error = answer["error"]["type"].as_str();
+    if error.is_some_and(|error| error != "index_not_found_exception") {
         return Err(PublishError::Answer(answer.to_string()));
     }
-    if answer["found"] != json!(true) {
+    if error.is_some() || answer["found"] != json!(true) {
         return Ok(Copied { value: PublishedValue::Missing, version: (0, 0) });
     }
     let version = (0, answer["_version"].as_i64().unwrap_or_default());

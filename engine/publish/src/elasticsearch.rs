@@ -57,12 +57,11 @@ pub async fn refresh_indexes(
     processor: &Processor,
     generation: &Generation,
 ) -> Result<(), PublishError> {
-    let client = client(connections)?;
-    for index in index_names(connections, processor, generation) {
-        let parts = IndicesRefreshParts::Index(&[index.as_str()]);
-        client.indices().refresh(parts).send().await?.error_for_status_code()?;
-    }
-    Ok(())
+    let refresh = async |client: &Elasticsearch, index: &str| {
+        client.indices().refresh(IndicesRefreshParts::Index(&[index])).send().await?.error_for_status_code()?;
+        Ok(())
+    };
+    for_each_index(connections, processor, generation, refresh).await
 }
 
 /// Deletes the indexes of a dropped generation.
@@ -74,20 +73,21 @@ pub async fn drop_indexes(
     processor: &Processor,
     generation: &Generation,
 ) -> Result<(), PublishError> {
-    let client = client(connections)?;
-    for index in index_names(connections, processor, generation) {
-        delete_index(&client, &index).await?;
-    }
-    Ok(())
+    for_each_index(connections, processor, generation, delete_index).await
 }
 
-fn index_names(
+/// Runs a request for each index of a generation, by its name.
+async fn for_each_index(
     connections: &Connections,
     processor: &Processor,
     generation: &Generation,
-) -> impl Iterator<Item = String> {
-    let searched = processor.views().filter(|view| matches!(view.target, Target::Elasticsearch { .. }));
-    searched.map(|view| index_name(connections, view.name, generation))
+    request: impl AsyncFn(&Elasticsearch, &str) -> Result<(), PublishError>,
+) -> Result<(), PublishError> {
+    let client = client(connections)?;
+    for view in processor.views().filter(|view| matches!(view.target, Target::Elasticsearch { .. })) {
+        request(&client, &index_name(connections, view.name, generation)).await?;
+    }
+    Ok(())
 }
 
 /// Deletes an index if it exists.
@@ -137,21 +137,21 @@ impl SearchSink {
 
     /// Creates missing indexes. Returns the instance id if it has changed.
     pub(super) async fn changed_instance(&mut self) -> Result<Option<String>, PublishError> {
-        let mut found = Vec::new();
+        let mut uuids = Vec::new();
         for index in &self.indexes {
             if let Some(uuid) = self.index_uuid(index).await? {
-                found.push(uuid);
+                uuids.push(uuid);
             } else {
                 self.create(index).await?;
-                found.push(self.index_uuid(index).await?.ok_or(PublishError::OtherInstance(STORE))?);
+                uuids.push(self.index_uuid(index).await?.ok_or(PublishError::OtherInstance(STORE))?);
             }
         }
-        let found = found.join(" ");
-        if self.instance_id.as_ref() == Some(&found) {
+        let current = uuids.join(" ");
+        if self.instance_id.as_ref() == Some(&current) {
             return Ok(None);
         }
-        self.instance_id = Some(found.clone());
-        Ok(Some(found))
+        self.instance_id = Some(current.clone());
+        Ok(Some(current))
     }
 
     async fn index_uuid(&self, index: &Index) -> Result<Option<String>, PublishError> {
@@ -203,7 +203,7 @@ impl SearchSink {
         Err(PublishError::Answer(answer))
     }
 
-    /// Writes documents. A key without rows becomes a tombstone, so that no older document comes back. Documents
+    /// Writes documents. A key without rows becomes a tombstone, so that no older document is written again. Documents
     /// rejected because the store is too busy are retried, at most [`ATTEMPTS`] times.
     pub(super) async fn write(&self, view: &View, version: Version, entries: &[Entry]) -> Result<(), PublishError> {
         let index = self.indexes.iter().find(|index| index.view == view.name);

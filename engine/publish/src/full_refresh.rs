@@ -1,4 +1,4 @@
-//! Full refreshes: which views are still to be published completely. The state lives as long as one turn of a
+//! Full refreshes: the views that are still to be published completely. The state lives as long as one turn of a
 //! publisher: a failed round ends the turn, so that it never runs ahead of what Postgres has saved.
 
 use std::collections::BTreeMap;
@@ -71,8 +71,8 @@ impl FullRefreshes {
     /// The next pending view, round-robin, and the key after which its refresh continues.
     pub(super) fn next(&mut self) -> Option<(&'static View, Option<String>)> {
         let after_last = (Bound::Excluded(self.last), Bound::Unbounded);
-        let others = self.views.range::<&str, _>(after_last).chain(&self.views);
-        let (view, refresh) = others.map(|(_, entry)| entry).find(|(_, refresh)| refresh.is_pending())?;
+        let round = self.views.range::<&str, _>(after_last).chain(&self.views);
+        let (view, refresh) = round.map(|(_, entry)| entry).find(|(_, refresh)| refresh.is_pending())?;
         self.last = view.name;
         Some((view, refresh.after.clone()))
     }
@@ -88,7 +88,7 @@ impl FullRefreshes {
         refresh.after = to;
     }
 
-    /// Whether the stores hold every key of these views, possibly with an older value.
+    /// True if the stores hold every key of these views, possibly with an older value.
     pub(super) fn are_complete(&self, includes: impl Fn(&&View) -> bool) -> bool {
         self.views.values().filter(|(view, _)| includes(view)).all(|(_, refresh)| refresh.complete)
     }

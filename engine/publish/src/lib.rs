@@ -106,7 +106,7 @@ impl Stores {
     }
 }
 
-/// What a publisher needs: settings, the processor and the process's checks and metrics.
+/// Settings, processor, checks and metrics of a publisher.
 #[derive(Clone)]
 pub struct PublisherContext {
     pub connections: Connections,
@@ -276,7 +276,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// When the watermark enters another tick, values that depend on it become stale.
+    /// Values that depend on the watermark become stale when it enters another tick.
     async fn check_tick(&mut self) -> Result<(), PublishError> {
         let tick = now(&mut self.connection, &self.live.generation).await?;
         if self.refreshes.enter_tick(tick) {

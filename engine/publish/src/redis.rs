@@ -98,13 +98,13 @@ impl RedisSink {
         let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
         let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().trim();
         let mut call = self.identify.key(self.namespace.redis_key(INSTANCE_ID));
-        let found: String =
+        let current: String =
             call.arg(run_id).arg(format!("{run_id} {}", Uuid::now_v7())).invoke_async(&mut connection).await?;
-        if self.instance_id.as_ref() == Some(&found) {
+        if self.instance_id.as_ref() == Some(&current) {
             return Ok(None);
         }
-        self.instance_id = Some(found.clone());
-        Ok(Some(found))
+        self.instance_id = Some(current.clone());
+        Ok(Some(current))
     }
 
     pub(super) async fn write(&self, view: &View, version: Version, entries: &[Entry]) -> Result<(), PublishError> {

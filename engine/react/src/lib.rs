@@ -35,7 +35,7 @@ pub struct ReactorSpec {
     /// Maximum number of concurrent effects of a worker.
     pub parallel: usize,
     pub batch_policy: BatchPolicy,
-    /// Of several queued inputs of one key, process only the newest: the effect depends on the current state alone.
+    /// True if of a key's queued inputs only the newest is processed: the effect depends on the current state alone.
     pub newest_only: bool,
 }
 
@@ -51,7 +51,7 @@ impl ReactorSpec {
 /// [`InvalidValue`](jangbogo_events::InvalidValue): the output would break the contract, and the fallback is recorded.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// A reactor: which events it processes, and its effect.
+/// A reactor: selects events, and runs an effect for each.
 pub trait Reactor: Send + Sync + 'static {
     fn spec(&self) -> &'static ReactorSpec;
 

@@ -43,8 +43,6 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Creates the producer.
-    ///
     /// # Errors
     /// When its configuration is invalid.
     pub fn new(

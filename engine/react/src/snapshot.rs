@@ -55,7 +55,6 @@ impl Snapshot {
         &self.position
     }
 
-    /// Releases the connection.
     #[must_use]
     pub fn close(self) -> SnapshotPosition {
         self.position

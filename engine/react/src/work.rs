@@ -102,9 +102,9 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                Some(ended) = self.effects.join_next_with_id(), if !self.effects.is_empty() => self.ended(ended),
+                Some(ended) = self.effects.join_next_with_id(), if !self.effects.is_empty() => self.effect_ended(ended),
                 // The source outlives its worker.
-                input = self.source.next() => self.take(input.unwrap_or(Input::Failed(KafkaError::Canceled)))?,
+                input = self.source.next() => self.handle(input.unwrap_or(Input::Failed(KafkaError::Canceled)))?,
             }
         }
     }
@@ -112,11 +112,11 @@ impl Worker {
     /// Waits for the effects in progress.
     async fn finish(&mut self) {
         while let Some(ended) = self.effects.join_next_with_id().await {
-            self.ended(ended);
+            self.effect_ended(ended);
         }
     }
 
-    fn take(&mut self, input: Input) -> KafkaResult<()> {
+    fn handle(&mut self, input: Input) -> KafkaResult<()> {
         match input {
             // From the group's committed offset: checkpoints belong to the fold's workers.
             Input::Assigned(partitions) => self.source.send(Command::StartAtCommitted(partitions)),
@@ -176,7 +176,7 @@ impl Worker {
         }
     }
 
-    fn ended(&mut self, ended: Result<(Id, Option<EventHash>), JoinError>) {
+    fn effect_ended(&mut self, ended: Result<(Id, Option<EventHash>), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         self.context.metrics.reactor_in_flight.set(self.effects.len().try_into().unwrap_or(i64::MAX));
         // Absent if the partition was revoked: its new owner processes the input.
@@ -227,8 +227,8 @@ impl Worker {
                 stays
             });
         }
-        let dropped: Vec<Id> =
-            self.in_progress.iter().filter(|(_, one)| partitions.contains(&one.partition)).map(|(id, _)| *id).collect();
+        let revoked_id = |(id, input): (&Id, &InProgress)| partitions.contains(&input.partition).then_some(*id);
+        let dropped: Vec<Id> = self.in_progress.iter().filter_map(revoked_id).collect();
         for id in dropped {
             if let Some(InProgress { bytes, key, .. }) = self.in_progress.remove(&id) {
                 released.push(bytes);

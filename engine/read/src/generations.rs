@@ -40,7 +40,7 @@ impl FromStr for GenerationId {
 }
 
 impl GenerationId {
-    /// Whether it is this id or its last digits.
+    /// True if this is the id, or its last digits.
     #[must_use]
     pub fn names(&self, id: Uuid) -> bool {
         id.simple().to_string().ends_with(&self.0)
@@ -106,7 +106,7 @@ pub struct Served {
 #[derive(Clone, Debug)]
 pub struct Generations {
     by_processor: BTreeMap<String, Served>,
-    /// Whether the request named them; then it reads no others.
+    /// True if the request named them; then it reads no others.
     are_named: bool,
 }
 
@@ -166,10 +166,10 @@ impl Generations {
         .await?;
         let mut by_processor = BTreeMap::new();
         for (id, number) in ids.iter().zip(1_i64..) {
-            let mut found = rows.iter().filter(|row| row.get::<i64, _>("number") == number);
-            let row = found.next().ok_or_else(|| AsOfError::Unknown(id.clone()))?;
+            let mut matching = rows.iter().filter(|row| row.get::<i64, _>("number") == number);
+            let row = matching.next().ok_or_else(|| AsOfError::Unknown(id.clone()))?;
             let generation: Uuid = row.get("generation");
-            if let Some(other) = found.next() {
+            if let Some(other) = matching.next() {
                 let second = other.get("generation");
                 return Err(AsOfError::Ambiguous { requested: id.clone(), first: generation, second }.into());
             }
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_given_in_full_or_by_its_end() {
+    fn an_id_is_read_in_full_or_by_its_last_digits() {
         let id = |text: &str| text.parse::<GenerationId>().map(|id| id.to_string());
         let full = "019A9F2E-7c1b-7d3e-8f00-0123456789ab";
         assert_eq!(id(full).unwrap(), "019a9f2e7c1b7d3e8f000123456789ab");

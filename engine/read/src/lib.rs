@@ -61,7 +61,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether a retry may succeed: Postgres is unavailable, or there is no live generation yet.
+    /// True if a retry may succeed: Postgres is unavailable, or there is no live generation yet.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -244,7 +244,7 @@ impl Reader {
         self.published.put(key, text, ttl).await;
     }
 
-    /// Health check of Redis, whatever the circuit breaker's state.
+    /// Health check of Redis, in any state of the circuit breaker.
     ///
     /// # Errors
     /// When Redis is unavailable.

@@ -1,12 +1,12 @@
 //! Reads published values and cached texts from Redis, behind a circuit breaker.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deadpool_redis::{Connection, Pool, PoolError};
 use jangbogo_fold::Target;
 use jangbogo_platform::namespace::Namespace;
-use jangbogo_resilience::breaker::{Admission, Breaker, CallError};
+use jangbogo_resilience::breaker::{Breaker, CallError};
 use jangbogo_store::published::{self, Published, PublishedValue};
 use jangbogo_telemetry::causes;
 use redis::{FromRedisValue, Pipeline, RedisError, Value as Reply};
@@ -27,7 +27,6 @@ pub enum RedisUnavailable {
     /// The pool has no connection to Redis.
     #[error("cannot connect to redis")]
     Connect(#[from] PoolError),
-    /// Redis is too slow.
     #[error("redis timed out after {TIME_LIMIT:?}")]
     Timeout,
 }
@@ -35,13 +34,12 @@ pub enum RedisUnavailable {
 /// Result of looking up a published value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Lookup {
-    /// What Redis holds for the promotion asked for.
+    /// The value in Redis under the requested promotion.
     Redis(PublishedValue),
     /// The view is not published to Redis.
     NotPublished,
     /// The request named the generation: its rows are read.
     NamedGeneration,
-    /// Redis is unavailable.
     Unavailable,
 }
 
@@ -130,7 +128,7 @@ impl PublishedViews {
 
     pub(super) async fn ping(&self) -> Result<(), RedisUnavailable> {
         self.attempt::<()>(&ping()).await?;
-        if self.breaker.succeeded(Admission::Probe, Instant::now()) {
+        if self.breaker.close() {
             log_recovery();
         }
         Ok(())

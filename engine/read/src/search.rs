@@ -18,7 +18,6 @@ const TIME_LIMIT: Duration = Duration::from_secs(3);
 /// Failure of a search.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
-    /// Elasticsearch is unavailable.
     #[error("elasticsearch unavailable")]
     Unavailable(#[from] elasticsearch::Error),
     /// The index does not exist: it is being built, for the first time or after a loss.

@@ -84,9 +84,9 @@ mod tests {
 
     #[test]
     fn jitter_is_bounded_and_depends_on_the_key_alone() {
-        let of = |key: u32| jitter(Duration::from_secs(4), 0.25, key);
-        assert_eq!(of(1), of(1));
-        assert_ne!(of(1), of(2));
-        assert!((0..1000).map(of).all(|it| it >= Duration::from_secs(4) && it <= Duration::from_secs(5)));
+        let jittered = |key: u32| jitter(Duration::from_secs(4), 0.25, key);
+        assert_eq!(jittered(1), jittered(1));
+        assert_ne!(jittered(1), jittered(2));
+        assert!((0..1000).map(jittered).all(|it| it >= Duration::from_secs(4) && it <= Duration::from_secs(5)));
     }
 }

@@ -21,7 +21,7 @@ const POSTGRES_EPOCH: NaiveDate = NaiveDate::from_ymd_opt(2000, 1, 1).expect("th
 /// Sums `bigint`s as the upserts do. `sum` computes in `numeric`, which takes twice as long.
 const CREATE_ADD: &str = "CREATE AGGREGATE add(bigint) (sfunc = int8pl, stype = bigint)";
 
-/// Whether a table holds facts: one row for each event, never merged, so that copied rows are final.
+/// True if a table holds facts: one row for each event, never merged, so that copied rows are final.
 fn is_facts(table: &Table) -> bool {
     let has_event_key = table.key.iter().any(|column| column.column_type == ColumnType::Id);
     has_event_key && !table.groups.is_empty() && table.groups.iter().all(|group| group.merge == Merge::Once)
@@ -80,7 +80,7 @@ fn merge_statement(table: &Table) -> String {
     )
 }
 
-/// Whether the staged rows are intact. A crash of Postgres loses them: the generation must be dropped then.
+/// True if the staged rows are intact. A crash of Postgres loses them: the generation must be dropped then.
 ///
 /// # Errors
 /// When the Postgres query fails.

@@ -86,7 +86,7 @@ impl<'a> Batch<'a> {
         batch
     }
 
-    /// Whether an event is folded: it is not after `as_of`.
+    /// True if an event is folded: it is not after `as_of`.
     fn includes(&self, event: &Event) -> bool {
         self.as_of.is_none_or(|as_of| event.envelope.time <= as_of)
     }

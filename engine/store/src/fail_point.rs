@@ -1,7 +1,7 @@
 //! Points at which a test may kill the process, as by `kill -9`. Only with the feature `failpoints`, which tests
 //! enable.
 
-/// Kills the process if the environment variable `FAILPOINTS` says so, such as
+/// Kills the process as the environment variable `FAILPOINTS` sets, such as by
 /// `FAILPOINTS="commit-after-rows=3*off->return"` when this point is reached for the fourth time.
 #[cfg(feature = "failpoints")]
 pub(crate) fn fail_point(name: &'static str) {

@@ -32,12 +32,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_says_whether_a_record_is_folded() {
-        let (folded, soon) = (FoldedOffsets::default(), Duration::from_millis(10));
+    async fn a_record_is_past_once_the_next_offset_is_larger() {
+        let (folded, at_once) = (FoldedOffsets::default(), Duration::ZERO);
         let partition = Partition { topic: Topic::CatalogEvents, number: 0 };
-        assert!(!folded.past(partition, 7, soon).await);
+        assert!(!folded.past(partition, 7, at_once).await);
         folded.advance([(partition, 8)].into_iter());
-        assert!(folded.past(partition, 7, soon).await);
-        assert!(!folded.past(partition, 8, soon).await);
+        assert!(folded.past(partition, 7, at_once).await);
+        assert!(!folded.past(partition, 8, at_once).await);
     }
 }

@@ -73,7 +73,7 @@ pub enum State {
     CatchingUp,
     /// Complete, and not served.
     Ready,
-    /// Served to readers.
+    /// Served to readers, and published.
     Live,
     /// No longer served, kept as of its cut-over.
     Frozen,
@@ -124,7 +124,7 @@ impl Stored {
         let captured: Option<serde_json::Value> = row.get("captured");
         Self {
             generation: Generation::from_row(row),
-            state: State::ALL.into_iter().find(|known| known.name() == state).unwrap_or(State::Frozen),
+            state: State::ALL.into_iter().find(|candidate| candidate.name() == state).unwrap_or(State::Frozen),
             as_of: row.get("as_of"),
             captured: captured.as_ref().map(parse_offsets),
             together: row.get("together"),
@@ -211,12 +211,12 @@ pub async fn open_live(
     vector_index: VectorIndex,
 ) -> Result<Live, GenerationError> {
     let database = |source| GenerationError::Database { processor: processor.name.to_owned(), source };
-    let mine = processor.fold_version(config);
+    let fold_version = processor.fold_version(config);
     let mut transaction = pool.begin().await.map_err(database)?;
-    // Of two concurrent first starts, the second waits and finds the first one's generation.
+    // The second of two concurrent first starts waits, and finds the generation of the first.
     advisory_transaction_lock(&mut transaction, &format!("generation {}", processor.name)).await.map_err(database)?;
     let live = match live(&mut transaction, processor.name).await.map_err(database)? {
-        Some(live) => live.folded_by(&mine)?,
+        Some(live) => live.folded_by(&fold_version)?,
         None => create_live(&mut transaction, processor, config, vector_index).await.map_err(database)?,
     };
     transaction.commit().await.map_err(database)?;

@@ -36,7 +36,7 @@ pub enum PromotionError {
 }
 
 impl PromotionError {
-    /// Whether a retry may succeed.
+    /// True if a retry may succeed.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         !matches!(self, Self::AlreadyLive)

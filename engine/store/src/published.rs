@@ -28,7 +28,7 @@ pub enum PublishedValue {
     OtherPromotion,
     /// The store holds something that the publisher does not write.
     Unreadable,
-    /// The value; none where it says that the key has no rows.
+    /// The value; none for a key without rows.
     Value(Option<Value>),
 }
 
@@ -94,7 +94,7 @@ pub fn read_ranking(pipeline: &mut Pipeline, namespace: &Namespace, view: &View)
     pipeline.cmd("ZRANGE").arg(ranking_key(namespace, view)).arg(0).arg(-1).arg("WITHSCORES");
 }
 
-/// What Redis holds for a key of a view.
+/// The parsed hash or ranking of a view's key in Redis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Published {
     promotion: Option<String>,
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_counts_only_with_the_promotion_asked_for() {
+    fn a_hash_counts_only_under_the_requested_promotion() {
         let published = |value| fields("p1", value, "", "");
         assert_eq!(hash("p1", published("[1]")), PublishedValue::Value(Some(json!([1]))));
         assert_eq!(hash("p1", published("null")), PublishedValue::Value(None), "a key without rows");
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_published_ahead_counts_once_its_promotion_is_asked_for() {
+    fn a_value_published_ahead_counts_once_its_promotion_is_requested() {
         let both = || fields("p1", "[1]", "p2", "[2]");
         assert_eq!(hash("p1", both()), PublishedValue::Value(Some(json!([1]))));
         assert_eq!(hash("p2", both()), PublishedValue::Value(Some(json!([2]))));

@@ -3,7 +3,7 @@
 use jangbogo_log::{Record, Refused};
 use jangbogo_telemetry::causes;
 
-/// Whether Postgres refuses the values themselves (a data exception, a broken constraint, an index entry that is too
+/// True if Postgres refuses the values themselves (a data exception, a broken constraint, an index entry that is too
 /// large), so that a retry cannot succeed.
 pub fn is_refusal(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);

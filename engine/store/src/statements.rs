@@ -82,7 +82,7 @@ impl Statements {
         Self { statements: tables.map(bulk::copy_statement).collect(), in_bulk: true }
     }
 
-    /// Whether they are of a bulk fold, whose rows are not read yet, so that no view becomes stale.
+    /// True for a bulk fold, whose rows are not read yet, so that no view becomes stale.
     pub(super) fn are_in_bulk(&self) -> bool {
         self.in_bulk
     }
@@ -244,10 +244,10 @@ mod tests {
         pub Smallest "smallest" { key SmallestKey { id: u128 } min Lowest "lowest" { price: i64 } }
     }
     jangbogo_fold::table! {
-        /// Who came first
+        /// The first event
         pub Earliest "earliest" index [member_id] {
             key EarliestKey { number: i64 }
-            first Found "found" { member_id: Option<String>, gift: bool }
+            first Origin "origin" { member_id: Option<String>, gift: bool }
         }
     }
     jangbogo_fold::table! {

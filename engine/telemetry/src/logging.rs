@@ -51,7 +51,7 @@ pub fn init_logging(process: &str, level: LevelFilter, format: LogFormat) -> Res
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        // If the reader of stderr is gone, reporting that on stderr would panic in the task that logs.
+        // If the reader of stderr has closed it, reporting that on stderr would panic in the task that logs.
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     let process = process.to_owned();

@@ -42,7 +42,6 @@ struct State {
 pub struct ReadinessReport {
     /// True if every check passes.
     pub ready: bool,
-    /// By name.
     pub checks: BTreeMap<String, CheckReport>,
 }
 
@@ -84,7 +83,6 @@ impl Readiness {
 }
 
 impl CheckHandle {
-    /// Reports success.
     pub fn ok(&self) {
         if self.check.passing.load(Ordering::Acquire) {
             return;

@@ -168,10 +168,10 @@ impl Kafka {
         let listing = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, ANSWER_LIMIT)).await;
         let metadata = listing.unwrap_or(Err(KafkaError::Canceled)).map_err(self.failed("list its topics"))?;
         let mut live: HashMap<String, LiveTopic> = HashMap::new();
-        for found in metadata.topics() {
-            if topics.iter().any(|topic| topic.name == found.name()) {
-                let topic = LiveTopic { partitions: found.partitions().len(), ..LiveTopic::default() };
-                live.insert(found.name().to_owned(), topic);
+        for listed in metadata.topics() {
+            if topics.iter().any(|topic| topic.name == listed.name()) {
+                let topic = LiveTopic { partitions: listed.partitions().len(), ..LiveTopic::default() };
+                live.insert(listed.name().to_owned(), topic);
             }
         }
         if live.is_empty() {
@@ -214,19 +214,19 @@ impl Kafka {
         self.wait_for_leaders(partitions.collect()).await
     }
 
-    /// A topic exists before its leaders know of it: a client that came sooner would be refused.
+    /// A topic exists before its partitions have leaders: until then requests of clients are refused.
     async fn wait_for_leaders(&self, partitions: Vec<(String, usize)>) -> Result<(), ApplyError> {
         let admin = Arc::clone(&self.admin);
         let waiting = tokio::task::spawn_blocking(move || {
             let began = Instant::now();
             for (topic, number) in partitions {
                 let number = i32::try_from(number).unwrap_or(i32::MAX);
-                // Only a leader answers this, and the client asks it only once its metadata has the partition.
-                let led = || {
+                // Only a leader answers this, and the client sends it only once its metadata has the partition.
+                let ask_leader = || {
                     admin.inner().fetch_metadata(Some(&topic), ANSWER_LIMIT)?;
                     admin.inner().fetch_watermarks(&topic, number, ANSWER_LIMIT)
                 };
-                while let Err(error) = led() {
+                while let Err(error) = ask_leader() {
                     if began.elapsed() > REQUEST_LIMIT {
                         return Err(error);
                     }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 pub use check::{DeclaredProcessor, DeclaredReactor, Mismatch, check};
 pub use graph::{mermaid, text};
 pub use kafka::{Applied, AppliedTopic, ApplyError, Outcome, apply, check_kafka};
-pub use live::{ConfigChange, KafkaTopic, KafkaTopicDifference, LiveTopic, compare};
+pub use live::{ConfigChange, KafkaTopic};
 
 /// `topology.toml` at build time.
 const EMBEDDED: &str = include_str!("../../../topology.toml");
@@ -108,11 +108,9 @@ pub struct QuerySpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Store {
-    /// Evaluated over the processor's rows.
+    /// Not published: evaluated over the processor's rows.
     Postgres,
-    /// Published to Redis.
     Redis,
-    /// Published to Elasticsearch.
     Elasticsearch,
 }
 
@@ -144,7 +142,7 @@ impl Topology {
     /// The topology that was embedded when the program was built.
     ///
     /// # Errors
-    /// When it cannot be parsed; a test makes sure that it can.
+    /// When it cannot be parsed, which a test excludes.
     pub fn embedded() -> Result<Self, TopologyError> {
         Self::parse(EMBEDDED, "the embedded topology.toml")
     }
@@ -162,14 +160,12 @@ impl Topology {
             .map_err(|source| TopologyError::Format { origin: origin.to_owned(), source: Box::new(source) })
     }
 
-    #[must_use]
-    pub fn processor(&self, name: &str) -> Option<&ProcessorSpec> {
+    fn processor(&self, name: &str) -> Option<&ProcessorSpec> {
         self.processors.iter().find(|processor| processor.name == name)
     }
 
     /// Names of a topic's writers: ingress, then processors, in the file's order.
-    #[must_use]
-    pub fn writers(&self, topic: Topic) -> Vec<&str> {
+    fn writers(&self, topic: Topic) -> Vec<&str> {
         let ingress = self.ingress.iter().filter(|ingress| ingress.emits.contains(&topic));
         let processors = self.processors.iter().filter(|processor| processor.emits.contains(&topic));
         ingress
@@ -179,8 +175,7 @@ impl Topology {
     }
 
     /// Names of the processors that fold a topic, in the file's order.
-    #[must_use]
-    pub fn readers(&self, topic: Topic) -> Vec<&str> {
+    fn readers(&self, topic: Topic) -> Vec<&str> {
         let readers = self.processors.iter().filter(|processor| processor.reads.contains(&topic));
         readers.map(|processor| processor.name.as_str()).collect()
     }

@@ -19,11 +19,11 @@ pub struct KafkaTopic {
 
 /// A topic's actual state in Kafka.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LiveTopic {
-    pub partitions: usize,
-    pub config: BTreeMap<String, String>,
+pub(super) struct LiveTopic {
+    pub(super) partitions: usize,
+    pub(super) config: BTreeMap<String, String>,
     /// Entries of `config` set for this topic; the others are the broker's defaults.
-    pub overrides: BTreeMap<String, String>,
+    pub(super) overrides: BTreeMap<String, String>,
 }
 
 /// A configuration entry that differs.
@@ -36,7 +36,7 @@ pub struct ConfigChange {
 
 /// Difference between a topic's target and actual state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KafkaTopicDifference {
+pub(super) enum KafkaTopicDifference {
     Missing,
     /// Another number of partitions, which cannot be changed.
     Partitions {
@@ -46,8 +46,7 @@ pub enum KafkaTopicDifference {
 }
 
 /// Compares a topic's target state with the live one.
-#[must_use]
-pub fn compare(topic: &KafkaTopic, live: Option<&LiveTopic>) -> Option<KafkaTopicDifference> {
+pub(super) fn compare(topic: &KafkaTopic, live: Option<&LiveTopic>) -> Option<KafkaTopicDifference> {
     let Some(live) = live else { return Some(KafkaTopicDifference::Missing) };
     if live.partitions != topic.partitions {
         return Some(KafkaTopicDifference::Partitions { live: live.partitions });

@@ -95,7 +95,7 @@ impl Affine {
                 #[expect(clippy::cast_precision_loss, reason = "a sum has fewer significant digits than a float")]
                 let sums = Lanes(sums.map(|sum| sum as f32));
                 let products =
-                    sums.with(panel.scales[lane].map(|of_output| of_output * scale), |sum, scale| sum * scale);
+                    sums.with(panel.scales[lane].map(|output_scale| output_scale * scale), |sum, scale| sum * scale);
                 let offsets = panel.weight_sums[lane].with(panel.biases[lane], |sum, bias| sum.mul_add(midpoint, bias));
                 let output = products.with(offsets, add);
                 outputs[at + lane] = match epilogue {

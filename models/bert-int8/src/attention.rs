@@ -120,7 +120,7 @@ fn softmax(scores: &mut [Lanes], scale: f32, tokens: usize) {
     if let Some(last) = scores.last_mut() {
         last.0[(tokens - 1) % LANES + 1..].fill(f32::NEG_INFINITY);
     }
-    let maximum = scores.iter().fold(Lanes::of(f32::NEG_INFINITY), |maximum, scores| maximum.with(*scores, greater));
+    let maximum = scores.iter().fold(Lanes::splat(f32::NEG_INFINITY), |maximum, scores| maximum.with(*scores, greater));
     let maximum = maximum.reduce(greater);
     let mut sums = Lanes::ZERO;
     for scores in &mut *scores {

@@ -9,11 +9,11 @@ pub(crate) const LANES: usize = 16;
 pub(crate) struct Lanes(pub [f32; LANES]);
 
 impl Lanes {
-    pub(crate) const ZERO: Self = Self::of(0.0);
+    pub(crate) const ZERO: Self = Self::splat(0.0);
 
-    /// The same number in each lane.
+    /// A vector with the number in each lane.
     #[inline(always)]
-    pub(crate) const fn of(number: f32) -> Self {
+    pub(crate) const fn splat(number: f32) -> Self {
         Self([number; LANES])
     }
 

@@ -35,8 +35,8 @@ pub struct Shape {
 /// The network's shape is not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unsupported shape for 8-bit integers: hidden size {hidden}, intermediate size {intermediate}, {heads} heads; sizes \
-     must be multiples of 64, and heads have 32 or 64 components"
+    "unsupported shape for 8-bit integers: hidden size {hidden}, intermediate size {intermediate}, {heads} heads; \
+     sizes must be multiples of 64, and heads have 32 or 64 components"
 )]
 pub struct ShapeError {
     hidden: usize,

@@ -5,7 +5,7 @@
 //! `jangbogo models add` have a manifest with the same fields beside their files.
 
 mod directory;
-pub mod error;
+mod error;
 mod file;
 mod manifest;
 
@@ -14,8 +14,7 @@ use std::num::NonZeroUsize;
 use crate::text::Prompts;
 
 pub use self::directory::{ModelsArgs, ModelsDirectory};
-pub use self::error::FileErrors;
-pub use self::error::ModelsError;
+pub use self::error::{FileErrors, ModelsError};
 pub use self::file::sha256;
 pub use self::manifest::{FileEntry, Manifest, is_name, is_of_name};
 
@@ -47,9 +46,9 @@ pub struct ModelSpec {
 /// (Korean), as `jangbogo evaluate embeddings` measures it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quality {
-    /// Over 1,500 English pairs.
+    /// Correlation over 1,500 English pairs.
     pub english: f32,
-    /// Over 1,500 Korean pairs.
+    /// Correlation over 1,500 Korean pairs.
     pub korean: f32,
 }
 
@@ -77,7 +76,6 @@ pub struct ModelFile {
 pub const WEIGHTS: &str = "model.safetensors";
 /// File of the weights in quantised blocks.
 pub const PACKED_WEIGHTS: &str = "model.gguf";
-/// File of the tokenizer.
 pub const TOKENIZER: &str = "tokenizer.json";
 /// File of the network's shape.
 pub const CONFIG: &str = "config.json";

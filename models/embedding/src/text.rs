@@ -40,8 +40,8 @@ impl Prompts {
             Purpose::Query => self.query,
             Purpose::Passage => self.passage,
         };
-        let has_one = |prompt: &str| !prompt.is_empty() && text.starts_with(prompt);
-        if prompt.is_empty() || has_one(self.query) || has_one(self.passage) {
+        let begins_with = |prompt: &str| !prompt.is_empty() && text.starts_with(prompt);
+        if prompt.is_empty() || begins_with(self.query) || begins_with(self.passage) {
             return text.into();
         }
         format!("{prompt}{text}").into()
@@ -100,8 +100,7 @@ pub fn text_hash(text: &str) -> String {
 pub type TextKey = [u8; 32];
 
 /// The SHA-256 of model and text.
-#[must_use]
-pub fn text_key(model: &str, text: &str) -> TextKey {
+pub(crate) fn text_key(model: &str, text: &str) -> TextKey {
     // No model id contains a NUL, so that no two pairs give the same bytes.
     Sha256::new_with_prefix(model).chain_update([0]).chain_update(text).finalize().into()
 }

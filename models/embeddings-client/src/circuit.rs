@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
-use jangbogo_resilience::breaker::{Admission, Breaker, BreakerState, Thresholds};
+use jangbogo_resilience::breaker::{Breaker, BreakerState, Permit, Thresholds};
 use jangbogo_telemetry::causes;
 use serde_json::json;
 use tracing::{info, warn};
@@ -32,7 +32,7 @@ const REFUSED_IN_A_ROW: u32 = 20;
 /// A breaker that reports its state changes. It also detects a server that answers, but gives no vectors.
 #[derive(Debug)]
 pub(super) struct Circuit {
-    breaker: Breaker,
+    breaker: Arc<Breaker>,
     /// True if it was logged that the server answers without vectors.
     is_degraded: AtomicBool,
     /// Single texts refused since the server last gave vectors.
@@ -49,43 +49,50 @@ impl Circuit {
         shared: Option<SharedCache>,
         metrics: EmbedderMetrics,
     ) -> Self {
-        let (is_degraded, refused) = (AtomicBool::default(), AtomicU32::default());
-        Self { breaker: Breaker::new(thresholds), is_degraded, refused, model: Arc::clone(model), shared, metrics }
+        let (breaker, model) = (Arc::new(Breaker::new(thresholds)), Arc::clone(model));
+        Self { breaker, is_degraded: AtomicBool::default(), refused: AtomicU32::default(), model, shared, metrics }
     }
 
-    /// Admission decision. In half-open state one caller per interval gets `Probe`, and must report its outcome.
-    pub(super) fn admit(&self) -> Admission {
-        let admission = self.breaker.admit(Instant::now());
-        if admission == Admission::Probe {
+    /// Admits a request or a probe; none while the breaker is open.
+    pub(super) fn admit(&self) -> Option<Permit> {
+        let permit = self.breaker.admit().ok()?;
+        if permit.is_probe() {
             self.changed_to(BreakerState::HalfOpen);
         }
-        admission
+        Some(permit)
+    }
+
+    /// Admits a request, but no probe.
+    pub(super) fn admit_if_closed(&self) -> Option<Permit> {
+        self.breaker.admit_if_closed()
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.breaker.state(Instant::now()) == BreakerState::Closed
+        self.breaker.state() == BreakerState::Closed
     }
 
-    /// Reports a failure of the server to a caller that was given this admission.
-    pub(super) fn failed(&self, admission: Admission, error: &(dyn Error + 'static)) {
-        if self.breaker.failed(admission, Instant::now()) {
+    /// Reports a failure of the server to an admitted request.
+    pub(super) fn failed(&self, permit: Permit, error: &(dyn Error + 'static)) {
+        let is_probe = permit.is_probe();
+        let has_opened = permit.failed();
+        if has_opened {
             let error = causes(error);
             warn!(%error, model = &*self.model, "embeddings server unavailable: circuit breaker opened");
-            self.changed_to(BreakerState::Open);
-        } else if admission == Admission::Probe {
+        }
+        if has_opened || is_probe {
             self.changed_to(BreakerState::Open);
         }
     }
 
-    /// Reports an answer of the server to a caller that was given this admission.
-    pub(super) fn answered(&self, admission: Admission) {
-        if self.breaker.succeeded(admission, Instant::now()) {
+    /// Reports an answer of the server to an admitted request.
+    pub(super) fn answered(&self, permit: Permit) {
+        if permit.succeeded() {
             info!(model = &*self.model, "embeddings server recovered: circuit breaker closed");
             self.changed_to(BreakerState::Closed);
         }
     }
 
-    /// Reports that the server gave vectors, or an error for which no text is to blame, such as a wrong key or model.
+    /// Reports that the server returned vectors, or an error that no text caused, such as a wrong key or model.
     pub(super) fn gave_vectors(&self, vectors: Result<(), &(dyn Error + 'static)>) {
         if vectors.is_ok() {
             self.refused.store(0, Ordering::Relaxed);
@@ -116,7 +123,7 @@ impl Circuit {
     }
 
     fn changed_to(&self, state: BreakerState) {
-        self.metrics.set_state(state);
+        self.metrics.embedder_breaker_state.set(state.metric());
         let Some(shared) = &self.shared else { return };
         let name = match state {
             BreakerState::Closed => "closed",

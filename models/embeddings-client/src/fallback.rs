@@ -80,7 +80,7 @@ impl Inner {
     }
 }
 
-/// Loads the model, and drops it when it is unused or the client is gone.
+/// Loads the model, and drops it when it is unused or the client was dropped.
 async fn load_and_drop_unused(
     fallback: Weak<Inner>,
     load: impl Future<Output = Result<Arc<dyn LocalModel>, jangbogo_embedding::LocalModelError>>,

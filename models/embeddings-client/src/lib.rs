@@ -54,9 +54,8 @@ pub use self::error::{EmbedError, EmbedderError};
 pub use self::metrics::EmbedderMetrics;
 pub use self::pool::EmbedderPool;
 pub use self::settings::{EmbedderArgs, RemoteArgs};
-pub use jangbogo_openai::ApiKey;
 
-/// Time limit of background callers: a shorter one would only make them ask again for what was nearly computed.
+/// Time limit of background callers: with a shorter one they would retry texts that were nearly computed.
 pub const LOW_PRIORITY_TIMEOUT: Duration = Duration::from_mins(5);
 /// The backoff before the second attempt, which then doubles, and its maximum.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
@@ -141,7 +140,7 @@ impl Embedder {
     ) -> Self {
         let spec = match models.find(model) {
             Ok(spec) => Some(spec),
-            // A model that only its server knows.
+            // The model is not in the registry: its server may have it.
             Err(ModelsError::Unknown { .. }) => None,
             Err(error) => {
                 let error = causes(&error);

@@ -1,6 +1,5 @@
 //! Metrics of a client.
 
-use jangbogo_resilience::breaker::BreakerState;
 use jangbogo_telemetry::{BATCH_BUCKETS, SECONDS_BUCKETS};
 
 jangbogo_telemetry::metrics! {
@@ -18,15 +17,5 @@ jangbogo_telemetry::metrics! {
         embedder_request_texts: prometheus::Histogram, buckets BATCH_BUCKETS;
         /// State of the server's circuit breaker: 0 closed, 1 half-open, 2 open
         embedder_breaker_state: prometheus::IntGauge;
-    }
-}
-
-impl EmbedderMetrics {
-    pub(super) fn set_state(&self, condition: BreakerState) {
-        self.embedder_breaker_state.set(match condition {
-            BreakerState::Closed => 0,
-            BreakerState::HalfOpen => 1,
-            BreakerState::Open => 2,
-        });
     }
 }

@@ -67,7 +67,7 @@ impl Server {
 
     /// The vectors of these texts, in their order, each of length 1.
     pub(super) async fn embed(&self, texts: &[&str]) -> Result<Vec<Vector>, Error> {
-        // Only these models know the field, and they give more components without it; others refuse it.
+        // These models return more components without the field; others reject it.
         let dimensions = self.model.starts_with("text-embedding-3").then_some(DIMENSIONS);
         let request = Request {
             input: texts,
@@ -78,8 +78,8 @@ impl Server {
         };
         let answer: Answer = self.wire.embed(&request).await?;
         if answer.data.len() != texts.len() {
-            let (found, expected) = (answer.data.len(), texts.len());
-            return Err(Error::unintelligible(format!("it holds {found} vectors, not {expected}")));
+            let (count, expected) = (answer.data.len(), texts.len());
+            return Err(Error::unintelligible(format!("it holds {count} vectors, not {expected}")));
         }
         let mut vectors: Vec<Option<Vector>> = vec![None; texts.len()];
         for (position, Datum { index, embedding }) in answer.data.into_iter().enumerate() {

@@ -13,14 +13,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deadpool_redis::{Connection, Pool, PoolError};
 use jangbogo_embedding::DIMENSIONS;
 use jangbogo_embedding::text::{TextKey, hexadecimal};
 use jangbogo_platform::config::{Connections, RedisDatabase};
 use jangbogo_platform::namespace::Namespace;
-use jangbogo_resilience::breaker::{Admission, Breaker, BreakerState};
+use jangbogo_resilience::breaker::{Breaker, CallError};
 use jangbogo_telemetry::causes;
 use redis::{FromRedisValue, Pipeline, RedisError};
 use tokio::sync::mpsc;
@@ -53,7 +53,7 @@ pub(super) struct SharedCache {
 struct Redis {
     pool: Pool,
     namespace: Namespace,
-    breaker: Breaker,
+    breaker: Arc<Breaker>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -80,7 +80,7 @@ impl SharedCache {
         let redis = Arc::new(Redis {
             pool: connections.redis_pool(RedisDatabase::Vectors)?,
             namespace: connections.namespace.clone(),
-            breaker: Breaker::default(),
+            breaker: Arc::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         });
@@ -91,27 +91,24 @@ impl SharedCache {
 
     /// The vector of a text; none if it is not cached, or Redis is unavailable.
     pub(super) async fn get(&self, key: &TextKey) -> Option<Vector> {
-        match self.redis.breaker.admit(Instant::now()) {
-            Admission::Allowed => {}
-            Admission::Rejected { .. } => return None,
-            Admission::Probe => {
-                tokio::spawn(Arc::clone(&self.redis).probe());
-                return None;
-            }
-        }
+        let redis = &self.redis;
         let mut pipeline = redis::pipe();
-        pipeline.cmd("GET").arg(self.redis.vector_key(key));
-        match self.redis.run::<(Option<Vec<u8>>,)>(&pipeline, LOOK_LIMIT).await {
+        pipeline.cmd("GET").arg(redis.vector_key(key));
+        let look_up = redis.run::<(Option<Vec<u8>>,)>(&pipeline, LOOK_LIMIT);
+        let probe = || Arc::clone(redis).probe();
+        let log_recovery = || info!("redis recovered: embeddings are looked up there");
+        match redis.breaker.call(look_up, probe, log_recovery).await {
             Ok((value,)) => {
-                let vector = value.and_then(|value| read(&value));
-                let counter = if vector.is_some() { &self.redis.hits } else { &self.redis.misses };
+                let vector = value.and_then(|value| parse(&value));
+                let counter = if vector.is_some() { &redis.hits } else { &redis.misses };
                 counter.fetch_add(1, Ordering::Relaxed);
                 vector
             }
-            Err(failure) => {
-                self.redis.failed(&failure);
+            Err(CallError::Failed { error, opened }) => {
+                log_failure(&error, opened);
                 None
             }
+            Err(CallError::Rejected) => None,
         }
     }
 
@@ -143,20 +140,10 @@ impl Redis {
         timeout(limit, answer).await.unwrap_or(Err(Failure::TooSlow(limit)))
     }
 
-    fn failed(&self, failure: &Failure) {
-        if self.breaker.failed(Admission::Allowed, Instant::now()) {
-            warn!(error = %causes(failure), "redis unavailable: embeddings are not looked up there");
-        }
-    }
-
     /// Probes Redis: connecting may take long, an answer may not.
-    async fn probe(self: Arc<Self>) {
-        let is_recovered = self.ping(WRITE_LIMIT).await.is_ok() && self.ping(LOOK_LIMIT).await.is_ok();
-        if !is_recovered {
-            self.breaker.failed(Admission::Probe, Instant::now());
-        } else if self.breaker.succeeded(Admission::Probe, Instant::now()) {
-            info!("redis recovered: embeddings are looked up there");
-        }
+    async fn probe(self: Arc<Self>) -> Result<(), Failure> {
+        self.ping(WRITE_LIMIT).await?;
+        self.ping(LOOK_LIMIT).await
     }
 
     async fn ping(&self, limit: Duration) -> Result<(), Failure> {
@@ -216,12 +203,18 @@ impl Redis {
     }
 
     async fn send(&self, pipeline: &Pipeline) {
-        if self.breaker.state(Instant::now()) != BreakerState::Closed {
-            return;
+        let Some(permit) = self.breaker.admit_if_closed() else { return };
+        match self.run::<()>(pipeline, WRITE_LIMIT).await {
+            Ok(()) => _ = permit.succeeded(),
+            Err(failure) => log_failure(&failure, permit.failed()),
         }
-        if let Err(failure) = self.run::<()>(pipeline, WRITE_LIMIT).await {
-            self.failed(&failure);
-        }
+    }
+}
+
+/// An outage is logged once: by the failure that opened the breaker.
+fn log_failure(failure: &Failure, opened: bool) {
+    if opened {
+        warn!(error = %causes(failure), "redis unavailable: embeddings are not looked up there");
     }
 }
 
@@ -230,7 +223,7 @@ fn time_to_live(key: &TextKey) -> Duration {
     MAX_TIME_TO_LIVE * (2550 - u32::from(key[0])) / 2550
 }
 
-fn read(value: &[u8]) -> Option<Vector> {
+fn parse(value: &[u8]) -> Option<Vector> {
     let (components, rest) = value.as_chunks::<4>();
     let is_vector = components.len() == DIMENSIONS && rest.is_empty();
     is_vector.then(|| components.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
@@ -242,17 +235,17 @@ mod tests {
 
     #[test]
     fn vectors_are_kept_for_up_to_an_hour() {
-        let of = |byte: u8| time_to_live(&[byte; 32]);
-        assert_eq!(of(0), Duration::from_hours(1));
-        assert_eq!(of(255), Duration::from_mins(54));
-        assert!(of(17) > of(18));
+        let ttl = |byte: u8| time_to_live(&[byte; 32]);
+        assert_eq!(ttl(0), Duration::from_hours(1));
+        assert_eq!(ttl(255), Duration::from_mins(54));
+        assert!(ttl(17) > ttl(18));
     }
 
     #[test]
-    fn what_is_no_vector_is_none() {
-        assert_eq!(read(&[0; 4 * DIMENSIONS]).map(|vector| vector.len()), Some(DIMENSIONS));
+    fn a_value_of_another_length_is_no_vector() {
+        assert_eq!(parse(&[0; 4 * DIMENSIONS]).map(|vector| vector.len()), Some(DIMENSIONS));
         for length in [0, 4 * DIMENSIONS - 1, 4 * DIMENSIONS + 1, 4 * DIMENSIONS + 4] {
-            assert_eq!(read(&vec![0; length]), None, "{length}");
+            assert_eq!(parse(&vec![0; length]), None, "{length}");
         }
     }
 }

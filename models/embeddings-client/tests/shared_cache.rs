@@ -1,4 +1,4 @@
-//! The cache that programs share, in a real Redis.
+//! The cache that programs share, in a real Redis: waits are real.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -38,14 +38,14 @@ struct Program {
 struct Shop {
     program: Program,
     redis: MultiplexedConnection,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl Shop {
     async fn open() -> Self {
         let stack = Stack::up(&Options::from_environment().unwrap(), &Progress::silent()).await.unwrap();
-        let asked: Arc<AtomicUsize> = Arc::default();
-        let router = Router::new().route("/v1/embeddings", post(answer)).with_state(Arc::clone(&asked));
+        let requests: Arc<AtomicUsize> = Arc::default();
+        let router = Router::new().route("/v1/embeddings", post(answer)).with_state(Arc::clone(&requests));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("--embeddings-url=http://{}/v1", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -59,7 +59,7 @@ impl Shop {
         ]);
         let database = format!("{}/1", program.connections.redis.trim_end_matches('/'));
         let redis = redis::Client::open(database).unwrap().get_multiplexed_async_connection().await.unwrap();
-        Self { program, redis, asked }
+        Self { program, redis, requests }
     }
 
     /// The client of another program, with an empty in-memory cache.
@@ -80,8 +80,8 @@ impl Shop {
         self.key(&format!("embed:{}", text_hash(&format!("{DEFAULT_MODEL}\0{text}"))))
     }
 
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    fn request_count(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
     }
 
     /// Waits for a key, and gives its value.
@@ -110,18 +110,18 @@ struct Client {
 }
 
 impl Client {
-    async fn ask(&self, text: &str) -> Result<Arc<[f32]>, EmbedError> {
+    async fn embed_query(&self, text: &str) -> Result<Arc<[f32]>, EmbedError> {
         self.embedder.embed(Purpose::Query, text).await
     }
 
-    fn given(&self, source: &str) -> u64 {
+    fn vectors_from(&self, source: &str) -> u64 {
         self.metrics.embedder_vectors_total.with_label_values(&[source]).get()
     }
 }
 
 /// Unit vectors by the lengths of texts; fails for "unavailable".
-async fn answer(State(asked): State<Arc<AtomicUsize>>, Json(body): Json<Value>) -> Response {
-    asked.fetch_add(1, Ordering::SeqCst);
+async fn answer(State(requests): State<Arc<AtomicUsize>>, Json(body): Json<Value>) -> Response {
+    requests.fetch_add(1, Ordering::SeqCst);
     let texts: Vec<String> = serde_json::from_value(body["input"].clone()).unwrap();
     if texts.iter().any(|text| text == "unavailable") {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -139,10 +139,10 @@ async fn until_shared(shop: &Shop, text: &str) -> Arc<[f32]> {
     let began = Instant::now();
     loop {
         let client = shop.client();
-        let asked = shop.asked();
-        let vector = client.ask(text).await.unwrap();
-        if client.given("redis") == 1 {
-            assert_eq!(shop.asked(), asked, "the server was not asked");
+        let requests = shop.request_count();
+        let vector = client.embed_query(text).await.unwrap();
+        if client.vectors_from("redis") == 1 {
+            assert_eq!(shop.request_count(), requests, "nothing was sent to the server");
             return vector;
         }
         assert!(began.elapsed() < LONG, "never found in redis");
@@ -152,7 +152,7 @@ async fn until_shared(shop: &Shop, text: &str) -> Arc<[f32]> {
 #[tokio::test]
 async fn vectors_are_shared_by_programs_and_counted() {
     let mut shop = Shop::open().await;
-    let first = shop.client().ask("bag").await.unwrap();
+    let first = shop.client().embed_query("bag").await.unwrap();
     let key = shop.vector_key("bag");
     let value: Vec<u8> = shop.value(&key).await;
     let bytes: Vec<u8> = first.iter().flat_map(|component| component.to_le_bytes()).collect();
@@ -163,7 +163,7 @@ async fn vectors_are_shared_by_programs_and_counted() {
 
     // An invalid value counts as a miss, and is overwritten.
     let () = shop.redis.set(&key, "short").await.unwrap();
-    assert_eq!(shop.client().ask("bag").await.unwrap(), first);
+    assert_eq!(shop.client().embed_query("bag").await.unwrap(), first);
     assert_eq!(until_shared(&shop, "bag").await, first);
     for name in ["stats:hits", "stats:misses"] {
         let key = shop.key(name);
@@ -176,7 +176,7 @@ async fn vectors_are_shared_by_programs_and_counted() {
 async fn the_last_change_of_the_breaker_is_recorded() {
     let mut shop = Shop::open().await;
     let client = shop.client();
-    client.ask("unavailable").await.unwrap_err();
+    client.embed_query("unavailable").await.unwrap_err();
     let key = shop.key("cb:state_change:last");
     let change = |text: String| serde_json::from_str::<Value>(&text).unwrap();
     let opened = change(shop.value(&key).await);
@@ -187,7 +187,7 @@ async fn the_last_change_of_the_breaker_is_recorded() {
     let began = Instant::now();
     while change(shop.value(&key).await)["state"] != "closed" {
         assert!(began.elapsed() < LONG);
-        let _ = client.ask("bag").await;
+        let _ = client.embed_query("bag").await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     shop.close().await;
@@ -204,10 +204,10 @@ async fn without_redis_the_server_is_used_without_delay() {
     let began = Instant::now();
     // A look-up of 20 ms each would take longer.
     for number in 0..600 {
-        client.ask(&format!("bag {number}")).await.unwrap();
+        client.embed_query(&format!("bag {number}")).await.unwrap();
     }
     assert!(began.elapsed() < LONG / 3, "{:?}", began.elapsed());
-    assert_eq!(client.given("remote"), 600);
+    assert_eq!(client.vectors_from("remote"), 600);
     shop.program.connections.redis = redis;
     shop.close().await;
 }

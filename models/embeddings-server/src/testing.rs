@@ -80,6 +80,7 @@ impl TextModel for LetterModel {
 
     fn embed(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError> {
         while self.permits.try_acquire().map(tokio::sync::SemaphorePermit::forget).is_err() {
+            // A thread of its own, not on tokio's clock.
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         self.embedded.fetch_add(texts.len(), Ordering::SeqCst);

@@ -125,9 +125,9 @@ fn gives_the_same_bytes_in_any_batch(arithmetic: Arithmetic) {
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.rotate_left(round);
         order.truncate(texts.len() - round / 2);
-        let asked: Vec<&str> = order.iter().map(|position| texts[*position]).collect();
+        let batch: Vec<&str> = order.iter().map(|position| texts[*position]).collect();
         let model = if round % 2 == 0 { &one_thread } else { &two_threads };
-        let together = model.embed_batch(&asked).unwrap();
+        let together = model.embed_batch(&batch).unwrap();
         for (position, vector) in order.into_iter().zip(together.vectors) {
             assert_eq!(bits(&vector), alone[position], "{:.60} in round {round}", texts[position]);
         }
@@ -146,11 +146,11 @@ fn gives_the_same_bytes_in_any_batch(arithmetic: Arithmetic) {
 fn similar_texts_have_similar_vectors() {
     let texts = ["a bag for a child's lunch", "LUNCH BAG RED RETROSPOT", "GARDEN METAL SIGN", ""];
     let embedded = MODEL.embed_batch(&texts).unwrap();
-    let [asked, bag, sign, nothing] = &embedded.vectors[..] else {
+    let [query, bag, sign, empty] = &embedded.vectors[..] else {
         panic!("four vectors");
     };
-    assert!(cosine(asked, bag) > cosine(asked, sign) + 0.2, "{} {}", cosine(asked, bag), cosine(asked, sign));
-    assert!((cosine(nothing, nothing) - 1.0).abs() < 1e-6);
+    assert!(cosine(query, bag) > cosine(query, sign) + 0.2, "{} {}", cosine(query, bag), cosine(query, sign));
+    assert!((cosine(empty, empty) - 1.0).abs() < 1e-6);
     assert_eq!(embedded.truncated, 0);
     assert_eq!(MODEL.embed_batch(&[]).unwrap().vectors.len(), 0);
 }
@@ -191,7 +191,7 @@ fn truncated_texts_are_counted() {
 /// Without a GPU the arithmetic fails, and does not fall back to the CPU.
 #[cfg(not(feature = "cuda"))]
 #[test]
-fn without_a_gpu_it_says_what_has_one() {
+fn without_a_gpu_the_error_names_the_build_that_uses_one() {
     let models = ModelsDirectory::from_environment().unwrap();
     let spec = models.find(DEFAULT_MODEL).unwrap();
     jangbogo_embeddings_server::fetch::fetch(&models, spec, |message| eprintln!("{message}")).unwrap();

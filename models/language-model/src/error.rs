@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use jangbogo_openai::is_servers_fault;
 
-/// A call gave no answer: fall back to local rules. [`is_temporary`](Self::is_temporary) tells transient errors from
-/// others.
+/// A call gave no answer: fall back to local rules. [`is_temporary`](Self::is_temporary) is true for
+/// transient errors.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {

@@ -1,6 +1,5 @@
 //! Metrics of the language model.
 
-use jangbogo_resilience::breaker::BreakerState;
 use prometheus::{Histogram, IntCounterVec, IntGauge};
 
 /// Upper bounds of calls' durations, in seconds.
@@ -21,15 +20,5 @@ jangbogo_telemetry::metrics! {
         language_model_retries_total: IntCounterVec, labels ["after"];
         /// State of the circuit breaker at the last call: 0 closed, 1 half-open, 2 open
         language_model_breaker_state: IntGauge;
-    }
-}
-
-impl LanguageModelMetrics {
-    pub(crate) fn set_state(&self, condition: BreakerState) {
-        self.language_model_breaker_state.set(match condition {
-            BreakerState::Closed => 0,
-            BreakerState::HalfOpen => 1,
-            BreakerState::Open => 2,
-        });
     }
 }

@@ -1,7 +1,8 @@
 //! The language model: bulkhead, budget, circuit breaker and retries around attempts.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use async_openai::types::chat::{
     ChatCompletionRequestAssistantMessage, ChatCompletionRequestMessage, ChatCompletionRequestSystemMessage,
@@ -9,7 +10,7 @@ use async_openai::types::chat::{
     ResponseFormatJsonSchema,
 };
 use jangbogo_openai::{OPENAI, Server};
-use jangbogo_resilience::breaker::{Admission, Breaker, BreakerState, Thresholds};
+use jangbogo_resilience::breaker::{Breaker, BreakerState, Permit, Thresholds};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
@@ -32,7 +33,7 @@ pub struct LanguageModel {
     settings: Settings,
     bulkhead: Semaphore,
     budget: Option<Budget>,
-    breaker: Breaker,
+    breaker: Arc<Breaker>,
     metrics: LanguageModelMetrics,
 }
 
@@ -52,7 +53,7 @@ impl LanguageModel {
             server: Server::new(base_url.unwrap_or(OPENAI), api_key)?,
             bulkhead: Semaphore::new(settings.max_in_flight.into()),
             budget: Budget::new(settings.tokens_per_minute, Instant::now()),
-            breaker: Breaker::new(Thresholds {
+            breaker: Arc::new(Breaker::new(Thresholds {
                 failure_rate: settings.breaker_share,
                 min_calls: settings.breaker_calls.into(),
                 window: settings.breaker_window,
@@ -60,7 +61,7 @@ impl LanguageModel {
                 min_pause: settings.breaker_pause,
                 max_pause: settings.breaker_pause.saturating_mul(10),
                 probe_timeout: settings.time_limit,
-            }),
+            })),
             settings: settings.clone(),
             metrics,
         }))
@@ -106,7 +107,7 @@ impl LanguageModel {
     /// The state of the circuit breaker.
     #[must_use]
     pub fn state(&self) -> BreakerState {
-        self.breaker.state(Instant::now())
+        self.breaker.state()
     }
 
     fn request(&self, prompt: &Prompt, schema: Option<&Schema>) -> Request {
@@ -182,13 +183,13 @@ impl LanguageModel {
         let mut attempts = 0;
         let mut previous_error: Option<CallError> = None;
         loop {
-            let admission = match self.admit(request) {
-                Ok(admission) => admission,
-                // The error of the previous attempt says more than the rejection.
+            let permit = match self.admit(request) {
+                Ok(permit) => permit,
+                // The error of the previous attempt is more specific than the rejection.
                 Err(error) => return Err(previous_error.unwrap_or(error)),
             };
             attempts += 1;
-            let error = match self.attempt(request, form, deadline, admission).await {
+            let error = match self.attempt(request, form, deadline, permit).await {
                 Ok(answered) => return Ok((answered, attempts)),
                 Err(error) => error,
             };
@@ -205,18 +206,16 @@ impl LanguageModel {
     }
 
     /// Admits an attempt by budget and breaker. The breaker comes last: an admitted probe must be sent.
-    fn admit(&self, request: &Request) -> Result<Admission, CallError> {
-        let now = Instant::now();
+    fn admit(&self, request: &Request) -> Result<Permit, CallError> {
         if let Some(budget) = &self.budget {
-            budget.take(request.tokens, now).map_err(|until| CallError::BudgetSpent { until })?;
+            budget.take(request.tokens, Instant::now()).map_err(|until| CallError::BudgetSpent { until })?;
         }
-        let admission = self.breaker.admit(now);
-        self.metrics.set_state(self.breaker.state(now));
-        if let Admission::Rejected { until } = admission {
+        let permit = self.breaker.admit();
+        self.show_state();
+        permit.map_err(|until| {
             self.settle(request, Used::Nothing);
-            return Err(CallError::BreakerOpen { until });
-        }
-        Ok(admission)
+            CallError::BreakerOpen { until }
+        })
     }
 
     async fn attempt<F: Form>(
@@ -224,48 +223,50 @@ impl LanguageModel {
         request: &Request,
         form: &mut F,
         deadline: Instant,
-        admission: Admission,
+        permit: Permit,
     ) -> Result<Answered<F::Output>, CallError> {
         let left = deadline.saturating_duration_since(Instant::now());
         let result = match tokio::time::timeout(left, form.attempt(&self.server, request)).await {
             Ok(result) => result,
-            Err(_) => Err(Failed { error: self.timed_out(), used: Used::Unknown }),
+            Err(_) => {
+                let (what, limit) = ("the complete answer", self.settings.time_limit);
+                Err(Failed { error: CallError::TimedOut { what, limit, setting: "LLM_TIMEOUT" }, used: Used::Unknown })
+            }
         };
         match result {
             Ok(answered) => {
                 self.settle(request, answered.usage.into());
-                self.report(admission, None);
+                self.report(permit, None);
                 Ok(answered)
             }
             Err(Failed { error, used }) => {
                 self.settle(request, used);
-                self.report(admission, Some(&error));
+                self.report(permit, Some(&error));
                 Err(error)
             }
         }
     }
 
-    fn timed_out(&self) -> CallError {
-        CallError::TimedOut { what: "the complete answer", limit: self.settings.time_limit, setting: "LLM_TIMEOUT" }
-    }
-
     /// Reports an outcome to the breaker. Invalid answers and rejected calls come from a healthy server.
-    fn report(&self, admission: Admission, error: Option<&CallError>) {
-        let now = Instant::now();
+    fn report(&self, permit: Permit, error: Option<&CallError>) {
         match error.filter(|error| error.blames_server()) {
             Some(error) => {
-                if self.breaker.failed(admission, now) {
-                    let pause: Duration = self.settings.breaker_pause;
+                if permit.failed() {
+                    let pause = self.settings.breaker_pause;
                     warn!(%error, ?pause, "language model unavailable: circuit breaker opened");
                 }
             }
             None => {
-                if self.breaker.succeeded(admission, now) {
+                if permit.succeeded() {
                     info!("language model recovered: circuit breaker closed");
                 }
             }
         }
-        self.metrics.set_state(self.breaker.state(now));
+        self.show_state();
+    }
+
+    fn show_state(&self) {
+        self.metrics.language_model_breaker_state.set(self.state().metric());
     }
 
     fn settle(&self, request: &Request, used: Used) {
@@ -290,7 +291,7 @@ fn limit_output(body: &mut CreateChatCompletionRequest, tokens: u32, is_openai: 
     if is_openai {
         body.max_completion_tokens = Some(tokens);
     } else {
-        #[expect(deprecated, reason = "deprecated at OpenAI; most other servers know no other")]
+        #[expect(deprecated, reason = "deprecated at OpenAI; most other servers have only this field")]
         {
             body.max_tokens = Some(tokens);
         }

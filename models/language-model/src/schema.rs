@@ -5,7 +5,7 @@ use std::fmt;
 use boon::{Compiler, Draft, SchemaIndex, Schemas, ValidationError};
 use serde_json::{Map, Value};
 
-/// The compiler wants a URL for a schema; references within it are relative to that.
+/// URL of the schema, which the compiler requires; references within it are relative to that.
 const LOCATION: &str = "urn:jangbogo:answer";
 
 /// A JSON schema (2020-12) in the strict form that servers guarantee: the root is an object; every object names all its

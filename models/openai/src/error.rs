@@ -126,10 +126,10 @@ mod tests {
             panic!()
         };
         assert!(body.starts_with("bad prompt bad prompt") && body.chars().count() == MAX_REFUSAL_CHARACTERS, "{body}");
-        let said = |body: &str| Error::refusal(503, None, body).to_string();
-        let of_openai = said(r#"{"error": {"message": "come\nlater", "type": "server_error"}}"#);
-        assert_eq!(of_openai, "the server answered with status 503: come later");
-        assert_eq!(said("\"later\""), "the server answered with status 503: \"later\"");
+        let message = |body: &str| Error::refusal(503, None, body).to_string();
+        let in_openai_format = message(r#"{"error": {"message": "come\nlater", "type": "server_error"}}"#);
+        assert_eq!(in_openai_format, "the server answered with status 503: come later");
+        assert_eq!(message("\"later\""), "the server answered with status 503: \"later\"");
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn server_faults_are_told_from_request_faults() {
+    fn server_faults_and_request_faults_are_distinguished() {
         for (status, expected) in [(400, false), (401, false), (404, false), (408, true), (429, true), (503, true)] {
             assert_eq!(Error::refusal(status, None, "").blames_server(), expected, "{status}");
         }

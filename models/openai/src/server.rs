@@ -33,7 +33,7 @@ pub struct Server {
 }
 
 /// The chunks of a streamed response.
-pub type ChunkStream<A> = Pin<Box<dyn Stream<Item = Result<A, Error>> + Send>>;
+type ChunkStream<A> = Pin<Box<dyn Stream<Item = Result<A, Error>> + Send>>;
 
 impl Server {
     /// The server at a base URL (`…/v1`). Connects lazily. An empty key is none.

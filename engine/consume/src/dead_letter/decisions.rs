@@ -97,13 +97,10 @@ pub async fn decisions(connections: &Connections) -> Result<Decisions, ReadError
 /// # Errors
 /// When Kafka is unavailable; retry.
 pub async fn discarded(connections: &Connections, group: &str) -> Result<HashSet<Position>, ReadError> {
-    let Decisions(all) = decisions(connections).await?;
+    let Decisions(by_position) = decisions(connections).await?;
     let is_discard = |decision: &Decision| decision.outcome == DecisionOutcome::Discarded && decision.group == group;
-    Ok(all
-        .into_iter()
-        .filter(|(_, decisions)| decisions.iter().any(is_discard))
-        .map(|(position, _)| position)
-        .collect())
+    let discarded = by_position.into_iter().filter(|(_, decisions)| decisions.iter().any(is_discard));
+    Ok(discarded.map(|(position, _)| position).collect())
 }
 
 fn decision_of(message: &OwnedMessage) -> Option<Decision> {
@@ -127,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_requeue_settles_every_groups_letter_and_a_discard_only_its_own() {
+    fn a_requeue_settles_every_groups_dead_letter_and_a_discard_only_its_own() {
         let position = (Partition { topic: Topic::OrderCompleted, number: 1 }, 7);
         let decision = |outcome, group: &str| Decision {
             outcome,

@@ -94,12 +94,8 @@ impl DeadLetters {
             let offset = message.offset();
             match DeadLetter::from_message(&message) {
                 Some(letter) if letter.group != self.group => {
-                    warn!(
-                        topic = self.topic,
-                        offset,
-                        group = letter.group,
-                        "record skipped: dead letter of another group"
-                    );
+                    let group = letter.group;
+                    warn!(topic = self.topic, offset, group, "record skipped: dead letter of another group");
                 }
                 Some(letter) if self.seen.insert(letter.position) => return Ok(Some(letter)),
                 Some(_) => {}

@@ -28,7 +28,7 @@ pub(super) struct Rebalance {
 }
 
 impl Rebalance {
-    pub(super) fn answer(&self, consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
+    pub(super) fn confirm(&self, consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
         if self.assign { consumer.incremental_assign(&self.list) } else { consumer.incremental_unassign(&self.list) }
     }
 }
@@ -120,7 +120,7 @@ impl ConsumerContext for Context {
             return;
         }
         // While the consumer closes, the worker has ended.
-        if let Err(error) = rebalance.answer(consumer) {
+        if let Err(error) = rebalance.confirm(consumer) {
             debug!(%error, "rebalance while closing");
         }
     }

@@ -23,7 +23,7 @@ use super::{Command, Input};
 /// Backpressure: above this number of bytes queued for the worker no more are polled; below half of it paused
 /// partitions resume, early enough for new records to arrive while a batch is folded.
 const QUEUE_BYTES: usize = 2 << 20;
-/// How long the queue may be full before partitions are paused. A pause drops the client's prefetched records and takes
+/// Partitions are paused when the queue is full for this time. A pause drops the client's prefetched records and takes
 /// half a second to recover from, so it is for a worker that is stuck, not for one that is busy.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 /// Sleep while the queue is full.
@@ -83,7 +83,7 @@ impl Poller {
     /// Polls until the source is closed.
     pub(super) fn run(mut self) {
         while !self.consumer.context().stopping.load(Ordering::Acquire) {
-            if let Err(error) = self.turn() {
+            if let Err(error) = self.poll_once() {
                 if is_fatal(&error) {
                     self.send(Input::Failed(error));
                     return;
@@ -98,12 +98,12 @@ impl Poller {
         }
         self.commit_offsets();
         // A consumer does not close while the group waits for a confirmation.
-        if let Some(Err(error)) = self.unconfirmed.take().map(|rebalance| rebalance.answer(&self.consumer)) {
+        if let Some(Err(error)) = self.unconfirmed.take().map(|rebalance| rebalance.confirm(&self.consumer)) {
             debug!(%error, "rebalance while closing");
         }
     }
 
-    fn turn(&mut self) -> KafkaResult<()> {
+    fn poll_once(&mut self) -> KafkaResult<()> {
         while let Ok(command) = self.commands.try_recv() {
             if let Err(error) = self.handle_command(command) {
                 // A partition that is neither read nor released would be stuck: the process restarts.
@@ -161,7 +161,7 @@ impl Poller {
     fn announce(&mut self, rebalance: Rebalance) -> KafkaResult<()> {
         if rebalance.list.count() == 0 {
             self.resumed_at = Some(Instant::now());
-            return rebalance.answer(&self.consumer);
+            return rebalance.confirm(&self.consumer);
         }
         let partitions = self.consumer.context().partitions(&rebalance.list);
         self.send(if rebalance.assign { Input::Assigned(partitions) } else { Input::Revoked(partitions) });
@@ -172,8 +172,7 @@ impl Poller {
     fn handle_command(&mut self, command: Command) -> KafkaResult<()> {
         match command {
             Command::Start(checkpoints) => {
-                let positions = checkpoints.iter().map(|one| (one.partition, Offset::Offset(one.next_offset)));
-                self.start(&positions.collect::<Vec<_>>())?;
+                self.start(&next_offsets(&checkpoints).map(position).collect::<Vec<_>>())?;
                 self.started(&checkpoints);
                 Ok(())
             }
@@ -212,14 +211,14 @@ impl Poller {
     }
 
     fn reread(&mut self, checkpoints: &[Checkpoint]) -> KafkaResult<()> {
-        let list = self.list(checkpoints.iter().map(|one| (one.partition, Offset::Offset(one.next_offset))))?;
+        let list = self.list(next_offsets(checkpoints).map(position))?;
         let sought = self
             .consumer
             .seek_partitions(list, Duration::from_secs(5))
             .and_then(|sought| sought.elements().iter().try_for_each(TopicPartitionListElem::error));
         if let Err(error) = sought {
             warn!(error = %causes(&error), "cannot seek to the checkpoints; retrying");
-            self.unverified.extend(checkpoints.iter().map(|one| (one.partition, one.next_offset)));
+            self.unverified.extend(next_offsets(checkpoints));
             return Ok(());
         }
         self.resumed_at = Some(Instant::now());
@@ -228,11 +227,10 @@ impl Poller {
     }
 
     fn started(&self, checkpoints: &[Checkpoint]) {
-        self.consumer.context().folded().extend(checkpoints.iter().map(|one| (one.partition, one.next_offset)));
-        self.send(Input::Started(checkpoints.iter().map(|one| one.partition).collect()));
+        self.consumer.context().folded().extend(next_offsets(checkpoints));
+        self.send(Input::Started(checkpoints.iter().map(|checkpoint| checkpoint.partition).collect()));
     }
 
-    /// Confirms a revocation.
     fn release(&mut self, partitions: &[Partition]) -> KafkaResult<()> {
         self.unconfirmed = None;
         self.commit_offsets();
@@ -258,7 +256,7 @@ impl Poller {
             return;
         }
         self.woken_at = Instant::now();
-        // In this request an offset is a timestamp, and this one stands for the end. The response does not matter.
+        // In this request an offset is a timestamp, and this one means the end. The response is ignored.
         let mut ends = TopicPartitionList::new();
         for partition in &self.assigned {
             let topic = self.consumer.context().namespace.topic(partition.topic);
@@ -274,7 +272,7 @@ impl Poller {
             return;
         }
         let offsets = self.unverified.clone();
-        let list = self.list(offsets.into_iter().map(|(partition, next)| (partition, Offset::Offset(next))));
+        let list = self.list(offsets.into_iter().map(position));
         match list.and_then(|list| self.consumer.commit(&list, CommitMode::Sync)) {
             Ok(()) => {
                 let retained = std::mem::take(&mut self.unverified);
@@ -303,7 +301,7 @@ impl Poller {
         if offsets.is_empty() {
             return;
         }
-        let list = self.list(offsets.into_iter().map(|(partition, next)| (partition, Offset::Offset(next))));
+        let list = self.list(offsets.into_iter().map(position));
         let committed = list.and_then(|list| self.consumer.commit(&list, CommitMode::Async));
         if let Err(error) = committed {
             debug!(error = %causes(&error), "offset commit failed");
@@ -324,6 +322,14 @@ impl Poller {
             debug!("worker has ended");
         }
     }
+}
+
+fn next_offsets(checkpoints: &[Checkpoint]) -> impl Iterator<Item = (Partition, i64)> {
+    checkpoints.iter().map(|checkpoint| (checkpoint.partition, checkpoint.next_offset))
+}
+
+fn position((partition, next_offset): (Partition, i64)) -> (Partition, Offset) {
+    (partition, Offset::Offset(next_offset))
 }
 
 fn is_fatal(error: &KafkaError) -> bool {

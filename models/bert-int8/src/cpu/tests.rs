@@ -60,7 +60,8 @@ proptest! {
         let panel = panel(&weights);
         let sum = |row: &[[u8; GROUP]], output: usize| -> i32 {
             let products = panel.blocks.iter().zip(row).flat_map(|(block, inputs)| {
-                block.0[output].into_iter().zip(*inputs).map(|(weight, input)| i32::from(weight) * (i32::from(input) - 128))
+                let pairs = block.0[output].into_iter().zip(*inputs);
+                pairs.map(|(weight, input)| i32::from(weight) * (i32::from(input) - 128))
             });
             products.sum()
         };

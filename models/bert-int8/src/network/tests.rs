@@ -88,17 +88,17 @@ fn expected(text: &[u32]) -> Vec<f64> {
         let name = |part: &str| format!("encoder.layer.{layer}.{part}");
         let [query, key, value] =
             ["query", "key", "value"].map(|part| affine(&rows, &name(&format!("attention.self.{part}")), hidden));
-        let of_head = hidden / SHAPE.heads;
+        let head_size = hidden / SHAPE.heads;
         let mut context = vec![vec![0.0; hidden]; rows.len()];
-        for first in (0..hidden).step_by(of_head) {
+        for first in (0..hidden).step_by(head_size) {
             for (query, context) in query.iter().zip(&mut context) {
-                let like = |key: &Vec<f64>| -> f64 {
-                    let product: f64 = (first..first + of_head).map(|at| query[at] * key[at]).sum();
-                    (product / (of_head as f64).sqrt()).exp()
+                let weight = |key: &Vec<f64>| -> f64 {
+                    let product: f64 = (first..first + head_size).map(|at| query[at] * key[at]).sum();
+                    (product / (head_size as f64).sqrt()).exp()
                 };
-                let weights: Vec<f64> = key.iter().map(like).collect();
+                let weights: Vec<f64> = key.iter().map(weight).collect();
                 let sum: f64 = weights.iter().sum();
-                for at in first..first + of_head {
+                for at in first..first + head_size {
                     context[at] = value.iter().zip(&weights).map(|(value, weight)| value[at] * weight / sum).sum();
                 }
             }

@@ -43,7 +43,7 @@ fn built_in(name: &str) -> Option<&'static ModelSpec> {
 }
 
 fn in_cache(cache: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
-    // The XDG specification asks to ignore a relative path.
+    // The XDG specification requires that a relative path is ignored.
     let cache = cache.map(PathBuf::from).filter(|cache| cache.is_absolute());
     let home = home.filter(|home| !home.is_empty());
     Some(cache.or_else(|| Some(PathBuf::from(home?).join(".cache")))?.join("jangbogo/models"))

@@ -17,7 +17,6 @@ pub enum ModelsError {
     /// The directory of models is unknown.
     #[error("neither XDG_CACHE_HOME nor HOME is set; set the directory of models by --models or JANGBOGO_MODELS")]
     NoDirectory,
-    /// A file is missing.
     #[error("{} is missing; {}", .0.display(), Self::REMEDY)]
     Missing(PathBuf),
     /// A file has another checksum than the pinned one.
@@ -54,7 +53,7 @@ pub enum ModelsError {
 }
 
 impl ModelsError {
-    /// Admission for missing or damaged files.
+    /// Advice for missing or damaged files.
     pub const REMEDY: &str = "run `jangbogo models fetch`, or `jangbogo models add` again for one of your own";
 }
 

@@ -13,7 +13,7 @@ use super::{CONFIG, ModelFile, ModelSpec, PACKED_WEIGHTS, TOKENIZER, WEIGHTS};
 use crate::text::Prompts;
 
 /// File name of a manifest.
-pub const MANIFEST: &str = "model.json";
+const MANIFEST: &str = "model.json";
 /// Maximum length of a name. Events allow 128 characters, and a Kafka consumer group contains it.
 const MAX_NAME_LENGTH: usize = 100;
 
@@ -51,10 +51,10 @@ impl Manifest {
             return Ok(None);
         }
         let text = fs::read_to_string(&path).or_file_error("read", &path)?;
-        let refused = |why: String| ModelsError::Manifest { path: path.clone(), why };
-        let spec = Self::parse(text).map_err(refused)?;
+        let invalid = |why: String| ModelsError::Manifest { path: path.clone(), why };
+        let spec = Self::parse(text).map_err(invalid)?;
         if spec.name != name {
-            return Err(refused(format!("it names the model {}", spec.name)));
+            return Err(invalid(format!("it names the model {}", spec.name)));
         }
         Ok(Some(spec))
     }
@@ -84,8 +84,8 @@ impl Manifest {
     fn spec(self) -> Result<ModelSpec, String> {
         let file = |FileEntry { name, bytes, sha256 }| {
             // No other name, for it becomes part of a path.
-            let known = [WEIGHTS, PACKED_WEIGHTS, TOKENIZER, CONFIG].into_iter().find(|known| *known == name);
-            let name = known.ok_or_else(|| format!("no model has a file {name}"))?;
+            let allowed = [WEIGHTS, PACKED_WEIGHTS, TOKENIZER, CONFIG].into_iter().find(|allowed| *allowed == name);
+            let name = allowed.ok_or_else(|| format!("no model has a file {name}"))?;
             Ok(ModelFile { name, bytes, sha256: sha256.leak() })
         };
         let files: Vec<ModelFile> = self.files.into_iter().map(file).collect::<Result<_, String>>()?;

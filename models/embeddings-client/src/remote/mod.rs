@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jangbogo_openai::AttemptLimits;
-use jangbogo_resilience::breaker::Admission;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
@@ -57,29 +56,28 @@ impl Remote {
     }
 
     /// The vector of a text by a deadline, which is `time_limit` after the request began. Fails at once while the
-    /// breaker is open, also for the caller that is advised to probe: the probe runs in the background.
+    /// breaker is open, also for the caller that is admitted as a probe: the probe runs in the background.
     pub(super) async fn embed(
         &self,
         text: &str,
         deadline: Instant,
         time_limit: Duration,
     ) -> Result<Vector, EmbedError> {
-        match self.requests.circuit.admit() {
-            Admission::Allowed => {}
-            Admission::Rejected { .. } => return Err(EmbedError::Unavailable),
-            Admission::Probe => {
-                tokio::spawn(Arc::clone(&self.requests).probe(text.to_owned(), time_limit));
-                return Err(EmbedError::Unavailable);
-            }
+        let permit = self.requests.circuit.admit().ok_or(EmbedError::Unavailable)?;
+        if permit.is_probe() {
+            tokio::spawn(Arc::clone(&self.requests).probe(text.to_owned(), time_limit, permit));
+            return Err(EmbedError::Unavailable);
         }
-        let (answer, answered) = oneshot::channel();
+        // The text's request gets a permit of its own.
+        drop(permit);
+        let (answer, response) = oneshot::channel();
         let job = Job { text: text.to_owned(), deadline, time_limit, answer };
-        self.queue.try_send(job).map_err(|refused| match refused {
+        self.queue.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => EmbedError::Busy,
             TrySendError::Closed(_) => EmbedError::Unavailable,
         })?;
         // A text past its deadline is dropped, not answered.
-        answered.await.unwrap_or(Err(EmbedError::TooSlow(time_limit)))
+        response.await.unwrap_or(Err(EmbedError::TooSlow(time_limit)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jangbogo_openai::{AttemptLimits, Attempts, Error};
-use jangbogo_resilience::breaker::Admission;
+use jangbogo_resilience::breaker::Permit;
 use jangbogo_telemetry::causes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -89,12 +89,12 @@ impl Requests {
             batch.retain(Job::is_waited_for);
             let Some(last) = batch.iter().max_by_key(|job| job.deadline) else { return Err(Failure::TooLate) };
             let (deadline, time_limit) = (last.deadline, last.time_limit);
-            if !self.circuit.is_closed() {
-                // The error of the previous attempt says more than that the breaker is open.
+            let Some(permit) = self.circuit.admit_if_closed() else {
+                // The error of the previous attempt is more specific than the open breaker.
                 return Err(previous_error.map_or(Failure::Unavailable, Failure::Server));
-            }
+            };
             let texts: Vec<&str> = batch.iter().map(|job| job.text.as_str()).collect();
-            let error = match self.attempt(&texts, deadline, time_limit, Admission::Allowed).await {
+            let error = match self.attempt(&texts, deadline, time_limit, permit).await {
                 Err(Failure::Server(error)) if error.blames_server() && attempts.take().is_some() => error,
                 result => return result,
             };
@@ -109,9 +109,9 @@ impl Requests {
     }
 
     /// Probes the server with a text, whose vector is dropped.
-    pub(super) async fn probe(self: Arc<Self>, text: String, time_limit: Duration) {
+    pub(super) async fn probe(self: Arc<Self>, text: String, time_limit: Duration, permit: Permit) {
         // The attempt reports its outcome to the circuit breaker.
-        let _ = self.attempt(&[&text], Instant::now() + time_limit, time_limit, Admission::Probe).await;
+        let _ = self.attempt(&[&text], Instant::now() + time_limit, time_limit, permit).await;
     }
 
     async fn attempt(
@@ -119,7 +119,7 @@ impl Requests {
         texts: &[&str],
         deadline: Instant,
         time_limit: Duration,
-        admission: Admission,
+        permit: Permit,
     ) -> Result<Vec<Vector>, Failure> {
         #[expect(clippy::cast_precision_loss, reason = "50 at most")]
         self.metrics.embedder_request_texts.observe(texts.len() as f64);
@@ -131,12 +131,12 @@ impl Requests {
         self.metrics.embedder_requests_total.with_label_values(&[outcome(&result)]).inc();
         match &result {
             Ok(_) => {
-                self.circuit.answered(admission);
+                self.circuit.answered(permit);
                 self.circuit.gave_vectors(Ok(()));
             }
             Err(Failure::Server(error)) if !error.blames_server() => {
                 // A server that refuses a request, or answers badly, is available.
-                self.circuit.answered(admission);
+                self.circuit.answered(permit);
                 if !blames_texts(error) {
                     self.circuit.gave_vectors(Err(error));
                 } else if texts.len() == 1 {
@@ -145,7 +145,7 @@ impl Requests {
             }
             // Texts that waited long left the server little time: not a failure of the server.
             Err(Failure::TooSlow) if began.elapsed() < time_limit / 2 => {}
-            Err(failure) => self.circuit.failed(admission, failure),
+            Err(failure) => self.circuit.failed(permit, failure),
         }
         result
     }

@@ -1,4 +1,5 @@
-//! Clients of a local model, of the embedder's service, and of failing servers.
+//! Clients of a local model, of the embedder's service, and of failing servers. Servers answer over sockets and models
+//! compute on threads, and paused time would run ahead of them: waits are real.
 
 mod fallback;
 mod remote;
@@ -17,6 +18,7 @@ use jangbogo_embedding::registry::{DEFAULT_MODEL, ModelsArgs};
 use jangbogo_embeddings_server::encoder::{EncoderMetrics, Fallback, FallbackArgs};
 use jangbogo_embeddings_server::service::ServiceArgs;
 use jangbogo_embeddings_server::testing::LetterModel;
+use jangbogo_openai::ApiKey;
 use jangbogo_telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -77,24 +79,24 @@ fn client_of(url: &str, model: &str, args: &EmbedderArgs, tuning: Tuning) -> Emb
     Embedder::with_tuning(wire, model, args, &ModelsArgs::default(), tuning, embedder_metrics())
 }
 
-async fn client_of_model(model: &LetterModel, time_limit: Duration) -> Embedder {
+async fn client_of_local_model(model: &LetterModel, time_limit: Duration) -> Embedder {
     Embedder::for_local_model(Arc::new(model.encoder(10).await), 100, time_limit, embedder_metrics())
 }
 
 impl Embedder {
-    async fn ask(&self, text: &str) -> Result<Vector, EmbedError> {
+    async fn embed_query(&self, text: &str) -> Result<Vector, EmbedError> {
         self.embed(Purpose::Query, text).await
     }
 
-    async fn ask_all(&self, texts: &[String]) -> Vec<Result<Vector, EmbedError>> {
-        join_all(texts.iter().map(|text| self.ask(text))).await
+    async fn embed_queries(&self, texts: &[String]) -> Vec<Result<Vector, EmbedError>> {
+        join_all(texts.iter().map(|text| self.embed_query(text))).await
     }
 
-    fn given(&self, source: &str) -> u64 {
+    fn vectors_from(&self, source: &str) -> u64 {
         self.metrics.embedder_vectors_total.with_label_values(&[source]).get()
     }
 
-    fn failed(&self, reason: &str) -> u64 {
+    fn failures(&self, reason: &str) -> u64 {
         self.metrics.embedder_failures_total.with_label_values(&[reason]).get()
     }
 }
@@ -113,7 +115,7 @@ type React = fn(&[String]) -> Response;
 #[derive(Clone)]
 struct TestServer {
     url: String,
-    asked: Arc<Mutex<Vec<Vec<String>>>>,
+    requests: Arc<Mutex<Vec<Vec<String>>>>,
     react: Arc<Mutex<React>>,
     permits: Arc<Semaphore>,
 }
@@ -123,7 +125,7 @@ impl TestServer {
     async fn start(react: React) -> Self {
         let server = Self {
             url: String::new(),
-            asked: Arc::default(),
+            requests: Arc::default(),
             react: Arc::new(Mutex::new(react)),
             permits: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
         };
@@ -134,7 +136,7 @@ impl TestServer {
     async fn answer(State(server): State<Self>, headers: HeaderMap, axum::Json(body): axum::Json<Value>) -> Response {
         assert_eq!(headers["authorization"], "Bearer geheim");
         let texts: Vec<String> = serde_json::from_value(body["input"].clone()).unwrap();
-        server.asked.lock().unwrap_or_else(PoisonError::into_inner).push(texts.clone());
+        server.requests.lock().unwrap_or_else(PoisonError::into_inner).push(texts.clone());
         server.permits.acquire().await.unwrap().forget();
         let react = *server.react.lock().unwrap_or_else(PoisonError::into_inner);
         react(&texts)
@@ -145,12 +147,12 @@ impl TestServer {
     }
 
     /// The texts of each request.
-    fn asked(&self) -> Vec<Vec<String>> {
-        self.asked.lock().unwrap().clone()
+    fn requests(&self) -> Vec<Vec<String>> {
+        self.requests.lock().unwrap().clone()
     }
 
-    fn requests(&self) -> usize {
-        self.asked.lock().unwrap().len()
+    fn request_count(&self) -> usize {
+        self.requests.lock().unwrap().len()
     }
 }
 
@@ -183,25 +185,25 @@ fn texts(letter: char, count: usize) -> Vec<String> {
 
 /// Polls until a condition holds.
 async fn until(mut condition: impl FnMut() -> bool) {
-    let so = async {
+    let polling = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(LONG, so).await.unwrap();
+    tokio::time::timeout(LONG, polling).await.unwrap();
 }
 
 #[tokio::test]
 async fn concurrent_requests_for_one_text_are_computed_once() {
     let model = LetterModel::held();
-    let embedder = client_of_model(&model, LONG).await;
-    let asked = join_all((0..20).map(|_| embedder.ask("bag")));
+    let embedder = client_of_local_model(&model, LONG).await;
+    let requests = join_all((0..20).map(|_| embedder.embed_query("bag")));
     model.permits.add_permits(1);
-    for vector in asked.await {
+    for vector in requests.await {
         assert!(is_letter(&vector.unwrap(), "bag"));
     }
     assert_eq!(model.embedded(), 1);
-    assert_eq!((embedder.given("in-process"), embedder.given("l1")), (1, 19));
+    assert_eq!((embedder.vectors_from("in-process"), embedder.vectors_from("l1")), (1, 19));
     assert_eq!(embedder.model(), "letters");
 }
 
@@ -209,12 +211,12 @@ async fn concurrent_requests_for_one_text_are_computed_once() {
 async fn an_embedding_that_takes_too_long_fails_and_can_be_retried() {
     let model = LetterModel::held();
     let limit = Duration::from_millis(20);
-    let embedder = client_of_model(&model, limit).await;
-    let error = embedder.ask("bag").await.unwrap_err();
+    let embedder = client_of_local_model(&model, limit).await;
+    let error = embedder.embed_query("bag").await.unwrap_err();
     assert_eq!(error.to_string(), "no embedding within 20 ms");
-    assert_eq!(embedder.failed("too-slow"), 1);
+    assert_eq!(embedder.failures("too-slow"), 1);
     model.permits.add_permits(10);
-    let retried = async { while embedder.ask("bag").await.is_err() {} };
+    let retried = async { while embedder.embed_query("bag").await.is_err() {} };
     tokio::time::timeout(LONG, retried).await.unwrap();
 }
 
@@ -227,7 +229,7 @@ async fn low_priority_waits_longer() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         model.permits.add_permits(1);
     };
-    let (vector, ()) = tokio::join!(embedder.ask("bag"), release);
+    let (vector, ()) = tokio::join!(embedder.embed_query("bag"), release);
     assert!(vector.is_ok());
     assert_eq!(model.embedded(), 1, "nothing was computed twice");
 }
@@ -235,10 +237,10 @@ async fn low_priority_waits_longer() {
 #[tokio::test]
 async fn an_invalid_text_does_not_reach_the_model() {
     let model = LetterModel::quick();
-    let embedder = client_of_model(&model, LONG).await;
-    assert_eq!(embedder.ask(" \n").await.unwrap_err().to_string(), "the text is empty");
-    assert!(matches!(embedder.ask("a\0").await, Err(EmbedError::Text(_))));
-    assert_eq!((model.embedded(), embedder.failed("text")), (0, 2));
+    let embedder = client_of_local_model(&model, LONG).await;
+    assert_eq!(embedder.embed_query(" \n").await.unwrap_err().to_string(), "the text is empty");
+    assert!(matches!(embedder.embed_query("a\0").await, Err(EmbedError::Text(_))));
+    assert_eq!((model.embedded(), embedder.failures("text")), (0, 2));
 }
 
 #[tokio::test]
@@ -261,8 +263,9 @@ async fn invalid_addresses_are_refused_and_keys_are_not_shown() {
 #[test]
 fn the_settings_are_consistent_beside_the_service_s() {
     <Program as clap::CommandFactory>::command().debug_assert();
-    let given = ["program", "--embeddings-url", "http://a/v1", "--embeddings-cache", "7", "--embedding-threads", "3"];
-    let Program { embedder, fallback, service } = <Program as clap::Parser>::try_parse_from(given).unwrap();
+    let arguments =
+        ["program", "--embeddings-url", "http://a/v1", "--embeddings-cache", "7", "--embedding-threads", "3"];
+    let Program { embedder, fallback, service } = <Program as clap::Parser>::try_parse_from(arguments).unwrap();
     assert_eq!((&*embedder.url, embedder.cache), ("http://a/v1", 10_000));
     assert_eq!((service.cache, fallback.encoder.threads().get()), (7, 3));
     assert_eq!(format!("{:?}", embedder.remote), format!("{:?}", RemoteArgs::default()));

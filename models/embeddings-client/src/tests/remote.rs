@@ -7,26 +7,26 @@ use axum::http::header::RETRY_AFTER;
 use super::*;
 
 /// A client of a server that has not answered yet, with every permitted request in flight and these texts in its queue.
-async fn gathered(server: &TestServer, args: &EmbedderArgs, waiting: &[String]) -> (Embedder, Vec<Asked>) {
+async fn with_queue(server: &TestServer, args: &EmbedderArgs, waiting: &[String]) -> (Embedder, Vec<Pending>) {
     let embedder = client(&server.url, args, tuning());
-    let mut asked = Vec::new();
+    let mut pending = Vec::new();
     for text in (0..args.remote.max_in_flight).map(|number| format!("first {number}")) {
-        let requests = server.requests();
-        asked.push(ask(&embedder, text));
-        until(|| server.requests() > requests).await;
+        let count = server.request_count();
+        pending.push(spawn(&embedder, text));
+        until(|| server.request_count() > count).await;
     }
-    asked.extend(waiting.iter().map(|text| ask(&embedder, text.clone())));
+    pending.extend(waiting.iter().map(|text| spawn(&embedder, text.clone())));
     until(|| in_queue(&embedder) == waiting.len()).await;
-    (embedder, asked)
+    (embedder, pending)
 }
 
 /// A pending request for a text's vector.
-type Asked = tokio::task::JoinHandle<(String, Result<Vector, EmbedError>)>;
+type Pending = tokio::task::JoinHandle<(String, Result<Vector, EmbedError>)>;
 
-fn ask(embedder: &Embedder, text: String) -> Asked {
+fn spawn(embedder: &Embedder, text: String) -> Pending {
     let embedder = embedder.clone();
     tokio::spawn(async move {
-        let vector = embedder.ask(&text).await;
+        let vector = embedder.embed_query(&text).await;
         (text, vector)
     })
 }
@@ -48,30 +48,30 @@ async fn holding(react: React) -> TestServer {
 }
 
 #[tokio::test]
-async fn texts_gather_while_requests_are_in_flight_and_go_fifty_at_a_time() {
+async fn texts_queue_while_requests_are_in_flight_and_are_sent_fifty_at_a_time() {
     let server = holding(letters).await;
-    let (embedder, asked) = gathered(&server, &one_in_flight(), &texts('b', 120)).await;
+    let (embedder, pending) = with_queue(&server, &one_in_flight(), &texts('b', 120)).await;
     server.permits.add_permits(100);
-    for asked in asked {
-        let (text, vector) = asked.await.unwrap();
+    for request in pending {
+        let (text, vector) = request.await.unwrap();
         assert!(is_letter(&vector.unwrap(), &text));
     }
-    let sizes: Vec<usize> = server.asked().iter().map(Vec::len).collect();
+    let sizes: Vec<usize> = server.requests().iter().map(Vec::len).collect();
     assert_eq!(sizes, [1, 50, 50, 20]);
     assert_eq!(embedder.metrics.embedder_request_texts.get_sample_count(), 4);
-    assert_eq!((embedder.given("remote"), embedder.given("l1")), (121, 0));
+    assert_eq!((embedder.vectors_from("remote"), embedder.vectors_from("l1")), (121, 0));
 }
 
 #[tokio::test]
 async fn the_bulkhead_limits_requests_in_flight() {
     let server = holding(letters).await;
-    let (_, asked) = gathered(&server, &args(), &texts('b', 10)).await;
-    assert_eq!(server.requests(), 4, "each with one text");
+    let (_, pending) = with_queue(&server, &args(), &texts('b', 10)).await;
+    assert_eq!(server.request_count(), 4, "each with one text");
     server.permits.add_permits(100);
-    for asked in asked {
-        asked.await.unwrap().1.unwrap();
+    for request in pending {
+        request.await.unwrap().1.unwrap();
     }
-    let mut last = server.asked().pop().unwrap();
+    let mut last = server.requests().pop().unwrap();
     last.sort();
     assert_eq!(last, texts('b', 10));
 }
@@ -80,49 +80,49 @@ async fn the_bulkhead_limits_requests_in_flight() {
 async fn concurrent_requests_for_one_text_are_sent_once() {
     let server = TestServer::start(letters).await;
     let embedder = client(&server.url, &args(), tuning());
-    let vectors = embedder.ask_all(&vec!["bag".to_owned(); 20]).await;
+    let vectors = embedder.embed_queries(&vec!["bag".to_owned(); 20]).await;
     assert!(vectors.into_iter().all(|vector| is_letter(&vector.unwrap(), "bag")));
-    assert_eq!(server.asked(), [["bag"]]);
-    assert_eq!((embedder.given("remote"), embedder.given("l1")), (1, 19));
+    assert_eq!(server.requests(), [["bag"]]);
+    assert_eq!((embedder.vectors_from("remote"), embedder.vectors_from("l1")), (1, 19));
 }
 
 #[tokio::test]
 async fn a_full_queue_rejects_at_once() {
     let server = holding(letters).await;
     let remote = RemoteArgs { max_waiting: 2, ..one_in_flight().remote };
-    let (embedder, asked) = gathered(&server, &EmbedderArgs { remote, ..args() }, &texts('b', 2)).await;
-    assert!(matches!(embedder.ask("one more").await, Err(EmbedError::Busy)));
-    assert_eq!(embedder.failed("busy"), 1);
+    let (embedder, pending) = with_queue(&server, &EmbedderArgs { remote, ..args() }, &texts('b', 2)).await;
+    assert!(matches!(embedder.embed_query("one more").await, Err(EmbedError::Busy)));
+    assert_eq!(embedder.failures("busy"), 1);
     server.permits.add_permits(100);
-    for asked in asked {
-        asked.await.unwrap().1.unwrap();
+    for request in pending {
+        request.await.unwrap().1.unwrap();
     }
 }
 
 #[tokio::test]
 async fn cancelled_texts_are_not_sent() {
     let server = holding(letters).await;
-    let (_, asked) = gathered(&server, &one_in_flight(), &texts('b', 3)).await;
-    asked[2].abort();
-    until(|| asked[2].is_finished()).await;
+    let (_, pending) = with_queue(&server, &one_in_flight(), &texts('b', 3)).await;
+    pending[2].abort();
+    until(|| pending[2].is_finished()).await;
     server.permits.add_permits(100);
-    until(|| asked.iter().all(Asked::is_finished)).await;
-    let mut last = server.asked().pop().unwrap();
+    until(|| pending.iter().all(Pending::is_finished)).await;
+    let mut last = server.requests().pop().unwrap();
     last.sort();
     assert_eq!(last, ["b0", "b2"]);
 }
 
 #[tokio::test]
-async fn long_texts_go_in_requests_of_their_own() {
+async fn long_texts_are_sent_in_requests_of_their_own() {
     let server = holding(letters).await;
     let long = |letter: &str| letter.repeat(jangbogo_embedding::MAX_TEXT_BYTES - 10);
     let waiting = ["b".to_owned(), long("c"), "d".to_owned(), long("e")];
-    let (_, asked) = gathered(&server, &one_in_flight(), &waiting).await;
+    let (_, pending) = with_queue(&server, &one_in_flight(), &waiting).await;
     server.permits.add_permits(100);
-    for asked in asked {
-        asked.await.unwrap().1.unwrap();
+    for request in pending {
+        request.await.unwrap().1.unwrap();
     }
-    let requests = server.asked();
+    let requests = server.requests();
     let bytes = |texts: &Vec<String>| texts.iter().map(String::len).sum::<usize>();
     assert_eq!((requests.len(), requests.iter().map(Vec::len).sum::<usize>()), (3, 5));
     assert!(requests.iter().all(|texts| bytes(texts) <= jangbogo_embedding::MAX_TEXT_BYTES));
@@ -130,8 +130,8 @@ async fn long_texts_go_in_requests_of_their_own() {
 
 #[tokio::test]
 async fn transient_failures_are_retried() {
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
-    let server = TestServer::start(|texts| match ASKED.fetch_add(1, Ordering::SeqCst) {
+    static REQUESTS: AtomicUsize = AtomicUsize::new(0);
+    let server = TestServer::start(|texts| match REQUESTS.fetch_add(1, Ordering::SeqCst) {
         0 => unavailable(texts),
         1 => (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "0.2")], "slow down").into_response(),
         _ => letters(texts),
@@ -139,9 +139,9 @@ async fn transient_failures_are_retried() {
     .await;
     let embedder = client(&server.url, &args(), tuning());
     let began = Instant::now();
-    assert!(is_letter(&embedder.ask("bag").await.unwrap(), "bag"));
+    assert!(is_letter(&embedder.embed_query("bag").await.unwrap(), "bag"));
     assert!(began.elapsed() >= Duration::from_millis(200), "the server's own pause");
-    assert_eq!(server.requests(), 3);
+    assert_eq!(server.request_count(), 3);
     let outcomes = ["refused", "rate-limited", "answered"]
         .map(|outcome| embedder.metrics.embedder_requests_total.with_label_values(&[outcome]).get());
     assert_eq!(outcomes, [1, 1, 1]);
@@ -159,10 +159,10 @@ async fn permanent_failures_are_not_retried() {
         };
         server.react(refused);
         let embedder = client(&server.url, &args(), tuning());
-        assert!(matches!(embedder.ask("bag").await, Err(EmbedError::Server(_))));
-        assert_eq!(server.requests(), 1, "{status}");
+        assert!(matches!(embedder.embed_query("bag").await, Err(EmbedError::Server(_))));
+        assert_eq!(server.request_count(), 1, "{status}");
         server.react(letters);
-        embedder.ask("bag").await.unwrap();
+        embedder.embed_query("bag").await.unwrap();
     }
 }
 
@@ -172,29 +172,29 @@ async fn a_pause_beyond_the_deadline_fails_at_once() {
         TestServer::start(|_| (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "60")], "slow down").into_response())
             .await;
     let began = Instant::now();
-    let error = client(&server.url, &args(), tuning()).ask("bag").await.unwrap_err();
+    let error = client(&server.url, &args(), tuning()).embed_query("bag").await.unwrap_err();
     assert!(matches!(&error, EmbedError::Server(error) if error.retry_after() == Some(60 * SECOND)), "{error:?}");
     assert!(began.elapsed() < LONG);
-    assert_eq!(server.requests(), 1);
+    assert_eq!(server.request_count(), 1);
 }
 
 #[tokio::test]
-async fn a_text_that_the_server_refuses_spoils_no_other() {
+async fn a_text_that_the_server_refuses_fails_alone() {
     let server = holding(|texts| {
         if texts.iter().any(|text| text == "b17") { StatusCode::BAD_REQUEST.into_response() } else { letters(texts) }
     })
     .await;
-    let (_, asked) = gathered(&server, &one_in_flight(), &texts('b', 50)).await;
+    let (_, pending) = with_queue(&server, &one_in_flight(), &texts('b', 50)).await;
     server.permits.add_permits(100);
-    for asked in asked {
-        let (text, vector) = asked.await.unwrap();
+    for request in pending {
+        let (text, vector) = request.await.unwrap();
         match vector {
             Ok(vector) => assert!(is_letter(&vector, &text) && text != "b17"),
             Err(error) => assert!(error.blames_texts() && text == "b17", "{text}: {error:?}"),
         }
     }
     // The first request, all fifty, and two halves for each halving of fifty down to one.
-    assert!((12..=14).contains(&server.requests()), "{}", server.requests());
+    assert!((12..=14).contains(&server.request_count()), "{}", server.request_count());
 }
 
 #[tokio::test]
@@ -202,26 +202,26 @@ async fn the_breaker_opens_and_closes() {
     let server = TestServer::start(unavailable).await;
     let embedder = client(&server.url, &args(), tuning());
     let state = || embedder.metrics.embedder_breaker_state.get();
-    assert!(matches!(embedder.ask("bag").await, Err(EmbedError::Server(_))), "what the server said");
-    assert_eq!((server.requests(), state()), (3, 2), "three attempts are enough");
+    assert!(matches!(embedder.embed_query("bag").await, Err(EmbedError::Server(_))), "the server's error");
+    assert_eq!((server.request_count(), state()), (3, 2), "three attempts are enough");
     // A probe is due after a while, and runs in the background.
     let probed = async {
-        while server.requests() < 5 {
-            assert!(matches!(embedder.ask("bag").await, Err(EmbedError::Unavailable)));
+        while server.request_count() < 5 {
+            assert!(matches!(embedder.embed_query("bag").await, Err(EmbedError::Unavailable)));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(LONG, probed).await.unwrap();
-    assert_eq!(embedder.failed("server"), 1);
+    assert_eq!(embedder.failures("server"), 1);
 
     server.react(letters);
-    let back = async {
-        while embedder.ask("bag").await.is_err() {
+    let recovered = async {
+        while embedder.embed_query("bag").await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(LONG, back).await.unwrap();
-    assert_eq!((state(), embedder.given("remote")), (0, 1));
+    tokio::time::timeout(LONG, recovered).await.unwrap();
+    assert_eq!((state(), embedder.vectors_from("remote")), (0, 1));
 }
 
 #[tokio::test]
@@ -231,9 +231,9 @@ async fn a_silent_server_opens_the_breaker() {
     let thresholds = Thresholds { min_pause: LONG, max_pause: LONG, ..circuit::THRESHOLDS };
     let embedder = client(&server.url, &args, Tuning { thresholds, ..tuning() });
     for text in texts('b', 50) {
-        embedder.ask(&text).await.unwrap_err();
+        embedder.embed_query(&text).await.unwrap_err();
     }
     // On a busy machine a request may have had too little time left to count as a failure.
-    assert!((3..10).contains(&server.requests()), "{}", server.requests());
-    assert!(embedder.failed("away") > 40);
+    assert!((3..10).contains(&server.request_count()), "{}", server.request_count());
+    assert!(embedder.failures("away") > 40);
 }

@@ -28,12 +28,12 @@ async fn the_embedders_service_gives_the_same_vectors_as_the_local_model() {
     let in_process = Embedder::for_local_model(Arc::new(encoder), 100, LONG, embedder_metrics());
     let remote = client_of(&url, "letters", &args(), tuning());
     // The model is not in the client's registry, so that the service adds the prompt.
-    assert_eq!(remote.ask("bag").await.unwrap(), in_process.ask("bag").await.unwrap());
-    assert_eq!((remote.model(), remote.given("remote")), ("letters", 1));
+    assert_eq!(remote.embed_query("bag").await.unwrap(), in_process.embed_query("bag").await.unwrap());
+    assert_eq!((remote.model(), remote.vectors_from("remote")), ("letters", 1));
 }
 
 #[tokio::test]
-async fn a_server_s_model_that_was_added_here_has_its_prompts() {
+async fn a_model_that_was_added_to_the_registry_has_its_prompts() {
     let directory = tempfile::tempdir().unwrap();
     let added = ModelsDirectory::at(directory.path()).added_at("shop");
     let manifest = Manifest {
@@ -75,7 +75,7 @@ async fn requests_are_openai_s_and_answers_may_be_floats() {
         (StatusCode::OK, json!({"data": [{"embedding": vector}]}))
     })
     .await;
-    assert_eq!(embedder.ask("bag").await.unwrap()[..3], [0.6, 0.8, 0.0]);
+    assert_eq!(embedder.embed_query("bag").await.unwrap()[..3], [0.6, 0.8, 0.0]);
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn vectors_are_assigned_by_their_index() {
     .await;
     for (text, vector) in ["a", "b", "c", "d", "e", "f", "g"]
         .iter()
-        .zip(embedder.ask_all(&["a", "b", "c", "d", "e", "f", "g"].map(str::to_owned)).await)
+        .zip(embedder.embed_queries(&["a", "b", "c", "d", "e", "f", "g"].map(str::to_owned)).await)
     {
         assert!(is_letter(&vector.unwrap(), text));
     }
@@ -112,10 +112,10 @@ async fn an_invalid_answer_is_an_error_that_names_the_fault() {
         (503, json!("later"), "answered with status 503: \"later\""),
     ] {
         let embedder = client_of_answer(move |_| (StatusCode::from_u16(status).unwrap(), answer.clone())).await;
-        let error = embedder.ask("bag").await.unwrap_err();
+        let error = embedder.embed_query("bag").await.unwrap_err();
         let message = jangbogo_telemetry::causes(&error).to_string();
         assert!(message.contains(expected), "{message} lacks {expected}");
-        assert_eq!(embedder.failed("server"), 1);
+        assert_eq!(embedder.failures("server"), 1);
     }
 }
 
@@ -125,7 +125,7 @@ async fn an_unreachable_server_is_an_error() {
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     drop(listener);
     let embedder = client(&url, &args(), tuning());
-    let error = embedder.ask("bag").await.unwrap_err();
+    let error = embedder.embed_query("bag").await.unwrap_err();
     assert!(matches!(&error, EmbedError::Server(error) if error.blames_server()), "{error:?}");
-    assert_eq!(embedder.ask("bag").await.unwrap_err().to_string(), EmbedError::Unavailable.to_string());
+    assert_eq!(embedder.embed_query("bag").await.unwrap_err().to_string(), EmbedError::Unavailable.to_string());
 }

@@ -56,18 +56,18 @@ impl FallbackArgs {
     /// Loads the fallback's models; none if the settings ask for no fallback.
     #[must_use]
     pub fn loader(&self, metrics: EncoderMetrics) -> Option<LoadLocalModel> {
-        (self.fallback == Fallback::InProcess).then(|| load_with(self.encoder.clone(), metrics))
+        if self.fallback == Fallback::None {
+            return None;
+        }
+        let args = self.encoder.clone();
+        Some(Arc::new(move |model| {
+            let (args, model, metrics) = (args.clone(), model.to_owned(), metrics.clone());
+            Box::pin(async move {
+                match Encoder::load(&args, &model, metrics).await {
+                    Ok(encoder) => Ok(Arc::new(encoder) as Arc<dyn LocalModel>),
+                    Err(error) => Err(Arc::new(error) as LocalModelError),
+                }
+            })
+        }))
     }
-}
-
-fn load_with(args: EncoderArgs, metrics: EncoderMetrics) -> LoadLocalModel {
-    Arc::new(move |model| {
-        let (args, model, metrics) = (args.clone(), model.to_owned(), metrics.clone());
-        Box::pin(async move {
-            match Encoder::load(&args, &model, metrics).await {
-                Ok(encoder) => Ok(Arc::new(encoder) as Arc<dyn LocalModel>),
-                Err(error) => Err(Arc::new(error) as LocalModelError),
-            }
-        })
-    })
 }

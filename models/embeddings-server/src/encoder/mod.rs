@@ -23,7 +23,7 @@ use crate::model::{ArithmeticArgs, EmbeddingModel, ModelError, TextModel, Tokeni
 pub use self::local::{Fallback, FallbackArgs};
 
 jangbogo_telemetry::metrics! {
-    /// Metrics of encoders.
+    /// Metrics that all encoders of a process share.
     pub struct EncoderMetrics {
         /// Texts in the queues
         embedding_queue_texts: prometheus::IntGauge;
@@ -182,7 +182,7 @@ impl Encoder {
                     thread::serve(&model, interactive, Duration::ZERO, &thread_metrics);
                 }
             }
-            // Fails if the caller is gone.
+            // Fails if the caller was dropped.
             Err(error) => drop(loaded.send(Err(error))),
         })?;
         let (info, background) = is_loaded.await.unwrap_or(Err(ModelError::Panic))?;
@@ -225,7 +225,7 @@ impl Encoder {
     /// # Errors
     /// When the queue is full (at once), the model failed, or its thread has ended.
     pub async fn embed(&self, text: &str) -> Result<TextEmbedding, EncodeError> {
-        let permit = self.jobs.try_reserve().map_err(|refused| match refused {
+        let permit = self.jobs.try_reserve().map_err(|error| match error {
             TrySendError::Full(()) => {
                 self.metrics.embedding_refused_texts_total.inc();
                 EncodeError::Busy
@@ -233,10 +233,10 @@ impl Encoder {
             TrySendError::Closed(()) => EncodeError::Stopped,
         })?;
         let tokens = self.tokenise(text).await.map_err(|error| EncodeError::Model(Arc::new(error)))?;
-        let (answer, answered) = oneshot::channel();
+        let (answer, response) = oneshot::channel();
         self.metrics.embedding_queue_texts.inc();
         permit.send(Job { tokens, answer });
-        answered.await.unwrap_or(Err(EncodeError::Stopped))
+        response.await.unwrap_or(Err(EncodeError::Stopped))
     }
 
     async fn tokenise(&self, text: &str) -> Result<Tokens, ModelError> {

@@ -1,4 +1,4 @@
-//! Threads with a model whose batches wait for permits.
+//! Threads with a model whose batches wait for permits. They are not on tokio's clock: waits are real.
 
 use std::sync::{Mutex, mpsc as blocking};
 use std::time::Duration;
@@ -128,22 +128,22 @@ async fn texts_that_arrive_meanwhile_are_one_batch_within_the_budget() {
 async fn background_texts_are_batched_and_delay_no_others() {
     let mut slow = slow(100).await;
     let background = slow.encoder.clone().low_priority();
-    let ask_patiently = |text: &'static str| {
+    let ask_in_background = |text: &'static str| {
         let background = background.clone();
         tokio::spawn(async move { background.embed(text).await })
     };
-    let first = ask_patiently("a");
+    let first = ask_in_background("a");
     assert_eq!(slow.batch(), [1]);
-    let others = [ask_patiently("bb"), ask_patiently("bb")];
+    let others = [ask_in_background("bb"), ask_in_background("bb")];
     slow.until_waiting(2).await;
-    let urgent = slow.ask("ccc");
+    let interactive = slow.ask("ccc");
     assert_eq!(slow.batch(), [3], "while background texts are computed");
     for _ in 0..3 {
         slow.permits.send(()).unwrap();
     }
     assert_eq!(slow.batch(), [2, 2]);
-    for asked in others.into_iter().chain([first, urgent]) {
-        asked.await.unwrap().unwrap();
+    for request in others.into_iter().chain([first, interactive]) {
+        request.await.unwrap().unwrap();
     }
 }
 
@@ -169,17 +169,17 @@ async fn cancelled_texts_are_skipped() {
     let mut slow = slow(10).await;
     let computed = slow.ask("a");
     assert_eq!(slow.batch(), [1]);
-    let leaves = slow.ask("bb");
+    let cancelled = slow.ask("bb");
     slow.until_waiting(1).await;
-    let stays = slow.ask("ccc");
+    let kept = slow.ask("ccc");
     slow.until_waiting(2).await;
-    leaves.abort();
-    assert!(leaves.await.unwrap_err().is_cancelled());
+    cancelled.abort();
+    assert!(cancelled.await.unwrap_err().is_cancelled());
     slow.permits.send(()).unwrap();
     assert_eq!(slow.batch(), [3]);
     slow.permits.send(()).unwrap();
     computed.await.unwrap().unwrap();
-    stays.await.unwrap().unwrap();
+    kept.await.unwrap().unwrap();
     assert_eq!(slow.encoder.metrics.embedding_abandoned_texts_total.get(), 1);
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::sync::oneshot::Sender;
 use tracing::error;
 
 use super::{EncodeError, EncoderMetrics, Job, TextEmbedding};
@@ -85,19 +84,17 @@ fn compute(model: &impl TextModel, batch: Vec<Job>, metrics: &EncoderMetrics) {
                 let _ = answer.send(Ok(embedding));
             }
         }
-        Err(error) => fail(batch.into_iter().map(|job| job.answer), error),
+        Err(error) => {
+            error!(error = %jangbogo_telemetry::causes(&error), "embedding failed");
+            let error = Arc::new(error);
+            for job in batch {
+                let _ = job.answer.send(Err(EncodeError::Model(Arc::clone(&error))));
+            }
+        }
     }
 }
 
-fn fail(answers: impl IntoIterator<Item = Sender<Result<TextEmbedding, EncodeError>>>, error: ModelError) {
-    error!(error = %jangbogo_telemetry::causes(&error), "embedding failed");
-    let error = Arc::new(error);
-    for answer in answers {
-        let _ = answer.send(Err(EncodeError::Model(Arc::clone(&error))));
-    }
-}
-
-/// Turns a panic of the model or the tokenizer into an error, so that the thread goes on.
+/// Turns a panic of the model or the tokenizer into an error, so that the thread continues.
 pub(super) fn catch_panic<T>(work: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(ModelError::Panic))
 }

@@ -13,8 +13,7 @@ use std::path::Path;
 use candle_core::Device;
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
-use jangbogo_embedding::registry::error::{FileErrors as _, ModelsError};
-use jangbogo_embedding::registry::{CONFIG, PACKED_WEIGHTS, TOKENIZER};
+use jangbogo_embedding::registry::{CONFIG, FileErrors as _, ModelsError, PACKED_WEIGHTS, TOKENIZER};
 use serde_json::json;
 
 type Converted<T> = Result<T, ModelsError>;
@@ -111,7 +110,7 @@ impl Sizes {
 
     /// A tensor's name in Hugging Face's BERT, and its shape.
     fn tensor(&self, packed: &str) -> Option<(String, Vec<u32>)> {
-        let (of, part) = packed.rsplit_once('.')?;
+        let (layer, part) = packed.rsplit_once('.')?;
         let part = match part {
             "w" => "weight",
             "b" => "bias",
@@ -121,11 +120,11 @@ impl Sizes {
             "type" => return Some(self.table("token_type_embeddings", self.types)),
             _ => return None,
         };
-        if of == "emb.ln" {
+        if layer == "emb.ln" {
             return Some((format!("embeddings.LayerNorm.{part}"), vec![self.hidden]));
         }
-        let (layer, of) = of.strip_prefix('l')?.split_once('.')?;
-        let (name, outputs, inputs) = match of {
+        let (number, layer) = layer.strip_prefix('l')?.split_once('.')?;
+        let (name, outputs, inputs) = match layer {
             "q" => ("attention.self.query", self.hidden, Some(self.hidden)),
             "k" => ("attention.self.key", self.hidden, Some(self.hidden)),
             "v" => ("attention.self.value", self.hidden, Some(self.hidden)),
@@ -137,7 +136,7 @@ impl Sizes {
             _ => return None,
         };
         let inputs = inputs.filter(|_| part == "weight");
-        Some((format!("encoder.layer.{layer}.{name}.{part}"), [outputs].into_iter().chain(inputs).collect()))
+        Some((format!("encoder.layer.{number}.{name}.{part}"), [outputs].into_iter().chain(inputs).collect()))
     }
 
     fn table(&self, name: &str, rows: u32) -> (String, Vec<u32>) {
@@ -207,16 +206,11 @@ fn tensors(reader: &mut Reader<'_>, packed: &[u8], sizes: &Sizes) -> Converted<V
         if bytes * kind.block_size() as u64 != u64::from(elements) * kind.type_size() as u64 {
             return Err(named(&format!("has {bytes} bytes for {elements} numbers")));
         }
-        let content = Reader { rest: packed }.skip(offset)?.take(bytes)?;
+        let mut content = Reader { rest: packed };
+        content.take(offset)?;
+        let content = content.take(bytes)?;
         let storage = QStorage::from_data(Cow::Borrowed(content), &Device::Cpu, kind).map_err(invalid)?;
         Ok((name, QTensor::new(storage, shape).map_err(invalid)?))
     };
     (0..count).map(tensor).collect()
-}
-
-impl Reader<'_> {
-    fn skip(mut self, bytes: u64) -> Converted<Self> {
-        self.take(bytes)?;
-        Ok(self)
-    }
 }

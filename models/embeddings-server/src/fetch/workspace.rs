@@ -3,8 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
-use jangbogo_embedding::registry::ModelsDirectory;
-use jangbogo_embedding::registry::error::{FileErrors as _, ModelsError};
+use jangbogo_embedding::registry::{FileErrors as _, ModelsDirectory, ModelsError};
 use tempfile::TempDir;
 
 const INCOMPLETE_PREFIX: &str = ".incomplete-";

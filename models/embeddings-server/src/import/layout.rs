@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn configuration_files_are_read() {
-        let modules = r#"[{"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
+        let modules = r#"[
+            {"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
             {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
             {"path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}]"#;
         let prompts = r#"{"prompts": {"query": "query: ", "document": "passage: "}, "default_prompt_name": null}"#;

@@ -56,7 +56,7 @@ pub trait TextModel: Send + Sized + 'static {
     /// When the computation fails.
     fn embed(&self, texts: &[&Tokens]) -> Result<Vec<Vec<f32>>, ModelError>;
 
-    /// The same model with threads of low priority.
+    /// A copy of the model with threads of low priority.
     ///
     /// # Errors
     /// When threads cannot be started.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::MAX_BODY_BYTES;
 use crate::encoder::EncodeError;
 
-/// `Retry-After` in seconds.
+/// Value of the header `Retry-After`, in seconds.
 const RETRY_AFTER: u16 = 1;
 
 /// A request is invalid.
@@ -65,7 +65,7 @@ struct Error {
 
 impl Failure {
     pub(super) fn into_response(self) -> Response {
-        let (status, error) = self.described();
+        let (status, error) = self.status_and_error();
         let mut response = (status, Json(Body { error })).into_response();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
@@ -73,7 +73,7 @@ impl Failure {
         response
     }
 
-    fn described(self) -> (StatusCode, Error) {
+    fn status_and_error(self) -> (StatusCode, Error) {
         let client_error = |message, param, code| Error { message, r#type: "invalid_request_error", param, code };
         let server_error = |message, code| Error { message, r#type: "server_error", param: None, code };
         match self {

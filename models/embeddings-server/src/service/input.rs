@@ -11,14 +11,14 @@ use super::failure::{BadRequest, Failure};
 
 /// Parses a body. Errors name the field.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BadRequest> {
-    let unreadable = |param, error: &dyn fmt::Display| BadRequest { param, message: format!("invalid body: {error}") };
+    let invalid = |param, error: &dyn fmt::Display| BadRequest { param, message: format!("invalid body: {error}") };
     let mut json = serde_json::Deserializer::from_slice(body);
     let request = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let field = path.split(['.', '[']).next().filter(|field| !field.is_empty() && *field != "?");
-        unreadable(field.map(str::to_owned), &error)
+        invalid(field.map(str::to_owned), &error)
     })?;
-    json.end().map_err(|error| unreadable(None, &error))?;
+    json.end().map_err(|error| invalid(None, &error))?;
     Ok(request)
 }
 

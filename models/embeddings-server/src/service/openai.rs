@@ -26,7 +26,7 @@ const TRUNCATED_TEXTS: HeaderName = HeaderName::from_static("truncated-texts");
 enum EncodingFormat {
     #[default]
     Float,
-    /// As base64 of little-endian 32-bit floats.
+    /// Base64 of little-endian 32-bit floats.
     Base64,
 }
 

@@ -38,14 +38,14 @@ struct Cache {
 
 #[derive(Serialize)]
 struct Texts {
-    /// Computed by the model.
+    /// Texts computed by the model.
     embedded: u64,
     tokens: u64,
     /// Texts with more tokens than the model reads.
     truncated: u64,
-    /// Rejected by a full queue.
+    /// Texts rejected by a full queue.
     refused: u64,
-    /// Skipped, because their requests were cancelled.
+    /// Texts skipped because their requests were cancelled.
     abandoned: u64,
     waiting: i64,
     batches: u64,

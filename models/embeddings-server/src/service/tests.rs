@@ -1,4 +1,4 @@
-//! The service's HTTP interface.
+//! The service's HTTP interface. Models compute on threads that are not on tokio's clock: waits are real.
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -48,8 +48,8 @@ async fn texts_are_answered_in_their_order_and_both_formats_agree() {
     let cached = |outcome: &str| metrics.embeddings_cache_total.with_label_values(&[outcome]).get();
     assert_eq!((model.embedded(), cached("hit"), cached("miss")), (2, 1, 2));
 
-    let asked = json!({"input": "bag", "model": "text-embedding-ada-002", "encoding_format": "base64"});
-    let (_, _, answer) = post(&router, asked.to_string()).await;
+    let body = json!({"input": "bag", "model": "text-embedding-ada-002", "encoding_format": "base64"});
+    let (_, _, answer) = post(&router, body.to_string()).await;
     let bytes = STANDARD.decode(answer["data"][0]["embedding"].as_str().unwrap()).unwrap();
     assert_eq!((bytes.len(), &bytes[4 * 98..][..4]), (4 * 384, &1.0_f32.to_le_bytes()[..]));
     assert_eq!((model.embedded(), cached("hit")), (2, 2));
@@ -133,21 +133,21 @@ async fn texts_are_embedded_and_compared() {
     let router = two_models().await;
     let (status, _, answer) = post_to("/embed", &router, json!({"text": "bag"}).to_string()).await;
     assert_eq!((status, letter(&answer["embedding"])), (StatusCode::OK, 'q'), "a query by default");
-    let about = (&answer["model"], &answer["dimensions"], &answer["tokens"], &answer["truncated"]);
-    assert_eq!(about, (&json!("letters"), &json!(384), &json!(8), &json!(true)));
+    let metadata = (&answer["model"], &answer["dimensions"], &answer["tokens"], &answer["truncated"]);
+    assert_eq!(metadata, (&json!("letters"), &json!(384), &json!(8), &json!(true)));
 
     let passages = json!({"texts": ["bag", "cup"], "input_type": "passage"});
     let (_, _, answer) = post_to("/batch-embed", &router, passages.to_string()).await;
-    let of_text = |index: usize| letter(&answer["embeddings"][index]["embedding"]);
-    assert_eq!((of_text(0), of_text(1)), ('p', 'p'));
+    let letter_at = |index: usize| letter(&answer["embeddings"][index]["embedding"]);
+    assert_eq!((letter_at(0), letter_at(1)), ('p', 'p'));
     let others = json!({"texts": ["bag", "cup"], "model": "other letters"});
     let (_, _, answer) = post_to("/batch-embed", &router, others.to_string()).await;
-    let of_text = |index: usize| letter(&answer["embeddings"][index]["embedding"]);
-    assert_eq!((of_text(0), of_text(1), &answer["model"]), ('b', 'c', &json!("other letters")));
+    let letter_at = |index: usize| letter(&answer["embeddings"][index]["embedding"]);
+    assert_eq!((letter_at(0), letter_at(1), &answer["model"]), ('b', 'c', &json!("other letters")));
 
     for (texts, similarity) in [(("bag", "bow"), 1.0), (("bag", "cup"), 0.0)] {
-        let asked = json!({"text1": texts.0, "text2": texts.1, "model": "other letters"});
-        let (_, _, answer) = post_to("/similarity", &router, asked.to_string()).await;
+        let body = json!({"text1": texts.0, "text2": texts.1, "model": "other letters"});
+        let (_, _, answer) = post_to("/similarity", &router, body.to_string()).await;
         assert_eq!((&answer["similarity"], &answer["truncated"]), (&json!(similarity), &json!(false)));
     }
 }
@@ -175,8 +175,8 @@ async fn errors_name_their_field() {
 #[tokio::test]
 async fn requests_are_counted() {
     let router = two_models().await;
-    let asked = json!({"texts": ["bag", "bag", "cup"], "model": "other letters"}).to_string();
-    assert_eq!(post_to("/batch-embed", &router, asked).await.0, StatusCode::OK);
+    let body = json!({"texts": ["bag", "bag", "cup"], "model": "other letters"}).to_string();
+    assert_eq!(post_to("/batch-embed", &router, body).await.0, StatusCode::OK);
     let response = router.oneshot(Request::get("/stats").body(Body::empty()).unwrap()).await.unwrap();
     let stats: Value = serde_json::from_slice(&to_bytes(response.into_body(), usize::MAX).await.unwrap()).unwrap();
     assert_eq!(stats["cache"], json!({"hits": 1, "misses": 2, "hit_rate": 1.0 / 3.0}));
@@ -184,7 +184,7 @@ async fn requests_are_counted() {
 }
 
 #[tokio::test]
-async fn errors_of_bodies_say_why() {
+async fn errors_name_the_fault_of_a_body() {
     let (router, _) = service(&LetterModel::quick(), 100).await;
     let many = format!(r#"{{"input": [{}"a"]}}"#, r#""a","#.repeat(MAX_INPUTS));
     let long = format!(r#"{{"input": ["a", "{}"]}}"#, "a".repeat(MAX_TEXT_BYTES + 1));
@@ -210,9 +210,9 @@ async fn errors_of_bodies_say_why() {
     ] {
         let (status, _, answer) = post(&router, body.to_owned()).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body:.80}");
-        let (found, of_field) = (answer["error"]["message"].as_str().unwrap(), &answer["error"]["param"]);
+        let (found, field) = (answer["error"]["message"].as_str().unwrap(), &answer["error"]["param"]);
         assert!(found.contains(message), "{found} lacks {message}");
-        assert_eq!(of_field.as_str().unwrap_or_default(), param, "{body:.80}: {found}");
+        assert_eq!(field.as_str().unwrap_or_default(), param, "{body:.80}: {found}");
     }
     let (_, _, answer) = post(&router, b"{\"input\": \"\xff\"}".to_vec()).await;
     assert!(answer["error"]["message"].as_str().unwrap().contains("invalid unicode"));
@@ -233,13 +233,12 @@ async fn requests_of_openai_s_clients_are_accepted() {
 #[tokio::test]
 async fn a_model_named_like_openai_s_is_found_by_its_name() {
     let metrics = ServiceMetrics::register(&Metrics::new().unwrap(), &[]).unwrap();
-    let (letters, named_so) =
-        (LetterModel::quick(), LetterModel { name: "text-embedding-shop", ..LetterModel::quick() });
-    let models = vec![letters.encoder(10).await, named_so.encoder(10).await];
+    let (letters, shop) = (LetterModel::quick(), LetterModel { name: "text-embedding-shop", ..LetterModel::quick() });
+    let models = vec![letters.encoder(10).await, shop.encoder(10).await];
     let router = router(models, ServiceArgs { cache: 10, request_timeout: 5 }, metrics);
-    for (asked, given) in [("text-embedding-shop", "text-embedding-shop"), ("text-embedding-3-small", "letters")] {
-        let (_, _, answer) = post(&router, json!({"input": "bag", "model": asked}).to_string()).await;
-        assert_eq!(answer["model"], given);
+    for (requested, served) in [("text-embedding-shop", "text-embedding-shop"), ("text-embedding-3-small", "letters")] {
+        let (_, _, answer) = post(&router, json!({"input": "bag", "model": requested}).to_string()).await;
+        assert_eq!(answer["model"], served);
     }
 }
 

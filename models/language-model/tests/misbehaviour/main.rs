@@ -1,4 +1,4 @@
-//! Calls of a server that misbehaves.
+//! Calls of a server that misbehaves. It answers over a socket, and paused time would run ahead of it: waits are real.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -50,8 +50,8 @@ async fn one_text(
     script: impl IntoIterator<Item = Reaction>,
 ) -> (Result<Completion<String>, CallError>, Vec<String>, usize) {
     let server = ScriptedServer::start(script).await;
-    let (result, pieces) = text(&model(&settings(&server.base_url))).await;
-    (result, pieces, server.request_count())
+    let (result, chunks) = text(&model(&settings(&server.base_url))).await;
+    (result, chunks, server.request_count())
 }
 
 #[tokio::test]
@@ -77,11 +77,11 @@ async fn a_value_comes_with_all_that_an_event_records() {
     );
     assert_eq!(completion.prompt_hash, wish(&model).await.unwrap().prompt_hash);
 
-    let asked = &server.requests()[0];
-    assert!(asked.head.starts_with("post /v1/chat/completions http/1.1"), "{}", asked.head);
-    assert!(asked.head.contains("authorization: bearer sk-secret"), "{}", asked.head);
+    let request = &server.requests()[0];
+    assert!(request.head.starts_with("post /v1/chat/completions http/1.1"), "{}", request.head);
+    assert!(request.head.contains("authorization: bearer sk-secret"), "{}", request.head);
     assert_eq!(
-        asked.body,
+        request.body,
         json!({
             "model": "wanted-1",
             "messages": [
@@ -108,10 +108,10 @@ async fn text_is_streamed_in_chunks() {
     assert_eq!(completion.model, "scripted-1");
     assert_eq!(completion.usage, Some(Usage { prompt_tokens: 30, completion_tokens: 12 }));
     assert_eq!(completion.parameters["format"], "text");
-    let asked = &server.requests()[0].body;
-    assert_eq!(asked["stream"], true);
-    assert_eq!(asked["stream_options"], json!({ "include_usage": true }));
-    assert_eq!(asked.get("response_format"), None);
+    let request = &server.requests()[0].body;
+    assert_eq!(request["stream"], true);
+    assert_eq!(request["stream_options"], json!({ "include_usage": true }));
+    assert_eq!(request.get("response_format"), None);
 }
 
 #[tokio::test]
@@ -132,9 +132,9 @@ async fn local_servers_need_no_key_and_may_count_nothing() {
     let settings = Settings { api_key: None, temperature: Temperature(None), ..settings(&server.base_url) };
     let completion = wish(&model(&settings)).await.unwrap();
     assert_eq!((completion.model.as_str(), completion.usage), ("wanted-1", None));
-    let asked = &server.requests()[0];
-    assert!(!asked.head.contains("authorization"), "{}", asked.head);
-    assert_eq!(asked.body.get("temperature"), None);
+    let request = &server.requests()[0];
+    assert!(!request.head.contains("authorization"), "{}", request.head);
+    assert_eq!(request.body.get("temperature"), None);
 }
 
 #[tokio::test]
@@ -252,10 +252,14 @@ async fn a_server_killed_in_the_middle_is_an_error() {
         let error = result.unwrap_err();
         assert!(matches!(error, CallError::Unreachable { .. }), "{error:?}");
         assert!(error.is_temporary());
-        assert_eq!((chunks, requests), (vec!["Half an".to_owned()], 1), "said once: what is out cannot be taken back");
+        assert_eq!(
+            (chunks, requests),
+            (vec!["Half an".to_owned()], 1),
+            "streamed once: a chunk that was handed over cannot be taken back"
+        );
 
         let (result, chunks, requests) = one_text([reaction(vec![Step::Kill]), streamed(&["Whole"])]).await;
-        assert_eq!((result.unwrap().output.as_str(), requests), ("Whole", 2), "nothing was said yet");
+        assert_eq!((result.unwrap().output.as_str(), requests), ("Whole", 2), "no chunk was handed over yet");
         assert_eq!(chunks, ["Whole"]);
 
         // Only the token count is lost.
@@ -280,7 +284,7 @@ async fn cut_off_answers_are_errors() {
         let steps = [vec![chunk("Half an")], end(reason)].concat();
         let (result, _, requests) = one_text([Reaction::Stream(steps)]).await;
         let error = result.unwrap_err();
-        assert!(matches!(&error, CallError::CutOff { reason: found } if found == reason), "{error:?}");
+        assert!(matches!(&error, CallError::CutOff { reason: cause } if cause == reason), "{error:?}");
         assert_eq!(requests, 1);
         let (result, requests) = one_wish([finished(RED, reason)]).await;
         assert!(matches!(result.unwrap_err(), CallError::CutOff { .. }));
@@ -394,16 +398,16 @@ async fn the_breaker_opens_half_opens_and_closes() {
     assert!(matches!(wish(&model).await.unwrap_err(), CallError::Refused { status: 500, .. }));
     assert_eq!((model.state(), server.request_count()), (BreakerState::Open, requests + 1));
 
-    // A probe that succeeds; no other call is sent beside it.
+    // A probe that succeeds; no other call is sent meanwhile.
     server.follow([Reaction::After(Duration::from_millis(300), Box::new(answer(RED)))]);
     tokio::time::sleep(pause * 2).await;
-    let (probe, beside) = tokio::join!(wish(&model), async {
+    let (probe, second) = tokio::join!(wish(&model), async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(state(), "1");
         wish(&model).await
     });
     assert_eq!(probe.unwrap().attempts, 1);
-    assert!(matches!(beside.unwrap_err(), CallError::BreakerOpen { .. }));
+    assert!(matches!(second.unwrap_err(), CallError::BreakerOpen { .. }));
     assert_eq!((model.state(), state().as_str()), (BreakerState::Closed, "0"));
     wish(&model).await.unwrap();
 }
@@ -467,12 +471,12 @@ async fn a_spent_budget_refuses_until_it_refills() {
     // A call may use 100 tokens for its answer and 10 for its prompt, and uses 42.
     let settings = Settings { max_output_tokens: 100, tokens_per_minute: 150, ..settings(&server.base_url) };
     let model = model(&settings);
-    assert!(matches!(wish(&model).await.unwrap_err(), CallError::Refused { .. }), "this one costs nothing");
+    assert!(matches!(wish(&model).await.unwrap_err(), CallError::Refused { .. }), "a refused call costs nothing");
     assert_eq!(wish(&model).await.unwrap().usage.map(Usage::total), Some(42));
     let now = Instant::now();
     let error = wish(&model).await.unwrap_err();
     let CallError::BudgetSpent { until } = error else { panic!("{error:?}") };
-    // Two tokens are missing, and a few come back while the test runs.
+    // Two tokens are missing, and a few are refilled while the test runs.
     assert!(until > now && until < now + Duration::from_secs(2), "{:?}", until - now);
     assert!(error.is_temporary());
     assert_eq!(server.request_count(), 2, "nothing was sent");

@@ -21,30 +21,30 @@ async fn server(answer: (StatusCode, [(&'static str, &'static str); 1], String))
     Server::new(&address, Some(&ApiKey::from(" geheim\n"))).unwrap()
 }
 
-async fn asked(status: u16, header: (&'static str, &'static str), body: &str) -> Result<Vec<u8>, Error> {
+async fn response(status: u16, header: (&'static str, &'static str), body: &str) -> Result<Vec<u8>, Error> {
     let status = StatusCode::from_u16(status).unwrap();
     server((status, [header], body.to_owned())).await.embed(&json!({"input": "bag"})).await
 }
 
 #[tokio::test]
 async fn responses_are_deserialised_or_classified_errors() {
-    assert_eq!(asked(200, ("x-a", "b"), "[1, 2]").await.unwrap(), [1, 2]);
-    let error = asked(401, ("x-a", "b"), "who is geheim?").await.unwrap_err();
+    assert_eq!(response(200, ("x-a", "b"), "[1, 2]").await.unwrap(), [1, 2]);
+    let error = response(401, ("x-a", "b"), "who is geheim?").await.unwrap_err();
     assert_eq!(error.to_string(), "the server answered with status 401: who is (key)?");
-    let error = asked(429, ("retry-after", "7"), "slow down").await.unwrap_err();
+    let error = response(429, ("retry-after", "7"), "slow down").await.unwrap_err();
     assert_eq!((error.retry_after(), error.blames_server()), (Some(Duration::from_secs(7)), true));
     assert!(matches!(error, Error::RateLimited { .. }));
-    let error = asked(503, ("retry-after-ms", "250"), "").await.unwrap_err();
+    let error = response(503, ("retry-after-ms", "250"), "").await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_millis(250)));
     for (body, why) in [("[1, 2", "it is not JSON"), ("[1, 256]", "it is not of OpenAI's form")] {
-        let error = asked(200, ("x-a", "b"), body).await.unwrap_err();
+        let error = response(200, ("x-a", "b"), body).await.unwrap_err();
         assert_eq!(error.to_string(), format!("invalid response of the server: {why}"));
         assert!(matches!(error, Error::Unintelligible { source: Some(_), .. }));
     }
-    let error = asked(200, ("x-a", "b"), r#"{"error": {"message": "overloaded", "code": 503}}"#).await.unwrap_err();
+    let error = response(200, ("x-a", "b"), r#"{"error": {"message": "overloaded", "code": 503}}"#).await.unwrap_err();
     assert_eq!(error.to_string(), "the server answered with status 503: overloaded");
     let too_long = format!("[{}1]", "1, ".repeat(2 << 20));
-    assert!(matches!(asked(200, ("x-a", "b"), &too_long).await.unwrap_err(), Error::Unreachable { .. }));
+    assert!(matches!(response(200, ("x-a", "b"), &too_long).await.unwrap_err(), Error::Unreachable { .. }));
 }
 
 #[tokio::test]

@@ -16,21 +16,21 @@ use super::*;
 #[derive(Clone)]
 struct Hub {
     files: PathBuf,
-    stored_at: String,
+    storage: String,
 }
 
-async fn of_hub(State(hub): State<Hub>, UrlPath(path): UrlPath<String>, headers: HeaderMap) -> Response {
+async fn serve_hub(State(hub): State<Hub>, UrlPath(path): UrlPath<String>, headers: HeaderMap) -> Response {
     let key = headers.get(header::AUTHORIZATION).and_then(|key| key.to_str().ok());
     let Some(file) = path.strip_prefix("mina/tiny/resolve/v1/").filter(|_| key == Some("Bearer geheim")) else {
         return (StatusCode::UNAUTHORIZED, "who are you").into_response();
     };
     if file == WEIGHTS {
-        return Redirect::to(&format!("{}/{file}?signature=geheim", hub.stored_at)).into_response();
+        return Redirect::to(&format!("{}/{file}?signature=geheim", hub.storage)).into_response();
     }
     fs::read(hub.files.join(file)).map_or(StatusCode::NOT_FOUND.into_response(), IntoResponse::into_response)
 }
 
-async fn of_store(State(files): State<PathBuf>, UrlPath(file): UrlPath<String>, headers: HeaderMap) -> Response {
+async fn serve_storage(State(files): State<PathBuf>, UrlPath(file): UrlPath<String>, headers: HeaderMap) -> Response {
     if headers.contains_key(header::AUTHORIZATION) {
         return (StatusCode::BAD_REQUEST, "a key too many").into_response();
     }
@@ -48,9 +48,9 @@ async fn served(router: Router) -> String {
 async fn a_repository_of_a_hub_is_imported() {
     let (source, directory) = (folder(), tempfile::tempdir().unwrap());
     let files = source.path().to_owned();
-    let stored_at = served(Router::new().route("/{*file}", get(of_store)).with_state(files.clone())).await;
-    let hub = Hub { files, stored_at };
-    let endpoint = served(Router::new().route("/mirror/{*path}", get(of_hub)).with_state(hub)).await + "/mirror";
+    let storage = served(Router::new().route("/{*file}", get(serve_storage)).with_state(files.clone())).await;
+    let hub = Hub { files, storage };
+    let endpoint = served(Router::new().route("/mirror/{*path}", get(serve_hub)).with_state(hub)).await + "/mirror";
 
     let models = ModelsDirectory::at(directory.path());
     let add_with = async |id: &str, token: Option<&str>| {

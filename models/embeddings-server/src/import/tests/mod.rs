@@ -16,9 +16,9 @@ const WORDS: [&str; 7] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "red", "bag"]
 
 fn config() -> serde_json::Value {
     json!({
-        "model_type": "bert", "hidden_act": "gelu", "hidden_size": DIMENSIONS, "intermediate_size": INNER, "layer_norm_eps": 1e-12,
-        "max_position_embeddings": 16, "num_attention_heads": 12, "num_hidden_layers": 1, "type_vocab_size": 2,
-        "vocab_size": WORDS.len(),
+        "model_type": "bert", "hidden_act": "gelu", "hidden_size": DIMENSIONS, "intermediate_size": INNER,
+        "layer_norm_eps": 1e-12, "max_position_embeddings": 16, "num_attention_heads": 12, "num_hidden_layers": 1,
+        "type_vocab_size": 2, "vocab_size": WORDS.len(),
     })
 }
 
