@@ -15,9 +15,6 @@ use super::web::Web;
 const LIMIT_MINOR: i64 = 300;
 
 /// A red lunch bag, then one that is not red, then a cheaper one; and a preference that is stated and retracted.
-///
-/// # Errors
-/// When an answer is wrong or missing.
 pub async fn in_english(web: &Web, counts: &LogCounts) -> anyhow::Result<String> {
     let member = new_member();
     let mut conversation = Conversation::open(web, &member).await?;
@@ -38,12 +35,13 @@ pub async fn in_english(web: &Web, counts: &LogCounts) -> anyhow::Result<String>
     check_prices(&cheaper, |minor| minor < dearest)?;
 
     let preferences = format!("/v1/members/{member}/preferences");
-    let likes_plastic =
-        |known: &Value| known["likes"].as_array().into_iter().flatten().any(|like| like["value"] == "plastic");
+    let likes_plastic = |preferences: &Value| {
+        preferences["likes"].as_array().into_iter().flatten().any(|like| like["value"] == "plastic")
+    };
     conversation.say("I like plastic").await?;
     eventually(web, &preferences, likes_plastic).await.context("the preference is not stored")?;
     conversation.say("forget that I like plastic").await?;
-    eventually(web, &preferences, |known| !likes_plastic(known))
+    eventually(web, &preferences, |preferences| !likes_plastic(preferences))
         .await
         .context("the retracted preference is still stored")?;
 
@@ -52,9 +50,6 @@ pub async fn in_english(web: &Web, counts: &LogCounts) -> anyhow::Result<String>
 }
 
 /// A red lunch bag that is not of plastic; and a question about the second product of the list.
-///
-/// # Errors
-/// When an answer is wrong or missing.
 pub async fn in_korean(web: &Web, counts: &LogCounts) -> anyhow::Result<String> {
     let mut conversation = Conversation::open(web, &new_member()).await?;
 
@@ -75,7 +70,6 @@ pub async fn in_korean(web: &Web, counts: &LogCounts) -> anyhow::Result<String> 
     Ok(summary(&[&found, &more]))
 }
 
-/// Id of a new member.
 fn new_member() -> String {
     format!("demo-{}", &Uuid::new_v4().simple().to_string()[..12])
 }

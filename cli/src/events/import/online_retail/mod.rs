@@ -46,15 +46,12 @@ use super::{Imported, Settings, category, input};
 /// Maximum number of items of an order; above the number of lines of any invoice.
 const MAX_LINES_OF_INVOICE: usize = 10_000;
 
-/// Reads a file.
-///
-/// # Errors
-/// When the file cannot be read or decompressed, or columns are missing. Invalid lines are reported.
+/// Reads a file. Invalid lines are reported; fails if columns are missing.
 pub fn read(input: &mut dyn BufRead, settings: &Settings) -> anyhow::Result<Imported> {
-    let mut reading = Reading::default();
+    let mut reading = InvoiceReader::default();
     let unreadable = reading.lines(input)?;
     let invoices = reading.invoices();
-    let Reading { lines, mut details, .. } = reading;
+    let InvoiceReader { lines, mut details, .. } = reading;
     let newest = invoices.iter().map(|invoice| invoice.time).max();
     let shift = match newest {
         Some(newest) if settings.shifts_orders => {
@@ -120,7 +117,6 @@ struct Item {
     sold: OrderItem,
 }
 
-/// Event of an invoice.
 struct Invoice {
     number: OrderId,
     is_cancellation: bool,
@@ -170,15 +166,14 @@ struct OpenInvoice {
 }
 
 #[derive(Default)]
-struct Reading {
+struct InvoiceReader {
     lines: u64,
     details: InvoiceDetails,
     invoices: HashMap<OrderId, OpenInvoice>,
-    /// Spellings of each code.
     spellings: HashMap<String, BTreeSet<String>>,
 }
 
-impl Reading {
+impl InvoiceReader {
     /// Reads all lines. Returns those that are invalid.
     fn lines(&mut self, input: &mut dyn BufRead) -> anyhow::Result<Vec<UnreadableLine>> {
         let mut header = Vec::new();
@@ -186,12 +181,12 @@ impl Reading {
         let mut reader = LineReader::from_header(&header).map_err(|reason| anyhow!(reason))?;
         input::each_line(input, 2, |line, line_number| {
             self.lines += 1;
-            self.take(reader.read(line)?, line_number)
+            self.add_line(reader.read(line)?, line_number)
         })
     }
 
     /// Applies the rules for a single line.
-    fn take(&mut self, line: Line, line_number: u64) -> Result<(), String> {
+    fn add_line(&mut self, line: Line, line_number: u64) -> Result<(), String> {
         let code = line.code.to_uppercase();
         let is_cancellation = is_cancellation(&line.invoice);
         let skip = if line.quantity == 0 {
