@@ -52,8 +52,6 @@ pub struct ShowArguments {
 /// Length of a cause in the table.
 const CAUSE_CHARACTERS: usize = 80;
 
-/// # Errors
-/// When Kafka is unavailable or standard output cannot be written to.
 pub async fn list(arguments: &ListArguments, connections: &Connections) -> anyhow::Result<()> {
     let mut finder = Finder::open(connections, Selection::Matching(arguments.filter.clone())).await?;
     let mut table = Table::new();
@@ -84,8 +82,6 @@ pub async fn list(arguments: &ListArguments, connections: &Connections) -> anyho
     Ok(())
 }
 
-/// # Errors
-/// When Kafka is unavailable, a dead letter does not exist, or standard output cannot be written to.
 pub async fn show(arguments: &ShowArguments, connections: &Connections) -> anyhow::Result<()> {
     let ids: BTreeSet<DeadLetterId> = arguments.ids.iter().cloned().collect();
     let selection = Selection::Ids(ids);
