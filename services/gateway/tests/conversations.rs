@@ -87,7 +87,7 @@ async fn a_conversation_is_opened_named_spoken_in_and_closed() {
 }
 
 #[tokio::test]
-async fn every_refusal_says_what_was_wrong() {
+async fn every_rejection_names_the_invalid_field() {
     with_shop(false, async |shop| {
         let url = shop.gateway().await;
         let conversation = open(&url).await;
@@ -246,7 +246,7 @@ async fn a_retraction_is_a_fact_in_the_catalogue_s_words() {
 }
 
 #[tokio::test]
-async fn a_database_of_an_older_gateway_is_brought_on() {
+async fn a_database_of_an_older_gateway_is_migrated() {
     with_shop(false, async |shop| {
         for statement in ["DROP TABLE decision_conversation", "DELETE FROM _sqlx_migrations WHERE version = 5"] {
             sqlx::query(statement).execute(&shop.pool).await.unwrap();

@@ -50,7 +50,7 @@ async fn messages_of_each_conversation_stay_in_the_order_in_which_they_were_acce
             assert!(sent.iter().all(|sent| sent.data["role"] == "user" && sent.data["member_id"] == "13085"));
             for (_, spoken) in accepted.iter().filter(|(of, _)| of == conversation) {
                 let places = spoken.iter().map(|id| ids.iter().position(|sent| sent == id).unwrap());
-                assert!(places.is_sorted(), "who waits for an answer is heard in order");
+                assert!(places.is_sorted(), "a client that waits for each answer keeps its order");
             }
         }
     })
@@ -62,7 +62,7 @@ fn has_message(data: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn nothing_is_said_after_a_close_that_races_with_posts() {
+async fn no_message_is_accepted_after_a_concurrent_close() {
     with_shop(false, async |shop| {
         let url = shop.gateway().await;
         for _ in 0..5 {

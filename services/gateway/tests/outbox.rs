@@ -140,10 +140,10 @@ async fn bulk_commands_go_in_bucket_order_and_a_deadlock_is_tried_again() {
         assert_eq!(sqlx::query_scalar::<_, i64>(deadlocks).fetch_one(&shop.pool).await.unwrap(), 0);
 
         // The shop breaks the ordering rule and Postgres ends the gateway's transaction, which is retried.
-        let mut rude = connect(&shop).await;
-        let (low, high) = two_keys(&mut rude).await;
-        sqlx::query("SET deadlock_timeout = '60s'").execute(&mut rude).await.unwrap();
-        let mut transaction = rude.begin().await.unwrap();
+        let mut unordered = connect(&shop).await;
+        let (low, high) = two_keys(&mut unordered).await;
+        sqlx::query("SET deadlock_timeout = '60s'").execute(&mut unordered).await.unwrap();
+        let mut transaction = unordered.begin().await.unwrap();
         insert(&mut transaction, &high).await.unwrap();
         let both = format!(r#"[{{"product_id":"{low}"}},{{"product_id":"{high}"}}]"#);
         let command = tokio::spawn(post(format!("{url}/v1/products/retirements"), both));

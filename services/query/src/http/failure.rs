@@ -10,11 +10,9 @@ use jangbogo_read::{AsOfError, ReadError, SearchError};
 use jangbogo_telemetry::causes;
 use tracing::{error, warn};
 
-/// A handler's error.
 #[derive(Debug)]
 pub(super) struct Failure(Problem);
 
-/// Result of a handler.
 pub(super) type Answer<T> = Result<T, Failure>;
 
 impl IntoResponse for Failure {

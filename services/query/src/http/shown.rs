@@ -255,7 +255,6 @@ async fn intents(
     Ok(intents)
 }
 
-/// The served fields of a row's data.
 fn body<T: serde::de::DeserializeOwned>(row: &PgRow) -> Result<T, Problem> {
     decoded(serde_json::from_str(row.get("body")).unwrap_or_default())
 }
