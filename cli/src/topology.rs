@@ -139,7 +139,7 @@ fn applied_table(applied: &Applied) -> String {
     for AppliedTopic { topic, outcome } in &applied.topics {
         let (index, detail) = match outcome {
             Outcome::Created => (0, String::new()),
-            Outcome::Changed(changes) => (1, format!(": {}", listed(changes))),
+            Outcome::Changed(changes) => (1, format!(": {}", join_changes(changes))),
             Outcome::Unchanged => (2, String::new()),
         };
         let (result, count) = &mut counts[index];
@@ -150,7 +150,7 @@ fn applied_table(applied: &Applied) -> String {
     format!("{rows}\n{}\n", summary.join(", "))
 }
 
-fn listed(changes: &[ConfigChange]) -> String {
+fn join_changes(changes: &[ConfigChange]) -> String {
     let changes = changes.iter().map(|change| format!("{} {} → {}", change.key, change.from, change.to));
     changes.collect::<Vec<_>>().join(", ")
 }

@@ -112,7 +112,7 @@ struct ListedModel {
     sha256: BTreeMap<&'static str, &'static str>,
 }
 
-fn listed(directory: &ModelsDirectory, model: &ModelSpec) -> ListedModel {
+fn describe(directory: &ModelsDirectory, model: &ModelSpec) -> ListedModel {
     ListedModel {
         model: model.name,
         dimensions: model.dimensions,
@@ -130,7 +130,7 @@ fn listed(directory: &ModelsDirectory, model: &ModelSpec) -> ListedModel {
 }
 
 fn list(directory: &ModelsDirectory, json: bool) -> anyhow::Result<()> {
-    let models: Vec<ListedModel> = directory.known()?.into_iter().map(|model| listed(directory, model)).collect();
+    let models: Vec<ListedModel> = directory.known()?.into_iter().map(|model| describe(directory, model)).collect();
     if json {
         return print(&(serde_json::to_string_pretty(&models)? + "\n"));
     }

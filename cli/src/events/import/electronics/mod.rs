@@ -225,7 +225,7 @@ fn plain(text: &str) -> String {
 fn attribute_name(field: &str, value: &Value) -> Option<String> {
     let name = ["attr_t_", "attr_n_", "attr_b_"].iter().find_map(|prefix| field.strip_prefix(prefix))?;
     let name = name.split('_').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    // `attr_b_colour` says that a device prints in colour.
+    // `attr_b_colour` is true for a device that prints in colour.
     let is_color = value.is_string() && matches!(name.as_str(), "product colour" | "colour");
     Some(if is_color { "color".to_owned() } else { name })
 }

@@ -14,16 +14,16 @@
 //!    `AMAZONFEE`, `BANK CHARGES`, `gift_0001_…` (vouchers are money), `TEST001`.
 //! 5. A negative price is skipped.
 //! 6. An invoice of a single line with neither price nor customer is a stock-keeping entry ("found", "damaged", no text
-//!    at all): it is skipped, and what it says never names a product. Free items of real orders are kept.
+//!    at all): it is skipped, and its text never becomes a title. Free items of real orders are kept.
 //!
-//! What is left of an invoice is an order or a cancellation: an item for each line (a product may stand on several, as
-//! in the file), the line total being price × quantity rounded once, half to even; the earliest of its lines' times;
-//! the customer as member, or none. An invoice with nothing left makes no event.
+//! What is left of an invoice is an order or a cancellation: an item for each line (a product may be on several, as in
+//! the file), the line total being price × quantity rounded once, half to even; the earliest of its lines' times; the
+//! customer as member, or none. An invoice with nothing left makes no event.
 //!
-//! A product is what stands in an order or a cancellation. Its title is the description that most of its lines with a
-//! price have; its price is that of the latest order line whose price is a penny at least (of the latest cancellation,
-//! if it was never ordered at a price); it is put on sale at its first invoice's time; [`category`] says how its
-//! category is found in its title.
+//! Products are those of the orders and cancellations. A product's title is the description that most of its lines with
+//! a price have; its price is that of the latest order line whose price is a penny at least (of the latest cancellation,
+//! if it was never ordered at a price); it is put on sale at its first invoice's time; [`category`] derives its category
+//! from its title.
 //!
 //! Times are read in the shop's time zone. Ids are derived from the file's name and the invoice (or product), so that
 //! the same file gives the same ids whenever and wherever it is imported; the first occurrence of an id counts.
