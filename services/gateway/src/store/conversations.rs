@@ -121,8 +121,7 @@ async fn lock(transaction: &mut PgConnection, conversation_id: Uuid) -> Result<C
     .await?;
     let Some(conversation) = conversation else {
         let detail = format!(
-            "this gateway knows no conversation {conversation_id}; open one with POST /v1/conversations, whose answer \
-             names its id"
+            "there is no conversation {conversation_id}; open one with POST /v1/conversations, whose answer names its id"
         );
         return reject(Problem::new(StatusCode::NOT_FOUND, "unknown-conversation", "Unknown conversation", detail));
     };

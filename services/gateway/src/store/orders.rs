@@ -86,7 +86,7 @@ pub(super) async fn decide_cancellation(
     Ok(decision)
 }
 
-/// Records a cancellation that the shop has decision: it is never rejected, but reduces what is left of its order.
+/// Records a cancellation that the shop has decided: it is never rejected, but reduces what is left of its order.
 pub(super) async fn record(
     transaction: &mut PgConnection,
     cancelled: &OrderCancelled,

@@ -20,13 +20,13 @@ use super::failure::Answer;
 use super::parameters::{LIMIT, Parameters, Segment, member_id};
 use crate::products::{self, ProductSummary, Products};
 
-/// What a list stands on.
+/// Source of a list's ranking.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Basis {
     /// The member's history.
     History,
-    /// Nothing is known of the member: what is trending in the shop.
+    /// The products that are trending in the shop: the member has no history.
     ColdStart,
 }
 

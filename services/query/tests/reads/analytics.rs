@@ -11,9 +11,9 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::conversation_events::{intent_analyzed, message_created, recommendation_generated};
 use crate::log::event;
 use crate::shop::{Shop, get};
-use crate::talk::{recommended, said, understood};
 
 const PARTITION: Partition = Partition { topic: Topic::CatalogEvents, number: 0 };
 
@@ -35,11 +35,11 @@ impl History<'_> {
     /// Adds a message of Mina's, its analysis, and the products recommended for it under the same number.
     async fn turn(&mut self, time: &str, number: u128, analyser: &str, content: f64, products: &[&str]) {
         let message_id = Uuid::from_u128(number);
-        self.add::<MessageCreated>(time, said(message_id, "a red bag")).await;
-        let mut intent = understood();
+        self.add::<MessageCreated>(time, message_created(message_id, "a red bag")).await;
+        let mut intent = intent_analyzed();
         (intent["message_id"], intent["analysed_by"]["model"]) = (json!(message_id), json!(analyser));
         self.add::<IntentAnalyzed>(time, intent).await;
-        let mut recommendation = recommended("e1");
+        let mut recommendation = recommendation_generated("e1");
         (recommendation["message_id"], recommendation["recommendation_id"]) = (json!(message_id), json!(message_id));
         recommendation["weight_setting"]["content"] = json!(content);
         let item = recommendation["items"][0].take();
@@ -126,7 +126,7 @@ async fn messages_count_at_each_stage_that_they_reached() {
     assert_eq!(funnels().await, json!(expected));
 
     // The next day's message is not analysed yet.
-    history.add::<MessageCreated>("2026-03-02T00:00:00Z", said(Uuid::from_u128(7), "hello")).await;
+    history.add::<MessageCreated>("2026-03-02T00:00:00Z", message_created(Uuid::from_u128(7), "hello")).await;
     let both = get(&base, &format!("/v1/analytics/funnel?from=2026-03-01&to={next}")).await;
     assert_eq!(both.generations, Some(format!("analytics={generation}")));
     let waiting = json!([{
@@ -136,7 +136,7 @@ async fn messages_count_at_each_stage_that_they_reached() {
     assert_eq!(both.body, json!({ "days": days }));
 
     // Neither a second analysis of a message nor redelivered events change anything.
-    let mut again = understood();
+    let mut again = intent_analyzed();
     (again["message_id"], again["analysed_by"]["model"]) = (json!(Uuid::from_u128(1)), json!("another"));
     history.add::<IntentAnalyzed>("2026-03-03T00:00:00Z", again).await;
     let end = history.folded.len();
