@@ -15,7 +15,7 @@ use super::services::{Services, live_schema, post};
 use crate::shop::Shop;
 
 /// Rate of acts a second: alternately a view and an order, each of a new member.
-pub const ACTS_A_SECOND: u32 = 5;
+const ACTS_A_SECOND: u32 = 5;
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// Timeout after which an act counts as lost.
 const SEEN_LIMIT: Duration = Duration::from_secs(15);
