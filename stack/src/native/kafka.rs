@@ -43,7 +43,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("log.cleaner.dedupe.buffer.size", "16777216"),
 ];
 
-pub(crate) const JAVA_OPTIONS: &[&str] = &["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC"];
+const JAVA_OPTIONS: &[&str] = &["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC"];
 
 const LOG_SETTINGS: &str = "\
 log4j.rootLogger=INFO, console

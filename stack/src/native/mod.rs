@@ -74,7 +74,7 @@ impl Native {
         self.layout.software().join(name)
     }
 
-    pub(crate) fn is_installed(&self, server: Server) -> bool {
+    fn is_installed(&self, server: Server) -> bool {
         match server {
             Server::Redis => redis::program(self).is_some(),
             _ => self.software(server).is_dir(),

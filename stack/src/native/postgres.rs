@@ -37,7 +37,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
 ];
 
 /// Byte order for keys, Unicode for letters.
-pub(crate) const INITDB_ARGUMENTS: &[&str] = &["--encoding=UTF8", "--lc-collate=C", "--lc-ctype=C.UTF-8"];
+const INITDB_ARGUMENTS: &[&str] = &["--encoding=UTF8", "--lc-collate=C", "--lc-ctype=C.UTF-8"];
 
 pub(super) async fn install(native: &Native, progress: &Progress) -> Result<(), StackError> {
     let pinned = &VERSIONS.postgres;
