@@ -73,9 +73,9 @@ async fn event_times_strictly_increase_within_a_key_and_given_ones_are_kept() {
         let (count, each): (i64, bool) = sqlx::query_as(steps).fetch_one(&mut connection).await.unwrap();
         assert_eq!((count, each), (199, true));
 
-        let given = "INSERT INTO outbox (topic, key, type, data, source, event_time, event_id)
+        let insert_with_time = "INSERT INTO outbox (topic, key, type, data, source, event_time, event_id)
             VALUES ('catalog-events', 'a', 'product-retired', '{}', 'test', '2009-12-01 07:45:00.123456+00', 'mine')";
-        sqlx::query(given).execute(&mut connection).await.unwrap();
+        sqlx::query(insert_with_time).execute(&mut connection).await.unwrap();
         let kept = "SELECT event_time = '2009-12-01 07:45:00.123456+00' FROM outbox WHERE event_id = 'mine'";
         assert!(sqlx::query_scalar::<_, bool>(kept).fetch_one(&mut connection).await.unwrap());
     })

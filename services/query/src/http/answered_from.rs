@@ -16,7 +16,7 @@ use super::failure::Answer;
 use super::parameters::{Parameters, invalid};
 
 /// Header with the generations that an answer was read from.
-pub(super) const PROJECTION_GENERATIONS: HeaderName = HeaderName::from_static("projection-generations");
+const PROJECTION_GENERATIONS: HeaderName = HeaderName::from_static("projection-generations");
 /// Description of the parameter `as_of`.
 pub(super) const AS_OF: &str = "Answers only from the rows of these generations, which `replay at` makes: ids, or \
                                 their last 8 or more digits, separated by commas, one for each processor that is \

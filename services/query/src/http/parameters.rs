@@ -17,13 +17,13 @@ use uuid::Uuid;
 use super::answered_from::AnsweredFrom;
 
 /// Limit of items in a list.
-pub(super) const MAX_LIMIT: usize = crate::members::MAX_ITEMS;
+const MAX_LIMIT: usize = crate::members::MAX_ITEMS;
 /// Limit of an event's id, in bytes.
 pub(super) const MAX_EVENT_ID_BYTES: usize = 128;
 /// Limit of a search text, in bytes.
 pub(super) const MAX_QUERY_BYTES: usize = 512;
 /// Number of items in a list without the parameter `limit`.
-pub(super) const DEFAULT_LIMIT: usize = 20;
+const DEFAULT_LIMIT: usize = 20;
 
 /// Description of the parameter `limit`.
 pub(super) const LIMIT: &str = "Maximum number of items: 1 to 100, default 20";
