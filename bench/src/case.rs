@@ -8,9 +8,7 @@ use jangbogo_shared_projections::{catalogue, history};
 /// A set of projections that is folded in a process of its own.
 #[derive(Debug)]
 pub struct Case {
-    /// Name on the command line.
     pub name: &'static str,
-    /// Description of its tables.
     pub description: &'static str,
     pub processor: &'static Processor,
     /// True for a program of the pipeline; other cases run in this program.

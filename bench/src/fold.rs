@@ -1,28 +1,24 @@
 //! Speed and memory of folding orders from Kafka into Postgres.
 
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use jangbogo_store::{Live, live};
-use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::PgConnection;
 use tokio::process::Child;
 
 use super::FoldArguments;
 use super::case::{CASES, Case};
 use super::limits::{ORDER_TOPICS, copy_rows, count_lines, drain_topics, end_offsets};
-use super::report::{CaseReport, Report, median};
+use super::processes::{ensure_running, peak_memory_kib, stop};
+use super::report::{CaseReport, Report, as_float, median};
 use super::shop::{Shop, build_programs, sibling};
 
 /// Polling interval of the checkpoints, which is cheap for Postgres.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// Timeout of a processor's progress.
 const STANDSTILL_LIMIT: Duration = Duration::from_mins(2);
-/// Timeout of publishing.
 const PUBLISH_LIMIT: Duration = Duration::from_mins(10);
-/// Timeout of the shutdown.
-const STOP_LIMIT: Duration = Duration::from_secs(15);
 
 /// Results of a case in one round.
 struct Measured {
@@ -33,10 +29,7 @@ struct Measured {
     rows: u64,
 }
 
-/// Measures all cases and removes the shop afterwards.
-///
-/// # Errors
-/// When a server is unavailable, or a process under test fails or makes no progress.
+/// Measures all cases and removes the shop afterwards. Fails if a process under test fails or makes no progress.
 pub async fn run(arguments: &FoldArguments) -> anyhow::Result<Report> {
     build_programs(&["jangbogo", "analytics", "recommendation"]).await?;
     Shop::with(async |shop| measure(shop, arguments).await).await
@@ -93,9 +86,8 @@ async fn measure_case(shop: &Shop, case: &Case, with_publishing: bool) -> anyhow
     } else {
         None
     };
-    let peak_kib = peak_memory_kib(&process)?;
-    let status = stop(process).await?;
-    ensure!(status.success(), "{} ended with {status}", case.name);
+    let peak_kib = process.id().and_then(peak_memory_kib).context("its peak memory is unknown")?;
+    stop(case.name, process).await?;
     let (copying, rows) = copy_rows(&mut database, case.processor, &live.generation).await?;
     Ok(Measured { folding: folded - started, publishing, peak_kib, copying, rows })
 }
@@ -111,19 +103,12 @@ fn start(shop: &Shop, case: &Case) -> anyhow::Result<Child> {
     command.spawn().with_context(|| format!("cannot start {}", case.name))
 }
 
-fn ensure_running(process: &mut Child) -> anyhow::Result<()> {
-    match process.try_wait()? {
-        Some(status) => bail!("it ended with {status}; its log is above"),
-        None => Ok(()),
-    }
-}
-
 async fn wait_for_generation(database: &mut PgConnection, process: &mut Child, case: &Case) -> anyhow::Result<Live> {
     loop {
         if let Some(live) = live(database, case.processor.name).await? {
             return Ok(live);
         }
-        ensure_running(process)?;
+        ensure_running("it", process)?;
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
@@ -147,7 +132,7 @@ async fn wait_for_offset(
             (last, moved) = (reached, Instant::now());
         }
         ensure!(moved.elapsed() < STANDSTILL_LIMIT, "no progress at {reached:?} of {target:?} records");
-        ensure_running(process)?;
+        ensure_running("it", process)?;
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
@@ -158,34 +143,10 @@ async fn wait_for_publisher(database: &mut PgConnection, process: &mut Child, sc
                 AND NOT EXISTS (SELECT FROM {schema}.publisher WHERE pending_sweeps <> '{{}}')"
     );
     while !sqlx::query_scalar::<_, bool>(&sql).fetch_one(&mut *database).await? {
-        ensure_running(process)?;
+        ensure_running("it", process)?;
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
     Ok(())
-}
-
-/// Peak resident memory of a process in KiB (`VmHWM`).
-fn peak_memory_kib(process: &Child) -> anyhow::Result<u64> {
-    let id = process.id().context("it has ended")?;
-    let path = format!("/proc/{id}/status");
-    let status = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).with_context(|| format!("no VmHWM in {path}"))?;
-    Ok(kib.trim().parse()?)
-}
-
-/// Sends SIGTERM to a process and waits for its exit status.
-///
-/// # Errors
-/// When it has ended already, or does not stop in time.
-pub async fn stop(mut process: Child) -> anyhow::Result<ExitStatus> {
-    let id = process.id().context("it has ended")?;
-    let pid = Pid::from_raw(i32::try_from(id)?).context("it has ended")?;
-    kill_process(pid, Signal::TERM)?;
-    tokio::time::timeout(STOP_LIMIT, process.wait())
-        .await
-        .context("the shutdown timed out")?
-        .context("cannot wait for it")
 }
 
 fn case_report(case: &Case, rounds: &[Measured], lines: u64, drain_seconds: f64) -> CaseReport {
@@ -204,9 +165,4 @@ fn case_report(case: &Case, rounds: &[Measured], lines: u64, drain_seconds: f64)
         publish_seconds: published.map(median),
         peak_memory_mb: as_float(rounds.iter().map(|one| one.peak_kib).max().unwrap_or_default()) * 1024.0 / 1e6,
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of lines and kibibytes are far below 2^52")]
-fn as_float(count: u64) -> f64 {
-    count as f64
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use futures::TryStreamExt as _;
 use jangbogo_events::{Event, Record, Topic};
-use jangbogo_fold::Processor;
+use jangbogo_fold::{Processor, Table};
 use jangbogo_log::groupless;
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::vector_index::VectorIndex;
@@ -17,12 +17,12 @@ use sqlx::{Executor as _, PgConnection};
 
 /// Topics of orders and cancellations.
 pub const ORDER_TOPICS: &[Topic] = &[Topic::OrderCompleted, Topic::UserBehavior];
-/// How long one answer of Kafka may take.
+/// Timeout of a request to Kafka.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of each chunk that is sent to COPY.
 pub const COPY_BYTES: usize = 1 << 20;
 /// Schema of the tables that COPY fills.
-const SCHEMA: &str = "bench_copy";
+pub const COPY_SCHEMA: &str = "bench_copy";
 
 /// The partitions of topics, each with its end offset.
 pub fn end_offsets(connections: &Connections, topics: &[Topic]) -> anyhow::Result<Vec<(Topic, i32, i64)>> {
@@ -46,7 +46,7 @@ pub fn end_offsets(connections: &Connections, topics: &[Topic]) -> anyhow::Resul
     Ok(ends)
 }
 
-/// How long a bare consumer takes from the beginnings of topics to their ends. Values are touched, not decoded.
+/// Duration of a bare consumer from the beginnings of topics to their ends. Values are touched, not decoded.
 pub fn drain_topics(connections: &Connections, topics: &[Topic]) -> anyhow::Result<Duration> {
     let mut bytes = 0;
     let took = consume(connections, topics, |message| {
@@ -57,7 +57,7 @@ pub fn drain_topics(connections: &Connections, topics: &[Topic]) -> anyhow::Resu
     Ok(took)
 }
 
-/// How many lines orders and cancellations in the topics have.
+/// Number of lines of the orders and cancellations in the topics.
 pub fn count_lines(connections: &Connections, topics: &[Topic]) -> anyhow::Result<u64> {
     let mut lines = 0;
     consume(connections, topics, |message| {
@@ -68,11 +68,11 @@ pub fn count_lines(connections: &Connections, topics: &[Topic]) -> anyhow::Resul
     Ok(lines)
 }
 
-/// Shows every record of topics, from their beginnings to their ends, and says how long that took.
+/// Calls `visit` with every record of topics, from their beginnings to their ends. Returns the duration.
 pub fn consume(
     connections: &Connections,
     topics: &[Topic],
-    mut see: impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
+    mut visit: impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Duration> {
     let ends = end_offsets(connections, topics)?;
     let expected = ends.iter().map(|(_, _, end)| *end).sum::<i64>();
@@ -85,7 +85,7 @@ pub fn consume(
     let started = Instant::now();
     consumer.assign(&assignment)?;
     for _ in 0..expected {
-        see(&consumer.poll(ANSWER_LIMIT).context("kafka sends no more records")??)?;
+        visit(&consumer.poll(ANSWER_LIMIT).context("kafka sends no more records")??)?;
     }
     Ok(started.elapsed())
 }
@@ -101,25 +101,36 @@ pub fn decoded(connections: &Connections, message: &BorrowedMessage<'_>) -> anyh
     Ok(Event::decode(record)?)
 }
 
-/// How long COPY takes for all rows of a generation into equal empty tables with the same keys and indexes, in one
-/// transaction; and how many rows those are.
+/// Creates a schema with these tables.
+pub async fn create_tables(
+    database: &mut PgConnection,
+    schema: &str,
+    tables: impl IntoIterator<Item = &'static Table>,
+) -> anyhow::Result<()> {
+    let mut sql = format!("CREATE SCHEMA {schema}; SET search_path = {schema};");
+    for table in tables {
+        sql.push_str(&create_table(table, VectorIndex::default()));
+    }
+    sql.push_str("RESET search_path;");
+    database.execute(sqlx::raw_sql(&sql)).await.context("cannot create tables")?;
+    Ok(())
+}
+
+/// Duration of COPY for all rows of a generation into equal empty tables with the same keys and indexes, in one
+/// transaction; and the number of rows.
 pub async fn copy_rows(
     database: &mut PgConnection,
     processor: &Processor,
     generation: &Generation,
 ) -> anyhow::Result<(Duration, u64)> {
-    let mut sql = format!("CREATE SCHEMA {SCHEMA}; SET search_path = {SCHEMA};");
-    for table in processor.tables() {
-        sql.push_str(&create_table(table, VectorIndex::default()));
-    }
-    database.execute(sqlx::raw_sql(&sql)).await.context("cannot create tables")?;
+    create_tables(database, COPY_SCHEMA, processor.tables()).await?;
     let mut tables = Vec::new();
     for table in processor.tables() {
         let sql = format!("COPY {}.{} TO STDOUT (FORMAT binary)", generation.schema, table.name);
         let mut bytes = Vec::new();
         let mut stream = database.copy_out_raw(&sql).await?;
-        while let Some(piece) = stream.try_next().await? {
-            bytes.extend_from_slice(&piece);
+        while let Some(chunk) = stream.try_next().await? {
+            bytes.extend_from_slice(&chunk);
         }
         tables.push((table.name, bytes));
     }
@@ -128,9 +139,9 @@ pub async fn copy_rows(
     let mut rows = 0;
     database.execute("BEGIN").await?;
     for (name, bytes) in &tables {
-        let mut copy = database.copy_in_raw(&format!("COPY {name} FROM STDIN (FORMAT binary)")).await?;
-        for piece in bytes.chunks(COPY_BYTES) {
-            copy.send(piece).await?;
+        let mut copy = database.copy_in_raw(&format!("COPY {COPY_SCHEMA}.{name} FROM STDIN (FORMAT binary)")).await?;
+        for chunk in bytes.chunks(COPY_BYTES) {
+            copy.send(chunk).await?;
         }
         rows += copy.finish().await?;
     }

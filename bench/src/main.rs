@@ -6,6 +6,7 @@ mod embed;
 mod fold;
 mod latency;
 mod limits;
+mod processes;
 mod rebuild;
 mod recall;
 mod report;
@@ -18,6 +19,7 @@ use jangbogo_host::process::{self, ProcessorArgs, ProcessorRuntime};
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::shutdown::Shutdown;
 use jangbogo_telemetry::{LevelFilter, LogFormat, Telemetry, init_logging};
+use serde::Serialize;
 
 use self::case::{CASES, Case};
 use self::chat::ChatArguments;
@@ -55,7 +57,6 @@ enum Benchmark {
     Processor(ProcessArguments),
 }
 
-/// Options of the measurement.
 #[derive(Args, Clone, Debug)]
 struct FoldArguments {
     /// Number of rounds; medians are reported
@@ -88,43 +89,39 @@ fn case_named(name: &str) -> Result<&'static Case, String> {
     CASES.iter().find(|case| case.name == name).ok_or_else(|| format!("the cases are {}", names()))
 }
 
-/// On Ctrl-C the measurement is dropped, and the processes under test with it.
-async fn unless_interrupted<T>(run: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::select! {
-        result = run => result,
+/// Prints the report of a measurement. On Ctrl-C the measurement is dropped, and the processes under test with it.
+async fn print<R: Serialize>(
+    json: bool,
+    to_text: fn(&R) -> String,
+    run: impl Future<Output = anyhow::Result<R>>,
+) -> anyhow::Result<()> {
+    let report = tokio::select! {
+        report = Box::pin(run) => report?,
         interrupt = tokio::signal::ctrl_c() => {
             interrupt.context("cannot listen for Ctrl-C")?;
             anyhow::bail!("interrupted")
         }
-    }
+    };
+    println!("{}", if json { serde_json::to_string_pretty(&report)? } else { to_text(&report) });
+    Ok(())
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().benchmark {
-        Benchmark::Fold(arguments) => {
-            let report = unless_interrupted(Box::pin(fold::run(&arguments))).await?;
-            println!("{}", if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
-        }
+        Benchmark::Fold(arguments) => print(arguments.json, report::Report::to_text, fold::run(&arguments)).await?,
         Benchmark::Rebuild(arguments) => {
-            let report = unless_interrupted(Box::pin(rebuild::run(&arguments))).await?;
-            println!("{}", if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
+            print(arguments.json, rebuild::Report::to_text, rebuild::run(&arguments)).await?;
         }
         Benchmark::Latency(arguments) => {
-            let report = unless_interrupted(Box::pin(latency::run(&arguments))).await?;
-            println!("{}", if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
+            print(arguments.json, latency::Report::to_text, latency::run(&arguments)).await?;
         }
-        Benchmark::Chat(arguments) => {
-            let report = unless_interrupted(Box::pin(chat::run(&arguments))).await?;
-            println!("{}", if arguments.json { serde_json::to_string_pretty(&report)? } else { report.to_text() });
-        }
+        Benchmark::Chat(arguments) => print(arguments.json, chat::Report::to_text, chat::run(&arguments)).await?,
         Benchmark::Embed(arguments) => {
-            let report = unless_interrupted(Box::pin(embed::run(&arguments))).await?;
-            println!("{}", if arguments.json() { serde_json::to_string_pretty(&report)? } else { report.to_text() });
+            print(arguments.json, embed::EmbedReport::to_text, embed::run(&arguments)).await?
         }
         Benchmark::Recall(arguments) => {
-            let report = unless_interrupted(Box::pin(recall::run(&arguments))).await?;
-            println!("{}", if arguments.json() { serde_json::to_string_pretty(&report)? } else { report.to_text() });
+            print(arguments.json, recall::RecallReport::to_text, recall::run(&arguments)).await?;
         }
         Benchmark::Clean => rebuild::clean().await?,
         Benchmark::Processor(arguments) => {

@@ -8,29 +8,25 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
 use jangbogo_embedding::Purpose;
 use jangbogo_embedding::registry::{DEFAULT_MODEL, ModelsArgs};
-use jangbogo_embeddings_server::model::{Arithmetic, EmbeddingModel};
+use jangbogo_embeddings_server::model::Arithmetic;
 use jangbogo_platform::vector_index::VectorIndex;
 use reqwest::Client;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use crate::embed::products;
-use crate::report::percentile;
+use crate::embed::{load, products};
+use crate::report::{percentile, table};
 use crate::shop::Shop;
 
-/// Number of nearest vectors of a search.
 const NEAREST: usize = 10;
 /// Number of a title's words that form a query.
 const WORDS: usize = 4;
 /// Number of documents of a bulk request, and of rows of a statement.
 const CHUNK: usize = 500;
 
-/// Options of the measurement.
 #[derive(Args, Clone, Debug)]
 pub struct RecallArguments {
     /// File of the electronics catalogue
@@ -47,7 +43,7 @@ pub struct RecallArguments {
     candidates: Vec<u16>,
     /// Print the report as JSON
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     #[command(flatten)]
     models: ModelsArgs,
     #[command(flatten)]
@@ -55,17 +51,12 @@ pub struct RecallArguments {
 }
 
 impl RecallArguments {
-    pub fn json(&self) -> bool {
-        self.json
-    }
-
     /// The given numbers, else the number of a shop's searches.
     fn candidates(&self, of_shop: u16) -> Vec<u16> {
         if self.candidates.is_empty() { vec![of_shop] } else { self.candidates.clone() }
     }
 }
 
-/// The report.
 #[derive(Debug, Serialize)]
 pub struct RecallReport {
     model: String,
@@ -74,12 +65,12 @@ pub struct RecallReport {
     /// Build parameters of all indexes.
     m: u16,
     ef_construction: u16,
-    found: Vec<Found>,
+    found: Vec<IndexResult>,
 }
 
 /// Result of one index with a number of candidates.
 #[derive(Debug, Serialize)]
-struct Found {
+struct IndexResult {
     index: &'static str,
     /// None for an exact search.
     candidates: Option<u16>,
@@ -89,7 +80,6 @@ struct Found {
     p95_milliseconds: f64,
 }
 
-/// Vectors and queries.
 struct Vectors {
     all: Vec<Vec<f32>>,
     queries: Vec<Vec<f32>>,
@@ -97,10 +87,6 @@ struct Vectors {
     nearest: Vec<HashSet<usize>>,
 }
 
-/// Measures both indexes.
-///
-/// # Errors
-/// When a server is unavailable, the catalogue or the model cannot be read, or an index cannot be built.
 pub async fn run(arguments: &RecallArguments) -> anyhow::Result<RecallReport> {
     arguments.vector_index.check()?;
     let vectors = Vectors::compute(arguments)?;
@@ -130,9 +116,8 @@ impl Vectors {
     fn compute(arguments: &RecallArguments) -> anyhow::Result<Self> {
         let models = arguments.models.directory()?;
         let spec = models.find(&arguments.model)?;
-        jangbogo_embeddings_server::fetch::fetch(&models, spec, |message| eprintln!("{message}"))?;
         let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let model = EmbeddingModel::load(&models, spec, Arithmetic::Int8, threads)?;
+        let model = load(&models, spec, Arithmetic::Int8, threads)?;
         let embed = |purpose, texts: &[String]| -> anyhow::Result<Vec<Vec<f32>>> {
             let texts: Vec<_> = texts.iter().map(|text| spec.prompts.before(purpose, text)).collect();
             Ok(model.embed_batch(&texts.iter().map(|text| &**text).collect::<Vec<_>>())?.vectors)
@@ -156,7 +141,7 @@ impl Vectors {
         index: &'static str,
         candidates: Option<u16>,
         mut search: impl AsyncFnMut(&[f32]) -> anyhow::Result<Vec<usize>>,
-    ) -> anyhow::Result<Found> {
+    ) -> anyhow::Result<IndexResult> {
         let (mut times, mut hits) = (Vec::new(), 0);
         // The first ones warm the caches up.
         for query in self.queries.iter().take(50) {
@@ -172,7 +157,7 @@ impl Vectors {
         #[expect(clippy::cast_precision_loss, reason = "a ratio of some thousands")]
         let recall = hits as f64 / (self.queries.len() * NEAREST) as f64;
         let (p50_milliseconds, p95_milliseconds) = (percentile(&times, 50), percentile(&times, 95));
-        let found = Found { index, candidates, recall, p50_milliseconds, p95_milliseconds };
+        let found = IndexResult { index, candidates, recall, p50_milliseconds, p95_milliseconds };
         eprintln!("{index}, {}: recall {recall:.4}", candidates.map_or("all".to_owned(), |it| it.to_string()));
         Ok(found)
     }
@@ -194,7 +179,7 @@ async fn postgres(
     database: &mut PgConnection,
     arguments: &RecallArguments,
     vectors: &Vectors,
-    found: &mut Vec<Found>,
+    found: &mut Vec<IndexResult>,
 ) -> anyhow::Result<()> {
     database.execute("CREATE TABLE recall (number bigint PRIMARY KEY, vector vector(384) NOT NULL)").await?;
     for (chunk, first) in vectors.all.chunks(CHUNK).zip((0_i64..).step_by(CHUNK)) {
@@ -231,7 +216,7 @@ async fn elasticsearch(
     (name, kind): (&'static str, &'static str),
     arguments: &RecallArguments,
     vectors: &Vectors,
-    found: &mut Vec<Found>,
+    found: &mut Vec<IndexResult>,
 ) -> anyhow::Result<()> {
     let client = Client::new();
     let mut options = arguments.vector_index.index_options();
@@ -261,9 +246,9 @@ async fn elasticsearch(
     answered(client.post(format!("{url}/_refresh"))).await?;
     for candidates in arguments.candidates(arguments.vector_index.candidates) {
         let search = async |query: &[f32]| -> anyhow::Result<Vec<usize>> {
-            let near = json!({ "field": "vector", "query_vector": query, "k": NEAREST, "num_candidates": candidates });
+            let knn = json!({ "field": "vector", "query_vector": query, "k": NEAREST, "num_candidates": candidates });
             let body = json!({
-                "knn": near, "size": NEAREST, "docvalue_fields": ["number"], "stored_fields": "_none_",
+                "knn": knn, "size": NEAREST, "docvalue_fields": ["number"], "stored_fields": "_none_",
             });
             let answer = answered(client.post(format!("{url}/_search")).json(&body)).await?;
             let hits = answer["hits"]["hits"].as_array().into_iter().flatten();
@@ -276,25 +261,24 @@ async fn elasticsearch(
 }
 
 impl RecallReport {
-    /// The report as a table.
     pub fn to_text(&self) -> String {
-        let mut table = Table::new();
-        table.load_preset(NOTHING).set_header(["", "candidates", "recall@10", "p50, ms", "p95, ms"]);
-        for found in &self.found {
-            table.add_row([
+        let rows = self.found.iter().map(|found| {
+            [
                 found.index.to_owned(),
                 found.candidates.map_or_else(|| "all".to_owned(), |candidates| candidates.to_string()),
                 format!("{:.4}", found.recall),
                 format!("{:.2}", found.p50_milliseconds),
                 format!("{:.2}", found.p95_milliseconds),
-            ]);
-        }
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+            ]
+        });
         format!(
-            "{} searches among {} vectors of {}; m {}, ef_construction {}\n{table}",
-            self.searches, self.vectors, self.model, self.m, self.ef_construction
+            "{} searches among {} vectors of {}; m {}, ef_construction {}\n{}",
+            self.searches,
+            self.vectors,
+            self.model,
+            self.m,
+            self.ef_construction,
+            table(["", "candidates", "recall@10", "p50, ms", "p95, ms"], rows)
         )
     }
 }

@@ -1,15 +1,12 @@
-//! Report of the folds, as text and JSON.
-
-use std::fmt::Write as _;
+//! Report of the folds as text and JSON, and the tables and figures of all reports.
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, Row, Table};
 use serde::Serialize;
 
 /// Medians over the rounds.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Number of rounds.
     pub rounds: u16,
     /// Records in the order topics.
     pub orders: i64,
@@ -25,19 +22,14 @@ pub struct Report {
 /// Medians of one case. Lines are those of the order topics, independent of the case's rows.
 #[derive(Debug, Serialize)]
 pub struct CaseReport {
-    /// Name on the command line.
     pub name: &'static str,
-    /// Description of its tables.
     pub description: &'static str,
     /// Seconds from the take-over of the checkpoints to the last commit.
     pub fold_seconds: f64,
-    /// The same by lines.
     pub lines_per_second: f64,
     /// Seconds of COPY of the same rows into equal empty tables.
     pub copy_seconds: f64,
-    /// The same by lines.
     pub copy_lines_per_second: f64,
-    /// Number of those rows.
     pub rows: u64,
     /// The fold's speed relative to the consumer's or COPY's, whichever is slower.
     pub ratio_to_slower_limit: f64,
@@ -48,15 +40,9 @@ pub struct CaseReport {
 }
 
 impl Report {
-    /// The report as tables.
     pub fn to_text(&self) -> String {
         let Self { rounds, orders, lines, drain_seconds, drain_lines_per_second, .. } = self;
-        let mut text = format!(
-            "{lines} lines in {orders} records; medians of {rounds} rounds\n\
-             bare consumer: {drain_seconds:.2} s, {drain_lines_per_second:.0} lines/s\n\n"
-        );
-        let mut table = Table::new();
-        table.load_preset(NOTHING).set_header([
+        let header = [
             "folded into",
             "lines/s",
             "seconds",
@@ -66,9 +52,9 @@ impl Report {
             "of the slower limit",
             "published after",
             "peak memory",
-        ]);
-        for case in &self.cases {
-            table.add_row([
+        ];
+        let rows = self.cases.iter().map(|case| {
+            [
                 case.description.to_owned(),
                 format!("{:.0}", case.lines_per_second),
                 format!("{:.2}", case.fold_seconds),
@@ -78,15 +64,53 @@ impl Report {
                 format!("{:.0} %", case.ratio_to_slower_limit * 100.0),
                 case.publish_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2} s")),
                 format!("{:.0} MB", case.peak_memory_mb),
-            ]);
-        }
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{table}");
-        text
+            ]
+        });
+        format!(
+            "{lines} lines in {orders} records; medians of {rounds} rounds\n\
+             bare consumer: {drain_seconds:.2} s, {drain_lines_per_second:.0} lines/s\n\n{}",
+            table(header, rows)
+        )
     }
+}
+
+/// A borderless table whose columns after the first are right-aligned.
+pub fn table<R: Into<Row>>(header: impl Into<Row>, rows: impl IntoIterator<Item = R>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(header).add_rows(rows);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// Percentiles in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "as JSON has them, with the unit")]
+pub struct Percentiles {
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+    pub p99_ms: f64,
+    pub max_ms: f64,
+}
+
+impl Percentiles {
+    /// Percentiles of these milliseconds; none without any.
+    pub fn from_milliseconds(mut milliseconds: Vec<f64>) -> Option<Self> {
+        milliseconds.sort_unstable_by(f64::total_cmp);
+        let at = |percent| percentile(&milliseconds, percent);
+        let max_ms = *milliseconds.last()?;
+        Some(Self { p50_ms: at(50), p95_ms: at(95), p99_ms: at(99), max_ms })
+    }
+
+    pub fn cells(self) -> [String; 4] {
+        [self.p50_ms, self.p95_ms, self.p99_ms, self.max_ms].map(|milliseconds| format!("{milliseconds:.0} ms"))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of lines, events and kibibytes are far below 2^52")]
+pub fn as_float(count: u64) -> f64 {
+    count as f64
 }
 
 /// The median; zero without values.

@@ -2,7 +2,6 @@
 
 use jangbogo_host::app::AppDescriptor;
 
-/// The programs of all processors.
 pub static APPS: &[AppDescriptor] = &[
     AppDescriptor::new::<jangbogo_recommendation::App>(),
     AppDescriptor::new::<jangbogo_analytics::App>(),
@@ -13,7 +12,6 @@ pub static APPS: &[AppDescriptor] = &[
 ];
 
 /// Finds a program by its processor's name.
-#[must_use]
 pub fn app(name: &str) -> Option<&'static AppDescriptor> {
     APPS.iter().find(|app| app.processor.name == name)
 }

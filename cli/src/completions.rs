@@ -1,7 +1,5 @@
 //! `jangbogo completions`: shell completion scripts.
 
-use std::io;
-
 use clap::Args;
 use clap_complete::Shell;
 
@@ -17,10 +15,8 @@ pub struct Arguments {
     shell: Shell,
 }
 
-/// # Errors
-/// When standard output cannot be written to.
 pub fn run(arguments: Arguments, command: &mut clap::Command) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, command, "jangbogo", &mut script);
-    Ok(crate::output::print(&String::from_utf8(script).map_err(io::Error::other)?)?)
+    crate::output::print(&String::from_utf8(script)?)
 }

@@ -25,9 +25,7 @@ pub const ENDS_WITH_PARENT: &str = "JANGBOGO_ENDS_WITH_PARENT";
 /// A processor of the registry, or a service.
 #[derive(Debug)]
 pub enum Command {
-    /// A processor.
     Processor(&'static AppDescriptor, ArgMatches),
-    /// A service.
     Service(Service),
 }
 
@@ -44,7 +42,6 @@ pub enum Service {
 
 impl Command {
     /// The program's name in log lines.
-    #[must_use]
     pub fn process_name(&self) -> &'static str {
         match self {
             Self::Processor(app, _) => app.processor.name,
@@ -93,9 +90,6 @@ impl Subcommand for Command {
 }
 
 /// Runs the program until SIGINT or SIGTERM.
-///
-/// # Errors
-/// When it cannot start or one of its tasks fails. Unavailable servers are retried.
 pub async fn run(command: Command, connections: Connections) -> anyhow::Result<()> {
     if std::env::var_os(ENDS_WITH_PARENT).is_some() {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;

@@ -28,10 +28,6 @@ pub enum Command {
     Env,
 }
 
-/// Runs one of the commands.
-///
-/// # Errors
-/// When a server cannot be started or stopped, or is not up; the message says which and why.
 pub async fn run(command: Command, options: &Options) -> anyhow::Result<()> {
     match command {
         Command::Up => up(options).await,
@@ -48,19 +44,16 @@ async fn up(options: &Options) -> anyhow::Result<()> {
         let address = without_password(stack.addresses().get(server));
         rows.add_row([server.name(), &address, stack.source(server).name()]);
     }
-    print(&format!("{rows}\n"))?;
-    Ok(())
+    print(&format!("{rows}\n"))
 }
 
 async fn down(options: &Options) -> anyhow::Result<()> {
     let stopped = Stack::down(options, &Progress::on_standard_error()).await?;
     if stopped.is_empty() {
-        print("no server of this stack was up\n")?;
-        return Ok(());
+        return print("no server of this stack was up\n");
     }
     let names: Vec<&str> = stopped.into_iter().map(Server::name).collect();
-    print(&format!("stopped {}; their data is kept\n", names.join(", ")))?;
-    Ok(())
+    print(&format!("stopped {}; their data is kept\n", names.join(", ")))
 }
 
 async fn status(options: &Options) -> anyhow::Result<()> {

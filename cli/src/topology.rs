@@ -95,10 +95,6 @@ enum GraphFormat {
     Text,
 }
 
-/// Runs one of the commands.
-///
-/// # Errors
-/// When the topology cannot be read, differs from code or Kafka, or Kafka refuses it.
 pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<()> {
     match command {
         Command::Check(arguments) => check(&arguments, connections).await,
@@ -120,8 +116,7 @@ async fn check(arguments: &CheckArguments, connections: &Connections) -> anyhow:
     }
     let (topics, processors) = (topology.topics.len(), topology.processors.len());
     let with = if arguments.against_kafka { "the code and Kafka agree" } else { "the code agrees" };
-    print(&format!("{with} with the topology: {topics} topics, {processors} processors\n"))?;
-    Ok(())
+    print(&format!("{with} with the topology: {topics} topics, {processors} processors\n"))
 }
 
 fn declared(app: &AppDescriptor) -> DeclaredProcessor {
@@ -135,8 +130,7 @@ async fn apply(arguments: &ApplyArguments, connections: &Connections) -> anyhow:
         topology.kafka.replication_factor = copies;
     }
     let applied = jangbogo_topology::apply(&topology, connections).await?;
-    print(&applied_table(&applied))?;
-    Ok(())
+    print(&applied_table(&applied))
 }
 
 fn applied_table(applied: &Applied) -> String {
@@ -145,7 +139,7 @@ fn applied_table(applied: &Applied) -> String {
     for AppliedTopic { topic, outcome } in &applied.topics {
         let (index, detail) = match outcome {
             Outcome::Created => (0, String::new()),
-            Outcome::Changed(changes) => (1, format!(": {}", listed(changes))),
+            Outcome::Changed(changes) => (1, format!(": {}", join_changes(changes))),
             Outcome::Unchanged => (2, String::new()),
         };
         let (result, count) = &mut counts[index];
@@ -156,7 +150,7 @@ fn applied_table(applied: &Applied) -> String {
     format!("{rows}\n{}\n", summary.join(", "))
 }
 
-fn listed(changes: &[ConfigChange]) -> String {
+fn join_changes(changes: &[ConfigChange]) -> String {
     let changes = changes.iter().map(|change| format!("{} {} → {}", change.key, change.from, change.to));
     changes.collect::<Vec<_>>().join(", ")
 }
@@ -166,6 +160,5 @@ fn graph(arguments: &GraphArguments) -> anyhow::Result<()> {
     print(&match arguments.format {
         GraphFormat::Mermaid => jangbogo_topology::mermaid(&topology),
         GraphFormat::Text => jangbogo_topology::text(&topology),
-    })?;
-    Ok(())
+    })
 }

@@ -123,7 +123,6 @@ pub struct AtArguments {
     limits: RateLimits,
 }
 
-/// Generation to serve.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArguments {
     #[command(flatten)]
@@ -146,7 +145,6 @@ pub struct DropArguments {
     generation: GenerationId,
 }
 
-/// Lists generations.
 #[derive(Args, Clone, Debug)]
 pub struct ListArguments {
     /// Processors that own the generations [default: all]

@@ -18,7 +18,6 @@ const SAMPLES: usize = 5;
 /// Differing rows of one table.
 #[derive(Clone, Debug, Serialize)]
 pub struct Difference {
-    /// Name of the table.
     pub table: String,
     /// Number of rows that differ or are missing on one side.
     pub rows: usize,

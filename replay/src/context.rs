@@ -32,7 +32,7 @@ pub struct Context {
     pub config: FoldConfig,
     pub pool: PgPool,
     pub progress: Progress,
-    /// Connected on first use.
+    /// The watcher of end offsets, connected on first use.
     end_offsets: OnceCell<EndOffsets>,
     decisions: Mutex<Option<Arc<DecisionOutcomes>>>,
 }
@@ -73,7 +73,6 @@ impl Context {
         })
     }
 
-    /// This program's fold version.
     pub fn fold_version(&self) -> String {
         self.processor.fold_version(&self.config)
     }
@@ -115,7 +114,6 @@ impl Context {
         Ok(bounds)
     }
 
-    /// The log's current end offsets.
     pub async fn end_offsets(&self) -> Result<Offsets, ReplayError> {
         let start = async || {
             let topics = self.processor.topics().into_iter().collect();

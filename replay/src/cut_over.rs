@@ -21,7 +21,6 @@ use crate::folder::DeadLetters;
 use crate::throttle::Priority;
 
 const MAX_ATTEMPTS: usize = 20;
-/// Pause between two attempts.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// The longest that the live fold is held.
 const HOLD_LIMIT: Duration = Duration::from_secs(3);
@@ -37,7 +36,7 @@ pub struct Indexing {
 }
 
 impl Indexing {
-    /// Starts it, if the processor has a search index.
+    /// Starts the publisher, if the processor has a search index.
     pub fn start(context: &Context, generation: &Generation) -> Result<Option<Self>, ReplayError> {
         if !has_search_index(context.processor) {
             return Ok(None);

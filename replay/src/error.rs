@@ -8,7 +8,6 @@ use jangbogo_store::PromotionError;
 
 use crate::folder::FoldError;
 
-/// A replay failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     #[error("postgres query failed")]
@@ -37,7 +36,6 @@ pub enum ReplayError {
 
 impl ReplayError {
     /// True if a retry may succeed, such as after an unavailable server.
-    #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Postgres(error) | Self::Promotion(PromotionError::Postgres(error)) => database::is_unavailable(error),

@@ -11,7 +11,6 @@ use jangbogo_store::{Batch, Checkpoint, Committed, Generation, Statements, acqui
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{PgConnection, Row as _};
 
-/// Records were not folded.
 #[derive(Debug, thiserror::Error)]
 pub enum FoldError {
     /// Postgres is unavailable or refuses.
@@ -25,24 +24,10 @@ pub enum FoldError {
     CommitsLost,
     /// A record that the live generation accepted is a dead letter of this one.
     #[error("{partition} offset {offset} was folded by the live generation and is a dead letter of this one: {cause}")]
-    DeadLettered {
-        /// The record's partition.
-        partition: Partition,
-        /// The record's offset.
-        offset: i64,
-        /// The reason of the refusal.
-        cause: String,
-    },
+    DeadLettered { partition: Partition, offset: i64, cause: String },
     /// A record that the live generation accepted cannot be decoded by this program.
     #[error("{partition} offset {offset} was folded before and is refused by this program: {cause}")]
-    Unreadable {
-        /// The record's partition.
-        partition: Partition,
-        /// The record's offset.
-        offset: i64,
-        /// The reason of the refusal.
-        cause: String,
-    },
+    Unreadable { partition: Partition, offset: i64, cause: String },
 }
 
 impl FoldError {
@@ -65,7 +50,7 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// Reads those of a generation.
+    /// Reads the dead letters and positions of a generation.
     ///
     /// # Errors
     /// When the Postgres query fails.
@@ -121,7 +106,6 @@ fn record_position(row: &PgRow) -> Option<(Partition, i64)> {
 /// Result of folding a batch.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Folded {
-    /// Number of records.
     pub records: u64,
     /// Number of events that were not duplicates.
     pub new_events: u64,

@@ -25,9 +25,8 @@ use crate::verify::Verify;
 /// Options for the end of a rebuild.
 #[derive(Clone, Copy, Debug)]
 pub struct CutOverOptions {
-    /// Compare the new generation with the live one first.
+    /// Compares the new generation with the live one first.
     pub verify: bool,
-    /// Serve the new generation.
     pub promote: bool,
 }
 

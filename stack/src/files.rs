@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_with_the_mode_asked_for() {
+    fn a_file_is_replaced_with_the_requested_mode() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state");
         fs::write(&path, "old").unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_directory_can_be_passed_through_and_an_old_one_stays() {
+    fn a_new_directory_is_traversable_and_an_old_one_keeps_its_mode() {
         let directory = tempfile::tempdir().unwrap();
         let (old, new) = (directory.path().join("old"), directory.path().join("old/new/newer"));
         fs::create_dir(&old).unwrap();

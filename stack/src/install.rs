@@ -10,8 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::command;
 use crate::error::StackError;
-use crate::files::megabytes;
-use crate::files::{self, FileErrors};
+use crate::files::{self, FileErrors, megabytes};
 use crate::versions::{self, VERSIONS};
 
 const SMALLEST_SIZE_SHOWN: u64 = 1_000_000;
@@ -28,7 +27,6 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
-    /// Begins to install `<software>/<name>`.
     pub(crate) fn begin(software: &Path, name: &str) -> Result<Self, StackError> {
         let temporary = tempfile::Builder::new()
             .prefix(INCOMPLETE_PREFIX)
@@ -38,12 +36,10 @@ impl Installation {
         Ok(Self { temporary, target: software.join(name) })
     }
 
-    /// Directory of the content to install.
     pub(crate) fn content(&self) -> PathBuf {
         self.temporary.path().join("content")
     }
 
-    /// Temporary directory.
     pub(crate) fn workspace(&self) -> &Path {
         self.temporary.path()
     }
@@ -179,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn maven_says_how_much_it_fetched() {
+    fn the_bytes_that_maven_reports_are_read() {
         let line = "[INFO] Downloaded from central: https://example.org/a.jar (6.7 MB at 15 MB/s)";
         assert_eq!(downloaded_bytes(line), Some(6_700_000));
         let line = "[INFO] Downloaded from mirror: https://example.org/a(1).pom (151 kB at 459 kB/s)";
@@ -189,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_installation_is_not_believed() {
+    fn an_interrupted_installation_does_not_count() {
         let software = tempfile::tempdir().unwrap();
         let installation = Installation::begin(software.path(), "tool-1").unwrap();
         std::fs::write(installation.content().join("half"), "").unwrap();

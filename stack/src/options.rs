@@ -8,7 +8,6 @@ use jangbogo_platform::servers::Server;
 
 use crate::error::StackError;
 
-/// Options of a stack.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The stack directory: software, data, logs and the state file.

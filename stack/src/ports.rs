@@ -11,11 +11,8 @@ use crate::error::StackError;
 /// A port that a server listens on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Listener {
-    /// The listener for clients.
     Clients(Server),
-    /// Kafka's controller.
     KafkaController,
-    /// Elasticsearch's transport.
     ElasticsearchTransport,
 }
 
@@ -82,8 +79,8 @@ const TRIES: usize = 100;
 fn choose_one(listener: Listener, chosen: &BTreeMap<String, u16>) -> Option<u16> {
     let belongs_to_another = |port: u16| chosen.iter().any(|(name, taken)| *taken == port && name != listener.name());
     let remembered = chosen.get(listener.name()).copied();
-    let wanted = remembered.into_iter().chain([listener.well_known_port()]);
-    for port in wanted {
+    let preferred = remembered.into_iter().chain([listener.well_known_port()]);
+    for port in preferred {
         if is_free(port) && !belongs_to_another(port) {
             return Some(port);
         }
@@ -133,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_asked_for_is_taken_or_refused_by_number() {
+    fn a_requested_port_is_used_or_refused_by_number() {
         let (occupant, port) = occupied();
         let mut chosen = BTreeMap::new();
         let error = choose(Server::Redis, Some(port), &mut chosen).unwrap_err();

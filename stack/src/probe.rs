@@ -16,27 +16,23 @@ use crate::error::ProbeError;
 
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// Response of a working server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Answer {
-    /// The version; none for Kafka.
-    pub version: Option<String>,
-}
+/// Version of a server, as it reports it; none for Kafka.
+type Version = Option<String>;
 
 /// Makes a real request: Kafka's metadata, a query, `PING`, the cluster's health.
-pub(crate) async fn ask(server: Server, address: &str) -> Result<Answer, ProbeError> {
+pub(crate) async fn probe(server: Server, address: &str) -> Result<Version, ProbeError> {
     let request = async {
         match server {
-            Server::Kafka => ask_kafka(address).await,
-            Server::Postgres => ask_postgres(address).await.map_err(ProbeError::Postgres),
-            Server::Redis => ask_redis(address).await.map_err(ProbeError::Redis),
-            Server::Elasticsearch => ask_elasticsearch(address).await.map_err(ProbeError::Elasticsearch),
+            Server::Kafka => probe_kafka(address).await,
+            Server::Postgres => probe_postgres(address).await.map_err(ProbeError::Postgres),
+            Server::Redis => probe_redis(address).await.map_err(ProbeError::Redis),
+            Server::Elasticsearch => probe_elasticsearch(address).await.map_err(ProbeError::Elasticsearch),
         }
     };
     tokio::time::timeout(LIMIT, request).await.unwrap_or(Err(ProbeError::Timeout(LIMIT)))
 }
 
-async fn ask_kafka(address: &str) -> Result<Answer, ProbeError> {
+async fn probe_kafka(address: &str) -> Result<Version, ProbeError> {
     let mut configuration = ClientConfig::new();
     configuration
         .set("bootstrap.servers", address)
@@ -52,31 +48,30 @@ async fn ask_kafka(address: &str) -> Result<Answer, ProbeError> {
     });
     match brokers.await {
         Ok(Ok(0)) | Err(_) => Err(ProbeError::NoBroker),
-        Ok(Ok(_)) => Ok(Answer::default()),
+        Ok(Ok(_)) => Ok(None),
         Ok(Err(error)) => Err(ProbeError::Kafka(error)),
     }
 }
 
-async fn ask_postgres(address: &str) -> Result<Answer, sqlx::Error> {
+async fn probe_postgres(address: &str) -> Result<Version, sqlx::Error> {
     let options = PgConnectOptions::from_str(address)?.database("postgres");
     let mut connection = options.disable_statement_logging().connect().await?;
     let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
     connection.close().await?;
-    let number = version.split_whitespace().next().map(str::to_owned);
-    Ok(Answer { version: number })
+    Ok(version.split_whitespace().next().map(str::to_owned))
 }
 
-async fn ask_redis(address: &str) -> Result<Answer, redis::RedisError> {
+async fn probe_redis(address: &str) -> Result<Version, redis::RedisError> {
     let client = redis::Client::open(address)?;
     let configuration = AsyncConnectionConfig::new().set_connection_timeout(Some(LIMIT));
     let mut connection = client.get_multiplexed_async_connection_with_config(&configuration).await?;
     let () = redis::cmd("PING").exec_async(&mut connection).await?;
     let information: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
     let version = information.lines().find_map(|line| line.strip_prefix("redis_version:"));
-    Ok(Answer { version: version.map(|it| it.trim().to_owned()) })
+    Ok(version.map(|it| it.trim().to_owned()))
 }
 
-async fn ask_elasticsearch(address: &str) -> Result<Answer, reqwest::Error> {
+async fn probe_elasticsearch(address: &str) -> Result<Version, reqwest::Error> {
     // A proxy in the environment is for other machines.
     let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build()?;
     let health = format!("{address}/_cluster/health?wait_for_status=yellow&timeout=2s");
@@ -85,7 +80,7 @@ async fn ask_elasticsearch(address: &str) -> Result<Answer, reqwest::Error> {
     let nodes: Value = client.get(nodes).send().await?.error_for_status()?.json().await?;
     let node = nodes["nodes"].as_object().and_then(|nodes| nodes.values().next());
     let version = node.and_then(|node| node["version"].as_str());
-    Ok(Answer { version: version.map(str::to_owned) })
+    Ok(version.map(str::to_owned))
 }
 
 #[cfg(test)]
@@ -100,7 +95,7 @@ mod tests {
             (Server::Redis, "redis://127.0.0.1:1"),
             (Server::Elasticsearch, "http://127.0.0.1:1"),
         ] {
-            let answer = tokio::time::timeout(LIMIT * 2, ask(server, address)).await.unwrap();
+            let answer = tokio::time::timeout(LIMIT * 2, probe(server, address)).await.unwrap();
             assert!(answer.is_err(), "{server}");
         }
     }

@@ -58,7 +58,7 @@ impl Process {
         (!matches!(state, 'Z' | 'X')).then_some(Self { pid, start_ticks })
     }
 
-    pub(crate) fn is_alive(&self) -> bool {
+    fn is_alive(&self) -> bool {
         Self::living(self.pid).as_ref() == Some(self)
     }
 
@@ -90,7 +90,7 @@ impl Process {
     }
 
     /// Waits until the process has ended; false when it has not after `limit`.
-    pub(crate) async fn wait_until_gone(&self, limit: Duration) -> bool {
+    async fn wait_until_gone(&self, limit: Duration) -> bool {
         let start = Instant::now();
         while self.is_alive() {
             if start.elapsed() > limit {

@@ -36,9 +36,9 @@ pub enum ServerSignal {
     Stop,
     /// Kills it and its children (SIGKILL).
     Kill,
-    /// Suspends it (SIGSTOP).
+    /// Suspends the server (SIGSTOP).
     Pause,
-    /// Resumes it (SIGCONT).
+    /// Resumes the server (SIGCONT).
     Resume,
 }
 
@@ -50,7 +50,7 @@ impl Stack {
     /// When a required program is missing, a download fails or has another checksum, an external server does not
     /// answer, or a server does not start; the message names it, its log and what to do.
     pub async fn up(options: &Options, progress: &ProgressReporter) -> Result<Self, StackError> {
-        check_given(&options.given).await?;
+        check_external(&options.given).await?;
         let own: Vec<Server> = own_servers(options);
         if own.is_empty() {
             return Self::new(options, None, &State::default());
@@ -86,13 +86,11 @@ impl Stack {
         Ok(Self { directory: options.directory.clone(), addresses, sources, native })
     }
 
-    /// Addresses of the servers.
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// Source of `server`.
     #[must_use]
     pub fn source(&self, server: Server) -> Source {
         self.sources.get(&server).copied().unwrap_or(Source::Environment)
@@ -128,7 +126,7 @@ impl Stack {
             None if own_servers(options).is_empty() => State::default(),
             None => return Err(StackError::NotProvisioned(options.directory.clone())),
         };
-        let native = native_of(options, &state).await?;
+        let native = saved_native(options, &state).await?;
         let containers = match state.source {
             Some(Source::Docker) => Docker::new(&options.directory).running().await?,
             _ => Vec::new(),
@@ -141,7 +139,7 @@ impl Stack {
                 Source::Docker => Some(containers.contains(&server)),
                 Source::Native => Some(process.is_some()),
             };
-            let mut status = ServerStatus::ask(server, &address, source, runs).await;
+            let mut status = ServerStatus::probe(server, &address, source, runs).await;
             if source == Source::Native {
                 status.pid = process.as_ref().map(|process| process.pid);
                 status.resident_bytes = process.map(|process| process.resident_bytes());
@@ -183,7 +181,7 @@ impl Stack {
             docker.stop().await?;
             return Ok(running);
         }
-        let native = native_of(options, &state).await?;
+        let native = saved_native(options, &state).await?;
         let (kafka, postgres, redis, elasticsearch) = tokio::join!(
             native.stop(Server::Kafka),
             native.stop(Server::Postgres),
@@ -262,9 +260,9 @@ fn locate(options: &Options, state: &State, server: Server) -> Result<(String, S
     Ok((native::address(server, &state.ports, &state.postgres_password), source))
 }
 
-async fn check_given(given: &BTreeMap<Server, String>) -> Result<(), StackError> {
-    for (server, address) in given {
-        let answer = probe::ask(*server, address).await;
+async fn check_external(addresses: &BTreeMap<Server, String>) -> Result<(), StackError> {
+    for (server, address) in addresses {
+        let answer = probe::probe(*server, address).await;
         answer.map_err(|source| StackError::NotAnswering {
             server: *server,
             address: without_password(address),
@@ -315,11 +313,11 @@ async fn bring_up_containers(
     }
     let addresses =
         own.iter().map(|server| (*server, native::address(*server, &state.ports, &state.postgres_password)));
-    check_given(&addresses.collect()).await
+    check_external(&addresses.collect()).await
 }
 
 /// The native servers of a saved state.
-async fn native_of(options: &Options, state: &State) -> Result<Native, StackError> {
+async fn saved_native(options: &Options, state: &State) -> Result<Native, StackError> {
     Ok(Native {
         layout: Layout::new(&options.directory, state.elsewhere.as_deref(), options.software.as_deref()),
         user: User::for_servers().await?,
@@ -346,7 +344,7 @@ async fn prepare_native(
             ));
         }
     }
-    let mut native = native_of(options, state).await?;
+    let mut native = saved_native(options, state).await?;
     let needs: Vec<(Server, tools::Need)> =
         own.iter().filter_map(|server| Some((*server, native.need(*server)?))).collect();
     if needs.is_empty() {

@@ -13,7 +13,6 @@ use crate::files::{self, FileErrors};
 
 const LOCK_NAME: &str = "lock";
 
-/// Source of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {

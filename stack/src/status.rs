@@ -8,11 +8,10 @@ use serde::Serialize;
 use crate::probe;
 use crate::state::Source;
 
-/// State of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServerState {
-    /// It answers requests.
+    /// The server answers requests.
     Up,
     /// Its process or container runs but does not answer yet.
     Starting,
@@ -32,7 +31,6 @@ impl ServerState {
     }
 }
 
-/// Status of one server.
 #[derive(Clone, Debug, Serialize)]
 pub struct ServerStatus {
     pub server: Server,
@@ -40,7 +38,6 @@ pub struct ServerStatus {
     pub address: String,
     pub source: Source,
     pub state: ServerState,
-    /// Version, if known.
     pub version: Option<String>,
     /// Process id of a running native server.
     pub pid: Option<u32>,
@@ -52,13 +49,13 @@ pub struct ServerStatus {
 
 impl ServerStatus {
     /// Probes the server at `address`. `runs` is the state of its process or container, if known.
-    pub(crate) async fn ask(server: Server, address: &str, source: Source, runs: Option<bool>) -> Self {
-        let answer = match runs {
+    pub(crate) async fn probe(server: Server, address: &str, source: Source, runs: Option<bool>) -> Self {
+        let version = match runs {
             // Another program may use its port by now.
             Some(false) => None,
-            _ => probe::ask(server, address).await.ok(),
+            _ => probe::probe(server, address).await.ok(),
         };
-        let state = match (&answer, runs) {
+        let state = match (&version, runs) {
             (Some(_), _) => ServerState::Up,
             (None, Some(true)) => ServerState::Starting,
             (None, _) => ServerState::Down,
@@ -68,7 +65,7 @@ impl ServerStatus {
             address: without_password(address),
             source,
             state,
-            version: answer.and_then(|answer| answer.version),
+            version: version.flatten(),
             pid: None,
             resident_bytes: None,
             log: None,

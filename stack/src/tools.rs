@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn java_says_its_version() {
+    fn the_version_of_java_is_read() {
         assert_eq!(parse_java_version("JAVA_VERSION=\"17.0.15\"\nOS=x"), Some(17));
         assert_eq!(parse_java_version("IMPLEMENTOR=x\nJAVA_VERSION=\"21\""), Some(21));
         assert_eq!(parse_java_version("JAVA_VERSION=\"1.8.0_402\""), Some(1));

@@ -28,7 +28,7 @@ pub(crate) struct Kafka {
     pub version: String,
     pub scala: String,
     pub slf4j: String,
-    /// See [`digest_of_directory`].
+    /// Common digest of the jars: see [`digest_of_directory`].
     pub jars_sha256: String,
 }
 
@@ -59,7 +59,6 @@ pub(crate) struct Wheel {
     pub sha256: String,
 }
 
-/// The table, read once.
 #[expect(clippy::expect_used, reason = "the table is part of the program, and a test reads it")]
 pub(crate) static VERSIONS: LazyLock<Versions> =
     LazyLock::new(|| toml::from_str(include_str!("../versions.toml")).expect("stack/versions.toml is valid"));

@@ -24,8 +24,8 @@ const VALUE_BYTES: usize = 4096;
 pub async fn measure(shop: &Shop) -> anyhow::Result<Duration> {
     let topic = shop.connections.namespace.group("bench-hop");
     let admin: AdminClient<DefaultClientContext> = shop.connections.kafka_client("bench").create()?;
-    let wanted = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
-    for created in admin.create_topics([&wanted], &AdminOptions::new()).await? {
+    let new_topic = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
+    for created in admin.create_topics([&new_topic], &AdminOptions::new()).await? {
         created.map_err(|(name, code)| anyhow::anyhow!("topic {name} was not created: {code}"))?;
     }
     let measured = measure_on(shop, &topic).await;

@@ -22,7 +22,6 @@ pub enum Stage {
 impl Stage {
     pub const ALL: [Self; 4] = [Self::Message, Self::Intent, Self::Recommendation, Self::Reply];
 
-    /// Name in the report.
     pub fn name(self) -> &'static str {
         match self {
             Self::Message => "message",
@@ -41,7 +40,7 @@ impl Stage {
                 Role::System => None,
             },
             Data::IntentAnalyzed(intent) => Some((intent.message_id, Self::Intent)),
-            Data::RecommendationGenerated(given) => Some((given.message_id, Self::Recommendation)),
+            Data::RecommendationGenerated(generated) => Some((generated.message_id, Self::Recommendation)),
             _ => None,
         }
     }
@@ -65,7 +64,6 @@ pub struct Message {
 }
 
 impl Message {
-    /// Time of the reply's push.
     pub fn replied(&self) -> Option<DateTime<Utc>> {
         self.pushed[Stage::Reply as usize]
     }
@@ -80,19 +78,16 @@ impl Ledger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records the acceptance of a message.
     pub fn accepted(&self, message_id: Uuid, due: DateTime<Utc>, at: DateTime<Utc>) {
         let mut messages = self.messages();
         let message = messages.entry(message_id).or_default();
         (message.due, message.accepted) = (Some(due), Some(at));
     }
 
-    /// Records the append of a stage.
     pub fn appended(&self, message_id: Uuid, stage: Stage, at: DateTime<Utc>) {
         self.messages().entry(message_id).or_default().appended[stage as usize].get_or_insert(at);
     }
 
-    /// Records the push of a stage.
     pub fn pushed(&self, message_id: Uuid, stage: Stage, by_model: bool, at: DateTime<Utc>) {
         let mut messages = self.messages();
         let message = messages.entry(message_id).or_default();
@@ -113,8 +108,7 @@ impl Ledger {
         ids.iter().filter(|id| messages.get(id).is_none_or(|message| message.replied().is_none())).count()
     }
 
-    /// # Errors
-    /// When a stage of a message was not pushed exactly once.
+    /// Fails if a stage of a message was not pushed exactly once.
     pub fn ensure_each_once(&self) -> anyhow::Result<usize> {
         let messages = self.messages();
         for stage in Stage::ALL {

@@ -3,29 +3,27 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
+use jangbogo_recommendation_fold::RECOMMENDATION;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
-use super::services::{Services, post};
+use super::services::{Services, live_schema, post};
 use crate::shop::Shop;
 
 /// Rate of acts a second: alternately a view and an order, each of a new member.
-pub const ACTS_A_SECOND: u32 = 5;
-/// Polling interval of the list.
+const ACTS_A_SECOND: u32 = 5;
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// Timeout after which an act counts as lost.
 const SEEN_LIMIT: Duration = Duration::from_secs(15);
 
-/// Latencies of acts.
+/// Latencies of views and orders in milliseconds.
 #[derive(Debug, Default)]
 pub struct Lists {
-    /// Of views, in milliseconds.
     pub views: Vec<f64>,
-    /// Of orders, in milliseconds.
     pub orders: Vec<f64>,
 }
 
@@ -83,8 +81,7 @@ async fn act(client: &Client, gateway: &str, query: &str, number: usize, product
 /// Products that were ordered, for which there are recommendations.
 async fn products(shop: &Shop, services: &Services) -> anyhow::Result<Vec<String>> {
     let mut database = shop.database().await?;
-    let live = jangbogo_store::live(&mut database, jangbogo_recommendation_fold::RECOMMENDATION.name).await?;
-    let schema = live.context("recommendation has no generation")?.generation.schema;
+    let schema = live_schema(&mut database, RECOMMENDATION.name).await?;
     let sql = format!(
         "SELECT product_id FROM {schema}.member_product GROUP BY product_id ORDER BY sum(orders) DESC, product_id LIMIT 500"
     );

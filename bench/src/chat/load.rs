@@ -22,20 +22,16 @@ pub struct Load<'a> {
     services: &'a Services,
     conversations: &'a [Uuid],
     ledger: &'a Ledger,
-    /// Number of messages sent so far.
     sent: AtomicUsize,
 }
 
-/// Messages at one rate.
 pub struct LoadResult {
-    /// Times of each message.
     pub messages: Vec<Message>,
     /// Number of unanswered messages when the last was due.
     pub behind: usize,
 }
 
 impl<'a> Load<'a> {
-    /// Without any message so far.
     pub fn new(services: &'a Services, conversations: &'a [Uuid], ledger: &'a Ledger) -> Self {
         Self { services, conversations, ledger, sent: AtomicUsize::new(0) }
     }
@@ -48,7 +44,7 @@ impl<'a> Load<'a> {
         let mut due_in = Duration::ZERO;
         while due_in < time {
             tokio::time::sleep_until(started + due_in).await;
-            posts.spawn(self.say(started_at + due_in));
+            posts.spawn(self.post_message(started_at + due_in));
             due_in += interval;
         }
         let mut ids = Vec::with_capacity(posts.len());
@@ -72,7 +68,7 @@ impl<'a> Load<'a> {
         Ok(LoadResult { messages: self.ledger.with_ids(&ids), behind })
     }
 
-    fn say(&self, due: DateTime<Utc>) -> impl Future<Output = anyhow::Result<Uuid>> + Send + use<> {
+    fn post_message(&self, due: DateTime<Utc>) -> impl Future<Output = anyhow::Result<Uuid>> + Send + use<> {
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
         let (conversation, turn) = (number % self.conversations.len(), number / self.conversations.len());
         let path = format!("/v1/conversations/{}/messages", self.conversations[conversation]);

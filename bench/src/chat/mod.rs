@@ -43,7 +43,6 @@ const TRIAL: Duration = Duration::from_secs(20);
 /// Wait for duplicate replies.
 const SECOND_ANSWER: Duration = Duration::from_secs(2);
 
-/// Options of the measurement.
 #[derive(Args, Clone, Debug)]
 pub struct ChatArguments {
     /// Number of open conversations, each with a WebSocket
@@ -70,9 +69,6 @@ pub struct ChatArguments {
 }
 
 /// Measures, and removes the shop afterwards.
-///
-/// # Errors
-/// When a server is unavailable, a program under test ends, or a message is not answered exactly once.
 pub async fn run(arguments: &ChatArguments) -> anyhow::Result<Report> {
     build_programs(&["jangbogo"]).await?;
     Shop::with(async |shop| measure(shop, arguments).await).await
@@ -106,7 +102,6 @@ async fn measure(shop: &Shop, arguments: &ChatArguments) -> anyhow::Result<Repor
     Ok(report)
 }
 
-/// Sends all messages.
 async fn measure_rates(
     shop: &Shop,
     arguments: &ChatArguments,

@@ -4,16 +4,13 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::ledger::{Message, Stage};
 use super::lists::Lists;
 use super::load::LoadResult;
-use crate::report::percentile;
+use crate::report::{Percentiles, as_float, table};
 
-/// The report.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Open conversations, each with a WebSocket.
@@ -21,7 +18,6 @@ pub struct Report {
     /// Median latency of a single hop on an idle machine, in milliseconds: a record appended, read by a waiting
     /// consumer, and one row committed.
     pub hop_ms: f64,
-    /// Results by rate.
     pub rates: Vec<RateReport>,
     /// The highest sustained rate in messages a second, if it was searched.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,26 +31,22 @@ pub struct Report {
     pub messages: usize,
 }
 
-/// Messages at one rate.
 #[derive(Debug, Serialize)]
 pub struct RateReport {
     /// Messages a second.
     pub rate: u32,
-    /// Number of messages.
     pub messages: usize,
     /// Number of unanswered messages when the last was due.
     pub behind: usize,
-    /// Latencies between two points in time.
     pub rows: Vec<Row>,
 }
 
 /// Latency in milliseconds between two points of a message.
 #[derive(Debug, Serialize)]
 pub struct Row {
-    /// Names of the two points.
     pub span: String,
     #[serde(flatten)]
-    pub times: Times,
+    pub times: Percentiles,
     /// Number of hops in between: a record appended, read, and folded in a commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hops: Option<u32>,
@@ -63,44 +55,23 @@ pub struct Row {
     pub multiple_of_hops: Option<f64>,
 }
 
-/// Percentiles in milliseconds.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[expect(clippy::struct_field_names, reason = "as JSON has them, with the unit")]
-pub struct Times {
-    pub p50_ms: f64,
-    pub p95_ms: f64,
-    pub p99_ms: f64,
-    pub max_ms: f64,
-}
-
 /// Latency from the acceptance of an act to the changed list.
 #[derive(Debug, Serialize)]
 pub struct ListRow {
     pub act: &'static str,
     pub acts: usize,
     #[serde(flatten)]
-    pub times: Times,
+    pub times: Percentiles,
 }
 
 /// With a model that takes 20 s and fails one request in five.
 #[derive(Debug, Serialize)]
 pub struct SlowReport {
-    /// Requests to the model.
     pub asked: u64,
     /// Replies of the model; the others are template replies.
     pub by_model: usize,
     /// Rebalances of the processors' groups meanwhile.
     pub rebalances: u64,
-}
-
-impl Times {
-    /// Percentiles of these milliseconds; none without any.
-    fn of(mut milliseconds: Vec<f64>) -> Option<Self> {
-        milliseconds.sort_unstable_by(f64::total_cmp);
-        let at = |percent| percentile(&milliseconds, percent);
-        let max_ms = *milliseconds.last()?;
-        Some(Self { p50_ms: at(50), p95_ms: at(95), p99_ms: at(99), max_ms })
-    }
 }
 
 /// A point in time of a message.
@@ -153,7 +124,7 @@ impl RateReport {
     pub fn new(rate: u32, result: &LoadResult, hop_ms: f64) -> Self {
         let rows = SPANS.iter().filter_map(|(span, from, to, hops)| {
             let milliseconds = |message| Some(milliseconds(from(message)?, to(message)?));
-            let times = Times::of(result.messages.iter().filter_map(milliseconds).collect())?;
+            let times = Percentiles::from_milliseconds(result.messages.iter().filter_map(milliseconds).collect())?;
             let multiple_of_hops = hops.map(|hops| times.p50_ms / (f64::from(hops) * hop_ms));
             Some(Row { span: (*span).to_owned(), times, hops: *hops, multiple_of_hops })
         });
@@ -165,20 +136,20 @@ impl RateReport {
     pub fn is_sustained(&self, limit: Duration) -> bool {
         let replies = self.rows.iter().find(|row| row.span == "due → reply pushed");
         let in_time = replies.is_some_and(|row| row.times.p95_ms <= limit.as_secs_f64() * 1_000.0);
-        in_time && as_float(self.behind) <= f64::from(self.rate) * limit.as_secs_f64()
+        in_time && as_float(self.behind as u64) <= f64::from(self.rate) * limit.as_secs_f64()
     }
 }
 
 impl ListRow {
     /// Percentiles of views and of orders.
     pub fn all(lists: Lists) -> Vec<Self> {
-        let row = |act, times: Vec<f64>| Some(Self { act, acts: times.len(), times: Times::of(times)? });
+        let row =
+            |act, times: Vec<f64>| Some(Self { act, acts: times.len(), times: Percentiles::from_milliseconds(times)? });
         [row("a view", lists.views), row("an order", lists.orders)].into_iter().flatten().collect()
     }
 }
 
 impl Report {
-    /// The report as tables.
     pub fn to_text(&self) -> String {
         let Self { conversations, hop_ms, messages, .. } = self;
         let mut text = format!(
@@ -192,23 +163,22 @@ impl Report {
                 text,
                 "\n{rate} messages a second: {messages}, {behind} of them unanswered when the last was due\n"
             );
-            let mut table = table(&["", "p50", "p95", "p99", "longest", "p50 / hops alone"]);
-            for Row { span, times, hops, multiple_of_hops } in rows {
+            let rows = rows.iter().map(|Row { span, times, hops, multiple_of_hops }| {
                 let hops = hops.zip(*multiple_of_hops);
                 let multiple = hops.map_or_else(String::new, |(hops, multiple)| format!("{multiple:.1} × {hops}"));
-                table.add_row([vec![span.clone()], times.cells().to_vec(), vec![multiple]].concat());
-            }
-            let _ = writeln!(text, "{}", aligned(table));
+                [vec![span.clone()], times.cells().to_vec(), vec![multiple]].concat()
+            });
+            let _ = writeln!(text, "{}", table(["", "p50", "p95", "p99", "longest", "p50 / hops alone"], rows));
         }
         if let Some(highest) = self.highest_rate {
             let _ = writeln!(text, "\nhighest sustained rate: {highest} messages a second");
         }
         if !self.lists.is_empty() {
-            let mut table = table(&["accepted → in the member's list", "acts", "p50", "p95", "p99", "longest"]);
-            for ListRow { act, acts, times } in &self.lists {
-                table.add_row([vec![(*act).to_owned(), acts.to_string()], times.cells().to_vec()].concat());
-            }
-            let _ = writeln!(text, "\n{}", aligned(table));
+            let header = ["accepted → in the member's list", "acts", "p50", "p95", "p99", "longest"];
+            let rows = self.lists.iter().map(|ListRow { act, acts, times }| {
+                [vec![(*act).to_owned(), acts.to_string()], times.cells().to_vec()].concat()
+            });
+            let _ = writeln!(text, "\n{}", table(header, rows));
         }
         if let Some(SlowReport { asked, by_model, rebalances }) = &self.slow_model {
             let _ = writeln!(
@@ -220,33 +190,9 @@ impl Report {
     }
 }
 
-impl Times {
-    fn cells(self) -> [String; 4] {
-        [self.p50_ms, self.p95_ms, self.p99_ms, self.max_ms].map(|milliseconds| format!("{milliseconds:.0} ms"))
-    }
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(header);
-    table
-}
-
-fn aligned(mut table: Table) -> Table {
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
-}
-
 /// The log's whole milliseconds may be up to one millisecond before the preceding point.
 fn milliseconds(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
     (to - from).to_std().unwrap_or_default().as_secs_f64() * 1_000.0
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a count of messages is far below 2^52")]
-fn as_float(count: usize) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
 //! The processes of a shop: six processors with their reactors, the dispatcher, the gateway and the query service.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use jangbogo_assistant_fold::ASSISTANT;
 use jangbogo_processors::PROCESSORS;
 use jangbogo_recommendation_fold::RECOMMENDATION;
 use jangbogo_store::live;
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
-use tokio::process::{Child, Command};
+use sqlx::PgConnection;
+use tokio::process::Command;
 
-use crate::fold::stop;
+use crate::processes::{Processes, free_address};
 use crate::shop::{Shop, sibling};
 
 /// Timeout until a process is ready: the embedder warms a model up.
@@ -23,7 +23,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
 pub struct Services {
-    processes: Vec<(&'static str, Child)>,
+    processes: Processes,
     /// Base URLs of `/readyz` and `/metrics`.
     admin: Vec<(&'static str, String)>,
     gateway: String,
@@ -38,8 +38,13 @@ impl Services {
         ensure!(fetched.success(), "jangbogo models fetch ended with {fetched}");
         let embedder = free_address()?;
         let client = Client::builder().timeout(REQUEST_LIMIT).build()?;
-        let mut services =
-            Self { processes: Vec::new(), admin: Vec::new(), gateway: String::new(), query: String::new(), client };
+        let mut services = Self {
+            processes: Processes::default(),
+            admin: Vec::new(),
+            gateway: String::new(),
+            query: String::new(),
+            client,
+        };
         for name in PROCESSORS.iter().map(|processor| processor.name).chain(["outbox-dispatcher"]) {
             let address = free_address()?;
             let port = address.rsplit(':').next().unwrap_or_default();
@@ -50,14 +55,12 @@ impl Services {
             }
             command.env("EMBEDDER_LISTEN", &embedder).env("EMBEDDINGS_URL", format!("http://{embedder}/v1"));
             command.envs(variables.iter().map(|(name, value)| (name, value)));
-            services.processes.push((name, command.spawn().with_context(|| format!("cannot start {name}"))?));
+            services.processes.start(name, &mut command)?;
             services.admin.push((name, format!("http://{address}")));
         }
         for name in ["gateway", "query"] {
             let address = free_address()?;
-            let mut command = program(shop)?;
-            command.args(["run", name, "--listen", &address]);
-            services.processes.push((name, command.spawn().with_context(|| format!("cannot start {name}"))?));
+            services.processes.start(name, program(shop)?.args(["run", name, "--listen", &address]))?;
             let base = format!("http://{address}");
             services.admin.push((name, base.clone()));
             *if name == "gateway" { &mut services.gateway } else { &mut services.query } = base;
@@ -97,15 +100,8 @@ impl Services {
         Ok(())
     }
 
-    /// # Errors
-    /// When a process has ended.
     pub fn ensure_running(&mut self) -> anyhow::Result<()> {
-        for (name, process) in &mut self.processes {
-            if let Some(status) = process.try_wait()? {
-                bail!("{name} ended with {status}; its log is above");
-            }
-        }
-        Ok(())
+        self.processes.ensure_running()
     }
 
     /// Waits until every product has its vector, and the log is folded and published.
@@ -146,13 +142,8 @@ impl Services {
         Ok(count)
     }
 
-    /// Sends SIGTERM to all; each must exit with 0.
     pub async fn stop(self) -> anyhow::Result<()> {
-        for (name, process) in self.processes.into_iter().rev() {
-            let status = stop(process).await.context(name)?;
-            ensure!(status.success(), "{name} ended with {status}");
-        }
-        Ok(())
+        self.processes.stop().await
     }
 }
 
@@ -172,10 +163,15 @@ pub async fn post(client: &Client, gateway: &str, path: &str, body: &Value) -> a
     Ok(serde_json::from_str(&text)?)
 }
 
+/// Name of the schema with a processor's live rows.
+pub async fn live_schema(database: &mut PgConnection, processor: &str) -> anyhow::Result<String> {
+    let live = live(database, processor).await?;
+    Ok(live.with_context(|| format!("{processor} has no generation"))?.generation.schema)
+}
+
 async fn products_without_vector(shop: &Shop) -> anyhow::Result<i64> {
     let mut database = shop.database().await?;
-    let live = live(&mut database, RECOMMENDATION.name).await?.context("recommendation has no generation")?;
-    let schema = live.generation.schema;
+    let schema = live_schema(&mut database, RECOMMENDATION.name).await?;
     let sql = format!(
         "SELECT count(*) FROM {schema}.product WHERE title IS NOT NULL
          AND product_id NOT IN (SELECT product_id FROM {schema}.product_vector)"
@@ -183,18 +179,16 @@ async fn products_without_vector(shop: &Shop) -> anyhow::Result<i64> {
     Ok(sqlx::query_scalar(&sql).fetch_one(&mut database).await?)
 }
 
-/// # Errors
-/// When the rows do not hold exactly one intent, recommendation and reply for each message.
+/// Fails unless the rows hold exactly one intent, recommendation and reply for each message.
 pub async fn ensure_rows_each_once(shop: &Shop, messages: usize) -> anyhow::Result<()> {
     let mut database = shop.database().await?;
-    let live = live(&mut database, ASSISTANT.name).await?.context("assistant has no generation")?;
+    let schema = live_schema(&mut database, ASSISTANT.name).await?;
     let sql = format!(
         "SELECT count(*), count(*) FILTER (WHERE said = 2 AND intents = 1 AND recommendations = 1)
          FROM (SELECT count(*) FILTER (WHERE kind = 'message') AS said,
                       count(*) FILTER (WHERE kind = 'intent') AS intents,
                       count(*) FILTER (WHERE kind = 'recommendation') AS recommendations
-               FROM {}.conversation_entry GROUP BY message_id) AS turns",
-        live.generation.schema
+               FROM {schema}.conversation_entry GROUP BY message_id) AS turns"
     );
     let (turns, once): (i64, i64) = sqlx::query_as(&sql).fetch_one(&mut database).await?;
     let expected = i64::try_from(messages)?;
@@ -203,10 +197,4 @@ pub async fn ensure_rows_each_once(shop: &Shop, messages: usize) -> anyhow::Resu
         "{messages} messages were accepted; rows hold {turns}, {once} of them with one intent, one recommendation and one reply"
     );
     Ok(())
-}
-
-/// A free address.
-pub fn free_address() -> anyhow::Result<String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
-    Ok(listener.local_addr()?.to_string())
 }

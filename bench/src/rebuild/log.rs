@@ -25,7 +25,7 @@ const PREFIX: &str = "bench_rebuild_";
 /// Timeout of the last acknowledgements.
 const FLUSH_LIMIT: Duration = Duration::from_mins(2);
 /// Pause while the producer's queue is full.
-const ROOM: Duration = Duration::from_millis(50);
+const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(50);
 
 /// A shop whose order topics hold at least this number of lines. A complete log of an earlier run is reused.
 pub async fn filled(lines: u64) -> anyhow::Result<Shop> {
@@ -45,13 +45,10 @@ pub async fn filled(lines: u64) -> anyhow::Result<Shop> {
 }
 
 /// Fills an empty shop with the demo shop's catalogue and enough repetitions of its year of orders.
-///
-/// # Errors
-/// When the demo shop cannot be read, or Kafka is unavailable or rejects records.
 pub async fn fill(shop: &Shop, lines: u64) -> anyhow::Result<()> {
     shop.import_unmoved().await?;
     let year = read_year(&shop.connections)?;
-    let lines_of_year: u64 = year.iter().map(lines_of).sum();
+    let lines_of_year: u64 = year.iter().map(count_lines).sum();
     ensure!(lines_of_year > 0, "the demo shop holds no orders");
     produce(&shop.connections, &year, lines.div_ceil(lines_of_year))
 }
@@ -110,7 +107,7 @@ async fn remove_groups(connections: &Connections) -> anyhow::Result<()> {
 }
 
 /// Number of lines of an order or cancellation.
-pub fn lines_of(event: &Event) -> u64 {
+pub fn count_lines(event: &Event) -> u64 {
     match &event.data {
         Data::OrderCompleted(order) => order.items.len() as u64,
         Data::OrderCancelled(order) => order.items.len() as u64,
@@ -118,7 +115,7 @@ pub fn lines_of(event: &Event) -> u64 {
     }
 }
 
-/// Marks the log as complete by a group's committed offsets.
+/// Consumer and offsets that mark the log as complete: a group's commit of all end offsets.
 fn mark(connections: &Connections) -> anyhow::Result<(BaseConsumer, TopicPartitionList)> {
     let mut config = connections.kafka_client("bench");
     config.set("group.id", connections.namespace.group("filled")).set("enable.auto.commit", "false");
@@ -159,7 +156,7 @@ fn read_year(connections: &Connections) -> anyhow::Result<Vec<Event>> {
     let mut year = Vec::new();
     consume(connections, ORDER_TOPICS, |message| {
         let event = decoded(connections, message)?;
-        if lines_of(&event) > 0 {
+        if count_lines(&event) > 0 {
             year.push(event);
         }
         Ok(())
@@ -169,7 +166,6 @@ fn read_year(connections: &Connections) -> anyhow::Result<Vec<Event>> {
     Ok(year)
 }
 
-/// Counts rejected records.
 #[derive(Clone, Default)]
 struct Deliveries(Arc<AtomicU64>);
 
@@ -201,7 +197,7 @@ fn produce(connections: &Connections, year: &[Event], repetitions: u64) -> anyho
                 let KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) = error else {
                     return Err(error).context("cannot queue an order");
                 };
-                producer.poll(ROOM);
+                producer.poll(FULL_QUEUE_PAUSE);
                 record = unsent;
             }
             producer.poll(Duration::ZERO);

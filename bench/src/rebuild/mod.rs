@@ -22,13 +22,9 @@ use self::peers::Peers;
 pub use self::process::run as run_program;
 pub use self::report::Report;
 use self::rows::{Rows, Sums};
-use crate::limits::{ORDER_TOPICS, drain_topics};
+use crate::limits::{COPY_SCHEMA, ORDER_TOPICS, drain_topics};
 use crate::shop::{Shop, build_programs, sibling};
 
-/// Schema of the tables that COPY fills.
-const COPY_SCHEMA: &str = "bench_copy";
-
-/// Options of the measurement.
 #[derive(Args, Clone, Debug)]
 pub struct RebuildArguments {
     /// Minimum number of order lines: the demo shop's year, repeated with other members, orders and days
@@ -63,10 +59,8 @@ pub struct Measured {
 /// A contestant's results or errors in all rounds.
 type Rounds = Vec<Result<Measured, String>>;
 
-/// Measures all contestants. Keeps the log and an empty database for the next run unless the options say otherwise.
-///
-/// # Errors
-/// When a server is unavailable, or the log cannot be filled or read. A contestant that fails is part of the report.
+/// Measures all contestants; one that fails is part of the report. Keeps the log and an empty database for the next run
+/// unless the options say otherwise.
 pub async fn run(arguments: &RebuildArguments) -> anyhow::Result<Report> {
     let contestants: Vec<Contestant> = if arguments.contestants.is_empty() {
         Contestant::value_variants().to_vec()
@@ -88,9 +82,6 @@ pub async fn run(arguments: &RebuildArguments) -> anyhow::Result<Report> {
 }
 
 /// Removes every log that was kept for a next run.
-///
-/// # Errors
-/// When a server is unavailable.
 pub async fn clean() -> anyhow::Result<()> {
     let connections = Shop::connections("bench").await?;
     for name in log::remove_all(&connections).await? {
@@ -139,11 +130,11 @@ async fn compete(
         Contestant::Copy | Contestant::CopyIndexesLast => {
             let indexes_last = contestant == Contestant::CopyIndexesLast;
             let took = copy::copy(&mut database, COPY_SCHEMA, rows, indexes_last).await?;
-            Ok(Measured { took, peak_kib: None, sums: Some(Sums::of_schema(&mut database, COPY_SCHEMA).await?) })
+            Ok(Measured { took, peak_kib: None, sums: Some(Sums::from_schema(&mut database, COPY_SCHEMA).await?) })
         }
         Contestant::KafkaStreams | Contestant::KafkaStreamsTransactional | Contestant::QuixStreams => {
             let ended = peers.run(shop, contestant, limit).await?;
-            let sums = Sums::of_schema(&mut database, peers::SCHEMA).await?;
+            let sums = Sums::from_schema(&mut database, peers::SCHEMA).await?;
             Ok(Measured { took: ended.took, peak_kib: Some(ended.peak_kib), sums: Some(sums) })
         }
         Contestant::Analytics | Contestant::Recommendation => {
@@ -153,7 +144,7 @@ async fn compete(
             let ended = run_program(&mut command, limit).await?;
             let schema = newest_generation(&mut database, &processor).await?;
             let sums = match contestant {
-                Contestant::Analytics => Some(Sums::of_schema(&mut database, &schema).await?),
+                Contestant::Analytics => Some(Sums::from_schema(&mut database, &schema).await?),
                 _ => None,
             };
             Ok(Measured { took: ended.took, peak_kib: Some(ended.peak_kib), sums })

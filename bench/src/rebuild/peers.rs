@@ -9,9 +9,10 @@ use tokio::process::Command;
 use uuid::Uuid;
 
 use super::contestant::Contestant;
-use super::copy::create_tables;
 use super::log::remove_topics_of;
 use super::process::{Ended, run};
+use super::rows::TABLES;
+use crate::limits::create_tables;
 use crate::shop::{Shop, sibling};
 use crate::tools::{finished, python};
 
@@ -57,8 +58,12 @@ impl Peers {
     /// Runs a peer that fills tables of an empty database from the beginning of the log.
     pub async fn run(&self, shop: &Shop, peer: Contestant, limit: Duration) -> anyhow::Result<Ended> {
         let mut database = shop.database().await?;
-        create_tables(&mut database, SCHEMA).await?;
-        database.execute(sqlx::raw_sql(&create_offsets())).await.context("cannot create a table")?;
+        create_tables(&mut database, SCHEMA, TABLES).await?;
+        // Table of offsets for peers that commit them with their sums.
+        let offsets = format!(
+            "CREATE TABLE {SCHEMA}.peer_offset (topic_partition text PRIMARY KEY, next_offset bigint NOT NULL)"
+        );
+        database.execute(sqlx::raw_sql(&offsets)).await.context("cannot create a table")?;
         let state = tempfile::tempdir_in(&self.folder).context("cannot create a folder for its state")?;
         let group = shop.connections.namespace.group(&format!("{}-{}", peer.name(), Uuid::now_v7().simple()));
         let mut command = self.command(shop, peer)?;
@@ -93,9 +98,4 @@ impl Peers {
             other => bail!("{} is not a peer", other.name()),
         }
     }
-}
-
-/// Table of offsets for peers that commit them with their sums.
-fn create_offsets() -> String {
-    format!("CREATE TABLE {SCHEMA}.peer_offset (topic_partition text PRIMARY KEY, next_offset bigint NOT NULL)")
 }

@@ -1,11 +1,12 @@
 //! Duration and memory of a contestant's process.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use tokio::process::{Child, Command};
+
+use crate::processes::peak_memory_kib;
 
 /// Polling interval of the memory and the exit status.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -36,7 +37,7 @@ pub async fn run(command: &mut Command, limit: Duration) -> anyhow::Result<Ended
             kill(&mut child, id).await?;
             bail!("it was killed after {} s", limit.as_secs());
         }
-        look(id, &mut peaks);
+        record_peaks(id, &mut peaks);
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
@@ -51,20 +52,12 @@ async fn kill(child: &mut Child, id: u32) -> anyhow::Result<()> {
 }
 
 /// Records the peaks of a process and its children. The peak of an ended process is kept.
-fn look(id: u32, peaks: &mut HashMap<u32, u64>) {
-    let folder = format!("/proc/{id}");
-    if let Some(peak) = peak_memory_kib(Path::new(&folder)) {
+fn record_peaks(id: u32, peaks: &mut HashMap<u32, u64>) {
+    if let Some(peak) = peak_memory_kib(id) {
         peaks.insert(id, peak);
     }
-    let children = std::fs::read_to_string(format!("{folder}/task/{id}/children")).unwrap_or_default();
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
     for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
-        look(child, peaks);
+        record_peaks(child, peaks);
     }
-}
-
-/// Peak resident memory in KiB (`VmHWM`).
-fn peak_memory_kib(process: &Path) -> Option<u64> {
-    let status = std::fs::read_to_string(process.join("status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }

@@ -7,10 +7,7 @@ use jangbogo_events::{Data, Event, MemberId, OrderId, derived_id};
 /// Whole weeks, so that the day of the week is kept.
 const DAYS_OF_YEAR: i64 = 52 * 7;
 
-/// The order or cancellation moved to a number of years earlier.
-///
-/// # Errors
-/// When an id becomes too long, or the time falls out of range.
+/// The order or cancellation moved to a number of years earlier. Fails if an id becomes too long.
 pub fn repeated(event: &Event, repetition: u64) -> anyhow::Result<Event> {
     let mut event = event.clone();
     let earlier = TimeDelta::days(DAYS_OF_YEAR * i64::try_from(repetition)?);

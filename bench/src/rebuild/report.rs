@@ -3,14 +3,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::Rounds;
 use super::contestant::{Contestant, Role};
 use super::rows::{Rows, Sums};
-use crate::report::median;
+use crate::report::{as_float, median, table};
 
 /// Medians over the rounds.
 #[derive(Debug, Serialize)]
@@ -18,14 +16,12 @@ pub struct Report {
     rounds: u16,
     /// Orders and cancellations in the log.
     records: u64,
-    /// Lines of those.
     lines: u64,
     /// Rows of the tables that orders go to.
     rows: i64,
     contestants: Vec<Row>,
 }
 
-/// One contestant.
 #[derive(Debug, Serialize)]
 struct Row {
     contestant: Contestant,
@@ -87,37 +83,26 @@ impl Report {
     /// The report as a table, followed by warnings.
     pub fn to_text(&self) -> String {
         let Self { rounds, records, lines, rows, contestants } = self;
-        let mut text = format!(
-            "{lines} lines in {records} orders and cancellations, which make {rows} rows; medians of {rounds} rounds\n\n"
-        );
-        let mut table = Table::new();
-        table.load_preset(NOTHING).set_header([
-            "",
-            "lines/s",
-            "seconds",
-            "of the slower limit",
-            "of the best peer",
-            "peak memory",
-        ]);
+        let header = ["", "lines/s", "seconds", "of the slower limit", "of the best peer", "peak memory"];
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        for Row { description, figures, .. } in contestants {
+        let cells = contestants.iter().map(|Row { description, figures, .. }| {
             let figures = figures.as_ref();
-            table.add_row([
+            [
                 description.clone(),
                 or_dash(figures.map(|figures| format!("{:.0}", figures.lines_per_second))),
                 or_dash(figures.map(|figures| format!("{:.2}", figures.seconds))),
                 or_dash(figures.and_then(|figures| Some(format!("{:.0} %", figures.ratio_to_slower_limit? * 100.0)))),
                 or_dash(figures.and_then(|figures| Some(format!("{:.2} ×", figures.ratio_to_best_peer?)))),
                 or_dash(figures.and_then(|figures| Some(format!("{:.0} MB", figures.peak_memory_mb?)))),
-            ]);
-        }
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{table}");
+            ]
+        });
+        let mut text = format!(
+            "{lines} lines in {records} orders and cancellations, which make {rows} rows; medians of {rounds} rounds\n\n{}",
+            table(header, cells)
+        );
         for Row { contestant, warnings, .. } in contestants {
             for warning in warnings {
+                // Writing to a String cannot fail.
                 let _ = write!(text, "\nwarning: {}: {warning}", contestant.name());
             }
         }
@@ -148,9 +133,4 @@ fn warnings(rounds: &Rounds, expected: &Sums) -> Vec<String> {
         }
     }
     warnings
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of lines and kibibytes are far below 2^52")]
-fn as_float(count: u64) -> f64 {
-    count as f64
 }

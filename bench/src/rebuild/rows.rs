@@ -13,7 +13,7 @@ use jangbogo_platform::config::Connections;
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
-use super::log::lines_of;
+use super::log::count_lines;
 use crate::limits::{ORDER_TOPICS, consume, decoded};
 
 /// Tables that every contestant fills: those of `analytics` that depend on orders.
@@ -38,8 +38,7 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Sums of the tables of a schema.
-    pub async fn of_schema(database: &mut PgConnection, schema: &str) -> anyhow::Result<Self> {
+    pub async fn from_schema(database: &mut PgConnection, schema: &str) -> anyhow::Result<Self> {
         let line = "count(*), coalesce(sum(units) FILTER (WHERE NOT cancelled), 0)::bigint,
             coalesce(sum(total_minor) FILTER (WHERE NOT cancelled), 0)::bigint,
             coalesce(sum(units) FILTER (WHERE cancelled), 0)::bigint,
@@ -66,11 +65,9 @@ async fn sums<const COUNT: usize>(database: &mut PgConnection, sql: &str) -> any
 
 /// The rows of [`TABLES`], as files for COPY.
 pub struct Rows {
-    /// Orders and cancellations.
+    /// Number of orders and cancellations.
     pub records: u64,
-    /// Lines of those.
     pub lines: u64,
-    /// Sums of tables with these rows.
     pub sums: Sums,
     files: Vec<PathBuf>,
 }
@@ -88,10 +85,10 @@ impl Rows {
         let (mut records, mut lines) = (0, 0);
         consume(connections, ORDER_TOPICS, |message| {
             let event = decoded(connections, message)?;
-            let lines_of_event = lines_of(&event);
+            let lines_of_event = count_lines(&event);
             records += u64::from(lines_of_event > 0);
             lines += lines_of_event;
-            fold.take(&event)
+            fold.fold(&event)
         })?;
         let sums = fold.finish(&files[1])?;
         ensure!(sums.order_line[0] == i64::try_from(lines)?, "the log holds an order twice; run `bench clean`");
@@ -113,7 +110,7 @@ struct Fold {
 }
 
 impl Fold {
-    fn take(&mut self, event: &Event) -> anyhow::Result<()> {
+    fn fold(&mut self, event: &Event) -> anyhow::Result<()> {
         let (order_id, member_id, currency, items, cancelled) = match &event.data {
             Data::OrderCompleted(order) => {
                 (Some(&*order.order_id), order.member_id.as_deref(), order.currency.as_str(), &order.items, false)
@@ -235,7 +232,7 @@ impl CopyFile {
         Ok(self.field(&days.to_be_bytes())?)
     }
 
-    /// And microseconds.
+    /// Postgres counts microseconds from the year 2000.
     fn time(&mut self, time: DateTime<Utc>) -> anyhow::Result<()> {
         let microseconds = (time - epoch()?).num_microseconds().context("a time out of range")?;
         Ok(self.integer(microseconds)?)

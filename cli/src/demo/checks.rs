@@ -11,7 +11,7 @@ use jangbogo_platform::progress::Progress;
 use jangbogo_publish::index_name;
 use jangbogo_recommendation_fold::RECOMMENDATION;
 use jangbogo_shared_projections::catalogue::PRODUCTS_VIEW;
-use jangbogo_store::live;
+use jangbogo_store::{Live, live};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
@@ -27,40 +27,36 @@ const VISIBLE_LIMIT: Duration = Duration::from_secs(30);
 /// Timeout of the first embedding of the whole demo shop on a slow machine.
 const VECTORS_LIMIT: Duration = Duration::from_mins(15);
 
-/// Checks with their results.
 #[derive(Default)]
 pub struct Checks(Vec<(&'static str, anyhow::Result<String>)>);
 
 impl Checks {
-    fn add(&mut self, what: &'static str, outcome: anyhow::Result<String>) {
-        self.0.push((what, outcome));
+    fn add(&mut self, check: &'static str, outcome: anyhow::Result<String>) {
+        self.0.push((check, outcome));
     }
 
     /// A table of all checks and results.
     pub fn to_text(&self) -> String {
         let mut rows = table(["", "check", "found"]);
-        for (what, outcome) in &self.0 {
+        for (check, outcome) in &self.0 {
             match outcome {
-                Ok(found) => rows.add_row(["ok", what, found]),
-                Err(error) => rows.add_row(["FAILED", what, &format!("{error:#}")]),
+                Ok(found) => rows.add_row(["ok", check, found]),
+                Err(error) => rows.add_row(["FAILED", check, &format!("{error:#}")]),
             };
         }
         format!("\n{rows}\n")
     }
 
-    /// # Errors
-    /// When a check failed; the message names them.
+    /// Fails if a check failed; the message names the failed checks.
     pub fn outcome(&self) -> anyhow::Result<()> {
-        let failed: Vec<&str> = self.0.iter().filter(|(_, outcome)| outcome.is_err()).map(|(what, _)| *what).collect();
+        let failed: Vec<&str> =
+            self.0.iter().filter(|(_, outcome)| outcome.is_err()).map(|(check, _)| *check).collect();
         ensure!(failed.is_empty(), "{} of {} checks failed: {}", failed.len(), self.0.len(), failed.join(", "));
         Ok(())
     }
 }
 
-/// Runs all checks on a system that has folded its log.
-///
-/// # Errors
-/// When a server is unavailable; a failed check is an entry of the result.
+/// Runs all checks on a system that has folded its log. A failed check is an entry of the result.
 pub async fn run(connections: &Connections, web: &Web, expected: &Report) -> anyhow::Result<Checks> {
     let mut checks = Checks::default();
     let counts = LogCounts::read(connections).await?;
@@ -87,8 +83,8 @@ fn produced(counts: &LogCounts, expected: &Report) -> anyhow::Result<String> {
         (Topic::OrderCompleted, expected.orders),
         (Topic::UserBehavior, expected.cancellations),
     ] {
-        let imported = counts.events_of(topic, true);
-        let others = counts.events_of(topic, false);
+        let imported = counts.count_events(topic, true);
+        let others = counts.count_events(topic, false);
         let records = counts.records.get(&topic).copied().unwrap_or_default();
         ensure!(imported == count, "{topic} holds {imported} imported events, the file has {count}");
         ensure!(
@@ -127,8 +123,7 @@ async fn revenue(web: &Web, counts: &LogCounts) -> anyhow::Result<String> {
 }
 
 async fn documents(connections: &Connections, counts: &LogCounts) -> anyhow::Result<String> {
-    let mut database = PgConnection::connect_with(&jangbogo_platform::database::options(connections, "demo")?).await?;
-    let live = live(&mut database, ES_SYNC.name).await?.context("es-sync has no live generation")?;
+    let (_, live) = connect(connections, ES_SYNC.name).await?;
     let index = index_name(connections, PRODUCTS_VIEW, &live.generation);
     let url = format!("{}/{index}/_count", connections.elasticsearch);
     let on_sale = json!({ "query": { "bool": { "must_not": { "term": { "tombstone": true } } } } });
@@ -138,9 +133,15 @@ async fn documents(connections: &Connections, counts: &LogCounts) -> anyhow::Res
     Ok(format!("{expected} documents, {expected} products"))
 }
 
-async fn vectors(connections: &Connections, counts: &LogCounts) -> anyhow::Result<String> {
+/// A connection to Postgres, and the live generation of a processor.
+async fn connect(connections: &Connections, processor: &str) -> anyhow::Result<(PgConnection, Live)> {
     let mut database = PgConnection::connect_with(&jangbogo_platform::database::options(connections, "demo")?).await?;
-    let live = live(&mut database, RECOMMENDATION.name).await?.context("recommendation has no live generation")?;
+    let live = live(&mut database, processor).await?;
+    Ok((database, live.with_context(|| format!("{processor} has no live generation"))?))
+}
+
+async fn vectors(connections: &Connections, counts: &LogCounts) -> anyhow::Result<String> {
+    let (mut database, live) = connect(connections, RECOMMENDATION.name).await?;
     let sql = format!("SELECT count(*) FROM {}.product_vector WHERE product_id = ANY($1)", live.generation.schema);
     let products: Vec<&str> = counts.products.keys().map(String::as_str).collect();
     let expected = i64::try_from(products.len())?;

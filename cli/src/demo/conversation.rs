@@ -14,16 +14,13 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// The pushed answer to a message.
 pub struct Turn {
-    /// Data of the recommendation.
     pub recommendation: Value,
-    /// Text of the reply.
     pub reply: String,
     /// From the message's acceptance to the reply's push.
     pub took: Duration,
 }
 
 impl Turn {
-    /// The recommended products.
     pub fn items(&self) -> &[Value] {
         self.recommendation["items"].as_array().map_or(&[], Vec::as_slice)
     }
@@ -40,9 +37,6 @@ pub struct Conversation<'a> {
 
 impl<'a> Conversation<'a> {
     /// Opens a conversation of a member.
-    ///
-    /// # Errors
-    /// When the gateway or the query service rejects it.
     pub async fn open(web: &'a Web, member: &str) -> anyhow::Result<Self> {
         let opened = web.post("/v1/conversations", &json!({ "member_id": member })).await?;
         let id = opened["conversation_id"].as_str().context("the conversation has no id")?.to_owned();
@@ -50,10 +44,7 @@ impl<'a> Conversation<'a> {
         Ok(Self { web, id, socket, pushed: Vec::new() })
     }
 
-    /// Sends a message and waits for the answer.
-    ///
-    /// # Errors
-    /// When no answer comes in time, or intent, recommendation and reply are not pushed once each in this order.
+    /// Sends a message and waits for the answer: intent, recommendation and reply, once each and in this order.
     pub async fn say(&mut self, text: &str) -> anyhow::Result<Turn> {
         let path = format!("/v1/conversations/{}/messages", self.id);
         let began = Instant::now();
@@ -91,10 +82,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Compares the pushed events with the persisted ones.
-    ///
-    /// # Errors
-    /// When they differ.
+    /// Fails if the pushed events differ from the persisted ones.
     pub async fn check_persisted(&self) -> anyhow::Result<()> {
         let page = self.web.get(&format!("/v1/conversations/{}/entries?limit=100", self.id)).await?;
         let entries = page["entries"].as_array().context("there are no entries")?;

@@ -15,17 +15,14 @@ use super::web::Web;
 const LIMIT_MINOR: i64 = 300;
 
 /// A red lunch bag, then one that is not red, then a cheaper one; and a preference that is stated and retracted.
-///
-/// # Errors
-/// When an answer is wrong or missing.
 pub async fn in_english(web: &Web, counts: &LogCounts) -> anyhow::Result<String> {
     let member = new_member();
     let mut conversation = Conversation::open(web, &member).await?;
 
-    let found = conversation.say("I am looking for a red retrospot lunch bag under 3 pounds").await?;
-    check_facts(&found, counts)?;
-    check_prices(&found, |minor| minor <= LIMIT_MINOR)?;
-    check_first(&found, counts)?;
+    let first = conversation.say("I am looking for a red retrospot lunch bag under 3 pounds").await?;
+    check_facts(&first, counts)?;
+    check_prices(&first, |minor| minor <= LIMIT_MINOR)?;
+    check_first(&first, counts)?;
 
     let other = conversation.say("not red").await?;
     check_facts(&other, counts)?;
@@ -38,54 +35,51 @@ pub async fn in_english(web: &Web, counts: &LogCounts) -> anyhow::Result<String>
     check_prices(&cheaper, |minor| minor < dearest)?;
 
     let preferences = format!("/v1/members/{member}/preferences");
-    let likes_plastic =
-        |known: &Value| known["likes"].as_array().into_iter().flatten().any(|like| like["value"] == "plastic");
+    let likes_plastic = |preferences: &Value| {
+        preferences["likes"].as_array().into_iter().flatten().any(|like| like["value"] == "plastic")
+    };
     conversation.say("I like plastic").await?;
     eventually(web, &preferences, likes_plastic).await.context("the preference is not stored")?;
     conversation.say("forget that I like plastic").await?;
-    eventually(web, &preferences, |known| !likes_plastic(known))
+    eventually(web, &preferences, |preferences| !likes_plastic(preferences))
         .await
         .context("the retracted preference is still stored")?;
 
     conversation.check_persisted().await?;
-    Ok(summary(&[&found, &other, &cheaper]))
+    Ok(summary(&[&first, &other, &cheaper]))
 }
 
 /// A red lunch bag that is not of plastic; and a question about the second product of the list.
-///
-/// # Errors
-/// When an answer is wrong or missing.
 pub async fn in_korean(web: &Web, counts: &LogCounts) -> anyhow::Result<String> {
     let mut conversation = Conversation::open(web, &new_member()).await?;
 
-    let found = conversation.say("빨간색 도시락 가방 추천해줘, 3파운드 이하로, 플라스틱 말고").await?;
-    check_facts(&found, counts)?;
-    check_prices(&found, |minor| minor <= LIMIT_MINOR)?;
-    check_without(&found, "PLASTIC")?;
-    check_first(&found, counts)?;
-    ensure!(is_korean(&found.reply), "the reply is not in Korean: {}", found.reply);
+    let first = conversation.say("빨간색 도시락 가방 추천해줘, 3파운드 이하로, 플라스틱 말고").await?;
+    check_facts(&first, counts)?;
+    check_prices(&first, |minor| minor <= LIMIT_MINOR)?;
+    check_without(&first, "PLASTIC")?;
+    check_first(&first, counts)?;
+    ensure!(is_korean(&first.reply), "the reply is not in Korean: {}", first.reply);
 
-    let second = title(found.items().get(1))?;
+    let second = title(first.items().get(1))?;
     let more = conversation.say("두 번째 거 더 있어?").await?;
     check_facts(&more, counts)?;
-    ensure!(more.reply.contains(second), "asked about {second}, it says {}", more.reply);
+    ensure!(more.reply.contains(second), "the reply about {second} does not name it: {}", more.reply);
     ensure!(is_korean(&more.reply), "the reply is not in Korean: {}", more.reply);
 
     conversation.check_persisted().await?;
-    Ok(summary(&[&found, &more]))
+    Ok(summary(&[&first, &more]))
 }
 
-/// Id of a new member.
 fn new_member() -> String {
     format!("demo-{}", &Uuid::new_v4().simple().to_string()[..12])
 }
 
 fn summary(turns: &[&Turn]) -> String {
-    let said = |turn: &&Turn| {
+    let describe = |turn: &&Turn| {
         let first = turn.items().first().and_then(|item| item["title"].as_str()).unwrap_or("nothing");
         format!("{first} ({} ms)", turn.took.as_millis())
     };
-    turns.iter().map(said).collect::<Vec<_>>().join("; ")
+    turns.iter().map(describe).collect::<Vec<_>>().join("; ")
 }
 
 /// Listed products are as in the catalogue; products that the reply names are listed, at their prices.
@@ -93,8 +87,8 @@ fn check_facts(turn: &Turn, counts: &LogCounts) -> anyhow::Result<()> {
     for item in turn.items() {
         let id = item["product_id"].as_str().unwrap_or_default();
         let Product { title, price } = counts.products.get(id).with_context(|| format!("there is no product {id}"))?;
-        ensure!(item["title"] == title.as_str(), "{id} is {title}, the list says {}", item["title"]);
-        ensure!(item["price"] == json!(price), "{title} costs {price:?}, the list says {}", item["price"]);
+        ensure!(item["title"] == title.as_str(), "{id} is {title}, the list has {}", item["title"]);
+        ensure!(item["price"] == json!(price), "{title} costs {price:?}, the list has {}", item["price"]);
     }
     for line in turn.reply.lines() {
         let named = counts.products.iter().filter(|(_, product)| line.contains(&product.title));
@@ -104,9 +98,9 @@ fn check_facts(turn: &Turn, counts: &LogCounts) -> anyhow::Result<()> {
         ensure!(is_listed, "the reply names {} ({id}), which is not listed: {line}", product.title);
         let rest = line.replace(&product.title, "");
         let price = product.price.map(|Money { amount_minor, .. }| decimal(amount_minor));
-        for said in decimals(&rest) {
-            let is_known = Some(&said) == price.as_ref() || said == decimal(LIMIT_MINOR);
-            ensure!(is_known, "{} costs {price:?}, the reply says {said}: {line}", product.title);
+        for amount in decimals(&rest) {
+            let is_known = Some(&amount) == price.as_ref() || amount == decimal(LIMIT_MINOR);
+            ensure!(is_known, "{} costs {price:?}, the reply has {amount}: {line}", product.title);
         }
     }
     Ok(())

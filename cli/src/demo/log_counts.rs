@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use jangbogo_events::{Data, Event, EventHash, Money, OrderItem, Record, Topic};
+use jangbogo_events::{Data, Event, EventHash, Money, OrderItem, Topic};
 use jangbogo_log::groupless;
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::kafka::QuietContext;
 use rdkafka::consumer::BaseConsumer;
-use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::message::Message as _;
+
+use crate::events::decode;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// The topics that the demo writes to.
@@ -33,7 +35,6 @@ pub struct Product {
     pub price: Option<Money>,
 }
 
-/// Counts of the log.
 #[derive(Debug, Default)]
 pub struct LogCounts {
     /// Records by topic.
@@ -48,23 +49,19 @@ pub struct LogCounts {
 
 impl LogCounts {
     /// Reads the topics from beginning to end.
-    ///
-    /// # Errors
-    /// When Kafka is unavailable.
     pub async fn read(connections: &Connections) -> anyhow::Result<Self> {
         let connections = connections.clone();
         tokio::task::spawn_blocking(move || count(&connections)).await?
     }
 
-    /// Distinct events of imports.
     pub fn imported_events(&self) -> u64 {
         self.events.iter().filter(|((_, source), _)| is_import(source)).map(|(_, events)| events).sum()
     }
 
-    /// Distinct events of one topic.
-    pub fn events_of(&self, topic: Topic, imported: bool) -> u64 {
-        let matches = |found: &Topic, source: &str| *found == topic && is_import(source) == imported;
-        self.events.iter().filter(|((found, source), _)| matches(found, source)).map(|(_, events)| events).sum()
+    /// Number of distinct events of a topic, either imported ones or others.
+    pub fn count_events(&self, topic: Topic, imported: bool) -> u64 {
+        let matches = |(of_topic, source): &(Topic, String)| *of_topic == topic && is_import(source) == imported;
+        self.events.iter().filter(|(key, _)| matches(key)).map(|(_, events)| events).sum()
     }
 }
 
@@ -77,25 +74,20 @@ fn count(connections: &Connections) -> anyhow::Result<LogCounts> {
         groupless::config(connections, "demo-census").create_with_context(QuietContext)?;
     let names = TOPICS.map(|topic| connections.namespace.topic(topic));
     let ranges = groupless::ranges(&consumer, &names, TIMEOUT).context("cannot reach Kafka")?;
-    let mut census = LogCounts::default();
+    let mut counts = LogCounts::default();
     let mut seen: BTreeSet<EventHash> = BTreeSet::new();
     groupless::read_ranges(&consumer, &ranges, TIMEOUT, |message| {
         let Some(topic) = connections.namespace.topic_of(message.topic()) else { return Ok(()) };
-        *census.records.entry(topic).or_default() += 1;
-        let headers: Vec<(&str, &[u8])> = message
-            .headers()
-            .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
-            .unwrap_or_default();
-        let value = message.payload().unwrap_or_default();
+        *counts.records.entry(topic).or_default() += 1;
         // The check of dead letters reports records that cannot be decoded.
-        let Ok(event) = Event::decode(Record { topic, headers: &headers, value }) else { return Ok(()) };
+        let Ok(event) = decode(topic, message) else { return Ok(()) };
         if seen.insert(event.envelope.hash()) {
-            census.add(topic, &event);
+            counts.add(topic, &event);
         }
         anyhow::Ok(())
     })
     .context("cannot read the log from Kafka")?;
-    Ok(census)
+    Ok(counts)
 }
 
 impl LogCounts {

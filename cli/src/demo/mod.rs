@@ -48,11 +48,6 @@ pub struct Arguments {
     #[arg(long, default_value = "127.0.0.1:8081")]
     query: SocketAddr,
 }
-
-/// Runs the demo.
-///
-/// # Errors
-/// When a part of it does not start, or a check fails; the message names which.
 pub async fn run(arguments: Arguments, options: &Options, connections: Connections) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals()?;
     let stop = shutdown.token();

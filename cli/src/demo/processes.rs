@@ -20,13 +20,11 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Number of log lines shown when a process ends unexpectedly.
 const LOG_LINES: usize = 15;
 
-/// One process of the demo.
 pub struct Process {
-    /// Name of the program.
     pub name: &'static str,
     /// Address of `/readyz` and of the service.
     pub address: String,
-    /// Path of the log.
+    /// Path of the log file.
     pub log: PathBuf,
     child: Child,
 }
@@ -43,9 +41,6 @@ pub struct Processes {
 
 impl Processes {
     /// Starts every processor, the dispatcher, the gateway and the query service.
-    ///
-    /// # Errors
-    /// When a log cannot be written or a process cannot be started.
     pub async fn start(&mut self, logs: &Path, connections: &Connections, arguments: &Arguments) -> anyhow::Result<()> {
         tokio::fs::create_dir_all(logs).await.with_context(|| format!("cannot create {}", logs.display()))?;
         let embedder = format!("127.0.0.1:{}", port_near(EMBEDDER_PORT)?);
@@ -143,7 +138,6 @@ impl Processes {
     }
 }
 
-/// A free port.
 fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
     Ok(listener.local_addr()?.port())

@@ -12,9 +12,6 @@ use super::web::Web;
 use crate::events::import::{self, ImportArguments, Report};
 
 /// Imports the demo shop if the log does not hold all of it. Returns the report of its file.
-///
-/// # Errors
-/// When the shipped file or Kafka cannot be read, or the import fails.
 pub async fn load(connections: &Connections) -> anyhow::Result<Report> {
     let arguments = ImportArguments::default();
     let report = import::read(&arguments, connections).await?.report;
@@ -30,9 +27,6 @@ pub async fn load(connections: &Connections) -> anyhow::Result<Report> {
 }
 
 /// Waits until every processor has folded the log to its end and published the changes. Returns the pipeline's state.
-///
-/// # Errors
-/// On a timeout, or when the query service is unavailable.
 pub async fn wait_until_folded(web: &Web, limit: Duration) -> anyhow::Result<Value> {
     let started = Instant::now();
     let progress = Progress::of_one_phase("folding", "events", 0);
@@ -41,7 +35,7 @@ pub async fn wait_until_folded(web: &Web, limit: Duration) -> anyhow::Result<Val
         if state["settled"].as_bool() == Some(true) {
             return Ok(state);
         }
-        let Outstanding { folded, end, stale } = outstanding(&state);
+        let Backlog { folded, end, stale } = backlog(&state);
         progress.detail(&format!("{stale} values to publish"));
         progress.set_total(end);
         progress.set_position(folded);
@@ -53,14 +47,14 @@ pub async fn wait_until_folded(web: &Web, limit: Duration) -> anyhow::Result<Val
 }
 
 /// Backlog of all processors.
-struct Outstanding {
+struct Backlog {
     folded: u64,
     end: u64,
     stale: u64,
 }
 
-fn outstanding(state: &Value) -> Outstanding {
-    let mut all = Outstanding { folded: 0, end: 0, stale: 0 };
+fn backlog(state: &Value) -> Backlog {
+    let mut all = Backlog { folded: 0, end: 0, stale: 0 };
     for processor in state["processors"].as_array().into_iter().flatten() {
         all.stale += processor["publishing"]["stale"].as_u64().unwrap_or_default();
         for partition in processor["partitions"].as_array().into_iter().flatten() {

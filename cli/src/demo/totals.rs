@@ -10,9 +10,6 @@ use ruzstd::decoding::StreamingDecoder;
 use super::log_counts::Totals;
 
 /// Totals the lines of goods: orders' positive quantities, and cancellations' (invoices `C…`) negative ones.
-///
-/// # Errors
-/// When the file cannot be read.
 pub fn from_file(path: &Path) -> anyhow::Result<Totals> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut lines = csv::ReaderBuilder::new().quoting(true).from_reader(StreamingDecoder::new(file)?);

@@ -6,7 +6,6 @@ use std::{fmt, fs};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use comfy_table::Table;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jangbogo_events::Currency;
 use jangbogo_nlu::ProductText;
 use jangbogo_nlu::evaluation::{Conversation, Dialogue, DialogueReport, Item, read_dialogues, read_items};
@@ -14,8 +13,8 @@ use jangbogo_preference_analysis::intent::Asked;
 use serde::Serialize;
 
 use super::analyser::{Analyser, AnalyserArguments, MeasuredAnalyser};
-use super::{align_numbers, cells};
-use crate::output::{print, table};
+use super::cells;
+use crate::output::{align_numbers, print_report, table};
 
 /// Compares with annotated conversations between two people, one of whom plays the shop: MG-ShopDial
 ///
@@ -36,7 +35,6 @@ pub struct Arguments {
     analyser: AnalyserArguments,
 }
 
-/// The JSON report.
 #[derive(Serialize)]
 struct Evaluation {
     analyser: MeasuredAnalyser,
@@ -55,20 +53,17 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     });
     let analyser = Analyser::new(&arguments.analyser, products.collect())?;
     let report = evaluate(&analyser, &dialogues, Currency::new("USD")?).await?;
-    let evaluation = Evaluation { analyser: analyser.measured()?, report };
-    let text = if arguments.json { serde_json::to_string_pretty(&evaluation)? + "\n" } else { evaluation.to_string() };
-    print(&text)?;
-    Ok(())
+    print_report(arguments.json, &Evaluation { analyser: analyser.measured()?, report })
 }
 
 fn read(directory: &Path) -> anyhow::Result<(Vec<Dialogue>, Vec<Item>)> {
-    let text = |path: &Path| {
+    let read = |path: &Path| {
         fs::read_to_string(path).with_context(|| {
             format!("cannot read {}; the folder of MG-ShopDial holds dialogues.json and items/", path.display())
         })
     };
     let path = directory.join("dialogues.json");
-    let dialogues = read_dialogues(&text(&path)?)
+    let dialogues = read_dialogues(&read(&path)?)
         .with_context(|| format!("{} is not in the format of MG-ShopDial", path.display()))?;
     let folder = directory.join("items");
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
@@ -77,7 +72,7 @@ fn read(directory: &Path) -> anyhow::Result<(Vec<Dialogue>, Vec<Item>)> {
     let mut items = Vec::new();
     for path in paths {
         items.extend(
-            read_items(&text(&path)?)
+            read_items(&read(&path)?)
                 .with_context(|| format!("{} is not in the format of MG-ShopDial", path.display()))?,
         );
     }
@@ -88,17 +83,9 @@ fn read(directory: &Path) -> anyhow::Result<(Vec<Dialogue>, Vec<Item>)> {
 }
 
 async fn evaluate(analyser: &Analyser, dialogues: &[Dialogue], currency: Currency) -> anyhow::Result<DialogueReport> {
-    let progress = analyser.progress("conversations", dialogues.len());
-    let conversations = stream::iter(dialogues).map(|dialogue| analyse_dialogue(analyser, dialogue, currency));
-    let mut conversations = conversations.buffered(analyser.parallel());
+    let conversations = dialogues.iter().map(|dialogue| analyse_dialogue(analyser, dialogue, currency));
     let mut report = DialogueReport::default();
-    while let Some(conversation) = conversations.try_next().await? {
-        report.add(&conversation);
-        if let Some(progress) = &progress {
-            progress.advance(1);
-        }
-    }
-    drop(progress);
+    analyser.run_all("conversations", conversations, |conversation| report.add(&conversation)).await?;
     Ok(report)
 }
 
@@ -136,8 +123,8 @@ impl fmt::Display for Evaluation {
         let mut rows = table(["What is there", "Found", "Of"]);
         let needs = ("messages that disclose a need".to_owned(), &report.needs);
         let tasks = report.tasks.iter().map(|(slot, found)| (format!("{slot} of tasks"), found));
-        for (what, found) in std::iter::once(needs).chain(tasks) {
-            rows.add_row([what, found.found.to_string(), found.labelled.to_string()]);
+        for (label, found) in std::iter::once(needs).chain(tasks) {
+            rows.add_row([label, found.found.to_string(), found.labelled.to_string()]);
         }
         align_numbers(&mut rows, 1);
         writeln!(formatter, "\n{rows}")

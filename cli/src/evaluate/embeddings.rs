@@ -17,11 +17,10 @@ use jangbogo_platform::config::Connections;
 use jangbogo_platform::progress::Progress;
 use serde::Serialize;
 
-use super::align_numbers;
 use super::queries::Query;
 use super::ranks::{mean, spearman};
 use crate::events::import::{self, ImportArguments};
-use crate::output::{print, table};
+use crate::output::{align_numbers, print_report, table};
 
 /// Number of texts per update of the progress.
 const STEP: usize = 256;
@@ -83,12 +82,10 @@ struct Pair {
     score: f64,
 }
 
-/// Texts of the measurement.
 struct Texts {
     english: Vec<Pair>,
     korean: Vec<Pair>,
     queries: Vec<Query>,
-    /// Titles by product id.
     titles: BTreeMap<String, String>,
     others: Vec<String>,
 }
@@ -103,8 +100,7 @@ pub async fn run(arguments: Arguments, connections: &Connections) -> anyhow::Res
     let titles = events.into_iter().filter_map(|event| title(event.data)).collect();
     let (texts, json) = (Texts::read(&arguments, titles)?, arguments.json);
     let evaluation = tokio::task::spawn_blocking(move || evaluate(&arguments, &texts)).await??;
-    print(&if json { serde_json::to_string_pretty(&evaluation)? + "\n" } else { evaluation.to_string() })?;
-    Ok(())
+    print_report(json, &evaluation)
 }
 
 impl Texts {
@@ -201,8 +197,8 @@ impl Vectors {
         let progress = Progress::of_one_phase("embedding", "texts", texts.len() as u64);
         let mut vectors = HashMap::with_capacity(texts.len());
         for texts in texts.chunks(STEP) {
-            let asked: Vec<&str> = texts.iter().map(String::as_str).collect();
-            vectors.extend(texts.iter().cloned().zip(model.embed_batch(&asked)?.vectors));
+            let batch: Vec<&str> = texts.iter().map(String::as_str).collect();
+            vectors.extend(texts.iter().cloned().zip(model.embed_batch(&batch)?.vectors));
             progress.set_position(vectors.len() as u64);
         }
         drop(progress);
@@ -228,7 +224,7 @@ impl Vectors {
         texts: &Texts,
         cosines: Option<Cosines>,
     ) -> anyhow::Result<Measured> {
-        let likeness = |pairs: &[Pair]| -> anyhow::Result<Option<f64>> {
+        let correlation = |pairs: &[Pair]| -> anyhow::Result<Option<f64>> {
             let vector = |text: &String| self.get(spec, Purpose::Query, text);
             let cosines = pairs
                 .iter()
@@ -247,8 +243,8 @@ impl Vectors {
         Ok(Measured {
             model: spec.name,
             arithmetic: format!("{arithmetic:?}").to_lowercase(),
-            english_spearman: likeness(&texts.english)?,
-            korean_spearman: likeness(&texts.korean)?,
+            english_spearman: correlation(&texts.english)?,
+            korean_spearman: correlation(&texts.korean)?,
             queries_ndcg: mean(&texts.queries.iter().map(gain).collect::<anyhow::Result<Vec<_>>>()?),
             cosines,
         })

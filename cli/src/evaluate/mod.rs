@@ -9,7 +9,6 @@ mod search;
 mod utterances;
 
 use clap::Subcommand;
-use comfy_table::{CellAlignment, Table};
 use jangbogo_nlu::evaluation::Score;
 use jangbogo_platform::config::Connections;
 
@@ -35,10 +34,6 @@ pub enum Command {
     Search(search::Arguments),
 }
 
-/// Evaluates and prints a report.
-///
-/// # Errors
-/// When files or models cannot be read, or the language model answers no message; the error says why.
 pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<()> {
     match command {
         Command::Utterances(arguments) => utterances::run(arguments, connections).await,
@@ -52,9 +47,4 @@ pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<
 fn cells(score: Score) -> [String; 4] {
     let figure = |figure: Option<f64>| figure.map_or_else(|| "-".to_owned(), |figure| format!("{figure:.3}"));
     [figure(score.precision()), figure(score.recall()), figure(score.f1()), score.labelled().to_string()]
-}
-
-/// Right-aligns the columns of numbers.
-fn align_numbers(table: &mut Table, from: usize) {
-    table.column_iter_mut().skip(from).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
 }

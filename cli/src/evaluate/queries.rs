@@ -18,7 +18,6 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// All queries.
     pub(super) fn all() -> anyhow::Result<Vec<Self>> {
         Ok(QUERIES.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
     }

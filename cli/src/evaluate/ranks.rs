@@ -17,9 +17,9 @@ fn ranks(numbers: &[f64]) -> Vec<f64> {
     let mut ranks = vec![0.0; numbers.len()];
     let mut first = 0;
     for equal in order.chunk_by(|one, other| numbers[*one].total_cmp(&numbers[*other]).is_eq()) {
-        let place = first as f64 + (equal.len() - 1) as f64 / 2.0;
+        let rank = first as f64 + (equal.len() - 1) as f64 / 2.0;
         for number in equal {
-            ranks[*number] = place;
+            ranks[*number] = rank;
         }
         first += equal.len();
     }
@@ -49,7 +49,7 @@ pub(super) fn discounted_gain(
 ) -> f64 {
     let gain = |grades: &mut dyn Iterator<Item = u8>| -> f64 {
         let gains = (2_u32..).zip(grades.take(listed));
-        gains.map(|(place, grade)| (f64::from(grade).exp2() - 1.0) / f64::from(place).log2()).sum()
+        gains.map(|(rank, grade)| (f64::from(grade).exp2() - 1.0) / f64::from(rank).log2()).sum()
     };
     let mut best: Vec<u8> = relevant.collect();
     best.sort_unstable_by(|one, other| other.cmp(one));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_first_gains_most() {
+    fn the_first_place_gains_most() {
         let gain = |found: &[u8], relevant: &[u8]| discounted_gain(found.iter().copied(), relevant.iter().copied(), 3);
         assert!((gain(&[2, 1, 0], &[1, 2]) - 1.0).abs() < 1e-12);
         assert!(gain(&[1, 2, 0], &[1, 2]) < 1.0);

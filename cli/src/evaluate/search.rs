@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::queries::{LISTED, Query};
 use super::ranks::mean;
-use crate::output::{print, table};
+use crate::output::{align_numbers, print_report, table};
 
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
@@ -38,11 +38,9 @@ pub struct Arguments {
 struct Evaluation {
     queries: usize,
     ndcg: f64,
-    /// Queries without a result.
     empty: usize,
     /// Queries that were searched by words alone, because the embedder was unavailable.
     without_meaning: usize,
-    /// Median latency in milliseconds.
     median_ms: f64,
     worst: Vec<QueryResult>,
 }
@@ -113,8 +111,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         median_ms: milliseconds[milliseconds.len() / 2],
         worst: results.into_iter().take(arguments.worst).collect(),
     };
-    print(&if arguments.json { serde_json::to_string_pretty(&evaluation)? + "\n" } else { evaluation.to_string() })?;
-    Ok(())
+    print_report(arguments.json, &evaluation)
 }
 
 impl fmt::Display for Evaluation {
@@ -138,7 +135,7 @@ impl fmt::Display for Evaluation {
             let english = translation.clone().unwrap_or_default();
             rows.add_row([query.clone(), english, products.to_string(), format!("{ndcg:.3}")]);
         }
-        super::align_numbers(&mut rows, 2);
+        align_numbers(&mut rows, 2);
         writeln!(formatter, "{rows}")
     }
 }

@@ -6,7 +6,6 @@ use std::{fmt, fs};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueEnum};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jangbogo_events::{Currency, Data, Event, Understanding};
 use jangbogo_nlu::ProductText;
 use jangbogo_nlu::evaluation::{self, Difference, Report, Split, Utterance};
@@ -15,9 +14,9 @@ use jangbogo_preference_analysis::intent::Asked;
 use serde::Serialize;
 
 use super::analyser::{Analyser, AnalyserArguments, MeasuredAnalyser};
-use super::{align_numbers, cells};
+use super::cells;
 use crate::events::import::{self, ImportArguments};
-use crate::output::{print, table};
+use crate::output::{align_numbers, print_report, table};
 
 /// Compares with labelled messages: Korean and English, half for development, half held out
 ///
@@ -53,7 +52,6 @@ enum SplitName {
     HeldOut,
 }
 
-/// The JSON report.
 #[derive(Serialize)]
 struct Evaluation {
     analyser: MeasuredAnalyser,
@@ -80,10 +78,7 @@ pub async fn run(arguments: Arguments, connections: &Connections) -> anyhow::Res
         }
         reports.insert(name, report);
     }
-    let evaluation = Evaluation { analyser: analyser.measured()?, reports };
-    let text = if arguments.json { serde_json::to_string_pretty(&evaluation)? + "\n" } else { evaluation.to_string() };
-    print(&text)?;
-    Ok(())
+    print_report(arguments.json, &Evaluation { analyser: analyser.measured()?, reports })
 }
 
 /// Labelled messages by name of the half or file.
@@ -125,21 +120,14 @@ fn product(event: &Event) -> Option<ProductText<'_>> {
 }
 
 async fn evaluate(analyser: &Analyser, utterances: &[Utterance], currency: Currency) -> anyhow::Result<Report> {
-    let progress = analyser.progress("messages", utterances.len());
-    let answers = stream::iter(utterances).map(|utterance| answer(analyser, utterance, currency));
-    let mut answers = answers.buffered(analyser.parallel());
+    let analyses = utterances.iter().map(|utterance| analyse(analyser, utterance, currency));
     let mut report = Report::default();
-    while let Some((utterance, understood)) = answers.try_next().await? {
-        report.add(utterance, understood.as_ref());
-        if let Some(progress) = &progress {
-            progress.advance(1);
-        }
-    }
-    drop(progress);
+    let add = |(utterance, understood): (_, Option<Understanding>)| report.add(utterance, understood.as_ref());
+    analyser.run_all("messages", analyses, add).await?;
     Ok(report)
 }
 
-async fn answer<'u>(
+async fn analyse<'u>(
     analyser: &Analyser,
     utterance: &'u Utterance,
     currency: Currency,
@@ -168,16 +156,16 @@ impl fmt::Display for Evaluation {
 fn rows(report: &Report) -> comfy_table::Table {
     let mut rows = table(["Language", "What", "Precision", "Recall", "F1", "Labelled"]);
     for (language, report) in &report.languages {
-        let together = [
+        let totals = [
             ("all slots", report.all_slots),
             ("unwanted slots", report.unwanted),
             ("retractions", report.retractions),
             ("no preference", report.no_preference),
         ];
         let slots = report.slots.iter().map(|(slot, score)| (slot.as_str(), *score));
-        for (what, score) in slots.chain(together) {
+        for (label, score) in slots.chain(totals) {
             let [precision, recall, f1, labelled] = cells(score);
-            rows.add_row([language.as_str(), what, &precision, &recall, &f1, &labelled]);
+            rows.add_row([language.as_str(), label, &precision, &recall, &f1, &labelled]);
         }
     }
     align_numbers(&mut rows, 2);

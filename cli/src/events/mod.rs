@@ -7,8 +7,9 @@ mod schemas;
 mod tail;
 
 use clap::Subcommand;
-use jangbogo_events::Topic;
+use jangbogo_events::{DecodeError, Event, Record, Topic};
 use jangbogo_platform::config::Connections;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
 /// Produces, imports and shows events, and writes their schemas
 #[derive(Debug, Subcommand)]
@@ -19,10 +20,6 @@ pub enum Command {
     Schemas(schemas::SchemasArguments),
 }
 
-/// Runs a command.
-///
-/// # Errors
-/// When Kafka or a file fails, or input was refused.
 pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<()> {
     match command {
         Command::Produce(arguments) => produce::run(arguments, connections).await,
@@ -32,7 +29,15 @@ pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<
     }
 }
 
-/// Parses a topic's name.
+/// Decodes a record of one of the log's topics.
+pub fn decode(topic: Topic, message: &BorrowedMessage<'_>) -> Result<Event, DecodeError> {
+    let headers: Vec<(&str, &[u8])> = message
+        .headers()
+        .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
+        .unwrap_or_default();
+    Event::decode(Record { topic, headers: &headers, value: message.payload().unwrap_or_default() })
+}
+
 fn parse_topic(name: &str) -> Result<Topic, String> {
     Topic::from_name(name).ok_or_else(|| {
         let names: Vec<&str> = Topic::ALL.iter().map(|topic| topic.name()).collect();

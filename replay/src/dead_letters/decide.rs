@@ -53,7 +53,6 @@ pub struct DiscardArguments {
     decision: DecisionArguments,
 }
 
-/// A decision on dead letters.
 #[derive(Args, Debug)]
 struct DecisionArguments {
     /// Include dead letters that were requeued or discarded before
@@ -74,8 +73,6 @@ fn parse_reason(text: &str) -> Result<Reason, String> {
 const CHUNK_RECORDS: usize = 500;
 const CHUNK_BYTES: usize = 16 << 20;
 
-/// # Errors
-/// When Kafka is unavailable, or a dead letter does not exist or was not requeued.
 pub async fn requeue(arguments: &RequeueArguments, connections: &Connections) -> anyhow::Result<()> {
     let Some(mut finder) = confirm_selection(&arguments.decision.selection, "requeue", connections).await? else {
         return Ok(());
@@ -86,9 +83,9 @@ pub async fn requeue(arguments: &RequeueArguments, connections: &Connections) ->
         let id = found.id();
         if let Some(with) = requeued.get(&found.dead_letter.position) {
             // Another group refused the same record: both get it again.
-            sender.together.push((id, with.clone()));
-        } else if let Some(settled) = settled_reason(&found, arguments.decision.again) {
-            sender.refuse(&id, &settled);
+            sender.duplicates.push((id, with.clone()));
+        } else if let Some(reason) = reason_to_skip(&found, arguments.decision.again) {
+            sender.refuse(&id, &reason);
         } else if !arguments.unchecked
             && let Err(cause) = found.dead_letter.event(Utc::now())
         {
@@ -101,8 +98,6 @@ pub async fn requeue(arguments: &RequeueArguments, connections: &Connections) ->
     sender.finish().await
 }
 
-/// # Errors
-/// When Kafka is unavailable, or a dead letter does not exist or was not discarded.
 pub async fn discard(arguments: &DiscardArguments, connections: &Connections) -> anyhow::Result<()> {
     let Some(mut finder) = confirm_selection(&arguments.decision.selection, "discard", connections).await? else {
         return Ok(());
@@ -110,8 +105,8 @@ pub async fn discard(arguments: &DiscardArguments, connections: &Connections) ->
     let mut sender =
         Sender::connect(connections, DecisionOutcome::Discarded, arguments.decision.reason.clone()).await?;
     while let Some(found) = finder.next().await? {
-        match settled_reason(&found, arguments.decision.again) {
-            Some(settled) => sender.refuse(&found.id(), &settled),
+        match reason_to_skip(&found, arguments.decision.again) {
+            Some(reason) => sender.refuse(&found.id(), &reason),
             None => sender.push(found.dead_letter).await?,
         }
     }
@@ -149,8 +144,7 @@ fn confirmed(question: &str) -> io::Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// The reason that a dead letter needs no decision.
-fn settled_reason(found: &DecidedDeadLetter, again: bool) -> Option<String> {
+fn reason_to_skip(found: &DecidedDeadLetter, again: bool) -> Option<String> {
     let decision = found.decision.as_ref().filter(|_| !again)?;
     let decided_at = decision.decided_at.to_rfc3339_opts(SecondsFormat::Secs, true);
     let by = if decision.group == found.dead_letter.group { String::new() } else { format!(" for {}", decision.group) };
@@ -165,7 +159,7 @@ struct Sender {
     chunk: Vec<DeadLetter>,
     chunk_bytes: usize,
     /// Dead letters of a record that another dead letter's requeue sends.
-    together: Vec<(DeadLetterId, DeadLetterId)>,
+    duplicates: Vec<(DeadLetterId, DeadLetterId)>,
     done: HashSet<DeadLetterId>,
     refused: usize,
 }
@@ -177,12 +171,12 @@ impl Sender {
         reason: Option<Reason>,
     ) -> anyhow::Result<Self> {
         let producer = DeadLetterProducer::connect(connections).await?;
-        let (chunk, together) = (Vec::new(), Vec::new());
-        Ok(Self { producer, decision, reason, chunk, chunk_bytes: 0, together, done: HashSet::new(), refused: 0 })
+        let (chunk, duplicates) = (Vec::new(), Vec::new());
+        Ok(Self { producer, decision, reason, chunk, chunk_bytes: 0, duplicates, done: HashSet::new(), refused: 0 })
     }
 
-    fn refuse(&mut self, id: &DeadLetterId, why: &str) {
-        eprintln!("not {} {id}: {why}", self.participle());
+    fn refuse(&mut self, id: &DeadLetterId, reason: &str) {
+        eprintln!("not {} {id}: {reason}", self.participle());
         self.refused += 1;
     }
 
@@ -193,9 +187,9 @@ impl Sender {
         }
     }
 
-    async fn push(&mut self, letter: DeadLetter) -> anyhow::Result<()> {
-        self.chunk_bytes += letter.value.as_ref().map_or(0, Vec::len);
-        self.chunk.push(letter);
+    async fn push(&mut self, dead_letter: DeadLetter) -> anyhow::Result<()> {
+        self.chunk_bytes += dead_letter.value.as_ref().map_or(0, Vec::len);
+        self.chunk.push(dead_letter);
         if self.chunk.len() >= CHUNK_RECORDS || self.chunk_bytes >= CHUNK_BYTES {
             self.send_chunk().await
         } else {
@@ -206,32 +200,35 @@ impl Sender {
     /// Sends the requeued records, and once they are acknowledged, the decisions. A dead letter whose record or
     /// decision Kafka rejects stays open.
     async fn send_chunk(&mut self) -> anyhow::Result<()> {
-        let letters = std::mem::take(&mut self.chunk);
+        let dead_letters = std::mem::take(&mut self.chunk);
         self.chunk_bytes = 0;
-        let mut settled: Vec<(DeadLetter, Option<Delivery>)> = Vec::new();
+        let mut produced: Vec<(DeadLetter, Option<Delivery>)> = Vec::new();
         match self.decision {
-            DecisionOutcome::Discarded => settled.extend(letters.into_iter().map(|letter| (letter, None))),
+            DecisionOutcome::Discarded => {
+                produced.extend(dead_letters.into_iter().map(|dead_letter| (dead_letter, None)))
+            }
             DecisionOutcome::Requeued => {
                 let deliveries: Vec<anyhow::Result<DeliveryFuture>> =
-                    letters.iter().map(|letter| self.producer.send_record(letter)).collect();
-                for (letter, delivery) in letters.into_iter().zip(deliveries) {
+                    dead_letters.iter().map(|dead_letter| self.producer.send_record(dead_letter)).collect();
+                for (dead_letter, delivery) in dead_letters.into_iter().zip(deliveries) {
                     match delivered(delivery).await {
-                        Ok(delivery) => settled.push((letter, Some(delivery))),
-                        Err(error) => self.refuse(&DeadLetterId::from(&letter), &format!("{error:#}")),
+                        Ok(delivery) => produced.push((dead_letter, Some(delivery))),
+                        Err(error) => self.refuse(&DeadLetterId::from(&dead_letter), &format!("{error:#}")),
                     }
                 }
             }
         }
-        let decide =
-            |(letter, _): &(DeadLetter, _)| self.producer.send_decision(self.decision, letter, self.reason.clone());
-        let decisions: Vec<anyhow::Result<DeliveryFuture>> = settled.iter().map(decide).collect();
-        for ((letter, record), decision) in settled.into_iter().zip(decisions) {
-            let id = DeadLetterId::from(&letter);
+        let decide = |(dead_letter, _): &(DeadLetter, _)| {
+            self.producer.send_decision(self.decision, dead_letter, self.reason.clone())
+        };
+        let decisions: Vec<anyhow::Result<DeliveryFuture>> = produced.iter().map(decide).collect();
+        for ((dead_letter, record), decision) in produced.into_iter().zip(decisions) {
+            let id = DeadLetterId::from(&dead_letter);
             match delivered(decision).await {
                 Ok(_) => {
-                    let topic = letter.position.0.topic;
+                    let topic = dead_letter.position.0.topic;
                     let position = record.map(|record| format!(" -> {topic}/{}/{}", record.partition, record.offset));
-                    say(&format!("{} {id}{}", self.participle(), position.unwrap_or_default()));
+                    print_line(&format!("{} {id}{}", self.participle(), position.unwrap_or_default()));
                     self.done.insert(id);
                 }
                 Err(error) if record.is_some() => {
@@ -245,9 +242,9 @@ impl Sender {
 
     async fn finish(mut self) -> anyhow::Result<()> {
         self.send_chunk().await?;
-        for (id, with) in std::mem::take(&mut self.together) {
+        for (id, with) in std::mem::take(&mut self.duplicates) {
             if self.done.contains(&with) {
-                say(&format!("{} {id}: it has the same record as {with}", self.participle()));
+                print_line(&format!("{} {id}: it has the same record as {with}", self.participle()));
                 self.done.insert(id);
             } else {
                 self.refuse(&id, &format!("it has the same record as {with}"));
@@ -260,7 +257,7 @@ impl Sender {
 }
 
 /// Prints a result. A closed pipe does not stop the command.
-fn say(line: &str) {
+fn print_line(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 

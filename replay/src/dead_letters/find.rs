@@ -50,7 +50,6 @@ impl Finder {
         })
     }
 
-    /// The next selected dead letter.
     pub async fn next(&mut self) -> anyhow::Result<Option<DecidedDeadLetter>> {
         while self.left > 0 {
             let Some(reader) = &mut self.reader else {
@@ -73,9 +72,6 @@ impl Finder {
 }
 
 /// The ids of the selected dead letters.
-///
-/// # Errors
-/// When Kafka is unavailable, or a dead letter does not exist.
 pub async fn find_ids(connections: &Connections, selection: &Selection) -> anyhow::Result<BTreeSet<DeadLetterId>> {
     let mut finder = Finder::open(connections, selection.clone()).await?;
     let mut found = BTreeSet::new();

@@ -18,10 +18,6 @@ pub enum Command {
     Discard(decide::DiscardArguments),
 }
 
-/// Runs a command.
-///
-/// # Errors
-/// When Kafka is unavailable, or a dead letter does not exist or could not be requeued or discarded.
 pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<()> {
     match command {
         Command::List(arguments) => print::list(&arguments, connections).await,

@@ -52,8 +52,6 @@ pub struct ShowArguments {
 /// Length of a cause in the table.
 const CAUSE_CHARACTERS: usize = 80;
 
-/// # Errors
-/// When Kafka is unavailable or standard output cannot be written to.
 pub async fn list(arguments: &ListArguments, connections: &Connections) -> anyhow::Result<()> {
     let mut finder = Finder::open(connections, Selection::Matching(arguments.filter.clone())).await?;
     let mut table = Table::new();
@@ -84,15 +82,13 @@ pub async fn list(arguments: &ListArguments, connections: &Connections) -> anyho
     Ok(())
 }
 
-/// # Errors
-/// When Kafka is unavailable, a dead letter does not exist, or standard output cannot be written to.
 pub async fn show(arguments: &ShowArguments, connections: &Connections) -> anyhow::Result<()> {
     let ids: BTreeSet<DeadLetterId> = arguments.ids.iter().cloned().collect();
     let selection = Selection::Ids(ids);
     find_ids(connections, &selection).await?;
     let mut finder = Finder::open(connections, selection).await?;
     while let Some(found) = finder.next().await? {
-        let text = if arguments.json { format!("{}\n", whole(&found)) } else { page(&found) };
+        let text = if arguments.json { format!("{}\n", details(&found)) } else { page(&found) };
         if !print(&text)? {
             return Ok(());
         }
@@ -149,18 +145,19 @@ fn summary(found: &DecidedDeadLetter) -> Value {
     })
 }
 
-fn whole(found: &DecidedDeadLetter) -> Value {
+fn details(found: &DecidedDeadLetter) -> Value {
     let DeadLetter { key, value, headers, .. } = &found.dead_letter;
-    let mut whole = summary(found);
-    whole["key"] = key.as_deref().map_or(Value::Null, text_or_base64);
+    let mut details = summary(found);
+    details["key"] = key.as_deref().map_or(Value::Null, text_or_base64);
     // A list, since a name may occur more than once.
-    let header = |(name, value): &(String, Option<Vec<u8>>)| json!({ "name": name, "value": value.as_deref().map_or(Value::Null, text_or_base64) });
-    whole["headers"] = headers.iter().map(header).collect();
-    whole["value"] = match value.as_deref() {
+    let text_or_null = |bytes: Option<&[u8]>| bytes.map_or(Value::Null, text_or_base64);
+    let header = |(name, value): &(String, _)| json!({ "name": name, "value": text_or_null(Option::as_deref(value)) });
+    details["headers"] = headers.iter().map(header).collect();
+    details["value"] = match value.as_deref() {
         Some(value) => serde_json::from_slice(value).unwrap_or_else(|_| text_or_base64(value)),
         None => Value::Null,
     };
-    whole
+    details
 }
 
 fn text_or_base64(bytes: &[u8]) -> Value {

@@ -68,7 +68,6 @@ fn parse_topic(name: &str) -> Result<Topic, String> {
     })
 }
 
-/// Status of a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Status {
     /// No decision yet
@@ -194,10 +193,7 @@ pub struct SelectionArguments {
 }
 
 impl SelectionArguments {
-    /// The ids or the filters.
-    ///
-    /// # Errors
-    /// When both are given.
+    /// The ids or the filters; fails if both are given.
     pub fn selection(&self) -> anyhow::Result<Selection> {
         if self.all_matching {
             return Ok(Selection::Matching(self.filter.clone()));
@@ -220,13 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_id_is_refused_with_what_there_is() {
+    fn an_invalid_id_is_refused_with_the_valid_names() {
         let refused = |text: &str| text.parse::<DeadLetterId>().unwrap_err();
         for text in ["", "recommendation", "recommendation/order-completed/3", "recommendation/order-completed/x/1"] {
             assert!(refused(text).starts_with("an id is GROUP/TOPIC/PARTITION/OFFSET"), "{text}");
         }
-        let message = refused("nobody/order-completed/3/1042");
-        assert!(message.contains("there is no group \"nobody\"; there are: recommendation, analytics"), "{message}");
+        let message = refused("unknown/order-completed/3/1042");
+        assert!(message.contains("there is no group \"unknown\"; there are: recommendation, analytics"), "{message}");
         let message = refused("recommendation/orders/3/1042");
         assert!(message.contains("there is no topic \"orders\"; there are: catalog-events"), "{message}");
     }

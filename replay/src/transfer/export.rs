@@ -49,10 +49,6 @@ pub struct ExportArguments {
     json: bool,
 }
 
-/// Exports and prints a summary.
-///
-/// # Errors
-/// When Kafka is unavailable or lacks a topic, or the directory holds something else or cannot be written to.
 pub async fn export(arguments: ExportArguments, connections: Connections) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || run(&arguments, &connections)).await?
 }

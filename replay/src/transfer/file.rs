@@ -30,9 +30,6 @@ pub struct FileWriter {
 
 impl FileWriter {
     /// Creates a file, or truncates one that was never finished.
-    ///
-    /// # Errors
-    /// When it cannot be created.
     pub fn create(directory: &Path, name: String) -> anyhow::Result<Self> {
         let path = directory.join(&name);
         let partial = directory.join(format!("{name}.partial"));
@@ -46,10 +43,6 @@ impl FileWriter {
         Ok(Self { encoder, partial, path, name, line, hash, records: 0, text_bytes: 0, appended: None })
     }
 
-    /// Appends a record.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn write(&mut self, record: &LogRecord) -> anyhow::Result<()> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, record).context("cannot write a record as JSON")?;
@@ -65,9 +58,6 @@ impl FileWriter {
     }
 
     /// Completes the file, syncs it to disk and renames it.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn finish(self) -> anyhow::Result<ExportedFile> {
         let end = |encoder: zstd::Encoder<'static, File>| {
             let file = encoder.finish()?;
@@ -113,10 +103,6 @@ pub struct FileReader {
 }
 
 impl FileReader {
-    /// Opens a file of an export.
-    ///
-    /// # Errors
-    /// When it cannot be opened.
     pub fn open(directory: &Path, file: &ExportedFile) -> anyhow::Result<Self> {
         let path = directory.join(&file.name);
         let open = || zstd::Decoder::new(File::open(&path)?);
@@ -125,9 +111,6 @@ impl FileReader {
     }
 
     /// The next record; none at the end.
-    ///
-    /// # Errors
-    /// When the file cannot be read or the line is not a record.
     pub fn next(&mut self) -> anyhow::Result<Option<LogRecord>> {
         self.line.clear();
         let read = self.text.read_until(b'\n', &mut self.line);
@@ -144,9 +127,6 @@ impl FileReader {
 
 /// Checks a file against the manifest and parses every record. `each` is called after each record, and may end the
 /// check with an error.
-///
-/// # Errors
-/// When they differ; the message says what was expected and what was found.
 pub fn verify(
     directory: &Path,
     partition: &ExportedPartition,
@@ -217,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_was_written() {
+    fn a_file_is_read_as_it_was_written() {
         let directory = tempfile::tempdir().unwrap();
         let (partition, file) = written(directory.path(), &[3, 4, 8]);
         assert_eq!(file.records, 3);

@@ -57,7 +57,6 @@ pub struct ImportArguments {
 }
 
 pub struct ImportedPartition {
-    /// Target topic.
     pub topic: ShopTopic,
     /// Partition number, in the export and the target.
     pub number: i32,
@@ -77,11 +76,7 @@ impl ImportedPartition {
     }
 }
 
-/// Imports and prints a summary.
-///
-/// # Errors
-/// When the export is damaged, a topic is missing, has another number of partitions or holds other records, or Kafka
-/// rejects a record. Records were produced only in the last case.
+/// Imports and prints a summary. If it fails, no record was produced unless Kafka rejected one.
 pub async fn import(arguments: ImportArguments, connections: Connections) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || run(&arguments, &connections)).await?
 }

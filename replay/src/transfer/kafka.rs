@@ -25,9 +25,6 @@ pub struct LogReader {
 
 impl LogReader {
     /// Connects on first use.
-    ///
-    /// # Errors
-    /// When the configuration is invalid.
     pub fn new(connections: &Connections) -> anyhow::Result<Self> {
         let mut config = groupless::config(connections, "jangbogo-transfer");
         config.set("check.crcs", "true").set("fetch.wait.max.ms", "50").set("queued.max.messages.kbytes", "32768");
@@ -36,9 +33,6 @@ impl LogReader {
     }
 
     /// Offsets of the records of each partition of a topic, by the partition's number.
-    ///
-    /// # Errors
-    /// When Kafka is unavailable or the topic does not exist.
     pub fn offsets(&self, topic: &ShopTopic) -> anyhow::Result<Vec<Range<i64>>> {
         let name = &topic.kafka_name;
         let counts = groupless::partition_counts(&self.consumer, std::slice::from_ref(name), METADATA_TIMEOUT);
@@ -54,9 +48,6 @@ impl LogReader {
     }
 
     /// Offsets of the records of a partition.
-    ///
-    /// # Errors
-    /// When Kafka is unavailable.
     pub fn partition_offsets(&self, topic: &ShopTopic, partition: i32) -> anyhow::Result<Range<i64>> {
         let name = &topic.kafka_name;
         groupless::range(&self.consumer, name, partition, METADATA_TIMEOUT)
@@ -64,9 +55,6 @@ impl LogReader {
     }
 
     /// Reads every record within the range; retries while Kafka is unavailable.
-    ///
-    /// # Errors
-    /// When `each` fails, or the partition does not have the range.
     pub fn read(
         &self,
         topic: &ShopTopic,

@@ -25,7 +25,7 @@ pub struct Manifest {
     pub namespace: String,
     /// Start of the export: no record was appended later.
     pub begun_at: DateTime<Utc>,
-    /// In the topology's order.
+    /// Topics in the topology's order.
     pub topics: Vec<ExportedTopic>,
 }
 
@@ -34,7 +34,7 @@ pub struct Manifest {
 pub struct ExportedTopic {
     /// Name without namespace.
     pub topic: String,
-    /// All partitions, by number.
+    /// Every partition, by number.
     pub partitions: Vec<ExportedPartition>,
 }
 
@@ -50,59 +50,47 @@ pub struct ExportedPartition {
     pub file: Option<ExportedFile>,
 }
 
-/// A partition's file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExportedFile {
     pub name: String,
     /// Number of records, which is the number of lines.
     pub records: u64,
-    /// Bytes of uncompressed text.
+    /// Number of bytes of the uncompressed text.
     pub text_bytes: u64,
-    /// Bytes on disk.
     pub compressed_bytes: u64,
     /// SHA-256 of the uncompressed text, in hexadecimal.
     pub sha256: String,
-    /// The earliest append time.
     pub first_appended_at: Option<DateTime<Utc>>,
-    /// The latest append time.
     pub last_appended_at: Option<DateTime<Utc>>,
 }
 
 impl Manifest {
     /// The manifest of an export that begins now.
-    #[must_use]
     pub fn begin(namespace: String, topics: Vec<ExportedTopic>) -> Self {
         Self { format: FORMAT.to_owned(), version: VERSION, namespace, begun_at: Utc::now(), topics }
     }
 
     /// Reads a manifest; none if the file does not exist.
-    ///
-    /// # Errors
-    /// When it cannot be read or has an unknown format.
     pub fn load(path: &Path) -> anyhow::Result<Option<Self>> {
         let text = match fs::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
+        let invalid = || format!("{} is not a manifest", path.display());
         // The version first: a later one may have other fields.
-        let header: Header =
-            serde_json::from_slice(&text).with_context(|| format!("{} is not a manifest", path.display()))?;
+        let header: Header = serde_json::from_slice(&text).with_context(invalid)?;
         if (header.format.as_str(), header.version) != (FORMAT, VERSION) {
             let Header { format, version } = header;
             bail!("{} is {format} version {version}; this program reads {FORMAT} version {VERSION}", path.display());
         }
-        let manifest: Self =
-            serde_json::from_slice(&text).with_context(|| format!("{} is not a manifest", path.display()))?;
-        manifest.check().with_context(|| format!("{} is not a manifest", path.display()))?;
+        let manifest: Self = serde_json::from_slice(&text).with_context(invalid)?;
+        manifest.check().with_context(invalid)?;
         Ok(Some(manifest))
     }
 
     /// Replaces the file atomically and syncs it to disk.
-    ///
-    /// # Errors
-    /// When it cannot be written.
     pub fn save(&self, directory: &Path, name: &str) -> anyhow::Result<()> {
         let path = directory.join(name);
         let partial = directory.join(format!("{name}.partial"));
@@ -145,8 +133,6 @@ struct Header {
     version: u32,
 }
 
-/// Name of a partition's file.
-#[must_use]
 pub fn file_name(topic: &str, partition: i32) -> String {
     format!("{topic}.{partition}.jsonl.zst")
 }
@@ -181,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn is_read_as_it_was_written() {
+    fn a_manifest_is_read_as_it_was_written() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(MANIFEST);
         assert_eq!(Manifest::load(&path).unwrap(), None);
@@ -191,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_cannot_rely_on() {
+    fn an_inconsistent_manifest_is_refused() {
         assert!(refusal(|manifest| manifest.version = 2).contains("version 2; this program reads"));
         assert!(refusal(|manifest| manifest.topics[0].partitions[0].partition = 1).contains("partition 0"));
         assert!(refusal(|manifest| manifest.topics[0].partitions[0].first_offset = 6).contains("begins at 6"));

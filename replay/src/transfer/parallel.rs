@@ -12,9 +12,6 @@ pub struct Stop(AtomicBool);
 
 impl Stop {
     /// Ends the caller's work when another thread has failed.
-    ///
-    /// # Errors
-    /// When another thread has failed. The error is not shown, because the first failure is returned.
     pub fn check(&self) -> anyhow::Result<()> {
         if self.0.load(Ordering::Relaxed) {
             bail!("stopped, because another partition failed");
@@ -24,9 +21,6 @@ impl Stop {
 }
 
 /// Calls `work` for each item, with a tool of the thread's own. The first failure ends the work on the other items.
-///
-/// # Errors
-/// The first error of `tool` or `work`.
 pub fn for_each<Item: Sync, Tool>(
     items: &[Item],
     stop: &Stop,

@@ -39,9 +39,6 @@ struct Deliveries {
 
 impl RecordProducer {
     /// Connects when the first record is sent. Acknowledged records advance the progress.
-    ///
-    /// # Errors
-    /// When the configuration is invalid.
     pub fn new(connections: &Connections, progress: Progress) -> anyhow::Result<Self> {
         let deliveries = Deliveries { progress, failure: Arc::default(), moved: Arc::default() };
         let mut config = connections.kafka_producer("jangbogo-transfer");
@@ -56,9 +53,6 @@ impl RecordProducer {
     }
 
     /// Sends a record; blocks while the queue is full (backpressure).
-    ///
-    /// # Errors
-    /// When this or an earlier record is rejected.
     pub fn send(&self, topic: &ShopTopic, partition: i32, record: &LogRecord) -> anyhow::Result<()> {
         let offset = usize::try_from(record.offset)?;
         let mut message: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(&topic.kafka_name, offset);
@@ -85,9 +79,6 @@ impl RecordProducer {
     }
 
     /// Waits until all records are acknowledged. Returns true if one has another offset than in the export.
-    ///
-    /// # Errors
-    /// When one is rejected.
     pub fn finish(&self) -> anyhow::Result<bool> {
         while self.producer.in_flight_count() > 0 {
             self.check()?;

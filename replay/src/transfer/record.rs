@@ -19,7 +19,7 @@ pub struct LogRecord {
     pub offset: i64,
     /// The broker's append time, in milliseconds; none if the log has no timestamps.
     pub appended_at: Option<DateTime<Utc>>,
-    /// The key; null is distinct from empty.
+    /// Key; null is distinct from empty.
     pub key: Option<Bytes>,
     /// The value; null is a tombstone.
     pub value: Option<Bytes>,
@@ -50,10 +50,6 @@ impl From<&BorrowedMessage<'_>> for LogRecord {
 }
 
 impl LogRecord {
-    /// Parses a line.
-    ///
-    /// # Errors
-    /// When the line is not a record that Kafka could hold.
     pub fn parse(line: &[u8]) -> Result<Self, serde_json::Error> {
         let record: Self = serde_json::from_slice(line)?;
         if record.headers.iter().any(|(name, _)| name.contains('\0')) {
@@ -63,7 +59,6 @@ impl LogRecord {
     }
 
     /// The record as an import sends it: with a header for its append time, unless it has one with an earlier time.
-    #[must_use]
     pub fn imported(mut self) -> Self {
         let Some(appended_at) = self.appended_at else { return self };
         let headers = self.headers.iter();
@@ -78,13 +73,10 @@ impl LogRecord {
     }
 
     /// True if key, value and headers are equal.
-    #[must_use]
     pub fn has_content_of(&self, other: &Self) -> bool {
         self.key == other.key && self.value == other.value && self.headers == other.headers
     }
 
-    /// The headers for the Kafka client.
-    #[must_use]
     pub fn kafka_headers(&self) -> OwnedHeaders {
         let mut headers = OwnedHeaders::new_with_capacity(self.headers.len());
         for (name, value) in &self.headers {

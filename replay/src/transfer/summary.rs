@@ -8,9 +8,6 @@ use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 /// Prints JSON or text. A closed pipe (`| head`) is no failure.
-///
-/// # Errors
-/// When standard output cannot be written to.
 pub fn print(as_json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
     let output = if as_json { serde_json::to_string_pretty(value)? + "\n" } else { text() };
     let mut stdout = io::stdout().lock();
@@ -21,13 +18,9 @@ pub fn print(as_json: bool, value: &impl Serialize, text: impl FnOnce() -> Strin
 }
 
 /// A table without lines: names to the left, numbers to the right.
-#[must_use]
 pub fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: &[[String; COLUMNS]]) -> String {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(header);
-    for row in rows {
-        table.add_row(row);
-    }
+    table.load_preset(NOTHING).set_header(header).add_rows(rows);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -35,7 +28,6 @@ pub fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: &[[String; COL
 }
 
 /// Duration and rate: `2.5 s, 4000 records a second`.
-#[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a rate is shown without fractions")]
 pub fn duration_and_rate(records: u64, took: Duration) -> String {
     let seconds = took.as_secs_f64();

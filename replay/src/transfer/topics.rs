@@ -14,9 +14,6 @@ pub struct ShopTopic {
 }
 
 /// All topics of a shop, in the topology's order.
-///
-/// # Errors
-/// When the embedded topology cannot be read.
 pub fn shop_topics(namespace: &Namespace) -> anyhow::Result<Vec<ShopTopic>> {
     let topology = Topology::embedded()?;
     let names = topology.kafka_topics(&Namespace::default());
@@ -26,9 +23,6 @@ pub fn shop_topics(namespace: &Namespace) -> anyhow::Result<Vec<ShopTopic>> {
 }
 
 /// The named topics, in the topology's order; without names, the topics of the log.
-///
-/// # Errors
-/// See [`shop_topics`].
 pub fn select(namespace: &Namespace, names: &[String]) -> anyhow::Result<Vec<ShopTopic>> {
     let is_selected = |topic: &ShopTopic| {
         if names.is_empty() { Topic::from_name(&topic.name).is_some() } else { names.contains(&topic.name) }
@@ -37,9 +31,6 @@ pub fn select(namespace: &Namespace, names: &[String]) -> anyhow::Result<Vec<Sho
 }
 
 /// Parses a topic's name as an argument.
-///
-/// # Errors
-/// When there is no such topic; the message lists the topics.
 pub fn parse_name(name: &str) -> Result<String, String> {
     let topics = shop_topics(&Namespace::default()).map_err(|error| format!("{error:#}"))?;
     if topics.iter().any(|topic| topic.name == name) {

@@ -110,7 +110,7 @@ async fn a_bulk_command_is_accepted_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn an_order_is_accepted_once_and_cancelled_no_further_than_it_goes() {
+async fn an_order_is_accepted_once_and_cancelled_at_most_as_far_as_it_was_ordered() {
     with_shop(false, async |shop| {
         let url = shop.gateway().await;
         let (status, first) = answer(post(format!("{url}/v1/orders"), ORDER).await).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::Client;
 use serde_json::{Value, json};
-use shop::conversation::{close, id, kind, open, rename, say, send};
+use shop::conversation::{close, id, open, post_message, problem_type, rename, send};
 use shop::{Shop, answer, post, with_shop};
 
 const UNKNOWN: &str = "01939d2e-6c00-7a10-8000-000000000001";
@@ -30,9 +30,9 @@ async fn a_conversation_is_opened_named_spoken_in_and_closed() {
         assert_eq!(status, 202);
         let conversation = id(&opened, "conversation_id");
 
-        let (status, said) = say(&url, &conversation, " 빨간색으로\n보여줘 ").await;
+        let (status, posted) = post_message(&url, &conversation, " 빨간색으로\n보여줘 ").await;
         assert_eq!(status, 202);
-        let message = id(&said, "message_id");
+        let message = id(&posted, "message_id");
 
         // Setting the current title is accepted without an event; returning to an earlier title is an event.
         assert_eq!(
@@ -51,34 +51,34 @@ async fn a_conversation_is_opened_named_spoken_in_and_closed() {
         assert_eq!(answer(with_body).await, (202, closed.clone()));
 
         // A closed conversation takes no messages, but can be renamed.
-        let (status, problem) = say(&url, &conversation, "and blue ones?").await;
-        assert_eq!((status, kind(&problem)), (409, "conversation-closed"));
+        let (status, problem) = post_message(&url, &conversation, "and blue ones?").await;
+        assert_eq!((status, problem_type(&problem)), (409, "conversation-closed"));
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains(closed["event_ids"][0].as_str().unwrap()), "{detail}");
         assert!(detail.contains("POST /v1/conversations"), "{detail}");
         assert_eq!(rename(&url, &conversation, "Red lunch bags").await.0, 202);
 
-        let in_it = |members: Value| {
+        let data_with = |members: Value| {
             let mut data = json!({ "conversation_id": conversation });
             data.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
             data
         };
-        let said =
+        let posted_message =
             json!({ "message_id": message, "member_id": "13085", "role": "user", "content": " 빨간색으로\n보여줘 " });
         assert_eq!(
             rows(&shop).await,
             [
-                ("conversation-created".to_owned(), in_it(json!({ "member_id": "13085", "title": "도시락 가방" }))),
-                ("message-created".to_owned(), in_it(said)),
-                ("conversation-renamed".to_owned(), in_it(json!({ "title": "Lunch bags" }))),
-                ("conversation-renamed".to_owned(), in_it(json!({ "title": "도시락 가방" }))),
-                ("conversation-closed".to_owned(), in_it(json!({}))),
-                ("conversation-renamed".to_owned(), in_it(json!({ "title": "Red lunch bags" }))),
+                ("conversation-created".to_owned(), data_with(json!({ "member_id": "13085", "title": "도시락 가방" }))),
+                ("message-created".to_owned(), data_with(posted_message)),
+                ("conversation-renamed".to_owned(), data_with(json!({ "title": "Lunch bags" }))),
+                ("conversation-renamed".to_owned(), data_with(json!({ "title": "도시락 가방" }))),
+                ("conversation-closed".to_owned(), data_with(json!({}))),
+                ("conversation-renamed".to_owned(), data_with(json!({ "title": "Red lunch bags" }))),
             ]
         );
-        let of_it = "SELECT bool_and(key = $1 AND correlation_id = $1 AND source = 'gateway') FROM outbox";
-        let of_it: bool = sqlx::query_scalar(of_it).bind(&conversation).fetch_one(&shop.pool).await.unwrap();
-        assert!(of_it);
+        let sql = "SELECT bool_and(key = $1 AND correlation_id = $1 AND source = 'gateway') FROM outbox";
+        let has_metadata: bool = sqlx::query_scalar(sql).bind(&conversation).fetch_one(&shop.pool).await.unwrap();
+        assert!(has_metadata);
         let traced = "SELECT event_id, traceparent FROM outbox WHERE traceparent IS NOT NULL";
         let traced: (String, String) = sqlx::query_as(traced).fetch_one(&shop.pool).await.unwrap();
         assert_eq!((traced.0.as_str(), traced.1.as_str()), (opened["event_ids"][0].as_str().unwrap(), traceparent));
@@ -87,7 +87,7 @@ async fn a_conversation_is_opened_named_spoken_in_and_closed() {
 }
 
 #[tokio::test]
-async fn every_refusal_says_what_was_wrong() {
+async fn every_rejection_names_the_invalid_field() {
     with_shop(false, async |shop| {
         let url = shop.gateway().await;
         let conversation = open(&url).await;
@@ -133,38 +133,39 @@ async fn every_refusal_says_what_was_wrong() {
         for (method, path, body, pointer, detail) in cases {
             let (status, problem) = answer(send(method, &format!("{url}{path}"), body).await).await;
             let shown = format!("{method} {path} {body:.80}: {problem}");
-            assert_eq!((status, kind(&problem)), (422, "invalid-body"), "{shown}");
+            assert_eq!((status, problem_type(&problem)), (422, "invalid-body"), "{shown}");
             assert_eq!(problem["errors"][0]["pointer"], pointer, "{shown}");
             assert!(problem["errors"][0]["detail"].as_str().unwrap().contains(detail), "{shown}");
         }
 
         for (method, path) in [("POST", &opening), ("PATCH", &this), ("POST", &messages), ("POST", &closing)] {
             let (status, problem) = answer(send(method, &format!("{url}{path}"), "{").await).await;
-            assert_eq!((status, kind(&problem)), (400, "malformed-json"), "{method} {path}");
+            assert_eq!((status, problem_type(&problem)), (400, "malformed-json"), "{method} {path}");
             let lines = Client::new().request(method.parse().unwrap(), format!("{url}{path}"));
             let lines = lines.header("content-type", "application/x-ndjson").body("{}").send().await.unwrap();
             assert_eq!(answer(lines).await.0, 415, "{method} {path}");
         }
         // An empty body needs no media type, but only a close may have one.
         let (status, problem) = answer(Client::new().post(format!("{url}{messages}")).send().await.unwrap()).await;
-        assert_eq!((status, kind(&problem)), (400, "malformed-json"));
+        assert_eq!((status, problem_type(&problem)), (400, "malformed-json"));
 
         for conversation in [UNKNOWN, "1", "%00", "x%2Fy"] {
-            let mut refused = vec![say(&url, conversation, "hello").await, rename(&url, conversation, "x").await];
+            let mut refused =
+                vec![post_message(&url, conversation, "hello").await, rename(&url, conversation, "x").await];
             refused.push(close(&url, conversation).await);
             for (status, problem) in refused {
-                assert_eq!((status, kind(&problem)), (404, "unknown-conversation"), "{problem}");
+                assert_eq!((status, problem_type(&problem)), (404, "unknown-conversation"), "{problem}");
                 assert!(problem["detail"].as_str().unwrap().contains("POST /v1/conversations"), "{problem}");
             }
         }
         let invalid_member = format!("{url}/v1/members/{}/preferences/retractions", "x".repeat(65));
         let (status, problem) = answer(post(invalid_member, r#"{"slot":"color","value":"red"}"#).await).await;
-        assert_eq!((status, kind(&problem)), (404, "unknown-member"));
+        assert_eq!((status, problem_type(&problem)), (404, "unknown-member"));
         let response = Client::new().get(format!("{url}{this}")).send().await.unwrap();
         assert_eq!((response.status().as_u16(), response.headers()["allow"].to_str().unwrap()), (405, "PATCH"));
 
         assert_eq!(shop.count("outbox").await, 1, "a refused command is no event");
-        assert_eq!(say(&url, &conversation, &"가".repeat(16_384)).await.0, 202);
+        assert_eq!(post_message(&url, &conversation, &"가".repeat(16_384)).await.0, 202);
     })
     .await;
 }
@@ -177,7 +178,7 @@ async fn a_repeated_key_gives_the_same_ids() {
             let request = Client::new().request(method.parse().unwrap(), format!("{url}{path}"));
             request.header("content-type", "application/json").header("idempotency-key", key).body(body).send()
         };
-        let twelve = |key: &'static str, method: &'static str, path: String, body: String| {
+        let send_twelve = |key: &'static str, method: &'static str, path: String, body: String| {
             let sent: Vec<_> =
                 (0..12).map(|_| tokio::spawn(command(key, method, path.clone(), body.clone()))).collect();
             async move {
@@ -194,28 +195,28 @@ async fn a_repeated_key_gives_the_same_ids() {
                 bodies.swap_remove(0)
             }
         };
-        let opened = twelve("k1", "POST", "/v1/conversations".into(), r#"{"member_id":"13085"}"#.into()).await;
+        let opened = send_twelve("k1", "POST", "/v1/conversations".into(), r#"{"member_id":"13085"}"#.into()).await;
         let this = format!("/v1/conversations/{}", id(&opened, "conversation_id"));
         let messages = format!("{this}/messages");
         let hello = r#"{"content":"hello"}"#;
-        let said = twelve("k2", "POST", messages.clone(), hello.into()).await;
-        twelve("k3", "PATCH", this.clone(), r#"{"title":"Lunch bags"}"#.into()).await;
+        let posted = send_twelve("k2", "POST", messages.clone(), hello.into()).await;
+        send_twelve("k3", "PATCH", this.clone(), r#"{"title":"Lunch bags"}"#.into()).await;
         let retractions = "/v1/members/13085/preferences/retractions".to_owned();
-        twelve("k4", "POST", retractions, r#"{"slot":"color","value":"red"}"#.into()).await;
-        twelve("k5", "POST", format!("{this}/closing"), String::new()).await;
+        send_twelve("k4", "POST", retractions, r#"{"slot":"color","value":"red"}"#.into()).await;
+        send_twelve("k5", "POST", format!("{this}/closing"), String::new()).await;
         assert_eq!(shop.count("outbox").await, 5);
         assert_eq!(shop.count("decision_conversation").await, 1);
 
         // The same answer, though it would be rejected by now; another message of that key is rejected.
-        assert_eq!(answer(command("k2", "POST", messages.clone(), hello.into()).await.unwrap()).await, (202, said));
+        assert_eq!(answer(command("k2", "POST", messages.clone(), hello.into()).await.unwrap()).await, (202, posted));
         let (status, problem) =
             answer(command("k2", "POST", messages, r#"{"content":"x"}"#.into()).await.unwrap()).await;
-        assert_eq!((status, kind(&problem)), (422, "idempotency-key-reused"));
+        assert_eq!((status, problem_type(&problem)), (422, "idempotency-key-reused"));
 
         // Without a key, each command posts another message.
         let again = [open(&url).await, open(&url).await];
         assert_ne!(again[0], again[1]);
-        assert_ne!(say(&url, &again[0], "hello").await.1, say(&url, &again[0], "hello").await.1);
+        assert_ne!(post_message(&url, &again[0], "hello").await.1, post_message(&url, &again[0], "hello").await.1);
     })
     .await;
 }
@@ -246,7 +247,7 @@ async fn a_retraction_is_a_fact_in_the_catalogue_s_words() {
 }
 
 #[tokio::test]
-async fn a_database_of_an_older_gateway_is_brought_on() {
+async fn a_database_of_an_older_gateway_is_migrated() {
     with_shop(false, async |shop| {
         for statement in ["DROP TABLE decision_conversation", "DELETE FROM _sqlx_migrations WHERE version = 5"] {
             sqlx::query(statement).execute(&shop.pool).await.unwrap();

@@ -6,7 +6,7 @@ mod shop;
 use std::time::Duration;
 
 use serde_json::Value;
-use shop::conversation::{close, id, kind, open, say};
+use shop::conversation::{close, id, open, post_message, problem_type};
 use shop::{Shop, with_shop};
 
 #[tokio::test]
@@ -20,9 +20,9 @@ async fn messages_of_each_conversation_stay_in_the_order_in_which_they_were_acce
             tokio::spawn(async move {
                 let mut accepted = Vec::new();
                 for number in 0..10 {
-                    let (status, said) = say(&url, &conversation, &format!("{speaker}/{number}")).await;
-                    assert_eq!(status, 202, "{said}");
-                    accepted.push(id(&said, "message_id"));
+                    let (status, posted) = post_message(&url, &conversation, &format!("{speaker}/{number}")).await;
+                    assert_eq!(status, 202, "{posted}");
+                    accepted.push(id(&posted, "message_id"));
                 }
                 (conversation, accepted)
             })
@@ -50,7 +50,7 @@ async fn messages_of_each_conversation_stay_in_the_order_in_which_they_were_acce
             assert!(sent.iter().all(|sent| sent.data["role"] == "user" && sent.data["member_id"] == "13085"));
             for (_, spoken) in accepted.iter().filter(|(of, _)| of == conversation) {
                 let places = spoken.iter().map(|id| ids.iter().position(|sent| sent == id).unwrap());
-                assert!(places.is_sorted(), "who waits for an answer is heard in order");
+                assert!(places.is_sorted(), "a client that waits for each answer keeps its order");
             }
         }
     })
@@ -62,7 +62,7 @@ fn has_message(data: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn nothing_is_said_after_a_close_that_races_with_posts() {
+async fn no_message_is_accepted_after_a_concurrent_close() {
     with_shop(false, async |shop| {
         let url = shop.gateway().await;
         for _ in 0..5 {
@@ -73,7 +73,8 @@ async fn nothing_is_said_after_a_close_that_races_with_posts() {
                     tokio::spawn(async move {
                         let mut accepted = 0;
                         loop {
-                            let (status, answer) = say(&url, &conversation, &format!("message {number}")).await;
+                            let (status, answer) =
+                                post_message(&url, &conversation, &format!("message {number}")).await;
                             if status == 409 {
                                 return accepted;
                             }
@@ -83,7 +84,7 @@ async fn nothing_is_said_after_a_close_that_races_with_posts() {
                     })
                 })
                 .collect();
-            while said_in(&shop, &conversation).await < 20 {
+            while count_messages(&shop, &conversation).await < 20 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             let closers: Vec<_> = (0..3)
@@ -115,9 +116,9 @@ async fn nothing_is_said_after_a_close_that_races_with_posts() {
     .await;
 }
 
-async fn said_in(shop: &Shop, conversation: &str) -> i64 {
-    let said = "SELECT count(*) FROM outbox WHERE key = $1 AND type = 'message-created'";
-    sqlx::query_scalar(said).bind(conversation).fetch_one(&shop.pool).await.unwrap()
+async fn count_messages(shop: &Shop, conversation: &str) -> i64 {
+    let sql = "SELECT count(*) FROM outbox WHERE key = $1 AND type = 'message-created'";
+    sqlx::query_scalar(sql).bind(conversation).fetch_one(&shop.pool).await.unwrap()
 }
 
 #[tokio::test]
@@ -131,17 +132,17 @@ async fn a_post_waits_for_a_close_that_is_under_way_and_is_refused() {
         sqlx::query(close).bind(&conversation).execute(&mut *closing).await.unwrap();
         let posting = {
             let (url, conversation) = (url.clone(), conversation.clone());
-            tokio::spawn(async move { say(&url, &conversation, "one more thing").await })
+            tokio::spawn(async move { post_message(&url, &conversation, "one more thing").await })
         };
         // Another conversation goes on meanwhile.
         let other = open(&url).await;
-        assert_eq!(say(&url, &other, "hello").await.0, 202);
+        assert_eq!(post_message(&url, &other, "hello").await.0, 202);
         // The message must not be accepted while the close holds the lock.
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert!(!posting.is_finished());
         closing.commit().await.unwrap();
         let (status, problem) = posting.await.unwrap();
-        assert_eq!((status, kind(&problem)), (409, "conversation-closed"));
+        assert_eq!((status, problem_type(&problem)), (409, "conversation-closed"));
     })
     .await;
 }

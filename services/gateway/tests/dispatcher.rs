@@ -203,7 +203,7 @@ async fn another_takes_over_within_five_seconds_of_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_holder_that_wakes_up_does_no_harm() {
+async fn a_suspended_leader_loses_and_reorders_nothing_when_it_resumes() {
     with_shop(true, async |shop| {
         let first = shop.dispatcher();
         first.ready_status(200, SOON).await;

@@ -73,9 +73,9 @@ async fn event_times_strictly_increase_within_a_key_and_given_ones_are_kept() {
         let (count, each): (i64, bool) = sqlx::query_as(steps).fetch_one(&mut connection).await.unwrap();
         assert_eq!((count, each), (199, true));
 
-        let given = "INSERT INTO outbox (topic, key, type, data, source, event_time, event_id)
+        let insert_with_time = "INSERT INTO outbox (topic, key, type, data, source, event_time, event_id)
             VALUES ('catalog-events', 'a', 'product-retired', '{}', 'test', '2009-12-01 07:45:00.123456+00', 'mine')";
-        sqlx::query(given).execute(&mut connection).await.unwrap();
+        sqlx::query(insert_with_time).execute(&mut connection).await.unwrap();
         let kept = "SELECT event_time = '2009-12-01 07:45:00.123456+00' FROM outbox WHERE event_id = 'mine'";
         assert!(sqlx::query_scalar::<_, bool>(kept).fetch_one(&mut connection).await.unwrap());
     })
@@ -140,10 +140,10 @@ async fn bulk_commands_go_in_bucket_order_and_a_deadlock_is_tried_again() {
         assert_eq!(sqlx::query_scalar::<_, i64>(deadlocks).fetch_one(&shop.pool).await.unwrap(), 0);
 
         // The shop breaks the ordering rule and Postgres ends the gateway's transaction, which is retried.
-        let mut rude = connect(&shop).await;
-        let (low, high) = two_keys(&mut rude).await;
-        sqlx::query("SET deadlock_timeout = '60s'").execute(&mut rude).await.unwrap();
-        let mut transaction = rude.begin().await.unwrap();
+        let mut unordered = connect(&shop).await;
+        let (low, high) = two_keys(&mut unordered).await;
+        sqlx::query("SET deadlock_timeout = '60s'").execute(&mut unordered).await.unwrap();
+        let mut transaction = unordered.begin().await.unwrap();
         insert(&mut transaction, &high).await.unwrap();
         let both = format!(r#"[{{"product_id":"{low}"}},{{"product_id":"{high}"}}]"#);
         let command = tokio::spawn(post(format!("{url}/v1/products/retirements"), both));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use jangbogo_platform::database;
 use reqwest::Client;
 use serde_json::json;
-use shop::conversation::{kind, open, say};
+use shop::conversation::{open, post_message, problem_type};
 use shop::{Shop, answer, post, with_shop};
 use sqlx::migrate::{Migrate as _, Migrator};
 use sqlx::{Connection as _, PgConnection};
@@ -69,14 +69,14 @@ async fn either_program_of_ingress_migrates_a_wiped_database() {
         let second = order(&gateway, "2").await;
         let began = Instant::now();
         let (status, problem) = loop {
-            let (status, problem) = say(&gateway, &conversation, "still there?").await;
+            let (status, problem) = post_message(&gateway, &conversation, "still there?").await;
             // 503 on a connection to the dropped database.
             if status != 503 || began.elapsed() > SOON {
                 break (status, problem);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
-        assert_eq!((status, kind(&problem)), (404, "unknown-conversation"), "it was decided on what is gone");
+        assert_eq!((status, problem_type(&problem)), (404, "unknown-conversation"), "the decision used wiped rows");
         shop.drained(SOON).await;
         dispatcher.ready_status(200, SOON).await;
         let log = shop.log().await;
@@ -123,7 +123,7 @@ async fn between_two_migrations_commands_are_accepted_or_unavailable() {
                 if is_accepted {
                     assert_eq!(status, 202, "{path} after {applied}: {body}");
                 } else {
-                    assert_eq!((status, kind(&body)), (503, "unavailable"), "{path} after {applied}");
+                    assert_eq!((status, problem_type(&body)), (503, "unavailable"), "{path} after {applied}");
                     assert_eq!(retry_after.unwrap(), "1", "{path} after {applied}");
                 }
             }

@@ -59,9 +59,7 @@ fn entry_data() -> Schema {
 /// A row of the table of entries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EntryRow {
-    /// Hash of the event.
     pub event: EventHash,
-    /// The conversation.
     pub conversation_id: Uuid,
     /// The entry as it is served.
     pub entry: Entry,
@@ -70,15 +68,11 @@ pub struct EntryRow {
 /// Sort key of an entry in its conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EntryPosition {
-    /// Event time.
     pub happened_at: DateTime<Utc>,
-    /// Hash of the event.
     pub event: EventHash,
 }
 
 impl EntryRow {
-    /// The entry's position.
-    #[must_use]
     pub fn position(&self) -> EntryPosition {
         EntryPosition { happened_at: self.entry.happened_at, event: self.event }
     }
@@ -98,9 +92,6 @@ fn message_counts(schema: &str) -> String {
 }
 
 /// Finds a conversation; none if nothing of it is folded.
-///
-/// # Errors
-/// When the Postgres query fails.
 pub async fn find(postgres: &PgPool, served: &Served, id: Uuid) -> Result<Option<ConversationSummary>, sqlx::Error> {
     let schema = &served.generation.schema;
     let sql = format!(
@@ -116,9 +107,6 @@ pub async fn find(postgres: &PgPool, served: &Served, id: Uuid) -> Result<Option
 }
 
 /// Returns whether anything of a conversation is folded.
-///
-/// # Errors
-/// When the Postgres query fails.
 pub async fn is_known(postgres: &PgPool, served: &Served, id: Uuid) -> Result<bool, sqlx::Error> {
     let schema = &served.generation.schema;
     let sql = format!(
@@ -129,9 +117,6 @@ pub async fn is_known(postgres: &PgPool, served: &Served, id: Uuid) -> Result<bo
 }
 
 /// Lists a member's conversations, the newest first; with `before`, those opened before that one.
-///
-/// # Errors
-/// When the Postgres query fails.
 pub async fn by_member(
     postgres: &PgPool,
     served: &Served,
@@ -159,9 +144,6 @@ pub async fn by_member(
 }
 
 /// Finds the position of an event's entry in a conversation; none if it has no entry of that id.
-///
-/// # Errors
-/// When the Postgres query fails.
 pub async fn position_of(
     postgres: &PgPool,
     served: &Served,
@@ -180,9 +162,6 @@ pub async fn position_of(
 }
 
 /// Lists a conversation's entries after a position, in order.
-///
-/// # Errors
-/// When the Postgres query fails.
 pub async fn entries(
     postgres: &PgPool,
     served: &Served,
@@ -208,10 +187,7 @@ pub async fn entries(
 
 /// Lists the entries of these events, and those of these conversations since an event time, or all of them, in order.
 /// There may be duplicates.
-///
-/// # Errors
-/// When the Postgres query fails.
-pub async fn entries_of(
+pub async fn entries_of_events(
     postgres: &PgPool,
     served: &Served,
     events: &[EventHash],

@@ -45,9 +45,6 @@ pub struct QueryEmbedder {
 
 impl QueryEmbedder {
     /// Connects lazily: starts without the service.
-    ///
-    /// # Errors
-    /// When the service's address or key is invalid.
     pub fn new(args: &MeaningArgs, connections: &Connections, metrics: EmbedderMetrics) -> Result<Self, EmbedderError> {
         let MeaningArgs { embeddings_url, embedding_timeout_ms, embedding_cache, remote, models, min_cosine } = args;
         let embedder = EmbedderArgs {

@@ -32,7 +32,6 @@ const MAX_IN_PROCESS: u64 = 10_000;
 /// The version of the data that a list was ranked from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stamp {
-    /// Promotion of the generation.
     pub promotion: Uuid,
     /// Number of the member's events in its rows.
     pub member_events: i64,
@@ -65,24 +64,22 @@ pub struct MemberLists {
 pub struct MemberList {
     /// At most [`MAX_ITEMS`] items, of which some may be retired by now.
     pub ranking: Arc<Ranking>,
-    /// Outcome of the cache lookup.
     pub cache: CacheOutcome,
 }
 
 /// Outcome of a cache lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheOutcome {
-    /// Found in this process or in Redis.
+    /// The list was found in this process or in Redis.
     Hit,
-    /// Ranked for this request.
+    /// The list was ranked for this request.
     Miss,
-    /// Ranked for this request without a lookup: the request named a generation.
+    /// The list was ranked for this request without a lookup: the request named a generation.
     Bypass,
 }
 
 impl CacheOutcome {
     /// The value of the header and of the metric's label.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hit => "hit",
@@ -92,9 +89,8 @@ impl CacheOutcome {
     }
 }
 
-/// Input of a ranking.
-struct Loaded {
-    snapshot: RankingInput,
+struct LoadedInput {
+    input: RankingInput,
     member_events: i64,
     /// Everything of these rows is published to Redis.
     settled: bool,
@@ -109,27 +105,22 @@ impl<K> Expiry<K, CachedList> for PerEntryTtl {
 }
 
 impl MemberLists {
-    /// Starts with an empty cache.
-    #[must_use]
     pub fn new(reader: Arc<Reader>) -> Self {
         let in_process = Cache::builder().max_capacity(MAX_IN_PROCESS).expire_after(PerEntryTtl).build();
         Self { reader, products: Products::default(), in_process }
     }
 
     /// The list of a member, from a cache or ranked now.
-    ///
-    /// # Errors
-    /// When the Postgres query fails.
     pub async fn list(&self, served: &Served, member_id: &MemberId) -> Result<MemberList, Arc<ReadError>> {
         let Some(promotion) = served.promotion else {
             let loaded = self.load(served, member_id).await.map_err(Arc::new)?;
-            return Ok(MemberList { ranking: Arc::new(ranked(&loaded.snapshot)), cache: CacheOutcome::Bypass });
+            return Ok(MemberList { ranking: Arc::new(rank(&loaded.input)), cache: CacheOutcome::Bypass });
         };
         let version = self.version(served, member_id).await.map_err(Arc::new)?;
         let Some(member_events) = version else {
             // Not cached: requests for members that do not exist must not fill the cache.
             let loaded = self.load(served, member_id).await.map_err(Arc::new)?;
-            return Ok(MemberList { ranking: Arc::new(ranked(&loaded.snapshot)), cache: CacheOutcome::Miss });
+            return Ok(MemberList { ranking: Arc::new(rank(&loaded.input)), cache: CacheOutcome::Miss });
         };
         let stamp = Stamp { promotion, member_events };
         let ranked_now = AtomicBool::new(false);
@@ -166,9 +157,9 @@ impl MemberLists {
         promotion: Uuid,
         member_id: &MemberId,
     ) -> Result<CachedList, ReadError> {
-        let Loaded { snapshot, member_events, settled } = self.load(served, member_id).await?;
+        let LoadedInput { input, member_events, settled } = self.load(served, member_id).await?;
         // As the rows say that were ranked: they may be newer than those that were asked for.
-        let stamped = Stamped { stamp: Stamp { promotion, member_events }, ranking: ranked(&snapshot) };
+        let stamped = Stamped { stamp: Stamp { promotion, member_events }, ranking: rank(&input) };
         let ttl = if settled { with_jitter(TTL, member_id) } else { UNSETTLED_TTL };
         if let Ok(text) = serde_json::to_string(&stamped) {
             self.reader.cache(&redis_key(member_id), &text, ttl).await;
@@ -176,8 +167,7 @@ impl MemberLists {
         Ok(CachedList { ranking: Arc::new(stamped.ranking), ttl: ttl.min(IN_PROCESS_TTL) })
     }
 
-    /// Reads what the ranking needs.
-    async fn load(&self, served: &Served, member_id: &MemberId) -> Result<Loaded, ReadError> {
+    async fn load(&self, served: &Served, member_id: &MemberId) -> Result<LoadedInput, ReadError> {
         let mut rows = self.reader.rows(served).await?;
         // Marks go only with what they mark published: without them, Redis has all that these rows say.
         let settled: bool = sqlx::query_scalar(
@@ -188,14 +178,13 @@ impl MemberLists {
         .await?;
         let member = jangbogo_ranking_store::load_member(&self.reader, served, &mut rows, member_id).await?;
         let member_events = member.events;
-        let snapshot =
-            jangbogo_ranking_store::load_products(&self.products, &mut rows, member, Asked::default()).await?;
-        Ok(Loaded { snapshot, member_events, settled })
+        let input = jangbogo_ranking_store::load_products(&self.products, &mut rows, member, Asked::default()).await?;
+        Ok(LoadedInput { input, member_events, settled })
     }
 }
 
-fn ranked(snapshot: &RankingInput) -> Ranking {
-    jangbogo_ranking::rank(snapshot, None, Weights::default(), MAX_ITEMS)
+fn rank(input: &RankingInput) -> Ranking {
+    jangbogo_ranking::rank(input, None, Weights::default(), MAX_ITEMS)
 }
 
 fn redis_key(member_id: &MemberId) -> String {

@@ -19,24 +19,18 @@ const FIELDS: [&str; 2] = ["text", "text.korean"];
 /// Characters of a highlighted passage.
 const PASSAGE: usize = 150;
 
-/// A search in a member's messages.
 #[derive(Clone, Debug)]
 pub struct MessageSearch {
     /// The member; other members' messages are never found.
     pub member_id: MemberId,
-    /// The words to find.
     pub words: String,
-    /// Only in this conversation.
     pub conversation_id: Option<Uuid>,
-    /// Highlights the matches.
     pub highlight: bool,
-    /// Maximum number of messages.
     pub limit: usize,
     /// Number of messages to skip.
     pub offset: usize,
 }
 
-/// A page of results.
 #[derive(Debug)]
 pub struct FoundMessages {
     /// Number of matches in total.
@@ -69,9 +63,6 @@ pub struct FoundMessage {
 }
 
 /// Searches the index of a generation, and joins the messages from its rows.
-///
-/// # Errors
-/// When the Elasticsearch request fails or there is no index, or the Postgres query fails.
 pub async fn search(reader: &Reader, served: &Served, search: &MessageSearch) -> Result<FoundMessages, SearchError> {
     let view = ES_SYNC.view(MESSAGES_VIEW).ok_or(ReadError::NotLive(ES_SYNC.name))?;
     let response: SearchResponse = reader.ask_index(served, view, &body(search)).await?;

@@ -152,9 +152,6 @@ struct StoredCheckpoint {
 }
 
 /// Reads the state of the pipeline and of these processors.
-///
-/// # Errors
-/// When a Postgres query fails. A failure of Kafka is part of the state.
 pub async fn state(
     reader: &Reader,
     offsets: &EndOffsets,
@@ -173,7 +170,7 @@ pub async fn state(
     for processor in processors {
         let live = live.get(processor.name).cloned();
         let stored = match &live {
-            Some(live) => stored(&mut transaction, &live.schema).await?,
+            Some(live) => read_stored(&mut transaction, &live.schema).await?,
             None => Stored::default(),
         };
         states.push(processor_state(processor, live, stored, ends.as_ref()));
@@ -215,7 +212,7 @@ async fn live_states(connection: &mut PgConnection) -> Result<BTreeMap<String, L
     Ok(rows.iter().map(|row| (row.get("processor"), state(row))).collect())
 }
 
-async fn stored(connection: &mut PgConnection, schema: &str) -> Result<Stored, sqlx::Error> {
+async fn read_stored(connection: &mut PgConnection, schema: &str) -> Result<Stored, sqlx::Error> {
     let sql = format!(
         "SELECT jsonb_build_object(
              'checkpoints', (
@@ -321,16 +318,17 @@ mod tests {
     }
 
     fn ends(ends: &[(i32, i64)]) -> Arc<Offsets> {
-        let of = |topic, number| Partition { topic, number };
-        let mut all: Offsets = ends.iter().map(|(number, end)| (of(Topic::CatalogEvents, *number), *end)).collect();
-        all.insert(of(Topic::OrderCompleted, 0), 99);
+        let partition = |topic, number| Partition { topic, number };
+        let mut all: Offsets =
+            ends.iter().map(|(number, end)| (partition(Topic::CatalogEvents, *number), *end)).collect();
+        all.insert(partition(Topic::OrderCompleted, 0), 99);
         Arc::new(all)
     }
 
     #[test]
-    fn lag_is_what_lies_between_checkpoint_and_end_of_the_topics_it_reads() {
+    fn lag_is_the_distance_from_checkpoints_to_end_offsets() {
         let state = processor_state(&ES_SYNC, Some(live()), folded_to(7), Some(&ends(&[(0, 10), (1, 5)])));
-        assert_eq!(state.lag, Some(8), "three of partition 0, all of partition 1, which nobody has begun");
+        assert_eq!(state.lag, Some(8), "three of partition 0, all of partition 1, which has no checkpoint");
         assert!(!state.settled);
         assert_eq!(state.partitions.len(), 2);
         assert_eq!(state.watermark, Some(DateTime::UNIX_EPOCH));
@@ -342,7 +340,7 @@ mod tests {
             |stored, ends: Option<Arc<Offsets>>| processor_state(&ES_SYNC, Some(live()), stored, ends.as_ref()).settled;
         assert!(settled(folded_to(10), Some(ends(&[(0, 10)]))));
         assert!(settled(folded_to(12), Some(ends(&[(0, 10)]))), "folded on since Kafka was asked");
-        assert!(!settled(folded_to(10), None), "nobody knows");
+        assert!(!settled(folded_to(10), None), "the end offsets are unknown");
         let publishing = PublishingState { stale: 1, pending_sweeps: 0 };
         assert!(!settled(Stored { publishing, ..folded_to(10) }, Some(ends(&[(0, 10)]))));
         assert!(!processor_state(&ES_SYNC, None, Stored::default(), Some(&ends(&[]))).settled, "never started");

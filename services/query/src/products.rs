@@ -49,12 +49,9 @@ pub struct ProductDetail {
     pub attributes: Map<String, Value>,
 }
 
-/// Outcome of looking up a product.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Lookup {
-    /// The product is on sale.
     OnSale(Box<ProductDetail>),
-    /// The product was taken off sale.
     Retired,
     /// No event of the product is folded.
     Unknown,
@@ -65,9 +62,7 @@ const SUMMARY: &str = "product_id, title, category, price_minor, currency, stock
 /// A product that has a title.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Product {
-    /// Attributes.
     pub summary: ProductSummary,
-    /// It was taken off sale.
     pub retired: bool,
 }
 
@@ -76,23 +71,17 @@ pub struct Product {
 pub struct Products(HashMap<String, Product>);
 
 impl Products {
-    /// A product that is on sale.
-    #[must_use]
     pub fn on_sale(&self, product_id: &str) -> Option<&ProductSummary> {
         self.0.get(product_id).filter(|product| !product.retired).map(|product| &product.summary)
     }
 
     /// A product's title, also of a retired one; its id if it has no title.
-    #[must_use]
     pub fn title<'a>(&'a self, product_id: &'a str) -> &'a str {
         self.0.get(product_id).map_or(product_id, |product| &product.summary.title)
     }
 }
 
 /// Loads the products of these ids with one query.
-///
-/// # Errors
-/// When the Postgres query fails.
 pub async fn by_id(reader: &Reader, served: &Served, ids: &[&str]) -> Result<Products, ReadError> {
     if ids.is_empty() {
         return Ok(Products::default());
@@ -104,10 +93,6 @@ pub async fn by_id(reader: &Reader, served: &Served, ids: &[&str]) -> Result<Pro
     Ok(Products(rows.iter().map(product).map(|product| (product.summary.product_id.clone(), product)).collect()))
 }
 
-/// Looks up one product.
-///
-/// # Errors
-/// When the Postgres query fails.
 pub async fn find(reader: &Reader, served: &Served, product_id: &ProductId) -> Result<Lookup, ReadError> {
     let schema = &served.generation.schema;
     let sql = format!("SELECT {SUMMARY}, description, brand, further FROM {schema}.product WHERE product_id = $1");

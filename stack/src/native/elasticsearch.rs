@@ -9,7 +9,7 @@ use jangbogo_platform::progress::Progress;
 use jangbogo_platform::servers::Server;
 use tokio::process::Command;
 
-use super::{Native, property_naming};
+use super::{Native, data_property};
 use crate::error::StackError;
 use crate::files::{self, FileErrors};
 use crate::install::{self, Installation};
@@ -126,7 +126,7 @@ pub(super) fn prepare(native: &Native) -> Result<Launch, StackError> {
     let configuration = native.layout.configuration(server);
     let data = native.layout.data(server);
     let temporary = native.layout.temporary(server);
-    let jvm_options = format!("{JVM_OPTIONS}{}\n", property_naming(&data));
+    let jvm_options = format!("{JVM_OPTIONS}{}\n", data_property(&data));
     let contents = [
         ("elasticsearch.yml", elasticsearch_yml(native)),
         ("jvm.options", jvm_options),

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jangbogo_platform::progress::Progress;
 use jangbogo_platform::servers::Server;
 
-use super::{Native, property_naming};
+use super::{Native, data_property};
 use crate::error::StackError;
 use crate::files::{self, FileErrors};
 use crate::install::{self, Installation};
@@ -43,7 +43,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("log.cleaner.dedupe.buffer.size", "16777216"),
 ];
 
-pub(crate) const JAVA_OPTIONS: &[&str] = &["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC"];
+const JAVA_OPTIONS: &[&str] = &["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC"];
 
 const LOG_SETTINGS: &str = "\
 log4j.rootLogger=INFO, console
@@ -100,7 +100,7 @@ pub(super) async fn prepare(native: &Native) -> Result<Launch, StackError> {
     }
 
     let mut arguments = java;
-    arguments.push(property_naming(&data).into());
+    arguments.push(data_property(&data).into());
     arguments.push("kafka.Kafka".into());
     arguments.push(properties.into());
     Ok(Launch { program, arguments, environment: Vec::new(), working_directory: temporary, ends_when_started: false })

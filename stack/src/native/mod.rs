@@ -53,15 +53,10 @@ impl Native {
         Listener::Clients(server).port(&self.ports)
     }
 
-    /// The address of `server`.
-    pub(crate) fn address(&self, server: Server) -> String {
-        address(server, &self.ports, &self.postgres_password)
-    }
-
     /// The running process of `server`.
     pub(crate) fn process(&self, server: Server) -> Option<Process> {
         let (program, argument) = match server {
-            Server::Kafka | Server::Elasticsearch => ("java", property_naming(&self.layout.data(server))),
+            Server::Kafka | Server::Elasticsearch => ("java", data_property(&self.layout.data(server))),
             Server::Postgres => ("postgres", self.layout.data(server).display().to_string()),
             Server::Redis => ("redis-server", redis::configuration_file(self).display().to_string()),
         };
@@ -79,7 +74,7 @@ impl Native {
         self.layout.software().join(name)
     }
 
-    pub(crate) fn is_installed(&self, server: Server) -> bool {
+    fn is_installed(&self, server: Server) -> bool {
         match server {
             Server::Redis => redis::program(self).is_some(),
             _ => self.software(server).is_dir(),
@@ -143,9 +138,9 @@ impl Native {
 
     async fn wait_until_it_answers(&self, server: Server, mut child: Option<Child>) -> Result<(), StackError> {
         let began = Instant::now();
-        let address = self.address(server);
+        let address = address(server, &self.ports, &self.postgres_password);
         loop {
-            let Err(refusal) = probe::ask(server, &address).await else {
+            let Err(refusal) = probe::probe(server, &address).await else {
                 return Ok(());
             };
             let exit = child.as_mut().and_then(|child| child.try_wait().ok().flatten());
@@ -210,7 +205,7 @@ pub(crate) fn address(server: Server, ports: &BTreeMap<String, u16>, postgres_pa
 }
 
 /// A property that identifies a Java server's command line, for [`Native::process`].
-fn property_naming(data: &Path) -> String {
+fn data_property(data: &Path) -> String {
     format!("-Djangbogo.data={}", data.display())
 }
 

@@ -10,8 +10,7 @@ use tokio::process::Command;
 use super::Native;
 use crate::command;
 use crate::error::StackError;
-use crate::files::megabytes;
-use crate::files::{self, FileErrors};
+use crate::files::{self, FileErrors, megabytes};
 use crate::install::{self, Installation};
 use crate::process::{self, Launch};
 use crate::versions::VERSIONS;
@@ -38,7 +37,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
 ];
 
 /// Byte order for keys, Unicode for letters.
-pub(crate) const INITDB_ARGUMENTS: &[&str] = &["--encoding=UTF8", "--lc-collate=C", "--lc-ctype=C.UTF-8"];
+const INITDB_ARGUMENTS: &[&str] = &["--encoding=UTF8", "--lc-collate=C", "--lc-ctype=C.UTF-8"];
 
 pub(super) async fn install(native: &Native, progress: &Progress) -> Result<(), StackError> {
     let pinned = &VERSIONS.postgres;

@@ -14,9 +14,6 @@ const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// Opens a file for decompression while it is read.
-///
-/// # Errors
-/// When the file cannot be opened, or has an invalid zstd header.
 pub fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
     let mut file = BufReader::new(File::open(path)?);
     let start = file.fill_buf()?;
@@ -31,20 +28,16 @@ pub fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
 }
 
 /// A file's name without directory and extensions: `orders` for `/data/orders.csv.gz`.
-#[must_use]
 pub fn name(path: &Path) -> String {
     let file_name = path.file_name().unwrap_or_default().to_string_lossy();
     file_name.split('.').next().unwrap_or_default().to_owned()
 }
 
-/// Calls `take` with every remaining line and its number, counted from `first`. Returns the lines that it refused.
-///
-/// # Errors
-/// When the file cannot be read.
+/// Calls `parse` with every remaining line and its number, counted from `first`. Returns the refused lines.
 pub fn each_line(
     input: &mut dyn BufRead,
     first: u64,
-    mut take: impl FnMut(&[u8], u64) -> Result<(), String>,
+    mut parse: impl FnMut(&[u8], u64) -> Result<(), String>,
 ) -> anyhow::Result<Vec<UnreadableLine>> {
     let mut unreadable = Vec::new();
     let mut bytes = Vec::new();
@@ -53,7 +46,7 @@ pub fn each_line(
         if input.read_until(b'\n', &mut bytes).with_context(|| format!("cannot read line {line}"))? == 0 {
             break;
         }
-        if let Err(reason) = take(&bytes, line) {
+        if let Err(reason) = parse(&bytes, line) {
             unreadable.push(UnreadableLine { line, reason });
         }
     }

@@ -25,7 +25,6 @@ pub struct Line {
     pub quantity: i64,
     /// The invoice's local date and time.
     pub time: NaiveDateTime,
-    /// Price of one unit.
     pub price: Price,
     pub member_id: Option<MemberId>,
 }
@@ -38,25 +37,19 @@ impl Price {
     const DECIMALS: usize = 5;
 
     /// The price of a number of units in pence, rounded once, half to even.
-    #[must_use]
     pub fn total_minor(self, quantity: Quantity) -> i64 {
         rounded_pence(i128::from(self.0) * i128::from(quantity.units()))
     }
 
     /// The price in pence, rounded half to even.
-    #[must_use]
     pub fn minor(self) -> i64 {
         rounded_pence(i128::from(self.0))
     }
 
-    /// True for a free item.
-    #[must_use]
     pub fn is_zero(self) -> bool {
         self.0 == 0
     }
 
-    /// True for a negative price.
-    #[must_use]
     pub fn is_negative(self) -> bool {
         self.0 < 0
     }
@@ -85,7 +78,6 @@ fn rounded_pence(exact: i128) -> i64 {
     i64::try_from(pence + i128::from(rounds_up)).unwrap_or(i64::MAX)
 }
 
-/// Parses lines.
 pub struct LineReader {
     splitter: Reader,
     terminated: Vec<u8>,
@@ -98,9 +90,6 @@ pub struct LineReader {
 
 impl LineReader {
     /// Reads the order of the columns from the header.
-    ///
-    /// # Errors
-    /// When a column is missing.
     pub fn from_header(header: &[u8]) -> Result<Self, String> {
         let mut reader = Self {
             splitter: Reader::new(),
@@ -125,10 +114,6 @@ impl LineReader {
         Ok(reader)
     }
 
-    /// Parses a line.
-    ///
-    /// # Errors
-    /// When a field is missing or invalid.
     pub fn read(&mut self, line: &[u8]) -> Result<Line, String> {
         let fields = self.split(line)?;
         if fields != self.fields {
@@ -226,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_said() {
+    fn an_invalid_line_is_refused_with_its_reason() {
         let mut reader = LineReader::from_header(HEADER).unwrap();
         let cases: [(&[u8], &str); 10] = [
             (b"\r\n", "it is empty"),

@@ -24,7 +24,6 @@ use crate::output;
 /// The demo shop: Online Retail II, first year (see `cli/data/README.md`).
 pub const DEMO_SHOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/online-retail-ii.csv.zst");
 
-/// Format of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Online Retail II: CSV with a line per invoice line
@@ -82,13 +81,11 @@ impl ImportArguments {
     }
 }
 
-/// Settings of an import.
 pub struct Settings {
     /// The events' source: `import/<file name>`.
     pub source: String,
     /// Time zone of the file.
     pub time_zone: Tz,
-    /// Time of the import.
     pub now: DateTime<Utc>,
     /// Moves orders by whole weeks, so that the newest is of the seven days before `now`.
     pub shifts_orders: bool,
@@ -105,16 +102,12 @@ impl Settings {
 
 /// Events of a file: products first, then orders and cancellations by time.
 pub struct Imported {
-    /// In the order of production.
+    /// The events in the order of production.
     pub events: Vec<Event>,
-    /// What was read and left out; produced events are not counted yet.
+    /// Counts of what was read and left out; produced events are not counted yet.
     pub report: Report,
 }
 
-/// Imports and prints a report.
-///
-/// # Errors
-/// See [`import`].
 pub async fn run(arguments: &ImportArguments, connections: &Connections) -> anyhow::Result<()> {
     let report = if arguments.dry_run {
         read(arguments, connections).await?.report
@@ -124,15 +117,10 @@ pub async fn run(arguments: &ImportArguments, connections: &Connections) -> anyh
     for line in &report.unreadable {
         eprintln!("line {}: {}", line.line, line.reason);
     }
-    let text = if arguments.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text() };
-    output::print(&text)?;
-    Ok(())
+    output::print(&if arguments.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.to_text() })
 }
 
 /// Reads a file and produces its events. Progress is on standard error.
-///
-/// # Errors
-/// When the file cannot be read, Kafka is unavailable, a topic is missing, or an event is rejected.
 pub async fn import(arguments: &ImportArguments, connections: &Connections) -> anyhow::Result<Report> {
     let Imported { events, mut report } = read(arguments, connections).await?;
     let mut topics: Vec<_> = events.iter().map(|event| event.data.event_type().topic()).collect();
@@ -152,10 +140,7 @@ pub async fn import(arguments: &ImportArguments, connections: &Connections) -> a
     Ok(report)
 }
 
-/// Reads a file and derives its events.
-///
-/// # Errors
-/// When the file cannot be read, or none is named and the format has none of its own.
+/// Reads a file and derives its events. Fails if no file is named and the format has no default file.
 pub async fn read(arguments: &ImportArguments, connections: &Connections) -> anyhow::Result<Imported> {
     let path = arguments.path()?;
     let name = arguments.name.clone().unwrap_or_else(|| input::name(&path));

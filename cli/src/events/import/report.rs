@@ -9,29 +9,21 @@ use serde::Serialize;
 
 use crate::output;
 
-/// A line that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnreadableLine {
     /// Line number, counted from 1.
     pub line: u64,
-    /// Reason of the refusal.
     pub reason: String,
 }
 
-/// Report of an import.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// Lines read, without a header and a catalogue's blank lines.
     pub lines: u64,
-    /// Lines that could not be read.
     pub unreadable: Vec<UnreadableLine>,
-    /// Number of products.
     pub products: u64,
-    /// Number of orders.
     pub orders: u64,
-    /// Number of cancellations.
     pub cancellations: u64,
-    /// Counts of this format.
     #[serde(flatten)]
     pub details: Details,
     /// Acknowledged events by type.
@@ -54,8 +46,6 @@ pub struct Produced {
 }
 
 impl Report {
-    /// The report as tables.
-    #[must_use]
     pub fn to_text(&self) -> String {
         let mut sections = Vec::new();
         if !self.produced.is_empty() {
@@ -85,8 +75,8 @@ impl Report {
     }
 }
 
-fn add_count(table: &mut Table, what: impl Into<String>, count: u64) {
-    table.add_row([what.into(), count.to_string()]);
+fn add_count(table: &mut Table, label: impl Into<String>, count: u64) {
+    table.add_row([label.into(), count.to_string()]);
 }
 
 /// Reason that a readable invoice line is skipped. In the order of the table.
@@ -97,13 +87,10 @@ pub enum Skip {
     NegativeQuantity,
     /// A positive quantity in a cancellation.
     PositiveQuantityOnCancellation,
-    /// A quantity of zero.
     ZeroQuantity,
     /// A service's code, such as postage.
     Service,
-    /// A negative price.
     NegativePrice,
-    /// A stock-keeping entry.
     StockKeeping,
 }
 
@@ -127,11 +114,9 @@ pub struct InvoiceDetails {
     pub order_lines: u64,
     /// Lines that became items of cancellations.
     pub cancellation_lines: u64,
-    /// Lines left out, by reason.
     pub skipped: BTreeMap<Skip, u64>,
-    /// Of those, the lines of each service's code.
+    /// Skipped lines of services by code.
     pub services: BTreeMap<String, u64>,
-    /// Invoices of any kind.
     pub invoices: u64,
     /// Invoices without a remaining line, which make no event.
     pub empty_invoices: u64,
@@ -139,13 +124,12 @@ pub struct InvoiceDetails {
     pub invoices_with_several_times: u64,
     /// Additional spellings of codes, which differ in case only.
     pub merged_spellings: u64,
-    /// Units ordered.
     pub ordered_units: i64,
-    /// Units taken back.
+    /// Units of cancellations, positive.
     pub cancelled_units: i64,
-    /// Pence ordered.
+    /// Total of orders in pence.
     pub ordered_minor: i64,
-    /// Pence taken back.
+    /// Total of cancellations in pence, positive.
     pub cancelled_minor: i64,
     /// Number of weeks by which all times were moved.
     pub shifted_weeks: i64,
@@ -154,7 +138,6 @@ pub struct InvoiceDetails {
 }
 
 impl InvoiceDetails {
-    /// Counts a skipped line.
     pub fn skip(&mut self, reason: Skip) {
         *self.skipped.entry(reason).or_default() += 1;
     }
@@ -196,13 +179,13 @@ impl InvoiceDetails {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LeftOut {
-    /// About packing or shipping.
+    /// It is about packing or shipping.
     Logistics,
-    /// Neither text, number nor boolean.
+    /// It is neither text, number nor boolean.
     NoValue,
     /// Another attribute has the same name.
     SameName,
-    /// Longer than an event may hold.
+    /// It is longer than an event may hold.
     BeyondLimits,
 }
 
@@ -217,20 +200,16 @@ impl LeftOut {
     }
 }
 
-/// Counts of a catalogue.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct CatalogueDetails {
     /// Products of the category `other`.
     pub without_category: u64,
     /// Products without a description, or with one that adds no word to the title.
     pub without_description: u64,
-    /// Products without a price.
     pub without_price: u64,
     /// Products without a release time in the past: the time of the import is used.
     pub without_release: u64,
-    /// Attributes of all products.
     pub attributes: u64,
-    /// Attributes left out, by reason.
     pub attributes_left_out: BTreeMap<LeftOut, u64>,
 }
 

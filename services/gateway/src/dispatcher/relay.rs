@@ -16,7 +16,7 @@ const MAX_ROWS: i64 = 500;
 /// Limit of a batch in bytes, which bounds memory; the row that exceeds it is the last of its batch.
 const MAX_BYTES: i64 = 16 * 1024 * 1024;
 
-/// Why a batch must be retried.
+/// Reason to retry a batch.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RelayError {
     #[error("postgres query failed")]

@@ -30,9 +30,6 @@ pub(super) struct OutboxRow {
 
 impl OutboxRow {
     /// Encodes the record with the code that writes every event.
-    ///
-    /// # Errors
-    /// The reason why the row is not a valid event.
     pub(super) fn encode(&self) -> Result<Encoded, String> {
         let Some(topic) = Topic::from_name(&self.topic) else {
             return Err(format!("the topic {:?} is unknown", self.topic));
@@ -97,8 +94,7 @@ mod tests {
         let encoded = row().encode().unwrap();
         assert_eq!((encoded.topic, encoded.key.as_str()), (Topic::CatalogEvents, "20725"));
         assert_eq!(encoded.value, br#"{"product_id":"20725","title":"LUNCH BAG"}"#);
-        let header =
-            |name: &str| encoded.headers.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str());
+        let header = |name: &str| encoded.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
         assert_eq!(header("ce_id"), Some("1"));
         assert_eq!(header("ce_time"), Some("2026-01-02T03:04:05.000006Z"));
         assert_eq!(header("ce_correlationid"), Some("request-1"));
@@ -107,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_version_is_lifted() {
+    fn an_older_version_is_upcast() {
         let mut old = row();
         old.schema_version = Some(1);
         old.data = r#"{"product_id": "20725", "title": "LUNCH BAG", "price": "2.55", "currency": "GBP"}"#.to_owned();
@@ -116,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_no_event_says_why() {
+    fn an_invalid_row_is_refused_with_its_reason() {
         type Change = fn(&mut OutboxRow);
         let cases: [(Change, &str); 10] = [
             (|row| row.topic = "orders".to_owned(), r#"the topic "orders" is unknown"#),

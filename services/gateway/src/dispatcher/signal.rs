@@ -17,7 +17,6 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 const DELETE_IF_OURS: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end";
 
-/// The key and its value.
 #[derive(Clone)]
 pub(super) struct Signal {
     client: Client,

@@ -13,7 +13,6 @@ use serde_json::value::RawValue;
 /// Limit of items in one body.
 pub const MAX_ITEMS: usize = 5_000;
 
-/// Media type of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `application/json`: one value, or an array of them.
@@ -33,7 +32,6 @@ enum Position {
     Line(usize),
 }
 
-/// An item as it was sent.
 struct Item<'a> {
     position: Position,
     json: &'a [u8],
@@ -51,18 +49,12 @@ impl Item<'_> {
 }
 
 /// Reads a body that is one value: an event's data, or a command.
-///
-/// # Errors
-/// When the body is not JSON, or does not fit the type.
 pub fn one<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Problem> {
     let item = Item { position: Position::Whole, json: body };
     read_value(&item).map_err(|part| rejected(body, vec![part]))
 }
 
 /// Accepts the body of a command whose parameters are all in its path: none, or an object without members.
-///
-/// # Errors
-/// When the body is not JSON, or has members.
 pub fn none(body: &[u8]) -> Result<(), Problem> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -75,23 +67,17 @@ pub fn none(body: &[u8]) -> Result<(), Problem> {
 }
 
 /// Reads a body of many values of one event type.
-///
-/// # Errors
-/// When the body is not JSON, has no item or more than [`MAX_ITEMS`], or items do not fit: each of those is listed.
 pub fn many(event_type: EventType, format: Format, body: &[u8]) -> Result<Vec<Data>, Problem> {
     read_each(&split(format, body)?, |item| read_data(item, "", event_type, item.json))
 }
 
 /// Reads a body of many behaviours: `{"type": …, "data": …}`.
-///
-/// # Errors
-/// As [`many`], and when a type is not one of [`behavior_types`].
 pub fn behaviors(format: Format, body: &[u8]) -> Result<Vec<Data>, Problem> {
     read_each(&split(format, body)?, |item| {
         let behavior: Behavior<'_> = read_value(item)?;
-        let Some(event_type) = behavior_types().find(|known| known.name() == behavior.event_type) else {
-            let known: Vec<&str> = behavior_types().map(EventType::name).collect();
-            let detail = format!("{:?} is no behavior; expected one of {}", behavior.event_type, known.join(", "));
+        let Some(event_type) = behavior_types().find(|event_type| event_type.name() == behavior.event_type) else {
+            let names: Vec<&str> = behavior_types().map(EventType::name).collect();
+            let detail = format!("{:?} is no behavior; expected one of {}", behavior.event_type, names.join(", "));
             return Err(item.part("/type", detail));
         };
         read_data(item, "/data", event_type, behavior.data.get().as_bytes())
@@ -170,7 +156,7 @@ fn read_value<'de, T: Deserialize<'de>>(item: &Item<'de>) -> Result<T, ProblemPa
     Ok(value)
 }
 
-/// The problem of a body of which parts do not fit: malformed JSON comes first, since it is reported by line and
+/// The problem of a body with invalid parts: malformed JSON comes first, since it is reported by line and
 /// column.
 fn rejected(body: &[u8], parts: Vec<ProblemPart>) -> Problem {
     check_syntax(body).err().unwrap_or_else(|| invalid_body(parts))
@@ -194,8 +180,8 @@ fn check_syntax(body: &[u8]) -> Result<(), Problem> {
 
 fn invalid_body(errors: Vec<ProblemPart>) -> Problem {
     let detail = match errors.as_slice() {
-        [only] => format!("the body does not fit: {}", only.detail),
-        several => format!("the body does not fit in {} places; nothing of it was accepted", several.len()),
+        [only] => format!("the body is invalid: {}", only.detail),
+        several => format!("the body is invalid in {} places; nothing of it was accepted", several.len()),
     };
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", "Invalid body", detail).with_errors(errors)
 }
@@ -319,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn behaviors_say_which_type_or_field_is_wrong() {
+    fn an_invalid_behavior_names_its_type_or_field() {
         let body = r#"[{"type":"order-cancelled","data":{}},
             {"type":"cart-item-added","data":{"member_id":"1","product_id":"2","quantity":0}},
             {"type":"product-viewed"}, ["product-viewed", {"product_id":"1"}]]"#;

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reference_leads_somewhere() {
+    fn every_reference_resolves() {
         let description = description();
         let mut found = Vec::new();
         references(&description, &mut found);
@@ -225,19 +225,19 @@ mod tests {
 
     #[test]
     fn every_example_of_a_body_is_a_command() {
-        fn fits<T: serde::de::DeserializeOwned>(example: &Value) {
+        fn parses<T: serde::de::DeserializeOwned>(example: &Value) {
             serde_json::from_value::<T>(example.clone()).unwrap();
         }
         let description = description();
         let examples = [
-            ("/v1/conversations/post", fits::<CreateConversation> as fn(&Value)),
-            ("/v1/conversations/{conversation_id}/patch", fits::<RenameConversation>),
-            ("/v1/conversations/{conversation_id}/messages/post", fits::<PostMessage>),
-            ("/v1/members/{member_id}/preferences/retractions/post", fits::<RetractPreference>),
+            ("/v1/conversations/post", parses::<CreateConversation> as fn(&Value)),
+            ("/v1/conversations/{conversation_id}/patch", parses::<RenameConversation>),
+            ("/v1/conversations/{conversation_id}/messages/post", parses::<PostMessage>),
+            ("/v1/members/{member_id}/preferences/retractions/post", parses::<RetractPreference>),
         ];
-        for (operation, fits) in examples {
+        for (operation, parses) in examples {
             let (path, method) = operation.rsplit_once('/').unwrap();
-            fits(&description["paths"][path][method]["requestBody"]["content"]["application/json"]["example"]);
+            parses(&description["paths"][path][method]["requestBody"]["content"]["application/json"]["example"]);
         }
     }
 }

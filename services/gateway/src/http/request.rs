@@ -15,9 +15,7 @@ pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 const MAX_DRAINED_BYTES: usize = 64 * 1024 * 1024;
 const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
-/// A command as it was sent.
 pub struct CommandRequest {
-    /// Target, ids and idempotency key.
     pub context: CommandContext,
     /// Media type of the body.
     pub format: Format,
@@ -27,9 +25,6 @@ pub struct CommandRequest {
 
 impl CommandRequest {
     /// Rejects NDJSON, for commands that are one value.
-    ///
-    /// # Errors
-    /// When the body was sent as NDJSON.
     pub fn only_json(&self) -> Result<(), Problem> {
         match self.format {
             Format::Json => Ok(()),
@@ -51,11 +46,11 @@ impl<S: Sync> FromRequest<S> for CommandRequest {
             idempotency_key: idempotency_key(&parts.headers)?,
         };
         let body = read(&parts.headers, body).await?;
-        Ok(Self { context, format: format_of(&parts.headers, &body)?, body })
+        Ok(Self { context, format: body_format(&parts.headers, &body)?, body })
     }
 }
 
-fn format_of(headers: &HeaderMap, body: &[u8]) -> Result<Format, Problem> {
+fn body_format(headers: &HeaderMap, body: &[u8]) -> Result<Format, Problem> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         // An empty body needs no media type.
         if body.is_empty() {
@@ -144,24 +139,24 @@ mod tests {
     }
 
     #[test]
-    fn media_types_have_parameters_and_no_case() {
+    fn media_types_may_have_parameters_and_ignore_case() {
         for (media_type, format) in [
             ("application/json", Format::Json),
             ("Application/JSON; charset=utf-8", Format::Json),
             ("application/x-ndjson", Format::Lines),
         ] {
-            assert_eq!(format_of(&headers("content-type", media_type), b"{}").unwrap(), format);
+            assert_eq!(body_format(&headers("content-type", media_type), b"{}").unwrap(), format);
         }
         for media_type in ["text/plain", "application/xml", ""] {
-            let problem = format_of(&headers("content-type", media_type), b"{}").unwrap_err();
+            let problem = body_format(&headers("content-type", media_type), b"{}").unwrap_err();
             assert_eq!(problem.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
         }
-        assert!(format_of(&HeaderMap::new(), b"{}").is_err());
-        assert_eq!(format_of(&HeaderMap::new(), b"").unwrap(), Format::Json);
+        assert!(body_format(&HeaderMap::new(), b"{}").is_err());
+        assert_eq!(body_format(&HeaderMap::new(), b"").unwrap(), Format::Json);
     }
 
     #[test]
-    fn a_traceparent_is_taken_only_if_it_is_one() {
+    fn an_invalid_traceparent_is_dropped() {
         let valid = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(traceparent(&headers("traceparent", valid)), Some(valid));
         for broken in [

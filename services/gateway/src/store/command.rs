@@ -4,7 +4,6 @@ use jangbogo_events::{Data, MemberId, OrderCancelled, OrderCompleted, OrderId, O
 use serde::{Deserialize, Deserializer, de};
 use uuid::Uuid;
 
-/// A command of the gateway.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Facts, which are accepted without a decision.
@@ -15,13 +14,9 @@ pub enum Command {
     CancelOrder(OrderId, CancelOrder),
     /// A cancellation as the shop states it, once per `cancellation_id`.
     RecordCancellation(OrderCancelled),
-    /// Opens a conversation.
     CreateConversation(CreateConversation),
-    /// Gives a conversation another title.
     RenameConversation(Uuid, RenameConversation),
-    /// Closes a conversation.
     CloseConversation(Uuid),
-    /// Posts a message of the member in an open conversation.
     PostMessage(Uuid, PostMessage),
 }
 
@@ -135,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_something_and_is_kept_as_it_was_sent() {
+    fn a_message_must_not_be_blank_and_is_kept_as_it_was_sent() {
         for text in ["빨간 가방\n", " ?", "\u{200b}x", "👍", "👩\u{200d}🍳"] {
             assert_eq!(&*content(text).unwrap().content, text);
         }

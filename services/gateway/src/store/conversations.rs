@@ -13,7 +13,7 @@ use jangbogo_http::problem::Problem;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{CommandError, CreateConversation, Created, Decided, PostMessage, RenameConversation, reject};
+use super::{CommandError, CreateConversation, Created, Decision, PostMessage, RenameConversation, reject};
 
 /// A conversation whose row is locked.
 #[derive(Debug, sqlx::FromRow)]
@@ -27,7 +27,7 @@ struct Conversation {
 pub(super) async fn create(
     transaction: &mut PgConnection,
     create: &CreateConversation,
-) -> Result<Decided, CommandError> {
+) -> Result<Decision, CommandError> {
     let (conversation_id, event_id) = (Uuid::now_v7(), Uuid::now_v7());
     sqlx::query(
         "INSERT INTO decision_conversation (conversation_id, member_id, title, title_event_id)
@@ -41,7 +41,7 @@ pub(super) async fn create(
     .await?;
     let CreateConversation { member_id, title } = create.clone();
     let data = Data::from(ConversationCreated { conversation_id, member_id, title });
-    Ok(Decided::new(event_id, data).creating(Created::Conversation(conversation_id)))
+    Ok(Decision::new(event_id, data).creating(Created::Conversation(conversation_id)))
 }
 
 /// Setting the title that it already has creates no event.
@@ -49,10 +49,10 @@ pub(super) async fn rename(
     transaction: &mut PgConnection,
     conversation_id: Uuid,
     rename: &RenameConversation,
-) -> Result<Decided, CommandError> {
+) -> Result<Decision, CommandError> {
     let conversation = lock(transaction, conversation_id).await?;
     if conversation.title.as_deref() == Some(&*rename.title) {
-        return Ok(Decided::before(conversation.title_event_id));
+        return Ok(Decision::before(conversation.title_event_id));
     }
     let event_id = Uuid::now_v7();
     sqlx::query("UPDATE decision_conversation SET title = $2, title_event_id = $3 WHERE conversation_id = $1")
@@ -61,14 +61,14 @@ pub(super) async fn rename(
         .bind(event_id)
         .execute(transaction)
         .await?;
-    Ok(Decided::new(event_id, Data::from(ConversationRenamed { conversation_id, title: rename.title.clone() })))
+    Ok(Decision::new(event_id, Data::from(ConversationRenamed { conversation_id, title: rename.title.clone() })))
 }
 
 /// Closing a closed conversation creates no event.
-pub(super) async fn close(transaction: &mut PgConnection, conversation_id: Uuid) -> Result<Decided, CommandError> {
+pub(super) async fn close(transaction: &mut PgConnection, conversation_id: Uuid) -> Result<Decision, CommandError> {
     let conversation = lock(transaction, conversation_id).await?;
     if let Some(event_id) = conversation.closing_event_id {
-        return Ok(Decided::before(event_id));
+        return Ok(Decision::before(event_id));
     }
     let event_id = Uuid::now_v7();
     sqlx::query(
@@ -79,14 +79,14 @@ pub(super) async fn close(transaction: &mut PgConnection, conversation_id: Uuid)
     .bind(event_id)
     .execute(transaction)
     .await?;
-    Ok(Decided::new(event_id, Data::from(ConversationClosed { conversation_id })))
+    Ok(Decision::new(event_id, Data::from(ConversationClosed { conversation_id })))
 }
 
 pub(super) async fn append_message(
     transaction: &mut PgConnection,
     conversation_id: Uuid,
     post: &PostMessage,
-) -> Result<Decided, CommandError> {
+) -> Result<Decision, CommandError> {
     let conversation = lock(transaction, conversation_id).await?;
     if let Some(event_id) = conversation.closing_event_id {
         let detail = format!(
@@ -95,12 +95,12 @@ pub(super) async fn append_message(
         );
         return reject(Problem::new(StatusCode::CONFLICT, "conversation-closed", "Conversation closed", detail));
     }
-    let stored = |error: jangbogo_events::InvalidValue| sqlx::Error::Decode(Box::new(error));
+    let undecodable = |error: jangbogo_events::InvalidValue| sqlx::Error::Decode(Box::new(error));
     let message_id = Uuid::now_v7();
     let data = Data::from(MessageCreated {
         message_id,
         conversation_id,
-        member_id: MemberId::new(conversation.member_id).map_err(stored)?,
+        member_id: MemberId::new(conversation.member_id).map_err(undecodable)?,
         role: Role::User,
         content: post.content.clone(),
         in_reply_to: None,
@@ -108,7 +108,7 @@ pub(super) async fn append_message(
         product_ids: Vec::new(),
         written_by: None,
     });
-    Ok(Decided::new(Uuid::now_v7(), data).creating(Created::Message(message_id)))
+    Ok(Decision::new(Uuid::now_v7(), data).creating(Created::Message(message_id)))
 }
 
 async fn lock(transaction: &mut PgConnection, conversation_id: Uuid) -> Result<Conversation, CommandError> {
@@ -121,8 +121,7 @@ async fn lock(transaction: &mut PgConnection, conversation_id: Uuid) -> Result<C
     .await?;
     let Some(conversation) = conversation else {
         let detail = format!(
-            "this gateway knows no conversation {conversation_id}; open one with POST /v1/conversations, whose answer \
-             names its id"
+            "there is no conversation {conversation_id}; open one with POST /v1/conversations, whose answer names its id"
         );
         return reject(Problem::new(StatusCode::NOT_FOUND, "unknown-conversation", "Unknown conversation", detail));
     };

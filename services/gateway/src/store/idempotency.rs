@@ -10,7 +10,6 @@ use sqlx::{PgConnection, PgPool, Row as _};
 
 use super::{Answer, CommandError};
 
-/// Lifetime of a key.
 const KEY_LIFETIME: Duration = Duration::from_hours(24);
 
 /// Claims the key for this command, or returns the answer it had. Waits while another transaction holds the key.
@@ -35,22 +34,22 @@ pub(super) async fn claim(
     if claimed.rows_affected() == 1 {
         return Ok(None);
     }
-    let known = sqlx::query(
+    let stored = sqlx::query(
         "SELECT request_target, request_sha256, response_status, response_body FROM idempotency_key WHERE key = $1",
     )
     .bind(key)
     .fetch_one(transaction)
     .await?;
-    let same_request = known.try_get::<&str, _>("request_target")? == target
-        && known.try_get::<&[u8], _>("request_sha256")? == body_hash;
+    let same_request = stored.try_get::<&str, _>("request_target")? == target
+        && stored.try_get::<&[u8], _>("request_sha256")? == body_hash;
     if !same_request {
-        return Err(CommandError::Rejected(reused()));
+        return Err(CommandError::Rejected(key_reused()));
     }
-    let status: i16 = known.try_get("response_status")?;
+    let status: i16 = stored.try_get("response_status")?;
     let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok());
     Ok(Some(Answer {
         status: status.unwrap_or(StatusCode::ACCEPTED),
-        body: known.try_get("response_body")?,
+        body: stored.try_get("response_body")?,
         replayed: true,
         new_events: 0,
     }))
@@ -68,9 +67,6 @@ pub(super) async fn complete(transaction: &mut PgConnection, key: &str, answer: 
 }
 
 /// Deletes keys older than [`KEY_LIFETIME`]; returns their number.
-///
-/// # Errors
-/// When the Postgres query fails.
 pub async fn delete_expired(pool: &PgPool) -> Result<u64, sqlx::Error> {
     let deleted =
         sqlx::query("DELETE FROM idempotency_key WHERE created_at < clock_timestamp() - make_interval(secs => $1)")
@@ -80,7 +76,7 @@ pub async fn delete_expired(pool: &PgPool) -> Result<u64, sqlx::Error> {
     Ok(deleted.rows_affected())
 }
 
-fn reused() -> Problem {
+fn key_reused() -> Problem {
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "idempotency-key-reused",

@@ -26,14 +26,12 @@ pub use idempotency::delete_expired as delete_expired_keys;
 /// seconds.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// A command's metadata.
 #[derive(Clone, Debug)]
 pub struct CommandContext {
     /// Method and path, which an idempotency key is bound to.
     pub target: String,
     /// Correlation id of its events; events of a conversation have the conversation's id instead.
     pub request_id: String,
-    /// W3C trace context.
     pub traceparent: Option<String>,
     /// A command of the same key is accepted once in 24 hours.
     pub idempotency_key: Option<String>,
@@ -42,7 +40,6 @@ pub struct CommandContext {
 /// The answer to an accepted command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// 202 Accepted.
     pub status: StatusCode,
     /// [`Accepted`], [`ConversationAccepted`] or [`MessageAccepted`], as JSON.
     pub body: String,
@@ -77,7 +74,7 @@ pub struct MessageAccepted {
     pub event_ids: Vec<Uuid>,
 }
 
-/// Why a command was not accepted.
+/// Reason to reject a command, or to fail.
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
     #[error("command rejected: {}", .0.detail())]
@@ -88,8 +85,7 @@ enum CommandError {
     Encoding(#[from] serde_json::Error),
 }
 
-/// Outcome of a decision.
-struct Decided {
+struct Decision {
     event_ids: Vec<Uuid>,
     /// Empty when the same command was accepted before.
     events: Vec<(Uuid, Data)>,
@@ -102,7 +98,7 @@ enum Created {
     Message(Uuid),
 }
 
-impl Decided {
+impl Decision {
     fn new(event_id: Uuid, data: Data) -> Self {
         Self::all(vec![(event_id, data)])
     }
@@ -134,9 +130,6 @@ impl Decided {
 }
 
 /// Decides a command and stores its events. `body` is bound to its idempotency key.
-///
-/// # Errors
-/// 4xx when the command is rejected; 503 when Postgres is unavailable or not migrated yet; 500 otherwise.
 pub async fn accept(
     pool: &PgPool,
     context: &CommandContext,
@@ -151,7 +144,7 @@ pub async fn accept(
             Err(error) => error,
         };
         if attempt == MAX_ATTEMPTS || !is_conflict(&error) {
-            return Err(problem_of(error, context));
+            return Err(problem_for(error, context));
         }
         debug!(request_id = context.request_id, attempt, "deadlock or serialization failure: retrying");
         tokio::time::sleep(Duration::from_millis(10) * attempt).await;
@@ -171,9 +164,9 @@ async fn try_accept(
     {
         return Ok(answer);
     }
-    let decided = decide(&mut transaction, command).await?;
-    outbox::insert(&mut transaction, context, &decided.events).await?;
-    let (body, new_events) = (decided.body()?, decided.events.len() as u64);
+    let decision = decide(&mut transaction, command).await?;
+    outbox::insert(&mut transaction, context, &decision.events).await?;
+    let (body, new_events) = (decision.body()?, decision.events.len() as u64);
     let answer = Answer { status: StatusCode::ACCEPTED, body, replayed: false, new_events };
     if let Some(key) = &context.idempotency_key {
         idempotency::complete(&mut transaction, key, &answer).await?;
@@ -182,9 +175,9 @@ async fn try_accept(
     Ok(answer)
 }
 
-async fn decide(transaction: &mut PgConnection, command: &Command) -> Result<Decided, CommandError> {
+async fn decide(transaction: &mut PgConnection, command: &Command) -> Result<Decision, CommandError> {
     match command {
-        Command::Record(data) => Ok(Decided::all(data.iter().map(|data| (Uuid::now_v7(), data.clone())).collect())),
+        Command::Record(data) => Ok(Decision::all(data.iter().map(|data| (Uuid::now_v7(), data.clone())).collect())),
         Command::CompleteOrder(order) => orders::decide_order(transaction, order).await,
         Command::CancelOrder(order_id, cancel) => orders::decide_cancellation(transaction, order_id, cancel).await,
         Command::RecordCancellation(cancelled) => orders::record(transaction, cancelled).await,
@@ -211,7 +204,7 @@ fn is_conflict(error: &CommandError) -> bool {
     matches!(code.as_deref(), Some("40P01" | "40001"))
 }
 
-fn problem_of(error: CommandError, context: &CommandContext) -> Problem {
+fn problem_for(error: CommandError, context: &CommandContext) -> Problem {
     if let CommandError::Rejected(problem) = error {
         return problem;
     }

@@ -10,7 +10,7 @@ use jangbogo_http::problem::{Problem, ProblemPart};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::{CancelOrder, CommandError, Decided, reject, sha256};
+use super::{CancelOrder, CommandError, Decision, reject, sha256};
 
 /// Units and money of one product.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ struct Sum {
 pub(super) async fn decide_order(
     transaction: &mut PgConnection,
     order: &OrderCompleted,
-) -> Result<Decided, CommandError> {
+) -> Result<Decision, CommandError> {
     let event_id = derived_id(&["order", &order.order_id]);
     let data = Data::from(order.clone());
     let hash = sha256(&data.to_json()?);
@@ -38,11 +38,11 @@ pub(super) async fn decide_order(
     .execute(&mut *transaction)
     .await?;
     if inserted.rows_affected() == 0 {
-        let known: Vec<u8> = sqlx::query_scalar("SELECT event_sha256 FROM decision_order WHERE order_id = $1")
+        let stored_hash: Vec<u8> = sqlx::query_scalar("SELECT event_sha256 FROM decision_order WHERE order_id = $1")
             .bind(order.order_id.as_str())
             .fetch_one(transaction)
             .await?;
-        return same_or_conflict("order", &order.order_id, event_id, known == hash);
+        return same_or_conflict("order", &order.order_id, event_id, stored_hash == hash);
     }
     let (products, units, minors) = columns(&sum_by_product(&order.items));
     sqlx::query(
@@ -55,14 +55,14 @@ pub(super) async fn decide_order(
     .bind(minors)
     .execute(transaction)
     .await?;
-    Ok(Decided::new(event_id, data))
+    Ok(Decision::new(event_id, data))
 }
 
 pub(super) async fn decide_cancellation(
     transaction: &mut PgConnection,
     order_id: &OrderId,
     cancel: &CancelOrder,
-) -> Result<Decided, CommandError> {
+) -> Result<Decision, CommandError> {
     let Some(cancelled) = lock_order(transaction, order_id, cancel).await? else {
         let detail = format!(
             "no order {order_id:?} was accepted by this gateway; a cancellation of another order is a fact for \
@@ -70,9 +70,9 @@ pub(super) async fn decide_cancellation(
         );
         return reject(Problem::new(StatusCode::NOT_FOUND, "unknown-order", "Unknown order", detail));
     };
-    let decided = insert_cancellation(transaction, &cancelled).await?;
-    if decided.events.is_empty() {
-        return Ok(decided);
+    let decision = insert_cancellation(transaction, &cancelled).await?;
+    if decision.events.is_empty() {
+        return Ok(decision);
     }
     let left = remaining(transaction, order_id).await?;
     let sums = sum_by_product(&cancel.items);
@@ -83,27 +83,27 @@ pub(super) async fn decide_cancellation(
         return reject(problem.with_errors(errors));
     }
     add_cancelled(transaction, order_id, &sums).await?;
-    Ok(decided)
+    Ok(decision)
 }
 
 /// Records a cancellation that the shop has decided: it is never rejected, but reduces what is left of its order.
 pub(super) async fn record(
     transaction: &mut PgConnection,
     cancelled: &OrderCancelled,
-) -> Result<Decided, CommandError> {
+) -> Result<Decision, CommandError> {
     if let Some(order_id) = &cancelled.order_id {
         sqlx::query("SELECT FROM decision_order WHERE order_id = $1 FOR UPDATE")
             .bind(order_id.as_str())
             .execute(&mut *transaction)
             .await?;
     }
-    let decided = insert_cancellation(transaction, cancelled).await?;
+    let decision = insert_cancellation(transaction, cancelled).await?;
     if let Some(order_id) = &cancelled.order_id
-        && !decided.events.is_empty()
+        && !decision.events.is_empty()
     {
         add_cancelled(transaction, order_id, &sum_by_product(&cancelled.items)).await?;
     }
-    Ok(decided)
+    Ok(decision)
 }
 
 /// Locks the order's row and completes the cancellation with the order's member and currency.
@@ -117,13 +117,13 @@ async fn lock_order(
         .fetch_optional(transaction)
         .await?;
     let Some(order) = order else { return Ok(None) };
-    let stored = |error: jangbogo_events::InvalidValue| sqlx::Error::Decode(Box::new(error));
+    let undecodable = |error: jangbogo_events::InvalidValue| sqlx::Error::Decode(Box::new(error));
     let member_id: Option<&str> = order.try_get("member_id")?;
     Ok(Some(OrderCancelled {
         cancellation_id: cancel.cancellation_id.clone(),
         order_id: Some(order_id.clone()),
-        member_id: member_id.map(MemberId::new).transpose().map_err(stored)?,
-        currency: Currency::new(order.try_get("currency")?).map_err(stored)?,
+        member_id: member_id.map(MemberId::new).transpose().map_err(undecodable)?,
+        currency: Currency::new(order.try_get("currency")?).map_err(undecodable)?,
         items: cancel.items.clone(),
     }))
 }
@@ -131,7 +131,7 @@ async fn lock_order(
 async fn insert_cancellation(
     transaction: &mut PgConnection,
     cancelled: &OrderCancelled,
-) -> Result<Decided, CommandError> {
+) -> Result<Decision, CommandError> {
     let event_id = derived_id(&["cancellation", &cancelled.cancellation_id]);
     let data = Data::from(cancelled.clone());
     let hash = sha256(&data.to_json()?);
@@ -145,14 +145,14 @@ async fn insert_cancellation(
     .execute(&mut *transaction)
     .await?;
     if inserted.rows_affected() == 1 {
-        return Ok(Decided::new(event_id, data));
+        return Ok(Decision::new(event_id, data));
     }
-    let known: Vec<u8> =
+    let stored_hash: Vec<u8> =
         sqlx::query_scalar("SELECT event_sha256 FROM decision_cancellation WHERE cancellation_id = $1")
             .bind(cancelled.cancellation_id.as_str())
             .fetch_one(transaction)
             .await?;
-    same_or_conflict("cancellation", &cancelled.cancellation_id, event_id, known == hash)
+    same_or_conflict("cancellation", &cancelled.cancellation_id, event_id, stored_hash == hash)
 }
 
 async fn remaining(transaction: &mut PgConnection, order_id: &OrderId) -> Result<BTreeMap<String, Sum>, CommandError> {
@@ -226,12 +226,12 @@ fn exceeding(items: &[OrderItem], sums: &BTreeMap<&str, Sum>, left: &BTreeMap<St
     errors
 }
 
-fn same_or_conflict(what: &str, id: &str, event_id: Uuid, same: bool) -> Result<Decided, CommandError> {
+fn same_or_conflict(kind: &str, id: &str, event_id: Uuid, same: bool) -> Result<Decision, CommandError> {
     if same {
-        return Ok(Decided::before(event_id));
+        return Ok(Decision::before(event_id));
     }
-    let detail = format!("{what} {id:?} was accepted before with another body, as event {event_id}");
-    reject(Problem::new(StatusCode::CONFLICT, &format!("{what}-conflict"), "Already accepted", detail))
+    let detail = format!("{kind} {id:?} was accepted before with another body, as event {event_id}");
+    reject(Problem::new(StatusCode::CONFLICT, &format!("{kind}-conflict"), "Already accepted", detail))
 }
 
 #[cfg(test)]

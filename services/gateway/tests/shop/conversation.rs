@@ -21,7 +21,7 @@ pub fn id(answer: &Value, name: &str) -> String {
     id.to_owned()
 }
 
-pub async fn say(url: &str, conversation: &str, content: &str) -> (u16, Value) {
+pub async fn post_message(url: &str, conversation: &str, content: &str) -> (u16, Value) {
     let body = json!({ "content": content }).to_string();
     answer(post(format!("{url}/v1/conversations/{conversation}/messages"), body).await).await
 }
@@ -37,7 +37,7 @@ pub async fn close(url: &str, conversation: &str) -> (u16, Value) {
 }
 
 /// The slug of a problem's type.
-pub fn kind(problem: &Value) -> &str {
+pub fn problem_type(problem: &Value) -> &str {
     problem["type"].as_str().unwrap().strip_prefix("urn:jangbogo:problem:").unwrap()
 }
 

@@ -242,9 +242,6 @@ async fn read<T: DeserializeOwned>(
 }
 
 /// Decodes a view's value.
-///
-/// # Errors
-/// When the value has another type, which is a mistake in the code.
 pub(super) fn decoded<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
     serde_json::from_value(value).map_err(|error| {
         error!(%error, "unexpected value of a view");

@@ -16,7 +16,7 @@ use super::failure::Answer;
 use super::parameters::{Parameters, invalid};
 
 /// Header with the generations that an answer was read from.
-pub(super) const PROJECTION_GENERATIONS: HeaderName = HeaderName::from_static("projection-generations");
+const PROJECTION_GENERATIONS: HeaderName = HeaderName::from_static("projection-generations");
 /// Description of the parameter `as_of`.
 pub(super) const AS_OF: &str = "Answers only from the rows of these generations, which `replay at` makes: ids, or \
                                 their last 8 or more digits, separated by commas, one for each processor that is \
@@ -33,20 +33,20 @@ impl AnsweredFrom {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(processor.to_owned(), generation);
     }
 
-    fn header(&self) -> Option<HeaderValue> {
+    fn header_value(&self) -> Option<HeaderValue> {
         let read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let named: Vec<String> =
+        let pairs: Vec<String> =
             read.iter().map(|(processor, generation)| format!("{processor}={generation}")).collect();
-        if named.is_empty() { None } else { HeaderValue::try_from(named.join(", ")).ok() }
+        if pairs.is_empty() { None } else { HeaderValue::try_from(pairs.join(", ")).ok() }
     }
 }
 
 /// Middleware that adds the header to the answer.
-pub(super) async fn named(mut request: Request, next: Next) -> Response {
+pub(super) async fn add_header(mut request: Request, next: Next) -> Response {
     let answered_from = AnsweredFrom::default();
     request.extensions_mut().insert(answered_from.clone());
     let mut response = next.run(request).await;
-    if let Some(value) = answered_from.header() {
+    if let Some(value) = answered_from.header_value() {
         response.headers_mut().insert(PROJECTION_GENERATIONS, value);
     }
     response
@@ -80,8 +80,8 @@ impl Snapshot {
         Ok(served)
     }
 
-    /// As [`Self::of`], for reads of its search indexes, which only the live generation has.
-    pub(super) fn of_index(&self, processor: &Processor) -> Answer<&Served> {
+    /// Like [`Self::get`], for reads of its search indexes, which only the live generation has.
+    pub(super) fn get_indexed(&self, processor: &Processor) -> Answer<&Served> {
         if self.generations.are_named() {
             return Err(invalid("search is not kept for generations of the past; ask without as_of".to_owned()).into());
         }

@@ -10,11 +10,9 @@ use jangbogo_read::{AsOfError, ReadError, SearchError};
 use jangbogo_telemetry::causes;
 use tracing::{error, warn};
 
-/// A handler's error.
 #[derive(Debug)]
 pub(super) struct Failure(Problem);
 
-/// Result of a handler.
 pub(super) type Answer<T> = Result<T, Failure>;
 
 impl IntoResponse for Failure {
@@ -36,7 +34,7 @@ impl From<&ReadError> for Failure {
             ReadError::NotLive(_) => Problem::unavailable(error.to_string()),
             // Logged: a statement that names something wrongly would look the same.
             ReadError::Postgres(source) if database::is_missing(source) => {
-                warn!(error = %causes(error), "the postgres schema is not the one this program knows");
+                warn!(error = %causes(error), "the postgres schema is not the one of this program");
                 Problem::unavailable("the database is being prepared; try again")
             }
             ReadError::Postgres(_) if error.is_temporary() => {

@@ -20,13 +20,13 @@ use super::failure::Answer;
 use super::parameters::{LIMIT, Parameters, Segment, member_id};
 use crate::products::{self, ProductSummary, Products};
 
-/// What a list stands on.
+/// Source of a list's ranking.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Basis {
     /// The member's history.
     History,
-    /// Nothing is known of the member: what is trending in the shop.
+    /// The products that are trending in the shop: the member has no history.
     ColdStart,
 }
 
@@ -206,7 +206,7 @@ pub(super) async fn recommendations(
     let on_sale = list.ranking.items.iter().filter_map(|item| {
         let product = products.on_sale(&item.product_id)?.clone();
         let reason = jangbogo_ranking::reason(Language::English, None, item, |product_id| products.title(product_id));
-        let sources = item.sources.iter().map(|evidence| source(evidence, &products)).collect();
+        let sources = item.sources.iter().map(|evidence| source_of_evidence(evidence, &products)).collect();
         Some(Recommendation { product, score: item.score, sub_scores: ScoreParts::from_item(item), reason, sources })
     });
     let items = on_sale.take(limit).collect();
@@ -214,7 +214,7 @@ pub(super) async fn recommendations(
     Ok(([(CACHE, outcome)], Json(answer)))
 }
 
-fn source(evidence: &Evidence, products: &Products) -> Source {
+fn source_of_evidence(evidence: &Evidence, products: &Products) -> Source {
     match evidence {
         Evidence::Neighbour { product_id, bought, contribution } => Source::Neighbour {
             product_id: product_id.clone(),
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_says_its_type() {
+    fn a_source_is_tagged_with_its_type() {
         let value = serde_json::to_value(Source::Trending).unwrap();
         assert_eq!(value, serde_json::json!({ "type": "trending" }));
         assert_eq!(serde_json::to_value(neighbour(true)).unwrap()["type"], "neighbour");

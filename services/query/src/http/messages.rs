@@ -62,7 +62,7 @@ pub(super) async fn messages(
         offset,
     };
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
-    let served = snapshot.of_index(&ES_SYNC)?;
+    let served = snapshot.get_indexed(&ES_SYNC)?;
     let FoundMessages { total, messages } = messages::search(&service.reader, served, &search).await?;
     Ok(Json(MessageResults { member_id: member_id.to_string(), total, offset, messages }))
 }

@@ -48,7 +48,6 @@ jangbogo_telemetry::metrics! {
     }
 }
 
-/// State of the handlers.
 #[derive(Clone)]
 pub(crate) struct Service {
     pub reader: Arc<Reader>,
@@ -65,7 +64,7 @@ pub(crate) fn router(service: Service) -> Router {
     let (reads, openapi) = reads().split_for_parts();
     reads
         .route_layer(from_fn_with_state(service.clone(), observed))
-        .route_layer(from_fn(answered_from::named))
+        .route_layer(from_fn(answered_from::add_header))
         .merge(openapi::route(&openapi))
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)

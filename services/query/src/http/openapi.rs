@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reference_leads_somewhere() {
+    fn every_reference_resolves() {
         let description = describe(super::super::reads().get_openapi());
         assert_eq!(description["openapi"], "3.1.0");
         assert_eq!(description["paths"].as_object().unwrap().len(), 21);
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_from_rows_can_be_asked_as_of_a_generation() {
+    fn every_read_from_rows_takes_as_of() {
         let description = describe(super::super::reads().get_openapi());
         for (path, item) in description["paths"].as_object().unwrap() {
             let parameters = item["get"]["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();

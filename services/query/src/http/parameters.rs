@@ -17,13 +17,13 @@ use uuid::Uuid;
 use super::answered_from::AnsweredFrom;
 
 /// Limit of items in a list.
-pub(super) const MAX_LIMIT: usize = crate::members::MAX_ITEMS;
+const MAX_LIMIT: usize = crate::members::MAX_ITEMS;
 /// Limit of an event's id, in bytes.
 pub(super) const MAX_EVENT_ID_BYTES: usize = 128;
 /// Limit of a search text, in bytes.
 pub(super) const MAX_QUERY_BYTES: usize = 512;
 /// Number of items in a list without the parameter `limit`.
-pub(super) const DEFAULT_LIMIT: usize = 20;
+const DEFAULT_LIMIT: usize = 20;
 
 /// Description of the parameter `limit`.
 pub(super) const LIMIT: &str = "Maximum number of items: 1 to 100, default 20";
@@ -33,8 +33,10 @@ pub(super) const LIMIT_OF_50: &str = "Maximum number of items: 1 to 100, default
 /// Query parameters of a request. A handler takes those it knows, then calls [`Parameters::finish`].
 #[derive(Debug, Default)]
 pub(super) struct Parameters {
-    given: BTreeMap<String, String>,
-    known: Vec<&'static str>,
+    /// Values of the parameters that were not taken yet.
+    values: BTreeMap<String, String>,
+    /// Names that the handler has asked for.
+    names: Vec<&'static str>,
     answered_from: AnsweredFrom,
 }
 
@@ -51,14 +53,14 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
 
 impl Parameters {
     fn from_pairs(pairs: Vec<(String, String)>) -> Result<Self, Problem> {
-        let mut given = BTreeMap::new();
+        let mut values = BTreeMap::new();
         for (name, value) in pairs {
-            if given.contains_key(&name) {
+            if values.contains_key(&name) {
                 return Err(invalid(format!("the parameter {name} is given twice")));
             }
-            given.insert(name, value);
+            values.insert(name, value);
         }
-        Ok(Self { given, ..Self::default() })
+        Ok(Self { values, ..Self::default() })
     }
 
     /// Records the generations that the request reads.
@@ -71,7 +73,11 @@ impl Parameters {
         let Some(text) = self.take(name) else { return Ok(None) };
         let text = text.trim();
         if text.len() > max_bytes || text.chars().any(char::is_control) {
-            return Err(broken(name, format_args!("at most {max_bytes} bytes without control characters"), text));
+            return Err(invalid_value(
+                name,
+                format_args!("at most {max_bytes} bytes without control characters"),
+                text,
+            ));
         }
         Ok((!text.is_empty()).then(|| text.to_owned()))
     }
@@ -84,7 +90,7 @@ impl Parameters {
         let Some(text) = self.take(name) else { return Ok(None) };
         let number = text.parse().ok().filter(|number| bounds.contains(number));
         let rule = format_args!("a whole number from {} to {}", bounds.start(), bounds.end());
-        number.map(Some).ok_or_else(|| broken(name, rule, &text))
+        number.map(Some).ok_or_else(|| invalid_value(name, rule, &text))
     }
 
     /// The requested number of items.
@@ -104,21 +110,19 @@ impl Parameters {
     /// A boolean parameter, false by default.
     pub(super) fn flag(&mut self, name: &'static str) -> Result<bool, Problem> {
         let Some(text) = self.take(name) else { return Ok(false) };
-        text.parse().map_err(|_| broken(name, "true or false", &text))
+        text.parse().map_err(|_| invalid_value(name, "true or false", &text))
     }
 
-    /// A mandatory parameter.
     pub(super) fn required<T: FromStr>(&mut self, name: &'static str, rule: &str) -> Result<T, Problem> {
         let Some(text) = self.take(name) else {
             return Err(invalid(format!("the parameter {name} is missing: {rule}")));
         };
-        text.parse().map_err(|_| broken(name, rule, &text))
+        text.parse().map_err(|_| invalid_value(name, rule, &text))
     }
 
-    /// An optional parameter.
     pub(super) fn optional<T: FromStr>(&mut self, name: &'static str, rule: &str) -> Result<Option<T>, Problem> {
         let Some(text) = self.take(name) else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| broken(name, rule, &text))
+        text.parse().map(Some).map_err(|_| invalid_value(name, rule, &text))
     }
 
     /// A parameter of values separated by commas.
@@ -128,13 +132,12 @@ impl Parameters {
     {
         let Some(text) = self.take(name) else { return Ok(None) };
         if text.split(',').count() > max_values {
-            return Err(broken(name, format_args!("at most {max_values} values"), &text));
+            return Err(invalid_value(name, format_args!("at most {max_values} values"), &text));
         }
         let values: Result<Vec<T>, T::Err> = text.split(',').map(str::parse).collect();
         values.map(Some).map_err(|error| invalid(format!("the parameter {name}: {error}")))
     }
 
-    /// The parameter `category`.
     pub(super) fn category(&mut self) -> Result<Option<CategoryId>, Problem> {
         let Some(text) = self.take("category") else { return Ok(None) };
         CategoryId::new(text).map(Some).map_err(|error| invalid(format!("the parameter category: {error}")))
@@ -142,8 +145,8 @@ impl Parameters {
 
     /// Rejects parameters that the handler does not know.
     pub(super) fn finish(self) -> Result<(), Problem> {
-        let Some(name) = self.given.keys().next() else { return Ok(()) };
-        let known = match self.known.as_slice() {
+        let Some(name) = self.values.keys().next() else { return Ok(()) };
+        let known = match self.names.as_slice() {
             [] => "there are none here".to_owned(),
             names => format!("there are {}", names.join(", ")),
         };
@@ -152,8 +155,8 @@ impl Parameters {
     }
 
     fn take(&mut self, name: &'static str) -> Option<String> {
-        self.known.push(name);
-        self.given.remove(name)
+        self.names.push(name);
+        self.values.remove(name)
     }
 }
 
@@ -161,7 +164,7 @@ pub(super) fn invalid(detail: String) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid-parameter", "Invalid parameter", detail)
 }
 
-fn broken(name: &str, rule: impl Display, found: &str) -> Problem {
+fn invalid_value(name: &str, rule: impl Display, found: &str) -> Problem {
     let found: String = found.chars().take(64).collect();
     invalid(format!("the parameter {name} must be {rule}; it is {found:?}"))
 }
@@ -196,17 +199,17 @@ pub(super) fn shop_id<T>(
 mod tests {
     use super::*;
 
-    fn of(query: &str) -> Parameters {
+    fn parameters(query: &str) -> Parameters {
         let uri = format!("/?{query}").parse().unwrap();
         Parameters::from_pairs(Query::<Vec<(String, String)>>::try_from_uri(&uri).unwrap().0).unwrap()
     }
 
     #[test]
     fn a_limit_has_bounds_and_a_default() {
-        assert_eq!(of("").limit().unwrap(), DEFAULT_LIMIT);
-        assert_eq!(of("limit=7").limit().unwrap(), 7);
+        assert_eq!(parameters("").limit().unwrap(), DEFAULT_LIMIT);
+        assert_eq!(parameters("limit=7").limit().unwrap(), 7);
         for query in ["limit=0", "limit=101", "limit=many", "limit=-1", "limit="] {
-            let problem = of(query).limit().unwrap_err();
+            let problem = parameters(query).limit().unwrap_err();
             assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
             let rule = "the parameter limit must be a whole number from 1 to 100; it is ";
             assert!(problem.detail().starts_with(rule), "{}", problem.detail());
@@ -215,15 +218,15 @@ mod tests {
 
     #[test]
     fn a_search_is_paged_no_further_than_the_index_goes() {
-        assert_eq!(of("limit=7&offset=9993").page().unwrap(), (7, 9993));
-        assert_eq!(of("").page().unwrap(), (DEFAULT_LIMIT, 0));
-        let problem = of("limit=8&offset=9993").page().unwrap_err();
+        assert_eq!(parameters("limit=7&offset=9993").page().unwrap(), (7, 9993));
+        assert_eq!(parameters("").page().unwrap(), (DEFAULT_LIMIT, 0));
+        let problem = parameters("limit=8&offset=9993").page().unwrap_err();
         assert_eq!(problem.detail(), "offset and limit together must be at most 10000");
     }
 
     #[test]
     fn unknown_and_repeated_parameters_are_refused() {
-        let mut parameters = of("limit=7&lmit=8");
+        let mut parameters = parameters("limit=7&lmit=8");
         parameters.limit().unwrap();
         let problem = parameters.finish().unwrap_err();
         assert_eq!(problem.detail(), r#""lmit" is no parameter of this resource; there are limit"#);
@@ -233,16 +236,16 @@ mod tests {
 
     #[test]
     fn text_is_decoded_trimmed_and_bounded() {
-        assert_eq!(of("q=%20red+bag%20").text("q", 10).unwrap().as_deref(), Some("red bag"));
-        assert_eq!(of("q=+").text("q", 10).unwrap(), None);
-        assert!(of("q=12345678901").text("q", 10).is_err());
-        assert!(of("q=a%00b").text("q", 10).is_err());
-        assert!(of("category=").category().is_err());
+        assert_eq!(parameters("q=%20red+bag%20").text("q", 10).unwrap().as_deref(), Some("red bag"));
+        assert_eq!(parameters("q=+").text("q", 10).unwrap(), None);
+        assert!(parameters("q=12345678901").text("q", 10).is_err());
+        assert!(parameters("q=a%00b").text("q", 10).is_err());
+        assert!(parameters("category=").category().is_err());
     }
 
     #[test]
     fn a_list_is_separated_by_commas() {
-        let numbers = |query: &str| of(query).list::<u8>("n", 3);
+        let numbers = |query: &str| parameters(query).list::<u8>("n", 3);
         assert_eq!(numbers("n=1,2").unwrap(), Some(vec![1, 2]));
         assert_eq!(numbers("").unwrap(), None);
         for query in ["n=", "n=1,", "n=1,b", "n=1,2,3,4"] {

@@ -204,17 +204,17 @@ pub(super) async fn preferences(
         stated.chain(stored.prices.iter().map(|price| &price.evidence)).map(|utterance| utterance.message_id).collect();
     messages.sort_unstable();
     messages.dedup();
-    let texts = texts(&service.reader, served, &member_id, &messages).await?;
+    let texts = message_texts(&service.reader, served, &member_id, &messages).await?;
     let acts = stored.implied.iter().flat_map(|implied| &implied.evidence);
     let mut ids: Vec<&str> = acts.map(|act| act.product_id.as_str()).collect();
     ids.sort_unstable();
     ids.dedup();
     let products = products::by_id(&service.reader, served, &ids).await?;
-    Ok(Json(preferences_of(member_id.to_string(), stored, &texts, &products)))
+    Ok(Json(join_evidence(member_id.to_string(), stored, &texts, &products)))
 }
 
 /// Texts of these messages of a member.
-async fn texts(
+async fn message_texts(
     reader: &Reader,
     served: &Served,
     member_id: &str,
@@ -234,7 +234,7 @@ async fn texts(
     Ok(found.into_iter().collect())
 }
 
-fn preferences_of(
+fn join_evidence(
     member_id: String,
     stored: StoredPreferences,
     texts: &HashMap<Uuid, String>,

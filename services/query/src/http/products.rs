@@ -132,8 +132,8 @@ pub(super) async fn similar(
     parameters: Parameters,
 ) -> Answer<Json<SimilarList>> {
     let product_id = shop_id(product_id, "product_id", ProductId::new)?;
-    let List { served, value_found, items } = list(&service, parameters, SIMILAR_VIEW, &product_id).await?;
-    if !value_found && products::find(&service.reader, &served, &product_id).await? == Lookup::Unknown {
+    let List { served, has_value, items } = list(&service, parameters, SIMILAR_VIEW, &product_id).await?;
+    if !has_value && products::find(&service.reader, &served, &product_id).await? == Lookup::Unknown {
         return Err(unknown_product(&product_id).into());
     }
     Ok(Json(SimilarList { product_id: product_id.to_string(), items }))
@@ -196,8 +196,8 @@ pub(super) async fn popular(
     parameters: Parameters,
 ) -> Answer<Json<PopularList>> {
     let category = shop_id(category, "category", CategoryId::new)?;
-    let List { served, value_found, items } = list(&service, parameters, POPULAR_VIEW, &category).await?;
-    if !value_found && !is_category(&service, &served, &category).await? {
+    let List { served, has_value, items } = list(&service, parameters, POPULAR_VIEW, &category).await?;
+    if !has_value && !is_category(&service, &served, &category).await? {
         let detail = format!("no product has the category {category}; /v1/categories lists those there are");
         return Err(Problem::new(StatusCode::NOT_FOUND, "unknown-category", "Unknown category", detail).into());
     }
@@ -209,11 +209,11 @@ async fn is_category(service: &Service, served: &Served, category: &CategoryId) 
     sqlx::query_scalar(&sql).bind(category.as_str()).fetch_one(service.reader.postgres()).await
 }
 
-/// The list of a view of recommendation for a key.
+/// The list in a view of `recommendation`.
 struct List {
     served: Served,
     /// The view has a value for the key.
-    value_found: bool,
+    has_value: bool,
     /// Products on sale, with their attributes.
     items: Vec<ListItem>,
 }
@@ -223,7 +223,7 @@ async fn list(service: &Service, mut parameters: Parameters, name: &'static str,
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
     let served = snapshot.get(&RECOMMENDATION)?;
     let value = service.reader.view(served, view(name)?, key).await?;
-    let value_found = value.is_some();
+    let has_value = value.is_some();
     let items: Vec<ViewItem> = list_of(value);
     let ids: Vec<&str> = items.iter().map(|item| item.product_id.as_str()).collect();
     let products = products::by_id(&service.reader, served, &ids).await?;
@@ -231,7 +231,7 @@ async fn list(service: &Service, mut parameters: Parameters, name: &'static str,
         let product = products.on_sale(&item.product_id)?.clone();
         Some(ListItem { product, score: item.score, orders: item.orders })
     });
-    Ok(List { served: served.clone(), value_found, items: on_sale.take(limit).collect() })
+    Ok(List { served: served.clone(), has_value, items: on_sale.take(limit).collect() })
 }
 
 fn unknown_product(product_id: &ProductId) -> Problem {

@@ -117,7 +117,7 @@ pub(super) async fn search(State(service): State<Service>, mut parameters: Param
         words,
     };
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
-    let served = snapshot.of_index(&ES_SYNC)?;
+    let served = snapshot.get_indexed(&ES_SYNC)?;
     let meaning = match request.translation.as_ref().or(request.words.as_ref()) {
         Some(text) => service.query_embedder.embed(text, &served.generation).await,
         None => None,

@@ -166,18 +166,18 @@ pub(super) async fn shown(
     let has_more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| has_more).map(|row| row.get("event_id"));
-    let mut given = Vec::with_capacity(rows.len());
+    let mut recommendations = Vec::with_capacity(rows.len());
     for row in &rows {
-        given.push(body::<Given>(row)?);
+        recommendations.push(body::<Given>(row)?);
     }
-    let intents = intents(postgres, served, &member_id, &given).await?;
-    let shown = rows.iter().zip(given).map(|(row, given)| ShownRecommendation {
+    let intents = intents(postgres, served, &member_id, &recommendations).await?;
+    let shown = rows.iter().zip(recommendations).map(|(row, recommendation)| ShownRecommendation {
         event_id: row.get("event_id"),
         shown_at: row.get("happened_at"),
         conversation_id: row.get("conversation_id"),
         message_id: row.get("message_id"),
-        intent: intents.get(&given.intent_event_id).cloned(),
-        given,
+        intent: intents.get(&recommendation.intent_event_id).cloned(),
+        given: recommendation,
     });
     let shown = shown.collect();
     Ok(Json(ShownList { member_id: member_id.to_string(), shown, next }))
@@ -199,11 +199,11 @@ async fn position_of(
          ORDER BY happened_at DESC, event DESC LIMIT 1",
         served.generation.schema
     );
-    let found = sqlx::query_as(&sql).bind(member_id).bind(before).fetch_optional(postgres).await?;
+    let position = sqlx::query_as(&sql).bind(member_id).bind(before).fetch_optional(postgres).await?;
     let detail = || {
         format!("the parameter before: {before:?} is neither the event of a recommendation to this member nor a time")
     };
-    Ok(found.ok_or_else(|| invalid(detail()))?)
+    Ok(position.ok_or_else(|| invalid(detail()))?)
 }
 
 async fn recommendations(
@@ -234,14 +234,15 @@ async fn intents(
     postgres: &PgPool,
     served: &Served,
     member_id: &str,
-    given: &[Given],
+    recommendations: &[Given],
 ) -> Answer<HashMap<String, ShownIntent>> {
     let sql = format!(
         "SELECT event_id, happened_at, body FROM {}.conversation_entry
          WHERE member_id = $1 AND kind = 'intent' AND event_id = ANY ($2)",
         served.generation.schema
     );
-    let event_ids: Vec<&str> = given.iter().map(|given| given.intent_event_id.as_str()).collect();
+    let event_ids: Vec<&str> =
+        recommendations.iter().map(|recommendation| recommendation.intent_event_id.as_str()).collect();
     let mut intents = HashMap::new();
     for row in sqlx::query(&sql).bind(member_id).bind(event_ids).fetch_all(postgres).await? {
         let event_id: String = row.get("event_id");
@@ -255,7 +256,6 @@ async fn intents(
     Ok(intents)
 }
 
-/// The served fields of a row's data.
 fn body<T: serde::de::DeserializeOwned>(row: &PgRow) -> Result<T, Problem> {
     decoded(serde_json::from_str(row.get("body")).unwrap_or_default())
 }

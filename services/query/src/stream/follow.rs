@@ -134,7 +134,7 @@ impl Follow {
         let mut parts = since.chunks(BATCH);
         let mut part = parts.next().unwrap_or_default();
         loop {
-            for row in conversations::entries_of(postgres, served, &events, part).await? {
+            for row in conversations::entries_of_events(postgres, served, &events, part).await? {
                 let Ok(pushed) = Pushed::from_row(&row, appended_at.get(&row.event).copied()) else { continue };
                 self.watchers.push(row.conversation_id, &Push::Entry(Arc::new(pushed)));
             }

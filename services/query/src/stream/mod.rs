@@ -46,7 +46,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_CLIENT_MESSAGE_BYTES: usize = 4096;
 
 jangbogo_telemetry::metrics! {
-    /// Metrics of sockets.
     #[expect(clippy::struct_field_names, reason = "a field's name is its metric's")]
     pub struct StreamMetrics {
         /// Open WebSockets
@@ -98,9 +97,6 @@ impl Drop for Slot {
 
 impl Streams {
     /// Starts following the log.
-    ///
-    /// # Errors
-    /// When a setting is invalid.
     pub fn start(
         connections: &Connections,
         reader: Arc<Reader>,
@@ -112,7 +108,7 @@ impl Streams {
         let watched = Arc::clone(&watchers);
         let tail = Tail::start(connections, "query-tail", TOPICS.into(), move |event| {
             let conversation_id = conversation_of(event)?;
-            watched.has(conversation_id).then(|| event.envelope.hash())
+            watched.is_watched(conversation_id).then(|| event.envelope.hash())
         });
         let tail = tail.context("invalid Kafka settings")?;
         let (catch_ups, requested) = mpsc::unbounded_channel();
@@ -134,7 +130,6 @@ impl Streams {
     }
 
     /// A permit for one more socket; none at the limit.
-    #[must_use]
     pub fn slot(&self) -> Option<Slot> {
         let permit = Arc::clone(&self.slots).try_acquire_owned().ok()?;
         let sockets = self.metrics.query_stream_sockets.clone();

@@ -68,7 +68,7 @@ async fn subscribe(connections: &Connections, watchers: &Watchers, subscribed: i
     let mut messages = channel.on_message();
     while let Some(message) = messages.next().await {
         let conversation_id = message.get_channel_name().strip_prefix(&prefix).and_then(|id| id.parse().ok());
-        let Some(conversation_id) = conversation_id.filter(|id| watchers.has(*id)) else { continue };
+        let Some(conversation_id) = conversation_id.filter(|id| watchers.is_watched(*id)) else { continue };
         match push(message.get_payload_bytes()) {
             Ok(push) => watchers.push(conversation_id, &push),
             Err(error) => debug!(%error, %conversation_id, "invalid reply chunk"),

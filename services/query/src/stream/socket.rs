@@ -24,7 +24,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_UNANSWERED: u32 = 3;
 const LIVE: &str = r#"{"kind":"live"}"#;
 
-/// Why a socket is closed.
+/// Reason to close a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// The client closed it, or no longer answers.
@@ -57,7 +57,7 @@ pub(super) struct Session {
     /// Entries that were sent, to drop duplicates.
     sent: HashSet<EventHash>,
     /// Completed replies: later chunks of them are dropped.
-    written: HashSet<Uuid>,
+    completed: HashSet<Uuid>,
     unanswered: u32,
 }
 
@@ -65,8 +65,8 @@ impl Session {
     pub fn new(streams: Arc<Streams>, socket: WebSocket, conversation_id: Uuid) -> Self {
         // Records appended from here on wake it.
         let watch = streams.watchers.watch(conversation_id);
-        let (sent, written) = (HashSet::new(), HashSet::new());
-        Self { streams, socket, conversation_id, watch, sent, written, unanswered: 0 }
+        let (sent, completed) = (HashSet::new(), HashSet::new());
+        Self { streams, socket, conversation_id, watch, sent, completed, unanswered: 0 }
     }
 
     /// Sends the existing entries, then the live ones, until either side closes it.
@@ -99,24 +99,24 @@ impl Session {
         };
         let (streams, conversation_id) = (Arc::clone(&self.streams), self.conversation_id);
         let mut missed = streams.missed().await.map_err(cannot_read)?;
-        let given = match after {
-            // Unknown events: all entries.
+        let position = match after {
+            // With an unknown event all entries are sent.
             Some(event_id) => streams.position_of(conversation_id, event_id).await.map_err(cannot_read)?,
             None => None,
         };
-        self.sent.extend(given.map(|position| position.event));
-        self.watch.has(given.map(|position| position.event));
-        let mut newest = given.map(|position| position.happened_at);
+        self.sent.extend(position.map(|position| position.event));
+        self.watch.mark_queued(position.map(|position| position.event));
+        let mut newest = position.map(|position| position.happened_at);
         // Turns that were open then may have ended since.
         let overlap = |position: EntryPosition| EntryPosition {
             happened_at: position.happened_at - OVERLAP,
             event: EventHash::MIN,
         };
-        let mut after = given.map(overlap);
+        let mut after = position.map(overlap);
         loop {
             let rows = streams.entries(conversation_id, after, PAGE).await.map_err(cannot_read)?;
             let is_last = rows.len() < PAGE;
-            self.watch.has(rows.iter().map(|row| row.event));
+            self.watch.mark_queued(rows.iter().map(|row| row.event));
             for row in rows {
                 after = Some(row.position());
                 newest = newest.max(Some(row.entry.happened_at));
@@ -173,7 +173,7 @@ impl Session {
                 }
                 Ok(())
             }
-            Push::ReplyChunk { message_id, .. } if self.written.contains(&message_id) => Ok(()),
+            Push::ReplyChunk { message_id, .. } if self.completed.contains(&message_id) => Ok(()),
             Push::ReplyChunk { text, .. } => {
                 self.send(Message::Text(text)).await?;
                 self.streams.metrics.query_stream_pushes_total.with_label_values(&["piece"]).inc();
@@ -192,7 +192,7 @@ impl Session {
         if !self.sent.insert(pushed.event) {
             return Ok(false);
         }
-        self.written.extend(&pushed.replaces);
+        self.completed.extend(&pushed.replaces);
         self.send(Message::Text(pushed.text.clone())).await?;
         Ok(true)
     }

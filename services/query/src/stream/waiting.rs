@@ -51,14 +51,14 @@ impl Waiting {
         self.records.len() + self.catch_ups.len()
     }
 
-    /// What lies before these offsets: at most [`BATCH`] records in order of arrival. `early` takes every catch-up.
+    /// The records before these offsets, at most [`BATCH`] in order of arrival. `early` takes every catch-up.
     pub fn reached(&self, folded: &Offsets, early: bool) -> Reached {
         let records = self.records.iter().filter(|record| is_folded(record, folded)).take(BATCH).copied().collect();
         let catch_ups = self.catch_ups.iter().filter(|catch_up| early || catch_up.is_due(folded)).cloned().collect();
         Reached { records, catch_ups }
     }
 
-    /// Removes what was reached under these offsets, after it was pushed.
+    /// Removes the records and catch-ups that were reached under these offsets, after they were pushed.
     pub fn forget(&mut self, folded: &Offsets) {
         let mut left = BATCH;
         self.records.retain(|record| {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_fold_has_passed_is_taken_and_the_rest_waits() {
+    fn records_that_the_fold_has_passed_are_taken() {
         let mut waiting = Waiting::default();
         for (partition, offset) in [(MESSAGES, 7), (INTENTS, 2), (MESSAGES, 8)] {
             waiting.record(record(partition, offset));

@@ -22,7 +22,7 @@ pub(super) const OVERLAP: TimeDelta = TimeDelta::minutes(5);
 /// A message for a socket.
 #[derive(Clone, Debug)]
 pub(super) enum Push {
-    /// A committed entry.
+    /// An entry that was committed.
     Entry(Arc<Pushed>),
     /// A chunk of a reply that is being written.
     ReplyChunk {
@@ -38,13 +38,10 @@ pub(super) enum Push {
 /// A committed entry, serialised once for all sockets.
 #[derive(Debug)]
 pub(super) struct Pushed {
-    /// Hash of the event.
     pub event: EventHash,
-    /// Kind of the entry.
     pub kind: String,
     /// Messages whose reply chunks it replaces.
     pub replaces: Vec<Uuid>,
-    /// Event time.
     pub happened_at: DateTime<Utc>,
     /// The entry as JSON.
     pub text: Utf8Bytes,
@@ -53,10 +50,7 @@ pub(super) struct Pushed {
 }
 
 impl Pushed {
-    /// Serialises a row.
-    ///
-    /// # Errors
-    /// Never: what was read as JSON can be written.
+    /// Serialises a row. Does not fail in practice: the data was read as JSON.
     pub fn from_row(row: &EntryRow, appended_at: Option<DateTime<Utc>>) -> serde_json::Result<Self> {
         let entry = &row.entry;
         // A reply is stored under the message that it answers; chunks may name either.
@@ -70,11 +64,10 @@ impl Pushed {
     }
 }
 
-/// The sockets by conversation.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
     by_conversation: Mutex<HashMap<Uuid, Vec<Watcher>>>,
-    drawn: AtomicU64,
+    next_number: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -83,11 +76,10 @@ struct Watcher {
     queue: mpsc::Sender<Push>,
     too_slow: CancellationToken,
     /// Entries already queued for it, so that catch-ups do not fill its queue.
-    given: HashSet<EventHash>,
+    queued: HashSet<EventHash>,
     stage: Stage,
 }
 
-/// Progress of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// It reads the existing entries.
@@ -108,25 +100,23 @@ pub(super) struct Watch {
     watchers: Arc<Watchers>,
     conversation_id: Uuid,
     number: u64,
-    /// Messages for it.
     pub pushes: mpsc::Receiver<Push>,
     /// Cancelled when its queue was full and a message was lost.
     pub too_slow: CancellationToken,
 }
 
 impl Watchers {
-    /// Starts watching a conversation.
     pub fn watch(self: &Arc<Self>, conversation_id: Uuid) -> Watch {
         let (queue, pushes) = mpsc::channel(QUEUE);
-        let (number, too_slow) = (self.drawn.fetch_add(1, Ordering::Relaxed), CancellationToken::new());
+        let (number, too_slow) = (self.next_number.fetch_add(1, Ordering::Relaxed), CancellationToken::new());
         let stage = Stage::Opening { passed_over: false };
-        let watcher = Watcher { number, queue, too_slow: too_slow.clone(), given: HashSet::new(), stage };
+        let watcher = Watcher { number, queue, too_slow: too_slow.clone(), queued: HashSet::new(), stage };
         self.map().entry(conversation_id).or_default().push(watcher);
         Watch { watchers: Arc::clone(self), conversation_id, number, pushes, too_slow }
     }
 
     /// At least one socket watches the conversation.
-    pub fn has(&self, conversation_id: Uuid) -> bool {
+    pub fn is_watched(&self, conversation_id: Uuid) -> bool {
         self.map().contains_key(&conversation_id)
     }
 
@@ -138,7 +128,7 @@ impl Watchers {
                 if let Stage::Following { newest } = &mut watcher.stage {
                     *newest = (*newest).max(Some(pushed.happened_at));
                 }
-                if !watcher.given.insert(pushed.event) {
+                if !watcher.queued.insert(pushed.event) {
                     continue;
                 }
             }
@@ -185,8 +175,8 @@ fn since(conversation_id: Uuid, watchers: &mut [Watcher]) -> Option<(Uuid, Optio
 
 impl Watch {
     /// Marks these entries as queued.
-    pub fn has(&self, events: impl IntoIterator<Item = EventHash>) {
-        self.with(|watcher| watcher.given.extend(events));
+    pub fn mark_queued(&self, events: impl IntoIterator<Item = EventHash>) {
+        self.with(|watcher| watcher.queued.extend(events));
     }
 
     /// Marks the socket as following, with the event time of its newest entry; returns whether a catch-up took place
@@ -235,9 +225,9 @@ mod tests {
         assert!(first.pushes.try_recv().is_ok() && second.pushes.try_recv().is_ok());
         assert!(first.pushes.try_recv().is_err());
         drop(first);
-        assert!(watchers.has(HERE));
+        assert!(watchers.is_watched(HERE));
         drop(second);
-        assert!(!watchers.has(HERE));
+        assert!(!watchers.is_watched(HERE));
     }
 
     #[test]
@@ -286,7 +276,7 @@ mod tests {
     fn a_queued_entry_is_not_queued_again() {
         let watchers = Arc::new(Watchers::default());
         let mut watch = watchers.watch(HERE);
-        watch.has([1]);
+        watch.mark_queued([1]);
         for event in [1, 2, 2, 1] {
             watchers.push(HERE, &entry(event, 0));
         }

@@ -11,9 +11,9 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::conversation_events::{intent_analyzed, message_created, recommendation_generated};
 use crate::log::event;
 use crate::shop::{Shop, get};
-use crate::talk::{recommended, said, understood};
 
 const PARTITION: Partition = Partition { topic: Topic::CatalogEvents, number: 0 };
 
@@ -35,21 +35,21 @@ impl History<'_> {
     /// Adds a message of Mina's, its analysis, and the products recommended for it under the same number.
     async fn turn(&mut self, time: &str, number: u128, analyser: &str, content: f64, products: &[&str]) {
         let message_id = Uuid::from_u128(number);
-        self.add::<MessageCreated>(time, said(message_id, "a red bag")).await;
-        let mut intent = understood();
+        self.add::<MessageCreated>(time, message_created(message_id, "a red bag")).await;
+        let mut intent = intent_analyzed();
         (intent["message_id"], intent["analysed_by"]["model"]) = (json!(message_id), json!(analyser));
         self.add::<IntentAnalyzed>(time, intent).await;
-        let mut given = recommended("e1");
-        (given["message_id"], given["recommendation_id"]) = (json!(message_id), json!(message_id));
-        given["weight_setting"]["content"] = json!(content);
-        let item = given["items"][0].take();
+        let mut recommendation = recommendation_generated("e1");
+        (recommendation["message_id"], recommendation["recommendation_id"]) = (json!(message_id), json!(message_id));
+        recommendation["weight_setting"]["content"] = json!(content);
+        let item = recommendation["items"][0].take();
         let item_of = |product_id: &&str| {
             let mut item = item.clone();
             item["product_id"] = json!(product_id);
             item
         };
-        given["items"] = products.iter().map(item_of).collect();
-        self.add::<RecommendationGenerated>(time, given).await;
+        recommendation["items"] = products.iter().map(item_of).collect();
+        self.add::<RecommendationGenerated>(time, recommendation).await;
     }
 
     async fn show(&mut self, time: &str, member_id: &str, number: u128, products: &[&str]) {
@@ -87,8 +87,8 @@ async fn messages_count_at_each_stage_that_they_reached() {
     let generation = shop.generation.id;
     let mut history = History { shop: &mut shop, folded: Vec::new() };
     let (day, next) = ("/v1/analytics/funnel?from=2026-03-01&to=2026-03-01", "2026-03-02");
-    let asked = async || get(&base, day).await.body["days"][0]["funnels"].clone();
-    assert_eq!(asked().await, json!([]));
+    let funnels = async || get(&base, day).await.body["days"][0]["funnels"].clone();
+    assert_eq!(funnels().await, json!([]));
 
     // Seen in both, the purse counts for the second; the tote was clicked and never bought.
     history.turn("2026-03-01T10:00:00Z", 1, "local", 0.3, &["tote", "purse"]).await;
@@ -96,12 +96,12 @@ async fn messages_count_at_each_stage_that_they_reached() {
     history.click("2026-03-01T10:02:00Z", 1, "tote").await;
     history.turn("2026-03-01T11:00:00Z", 2, "local", 0.3, &["purse", "belt"]).await;
     history.show("2026-03-01T11:01:00Z", "mina", 2, &["purse"]).await;
-    assert_eq!(asked().await, json!([funnel("local", 0.3, [2, 2, 2, 1, 0])]));
+    assert_eq!(funnels().await, json!([funnel("local", 0.3, [2, 2, 2, 1, 0])]));
     history.order("2026-03-01T12:00:00Z", "mina", "purse").await;
-    assert_eq!(asked().await, json!([funnel("local", 0.3, [2, 2, 2, 1, 1])]));
+    assert_eq!(funnels().await, json!([funnel("local", 0.3, [2, 2, 2, 1, 1])]));
     // An order before the purse was seen in the second counts for the first: it is bought in both now.
     history.order("2026-03-01T10:30:00Z", "mina", "purse").await;
-    assert_eq!(asked().await, json!([funnel("local", 0.3, [2, 2, 2, 1, 2])]));
+    assert_eq!(funnels().await, json!([funnel("local", 0.3, [2, 2, 2, 1, 2])]));
 
     // A reply without products.
     history.turn("2026-03-01T13:00:00Z", 3, "local", 0.3, &[]).await;
@@ -123,10 +123,10 @@ async fn messages_count_at_each_stage_that_they_reached() {
         funnel("model", 0.3, [1, 1, 0, 0, 0]),
         funnel("model", 0.5, [2, 2, 2, 1, 1]),
     ];
-    assert_eq!(asked().await, json!(expected));
+    assert_eq!(funnels().await, json!(expected));
 
     // The next day's message is not analysed yet.
-    history.add::<MessageCreated>("2026-03-02T00:00:00Z", said(Uuid::from_u128(7), "hello")).await;
+    history.add::<MessageCreated>("2026-03-02T00:00:00Z", message_created(Uuid::from_u128(7), "hello")).await;
     let both = get(&base, &format!("/v1/analytics/funnel?from=2026-03-01&to={next}")).await;
     assert_eq!(both.generations, Some(format!("analytics={generation}")));
     let waiting = json!([{
@@ -136,14 +136,14 @@ async fn messages_count_at_each_stage_that_they_reached() {
     assert_eq!(both.body, json!({ "days": days }));
 
     // Neither a second analysis of a message nor redelivered events change anything.
-    let mut again = understood();
+    let mut again = intent_analyzed();
     (again["message_id"], again["analysed_by"]["model"]) = (json!(Uuid::from_u128(1)), json!("another"));
     history.add::<IntentAnalyzed>("2026-03-03T00:00:00Z", again).await;
     let end = history.folded.len();
     for (event, offset) in history.folded.iter().zip(end..) {
         assert_eq!(history.shop.commit(event, PARTITION, i64::try_from(offset).unwrap()).await, 0);
     }
-    assert_eq!(asked().await, json!(expected));
+    assert_eq!(funnels().await, json!(expected));
 
     for span in ["from=2026-03-01", "from=2026-03-02&to=2026-03-01", "from=2026-01-01&to=2026-12-31"] {
         let refused = get(&base, &format!("/v1/analytics/funnel?{span}")).await;
@@ -152,7 +152,7 @@ async fn messages_count_at_each_stage_that_they_reached() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_pattern_announced_last_stands_beside_the_pattern() {
+async fn the_last_announced_pattern_is_served_beside_the_pattern() {
     let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     shop.fold_by(&ANALYTICS).await;

@@ -8,8 +8,11 @@ use reqwest::StatusCode;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::conversation_events::{
+    CONVERSATION, QUESTION_ID, REPLY_ID, conversation_created, intent_analyzed, message_created, question,
+    recommendation_generated, reply,
+};
 use crate::shop::{Shop, get};
-use crate::talk::{ANSWERED, ASKED, CONVERSATION, answered, asked, opened, recommended, said, understood};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conversation_is_read_as_it_happened() {
@@ -21,11 +24,11 @@ async fn a_conversation_is_read_as_it_happened() {
     for path in [&one, &entries, "/v1/members/mina/conversations"] {
         assert_eq!(get(&base, path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
-    shop.fold::<ConversationCreated>(opened()).await;
-    shop.fold::<MessageCreated>(asked()).await;
-    shop.fold::<IntentAnalyzed>(understood()).await;
-    shop.fold::<RecommendationGenerated>(recommended("event-3")).await;
-    shop.fold::<MessageCreated>(answered()).await;
+    shop.fold::<ConversationCreated>(conversation_created()).await;
+    shop.fold::<MessageCreated>(question()).await;
+    shop.fold::<IntentAnalyzed>(intent_analyzed()).await;
+    shop.fold::<RecommendationGenerated>(recommendation_generated("event-3")).await;
+    shop.fold::<MessageCreated>(reply()).await;
     let then = shop.generation(&ASSISTANT, "ready").await;
 
     let conversation = get(&base, &one).await;
@@ -44,7 +47,7 @@ async fn a_conversation_is_read_as_it_happened() {
     assert_eq!(shown, ids.iter().zip(&kinds).collect::<Vec<_>>());
     assert_eq!(all["next"], json!(null));
     let answer = &all["entries"][3];
-    assert_eq!((&answer["message_id"], &answer["data"]["message_id"]), (&json!(ASKED), &json!(ANSWERED)));
+    assert_eq!((&answer["message_id"], &answer["data"]["message_id"]), (&json!(QUESTION_ID), &json!(REPLY_ID)));
     assert_eq!(answer["data"]["content"], "Here is a red tote.");
     assert_eq!(all["entries"][2]["data"]["items"][0]["reason"], "red, below 3 pounds");
 
@@ -72,7 +75,7 @@ async fn a_conversation_is_read_as_it_happened() {
 
     // In the past generation: not opened, and one message.
     shop.fold_into(then.clone(), 2010);
-    shop.fold::<MessageCreated>(said(ASKED, "a bag")).await;
+    shop.fold::<MessageCreated>(message_created(QUESTION_ID, "a bag")).await;
     let past = get(&base, &format!("{one}?as_of={}", then.id)).await;
     assert_eq!(past.generations, Some(format!("assistant={}", then.id)));
     let (member, opened, messages) = (&past.body["member_id"], &past.body["opened_at"], &past.body["messages"]);

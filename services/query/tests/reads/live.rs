@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::shop::{Shop, get};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn published_values_and_cached_lists_count_only_as_long_as_they_are_true() {
+async fn stale_published_values_and_cached_lists_are_not_served() {
     let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     for (product_id, title) in [("tote", "RED TOTE"), ("purse", "BLUE PURSE"), ("belt", "BELT"), ("hat", "HAT")] {
@@ -67,7 +67,7 @@ async fn published_values_and_cached_lists_count_only_as_long_as_they_are_true()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_published_ahead_answers_from_the_switch_on() {
+async fn values_published_ahead_are_served_from_the_promotion_on() {
     let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
     for (product_id, title) in [("tote", "RED TOTE"), ("purse", "BLUE PURSE"), ("belt", "BELT")] {

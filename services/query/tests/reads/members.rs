@@ -6,8 +6,10 @@ use jangbogo_recommendation_fold::RECOMMENDATION;
 use reqwest::StatusCode;
 use serde_json::json;
 
+use crate::conversation_events::{
+    CONVERSATION, QUESTION_ID, intent_analyzed, question, recommendation_generated, reply,
+};
 use crate::shop::{Shop, get};
-use crate::talk::{ASKED, CONVERSATION, answered, asked, recommended, understood};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn preferences_come_with_their_evidence() {
@@ -21,18 +23,18 @@ async fn preferences_come_with_their_evidence() {
         (StatusCode::NOT_FOUND, &json!("urn:jangbogo:problem:no-preferences"))
     );
     shop.product("tote", "RED TOTE").await;
-    shop.fold::<MessageCreated>(asked()).await;
-    shop.fold::<IntentAnalyzed>(understood()).await;
-    shop.fold::<MessageCreated>(answered()).await;
+    shop.fold::<MessageCreated>(question()).await;
+    shop.fold::<IntentAnalyzed>(intent_analyzed()).await;
+    shop.fold::<MessageCreated>(reply()).await;
     shop.order("o1", "mina", &["tote"]).await;
 
-    let known = get(&base, path).await;
-    assert_eq!(known.generations, Some(format!("preference-analysis={}", shop.generation.id)));
-    let body = known.body;
-    let (counts, said) = ((&body["acts"], &body["messages"]), (&body["sentiment_permille"], &body["language"]));
-    assert_eq!((counts, said), ((&json!(1), &json!(1)), (&json!(200), &json!("en"))), "{body}");
+    let response = get(&base, path).await;
+    assert_eq!(response.generations, Some(format!("preference-analysis={}", shop.generation.id)));
+    let body = response.body;
+    let (counts, language) = ((&body["acts"], &body["messages"]), (&body["sentiment_permille"], &body["language"]));
+    assert_eq!((counts, language), ((&json!(1), &json!(1)), (&json!(200), &json!("en"))), "{body}");
     let evidence = json!({
-        "message_id": ASKED, "event_id": "event-3", "at": "2026-03-01T12:00:03Z",
+        "message_id": QUESTION_ID, "event_id": "event-3", "at": "2026-03-01T12:00:03Z",
         "text": "a red bag, no plastic, below 3 pounds",
     });
     for (list, slot, value) in [("likes", "color", "red"), ("dislikes", "material", "plastic")] {
@@ -64,21 +66,21 @@ async fn shown_recommendations_come_with_their_reasons() {
     let nothing = get(&base, path).await;
     let slug = json!("urn:jangbogo:problem:no-recommendations");
     assert_eq!((nothing.status, &nothing.body["type"]), (StatusCode::NOT_FOUND, &slug));
-    shop.fold::<IntentAnalyzed>(understood()).await;
-    shop.fold::<RecommendationGenerated>(recommended("event-1")).await;
-    shop.fold::<RecommendationGenerated>(recommended("event-0")).await;
+    shop.fold::<IntentAnalyzed>(intent_analyzed()).await;
+    shop.fold::<RecommendationGenerated>(recommendation_generated("event-1")).await;
+    shop.fold::<RecommendationGenerated>(recommendation_generated("event-0")).await;
 
     let list = get(&base, path).await;
     assert_eq!(list.generations, Some(format!("recommendation={}", shop.generation.id)));
     let all = &list.body["shown"];
     assert_eq!([&all[0], &all[1]].map(|one| &one["event_id"]), ["event-3", "event-2"]);
     assert_eq!(all[0]["intent"], json!(null), "its intent is not folded");
-    let given = recommended("event-1");
+    let recommendation = recommendation_generated("event-1");
     for field in ["recommendation_id", "items", "weights", "generation", "folded_offsets"] {
-        assert_eq!(all[1][field], given[field], "{field}");
+        assert_eq!(all[1][field], recommendation[field], "{field}");
     }
-    let of = (&all[1]["conversation_id"], &all[1]["message_id"], &all[1]["shown_at"]);
-    assert_eq!(of, (&json!(CONVERSATION), &json!(ASKED), &json!("2026-03-01T12:00:02Z")));
+    let ids = (&all[1]["conversation_id"], &all[1]["message_id"], &all[1]["shown_at"]);
+    assert_eq!(ids, (&json!(CONVERSATION), &json!(QUESTION_ID), &json!("2026-03-01T12:00:02Z")));
     let intent = &all[1]["intent"];
     assert_eq!((&intent["event_id"], &intent["happened_at"]), (&json!("event-1"), &json!("2026-03-01T12:00:01Z")));
     assert_eq!(
@@ -102,7 +104,7 @@ async fn shown_recommendations_come_with_their_reasons() {
     let then = shop.generation(&RECOMMENDATION, "ready").await;
     assert_eq!(get(&base, &format!("{path}?as_of={}", then.id)).await.status, StatusCode::NOT_FOUND);
     shop.fold_into(then.clone(), 2010);
-    shop.fold::<RecommendationGenerated>(recommended("event-0")).await;
+    shop.fold::<RecommendationGenerated>(recommendation_generated("event-0")).await;
     let past = get(&base, &format!("{path}?as_of={}", then.id)).await;
     assert_eq!(past.generations, Some(format!("recommendation={}", then.id)));
     assert_eq!(past.body["shown"][0]["shown_at"], "2010-03-01T12:00:01Z");

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::shop::{Got, Shop, get};
+use crate::shop::{Response, Shop, get};
 
 const LUNCH: Uuid = Uuid::from_u128(0x0193_9d2e_6c00_7a10_8000_0000_0000_0001);
 const PARTY: Uuid = Uuid::from_u128(0x0193_9d2e_6c00_7a10_8000_0000_0000_0002);
@@ -21,8 +21,8 @@ async fn say(shop: &mut Shop, number: u128, member_id: &str, conversation_id: Uu
 }
 
 /// The numbers of the messages found.
-fn numbers(got: &Got) -> Vec<u128> {
-    let messages = got.body["messages"].as_array().unwrap_or_else(|| panic!("{}", got.body));
+fn numbers(response: &Response) -> Vec<u128> {
+    let messages = response.body["messages"].as_array().unwrap_or_else(|| panic!("{}", response.body));
     let number = |message: &Value| message["message_id"].as_str().unwrap().parse::<Uuid>().unwrap().as_u128();
     messages.iter().map(number).collect()
 }
@@ -31,8 +31,8 @@ fn numbers(got: &Got) -> Vec<u128> {
 async fn a_search_finds_only_the_members_own_messages() {
     let mut shop = Shop::start().await;
     let base = shop.serve(shop.cli.connections.clone()).await;
-    let of = |member: &str, rest: &str| format!("/v1/members/{member}/messages?q={rest}");
-    assert_eq!(get(&base, &of("mina", "bag")).await.status, StatusCode::SERVICE_UNAVAILABLE, "there is no index yet");
+    let path = |member: &str, rest: &str| format!("/v1/members/{member}/messages?q={rest}");
+    assert_eq!(get(&base, &path("mina", "bag")).await.status, StatusCode::SERVICE_UNAVAILABLE, "there is no index yet");
     shop.fold_by(&ES_SYNC).await;
     say(&mut shop, 1, "mina", LUNCH, "user", "I am looking for a red lunch bag").await;
     say(&mut shop, 2, "mina", LUNCH, "ai", "Here is a lunch bag, RED RETROSPOT, for £1.65 <b>only</b>").await;
@@ -44,7 +44,7 @@ async fn a_search_finds_only_the_members_own_messages() {
     }
     shop.index().await;
 
-    let bags = get(&base, &of("mina", "lunch%20bags")).await;
+    let bags = get(&base, &path("mina", "lunch%20bags")).await;
     assert_eq!(bags.generations, Some(format!("es-sync={}", shop.generation.id)));
     assert_eq!((numbers(&bags).len(), &bags.body["total"]), (2, &json!(2)), "in either number: {}", bags.body);
     let first = bags.body["messages"].as_array().unwrap().iter().find(|one| one["role"] == "user").unwrap();
@@ -56,40 +56,40 @@ async fn a_search_finds_only_the_members_own_messages() {
 
     // Korean words are found with any particle.
     for (words, found) in [("풍선", vec![3]), ("풍선이", vec![3]), ("candle", vec![4]), ("retrospot", vec![2])] {
-        assert_eq!(numbers(&get(&base, &of("mina", words)).await), found, "{words}");
+        assert_eq!(numbers(&get(&base, &path("mina", words)).await), found, "{words}");
     }
     // No query reaches other members' messages.
     for (member, found) in
         [("mina", vec![1, 2]), ("MINA", vec![11]), ("mina2", vec![12]), ("%2A", vec![13]), ("mi", vec![])]
     {
-        let got = get(&base, &of(member, "bag")).await;
-        let mut all = numbers(&got);
+        let response = get(&base, &path(member, "bag")).await;
+        let mut all = numbers(&response);
         all.sort_unstable();
-        assert_eq!((all, &got.body["total"]), (found.clone(), &json!(found.len())), "{member}");
+        assert_eq!((all, &response.body["total"]), (found.clone(), &json!(found.len())), "{member}");
     }
     for query in ["*", "mina2", "member_id:mina2", "bag%20OR%20member_id:*"] {
-        let found = numbers(&get(&base, &of("mina", query)).await);
+        let found = numbers(&get(&base, &path("mina", query)).await);
         assert!(found.iter().all(|number| *number < 10), "{query}: {found:?}");
     }
 
     // Within one conversation, page by page, and highlighted.
-    assert_eq!(numbers(&get(&base, &of("mina", &format!("bag&conversation_id={PARTY}"))).await), Vec::<u128>::new());
+    assert_eq!(numbers(&get(&base, &path("mina", &format!("bag&conversation_id={PARTY}"))).await), Vec::<u128>::new());
     let mut pages = Vec::new();
     for offset in 0..3 {
-        let page = get(&base, &of("mina", &format!("bag&limit=1&offset={offset}"))).await;
+        let page = get(&base, &path("mina", &format!("bag&limit=1&offset={offset}"))).await;
         assert_eq!((&page.body["total"], &page.body["offset"]), (&json!(2), &json!(offset)));
         pages.extend(numbers(&page));
     }
-    assert_eq!(pages, numbers(&get(&base, &of("mina", "bag")).await));
-    let marked = get(&base, &of("mina", "only&highlight=true")).await;
+    assert_eq!(pages, numbers(&get(&base, &path("mina", "bag")).await));
+    let marked = get(&base, &path("mina", "only&highlight=true")).await;
     let highlight = marked.body["messages"][0]["highlight"].as_str().unwrap();
     assert!(highlight.contains("&lt;b&gt;<em>only</em>&lt;&#x2F;b&gt;"), "the text is escaped: {highlight}");
-    let marked = get(&base, &of("mina", "풍선&highlight=true")).await;
+    let marked = get(&base, &path("mina", "풍선&highlight=true")).await;
     assert!(marked.body["messages"][0]["highlight"].as_str().unwrap().contains("<em>풍선</em>"), "{}", marked.body);
 
-    for refused in [of("mina", ""), format!("{}&as_of={}", of("mina", "bag"), shop.generation.id)] {
-        let got = get(&base, &refused).await;
+    for refused in [path("mina", ""), format!("{}&as_of={}", path("mina", "bag"), shop.generation.id)] {
+        let response = get(&base, &refused).await;
         let slug = json!("urn:jangbogo:problem:invalid-parameter");
-        assert_eq!((got.status, &got.body["type"]), (StatusCode::BAD_REQUEST, &slug), "{refused}");
+        assert_eq!((response.status, &response.body["type"]), (StatusCode::BAD_REQUEST, &slug), "{refused}");
     }
 }

@@ -1,4 +1,4 @@
-//! Reads while the schema is not the one that the query service knows.
+//! Reads while the schema is older or newer than the query service.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -42,10 +42,10 @@ async fn between_two_migrations_reads_are_unavailable() {
     let lists = ["/v1/trending", "/v1/members/cyd/recommendations", "/v1/analytics/totals", conversation];
     for (applied, migration) in migrations().await.iter().enumerate() {
         for path in lists {
-            let got = get(&base, path).await;
-            assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE, "{path} after {applied}: {}", got.body);
-            assert_eq!(got.body["type"], "urn:jangbogo:problem:unavailable", "{path} after {applied}");
-            assert_eq!(got.retry_after.as_deref(), Some("1"), "{path} after {applied}");
+            let response = get(&base, path).await;
+            assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE, "{path} after {applied}: {}", response.body);
+            assert_eq!(response.body["type"], "urn:jangbogo:problem:unavailable", "{path} after {applied}");
+            assert_eq!(response.retry_after.as_deref(), Some("1"), "{path} after {applied}");
         }
         // It reads nothing that is newer than the second migration.
         let pipeline = get(&base, "/v1/pipeline").await;

@@ -15,7 +15,7 @@ use jangbogo_telemetry::Metrics;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::shop::{Got, Shop, get};
+use crate::shop::{Response, Shop, get};
 
 #[derive(Parser)]
 struct EmbedderCli {
@@ -128,7 +128,7 @@ async fn products_are_found_by_words_and_by_meaning() {
 }
 
 async fn filters_and_facets(base: &str) {
-    let facets = |got: &Got, name: &str| got.body["facets"][name].clone();
+    let facets = |response: &Response, name: &str| response.body["facets"][name].clone();
     let all = get(base, "/v1/search").await;
     assert_eq!(all.products(), ["balloon", "jumbo", "lunch", "mug", "other", "umbrella"], "by id");
     assert_eq!(all.body["searched_by"], "filters");
@@ -160,16 +160,24 @@ async fn filters_and_facets(base: &str) {
         ("q=tea+cup&category=bags", vec![]),
         ("q=tea+cup&max_price_minor=98", vec![]),
     ] {
-        let got = get(base, &format!("/v1/search?{filter}")).await;
-        assert_eq!((got.products(), &got.body["total"]), (found.clone(), &json!(found.len())), "{filter}");
-        let categories: u64 =
-            facets(&got, "categories").as_array().unwrap().iter().map(|one| one["products"].as_u64().unwrap()).sum();
+        let response = get(base, &format!("/v1/search?{filter}")).await;
+        assert_eq!((response.products(), &response.body["total"]), (found.clone(), &json!(found.len())), "{filter}");
+        let categories: u64 = facets(&response, "categories")
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["products"].as_u64().unwrap())
+            .sum();
         assert_eq!(categories, found.len() as u64, "{filter}");
     }
     for (filter, rule) in [("currency=pounds", "currency"), ("currency=gbp", "capital"), ("colour=red", "no parameter")]
     {
-        let got = get(base, &format!("/v1/search?{filter}")).await;
-        assert!(got.status == 400 && got.body["detail"].as_str().unwrap().contains(rule), "{filter}: {}", got.body);
+        let response = get(base, &format!("/v1/search?{filter}")).await;
+        assert!(
+            response.status == 400 && response.body["detail"].as_str().unwrap().contains(rule),
+            "{filter}: {}",
+            response.body
+        );
     }
 }
 
@@ -200,8 +208,8 @@ async fn without_the_embedding_service_words_alone_are_answered_at_once() {
         let base = shop.serve_with(shop.cli.connections.clone(), args).await;
         let started = Instant::now();
         for _ in 0..20 {
-            let got = get(&base, "/v1/search?q=tote").await;
-            assert_eq!((got.products(), &got.body["searched_by"]), (vec!["tote"], &json!("words")));
+            let response = get(&base, "/v1/search?q=tote").await;
+            assert_eq!((response.products(), &response.body["searched_by"]), (vec!["tote"], &json!("words")));
         }
         assert!(started.elapsed() < Duration::from_secs(8), "a time-out for each search: {:?}", started.elapsed());
         let metrics = reqwest::get(format!("{base}/metrics")).await.unwrap().text().await.unwrap();
@@ -222,10 +230,10 @@ async fn an_answer_is_of_one_generation() {
     upsert(&mut shop, "tote", "BLUE TOTE", "bags", (500, "GBP")).await;
     shop.index().await;
 
-    let summary = |got: &Got| -> (Vec<String>, Value, Option<String>) {
-        let titles = got.body["items"].as_array().unwrap().iter();
+    let summary = |response: &Response| -> (Vec<String>, Value, Option<String>) {
+        let titles = response.body["items"].as_array().unwrap().iter();
         let titles = titles.map(|item| item["product"]["title"].as_str().unwrap().to_owned()).collect();
-        (titles, got.body["facets"]["colors"][0]["value"].clone(), got.generations.clone())
+        (titles, response.body["facets"]["colors"][0]["value"].clone(), response.generations.clone())
     };
     let of = |generation: &jangbogo_store::Generation| Some(format!("es-sync={}", generation.id));
     let path = "/v1/search?category=bags";

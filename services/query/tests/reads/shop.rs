@@ -309,7 +309,7 @@ impl Shop {
     }
 }
 
-pub struct Got {
+pub struct Response {
     pub status: StatusCode,
     pub cache: Option<String>,
     pub retry_after: Option<String>,
@@ -318,17 +318,17 @@ pub struct Got {
     pub body: Value,
 }
 
-impl Got {
+impl Response {
     pub fn products(&self) -> Vec<&str> {
         let items = self.body["items"].as_array().unwrap_or_else(|| panic!("{}", self.body));
         items.iter().map(|item| item["product"]["product_id"].as_str().unwrap()).collect()
     }
 }
 
-pub async fn get(base: &str, path: &str) -> Got {
+pub async fn get(base: &str, path: &str) -> Response {
     let response = reqwest::get(format!("{base}{path}")).await.unwrap();
     let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
     let (status, cache, retry_after) = (response.status(), header("x-cache"), header("retry-after"));
     let generations = header("projection-generations");
-    Got { status, cache, retry_after, generations, body: response.json().await.unwrap() }
+    Response { status, cache, retry_after, generations, body: response.json().await.unwrap() }
 }

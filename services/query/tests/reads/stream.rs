@@ -14,9 +14,12 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::client::Client;
+use crate::conversation_events::{
+    CONVERSATION, QUESTION_ID, conversation_created, intent_analyzed, message_created, question,
+    recommendation_generated, reply,
+};
 use crate::log::{Log, event};
 use crate::shop::{Shop, get};
-use crate::talk::{ASKED, CONVERSATION, answered, asked, opened, recommended, said, understood};
 
 fn stream() -> String {
     format!("/v1/conversations/{CONVERSATION}/stream")
@@ -32,7 +35,7 @@ async fn shop_with_log() -> (Shop, Log) {
     let log = Log::open(&shop.cli.connections);
     log.create_topics().await;
     shop.fold_by(&ASSISTANT).await;
-    shop.fold::<ConversationCreated>(opened()).await;
+    shop.fold::<ConversationCreated>(conversation_created()).await;
     (shop, log)
 }
 
@@ -61,8 +64,8 @@ async fn committed_rows_are_pushed_once() {
 
     // Pushed only once it is folded; and the row is pushed, not a duplicate of the event.
     let (message, forged) = (
-        event::<MessageCreated>("m1", at(10), asked()),
-        event::<MessageCreated>("m1", at(10), said(ASKED, "something else")),
+        event::<MessageCreated>("m1", at(10), question()),
+        event::<MessageCreated>("m1", at(10), message_created(QUESTION_ID, "something else")),
     );
     let (partition, offset) = log.append(&message).await;
     log.append(&forged).await;
@@ -70,7 +73,7 @@ async fn committed_rows_are_pushed_once() {
     assert_eq!(shop.commit(&message, partition, offset).await, 1);
     let message = client.next().await;
     let expected = json!({
-        "event_id": "m1", "kind": "message", "happened_at": "2026-03-01T13:10:00Z", "message_id": ASKED, "data": asked(),
+        "event_id": "m1", "kind": "message", "happened_at": "2026-03-01T13:10:00Z", "message_id": QUESTION_ID, "data": question(),
     });
     assert_eq!(message, expected);
     assert_eq!(other.next().await, expected);
@@ -79,9 +82,9 @@ async fn committed_rows_are_pushed_once() {
 
     // A turn; the intent comes without its vector.
     let turn = [
-        event::<IntentAnalyzed>("i1", at(11), understood()),
-        event::<RecommendationGenerated>("r1", at(12), recommended("i1")),
-        event::<MessageCreated>("a1", at(13), answered()),
+        event::<IntentAnalyzed>("i1", at(11), intent_analyzed()),
+        event::<RecommendationGenerated>("r1", at(12), recommendation_generated("i1")),
+        event::<MessageCreated>("a1", at(13), reply()),
     ];
     for (event, kind) in turn.iter().zip(["intent", "recommendation", "message"]) {
         append_and_fold(&mut shop, &log, event).await;
@@ -89,13 +92,18 @@ async fn committed_rows_are_pushed_once() {
         assert_eq!((&message["event_id"], &message["kind"]), (&json!(event.envelope.id), &json!(kind)));
     }
     // Another conversation wakes no socket.
-    let mut elsewhere = said(Uuid::from_u128(8), "hello");
+    let mut elsewhere = message_created(Uuid::from_u128(8), "hello");
     elsewhere["conversation_id"] = json!(Uuid::from_u128(7));
     append_and_fold(&mut shop, &log, &event::<MessageCreated>("e1", at(14), elsewhere)).await;
     client.is_silent().await;
 
     // Neither entries before the overlap of five minutes come again, nor the event itself.
-    append_and_fold(&mut shop, &log, &event::<MessageCreated>("m2", at(17), said(Uuid::from_u128(6), "thanks"))).await;
+    append_and_fold(
+        &mut shop,
+        &log,
+        &event::<MessageCreated>("m2", at(17), message_created(Uuid::from_u128(6), "thanks")),
+    )
+    .await;
     for (after, ids) in [
         ("", vec!["m1", "i1", "r1", "a1", "m2"]),
         ("?after=m2", vec!["r1", "a1"]),
@@ -117,7 +125,12 @@ async fn committed_rows_are_pushed_once() {
     }
     shop.switch_to(&next).await;
     shop.adopt(next).await;
-    append_and_fold(&mut shop, &log, &event::<MessageCreated>("m3", at(18), said(Uuid::from_u128(5), "bye"))).await;
+    append_and_fold(
+        &mut shop,
+        &log,
+        &event::<MessageCreated>("m3", at(18), message_created(Uuid::from_u128(5), "bye")),
+    )
+    .await;
     assert_eq!(client.next().await["event_id"], "m2");
     assert_eq!(client.next().await["event_id"], "m3");
 
@@ -133,7 +146,7 @@ async fn reply_chunks_are_forwarded_until_the_reply_is_there() {
     client.until_live().await;
     let channel = shop.key(&format!("reply:{CONVERSATION}"));
     let attempt = Uuid::from_u128;
-    let piece = |attempt: Uuid, piece: &str| json!({ "attempt": attempt, "message_id": ASKED, "piece": piece });
+    let piece = |attempt: Uuid, piece: &str| json!({ "attempt": attempt, "message_id": QUESTION_ID, "piece": piece });
     let published = async |shop: &mut Shop, value: &Value| -> i64 {
         shop.redis.publish(&channel, value.to_string()).await.unwrap()
     };
@@ -142,10 +155,10 @@ async fn reply_chunks_are_forwarded_until_the_reply_is_there() {
     }
     for (attempt, words) in [(attempt(1), "Here "), (attempt(2), "Here is")] {
         published(&mut shop, &piece(attempt, words)).await;
-        let expected = json!({ "kind": "piece", "attempt": attempt, "message_id": ASKED, "piece": words });
+        let expected = json!({ "kind": "piece", "attempt": attempt, "message_id": QUESTION_ID, "piece": words });
         assert_eq!(client.next().await, expected);
     }
-    append_and_fold(&mut shop, &log, &event::<MessageCreated>("a1", at(10), answered())).await;
+    append_and_fold(&mut shop, &log, &event::<MessageCreated>("a1", at(10), reply())).await;
     assert_eq!(client.next().await["event_id"], "a1");
     published(&mut shop, &piece(attempt(2), " a red tote.")).await;
     client.is_silent().await;
@@ -201,7 +214,7 @@ async fn each_socket_gets_only_its_own_conversation() {
         clients.push((conversation_id, client));
     }
     for conversation_id in &conversations {
-        let mut message = asked();
+        let mut message = question();
         message["conversation_id"] = json!(conversation_id);
         append_and_fold(&mut shop, &log, &event::<MessageCreated>(&conversation_id.to_string(), at(10), message)).await;
     }
@@ -215,13 +228,13 @@ async fn each_socket_gets_only_its_own_conversation() {
 async fn entries_are_pushed_after_an_outage_of_the_log() {
     let mut shop = Shop::start().await;
     shop.fold_by(&ASSISTANT).await;
-    shop.fold::<ConversationCreated>(opened()).await;
+    shop.fold::<ConversationCreated>(conversation_created()).await;
     // Kafka and Redis are unavailable: existing entries are sent, and the socket stays open.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let without_kafka_and_redis =
         Connections { kafka: free.to_string(), redis: format!("redis://{free}"), ..shop.cli.connections.clone() };
     let base = shop.serve(without_kafka_and_redis).await;
-    shop.fold::<MessageCreated>(asked()).await;
+    shop.fold::<MessageCreated>(question()).await;
     let mut client = Client::open(&base, &stream()).await.unwrap();
     assert_eq!(client.until_live().await, ["event-2"]);
     client.is_silent().await;
@@ -230,12 +243,12 @@ async fn entries_are_pushed_after_an_outage_of_the_log() {
     let base = shop.serve(shop.cli.connections.clone()).await;
     let mut client = Client::open(&base, &stream()).await.unwrap();
     assert_eq!(client.until_live().await, ["event-2"]);
-    shop.fold::<IntentAnalyzed>(understood()).await;
+    shop.fold::<IntentAnalyzed>(intent_analyzed()).await;
     client.is_silent().await;
     let log = Log::open(&shop.cli.connections);
     log.create_topics().await;
     assert_eq!(client.next().await["event_id"], "event-3");
-    append_and_fold(&mut shop, &log, &event::<MessageCreated>("a1", at(10), answered())).await;
+    append_and_fold(&mut shop, &log, &event::<MessageCreated>("a1", at(10), reply())).await;
     assert_eq!(client.next().await["event_id"], "a1");
     client.is_silent().await;
 }

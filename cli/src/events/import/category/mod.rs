@@ -17,7 +17,6 @@ pub type Rule = (&'static str, &'static [&'static str]);
 pub const OTHER: &str = "other";
 
 /// The category of the first rule with a keyword in the text.
-#[must_use]
 pub fn find(rules: &[Rule], text: &str) -> Option<&'static str> {
     let words = words(text);
     let (category, _) = rules.iter().find(|(_, keywords)| keywords.iter().any(|keyword| contains(&words, keyword)))?;
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_a_thing_comes_before_the_thing() {
+    fn rules_of_accessories_come_before_those_of_devices() {
         let cases = [
             ("Tripp Lite Cat6 Gigabit Snagless Patch Cable - Blue", Some("cables")),
             ("C2G USB KVM Cable", Some("cables")),

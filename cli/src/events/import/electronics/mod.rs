@@ -37,10 +37,7 @@ const MAX_ATTRIBUTES: usize = 256;
 const LOGISTICS: [&str; 8] =
     ["pallet", "carton", "outer case", "inner case", "harmonized system", "customs code", "ark id", "last change"];
 
-/// Reads a file.
-///
-/// # Errors
-/// When the file cannot be read or decompressed. Invalid lines are reported.
+/// Reads a file. Invalid lines are reported.
 pub fn read(input: &mut dyn BufRead, settings: &Settings) -> anyhow::Result<Imported> {
     let mut catalogue = Catalogue {
         settings,
@@ -50,7 +47,7 @@ pub fn read(input: &mut dyn BufRead, settings: &Settings) -> anyhow::Result<Impo
         details: CatalogueDetails::default(),
         events: Vec::new(),
     };
-    let unreadable = input::each_line(input, 1, |line, line_number| catalogue.take(line, line_number))?;
+    let unreadable = input::each_line(input, 1, |line, line_number| catalogue.add_line(line, line_number))?;
     let Catalogue { lines, details, events, .. } = catalogue;
     let report = Report {
         lines,
@@ -64,7 +61,6 @@ pub fn read(input: &mut dyn BufRead, settings: &Settings) -> anyhow::Result<Impo
     Ok(Imported { events, report })
 }
 
-/// The catalogue read so far.
 struct Catalogue<'a> {
     settings: &'a Settings,
     currency: Currency,
@@ -75,7 +71,7 @@ struct Catalogue<'a> {
 }
 
 impl Catalogue<'_> {
-    fn take(&mut self, line: &[u8], line_number: u64) -> Result<(), String> {
+    fn add_line(&mut self, line: &[u8], line_number: u64) -> Result<(), String> {
         let line = line.trim_ascii();
         if line.is_empty() {
             return Ok(());
@@ -105,7 +101,7 @@ impl Catalogue<'_> {
         if title.is_empty() {
             return Err("it has no title".to_owned());
         }
-        let description = fields.text("short_description")?.map(plain).filter(|text| says_more(text, &title));
+        let description = fields.text("short_description")?.map(plain).filter(|text| adds_words(text, &title));
         let brand = fields.text("supplier")?.map(plain);
         let about = |name: &'static str| move |error| format!("{name}: {error}");
         Ok(ProductUpserted {
@@ -150,7 +146,6 @@ impl Catalogue<'_> {
     }
 }
 
-/// The fields of a line.
 struct Fields(Map<String, Value>);
 
 impl Fields {
@@ -193,7 +188,7 @@ fn category_of(fields: &Fields, title: &str) -> &'static str {
 }
 
 /// True if the text has a word that the title lacks.
-fn says_more(text: &str, title: &str) -> bool {
+fn adds_words(text: &str, title: &str) -> bool {
     let words = |text: &str| -> BTreeSet<String> {
         text.split(|character: char| !character.is_alphanumeric())
             .filter(|word| !word.is_empty())
@@ -230,7 +225,7 @@ fn plain(text: &str) -> String {
 fn attribute_name(field: &str, value: &Value) -> Option<String> {
     let name = ["attr_t_", "attr_n_", "attr_b_"].iter().find_map(|prefix| field.strip_prefix(prefix))?;
     let name = name.split('_').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    // `attr_b_colour` says that a device prints in colour.
+    // `attr_b_colour` is true for a device that prints in colour.
     let is_color = value.is_string() && matches!(name.as_str(), "product colour" | "colour");
     Some(if is_color { "color".to_owned() } else { name })
 }

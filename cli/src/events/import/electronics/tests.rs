@@ -88,7 +88,7 @@ fn a_line_becomes_a_product() {
 }
 
 #[test]
-fn a_poor_line_becomes_a_product_that_says_little() {
+fn a_line_without_optional_fields_becomes_a_product() {
     let imported =
         import("\n{\"id\": \"7\", \"title\": \"B-Tech BTEBT332\", \"price\": null, \"supplier\": \" \"}\n  \r\n");
     let (envelope, product) = products(&imported)[0];
@@ -144,7 +144,7 @@ fn a_line_that_cannot_be_read_is_reported_and_the_rest_imported() {
 }
 
 #[test]
-fn a_product_type_that_is_known_decides_before_the_title() {
+fn a_known_product_type_takes_precedence_over_the_title() {
     let categories = [
         ("Processor", "Supermicro cooler", "processors"),
         ("1", "Intel Xeon E5405 processor 2 GHz", "processors"),
@@ -158,7 +158,7 @@ fn a_product_type_that_is_known_decides_before_the_title() {
 }
 
 #[test]
-fn a_description_that_says_no_more_than_the_title_is_left_out() {
+fn a_description_without_words_beyond_the_title_is_left_out() {
     let cases = [("Cable, USB  2 m", None), ("black usb cable", Some("black usb cable")), ("<ul></ul>", None)];
     for (text, description) in cases {
         let line = json!({"id": "1", "title": "2 m USB cable", "short_description": text}).to_string();
@@ -190,7 +190,7 @@ fn attributes_that_an_event_cannot_hold_are_left_out_and_counted() {
 }
 
 #[test]
-fn a_release_that_is_no_past_time_is_the_imports() {
+fn without_a_past_release_the_time_of_the_import_is_used() {
     let cases = [
         ("2020-06-01T09:00:00+09:00", "2020-06-01T00:00:00Z"),
         ("2026-11-26T12:00:01Z", "2026-11-26T12:00:00Z"),
@@ -205,7 +205,7 @@ fn a_release_that_is_no_past_time_is_the_imports() {
 }
 
 #[test]
-fn ids_are_of_the_file_and_the_product() {
+fn ids_depend_on_the_file_and_the_product() {
     let lines = "{\"id\": \"1\", \"title\": \"Thing\"}\n{\"id\": \"2\", \"title\": \"Thing\"}\n";
     let ids = |lines: &str, settings: &Settings| -> Vec<String> {
         products(&import_with(lines, settings)).iter().map(|(envelope, _)| envelope.id.clone()).collect()

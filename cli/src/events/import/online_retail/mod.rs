@@ -14,16 +14,16 @@
 //!    `AMAZONFEE`, `BANK CHARGES`, `gift_0001_…` (vouchers are money), `TEST001`.
 //! 5. A negative price is skipped.
 //! 6. An invoice of a single line with neither price nor customer is a stock-keeping entry ("found", "damaged", no text
-//!    at all): it is skipped, and what it says never names a product. Free items of real orders are kept.
+//!    at all): it is skipped, and its text never becomes a title. Free items of real orders are kept.
 //!
-//! What is left of an invoice is an order or a cancellation: an item for each line (a product may stand on several, as
-//! in the file), the line total being price × quantity rounded once, half to even; the earliest of its lines' times;
-//! the customer as member, or none. An invoice with nothing left makes no event.
+//! What is left of an invoice is an order or a cancellation: an item for each line (a product may be on several, as in
+//! the file), the line total being price × quantity rounded once, half to even; the earliest of its lines' times; the
+//! customer as member, or none. An invoice with nothing left makes no event.
 //!
-//! A product is what stands in an order or a cancellation. Its title is the description that most of its lines with a
-//! price have; its price is that of the latest order line whose price is a penny at least (of the latest cancellation,
-//! if it was never ordered at a price); it is put on sale at its first invoice's time; [`category`] says how its
-//! category is found in its title.
+//! Products are those of the orders and cancellations. A product's title is the description that most of its lines with
+//! a price have; its price is that of the latest order line whose price is a penny at least (of the latest cancellation,
+//! if it was never ordered at a price); it is put on sale at its first invoice's time; [`category`] derives its category
+//! from its title.
 //!
 //! Times are read in the shop's time zone. Ids are derived from the file's name and the invoice (or product), so that
 //! the same file gives the same ids whenever and wherever it is imported; the first occurrence of an id counts.
@@ -46,15 +46,12 @@ use super::{Imported, Settings, category, input};
 /// Maximum number of items of an order; above the number of lines of any invoice.
 const MAX_LINES_OF_INVOICE: usize = 10_000;
 
-/// Reads a file.
-///
-/// # Errors
-/// When the file cannot be read or decompressed, or columns are missing. Invalid lines are reported.
+/// Reads a file. Invalid lines are reported; fails if columns are missing.
 pub fn read(input: &mut dyn BufRead, settings: &Settings) -> anyhow::Result<Imported> {
-    let mut reading = Reading::default();
+    let mut reading = InvoiceReader::default();
     let unreadable = reading.lines(input)?;
     let invoices = reading.invoices();
-    let Reading { lines, mut details, .. } = reading;
+    let InvoiceReader { lines, mut details, .. } = reading;
     let newest = invoices.iter().map(|invoice| invoice.time).max();
     let shift = match newest {
         Some(newest) if settings.shifts_orders => {
@@ -120,7 +117,6 @@ struct Item {
     sold: OrderItem,
 }
 
-/// Event of an invoice.
 struct Invoice {
     number: OrderId,
     is_cancellation: bool,
@@ -170,15 +166,14 @@ struct OpenInvoice {
 }
 
 #[derive(Default)]
-struct Reading {
+struct InvoiceReader {
     lines: u64,
     details: InvoiceDetails,
     invoices: HashMap<OrderId, OpenInvoice>,
-    /// Spellings of each code.
     spellings: HashMap<String, BTreeSet<String>>,
 }
 
-impl Reading {
+impl InvoiceReader {
     /// Reads all lines. Returns those that are invalid.
     fn lines(&mut self, input: &mut dyn BufRead) -> anyhow::Result<Vec<UnreadableLine>> {
         let mut header = Vec::new();
@@ -186,12 +181,12 @@ impl Reading {
         let mut reader = LineReader::from_header(&header).map_err(|reason| anyhow!(reason))?;
         input::each_line(input, 2, |line, line_number| {
             self.lines += 1;
-            self.take(reader.read(line)?, line_number)
+            self.add_line(reader.read(line)?, line_number)
         })
     }
 
     /// Applies the rules for a single line.
-    fn take(&mut self, line: Line, line_number: u64) -> Result<(), String> {
+    fn add_line(&mut self, line: Line, line_number: u64) -> Result<(), String> {
         let code = line.code.to_uppercase();
         let is_cancellation = is_cancellation(&line.invoice);
         let skip = if line.quantity == 0 {

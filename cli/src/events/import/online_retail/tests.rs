@@ -104,7 +104,7 @@ fn a_cancellation_takes_back_positive_units() {
 }
 
 #[test]
-fn what_is_no_sale_is_left_out_by_reason() {
+fn lines_that_are_no_sale_are_left_out_by_reason() {
     let imported = import(
         "1,22180,damaged,-5,2009-12-01 07:45:00,0.0,,UK\n\
          2,22180,found,5,2009-12-01 07:45:00,0.0,,UK\n\
@@ -195,7 +195,7 @@ fn times_move_by_whole_weeks_and_ids_do_not_change() {
 }
 
 #[test]
-fn times_are_those_of_the_shops_zone() {
+fn times_are_read_in_the_shops_time_zone() {
     let lines = "1,22180,LAMP,1,2010-03-28 01:30:00,1.0,,UK\n2,22180,LAMP,1,2010-07-01 12:00:00,1.0,,UK\n";
     let imported = import_with(lines, &Settings { time_zone: Tz::Europe__London, ..settings() });
     let times: Vec<_> = orders(&imported).iter().map(|(envelope, _)| envelope.time.to_rfc3339()).collect();
@@ -204,7 +204,7 @@ fn times_are_those_of_the_shops_zone() {
 
 /// The demo shop's file, whose counts were taken with another program.
 #[test]
-fn the_demo_shop_is_what_it_is_known_to_be() {
+fn the_demo_shop_has_its_known_counts() {
     let settings = Settings { source: "import/online-retail-ii".to_owned(), ..settings() };
     let imported = read(&mut input::open(Path::new(DEMO_SHOP)).unwrap(), &settings).unwrap();
     let (report, details) = (&imported.report, details(&imported));

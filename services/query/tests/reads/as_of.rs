@@ -136,20 +136,20 @@ async fn a_generation_that_cannot_answer_is_refused() {
         (search, documents.id.to_string(), 400, "invalid-parameter", vec!["search is not kept".to_owned()]),
         ("/v1/pipeline", past.id.to_string(), 400, "unknown-parameter", vec!["as_of".to_owned()]),
     ] {
-        let got = get(&base, &format!("{path}?as_of={as_of}")).await;
-        assert_eq!(got.status.as_u16(), status, "{path} {as_of}: {}", got.body);
-        assert_eq!(got.body["type"], format!("urn:jangbogo:problem:{slug}"), "{path} {as_of}");
-        let detail = got.body["detail"].as_str().unwrap();
+        let response = get(&base, &format!("{path}?as_of={as_of}")).await;
+        assert_eq!(response.status.as_u16(), status, "{path} {as_of}: {}", response.body);
+        assert_eq!(response.body["type"], format!("urn:jangbogo:problem:{slug}"), "{path} {as_of}");
+        let detail = response.body["detail"].as_str().unwrap();
         assert!(words.iter().all(|word| detail.contains(word)), "{path} {as_of}: {detail}");
-        assert_eq!(got.generations, None, "{path} {as_of}");
+        assert_eq!(response.generations, None, "{path} {as_of}");
     }
 
     // Of several generations, the answer names those that it read.
     let both = format!("{},{}", sales.id, other_zone.id);
-    let got = get(&base, &format!("/v1/trending?as_of={both}")).await;
-    assert_eq!(got.generations, Some(format!("recommendation={}", other_zone.id)), "{}", got.body);
-    let got = get(&base, &format!("/v1/analytics/totals?as_of={both}")).await;
-    assert_eq!(got.generations, Some(format!("analytics={}", sales.id)), "{}", got.body);
-    let got = get(&base, "/v1/pipeline/recommendation").await;
-    assert_eq!(got.generations, Some(format!("recommendation={}", shop.live.generation.id)), "{}", got.body);
+    let response = get(&base, &format!("/v1/trending?as_of={both}")).await;
+    assert_eq!(response.generations, Some(format!("recommendation={}", other_zone.id)), "{}", response.body);
+    let response = get(&base, &format!("/v1/analytics/totals?as_of={both}")).await;
+    assert_eq!(response.generations, Some(format!("analytics={}", sales.id)), "{}", response.body);
+    let response = get(&base, "/v1/pipeline/recommendation").await;
+    assert_eq!(response.generations, Some(format!("recommendation={}", shop.live.generation.id)), "{}", response.body);
 }

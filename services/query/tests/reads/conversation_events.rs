@@ -4,38 +4,38 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 pub const CONVERSATION: Uuid = Uuid::from_u128(0x0193_9d2e_6c00_7a10_8000_0000_0000_0001);
-pub const ASKED: Uuid = Uuid::from_u128(0x0193_9d2e_7000_7a10_8000_0000_0000_0002);
-pub const ANSWERED: Uuid = Uuid::from_u128(0x0193_9d2e_7800_7a10_8000_0000_0000_0005);
+pub const QUESTION_ID: Uuid = Uuid::from_u128(0x0193_9d2e_7000_7a10_8000_0000_0000_0002);
+pub const REPLY_ID: Uuid = Uuid::from_u128(0x0193_9d2e_7800_7a10_8000_0000_0000_0005);
 
-pub fn opened() -> Value {
+pub fn conversation_created() -> Value {
     json!({ "conversation_id": CONVERSATION, "member_id": "mina", "title": "Lunch" })
 }
 
-pub fn asked() -> Value {
-    said(ASKED, "a red bag, no plastic, below 3 pounds")
+pub fn question() -> Value {
+    message_created(QUESTION_ID, "a red bag, no plastic, below 3 pounds")
 }
 
-pub fn said(message_id: Uuid, content: &str) -> Value {
+pub fn message_created(message_id: Uuid, content: &str) -> Value {
     json!({
         "message_id": message_id, "conversation_id": CONVERSATION, "member_id": "mina", "role": "user", "content": content,
     })
 }
 
-pub fn answered() -> Value {
+pub fn reply() -> Value {
     json!({
-        "message_id": ANSWERED, "conversation_id": CONVERSATION, "member_id": "mina", "role": "ai",
-        "content": "Here is a red tote.", "in_reply_to": ASKED, "product_ids": ["tote"],
+        "message_id": REPLY_ID, "conversation_id": CONVERSATION, "member_id": "mina", "role": "ai",
+        "content": "Here is a red tote.", "in_reply_to": QUESTION_ID, "product_ids": ["tote"],
     })
 }
 
-pub fn understood() -> Value {
+pub fn intent_analyzed() -> Value {
     let wishes = json!([
         { "slot": "color", "value": "red", "wanted": true },
         { "slot": "material", "value": "plastic", "wanted": false },
     ]);
     let price = json!({ "max_minor": 300, "currency": "GBP" });
     json!({
-        "message_id": ASKED, "conversation_id": CONVERSATION, "member_id": "mina",
+        "message_id": QUESTION_ID, "conversation_id": CONVERSATION, "member_id": "mina",
         "understood": {
             "intent": "find-product", "wishes": wishes, "price": price, "sentiment_permille": 200, "language": "en",
         },
@@ -45,10 +45,10 @@ pub fn understood() -> Value {
 }
 
 /// A recommendation for the intent of this event.
-pub fn recommended(intent_event_id: &str) -> Value {
-    let intent = understood();
+pub fn recommendation_generated(intent_event_id: &str) -> Value {
+    let intent = intent_analyzed();
     json!({
-        "recommendation_id": Uuid::from_u128(3), "message_id": ASKED, "conversation_id": CONVERSATION,
+        "recommendation_id": Uuid::from_u128(3), "message_id": QUESTION_ID, "conversation_id": CONVERSATION,
         "member_id": "mina", "intent_event_id": intent_event_id,
         "understood": intent["understood"], "request": intent["request"],
         "items": [{
