@@ -28,7 +28,7 @@ static PROJECTION: Projection = Projection {
     fold,
     views: &[View {
         name: "interest",
-        description: "number of views of a product",
+        // Number of views of a product.
         watches: &[Watch { table: Views::TABLE, column: "product_id" }],
         keys: ViewKeys::Same,
         // SQL over the committed rows, evaluated for the keys that changed: this example does not run it.
@@ -52,7 +52,6 @@ fn fold(event: &Event, _: &FoldConfig, deltas: &mut Deltas) {
 /// A program that folds these projections into one set of tables, with one consumer group.
 static PROCESSOR: Processor = Processor {
     name: "example",
-    description: "views of products",
     fold_version: 1,
     batch_policy: BatchPolicy::Immediate,
     projections: &[&PROJECTION],

@@ -77,8 +77,6 @@ impl BatchPolicy {
 pub struct Processor {
     /// Name of the processor and of its consumer group.
     pub name: &'static str,
-    /// Description, in one line.
-    pub description: &'static str,
     /// Raised when a fold or a table changes its meaning: rows of different versions are never mixed.
     pub fold_version: u32,
     /// Time at which its records are processed.

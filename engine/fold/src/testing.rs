@@ -105,7 +105,6 @@ pub fn given_in<const N: usize>(config: &FoldConfig, projection: &'static Projec
     let events = (1..).zip(facts).map(|(number, Fact(time, data))| Event { envelope: envelope(number, time), data });
     let processor = Processor {
         name: "test",
-        description: "",
         fold_version: 1,
         batch_policy: BatchPolicy::Immediate,
         projections: Vec::leak(vec![projection]),

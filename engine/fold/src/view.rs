@@ -8,8 +8,6 @@ use super::table::Table;
 pub struct View {
     /// Name, unique in the processor: the prefix of its keys in Redis, or of its index in Elasticsearch.
     pub name: &'static str,
-    /// Description of its values.
-    pub description: &'static str,
     /// Tables whose changes make its values stale.
     pub watches: &'static [Watch],
     /// Maps values of watched columns to keys of the view.

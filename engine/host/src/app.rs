@@ -12,6 +12,7 @@ use jangbogo_platform::program;
 use jangbogo_platform::shutdown::Shutdown;
 use jangbogo_react::{Reactor, ReactorSpec};
 use jangbogo_telemetry::Telemetry;
+use jangbogo_topology::Topology;
 
 use crate::process::{self, ProcessorArgs, ProcessorRuntime};
 
@@ -81,9 +82,16 @@ pub fn main<A: ProcessorApp>() -> ExitCode {
     })
 }
 
-/// The processor's description for `--help`, with the topics that it reads.
+/// The processor's description in the topology, with the topics that it reads, for `--help`.
 #[must_use]
 pub fn about(processor: &Processor) -> String {
     let topics: Vec<&str> = processor.topics().into_iter().map(Topic::name).collect();
-    format!("Folds {} into {}", topics.join(", "), processor.description)
+    let topics = topics.join(", ");
+    let declared = Topology::embedded().ok().and_then(|topology| {
+        topology.processors.into_iter().find(|declared| declared.name == processor.name)
+    });
+    match declared {
+        Some(declared) => format!("{}; folds {topics}", declared.description),
+        None => format!("Folds {topics}"),
+    }
 }

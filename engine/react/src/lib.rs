@@ -26,8 +26,6 @@ pub struct ReactorSpec {
     pub processor: &'static str,
     /// Name, unique in the processor.
     pub name: &'static str,
-    /// Description for the topology page.
-    pub description: &'static str,
     /// Topics of its inputs, which the processor folds too.
     pub reads: &'static [Topic],
     /// Topics of its outputs, which the processor folds too.

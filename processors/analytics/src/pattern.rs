@@ -20,7 +20,6 @@ use serde_json::{Value, json};
 pub static SPEC: ReactorSpec = ReactorSpec {
     processor: "analytics",
     name: "pattern",
-    description: "members' purchase patterns, when they changed",
     reads: &[Topic::OrderCompleted],
     emits: &[Topic::PurchasePatternAnalyzed],
     parallel: 8,

@@ -12,7 +12,6 @@ use jangbogo_react::{Failure, Reactor, ReactorSpec, Snapshot, SnapshotPosition};
 pub(crate) static SPEC: ReactorSpec = ReactorSpec {
     processor: "embedder",
     name: "embed",
-    description: "the vectors of products' texts",
     reads: &[Topic::CatalogEvents],
     emits: &[Topic::EmbeddingEvents],
     parallel: 64,

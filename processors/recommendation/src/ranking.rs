@@ -25,7 +25,6 @@ use uuid::Uuid;
 pub static SPEC: ReactorSpec = ReactorSpec {
     processor: "recommendation",
     name: "ranking",
-    description: "products for what is looked for, ranked, with the reasons",
     reads: &[Topic::PreferenceEvents],
     emits: &[Topic::RecommendationEvents],
     parallel: 16,

@@ -41,7 +41,7 @@ pub static DOCUMENTS: Projection = Projection {
     fold,
     views: &[View {
         name: PRODUCTS_VIEW,
-        description: "a document for each product on sale",
+        // A document for each product on sale.
         watches: &[
             Watch { table: Products::TABLE, column: "product_id" },
             Watch { table: ProductVectors::TABLE, column: "product_id" },

@@ -72,7 +72,7 @@ pub static MESSAGES: Projection = Projection {
     fold,
     views: &[View {
         name: MESSAGES_VIEW,
-        description: "a document for each message, by its event",
+        // A document for each message, by its event.
         watches: &[Watch { table: Entries::TABLE, column: "event" }],
         keys: ViewKeys::Same,
         query: include_str!("conversation.messages.sql"),

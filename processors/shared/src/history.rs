@@ -38,7 +38,7 @@ pub static PROJECTION: Projection = Projection {
     views: &[
         View {
             name: HISTORY_VIEW,
-            description: "a member's fifty products of most weight; an act counts half after 90 days of theirs",
+            // A member's fifty products of most weight; an act counts half after 90 days of theirs.
             watches: &[],
             keys: ViewKeys::Same,
             query: include_str!("history.sql"),
@@ -48,7 +48,7 @@ pub static PROJECTION: Projection = Projection {
         },
         View {
             name: MEMBER_LIST_VIEW,
-            description: "a member's list, cached by the query service until the member does something",
+            // A member's list, cached by the query service until the member does something.
             watches: &[Watch { table: Members::TABLE, column: "member_id" }],
             keys: ViewKeys::Same,
             query: "",

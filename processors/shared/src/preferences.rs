@@ -80,7 +80,7 @@ pub static KNOWN: Projection = Projection { name: "known-preferences", views: &[
 
 const VIEW: View = View {
     name: PREFERENCE_VIEW,
-    description: "what a member likes and dislikes, by what they said and did; half after 90 days of theirs",
+    // What a member likes and dislikes, by what they said and did; half after 90 days of theirs.
     watches: &[],
     // The keys are ids of members or products: one that is both refreshes one value too many.
     keys: ViewKeys::Mapped(

@@ -41,7 +41,7 @@ pub static PROJECTION: Projection = Projection {
     fold,
     views: &[View {
         name: FUNNEL_VIEW,
-        description: "a day's messages, and how many of them led to products recommended, seen, clicked and bought",
+        // A day's messages, and how many of them led to products recommended, seen, clicked and bought.
         watches: &[],
         keys: ViewKeys::Same,
         query: include_str!("funnel.sql"),

@@ -10,7 +10,6 @@ use jangbogo_shared_projections::catalogue;
 /// Sales by day and category, how members buy, and what conversations come to.
 pub static ANALYTICS: Processor = Processor {
     name: "analytics",
-    description: "sales by day and category, members' purchase patterns, and the funnel of conversations",
     fold_version: 3,
     batch_policy: BatchPolicy::Linger,
     projections: &[&catalogue::PROJECTION, &purchases::PROJECTION, &sales::PROJECTION, &funnel::PROJECTION],

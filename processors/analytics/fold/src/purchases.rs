@@ -42,7 +42,7 @@ pub static PROJECTION: Projection = Projection {
     views: &[
         View {
             name: PATTERN_VIEW,
-            description: "a member's rhythm, basket, favourite hours and categories",
+            // A member's rhythm, basket, favourite hours and categories.
             watches: &[],
             keys: ViewKeys::Same,
             query: include_str!("purchases.pattern.sql"),
@@ -52,7 +52,7 @@ pub static PROJECTION: Projection = Projection {
         },
         View {
             name: ANNOUNCED_VIEW,
-            description: "a member's pattern as it was announced last",
+            // A member's pattern as it was announced last.
             watches: &[],
             keys: ViewKeys::Same,
             query: include_str!("purchases.announced.sql"),

@@ -52,7 +52,7 @@ pub static PROJECTION: Projection = Projection {
     views: &[
         View {
             name: DAILY_VIEW,
-            description: "a day's orders, buyers, units, revenue, cancellations and views by category",
+            // A day's orders, buyers, units, revenue, cancellations and views by category.
             watches: &[],
             keys: ViewKeys::Same,
             query: include_str!("sales.daily.sql"),
@@ -62,7 +62,7 @@ pub static PROJECTION: Projection = Projection {
         },
         View {
             name: TOTALS_VIEW,
-            description: "all units and revenue by currency",
+            // All units and revenue by currency.
             watches: &[],
             keys: ViewKeys::Only("all"),
             query: include_str!("sales.totals.sql"),

@@ -5,7 +5,6 @@ use jangbogo_shared_projections::conversation;
 
 pub static ASSISTANT: Processor = Processor {
     name: "assistant",
-    description: "conversations: what was said, understood, recommended and answered",
     fold_version: 1,
     batch_policy: BatchPolicy::Immediate,
     projections: &[&conversation::PROJECTION],

@@ -30,7 +30,6 @@ pub use self::template::template_reply;
 pub(crate) static SPEC: ReactorSpec = ReactorSpec {
     processor: "assistant",
     name: "reply",
-    description: "the answer to a message, about products as they were recommended",
     reads: &[Topic::RecommendationEvents],
     emits: &[Topic::ConversationMessageCreated],
     parallel: 32,

@@ -5,7 +5,6 @@ use jangbogo_shared_projections::{catalogue, conversation, vectors};
 
 pub static ES_SYNC: Processor = Processor {
     name: "es-sync",
-    description: "products' and messages' documents in Elasticsearch",
     fold_version: 3,
     batch_policy: BatchPolicy::Linger,
     projections: &[&catalogue::DOCUMENTS, &vectors::STORED, &conversation::MESSAGES],

@@ -5,7 +5,6 @@ use jangbogo_shared_projections::{catalogue, conversation, history, preferences}
 
 pub static PREFERENCE_ANALYSIS: Processor = Processor {
     name: "preference-analysis",
-    description: "conversations and members' preferences",
     fold_version: 1,
     batch_policy: BatchPolicy::Immediate,
     projections: &[&catalogue::PROJECTION, &conversation::PROJECTION, &preferences::PROJECTION, &history::ACTS],

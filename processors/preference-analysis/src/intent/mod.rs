@@ -33,7 +33,6 @@ pub use self::model::{Asked, instructions_hash, understand};
 pub(crate) static SPEC: ReactorSpec = ReactorSpec {
     processor: "preference-analysis",
     name: "intent",
-    description: "what a shopper's message says, and what is looked for after it",
     reads: &[Topic::ConversationMessageCreated],
     emits: &[Topic::PreferenceEvents],
     parallel: 32,

@@ -32,7 +32,7 @@ pub static PROJECTION: Projection = Projection {
     fold,
     views: &[View {
         name: SIMILAR_VIEW,
-        description: "a product's neighbours: the fifty most often bought with it, for how often each is bought at all",
+        // A product's neighbours: the fifty most often bought with it, for how often each is bought at all.
         // Every order that makes a pair counts both its products too.
         watches: &[Watch { table: ProductOrders::TABLE, column: "product_id" }],
         keys: ViewKeys::Same,

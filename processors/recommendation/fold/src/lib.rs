@@ -9,7 +9,6 @@ use jangbogo_shared_projections::{catalogue, conversation, history, preferences,
 /// Similar products, popular and trending ones, and what members bought and looked at.
 pub static RECOMMENDATION: Processor = Processor {
     name: "recommendation",
-    description: "similar, popular and trending products, members' histories and preferences, and what was recommended",
     fold_version: 2,
     batch_policy: BatchPolicy::Immediate,
     projections: &[

@@ -32,7 +32,7 @@ pub static PROJECTION: Projection = Projection {
     views: &[
         View {
             name: POPULAR_VIEW,
-            description: "the fifty most bought products of a category; an order counts half after 30 days",
+            // The fifty most bought products of a category; an order counts half after 30 days.
             watches: &[
                 Watch { table: ProductDays::TABLE, column: "product_id" },
                 Watch { table: Products::TABLE, column: "product_id" },
@@ -47,7 +47,7 @@ pub static PROJECTION: Projection = Projection {
         },
         View {
             name: TRENDING_VIEW,
-            description: "the hundred products with most attention; it counts half after 3 days",
+            // The hundred products with most attention; it counts half after 3 days.
             watches: &[Watch { table: ProductDays::TABLE, column: "product_id" }],
             keys: ViewKeys::Only(TRENDING_KEY),
             query: include_str!("popularity.trending.sql"),
