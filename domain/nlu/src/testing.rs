@@ -1,4 +1,4 @@
-//! A small shop for tests, and what is understood in it, written briefly.
+//! A small shop for tests, and a short notation of an understanding.
 
 use std::sync::LazyLock;
 
@@ -44,7 +44,6 @@ pub fn pounds() -> Currency {
     Currency::new("GBP").unwrap()
 }
 
-/// A conversation that begins.
 pub fn fresh() -> Context {
     Context::new(pounds())
 }
@@ -84,7 +83,7 @@ pub fn intent(context: &Context, text: &str) -> Intent {
     say(context, text).understanding.intent
 }
 
-/// What is understood, a word or two each: `color=red`, `-material=plastic`, `<=300GBP`, `x12`, `@A`, `forget color=red`,
+/// Short notation of an understanding: `color=red`, `-material=plastic`, `<=300GBP`, `x12`, `@A`, `forget color=red`,
 /// `any color`, `cheaper`.
 pub fn brief(understanding: &Understanding) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
@@ -98,15 +97,17 @@ pub fn brief(understanding: &Understanding) -> Vec<String> {
     all.extend(understanding.price_direction.map(|direction| format!("{direction:?}").to_lowercase()));
     all.extend(understanding.quantity.map(|units| format!("x{units}")));
     all.extend(understanding.references.iter().map(|id| format!("@{id}")));
-    all.extend(understanding.retracted.iter().map(|taken| format!("forget {}={}", &*taken.slot, &*taken.value)));
+    all.extend(
+        understanding.retracted.iter().map(|retraction| format!("forget {}={}", &*retraction.slot, &*retraction.value)),
+    );
     all.extend(understanding.indifferent.iter().map(|slot| format!("any {}", &**slot)));
     all
 }
 
-/// Compares what texts say with what is expected, divided by spaces where a value has none, else by `; `.
+/// Compares the understanding of texts in the notation of [`brief`], joined by `; `.
 pub fn check(context: &Context, cases: &[(&str, &str)]) {
     for (text, expected) in cases {
-        let said = brief(&say(context, text).understanding).join("; ");
-        assert_eq!(said, *expected, "{text}");
+        let actual = brief(&say(context, text).understanding).join("; ");
+        assert_eq!(actual, *expected, "{text}");
     }
 }
