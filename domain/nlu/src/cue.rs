@@ -8,7 +8,7 @@ use jangbogo_lexicon::numbers::KOREAN_COUNTERS;
 
 /// Function of a cue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cue {
+pub(crate) enum Cue {
     /// Excludes the names after it.
     NotBefore,
     /// Excludes the names after it, as a statement of taste.
@@ -128,9 +128,9 @@ pub enum Cue {
     /// Plural suffix: 들.
     Plural,
     Filler,
-    /// Korean topic particle.
+    /// Korean topic particle: 은, 는.
     Topic,
-    /// Korean object particle.
+    /// Korean object particle: 을, 를.
     Object,
     /// Korean locative particle.
     Place,
@@ -155,7 +155,7 @@ impl Cue {
     }
 
     /// True for a cue that has a meaning only right after a number.
-    pub fn follows_a_number(self) -> bool {
+    pub(crate) fn follows_a_number(self) -> bool {
         matches!(self, Self::Currency(_) | Self::Times(_) | Self::Counter(_) | Self::Unit(_) | Self::Band)
     }
 }
@@ -194,7 +194,7 @@ fn rows(table: &'static str) -> impl Iterator<Item = (&'static str, &'static str
     rows.flat_map(|(name, forms)| forms.split('|').map(move |form| (name, form)))
 }
 
-pub static ENGLISH: LazyLock<Phrases<Vec<Cue>>> = LazyLock::new(|| {
+pub(crate) static ENGLISH: LazyLock<Phrases<Vec<Cue>>> = LazyLock::new(|| {
     let mut phrases = Phrases::<Vec<Cue>>::default();
     for (name, form) in rows(include_str!("../data/cues-en.tsv")) {
         // "Don't care" is also written "don't really care".
@@ -213,11 +213,11 @@ pub static ENGLISH: LazyLock<Phrases<Vec<Cue>>> = LazyLock::new(|| {
 });
 
 /// English words without a meaning for the analyser.
-pub static FILLERS: LazyLock<std::collections::HashSet<String>> =
+pub(crate) static FILLERS: LazyLock<std::collections::HashSet<String>> =
     LazyLock::new(|| include_str!("../data/fillers-en.txt").lines().map(jangbogo_lexicon::key).collect());
 
 /// Korean cues by form, with spaces.
-pub static KOREAN: LazyLock<HashMap<&'static str, Vec<Cue>>> = LazyLock::new(|| {
+pub(crate) static KOREAN: LazyLock<HashMap<&'static str, Vec<Cue>>> = LazyLock::new(|| {
     let mut forms = HashMap::<&'static str, Vec<Cue>>::new();
     for (name, form) in rows(include_str!("../data/cues-ko.tsv")) {
         forms.entry(form).or_default().extend(parse_cues(name));
@@ -229,7 +229,7 @@ pub static KOREAN: LazyLock<HashMap<&'static str, Vec<Cue>>> = LazyLock::new(|| 
 });
 
 /// Korean particles and endings.
-pub static ENDINGS: LazyLock<HashMap<&'static str, Vec<Cue>>> = LazyLock::new(|| {
+pub(crate) static ENDINGS: LazyLock<HashMap<&'static str, Vec<Cue>>> = LazyLock::new(|| {
     let mut forms = HashMap::<&'static str, Vec<Cue>>::new();
     for (name, form) in rows(include_str!("../data/endings-ko.tsv")) {
         forms.entry(form).or_default().extend(parse_cues(name));

@@ -7,7 +7,7 @@ use crate::parse_state::ParseState;
 use crate::span::{Meaning, Role, Span};
 
 /// Consumes off-topic clauses: prompt injection, abuse, customer service. Returns whether there was one.
-pub fn discard_off_topic(state: &mut ParseState<'_>) -> bool {
+pub(crate) fn discard_off_topic(state: &mut ParseState<'_>) -> bool {
     let mut is_off_topic = false;
     let mut start = 0;
     while start < state.spans.len() {
@@ -39,7 +39,7 @@ fn sets_price_to_zero(spans: &[Span]) -> bool {
 /// Features of a message that its intent depends on.
 #[expect(clippy::struct_excessive_bools, reason = "the features are independent")]
 #[derive(Clone, Copy, Debug)]
-pub struct Features {
+pub(crate) struct Features {
     /// An off-topic clause was discarded.
     pub off_topic: bool,
     /// A value or a product kind is wanted or excluded.
@@ -54,7 +54,7 @@ pub struct Features {
     pub retractions: bool,
 }
 
-pub fn classify(state: &ParseState<'_>, features: Features) -> Intent {
+pub(crate) fn classify(state: &ParseState<'_>, features: Features) -> Intent {
     let has = |cue| state.has(cue);
     let asks_for_product = has(Cue::Find) || has(Cue::Sell);
     let limits =

@@ -20,10 +20,10 @@ use jangbogo_lexicon::Slot;
 use crate::parse_state::ShownProduct;
 
 /// Slot of a wish that excludes a product that was shown; the value is the product's id.
-pub const REFERENCE: &str = "reference";
+pub(crate) const REFERENCE: &str = "reference";
 
 /// Slot and value of a retraction of all wishes.
-pub const EVERYTHING: &str = "everything";
+pub(crate) const EVERYTHING: &str = "everything";
 
 /// Limit of the search words, in characters.
 const MAX_WORDS_CHARS: usize = 512;
@@ -101,7 +101,7 @@ fn apply_retractions(request: &mut Request, understanding: &Understanding) {
 }
 
 /// True for a wish for a product kind rather than a quality.
-pub fn names_kind(wish: &Wish) -> bool {
+pub(crate) fn names_kind(wish: &Wish) -> bool {
     matches!(&*wish.slot, "product" | "category")
 }
 

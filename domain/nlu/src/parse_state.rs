@@ -40,7 +40,7 @@ impl Context {
 }
 
 #[derive(Debug)]
-pub struct ParseState<'c> {
+pub(crate) struct ParseState<'c> {
     pub context: &'c Context,
     pub spans: Vec<Span>,
     /// Sizes in a measure: `30 cm`.
@@ -58,7 +58,7 @@ pub struct ParseState<'c> {
 }
 
 impl<'c> ParseState<'c> {
-    pub fn new(context: &'c Context, spans: Vec<Span>) -> Self {
+    pub(crate) fn new(context: &'c Context, spans: Vec<Span>) -> Self {
         Self {
             context,
             spans,
@@ -74,52 +74,52 @@ impl<'c> ParseState<'c> {
     }
 
     /// True if any span that is not consumed is this cue.
-    pub fn has(&self, cue: Cue) -> bool {
+    pub(crate) fn has(&self, cue: Cue) -> bool {
         self.spans.iter().any(|span| span.role != Role::Consumed && span.is(cue))
     }
 
     /// True if the text has a question mark.
-    pub fn is_question(&self) -> bool {
+    pub(crate) fn is_question(&self) -> bool {
         self.spans.iter().any(|span| span.text == "?")
     }
 
-    pub fn names_kind(&self) -> bool {
+    pub(crate) fn names_kind(&self) -> bool {
         self.spans.iter().any(Span::names_kind)
     }
 
     /// Start and end (exclusive) of the clause around a span.
-    pub fn clause(&self, at: usize) -> (usize, usize) {
+    pub(crate) fn clause(&self, at: usize) -> (usize, usize) {
         let start = self.spans[..at].iter().rposition(Span::ends_a_clause).map_or(0, |end| end + 1);
         let end = self.spans[at..].iter().position(Span::ends_a_clause).map_or(self.spans.len(), |end| at + end);
         (start, end.max(at))
     }
 
-    pub fn consume(&mut self, start: usize, end: usize) {
+    pub(crate) fn consume(&mut self, start: usize, end: usize) {
         for span in &mut self.spans[start..end] {
             span.role = Role::Consumed;
         }
     }
 
     /// Consumes the spans of a range that name values.
-    pub fn consume_names(&mut self, start: usize, end: usize) {
+    pub(crate) fn consume_names(&mut self, start: usize, end: usize) {
         for span in self.spans[start..end].iter_mut().filter(|span| span.term().is_some()) {
             span.role = Role::Consumed;
         }
     }
 
-    pub fn add_indifferent(&mut self, slot: &'static str) {
+    pub(crate) fn add_indifferent(&mut self, slot: &'static str) {
         if !self.indifferent.contains(&slot) {
             self.indifferent.push(slot);
         }
     }
 
     /// True if the request before the message has a wish for or against this value.
-    pub fn is_wished(&self, slot: &str, value: &str) -> bool {
+    pub(crate) fn is_wished(&self, slot: &str, value: &str) -> bool {
         self.context.request.wishes.iter().any(|wish| &*wish.slot == slot && &*wish.value == value)
     }
 
     /// Value of a span that is a number, in hundredths.
-    pub fn number(&self, at: usize) -> Option<u64> {
+    pub(crate) fn number(&self, at: usize) -> Option<u64> {
         let span = self.spans.get(at).filter(|span| span.role != Role::Consumed)?;
         match span.meaning {
             Meaning::Number(number) => Some(number),

@@ -8,7 +8,7 @@ use crate::cue::Cue;
 
 /// A value that a phrase may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Term {
+pub(crate) struct Term {
     /// As in [`jangbogo_events::Wish`].
     pub slot: &'static str,
     /// As in [`jangbogo_events::Wish`].
@@ -18,18 +18,18 @@ pub struct Term {
 }
 
 impl Term {
-    pub fn new(slot: &'static str, value: &str) -> Self {
+    pub(crate) fn new(slot: &'static str, value: &str) -> Self {
         Self { slot, value: value.into(), weak: false }
     }
 
     /// True for a product kind (or category), false for a quality.
-    pub fn names_kind(&self) -> bool {
+    pub(crate) fn names_kind(&self) -> bool {
         matches!(self.slot, "product" | "category")
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub(crate) enum Meaning {
     /// A name with its possible values; the first one counts.
     Terms(Vec<Term>),
     /// A modifier of names.
@@ -49,7 +49,7 @@ pub enum Meaning {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// Undecided: a name is a wish.
     Open,
     /// Excluded by the shopper ("not red").
@@ -61,7 +61,7 @@ pub enum Role {
 }
 
 #[derive(Clone, Debug)]
-pub struct Span {
+pub(crate) struct Span {
     /// Part of the normalised text.
     pub text: String,
     pub meaning: Meaning,
@@ -72,24 +72,24 @@ pub struct Span {
 }
 
 impl Span {
-    pub fn new(text: impl Into<String>, meaning: Meaning, spaced: bool, korean: bool) -> Self {
+    pub(crate) fn new(text: impl Into<String>, meaning: Meaning, spaced: bool, korean: bool) -> Self {
         Self { text: text.into(), meaning, role: Role::Open, spaced, korean }
     }
 
-    pub fn is(&self, cue: Cue) -> bool {
+    pub(crate) fn is(&self, cue: Cue) -> bool {
         self.has_cue(|other| other == cue)
     }
 
-    pub fn is_any(&self, cues: &[Cue]) -> bool {
+    pub(crate) fn is_any(&self, cues: &[Cue]) -> bool {
         self.has_cue(|cue| cues.contains(&cue))
     }
 
-    pub fn has_cue(&self, predicate: impl Fn(Cue) -> bool) -> bool {
+    pub(crate) fn has_cue(&self, predicate: impl Fn(Cue) -> bool) -> bool {
         matches!(&self.meaning, Meaning::Cues(cues) if cues.iter().any(|cue| predicate(*cue)))
     }
 
     /// The first value that `extract` returns for one of the cues.
-    pub fn cue<T>(&self, extract: impl Fn(Cue) -> Option<T>) -> Option<T> {
+    pub(crate) fn cue<T>(&self, extract: impl Fn(Cue) -> Option<T>) -> Option<T> {
         match &self.meaning {
             Meaning::Cues(cues) => cues.iter().find_map(|cue| extract(*cue)),
             _ => None,
@@ -97,28 +97,28 @@ impl Span {
     }
 
     /// The named value; none if the span is consumed.
-    pub fn term(&self) -> Option<&Term> {
+    pub(crate) fn term(&self) -> Option<&Term> {
         match &self.meaning {
             Meaning::Terms(terms) if self.role != Role::Consumed => terms.first(),
             _ => None,
         }
     }
 
-    pub fn names_kind(&self) -> bool {
+    pub(crate) fn names_kind(&self) -> bool {
         self.term().is_some_and(Term::names_kind)
     }
 
     /// True for a value, a product kind or a reference to products, unless consumed.
-    pub fn is_name(&self) -> bool {
+    pub(crate) fn is_name(&self) -> bool {
         self.term().is_some() || matches!(self.meaning, Meaning::Products(_)) && self.role != Role::Consumed
     }
 
-    pub fn ends_a_clause(&self) -> bool {
+    pub(crate) fn ends_a_clause(&self) -> bool {
         self.meaning == Meaning::Stop || self.is(Cue::Clause)
     }
 
     /// True for a span that may stand between a cue and the name it modifies.
-    pub fn is_filler(&self) -> bool {
+    pub(crate) fn is_filler(&self) -> bool {
         self.is_any(&[Cue::Filler, Cue::One, Cue::Topic, Cue::Object, Cue::NotOnly]) || self.role == Role::Consumed
     }
 }

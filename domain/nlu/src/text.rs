@@ -1,11 +1,11 @@
 //! Normalisation and segmentation of a message.
 
-pub mod english;
-pub mod korean;
-pub mod language;
-pub mod segment;
-pub mod spelling;
-pub mod tokens;
+pub(crate) mod english;
+pub(crate) mod korean;
+pub(crate) mod language;
+pub(crate) mod segment;
+pub(crate) mod spelling;
+pub(crate) mod tokens;
 
 use jangbogo_lexicon::hangul;
 
@@ -14,7 +14,7 @@ const MAX_CHARS: usize = 2_000;
 
 /// A message in lower case, with full-width forms replaced by plain ones, jamo joined to syllables, control characters
 /// replaced by spaces, and invisible characters removed.
-pub fn normalise(text: &str) -> String {
+pub(crate) fn normalise(text: &str) -> String {
     let plain: String = text.chars().filter(|&character| !is_invisible(character)).take(MAX_CHARS).map(plain).collect();
     let lower = hangul::compose(&plain).to_lowercase();
     lower.replace("w/o ", "without ").replace("w/ ", "with ")

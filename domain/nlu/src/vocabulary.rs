@@ -1,6 +1,6 @@
 //! Vocabulary of a shop: the lexicon, and names learnt from the catalogue.
 
-pub mod dictionary;
+pub(crate) mod dictionary;
 mod learn;
 
 use std::collections::{BTreeSet, HashSet};
@@ -41,12 +41,12 @@ impl<'a> From<&'a ProductUpserted> for ProductText<'a> {
 /// Names known to the analyser. Immutable after learning.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
-    pub english: Phrases<Vec<Term>>,
-    pub korean: Dictionary,
+    pub(crate) english: Phrases<Vec<Term>>,
+    pub(crate) korean: Dictionary,
     /// English words that are not corrected.
-    pub english_words: HashSet<String>,
-    pub spelling: Spelling,
-    pub korean_spelling: Spelling,
+    pub(crate) english_words: HashSet<String>,
+    pub(crate) spelling: Spelling,
+    pub(crate) korean_spelling: Spelling,
 }
 
 impl Vocabulary {
@@ -215,7 +215,7 @@ fn contains_words(words: &str, part: &str) -> bool {
 }
 
 /// Facets of a product, by its attributes, that the lexicon does not know.
-pub fn unknown_values(product: &ProductText<'_>) -> Vec<(Slot, String)> {
+pub(crate) fn unknown_values(product: &ProductText<'_>) -> Vec<(Slot, String)> {
     let facets = jangbogo_lexicon::facets("", None, product.attributes.iter().copied());
     facets
         .iter()

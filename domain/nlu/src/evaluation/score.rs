@@ -36,7 +36,6 @@ impl Score {
         ratio(2 * self.right, 2 * self.right + self.wrong + self.missed)
     }
 
-    /// Number of labels.
     #[must_use]
     pub fn labelled(self) -> usize {
         self.right + self.missed

@@ -7,7 +7,7 @@ use crate::parse_state::ParseState;
 use crate::span::Role;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Amount {
+pub(crate) struct Amount {
     /// In hundredths of the currency's major unit.
     pub hundredths: u64,
     /// ISO 4217; none if the text names no currency.
@@ -21,13 +21,13 @@ pub struct Amount {
 
 impl Amount {
     /// Converts hundredths to minor units: won and yen have no smaller unit.
-    pub fn minor(hundredths: u64, currency: Currency) -> i64 {
+    pub(crate) fn minor(hundredths: u64, currency: Currency) -> i64 {
         let minor = if matches!(currency.as_str(), "KRW" | "JPY") { hundredths / 100 } else { hundredths };
         i64::try_from(minor).unwrap_or(i64::MAX)
     }
 }
 
-pub fn read(state: &ParseState<'_>) -> Vec<Amount> {
+pub(crate) fn read(state: &ParseState<'_>) -> Vec<Amount> {
     let mut amounts = Vec::new();
     let mut at = 0;
     while at < state.spans.len() {
@@ -107,7 +107,7 @@ fn money(cue: Cue) -> Option<u64> {
     }
 }
 
-pub fn times(cue: Cue) -> Option<u32> {
+pub(crate) fn times(cue: Cue) -> Option<u32> {
     match cue {
         Cue::Times(times) => Some(times),
         _ => None,

@@ -8,7 +8,7 @@ use crate::span::{Meaning, Role, Span, Term};
 const MAX_DISTANCE: usize = 6;
 
 /// Consumes context mentions. Runs after the negations, since it reads exclusions.
-pub fn read(state: &mut ParseState<'_>) {
+pub(crate) fn read(state: &mut ParseState<'_>) {
     verbs(state);
     owned(state);
     animals(state);

@@ -5,7 +5,7 @@ use crate::parse_state::ParseState;
 use crate::span::{Meaning, Role, Span};
 
 /// Consumes corrected values, parts, and names that describe another object.
-pub fn read(state: &mut ParseState<'_>) {
+pub(crate) fn read(state: &mut ParseState<'_>) {
     for at in 0..state.spans.len() {
         if state.spans[at].role != Role::Open {
             continue;

@@ -5,7 +5,7 @@ use crate::parse_state::ParseState;
 use crate::span::{Meaning, Role, Span};
 
 /// Marks excluded names, and consumes those that are only compared with.
-pub fn read(state: &mut ParseState<'_>) {
+pub(crate) fn read(state: &mut ParseState<'_>) {
     for at in 0..state.spans.len() {
         if state.spans[at].role != Role::Open {
             continue;

@@ -8,7 +8,7 @@ use crate::slots::product_kind::{is_a_verb, is_an_adjective, modifies};
 use crate::span::{Meaning, Role, Span, Term};
 
 /// Assigns a slot to out-of-vocabulary words by their position.
-pub fn read(state: &mut ParseState<'_>) {
+pub(crate) fn read(state: &mut ParseState<'_>) {
     listed(state);
     motifs(state);
     shapes(state);

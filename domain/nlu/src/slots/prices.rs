@@ -11,7 +11,7 @@ use crate::span::{Meaning, Role, Span};
 const ABOUT_PARTS: u64 = 5;
 
 /// Reads the price limits and the price direction, and consumes their spans.
-pub fn read(state: &mut ParseState<'_>) {
+pub(crate) fn read(state: &mut ParseState<'_>) {
     direction(state);
     let amounts = amounts::read(state);
     let mut at = 0;
@@ -29,7 +29,7 @@ pub fn read(state: &mut ParseState<'_>) {
 }
 
 /// Price in a range of spans that is retracted, in minor units.
-pub fn retracted(state: &ParseState<'_>, start: usize, end: usize) -> Option<(Currency, i64)> {
+pub(crate) fn retracted(state: &ParseState<'_>, start: usize, end: usize) -> Option<(Currency, i64)> {
     let amounts = amounts::read(state);
     let amount = amounts.into_iter().find(|amount| amount.start >= start && amount.end <= end)?;
     let currency = Currency::new(amount.currency?).ok()?;

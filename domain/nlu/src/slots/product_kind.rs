@@ -7,7 +7,7 @@ use crate::slots::out_of_vocabulary;
 use crate::span::{Meaning, Role, Span, Term};
 
 /// Selects one meaning of each ambiguous phrase.
-pub fn disambiguate(state: &mut ParseState<'_>) {
+pub(crate) fn disambiguate(state: &mut ParseState<'_>) {
     let kinds = state.spans.iter().filter(|span| is_unambiguous_kind(span)).count();
     for at in 0..state.spans.len() {
         let Meaning::Terms(terms) = &state.spans[at].meaning else { continue };
@@ -89,7 +89,7 @@ fn near(spans: &[Span], at: usize) -> impl Iterator<Item = &Span> {
 }
 
 /// Selects the product kinds that are meant. Runs after retractions and negations.
-pub fn resolve(state: &mut ParseState<'_>) {
+pub(crate) fn resolve(state: &mut ParseState<'_>) {
     sizes_and_birthdays(state);
     weak_kinds(state);
     compounds(state);
@@ -235,19 +235,19 @@ fn occasion_of(kind: &str) -> Option<&'static str> {
     jangbogo_lexicon::canonical(jangbogo_lexicon::Slot::Occasion, first)
 }
 
-pub fn modifies(span: &Span) -> bool {
+pub(crate) fn modifies(span: &Span) -> bool {
     let noun = span.meaning == Meaning::Word && !is_an_adjective(&span.text);
     (noun || span.names_kind()) && !span.korean && span.role == Role::Open
 }
 
 /// True after "to": "to decorate".
-pub fn is_a_verb(spans: &[Span], at: usize) -> bool {
+pub(crate) fn is_a_verb(spans: &[Span], at: usize) -> bool {
     let before = at.checked_sub(1).map(|before| spans[before].text.as_str());
     spans[at].meaning == Meaning::Word && before.is_some_and(|before| before == "to" || before.ends_with(" to"))
 }
 
 /// Judges by the ending; common adjectives are fillers.
-pub fn is_an_adjective(word: &str) -> bool {
+pub(crate) fn is_an_adjective(word: &str) -> bool {
     ["y", "ful", "ish", "ous", "less", "able", "ible", "ive", "est", "ed", "ly", "'s", "ier"]
         .iter()
         .any(|end| word.ends_with(end))

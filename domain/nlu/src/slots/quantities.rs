@@ -6,7 +6,7 @@ use crate::slots::amounts;
 use crate::span::{Meaning, Role, Span};
 
 /// Reads the quantity and sizes, and consumes their spans.
-pub fn read(state: &mut ParseState<'_>) {
+pub(crate) fn read(state: &mut ParseState<'_>) {
     let mut at = 0;
     while at < state.spans.len() {
         if let Some(number) = state.number(at) {
@@ -121,7 +121,7 @@ fn counter(cue: Cue) -> Option<u32> {
 
 /// Quantity in a range of spans that is retracted: a number with a counter, or any number if the word "quantity" is
 /// named.
-pub fn retracted(state: &ParseState<'_>, start: usize, end: usize) -> Option<u64> {
+pub(crate) fn retracted(state: &ParseState<'_>, start: usize, end: usize) -> Option<u64> {
     let spans = state.spans.get(start..end)?;
     let names_quantity = spans.iter().any(|span| span.is(Cue::Slot("quantity")));
     (start..end).find_map(|at| {

@@ -7,7 +7,7 @@ use crate::parse_state::{ParseState, ShownProduct};
 use crate::span::{Meaning, Role, Span, Term};
 
 /// Replaces spans that refer to shown products by the products.
-pub fn read(state: &mut ParseState<'_>) {
+pub(crate) fn read(state: &mut ParseState<'_>) {
     if state.context.shown.is_empty() {
         return;
     }

@@ -6,7 +6,7 @@ use crate::slots::{prices, quantities};
 use crate::span::{Meaning, Role, Span};
 
 /// Marks retracted names, and consumes the rest of the retraction.
-pub fn read(state: &mut ParseState<'_>) {
+pub(crate) fn read(state: &mut ParseState<'_>) {
     for at in 0..state.spans.len() {
         if state.spans[at].role != Role::Open || !state.spans[at].is(Cue::Forget) {
             continue;

@@ -17,7 +17,7 @@ const NEGATIONS: [&str; 10] =
 const NEGATIONS_AFTER: [&str; 3] = ["지 않", "지는 않", "진 않"];
 
 /// Sentiment of a normalised text, -1000 (negative) to 1000 (positive). Only the first 1,000 bytes are read.
-pub fn permille(text: &str) -> i16 {
+pub(crate) fn permille(text: &str) -> i16 {
     let text = &text[..text.floor_char_boundary(1_000)];
     let mut sum = 0_i32;
     for (value, word) in WORDS.iter() {

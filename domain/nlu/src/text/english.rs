@@ -9,7 +9,7 @@ use crate::text::tokens::Token;
 use crate::vocabulary::Vocabulary;
 
 /// Appends the spans of a run of words, spelling corrected.
-pub fn segment(vocabulary: &Vocabulary, run: &[Token<'_>], spans: &mut Vec<Span>) {
+pub(crate) fn segment(vocabulary: &Vocabulary, run: &[Token<'_>], spans: &mut Vec<Span>) {
     let words: Vec<String> = run.iter().map(|token| normalise(vocabulary, token.text)).collect();
     let mut at = 0;
     while at < words.len() {

@@ -53,7 +53,7 @@ struct Step {
 }
 
 /// Appends the spans of a run of Hangul. `after_number` is true if digits stand right before it.
-pub fn segment(vocabulary: &Vocabulary, run: &[Token<'_>], after_number: bool, spans: &mut Vec<Span>) {
+pub(crate) fn segment(vocabulary: &Vocabulary, run: &[Token<'_>], after_number: bool, spans: &mut Vec<Span>) {
     let mut text = Vec::new();
     let mut spaced = Vec::new();
     for token in run {

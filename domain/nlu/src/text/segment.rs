@@ -7,7 +7,7 @@ use crate::text::{english, korean};
 use crate::vocabulary::Vocabulary;
 
 /// Divides a normalised text into spans.
-pub fn segment(vocabulary: &Vocabulary, text: &str) -> Vec<Span> {
+pub(crate) fn segment(vocabulary: &Vocabulary, text: &str) -> Vec<Span> {
     let tokens = tokens(text);
     let mut spans = Vec::with_capacity(tokens.len());
     let mut at = 0;

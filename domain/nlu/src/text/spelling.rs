@@ -9,7 +9,7 @@ use jangbogo_lexicon::hangul::spell_out;
 
 /// Index of words by deletions.
 #[derive(Clone, Debug, Default)]
-pub struct Spelling {
+pub(crate) struct Spelling {
     words: Vec<(Box<str>, Box<[u32]>)>,
     /// Indices into `words` by the word and by each of its deletions.
     by_deletion: HashMap<Box<[u32]>, Vec<u32>>,
@@ -21,7 +21,7 @@ const MIN_LETTERS: usize = 6;
 const MIN_TYPED_LETTERS: usize = 5;
 
 impl Spelling {
-    pub fn add(&mut self, word: &str) {
+    pub(crate) fn add(&mut self, word: &str) {
         let letters: Box<[u32]> = spell_out(word).into();
         let Ok(index) = u32::try_from(self.words.len()) else { return };
         if letters.len() < MIN_LETTERS
@@ -42,7 +42,7 @@ impl Spelling {
 
     /// The nearest word of the index; none beyond one mistake. Words with the same first letter come first, then in
     /// order.
-    pub fn correct(&self, word: &str) -> Option<&str> {
+    pub(crate) fn correct(&self, word: &str) -> Option<&str> {
         let letters: Box<[u32]> = spell_out(word).into();
         if letters.len() < MIN_TYPED_LETTERS || letters.len() > 40 {
             return None;

@@ -3,7 +3,7 @@
 use jangbogo_lexicon::hangul::is_hangul;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A word of any script but Hangul.
     Word,
     /// Hangul between two spaces.
@@ -15,7 +15,7 @@ pub enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token<'t> {
+pub(crate) struct Token<'t> {
     pub kind: Kind,
     pub text: &'t str,
     /// True after a space.
@@ -23,7 +23,7 @@ pub struct Token<'t> {
 }
 
 /// Divides a normalised text into tokens. An apostrophe belongs to its word.
-pub fn tokens(text: &str) -> Vec<Token<'_>> {
+pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::with_capacity(text.len() / 4 + 4);
     let mut characters = text.char_indices().peekable();
     let mut spaced = true;

@@ -8,7 +8,7 @@ use crate::cue::{self, Cue};
 use crate::span::Term;
 
 #[derive(Clone, Debug, Default)]
-pub struct Entry {
+pub(crate) struct Entry {
     pub terms: Vec<Term>,
     pub cues: Vec<Cue>,
     /// Cues of the form as a particle or an ending; none if it is neither.
@@ -19,7 +19,7 @@ pub struct Entry {
 
 /// Entries by form without spaces.
 #[derive(Clone, Debug, Default)]
-pub struct Dictionary {
+pub(crate) struct Dictionary {
     entries: HashMap<Box<str>, Entry>,
     /// Length in characters of the longest form, by its first character.
     longest: HashMap<char, usize>,
@@ -27,7 +27,7 @@ pub struct Dictionary {
 
 impl Dictionary {
     /// Adds a name; forms with other characters than Hangul are ignored.
-    pub fn add(&mut self, form: &str, term: Term) {
+    pub(crate) fn add(&mut self, form: &str, term: Term) {
         if let Some(entry) = self.entry(form)
             && !entry.terms.iter().any(|other| other.slot == term.slot)
         {
@@ -36,7 +36,7 @@ impl Dictionary {
     }
 
     /// Replaces the product kind that a form names.
-    pub fn replace(&mut self, form: &str, term: &Term) {
+    pub(crate) fn replace(&mut self, form: &str, term: &Term) {
         if let Some(entry) = self.entry(form) {
             entry.terms.retain(|other| !other.names_kind());
             entry.terms.push(term.clone());
@@ -44,7 +44,7 @@ impl Dictionary {
     }
 
     /// Adds the tables of cues and endings.
-    pub fn add_cues(&mut self) {
+    pub(crate) fn add_cues(&mut self) {
         for (form, cues) in cue::KOREAN.iter() {
             if let Some(entry) = self.entry(form) {
                 entry.cues.clone_from(cues);
@@ -79,17 +79,17 @@ impl Dictionary {
         Some(entry)
     }
 
-    pub fn get(&self, form: &str) -> Option<&Entry> {
+    pub(crate) fn get(&self, form: &str) -> Option<&Entry> {
         self.entries.get(form)
     }
 
     /// Length in characters of the longest form that begins with a character; 0 without one.
-    pub fn longest(&self, first: char) -> usize {
+    pub(crate) fn longest(&self, first: char) -> usize {
         self.longest.get(&first).copied().unwrap_or_default()
     }
 
     /// Forms that are names.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter(|(_, entry)| !entry.terms.is_empty()).map(|(form, _)| &**form)
     }
 }

@@ -18,7 +18,7 @@ const MIN_RUNS_OF_WORD: u32 = 5;
 
 /// Names in a catalogue that the lexicon does not have.
 #[derive(Debug, Default)]
-pub struct Catalogue {
+pub(crate) struct Catalogue {
     /// Product kinds, each with a flag for weak evidence (a single word).
     pub kinds: Vec<(String, bool)>,
     pub categories: BTreeSet<String>,
@@ -42,7 +42,7 @@ const NO_KINDS: &[&str] = &[
 ];
 
 /// Reads a catalogue; `lexicon` has the phrases that are known already.
-pub fn read<'a>(products: impl IntoIterator<Item = ProductText<'a>>, lexicon: &Phrases<Vec<Term>>) -> Catalogue {
+pub(crate) fn read<'a>(products: impl IntoIterator<Item = ProductText<'a>>, lexicon: &Phrases<Vec<Term>>) -> Catalogue {
     let mut catalogue = Catalogue::default();
     let mut counts = Counts::default();
     let mut values = BTreeMap::<(Slot, String), u32>::new();
