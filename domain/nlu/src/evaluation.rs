@@ -22,7 +22,7 @@ pub use score::Score;
 pub use utterance::{Split, Utterance, read};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum AnnotationKind {
+enum Kind {
     Slot,
     Retraction,
     NoPreference,
@@ -31,7 +31,7 @@ enum AnnotationKind {
 /// A slot value, retraction or indifference in normal form, from a label or from an answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Annotation {
-    kind: AnnotationKind,
+    kind: Kind,
     attribute: String,
     operator: String,
     value: String,
@@ -40,7 +40,7 @@ struct Annotation {
 
 impl Annotation {
     /// Values are compared without case, plural and punctuation; synonyms of the lexicon are equal.
-    fn new(kind: AnnotationKind, attribute: &str, operator: &str, value: &str, wanted: bool) -> Self {
+    fn new(kind: Kind, attribute: &str, operator: &str, value: &str, wanted: bool) -> Self {
         let slot = jangbogo_lexicon::Slot::from_name(attribute);
         let canonical = slot.and_then(|slot| jangbogo_lexicon::canonical(slot, value));
         let value = match attribute {
@@ -53,7 +53,7 @@ impl Annotation {
 
 fn annotations(understanding: &Understanding) -> Vec<Annotation> {
     let slot = |attribute: &str, operator: &str, value: &str, wanted| {
-        Annotation::new(AnnotationKind::Slot, attribute, operator, value, wanted)
+        Annotation::new(Kind::Slot, attribute, operator, value, wanted)
     };
     let mut all: Vec<Annotation> =
         understanding.wishes.iter().map(|wish| slot(&wish.slot, "=", &wish.value, wish.wanted)).collect();
@@ -71,16 +71,9 @@ fn annotations(understanding: &Understanding) -> Vec<Annotation> {
     all.extend(understanding.references.iter().map(|id| slot(REFERENCE, "=", id, true)));
     // The labels do not list the retractions of "forget everything".
     let retracted = understanding.retracted.iter().filter(|retraction| &*retraction.slot != EVERYTHING);
+    all.extend(retracted.map(|one| Annotation::new(Kind::Retraction, &one.slot, "=", &one.value, true)));
     all.extend(
-        retracted.map(|retraction| {
-            Annotation::new(AnnotationKind::Retraction, &retraction.slot, "=", &retraction.value, true)
-        }),
-    );
-    all.extend(
-        understanding
-            .indifferent
-            .iter()
-            .map(|slot| Annotation::new(AnnotationKind::NoPreference, slot, "=", "any", true)),
+        understanding.indifferent.iter().map(|slot| Annotation::new(Kind::NoPreference, slot, "=", "any", true)),
     );
     all.sort();
     all.dedup();
@@ -163,15 +156,15 @@ impl Report {
 impl LanguageReport {
     fn add(&mut self, annotation: &Annotation, score: Score) {
         match annotation.kind {
-            AnnotationKind::Slot => {
+            Kind::Slot => {
                 self.slots.entry(annotation.attribute.clone()).or_default().add(score);
                 self.all_slots.add(score);
                 if !annotation.wanted {
                     self.unwanted.add(score);
                 }
             }
-            AnnotationKind::Retraction => self.retractions.add(score),
-            AnnotationKind::NoPreference => self.no_preference.add(score),
+            Kind::Retraction => self.retractions.add(score),
+            Kind::NoPreference => self.no_preference.add(score),
         }
     }
 }
@@ -179,9 +172,9 @@ impl LanguageReport {
 impl fmt::Display for Annotation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let prefix = match self.kind {
-            AnnotationKind::Slot => "",
-            AnnotationKind::Retraction => "retracted: ",
-            AnnotationKind::NoPreference => "any will do: ",
+            Kind::Slot => "",
+            Kind::Retraction => "retracted: ",
+            Kind::NoPreference => "any will do: ",
         };
         let sign = if self.wanted { "" } else { "not " };
         write!(formatter, "{prefix}{sign}{} {} {}", self.attribute, self.operator, self.value)

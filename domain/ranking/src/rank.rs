@@ -249,7 +249,7 @@ fn item(
     collaborative: Option<&Collaborative>,
     intent: &Intent<'_>,
 ) -> RankedItem {
-    let collaborative_score = collaborative.map_or(0.0, |result| result.score);
+    let co_purchase = collaborative.map_or(0.0, |result| result.score);
     let mut causes = Vec::new();
     if let Some(event_id) = candidate.vector_event.clone().filter(|_| content > 0.0) {
         causes.push((SubScore::Content, SourceEvent { event_id, product_id: None }));
@@ -264,29 +264,23 @@ fn item(
     let cause = |event_id: &String| SourceEvent { event_id: event_id.clone(), product_id: None };
     causes.extend(statements.map(|event| (SubScore::Intent, cause(&event.event_id))));
 
-    let requested = intent
-        .met_wishes
-        .iter()
-        .map(|wish| Evidence::Asked { slot: wish.slot.to_string(), value: wish.value.to_string() });
-    let liked = intent
-        .liked
-        .iter()
-        .map(|statement| Evidence::Liked { slot: statement.slot.clone(), value: statement.value.clone() });
+    let requested = intent.met_wishes.iter();
+    let requested =
+        requested.map(|wish| Evidence::Asked { slot: wish.slot.to_string(), value: wish.value.to_string() });
+    let liked = intent.liked.iter();
+    let liked = liked.map(|one| Evidence::Liked { slot: one.slot.clone(), value: one.value.clone() });
     let mut kinds = [
         (weights.intent * intent.score, requested.chain(liked).collect::<Vec<_>>()),
-        (
-            weights.collaborative * collaborative_score,
-            collaborative.map(|result| result.evidence.clone()).unwrap_or_default(),
-        ),
+        (weights.collaborative * co_purchase, collaborative.map(|result| result.evidence.clone()).unwrap_or_default()),
         (weights.content * content, like.into_iter().collect()),
     ];
     // A stable sort: on equal contributions requested values come first.
     kinds.sort_by(|left, right| right.0.total_cmp(&left.0));
     RankedItem {
         product_id: product_id.to_owned(),
-        score: weights.intent * intent.score + weights.collaborative * collaborative_score + weights.content * content,
+        score: weights.intent * intent.score + weights.collaborative * co_purchase + weights.content * content,
         content,
-        collaborative: collaborative_score,
+        collaborative: co_purchase,
         intent: intent.score,
         sources: kinds.into_iter().flat_map(|(_, evidence)| evidence).collect(),
         causes,
@@ -362,12 +356,8 @@ mod tests {
         let candidates = [("blue".to_owned(), Candidate::new(Product::default()))].into();
         let trending = vec![Scored { product_id: "blue".to_owned(), score: 1.0 }];
         let collaborative = CollaborativeInput { trending, ..CollaborativeInput::default() };
-        let ranking = rank(
-            &RankingInput { known: collaborative, candidates, ..RankingInput::default() },
-            None,
-            Weights::default(),
-            10,
-        );
+        let input = RankingInput { known: collaborative, candidates, ..RankingInput::default() };
+        let ranking = rank(&input, None, Weights::default(), 10);
         assert_eq!((ranking.basis, ids(&ranking)), (Basis::ColdStart, vec!["blue"]));
     }
 

@@ -3,7 +3,7 @@
 use jangbogo_events::{Currency, ProductId, Role, Understanding};
 use serde::Deserialize;
 
-use super::{Annotation, AnnotationKind};
+use super::{Annotation, Kind};
 use crate::merge::next_request;
 use crate::parse_state::{Context, ShownProduct};
 
@@ -98,7 +98,7 @@ impl Dialogue {
         self.goals()
             .iter()
             .filter(|(_, value)| is_named(value))
-            .map(|(slot, value)| Annotation::new(AnnotationKind::Slot, slot, operator(*slot), value, true))
+            .map(|(slot, value)| Annotation::new(Kind::Slot, slot, operator(*slot), value, true))
             .collect()
     }
 

@@ -3,7 +3,7 @@
 use jangbogo_events::{Currency, Intent, Money, PriceRange, ProductId, Request, Wish};
 use serde::Deserialize;
 
-use super::{Annotation, AnnotationKind};
+use super::{Annotation, Kind};
 use crate::parse_state::{Context, ShownProduct};
 
 /// Half of the labelled utterances: see `utterances/README.md`.
@@ -130,13 +130,13 @@ impl Utterance {
 
     pub(super) fn expected(&self) -> Vec<Annotation> {
         let slots = self.slots.iter().map(|slot| {
-            Annotation::new(AnnotationKind::Slot, &slot.attribute, &slot.operator, &slot.value, slot.polarity != "-")
+            Annotation::new(Kind::Slot, &slot.attribute, &slot.operator, &slot.value, slot.polarity != "-")
         });
-        let retractions = self.retractions.iter().map(|retraction| {
-            Annotation::new(AnnotationKind::Retraction, &retraction.attribute, "=", &retraction.value, true)
-        });
-        let any =
-            self.no_preference.iter().map(|slot| Annotation::new(AnnotationKind::NoPreference, slot, "=", "any", true));
+        let retractions = self
+            .retractions
+            .iter()
+            .map(|retraction| Annotation::new(Kind::Retraction, &retraction.attribute, "=", &retraction.value, true));
+        let any = self.no_preference.iter().map(|slot| Annotation::new(Kind::NoPreference, slot, "=", "any", true));
         slots.chain(retractions).chain(any).collect()
     }
 }

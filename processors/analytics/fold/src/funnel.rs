@@ -62,13 +62,11 @@ fn fold(event: &Event, config: &FoldConfig, deltas: &mut Deltas) {
             deltas.put(Turn { message_id: intent.message_id }, Understood { analyser });
         }
         Data::RecommendationGenerated(recommendation) => {
-            // What was decoded from JSON can be written as JSON.
+            // Never fails: the data was decoded from JSON.
             let Ok(weights) = serde_json::to_string(&recommendation.weight_setting) else { return };
             let (recommendation_id, member_id) = (recommendation.recommendation_id, &*recommendation.member_id);
-            deltas.put(
-                Turn { message_id: recommendation.message_id },
-                Answered { recommendation_id, member_id, weights },
-            );
+            let turn = Turn { message_id: recommendation.message_id };
+            deltas.put(turn, Answered { recommendation_id, member_id, weights });
             for item in &recommendation.items {
                 let key = RecommendedProduct { member_id, product_id: &item.product_id, recommendation_id };
                 deltas.put(key, Offer { offered_at: time });

@@ -85,7 +85,7 @@ fn put_order(event: &Event, order: &OrderCompleted, config: &FoldConfig, deltas:
 }
 
 fn put_announcement(event: &Event, announced: &PurchasePatternAnalyzed, deltas: &mut Deltas) {
-    // What was decoded from JSON can be written as JSON.
+    // Never fails: the data was decoded from JSON.
     let Ok(pattern) = serde_json::to_string(announced) else { return };
     let key = AnnouncedPattern { member_id: &announced.member_id, orders: announced.orders.into() };
     deltas.put(key, Announcement { event_id: &event.envelope.id, pattern });
