@@ -18,7 +18,7 @@ const KOREAN_FIELDS: [&str; 4] = ["title.korean^3", "category^2", "description.k
 /// The only field read of a hit: stored documents are large, and reading them takes as long as the search.
 const ID: [&str; 1] = ["product_id"];
 
-/// Body of an approximate search (kNN) for the products nearest to a vector.
+/// Body of an approximate search (`knn`) for the products nearest to a vector.
 pub(super) fn nearest(request: &SearchRequest, meaning: &Meaning, vector_index: VectorIndex) -> Value {
     let mut filters = filters(request);
     filters.push(json!({ "term": { "vector_model": meaning.model } }));
