@@ -51,7 +51,7 @@ pub struct RankedItem {
     pub score: f64,
     /// Similarity of texts: 0 to 1.
     pub content: f64,
-    /// Co-purchase score: 0 to 1.
+    /// Collaborative score, by co-purchase and popularity: 0 to 1.
     pub collaborative: f64,
     /// Fit with the request, or with the member's preferences: 0 to 1.
     pub intent: f64,
@@ -246,20 +246,16 @@ fn item(
     candidate: &Candidate,
     weights: Weights,
     (content, like): (f64, Option<Evidence>),
-    collaborative: Option<&Collaborative>,
+    result: Option<&Collaborative>,
     intent: &Intent<'_>,
 ) -> RankedItem {
-    let co_purchase = collaborative.map_or(0.0, |result| result.score);
+    let collaborative = result.map_or(0.0, |result| result.score);
     let mut causes = Vec::new();
     if let Some(event_id) = candidate.vector_event.clone().filter(|_| content > 0.0) {
         causes.push((SubScore::Content, SourceEvent { event_id, product_id: None }));
     }
-    causes.extend(
-        collaborative
-            .into_iter()
-            .flat_map(|result| &result.causes)
-            .map(|cause| (SubScore::Collaborative, cause.clone())),
-    );
+    let co_purchases = result.into_iter().flat_map(|result| &result.causes);
+    causes.extend(co_purchases.map(|cause| (SubScore::Collaborative, cause.clone())));
     let statements = intent.liked.iter().filter_map(|statement| statement.evidence.first());
     let cause = |event_id: &String| SourceEvent { event_id: event_id.clone(), product_id: None };
     causes.extend(statements.map(|event| (SubScore::Intent, cause(&event.event_id))));
@@ -271,16 +267,16 @@ fn item(
     let liked = liked.map(|one| Evidence::Liked { slot: one.slot.clone(), value: one.value.clone() });
     let mut kinds = [
         (weights.intent * intent.score, requested.chain(liked).collect::<Vec<_>>()),
-        (weights.collaborative * co_purchase, collaborative.map(|result| result.evidence.clone()).unwrap_or_default()),
+        (weights.collaborative * collaborative, result.map(|result| result.evidence.clone()).unwrap_or_default()),
         (weights.content * content, like.into_iter().collect()),
     ];
     // A stable sort: on equal contributions requested values come first.
     kinds.sort_by(|left, right| right.0.total_cmp(&left.0));
     RankedItem {
         product_id: product_id.to_owned(),
-        score: weights.intent * intent.score + weights.collaborative * co_purchase + weights.content * content,
+        score: weights.intent * intent.score + weights.collaborative * collaborative + weights.content * content,
         content,
-        collaborative: co_purchase,
+        collaborative,
         intent: intent.score,
         sources: kinds.into_iter().flat_map(|(_, evidence)| evidence).collect(),
         causes,
