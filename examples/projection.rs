@@ -50,12 +50,8 @@ fn fold(event: &Event, _: &FoldConfig, deltas: &mut Deltas) {
 }
 
 /// A program that folds these projections into one set of tables, with one consumer group.
-static PROCESSOR: Processor = Processor {
-    name: "example",
-    fold_version: 1,
-    batch_policy: BatchPolicy::Immediate,
-    projections: &[&PROJECTION],
-};
+static PROCESSOR: Processor =
+    Processor { name: "example", fold_version: 1, batch_policy: BatchPolicy::Immediate, projections: &[&PROJECTION] };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut log = Vec::new();

@@ -1,4 +1,4 @@
-//! A conversation as reactors read it: what was said, understood and recommended, the newest last.
+//! A conversation as reactors read it: messages, intents and recommendations, the newest last.
 
 use chrono::{DateTime, Utc};
 use jangbogo_events::{IntentAnalyzed, MessageCreated, RecommendationGenerated};
@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-/// So many entries are read: about ten turns.
+/// Number of entries that are read: about ten turns.
 const ENTRIES: i64 = 40;
 
 /// History of a conversation up to a snapshot.
@@ -15,13 +15,12 @@ const ENTRIES: i64 = 40;
 pub struct Turns {
     /// Messages of both sides.
     pub messages: Vec<MessageCreated>,
-    /// What the shopper's messages were understood to say.
     pub intents: Vec<IntentAnalyzed>,
     pub recommendations: Vec<RecommendationGenerated>,
 }
 
 impl Turns {
-    /// The newest entries of a conversation that happened before this moment, or at it.
+    /// Reads the newest entries of a conversation up to `until`, inclusive.
     ///
     /// # Errors
     /// When the Postgres query fails.
@@ -44,9 +43,9 @@ impl Turns {
         for row in rows.iter().rev() {
             let body: &str = row.get("body");
             match row.get("kind") {
-                MESSAGE => turns.messages.extend(decoded(body)),
-                INTENT => turns.intents.extend(decoded(body)),
-                RECOMMENDATION => turns.recommendations.extend(decoded(body)),
+                MESSAGE => turns.messages.extend(decode(body)),
+                INTENT => turns.intents.extend(decode(body)),
+                RECOMMENDATION => turns.recommendations.extend(decode(body)),
                 _ => {}
             }
         }
@@ -54,7 +53,7 @@ impl Turns {
     }
 }
 
-/// What was folded was an event: only one of a later version cannot be read.
-fn decoded<T: DeserializeOwned>(body: &str) -> Option<T> {
+/// None for an event of a later version; all folded entries of known versions can be read.
+fn decode<T: DeserializeOwned>(body: &str) -> Option<T> {
     serde_json::from_str(body).ok()
 }

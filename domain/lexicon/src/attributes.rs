@@ -1,15 +1,15 @@
-//! What a catalogue's own attributes say.
+//! Slots and values of a catalogue's attributes.
 
 use crate::phrases::Phrases;
 use crate::values::Slot;
 use crate::words;
 
-/// The slot of an attribute by its name, in any catalogue's way of writing it: `Colour`, `attr_t_product_colour`.
+/// The slot of an attribute by its name, in any catalogue's spelling: `Colour`, `attr_t_product_colour`.
 ///
-/// Colour and material may be a part's (`housing_material`, `cable_colour`): a thing with a red cable is red in part. A
-/// number of colours is none, and only a plain `size` is one, since `screen_size` and `paper_size` are measures.
-#[must_use]
-pub fn slot_of_attribute(name: &str) -> Option<Slot> {
+/// Colour and material may belong to a part (`housing_material`, `cable_colour`): a product with a red cable is red in
+/// part. A number of colours is not a colour, and only a plain `size` is a size: `screen_size` and `paper_size` are
+/// measures.
+pub(crate) fn slot_of_attribute(name: &str) -> Option<Slot> {
     let key = words::key(name);
     let key = key.strip_prefix("attr ").unwrap_or(&key);
     let key = key.strip_prefix("t ").unwrap_or(key);
@@ -27,9 +27,10 @@ pub fn slot_of_attribute(name: &str) -> Option<Slot> {
     }
 }
 
-/// Calls `each` with the values in an attribute's text: those the lexicon knows by their canonical names, others as they
-/// are, in lower case. Parts are divided by commas, semicolons and slashes; numbers and flags are no values.
-pub fn read(
+/// Calls `each` with the values in an attribute's text: `Ok` with the canonical name of a value of the lexicon, `Err`
+/// with any other value in lower case. Parts are divided by commas, semicolons and slashes; numbers and flags are no
+/// values.
+pub(crate) fn read(
     slot: Slot,
     text: &str,
     meanings: &Phrases<Vec<(Slot, &'static str)>>,
@@ -42,23 +43,23 @@ pub fn read(
         }
         let mut words = Vec::new();
         words::split(part, |word| words.push(words::singular(word).into_owned()));
-        let mut found = false;
+        let mut is_known = false;
         let mut at = 0;
         while at < words.len() {
             let Some((count, meaning)) = meanings.longest(&words[at..]) else {
                 at += 1;
                 continue;
             };
-            for (_, name) in meaning.iter().filter(|(of, _)| *of == slot) {
+            for (_, name) in meaning.iter().filter(|(other, _)| *other == slot) {
                 each(Ok(name));
-                found = true;
+                is_known = true;
             }
             at += count;
         }
         let lower = part.to_lowercase();
         let is_a_name =
             lower.chars().any(char::is_alphabetic) && lower.len() <= 64 && lower != "true" && lower != "false";
-        if !found && is_a_name {
+        if !is_known && is_a_name {
             each(Err(lower));
         }
     }
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_are_known_by_the_end_of_their_names() {
+    fn the_last_word_of_an_attribute_names_its_slot() {
         let cases = [
             ("color", Some(Slot::Color)),
             ("Colour", Some(Slot::Color)),

@@ -1,49 +1,43 @@
-//! What a product is, by its text.
+//! Facets of a product by its text.
 //!
-//! The longest known phrase at each word decides, so that a trap (`t-light`, `ice cream`, `gold fish`) hides what its
-//! words would say. What is denied does not count (`NO RED`, `PLASTIC FREE`). A narrow value brings the wider ones: navy
-//! things are blue things. Decisions about words that mean several things:
+//! The longest known phrase at each word decides, so that a trap (`t-light`, `ice cream`, `gold fish`) hides the
+//! meanings of its words. Negated values do not count (`NO RED`, `PLASTIC FREE`). A narrow value implies the wider
+//! ones: a navy product is blue. Decisions about ambiguous words:
 //!
 //! - `rose` is a flower, not a colour; `rose gold` is gold.
 //! - `tin` is a box and says nothing about the material.
 //! - `glass` is a material, also of a wine glass; not in `magnifying glass` and the like.
 //! - `silver` and `gold` are colours, `sterling silver` is a material as well; `copper` and `amber` may be both.
-//! - `orange` is a colour unless something smells of it or presses it; `lavender`, `chocolate` and `cherry` are no colours.
+//! - `orange` is a colour unless something smells of it or presses it; `lavender`, `chocolate` and `cherry` are no
+//!   colours.
 //! - `cream` is a colour unless it is eaten or rubbed in.
-//! - `iron` and `rubber` at a title's end are things (to press and to erase with), elsewhere materials.
+//! - `iron` and `rubber` at a title's end are products (to press and to erase with), elsewhere materials.
 //!
-//! A description often speaks of other things than the product ("goes with our red mug"): it is asked only for slots of
-//! which title and attributes say nothing.
+//! A description often names other products ("goes with our red mug"): it is read only for slots for which title and
+//! attributes give no value.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use crate::attributes::{self, slot_of_attribute};
 use crate::values::{MEANINGS, Slot, with_implied};
-use crate::{attributes, slot_of_attribute, words};
+use crate::words;
 
-/// How much of a description is read, in bytes: what a thing is comes first.
-const DESCRIPTION: usize = 512;
+/// Bytes of a description that are read: its beginning describes the product.
+const MAX_DESCRIPTION_BYTES: usize = 512;
 
-/// Canonical values of what a product is. Values that a catalogue's attribute gives and the lexicon does not know are
-/// in lower case, as they are.
+/// Canonical values of a product by slot. Attribute values that the lexicon does not know are kept in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facets {
-    /// Colours.
     pub color: BTreeSet<Cow<'static, str>>,
-    /// Materials.
     pub material: BTreeSet<Cow<'static, str>>,
-    /// Patterns.
     pub pattern: BTreeSet<Cow<'static, str>>,
-    /// Styles.
     pub style: BTreeSet<Cow<'static, str>>,
-    /// Sizes.
     pub size: BTreeSet<Cow<'static, str>>,
-    /// Occasions.
     pub occasion: BTreeSet<Cow<'static, str>>,
 }
 
 impl Facets {
-    /// The values of a slot.
     #[must_use]
     pub fn get(&self, slot: Slot) -> &BTreeSet<Cow<'static, str>> {
         match slot {
@@ -56,12 +50,12 @@ impl Facets {
         }
     }
 
-    /// Every slot that has a value, and the value.
+    /// Pairs of a slot and one of its values.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &str)> {
         Slot::ALL.into_iter().flat_map(|slot| self.get(slot).iter().map(move |value| (slot, &**value)))
     }
 
-    fn of_mut(&mut self, slot: Slot) -> &mut BTreeSet<Cow<'static, str>> {
+    fn get_mut(&mut self, slot: Slot) -> &mut BTreeSet<Cow<'static, str>> {
         match slot {
             Slot::Color => &mut self.color,
             Slot::Material => &mut self.material,
@@ -74,12 +68,12 @@ impl Facets {
 
     fn insert(&mut self, slot: Slot, name: &'static str) {
         for name in with_implied(slot, name) {
-            self.of_mut(slot).insert(Cow::Borrowed(name));
+            self.get_mut(slot).insert(Cow::Borrowed(name));
         }
     }
 }
 
-/// What a product is by its title, description and attributes (name and value).
+/// Facets of a product by its title, description and attributes (name and value).
 pub fn facets<'a>(
     title: &str,
     description: Option<&str>,
@@ -91,32 +85,32 @@ pub fn facets<'a>(
         if let Some(slot) = slot_of_attribute(name) {
             attributes::read(slot, value, &MEANINGS, |value| match value {
                 Ok(name) => facets.insert(slot, name),
-                Err(other) => drop(facets.of_mut(slot).insert(Cow::Owned(other))),
+                Err(other) => drop(facets.get_mut(slot).insert(Cow::Owned(other))),
             });
         }
     }
     if let Some(description) = description {
-        let mut told = Facets::default();
-        read(beginning(description), |slot, name| told.insert(slot, name));
+        let mut described = Facets::default();
+        read(truncate(description), |slot, name| described.insert(slot, name));
         for slot in Slot::ALL {
             if facets.get(slot).is_empty() {
-                facets.of_mut(slot).append(told.of_mut(slot));
+                facets.get_mut(slot).append(described.get_mut(slot));
             }
         }
     }
     facets
 }
 
-/// The first bytes of a text, to the last whole word.
-fn beginning(text: &str) -> &str {
-    if text.len() <= DESCRIPTION {
+/// The first [`MAX_DESCRIPTION_BYTES`] of a text, to the last whole word.
+fn truncate(text: &str) -> &str {
+    if text.len() <= MAX_DESCRIPTION_BYTES {
         return text;
     }
-    let end = text.floor_char_boundary(DESCRIPTION);
+    let end = text.floor_char_boundary(MAX_DESCRIPTION_BYTES);
     text[..end].rfind(' ').map_or(&text[..end], |space| &text[..space])
 }
 
-/// Calls `each` with every value that a text names and does not deny.
+/// Calls `each` with every value that a text names without a negation.
 fn read(text: &str, mut each: impl FnMut(Slot, &'static str)) {
     let mut words = Vec::with_capacity(16);
     words::split(text, |word| words.push(words::singular(word).into_owned()));

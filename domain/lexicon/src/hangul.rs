@@ -13,26 +13,25 @@ pub const PARTICLES: &[&str] = &[
     "용", "에요", "에서", "이든", "든", "이고", "이라", "라면", "이라면", "으로만", "로만", "이라고", "라고", "으로도", "로도", "으로된",
 ];
 
-/// Whether a character is a whole Hangul syllable.
+/// True for a whole syllable (가), false for a letter (ㅏ).
 #[must_use]
 pub fn is_syllable(character: char) -> bool {
     (FIRST..=LAST).contains(&u32::from(character))
 }
 
-/// Whether a character is Hangul: a syllable or a letter (ㅋ, ㅠ).
+/// True for a syllable (가) and for a letter (ㅋ, ㅠ).
 #[must_use]
 pub fn is_hangul(character: char) -> bool {
     is_syllable(character) || matches!(character, '\u{1100}'..='\u{11FF}' | '\u{3131}'..='\u{318E}')
 }
 
-/// The numbers of a syllable's initial, vowel and final (0: none).
-#[must_use]
-pub fn letters(syllable: char) -> Option<(u32, u32, u32)> {
+/// Indices of a syllable's initial, vowel and final letter (0: no final); none for another character.
+fn letters(syllable: char) -> Option<(u32, u32, u32)> {
     let offset = u32::from(syllable).checked_sub(FIRST).filter(|_| is_syllable(syllable))?;
     Some((offset / (VOWELS * FINALS), offset / FINALS % VOWELS, offset % FINALS))
 }
 
-/// Joins letters that stand apart, as some systems send them, into syllables; everything else stays.
+/// Joins separate letters (conjoining jamo), as some systems send them, into syllables; other characters stay.
 #[must_use]
 pub fn compose(text: &str) -> String {
     let mut composed = String::with_capacity(text.len());
@@ -58,8 +57,7 @@ fn join(left: char, right: char) -> Option<char> {
     if open && (0x11A8..=0x11C2).contains(&right) { char::from_u32(left + right - 0x11A7) } else { None }
 }
 
-/// A text's syllables as numbers of letters, so that a typing mistake is one difference: 가방 → ㄱㅏㅂㅏㅇ. Other
-/// characters stand for themselves.
+/// The code points of a text with syllables as letters, so that a typing mistake is one difference: 가방 → ㄱㅏㅂㅏㅇ.
 #[must_use]
 pub fn spell_out(text: &str) -> Vec<u32> {
     let mut spelled = Vec::with_capacity(text.len());
@@ -82,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_that_stand_apart_are_joined() {
+    fn separate_letters_are_joined() {
         let apart: String = spell_out("도시락 가방 bag").into_iter().filter_map(char::from_u32).collect();
         assert_ne!(apart, "도시락 가방 bag");
         assert_eq!(compose(&apart), "도시락 가방 bag");

@@ -1,38 +1,36 @@
-//! Kinds of things that shops sell, and the parts of a shop, in English and Korean.
+//! Product kinds and areas of a shop, in English and Korean.
 
 use std::sync::LazyLock;
 
 use crate::table::{alternatives, rows};
 use crate::words;
 
-/// A kind of thing: `lunch bag`.
+/// A product kind: `lunch bag`.
 #[derive(Clone, Debug)]
 pub struct Kind {
-    /// As an English title would write it: lower case, singular, as short as can be.
+    /// Canonical name as in an English title: lower case, singular, shortest form.
     pub name: &'static str,
-    /// Other English words for it, which titles use as well.
+    /// English synonyms, which titles use as well.
     pub english: Vec<&'static str>,
-    /// Other ways to write its name; titles use the name.
+    /// Other spellings of the name, which titles do not use.
     pub spellings: Vec<&'static str>,
-    /// Korean words for it.
     pub korean: Vec<&'static str>,
 }
 
 impl Kind {
-    /// Every English word for it, the name first.
+    /// Name, synonyms and spellings, the name first.
     pub fn forms(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.name).chain(self.english.iter().copied()).chain(self.spellings.iter().copied())
     }
 }
 
-/// What a category of a shop may be called: `kitchen` for 주방, 부엌.
+/// An area of a shop, which a category may be named after: `kitchen`, 주방, 부엌.
 #[derive(Clone, Debug)]
 pub struct Area {
-    /// The word a category's slug would have.
+    /// The word in a category's slug.
     pub name: &'static str,
-    /// Other English words for it.
     pub english: Vec<&'static str>,
-    /// Korean words for it, without 용품 or 제품.
+    /// Korean names without 용품 or 제품 ("supplies", "goods").
     pub korean: Vec<&'static str>,
 }
 
@@ -40,11 +38,11 @@ static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
     let bare = |form: &str| words::key(form).replace(' ', "");
     let kind = |row: Vec<&'static str>| {
         let name: &'static str = row.first()?;
-        // A form is another spelling where only spaces differ, or where the table says so with a `=`.
-        let spelled = |form: &&&'static str| form.starts_with('=') || bare(form) == bare(name);
+        // A form is another spelling if only spaces differ, or if the table marks it with `=`.
+        let is_spelling = |form: &&&'static str| form.starts_with('=') || bare(form) == bare(name);
         let forms = alternatives(&row, 1);
-        let spellings = forms.iter().filter(spelled).map(|form| form.trim_start_matches('=')).collect();
-        let english = forms.iter().filter(|form| !spelled(form)).copied().collect();
+        let spellings = forms.iter().filter(is_spelling).map(|form| form.trim_start_matches('=')).collect();
+        let english = forms.iter().filter(|form| !is_spelling(form)).copied().collect();
         Some(Kind { name, english, spellings, korean: alternatives(&row, 2) })
     };
     rows(include_str!("../data/kinds.tsv")).filter_map(kind).collect()
@@ -57,13 +55,11 @@ static AREAS: LazyLock<Vec<Area>> = LazyLock::new(|| {
     rows(include_str!("../data/areas.tsv")).filter_map(area).collect()
 });
 
-/// Every kind of thing.
 #[must_use]
 pub fn kinds() -> &'static [Kind] {
     &KINDS
 }
 
-/// Every part of a shop.
 #[must_use]
 pub fn areas() -> &'static [Area] {
     &AREAS

@@ -1,8 +1,8 @@
-//! Shopping words: what colours, materials, patterns, styles, sizes and occasions are called in English and Korean, what
-//! kinds of things shops sell, and what a product is by its text.
+//! Shopping words: English and Korean names of colours, materials, patterns, styles, sizes, occasions and product
+//! kinds, and the facets of a product by its text.
 //!
-//! All of it is tables (`data/*.tsv`), read once, and plain lookups: no I/O, no clock, no randomness, so that a fold may
-//! use it. [`facets`] is what folds and ranking call; the rest is for reading what shoppers write.
+//! Tables (`data/*.tsv`) are read once and looked up: no I/O, no clock, no randomness, so that a fold may use them.
+//! Folds and ranking call [`facets`]; the rest reads messages of shoppers.
 
 mod attributes;
 mod facets;
@@ -15,10 +15,9 @@ mod translation;
 mod values;
 mod words;
 
-pub use attributes::slot_of_attribute;
 pub use facets::{Facets, facets};
 pub use kinds::{Area, Kind, areas, kinds};
 pub use phrases::Phrases;
 pub use translation::{in_english, in_korean};
-pub use values::{Slot, Value, canonical, names, traps, value, values, with_implied};
+pub use values::{Slot, Value, canonical, names, value, values, with_implied};
 pub use words::{key, singular, split};

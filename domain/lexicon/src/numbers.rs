@@ -1,6 +1,6 @@
 //! Number words and counters, Korean and English.
 
-/// Native Korean numbers below a hundred, as they stand before a counter and alone.
+/// Native Korean numbers below a hundred, before a counter and alone.
 #[rustfmt::skip]
 const NATIVE: &[(&str, u32)] = &[
     ("하나", 1), ("한", 1), ("둘", 2), ("두", 2), ("셋", 3), ("세", 3), ("석", 3), ("넷", 4), ("네", 4), ("넉", 4),
@@ -8,7 +8,7 @@ const NATIVE: &[(&str, u32)] = &[
     ("서른", 30), ("마흔", 40), ("쉰", 50), ("예순", 60), ("일흔", 70), ("여든", 80), ("아흔", 90),
 ];
 
-/// Korean counters of things, and how many things each stands for.
+/// Korean counters and the number of units that each stands for.
 #[rustfmt::skip]
 pub const KOREAN_COUNTERS: &[(&str, u32)] = &[
     ("개", 1), ("장", 1), ("권", 1), ("병", 1), ("자루", 1), ("세트", 1), ("벌", 1), ("켤레", 1), ("대", 1), ("송이", 1),
@@ -16,7 +16,6 @@ pub const KOREAN_COUNTERS: &[(&str, u32)] = &[
     ("더즌", 12), ("쌍", 2), ("잔", 1), ("그루", 1), ("필", 1), ("롤", 1), ("조각", 1), ("셋트", 1), ("줄", 1),
 ];
 
-/// English number words.
 #[rustfmt::skip]
 const ENGLISH: &[(&str, u32)] = &[
     ("one", 1), ("two", 2), ("three", 3), ("four", 4), ("five", 5), ("six", 6), ("seven", 7), ("eight", 8), ("nine", 9),
@@ -25,13 +24,13 @@ const ENGLISH: &[(&str, u32)] = &[
     ("sixty", 60), ("seventy", 70), ("eighty", 80), ("ninety", 90),
 ];
 
-/// The number that an English word says; `dozen` and `hundred` multiply, and are left to the reader.
+/// Number of an English word; `dozen` and `hundred` multiply and are left to the caller.
 #[must_use]
 pub fn english(word: &str) -> Option<u32> {
     ENGLISH.iter().find(|(name, _)| *name == word).map(|(_, number)| *number)
 }
 
-/// A native Korean number (두, 열두, 스물다섯) at the beginning of these characters: its length and value.
+/// Length in characters and value of a native Korean number (두, 열두, 스물다섯) that the text begins with.
 #[must_use]
 pub fn native_korean(text: &[char]) -> Option<(usize, u32)> {
     let (length, tens) = native_word(text)?;
@@ -53,8 +52,8 @@ fn starts_with(text: &[char], word: &str) -> bool {
     word.chars().all(|character| rest.next() == Some(&character))
 }
 
-/// A Sino-Korean number (이만오천, 삼천, 백) at the beginning of these characters: its length and value. 만 alone is
-/// ten thousand.
+/// Length in characters and value of a Sino-Korean number (이만오천, 삼천, 백) that the text begins with. 만 alone is ten
+/// thousand.
 #[must_use]
 pub fn sino_korean(text: &[char]) -> Option<(usize, u64)> {
     let (mut total, mut section, mut digit) = (0_u64, 0_u64, 0_u64);
@@ -62,7 +61,7 @@ pub fn sino_korean(text: &[char]) -> Option<(usize, u64)> {
     for &character in text.iter().take(16) {
         if let Some(value) = sino_digit(character) {
             if digit != 0 {
-                break; // Two digits side by side: no number that is said so.
+                break; // Two digits side by side are not a Sino-Korean number.
             }
             digit = value;
         } else if let Some(unit) = sino_unit(character) {
@@ -81,15 +80,13 @@ pub fn sino_korean(text: &[char]) -> Option<(usize, u64)> {
     (length > 0).then_some((length, total + section + digit))
 }
 
-/// What a numeral stands for: 이 → 2.
-#[must_use]
-pub fn sino_digit(character: char) -> Option<u64> {
+/// Value of a Sino-Korean numeral: 이 → 2.
+fn sino_digit(character: char) -> Option<u64> {
     "일이삼사오육칠팔구".chars().zip(1..).find(|(digit, _)| *digit == character).map(|(_, value)| value)
 }
 
-/// By what a unit of numbers multiplies: 천 → 1,000.
-#[must_use]
-pub fn sino_unit(character: char) -> Option<u64> {
+/// Multiplier of a Sino-Korean unit: 천 → 1,000.
+fn sino_unit(character: char) -> Option<u64> {
     match character {
         '십' => Some(10),
         '백' => Some(100),

@@ -1,14 +1,14 @@
-//! Phrases of several words, and the longest that begins at a word.
+//! A dictionary of phrases of several words with a lookup of the longest match.
 
 use std::collections::HashMap;
 
 use crate::words;
 
-/// What phrases mean. They are kept by [`key`](words::key), so that case, punctuation and plurals do not matter.
+/// Meanings of phrases by [`key`](words::key), so that case, punctuation and plurals do not matter.
 #[derive(Clone, Debug)]
 pub struct Phrases<T> {
     meanings: HashMap<Box<str>, T>,
-    /// The longest phrase that begins with a word, in words.
+    /// Length in words of the longest phrase, by its first word.
     longest: HashMap<Box<str>, usize>,
 }
 
@@ -19,7 +19,7 @@ impl<T> Default for Phrases<T> {
 }
 
 impl<T> Phrases<T> {
-    /// The meaning of a phrase, made if there was none; none for a phrase without a word.
+    /// The meaning of a phrase, inserted if absent; none for a phrase without a word.
     pub fn entry(&mut self, phrase: &str) -> Option<&mut T>
     where
         T: Default,
@@ -32,13 +32,13 @@ impl<T> Phrases<T> {
         Some(self.meanings.entry(key.into()).or_default())
     }
 
-    /// What a phrase means that is written as its key.
+    /// The meaning of a phrase by its key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&T> {
         self.meanings.get(key)
     }
 
-    /// The longest phrase at the beginning of these words (in the singular): how many words, and what it means.
+    /// Length in words and meaning of the longest phrase that `words` (in the singular) begin with.
     #[must_use]
     pub fn longest<S: AsRef<str>>(&self, words: &[S]) -> Option<(usize, &T)> {
         let first = words.first()?.as_ref();
@@ -59,7 +59,7 @@ impl<T> Phrases<T> {
         (1..=longest).rev().find_map(|count| self.meanings.get(&key[..ends[count - 1]]).map(|meaning| (count, meaning)))
     }
 
-    /// Every phrase's key and meaning, in no order.
+    /// Keys and meanings of all phrases, unordered.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
         self.meanings.iter().map(|(key, meaning)| (&**key, meaning))
     }

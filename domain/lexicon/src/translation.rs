@@ -1,5 +1,5 @@
-//! Korean shopping words put into English, for catalogues in English, which are searched in both languages; and canonical
-//! values put into Korean, for answers.
+//! Translation of Korean shopping words into English, for searches of an English catalogue in both languages, and of
+//! canonical values into Korean, for answers.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 use crate::hangul::{PARTICLES, is_hangul};
 use crate::{Slot, areas, kinds, value, values};
 
-/// The most words of a text that are one name.
+/// Most words of one name.
 const NAME_WORDS: usize = 4;
 
-/// English names by Korean ones, without spaces; a kind of thing before what it may be like.
+/// English names by Korean names without spaces. A product kind takes precedence over a value, a value over an area.
 static ENGLISH: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     let kinds = kinds().iter().map(|kind| (&kind.korean, kind.name));
     let values = values().iter().map(|value| (&value.korean, value.name));
@@ -24,11 +24,11 @@ static ENGLISH: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     english
 });
 
-/// What of a Korean text is known in English: its names of things and of what they are like, and what is no Korean. The
-/// rest is left out, and would only blur the meaning of what is known; none if no name is.
+/// English translation of the names (product kinds, values, areas) in a Korean text, with its words in other scripts.
+/// Other Korean words are left out: they would blur the meaning of the rest. None if the text has no known name.
 ///
-/// Names are found word by word, the longest first, in words that are made of nothing but names (`빨간색 도시락가방`), and
-/// before a particle. Endings and sentences are not understood.
+/// Names are found word by word, the longest first, in words that consist of names only (`빨간색 도시락가방`), and before a
+/// particle. Endings and sentences are not understood.
 #[must_use]
 pub fn in_english(text: &str) -> Option<String> {
     let words: Vec<&str> = text.split_whitespace().flat_map(parts).collect();
@@ -50,20 +50,20 @@ pub fn in_english(text: &str) -> Option<String> {
     is_translated.then(|| english.join(" "))
 }
 
-/// A word, or what of a Korean one stands between signs: `행주(티타월)`.
+/// A word; a Korean word is divided at punctuation: `행주(티타월)`.
 fn parts(word: &str) -> impl Iterator<Item = &str> {
     let is_korean = word.chars().any(is_hangul);
     let divides = move |character: char| is_korean && !character.is_alphanumeric();
     word.split(divides).filter(|part| !part.is_empty())
 }
 
-/// The names that a Korean word is made of, be it with a particle, which a name of one syllable is not told from.
+/// The names that a Korean word consists of, with or without a particle, which a name of one syllable cannot have.
 fn noun(word: &str) -> Option<Vec<&'static str>> {
     let before = |particle: &&str| word.strip_suffix(particle).filter(|noun| noun.chars().count() > 1);
     names(word).or_else(|| PARTICLES.iter().filter_map(before).find_map(names))
 }
 
-/// A value of a slot, or of `product` or `category`, in Korean; none where no Korean word for it is known.
+/// Korean name of a value of a slot, `product` or `category`; none if the lexicon has no Korean word for it.
 #[must_use]
 pub fn in_korean(slot: &str, name: &str) -> Option<&'static str> {
     let forms = match slot {
@@ -74,23 +74,23 @@ pub fn in_korean(slot: &str, name: &str) -> Option<&'static str> {
     forms.first().copied()
 }
 
-/// The names that a Korean word is made of, the longest at each place; none if there is anything else in it.
+/// The names that a Korean word consists of, the longest at each position; none if anything else is in it.
 fn names(word: &str) -> Option<Vec<&'static str>> {
     if !word.chars().all(is_hangul) {
         return None;
     }
-    let mut found = Vec::new();
+    let mut english = Vec::new();
     let mut rest = word;
     while !rest.is_empty() {
         let ends = rest.char_indices().map(|(at, character)| at + character.len_utf8());
         let (end, name) = ends.rev().find_map(|end| Some((end, name(&rest[..end])?)))?;
-        found.push(name);
+        english.push(name);
         rest = &rest[end..];
     }
-    Some(found)
+    Some(english)
 }
 
-/// A name, be it a colour's with 색 behind it.
+/// English name of a Korean one; a colour may end in 색.
 fn name(form: &str) -> Option<&'static str> {
     ENGLISH.get(form).or_else(|| ENGLISH.get(form.strip_suffix('색')?)).copied()
 }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_put_into_english_however_they_are_spaced() {
+    fn names_are_translated_into_english_however_they_are_spaced() {
         for (korean, english) in [
             ("빨간 도시락 가방", "red lunch bag"),
             ("빨간색 도시락가방", "red lunch bag"),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_put_into_korean() {
+    fn values_are_translated_into_korean() {
         for (slot, name, korean) in [
             ("product", "lunch bag", Some("도시락 가방")),
             ("category", "kitchen", Some("주방")),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_left_out() {
+    fn unknown_words_are_left_out() {
         assert_eq!(in_english("빨간 뚜비두 T-LIGHT 뚜비두"), Some("red T-LIGHT".to_owned()));
         for text in ["red lunch bag", "뚜비두", "가방뚜비두", "85123A", ""] {
             assert_eq!(in_english(text), None, "{text}");

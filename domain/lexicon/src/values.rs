@@ -1,4 +1,4 @@
-//! The values of the slots that describe a thing, and everything they are called.
+//! Values of the slots that describe a product, with their names in English and Korean.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -7,28 +7,27 @@ use crate::phrases::Phrases;
 use crate::table::{alternatives, rows};
 use crate::words;
 
-/// What a value says about a thing.
+/// An attribute of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Slot {
     /// `red`, `navy`.
     Color,
-    /// What it is made of: `wood`, `zinc`.
+    /// `wood`, `zinc`.
     Material,
-    /// What is printed or woven on it: `polka dot`, `floral`.
+    /// Printed or woven: `polka dot`, `floral`.
     Pattern,
     /// `vintage`, `scandinavian`.
     Style,
     /// `small`, `jumbo`.
     Size,
-    /// When or for what it is used: `birthday`, `christmas`, `summer`.
+    /// Occasion or season of use: `birthday`, `christmas`, `summer`.
     Occasion,
 }
 
 impl Slot {
-    /// Every slot.
     pub const ALL: [Self; 6] = [Self::Color, Self::Material, Self::Pattern, Self::Style, Self::Size, Self::Occasion];
 
-    /// As events write it.
+    /// Name of the slot in events.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -41,7 +40,6 @@ impl Slot {
         }
     }
 
-    /// The slot that events write so.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|slot| slot.name() == name)
@@ -51,16 +49,14 @@ impl Slot {
 /// A value of a slot: `polka dot`.
 #[derive(Clone, Debug)]
 pub struct Value {
-    /// Of what.
     pub slot: Slot,
     /// Its canonical name: English, lower case, singular.
     pub name: &'static str,
-    /// The wider value of which it is a kind: `navy` is `blue`, `zinc` is `metal`.
+    /// The wider value that it is a kind of: `navy` is `blue`, `zinc` is `metal`.
     pub implies: Option<&'static str>,
-    /// English words for it besides the name. A `-` among them says that the name itself, as a word in a text, does not
-    /// mean it: `silver` alone is the colour.
+    /// English synonyms. A `-` among them says that the name itself, as a word in a text, does not mean the value:
+    /// `silver` alone is the colour.
     pub english: Vec<&'static str>,
-    /// Korean words for it.
     pub korean: Vec<&'static str>,
 }
 
@@ -77,11 +73,11 @@ static VALUES: LazyLock<Vec<Value>> = LazyLock::new(|| {
     rows(include_str!("../data/values.tsv")).filter_map(value).collect()
 });
 
-/// Where a value stands in the list, by slot and name.
+/// Indices into `VALUES` by slot and name.
 static BY_NAME: LazyLock<HashMap<(Slot, &'static str), usize>> =
     LazyLock::new(|| VALUES.iter().enumerate().map(|(index, value)| ((value.slot, value.name), index)).collect());
 
-/// Values by their Korean words, without spaces.
+/// Indices into `VALUES` by Korean words without spaces.
 static BY_KOREAN: LazyLock<HashMap<String, Vec<usize>>> = LazyLock::new(|| {
     let mut by_korean = HashMap::<String, Vec<usize>>::new();
     for (index, value) in VALUES.iter().enumerate() {
@@ -92,8 +88,8 @@ static BY_KOREAN: LazyLock<HashMap<String, Vec<usize>>> = LazyLock::new(|| {
     by_korean
 });
 
-/// What English phrases say of a thing; traps say less than their words do, or something else.
-pub static MEANINGS: LazyLock<Phrases<Vec<(Slot, &'static str)>>> = LazyLock::new(|| {
+/// Values that English phrases name. A trap names fewer values than its words do, or other ones.
+pub(crate) static MEANINGS: LazyLock<Phrases<Vec<(Slot, &'static str)>>> = LazyLock::new(|| {
     let mut phrases = Phrases::<Vec<(Slot, &'static str)>>::default();
     for value in values() {
         for form in names(value) {
@@ -111,29 +107,26 @@ pub static MEANINGS: LazyLock<Phrases<Vec<(Slot, &'static str)>>> = LazyLock::ne
     phrases
 });
 
-/// The English words that mean a value.
+/// English words that mean a value.
 pub fn names(value: &'static Value) -> impl Iterator<Item = &'static str> {
     let name = (!value.english.contains(&"-")).then_some(value.name);
     name.into_iter().chain(value.english.iter().copied().filter(|form| *form != "-"))
 }
 
-/// Every value.
 #[must_use]
 pub fn values() -> &'static [Value] {
     &VALUES
 }
 
-/// English phrases that do not mean what their words mean, and what they say of a thing instead: a `t light` is not
-/// light, `ice cream` is no colour. The word `endoftitle` stands
-/// for the end of the text.
-pub fn traps() -> impl Iterator<Item = (&'static str, Option<(Slot, &'static str)>)> {
+/// English phrases that do not have the meaning of their words, with the value that they name instead: a `t light` is
+/// not light, `ice cream` is no colour. The word `endoftitle` stands for the end of the text.
+fn traps() -> impl Iterator<Item = (&'static str, Option<(Slot, &'static str)>)> {
     rows(include_str!("../data/traps.tsv")).filter_map(|row| {
         let meaning = row.get(1).and_then(|meaning| meaning.split_once('='));
         Some((*row.first()?, meaning.and_then(|(slot, value)| Some((Slot::from_name(slot)?, value)))))
     })
 }
 
-/// The value of this name.
 #[must_use]
 pub fn value(slot: Slot, name: &str) -> Option<&'static Value> {
     BY_NAME.get(&(slot, name)).map(|&index| &VALUES[index])
@@ -142,15 +135,15 @@ pub fn value(slot: Slot, name: &str) -> Option<&'static Value> {
 /// A value and the wider ones that it implies, the narrowest first: `stainless steel`, `steel`, `metal`.
 pub fn with_implied(slot: Slot, name: &str) -> impl Iterator<Item = &'static str> {
     let wider = move |value: &&'static Value| self::value(slot, value.implies?);
-    // No chain in the table is longer; a circle in it must not hang a fold.
+    // No chain in the table is longer; a cycle in it must not hang a fold.
     std::iter::successors(value(slot, name), wider).take(4).map(|value| value.name)
 }
 
-/// The canonical name of a value that is written in any known way, in English or Korean: `Colourful`, `빨간색`.
+/// Canonical name of a value by any of its names, in English or Korean: `Colourful`, `빨간색`.
 #[must_use]
 pub fn canonical(slot: Slot, text: &str) -> Option<&'static str> {
     let key = words::key(text);
-    if let Some((_, name)) = MEANINGS.get(&key).and_then(|all| all.iter().find(|(of, _)| *of == slot)) {
+    if let Some((_, name)) = MEANINGS.get(&key).and_then(|all| all.iter().find(|(other, _)| *other == slot)) {
         return Some(name);
     }
     let korean = text.replace(' ', "");
@@ -172,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_is_a_value_and_what_it_implies_exists() {
+    fn every_row_is_a_value_and_its_implied_value_exists() {
         let lines = rows(include_str!("../data/values.tsv")).count();
         assert_eq!(values().len(), lines, "a row was not understood");
         let known: BTreeSet<_> = values().iter().map(|value| (value.slot, value.name)).collect();

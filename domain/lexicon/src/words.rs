@@ -1,8 +1,8 @@
-//! English text as words: lower case, without punctuation, in the singular.
+//! Tokens of English text: lower case, without punctuation, in the singular.
 
 use std::borrow::Cow;
 
-/// Plurals that no rule makes.
+/// Plurals that the rules of [`singular`] do not cover.
 #[rustfmt::skip]
 const IRREGULAR: &[(&str, &str)] = &[
     ("knives", "knife"), ("leaves", "leaf"), ("shelves", "shelf"), ("scarves", "scarf"), ("loaves", "loaf"),
@@ -16,7 +16,7 @@ const IRREGULAR: &[(&str, &str)] = &[
     ("cheeses", "cheese"), ("noses", "nose"), ("suitcases", "suitcase"), ("princesses", "princess"),
 ];
 
-/// Words in `s` that are no plurals, or that nobody sells one of.
+/// Words in `s` that are not plurals, or are sold in the plural only.
 #[rustfmt::skip]
 const UNCHANGED: &[&str] = &[
     "scissors", "sunglasses", "trousers", "jeans", "headphones", "earphones", "earbuds", "binoculars", "pyjamas",
@@ -26,7 +26,7 @@ const UNCHANGED: &[&str] = &[
     "abs", "hips", "gps", "ios", "hers", "ours", "yours", "theirs", "towards", "besides", "sometimes", "anyways", "does", "goes",
 ];
 
-/// The singular of a lower-case English word, as far as rules and a short list go; other words as they are.
+/// The singular of a lower-case English word by rules and a short list; other words are unchanged.
 #[must_use]
 pub fn singular(word: &str) -> Cow<'_, str> {
     let bytes = word.as_bytes();
@@ -54,7 +54,7 @@ pub fn singular(word: &str) -> Cow<'_, str> {
 }
 
 /// Calls `each` with every word of a text: runs of letters and digits in lower case. An apostrophe is dropped, so that
-/// `CHILD'S` is one word, and anything else divides.
+/// `CHILD'S` is one word; any other character divides.
 pub fn split(text: &str, mut each: impl FnMut(&str)) {
     let mut word = String::with_capacity(32);
     for character in text.chars() {
@@ -72,7 +72,7 @@ pub fn split(text: &str, mut each: impl FnMut(&str)) {
     }
 }
 
-/// How a phrase is looked up: its words in the singular, a space between them.
+/// Lookup key of a phrase: its words in the singular, divided by one space.
 #[must_use]
 pub fn key(phrase: &str) -> String {
     let mut key = String::with_capacity(phrase.len());

@@ -1,9 +1,9 @@
-//! From a message to what it says.
+//! Analysis of a message: runs the passes and collects their results.
 
 use jangbogo_events::{Intent, ProductId, Request, Retraction, Text, Understanding, Wish};
 
 use crate::cue::Cue;
-use crate::merge::{EVERYTHING, REFERENCE, next_request};
+use crate::merge::{EVERYTHING, REFERENCE, names_kind, next_request};
 use crate::parse_state::{Context, ParseState};
 use crate::slots::{
     context_mentions, corrections, indifference, negation, prices, product_kind, quantities, references, retraction,
@@ -14,24 +14,22 @@ use crate::text::{language, segment};
 use crate::vocabulary::Vocabulary;
 use crate::{intent, text};
 
-/// What a message says, and what is looked for after it.
+/// Understanding of a message, and the request after it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Analysis {
-    /// What the message says.
     pub understanding: Understanding,
-    /// What is looked for after it.
     pub request: Request,
 }
 
-/// What a list of an event may hold.
-const WISHES: usize = 100;
+/// Most wishes, and most retractions, of one event.
+const MAX_WISHES: usize = 100;
 
 #[must_use]
 pub fn analyse(vocabulary: &Vocabulary, context: &Context, message: &str) -> Analysis {
     let text = text::normalise(message);
     let mut state = ParseState::new(context, segment::segment(vocabulary, &text));
-    product_kind::choose(&mut state);
-    let set_aside = intent::set_aside(&mut state);
+    product_kind::disambiguate(&mut state);
+    let off_topic = intent::discard_off_topic(&mut state);
     references::read(&mut state);
     retraction::read(&mut state);
     prices::read(&mut state);
@@ -40,52 +38,53 @@ pub fn analyse(vocabulary: &Vocabulary, context: &Context, message: &str) -> Ana
     corrections::read(&mut state);
     negation::read(&mut state);
     context_mentions::read(&mut state);
-    product_kind::settle(&mut state);
-    let understanding = understanding(&state, set_aside, &text);
+    product_kind::resolve(&mut state);
+    let understanding = understanding(&state, off_topic, &text);
     let request = next_request(&context.request, &understanding, &context.shown);
     Analysis { understanding, request }
 }
 
-fn understanding(state: &ParseState<'_>, set_aside: bool, text: &str) -> Understanding {
+fn understanding(state: &ParseState<'_>, off_topic: bool, text: &str) -> Understanding {
     let mut wishes = wishes(state);
     let mut references = products(state, Role::Open);
     let retracted = retracted(state);
-    let wanted = |wish: &&Wish| wish.wanted && matches!(&*wish.slot, "product" | "category");
-    let found = intent::Found {
-        aside: set_aside,
+    let is_new = |wish: &Wish| wish.wanted && !state.is_wished(&wish.slot, &wish.value);
+    let features = intent::Features {
+        off_topic,
         wishes: wishes.iter().any(|wish| &*wish.slot != REFERENCE),
-        new_thing: wishes.iter().filter(wanted).any(|wish| !state.wished(&wish.slot, &wish.value)),
-        thing: wishes.iter().any(|wish| matches!(&*wish.slot, "product" | "category")),
-        unwanted: wishes.iter().any(|wish| !wish.wanted),
+        new_kind: wishes.iter().any(|wish| names_kind(wish) && is_new(wish)),
+        kind: wishes.iter().any(names_kind),
+        exclusions: wishes.iter().any(|wish| !wish.wanted),
         references: !references.is_empty() || !products(state, Role::Excluded).is_empty(),
-        retracted: !retracted.is_empty(),
+        retractions: !retracted.is_empty(),
     };
-    let intent = intent::classify(state, found);
+    let intent = intent::classify(state, features);
     let about_products = !matches!(intent, Intent::SmallTalk | Intent::Other);
     match intent {
         Intent::SmallTalk | Intent::Other => wishes.clear(),
         Intent::AskAboutProduct => {
-            // A question names what the product may be; only another of its kind is wished for.
+            // A question names qualities of a shown product: they are wishes only if it asks for another variant.
             if !asks_for_another(state) && !wishes.iter().any(|wish| !wish.wanted) {
                 wishes.clear();
             }
-            wishes.retain(|wish| !matches!(&*wish.slot, "product" | "category"));
+            wishes.retain(|wish| !names_kind(wish));
             if references.is_empty() {
                 references = state.context.shown.iter().take(10).map(|shown| shown.product_id.clone()).collect();
             }
         }
         _ => {}
     }
-    // "Any pattern but skulls" is no indifference.
-    let open = |slot: &&&str| !wishes.iter().any(|wish| &*wish.slot == **slot && !wish.wanted);
-    let indifferent = state.indifferent.iter().filter(open).filter_map(|slot| Text::new(*slot).ok()).take(20).collect();
-    let bought = intent == Intent::Other && !references.is_empty();
+    // "Any pattern but skulls" is not indifference to the pattern.
+    let has_no_exclusion = |slot: &&&str| !wishes.iter().any(|wish| &*wish.slot == **slot && !wish.wanted);
+    let indifferent =
+        state.indifferent.iter().filter(has_no_exclusion).filter_map(|slot| Text::new(*slot).ok()).take(20).collect();
+    let is_order = intent == Intent::Other && !references.is_empty();
     Understanding {
         intent,
         wishes,
         price: state.price.filter(|_| about_products),
         price_direction: state.direction.filter(|_| about_products),
-        quantity: state.quantity.filter(|_| about_products || bought),
+        quantity: state.quantity.filter(|_| about_products || is_order),
         retracted,
         indifferent,
         references,
@@ -94,7 +93,7 @@ fn understanding(state: &ParseState<'_>, set_aside: bool, text: &str) -> Underst
     }
 }
 
-/// "Does it come in blue?", 빨간색으로도 있어요?
+/// True for a question about another variant: "does it come in blue?", 빨간색으로도 있어요?
 fn asks_for_another(state: &ParseState<'_>) -> bool {
     let english = ["available in", "come", "have it", "have this", "have these", "got it", "got this", "got these"];
     let ask = |span: &Span| {
@@ -107,8 +106,8 @@ fn asks_for_another(state: &ParseState<'_>) -> bool {
     state.spans.iter().any(ask)
 }
 
-/// "Nothing too big" rules out what is large, though "too big" alone asks for what is small.
-fn turned<'v>(span: &Span, slot: &str, value: &'v str, wanted: bool) -> &'v str {
+/// "Too big" means the size `small`, but "nothing too big" excludes `large`.
+fn resolve_size<'v>(span: &Span, slot: &str, value: &'v str, wanted: bool) -> &'v str {
     let too = span.text.starts_with("too ") || span.text.contains("bit ") || span.text.starts_with("너무");
     match value {
         "small" if slot == "size" && too && !wanted => "large",
@@ -117,14 +116,14 @@ fn turned<'v>(span: &Span, slot: &str, value: &'v str, wanted: bool) -> &'v str 
     }
 }
 
-/// Values wanted and unwanted, in the order in which they are said; of one that is both, that it is unwanted.
+/// Wanted and excluded values in the order of the text; a value that is both is excluded.
 fn wishes(state: &ParseState<'_>) -> Vec<Wish> {
     let mut wishes: Vec<Wish> = Vec::new();
     let mut push = |slot: &str, value: &str, wanted: bool| {
         let (Ok(slot), Ok(value)) = (Text::new(slot), Text::new(value)) else { return };
-        // What is ruled out is named again to say why: "not pink, because pink is for babies".
+        // An excluded value may be named again in the reason: "not pink, because pink is for babies".
         match wishes.iter_mut().find(|wish| wish.slot == slot && wish.value == value) {
-            Some(known) => known.wanted &= wanted,
+            Some(earlier) => earlier.wanted &= wanted,
             None => wishes.push(Wish { slot, value, wanted }),
         }
     };
@@ -132,12 +131,12 @@ fn wishes(state: &ParseState<'_>) -> Vec<Wish> {
         let wanted = match span.role {
             Role::Open => true,
             Role::Excluded => false,
-            Role::Retracted | Role::Used => continue,
+            Role::Retracted | Role::Consumed => continue,
         };
         match &span.meaning {
             Meaning::Terms(terms) => {
                 if let Some(Term { slot, value, .. }) = terms.first() {
-                    push(slot, turned(span, slot, value, wanted), wanted);
+                    push(slot, resolve_size(span, slot, value, wanted), wanted);
                 }
             }
             Meaning::Products(products) if !wanted => products.iter().for_each(|id| push(REFERENCE, id, false)),
@@ -147,15 +146,15 @@ fn wishes(state: &ParseState<'_>) -> Vec<Wish> {
     for size in &state.sizes {
         push("size", size, true);
     }
-    wishes.truncate(WISHES);
+    wishes.truncate(MAX_WISHES);
     wishes
 }
 
 fn products(state: &ParseState<'_>, role: Role) -> Vec<ProductId> {
     let mut products: Vec<ProductId> = Vec::new();
     for span in state.spans.iter().filter(|span| span.role == role) {
-        if let Meaning::Products(spoken_of) = &span.meaning {
-            for id in spoken_of {
+        if let Meaning::Products(ids) = &span.meaning {
+            for id in ids {
                 if !products.contains(id) && products.len() < 200 {
                     products.push(id.clone());
                 }
@@ -173,7 +172,7 @@ fn retracted(state: &ParseState<'_>) -> Vec<Retraction> {
     for (slot, value) in named.chain(state.retracted.iter().cloned()).chain(all) {
         if let (Ok(slot), Ok(value)) = (Text::new(slot), Text::new(value)) {
             let retraction = Retraction { slot, value };
-            if !retracted.contains(&retraction) && retracted.len() < WISHES {
+            if !retracted.contains(&retraction) && retracted.len() < MAX_WISHES {
                 retracted.push(retraction);
             }
         }

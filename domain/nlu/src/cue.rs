@@ -1,4 +1,4 @@
-//! Cues: words that do not name what is wanted but say how it is meant. `data/cues-*.tsv` lists them.
+//! Cues: words that name no value but modify how names are meant. `data/cues-*.tsv` lists them.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -6,56 +6,54 @@ use std::sync::LazyLock;
 use jangbogo_lexicon::Phrases;
 use jangbogo_lexicon::numbers::KOREAN_COUNTERS;
 
-/// What a cue does.
+/// Function of a cue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cue {
-    /// What follows is unwanted.
+pub(crate) enum Cue {
+    /// Excludes the names after it.
     NotBefore,
-    /// What follows is unwanted, and that is a matter of taste.
+    /// Excludes the names after it, as a statement of taste.
     HateBefore,
-    /// What was said before it in its clause is unwanted.
+    /// Excludes the names before it in its clause.
     NotAfter,
-    /// As above, and a matter of taste.
+    /// Excludes the names before it in its clause, as a statement of taste.
     HateAfter,
-    /// What stands right before it is unwanted.
+    /// Excludes the name right before it.
     NotAdjacent,
-    /// Looks like a negation, and negates nothing that is wanted.
+    /// Looks like a negation but excludes nothing: "not only".
     NotOnly,
-    /// A new clause begins.
+    /// Begins a new clause.
     Clause,
-    /// Joins two of a kind.
+    /// Joins two names of one slot.
     Join,
-    /// What it belongs to is only compared with.
+    /// Compares: the name that it belongs to is not a wish.
     Than,
     Find,
-    /// Asks whether the shop has something.
+    /// Asks whether the shop has a product.
     Sell,
-    /// Says what is liked.
     Like,
-    /// What is said holds in general.
+    /// Makes a statement of taste general: "always".
     Habit,
-    /// Takes something back.
+    /// Retracts an earlier statement.
     Forget,
-    /// It holds no longer.
+    /// Says that an earlier statement no longer holds.
     NoLonger,
-    /// Speaks of what was said.
+    /// Refers to an earlier statement: "what I said".
     Said,
-    /// All that was said.
+    /// Refers to all earlier statements.
     Everything,
-    /// Any value will do.
+    /// Says that any value of a slot will do.
     Any,
-    /// A value is not needed; any other will do as well.
+    /// Says that a value is not required: "doesn't have to be".
     NotNeeded,
-    /// It will do as well.
+    /// Says that a value is acceptable too.
     IsFine,
     Slot(&'static str),
-    /// Less expensive than what was shown.
+    /// Less expensive than the products shown.
     Cheaper,
-    /// More expensive than what was shown.
+    /// More expensive than the products shown.
     Dearer,
-    /// Says that it should not cost much, without a limit.
+    /// Asks for a low price without a limit.
     CheapWord,
-    /// The price before or after it is a limit, or nearly the price.
     AtMostBefore,
     AtMostAfter,
     AtLeastBefore,
@@ -64,7 +62,7 @@ pub enum Cue {
     AboutAfter,
     Between,
     To,
-    /// The price is one unit's.
+    /// Marks the price of one unit.
     Per,
     /// A range that begins with the number: 만원대.
     Band,
@@ -73,13 +71,13 @@ pub enum Cue {
     Currency(&'static str),
     Times(u32),
     Number(u32),
-    /// Counts things; each stands for so many.
+    /// A counter, with the number of units that one stands for.
     Counter(u32),
-    /// A measure; an empty name for what is neither a size nor a count of things.
+    /// A unit of measure; empty if it measures neither a size nor a quantity.
     Unit(&'static str),
-    /// The number after it is how many are in one.
+    /// The number after it is the number of pieces in one product.
     SetOf,
-    /// Which of those shown.
+    /// Position among the products shown, from 1.
     Ordinal(usize),
     Last,
     Former,
@@ -93,7 +91,7 @@ pub enum Cue {
     Rest,
     /// Stands for a noun: one, thing, 거.
     One,
-    /// Like something.
+    /// Asks for similar products.
     Same,
     Question,
     Ask,
@@ -105,33 +103,36 @@ pub enum Cue {
     Service,
     Abuse,
     Injection,
-    /// What stands before (or after) it is shown on the thing.
+    /// The name before it is a motif on the product.
     MarkerAfter,
+    /// The name after it is a motif on the product.
     MarkerBefore,
-    /// What follows (or, in Korean, what precedes) is where or for what the thing is used.
+    /// The noun after it (before it in Korean) is a place or purpose of use.
     For,
-    /// Whose: what follows is the shopper's, not the shop's.
+    /// Possessive: the noun after it belongs to the shopper.
     Mine,
-    /// Somebody else is spoken of; after that the shopper again.
+    /// Refers to a third person; the shopper is the subject again after it.
     Third,
     Itself,
-    /// What is written on a thing.
+    /// Text that is written on a product.
     Quoted,
     Refuse,
-    /// What was said before is corrected.
+    /// Corrects an earlier value in the same message.
     Correct,
-    /// It is not asked for, nor ruled out.
+    /// The name before it is neither a wish nor an exclusion.
     Unneeded,
-    /// Qualities in its clause are something else's: the lounge is all grey.
+    /// Qualities in its clause describe another object: "the lounge is all grey".
     Elsewhere,
-    /// What stands before it is a part of a thing: with a handle.
+    /// The noun before it is a part of a product: 손잡이 달린.
     Part,
-    /// Several are meant: 들.
+    /// Plural suffix: 들.
     Plural,
     Filler,
-    /// Korean particles that matter.
+    /// Korean topic particle: 은, 는.
     Topic,
+    /// Korean object particle: 을, 를.
     Object,
+    /// Korean locative particle.
     Place,
 }
 
@@ -150,11 +151,11 @@ impl Cue {
                 _ => None,
             };
         }
-        NAMES.iter().find(|(known, _)| *known == name).map(|(_, cue)| *cue)
+        NAMES.iter().find(|(other, _)| *other == name).map(|(_, cue)| *cue)
     }
 
-    /// Whether it only means something right after a number.
-    pub fn follows_a_number(self) -> bool {
+    /// True for a cue that has a meaning only right after a number.
+    pub(crate) fn follows_a_number(self) -> bool {
         matches!(self, Self::Currency(_) | Self::Times(_) | Self::Counter(_) | Self::Unit(_) | Self::Band)
     }
 }
@@ -183,8 +184,8 @@ const NAMES: &[(&str, Cue)] = &[
     ("topic", Cue::Topic), ("object", Cue::Object), ("place", Cue::Place),
 ];
 
-/// A row's cues; a table may give a phrase several at once, joined by `+`.
-fn cues_of(name: &'static str) -> impl Iterator<Item = Cue> {
+/// Cues of a row of a table, joined by `+`.
+fn parse_cues(name: &'static str) -> impl Iterator<Item = Cue> {
     name.split('+').filter_map(Cue::from_name)
 }
 
@@ -193,16 +194,15 @@ fn rows(table: &'static str) -> impl Iterator<Item = (&'static str, &'static str
     rows.flat_map(|(name, forms)| forms.split('|').map(move |form| (name, form)))
 }
 
-/// English cues by phrase.
-pub static ENGLISH: LazyLock<Phrases<Vec<Cue>>> = LazyLock::new(|| {
+pub(crate) static ENGLISH: LazyLock<Phrases<Vec<Cue>>> = LazyLock::new(|| {
     let mut phrases = Phrases::<Vec<Cue>>::default();
     for (name, form) in rows(include_str!("../data/cues-en.tsv")) {
-        // "Don't care" is said as "don't really care" as well.
+        // "Don't care" is also written "don't really care".
         let really = ["dont ", "doesnt ", "not ", "isnt ", "arent "]
             .iter()
             .find_map(|start| form.strip_prefix(start).map(|rest| format!("{start}really {rest}")));
         for form in std::iter::once(form).chain(really.as_deref()) {
-            for cue in cues_of(name) {
+            for cue in parse_cues(name) {
                 if let Some(cues) = phrases.entry(form).filter(|cues| !cues.contains(&cue)) {
                     cues.push(cue);
                 }
@@ -212,15 +212,15 @@ pub static ENGLISH: LazyLock<Phrases<Vec<Cue>>> = LazyLock::new(|| {
     phrases
 });
 
-/// English words that neither name nor say anything here.
-pub static FILLERS: LazyLock<std::collections::HashSet<String>> =
+/// English words without a meaning for the analyser.
+pub(crate) static FILLERS: LazyLock<std::collections::HashSet<String>> =
     LazyLock::new(|| include_str!("../data/fillers-en.txt").lines().map(jangbogo_lexicon::key).collect());
 
-/// Korean cues by their forms as written, with spaces.
-pub static KOREAN: LazyLock<HashMap<&'static str, Vec<Cue>>> = LazyLock::new(|| {
+/// Korean cues by form, with spaces.
+pub(crate) static KOREAN: LazyLock<HashMap<&'static str, Vec<Cue>>> = LazyLock::new(|| {
     let mut forms = HashMap::<&'static str, Vec<Cue>>::new();
     for (name, form) in rows(include_str!("../data/cues-ko.tsv")) {
-        forms.entry(form).or_default().extend(cues_of(name));
+        forms.entry(form).or_default().extend(parse_cues(name));
     }
     for (counter, count) in KOREAN_COUNTERS {
         forms.entry(counter).or_default().push(Cue::Counter(*count));
@@ -229,10 +229,10 @@ pub static KOREAN: LazyLock<HashMap<&'static str, Vec<Cue>>> = LazyLock::new(|| 
 });
 
 /// Korean particles and endings.
-pub static ENDINGS: LazyLock<HashMap<&'static str, Vec<Cue>>> = LazyLock::new(|| {
+pub(crate) static ENDINGS: LazyLock<HashMap<&'static str, Vec<Cue>>> = LazyLock::new(|| {
     let mut forms = HashMap::<&'static str, Vec<Cue>>::new();
     for (name, form) in rows(include_str!("../data/endings-ko.tsv")) {
-        forms.entry(form).or_default().extend(cues_of(name));
+        forms.entry(form).or_default().extend(parse_cues(name));
     }
     forms
 });

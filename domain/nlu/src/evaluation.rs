@@ -1,8 +1,7 @@
-//! How well an analyser understands: its answers beside labels that people wrote.
+//! Evaluation of an analyser (local or a language model) against labels written by people.
 //!
-//! [`Report`] compares with labelled [`Utterance`]s, micro-averaged: a right answer is one that has attribute, operator,
-//! value and polarity right. [`DialogueReport`] compares with what people who talked in a shop were after. Neither knows
-//! who answered: the local analyser or a language model.
+//! [`Report`] compares with labelled [`Utterance`]s, micro-averaged: an answer is right if attribute, operator, value
+//! and polarity are. [`DialogueReport`] compares with the goals of annotated conversations.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,40 +22,40 @@ pub use score::Score;
 pub use utterance::{Split, Utterance, read};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
+enum Kind {
     Slot,
     Retraction,
     NoPreference,
 }
 
-/// One thing said, so that two ways to say it in labels and in events are the same.
+/// A slot value, retraction or indifference in normal form, from a label or from an answer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Said {
-    part: Part,
+struct Annotation {
+    kind: Kind,
     attribute: String,
     operator: String,
     value: String,
     wanted: bool,
 }
 
-impl Said {
-    /// Values are compared without case, plural and punctuation; a known value's synonyms are one.
-    fn new(part: Part, attribute: &str, operator: &str, value: &str, wanted: bool) -> Self {
+impl Annotation {
+    /// Values are compared without case, plural and punctuation; synonyms of the lexicon are equal.
+    fn new(kind: Kind, attribute: &str, operator: &str, value: &str, wanted: bool) -> Self {
         let slot = jangbogo_lexicon::Slot::from_name(attribute);
-        let known = slot.and_then(|slot| jangbogo_lexicon::canonical(slot, value));
+        let canonical = slot.and_then(|slot| jangbogo_lexicon::canonical(slot, value));
         let value = match attribute {
             "price" | "reference" | "quantity" | "category" => value.to_owned(),
-            _ => jangbogo_lexicon::key(known.unwrap_or(value)),
+            _ => jangbogo_lexicon::key(canonical.unwrap_or(value)),
         };
-        Self { part, attribute: attribute.to_owned(), operator: operator.to_owned(), value, wanted }
+        Self { kind, attribute: attribute.to_owned(), operator: operator.to_owned(), value, wanted }
     }
 }
 
-fn said(understanding: &Understanding) -> Vec<Said> {
+fn annotations(understanding: &Understanding) -> Vec<Annotation> {
     let slot = |attribute: &str, operator: &str, value: &str, wanted| {
-        Said::new(Part::Slot, attribute, operator, value, wanted)
+        Annotation::new(Kind::Slot, attribute, operator, value, wanted)
     };
-    let mut all: Vec<Said> =
+    let mut all: Vec<Annotation> =
         understanding.wishes.iter().map(|wish| slot(&wish.slot, "=", &wish.value, wish.wanted)).collect();
     if let Some(price) = understanding.price {
         let limits = [(">=", price.min_minor), ("<=", price.max_minor)];
@@ -70,71 +69,73 @@ fn said(understanding: &Understanding) -> Vec<Said> {
     }));
     all.extend(understanding.quantity.map(|units| slot("quantity", "=", &units.to_string(), true)));
     all.extend(understanding.references.iter().map(|id| slot(REFERENCE, "=", id, true)));
-    // The labels do not list what "forget everything" takes back.
+    // The labels do not list the retractions of "forget everything".
     let retracted = understanding.retracted.iter().filter(|retraction| &*retraction.slot != EVERYTHING);
-    all.extend(retracted.map(|taken| Said::new(Part::Retraction, &taken.slot, "=", &taken.value, true)));
-    all.extend(understanding.indifferent.iter().map(|slot| Said::new(Part::NoPreference, slot, "=", "any", true)));
+    all.extend(retracted.map(|one| Annotation::new(Kind::Retraction, &one.slot, "=", &one.value, true)));
+    all.extend(
+        understanding.indifferent.iter().map(|slot| Annotation::new(Kind::NoPreference, slot, "=", "any", true)),
+    );
     all.sort();
     all.dedup();
     all
 }
 
-/// How an analyser's answers compare with labelled utterances.
+/// Comparison of an analyser's answers with labelled utterances.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     pub languages: BTreeMap<String, LanguageReport>,
-    /// Every utterance that was not understood as labelled.
+    /// Every utterance whose answer differs from its labels.
     pub differences: Vec<Difference>,
 }
 
-/// What was right in one language.
+/// Scores of one language.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LanguageReport {
     pub utterances: usize,
     /// Utterances whose intent is right.
     pub right_intents: usize,
-    /// What is wanted and what not, by attribute.
+    /// Wanted and excluded values, by attribute.
     pub slots: BTreeMap<String, Score>,
-    /// All of these together.
+    /// Sum of `slots`.
     pub all_slots: Score,
-    /// Those of them that are unwanted: negations.
+    /// Excluded values among `slots`.
     pub unwanted: Score,
-    /// What is taken back; not among the slots.
+    /// Retractions, which `slots` does not include.
     pub retractions: Score,
-    /// Attributes of which any value will do; not among the slots.
+    /// Attributes of which any value will do, which `slots` does not include.
     pub no_preference: Score,
 }
 
-/// What was answered otherwise than labelled.
+/// Differences of one answer from its labels, as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
     pub id: String,
     pub text: String,
-    /// What was labelled but not said.
+    /// Labels without an answer.
     pub missed: Vec<String>,
-    /// What was said but not labelled.
+    /// Answers without a label.
     pub wrong: Vec<String>,
 }
 
 impl Report {
-    /// Compares one answer. Where there is none, all that is labelled was missed.
-    pub fn add(&mut self, utterance: &Utterance, understood: Option<&Understanding>) {
+    /// Compares one answer. Without an answer, all labels are missed.
+    pub fn add(&mut self, utterance: &Utterance, answer: Option<&Understanding>) {
         let mut expected = utterance.expected();
         expected.sort();
         expected.dedup();
-        let said = understood.map(said).unwrap_or_default();
-        let right = said.iter().filter(|said| expected.contains(said));
-        let wrong = said.iter().filter(|said| !expected.contains(said));
-        let missed = expected.iter().filter(|label| !said.contains(label));
+        let answered = answer.map(annotations).unwrap_or_default();
+        let right = answered.iter().filter(|annotation| expected.contains(annotation));
+        let wrong = answered.iter().filter(|annotation| !expected.contains(annotation));
+        let missed = expected.iter().filter(|label| !answered.contains(label));
 
         let language = self.languages.entry(utterance.language.clone()).or_default();
-        right.for_each(|said| language.add(said, Score::RIGHT));
-        wrong.clone().for_each(|said| language.add(said, Score::WRONG));
-        missed.clone().for_each(|said| language.add(said, Score::MISSED));
-        let intent = understood.map(|understood| understood.intent);
-        let same = intent == Some(utterance.intent);
+        right.for_each(|annotation| language.add(annotation, Score::RIGHT));
+        wrong.clone().for_each(|annotation| language.add(annotation, Score::WRONG));
+        missed.clone().for_each(|annotation| language.add(annotation, Score::MISSED));
+        let intent = answer.map(|answer| answer.intent);
+        let is_right_intent = intent == Some(utterance.intent);
         language.utterances += 1;
-        language.right_intents += usize::from(same);
+        language.right_intents += usize::from(is_right_intent);
 
         let mut difference = Difference {
             id: utterance.id.clone(),
@@ -142,7 +143,7 @@ impl Report {
             missed: missed.map(ToString::to_string).collect(),
             wrong: wrong.map(ToString::to_string).collect(),
         };
-        if !same {
+        if !is_right_intent {
             difference.missed.push(format!("{:?}", utterance.intent));
             difference.wrong.extend(intent.map(|intent| format!("{intent:?}")));
         }
@@ -153,30 +154,30 @@ impl Report {
 }
 
 impl LanguageReport {
-    fn add(&mut self, said: &Said, score: Score) {
-        match said.part {
-            Part::Slot => {
-                self.slots.entry(said.attribute.clone()).or_default().add(score);
+    fn add(&mut self, annotation: &Annotation, score: Score) {
+        match annotation.kind {
+            Kind::Slot => {
+                self.slots.entry(annotation.attribute.clone()).or_default().add(score);
                 self.all_slots.add(score);
-                if !said.wanted {
+                if !annotation.wanted {
                     self.unwanted.add(score);
                 }
             }
-            Part::Retraction => self.retractions.add(score),
-            Part::NoPreference => self.no_preference.add(score),
+            Kind::Retraction => self.retractions.add(score),
+            Kind::NoPreference => self.no_preference.add(score),
         }
     }
 }
 
-impl fmt::Display for Said {
+impl fmt::Display for Annotation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let part = match self.part {
-            Part::Slot => "",
-            Part::Retraction => "taken back: ",
-            Part::NoPreference => "any will do: ",
+        let prefix = match self.kind {
+            Kind::Slot => "",
+            Kind::Retraction => "retracted: ",
+            Kind::NoPreference => "any will do: ",
         };
         let sign = if self.wanted { "" } else { "not " };
-        write!(formatter, "{part}{sign}{} {} {}", self.attribute, self.operator, self.value)
+        write!(formatter, "{prefix}{sign}{} {} {}", self.attribute, self.operator, self.value)
     }
 }
 

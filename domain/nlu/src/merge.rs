@@ -1,15 +1,16 @@
-//! What is looked for after a message: a function of what was looked for before, what the message says, and what was
-//! shown. It does not matter who understood the message, this analyser or a model.
+//! Dialogue state: the request after a message as a function of the former request, the understanding of the message
+//! (by this analyser or a model) and the products shown.
 //!
-//! - **A new kind of thing starts a new request.** What is about the shopper stays: a material or a maker that is ruled
-//!   out, and the occasion. What is about the former thing goes: its colour, pattern, style, size, price, quantity.
-//! - **Anything else changes the request.** A value takes the place of the earlier ones of its slot; several said at once
-//!   are alternatives. What is ruled out is no longer wanted, and what it is a kind of neither (not metal: not zinc).
-//! - **Cheaper** is below the price of what is spoken of, else below the cheapest of the first three shown; **dearer** above
-//!   it, else above the dearest of these. One that finds nothing is not held to: the next message goes on from the limit
-//!   before it.
-//! - **Any colour** removes what was said of colours, wanted or not. What is taken back is removed likewise.
-//! - Small talk and everything else that is not about products changes nothing.
+//! - **A new product kind starts a new request.** Wishes about the shopper stay: excluded materials and brands, and the
+//!   occasion. Wishes about the former product go: colour, pattern, style, size, price, quantity.
+//! - **Any other message changes the request.** A value replaces the earlier ones of its slot; several values of one
+//!   message are alternatives. An exclusion removes wishes for the value and for its narrower values (not metal: not
+//!   zinc).
+//! - **Cheaper** sets a limit below the price of the referenced products, else below the cheapest of the first three
+//!   shown; **dearer** above it, else above the dearest of these. If nothing is found, the limit is dropped again by
+//!   the next message.
+//! - **Any colour** removes wishes and exclusions of colours; a retraction removes its value likewise.
+//! - Small talk and other messages that are not about products change nothing.
 
 use jangbogo_events::{
     Currency, Intent, Money, PriceDirection, PriceRange, ProductId, Request, Text, Understanding, Wish,
@@ -18,80 +19,78 @@ use jangbogo_lexicon::Slot;
 
 use crate::parse_state::ShownProduct;
 
-/// The slot of a wish that leaves out a product that was shown; its value is the product's id.
-pub const REFERENCE: &str = "reference";
+/// Slot of a wish that excludes a product that was shown; the value is the product's id.
+pub(crate) const REFERENCE: &str = "reference";
 
-/// Slot and value of a retraction of all that was said.
-pub const EVERYTHING: &str = "everything";
+/// Slot and value of a retraction of all wishes.
+pub(crate) const EVERYTHING: &str = "everything";
 
-/// The longest text to search by, in characters.
-const WORDS: usize = 512;
+/// Limit of the search words, in characters.
+const MAX_WORDS_CHARS: usize = 512;
 
-/// How many of the products shown a shopper is taken to have looked at.
-const LOOKED_AT: usize = 3;
+/// Number of shown products that "cheaper" and "dearer" compare with.
+const COMPARED_PRODUCTS: usize = 3;
 
-/// The order of words in an English noun phrase.
-const ORDER: &[&str] = &["size", "style", "color", "occasion", "brand", "pattern", "material", "product", "category"];
+/// Slots in the order of an English noun phrase.
+const NOUN_PHRASE_ORDER: &[&str] =
+    &["size", "style", "color", "occasion", "brand", "pattern", "material", "product", "category"];
 
-/// A message that was answered.
+/// A former message of the conversation with its answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered<'a> {
-    /// What it says.
     pub understood: &'a Understanding,
-    /// What was looked for after it.
     pub request: &'a Request,
-    /// Whether there was no product for that.
+    /// True if no product was found for the request.
     pub found_nothing: bool,
 }
 
-/// What the next message goes on from, by those before it, the newest last.
+/// The request that the next message changes, by the former messages, the newest last.
 #[must_use]
 pub fn request_so_far<'a>(answered: impl DoubleEndedIterator<Item = Answered<'a>>) -> Request {
     let mut newest_first = answered.rev().peekable();
     let Some(mut request) = newest_first.peek().map(|newest| newest.request.clone()) else { return Request::default() };
-    let mut held = newest_first.skip_while(|one| one.found_nothing && one.understood.price_direction.is_some());
-    request.price = held.next().and_then(|one| one.request.price);
+    let mut in_effect = newest_first.skip_while(|one| one.found_nothing && one.understood.price_direction.is_some());
+    request.price = in_effect.next().and_then(|one| one.request.price);
     request
 }
 
-/// What is looked for after a message.
 #[must_use]
-pub fn next_request(before: &Request, said: &Understanding, shown: &[ShownProduct]) -> Request {
+pub fn next_request(before: &Request, understanding: &Understanding, shown: &[ShownProduct]) -> Request {
     let mut request = before.clone();
-    match said.intent {
+    match understanding.intent {
         Intent::SmallTalk | Intent::Other => return request,
-        // What is spoken of now is what the answer is about; a message that speaks of nothing shown is about nothing shown.
-        _ => request.like.clone_from(&said.references),
+        // The answer is about the products that this message refers to, never about those of a former message.
+        _ => request.like.clone_from(&understanding.references),
     }
-    take_back(&mut request, said);
-    if starts_anew(before, said) {
-        request = Request { wishes: about_the_shopper(&request.wishes), ..Request::default() };
+    apply_retractions(&mut request, understanding);
+    if starts_new_request(before, understanding) {
+        request = Request { wishes: wishes_about_shopper(&request.wishes), ..Request::default() };
     }
-    for slot in &said.indifferent {
+    for slot in &understanding.indifferent {
         match &**slot {
             "price" => request.price = None,
             "quantity" => request.quantity = None,
             slot => request.wishes.retain(|wish| &*wish.slot != slot),
         }
     }
-    add_wishes(&mut request, &said.wishes);
-    if said.price.is_some() {
-        request.price = said.price;
+    add_wishes(&mut request, &understanding.wishes);
+    if understanding.price.is_some() {
+        request.price = understanding.price;
     }
-    if let Some(direction) = said.price_direction
-        && let Some(price) = beside(direction, &said.references, shown)
+    if let Some(direction) = understanding.price_direction
+        && let Some(price) = relative_limit(direction, &understanding.references, shown)
     {
-        request.price = Some(within(price, request.price, direction));
-    } else if !said.references.is_empty() {
-        request.like.clone_from(&said.references);
+        request.price = Some(narrow(price, request.price, direction));
+    } else if !understanding.references.is_empty() {
+        request.like.clone_from(&understanding.references);
     }
-    request.quantity = said.quantity.or(request.quantity);
-    request.words = words(&request.wishes);
+    request.quantity = understanding.quantity.or(request.quantity);
+    request.words = search_words(&request.wishes);
     request
 }
 
-fn take_back(request: &mut Request, said: &Understanding) {
-    for retraction in &said.retracted {
+fn apply_retractions(request: &mut Request, understanding: &Understanding) {
+    for retraction in &understanding.retracted {
         match &*retraction.slot {
             EVERYTHING => *request = Request::default(),
             "price" => request.price = None,
@@ -101,16 +100,17 @@ fn take_back(request: &mut Request, said: &Understanding) {
     }
 }
 
-fn is_thing(wish: &Wish) -> bool {
+/// True for a wish for a product kind rather than a quality.
+pub(crate) fn names_kind(wish: &Wish) -> bool {
     matches!(&*wish.slot, "product" | "category")
 }
 
-fn starts_anew(before: &Request, said: &Understanding) -> bool {
-    let mut things = said.wishes.iter().filter(|wish| wish.wanted && is_thing(wish)).peekable();
-    things.peek().is_some() && things.all(|thing| !before.wishes.contains(thing))
+fn starts_new_request(before: &Request, understanding: &Understanding) -> bool {
+    let mut kinds = understanding.wishes.iter().filter(|wish| wish.wanted && names_kind(wish)).peekable();
+    kinds.peek().is_some() && kinds.all(|kind| !before.wishes.contains(kind))
 }
 
-fn about_the_shopper(wishes: &[Wish]) -> Vec<Wish> {
+fn wishes_about_shopper(wishes: &[Wish]) -> Vec<Wish> {
     let stays = |wish: &&Wish| match &*wish.slot {
         "material" | "brand" => !wish.wanted,
         "occasion" => true,
@@ -119,36 +119,36 @@ fn about_the_shopper(wishes: &[Wish]) -> Vec<Wish> {
     wishes.iter().filter(stays).cloned().collect()
 }
 
-fn add_wishes(request: &mut Request, said: &[Wish]) {
-    // First what the new values take the place of, so that several of one message stand side by side.
-    for wish in said {
-        let implied = |other: &Wish| is_a_kind_of(other, wish);
+fn add_wishes(request: &mut Request, wishes: &[Wish]) {
+    // First the replaced values are removed, so that several values of one message stay.
+    for wish in wishes {
         request.wishes.retain(|other| {
             let replaced = wish.wanted && other.wanted && other.slot == wish.slot;
             let contradicted = other.slot == wish.slot && other.value == wish.value;
-            let ruled_out = !wish.wanted && other.wanted && implied(other);
-            !(replaced || contradicted || ruled_out)
+            let excluded = !wish.wanted && other.wanted && is_a_kind_of(other, wish);
+            !(replaced || contradicted || excluded)
         });
         if &*wish.slot == REFERENCE && !wish.wanted {
             request.like.retain(|id| id.as_str() != &*wish.value);
         }
     }
-    request.wishes.extend(said.iter().cloned());
+    request.wishes.extend(wishes.iter().cloned());
     request.wishes.truncate(100);
 }
 
-/// Whether a value is a kind of another: zinc of metal.
+/// True if a value is a kind of another: zinc of metal.
 fn is_a_kind_of(narrow: &Wish, wide: &Wish) -> bool {
     let Some(slot) = Slot::from_name(&narrow.slot).filter(|_| narrow.slot == wide.slot) else { return false };
     jangbogo_lexicon::with_implied(slot, &narrow.value).any(|value| value == &*wide.value)
 }
 
-/// The limit that "cheaper" or "dearer" sets.
-fn beside(direction: PriceDirection, references: &[ProductId], shown: &[ShownProduct]) -> Option<PriceRange> {
-    let spoken_of = shown.iter().filter(|product| references.contains(&product.product_id));
-    let spoken_of: Vec<Money> = spoken_of.filter_map(|product| product.price).collect();
-    let looked_at = || shown.iter().take(LOOKED_AT).filter_map(|product| product.price).collect();
-    let prices: Vec<Money> = if spoken_of.is_empty() { looked_at() } else { spoken_of };
+/// The price limit that "cheaper" or "dearer" sets; none without a price to compare with.
+fn relative_limit(direction: PriceDirection, references: &[ProductId], shown: &[ShownProduct]) -> Option<PriceRange> {
+    let referenced = shown.iter().filter(|product| references.contains(&product.product_id));
+    let mut prices: Vec<Money> = referenced.filter_map(|product| product.price).collect();
+    if prices.is_empty() {
+        prices = shown.iter().take(COMPARED_PRODUCTS).filter_map(|product| product.price).collect();
+    }
     let currency: Currency = prices.first()?.currency;
     let amounts = prices.iter().filter(|price| price.currency == currency).map(|price| price.amount_minor);
     Some(match direction {
@@ -161,8 +161,8 @@ fn beside(direction: PriceDirection, references: &[ProductId], shown: &[ShownPro
     })
 }
 
-/// A new limit together with the other end of the old one, as long as anything can be within both.
-fn within(new: PriceRange, old: Option<PriceRange>, direction: PriceDirection) -> PriceRange {
+/// A new limit with the other end of the old one, unless the range would be empty.
+fn narrow(new: PriceRange, old: Option<PriceRange>, direction: PriceDirection) -> PriceRange {
     let Some(old) = old.filter(|old| old.currency == new.currency) else { return new };
     match direction {
         PriceDirection::Cheaper => {
@@ -174,19 +174,19 @@ fn within(new: PriceRange, old: Option<PriceRange>, direction: PriceDirection) -
     }
 }
 
-/// What to search the catalogue by: wanted values in the order of an English noun phrase.
-fn words(wishes: &[Wish]) -> Text<WORDS> {
-    let mut wanted: Vec<(usize, &Wish)> = wishes
+/// Search words: wanted values in the order of an English noun phrase.
+fn search_words(wishes: &[Wish]) -> Text<MAX_WORDS_CHARS> {
+    let mut ordered: Vec<(usize, &Wish)> = wishes
         .iter()
         .filter(|wish| wish.wanted)
-        .filter_map(|wish| Some((ORDER.iter().position(|slot| *slot == &*wish.slot)?, wish)))
+        .filter_map(|wish| Some((NOUN_PHRASE_ORDER.iter().position(|slot| *slot == &*wish.slot)?, wish)))
         .collect();
-    wanted.sort_by_key(|(order, _)| *order);
+    ordered.sort_by_key(|(order, _)| *order);
     let mut words = String::new();
-    for (_, wish) in wanted {
+    for (_, wish) in ordered {
         let value = if &*wish.slot == "category" { category_words(&wish.value) } else { wish.value.to_string() };
         for word in value.split_whitespace() {
-            if words.chars().count() + word.chars().count() < WORDS {
+            if words.chars().count() + word.chars().count() < MAX_WORDS_CHARS {
                 if !words.is_empty() {
                     words.push(' ');
                 }

@@ -1,49 +1,46 @@
-//! A message being read: its pieces, and what was found in them so far.
+//! Parse state of a message: its spans, and the results of the passes so far.
 
 use jangbogo_events::{Currency, PriceDirection, PriceRange, ProductId, Request};
 
 use crate::cue::Cue;
 use crate::span::{Meaning, Role, Span};
 
-/// A product as it was shown.
 #[derive(Clone, Debug)]
 pub struct ShownProduct {
     pub product_id: ProductId,
     pub title: String,
-    /// The slug of its category.
+    /// Slug of the category.
     pub category: Option<String>,
-    /// The price of one unit.
+    /// Price of one unit.
     pub price: Option<jangbogo_events::Money>,
 }
 
-/// What a conversation is about so far.
+/// Context of a message: the conversation before it.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// What is looked for by now.
     pub request: Request,
-    /// What was shown last, in that order.
+    /// The products shown last, in the order of the list.
     pub shown: Vec<ShownProduct>,
-    /// What a price without a unit is in.
+    /// Currency of prices without a unit.
     pub default_currency: Currency,
 }
 
 impl Context {
-    /// A conversation that begins.
+    /// Context of the first message of a conversation.
     #[must_use]
     pub fn new(default_currency: Currency) -> Self {
         Self { request: Request::default(), shown: Vec::new(), default_currency }
     }
 
-    /// Whether anything was said or shown before.
+    /// True if the conversation has no wish, price limit or shown product.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.shown.is_empty() && self.request.wishes.is_empty() && self.request.price.is_none()
     }
 }
 
-/// What is found by and by.
 #[derive(Debug)]
-pub struct ParseState<'c> {
+pub(crate) struct ParseState<'c> {
     pub context: &'c Context,
     pub spans: Vec<Span>,
     /// Sizes in a measure: `30 cm`.
@@ -51,17 +48,17 @@ pub struct ParseState<'c> {
     pub price: Option<PriceRange>,
     pub direction: Option<PriceDirection>,
     pub quantity: Option<u32>,
-    /// What is taken back besides items: a slot and its value.
+    /// Retractions besides spans: slot and value.
     pub retracted: Vec<(&'static str, String)>,
-    /// Everything is taken back.
+    /// True if the message retracts everything.
     pub reset: bool,
     pub indifferent: Vec<&'static str>,
-    /// Whether a slot is among these because what was said of it is taken back.
-    pub given_up: bool,
+    /// True if the message retracts a whole slot, which is then in `indifferent`.
+    pub forgets_slot: bool,
 }
 
 impl<'c> ParseState<'c> {
-    pub fn new(context: &'c Context, spans: Vec<Span>) -> Self {
+    pub(crate) fn new(context: &'c Context, spans: Vec<Span>) -> Self {
         Self {
             context,
             spans,
@@ -72,47 +69,58 @@ impl<'c> ParseState<'c> {
             retracted: Vec::new(),
             reset: false,
             indifferent: Vec::new(),
-            given_up: false,
+            forgets_slot: false,
         }
     }
 
-    /// Whether a cue stands anywhere, unless it is used up.
-    pub fn has(&self, cue: Cue) -> bool {
-        self.spans.iter().any(|span| span.role != Role::Used && span.is(cue))
+    /// True if any span that is not consumed is this cue.
+    pub(crate) fn has(&self, cue: Cue) -> bool {
+        self.spans.iter().any(|span| span.role != Role::Consumed && span.is(cue))
     }
 
-    /// Whether the text asks something.
-    pub fn asks(&self) -> bool {
+    /// True if the text has a question mark.
+    pub(crate) fn is_question(&self) -> bool {
         self.spans.iter().any(|span| span.text == "?")
     }
 
-    /// Whether a thing is named that still counts.
-    pub fn names_a_thing(&self) -> bool {
-        self.spans.iter().any(Span::is_thing)
+    pub(crate) fn names_kind(&self) -> bool {
+        self.spans.iter().any(Span::names_kind)
     }
 
-    /// Where the clause that holds an item begins and ends.
-    pub fn clause(&self, at: usize) -> (usize, usize) {
+    /// Start and end (exclusive) of the clause around a span.
+    pub(crate) fn clause(&self, at: usize) -> (usize, usize) {
         let start = self.spans[..at].iter().rposition(Span::ends_a_clause).map_or(0, |end| end + 1);
         let end = self.spans[at..].iter().position(Span::ends_a_clause).map_or(self.spans.len(), |end| at + end);
         (start, end.max(at))
     }
 
-    /// Uses up a run of items.
-    pub fn use_up(&mut self, start: usize, end: usize) {
+    pub(crate) fn consume(&mut self, start: usize, end: usize) {
         for span in &mut self.spans[start..end] {
-            span.role = Role::Used;
+            span.role = Role::Consumed;
         }
     }
 
-    /// Whether this slot, or any slot for none, was wished for before.
-    pub fn wished(&self, slot: &str, value: &str) -> bool {
+    /// Consumes the spans of a range that name values.
+    pub(crate) fn consume_names(&mut self, start: usize, end: usize) {
+        for span in self.spans[start..end].iter_mut().filter(|span| span.term().is_some()) {
+            span.role = Role::Consumed;
+        }
+    }
+
+    pub(crate) fn add_indifferent(&mut self, slot: &'static str) {
+        if !self.indifferent.contains(&slot) {
+            self.indifferent.push(slot);
+        }
+    }
+
+    /// True if the request before the message has a wish for or against this value.
+    pub(crate) fn is_wished(&self, slot: &str, value: &str) -> bool {
         self.context.request.wishes.iter().any(|wish| &*wish.slot == slot && &*wish.value == value)
     }
 
-    /// The number an item says, in hundredths.
-    pub fn number(&self, at: usize) -> Option<u64> {
-        let span = self.spans.get(at).filter(|span| span.role != Role::Used)?;
+    /// Value of a span that is a number, in hundredths.
+    pub(crate) fn number(&self, at: usize) -> Option<u64> {
+        let span = self.spans.get(at).filter(|span| span.role != Role::Consumed)?;
         match span.meaning {
             Meaning::Number(number) => Some(number),
             _ => span.cue(|cue| match cue {

@@ -1,4 +1,4 @@
-//! The pieces of a message that mean something, and what becomes of them.
+//! Spans: runs of a message's text with a meaning, and their role in the result.
 
 use std::sync::Arc;
 
@@ -8,121 +8,117 @@ use crate::cue::Cue;
 
 /// A value that a phrase may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Term {
-    /// The slot, as in [`jangbogo_events::Wish`].
+pub(crate) struct Term {
+    /// As in [`jangbogo_events::Wish`].
     pub slot: &'static str,
-    /// The value, as in [`jangbogo_events::Wish`].
+    /// As in [`jangbogo_events::Wish`].
     pub value: Arc<str>,
-    /// Whether the phrase also often means nothing of the sort: it counts only where nothing better was said.
+    /// True for weak evidence: the phrase often has another meaning and counts only without a better name.
     pub weak: bool,
 }
 
 impl Term {
-    pub fn new(slot: &'static str, value: &str) -> Self {
+    pub(crate) fn new(slot: &'static str, value: &str) -> Self {
         Self { slot, value: value.into(), weak: false }
     }
 
-    /// Whether it names the kind of thing rather than a quality.
-    pub fn is_thing(&self) -> bool {
+    /// True for a product kind (or category), false for a quality.
+    pub(crate) fn names_kind(&self) -> bool {
         matches!(self.slot, "product" | "category")
     }
 }
 
-/// What a piece means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Meaning {
-    /// Names values; the first is what it is taken for.
+pub(crate) enum Meaning {
+    /// A name with its possible values; the first one counts.
     Terms(Vec<Term>),
-    /// Says how something is meant.
+    /// A modifier of names.
     Cues(Vec<Cue>),
-    /// A number, in hundredths.
+    /// In hundredths.
     Number(u64),
-    /// An English word that is not known: perhaps a thing.
+    /// An out-of-vocabulary English word, which may be a product kind.
     Word,
-    /// Anything else that is not known.
+    /// Any other out-of-vocabulary text.
     Other,
     /// `,` `:` `/` and the like.
     Comma,
     /// The end of a sentence.
     Stop,
-    /// Products that were shown.
+    /// A reference to shown products.
     Products(Vec<ProductId>),
 }
 
-/// What becomes of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Nothing was decided: a term is wanted.
+pub(crate) enum Role {
+    /// Undecided: a name is a wish.
     Open,
     /// Excluded by the shopper ("not red").
     Excluded,
-    /// It is taken back.
+    /// Retracted by the shopper.
     Retracted,
-    /// It is a part of something else, or says nothing.
-    Used,
+    /// A part of another span's meaning, or irrelevant.
+    Consumed,
 }
 
-/// A piece of a message.
 #[derive(Clone, Debug)]
-pub struct Span {
-    /// As it stands in the normalised text.
+pub(crate) struct Span {
+    /// Part of the normalised text.
     pub text: String,
     pub meaning: Meaning,
     pub role: Role,
-    /// Whether there was a space before it.
+    /// True after a space.
     pub spaced: bool,
-    /// Whether it is Korean.
     pub korean: bool,
 }
 
 impl Span {
-    pub fn new(text: impl Into<String>, meaning: Meaning, spaced: bool, korean: bool) -> Self {
+    pub(crate) fn new(text: impl Into<String>, meaning: Meaning, spaced: bool, korean: bool) -> Self {
         Self { text: text.into(), meaning, role: Role::Open, spaced, korean }
     }
 
-    /// Whether it is this cue.
-    pub fn is(&self, cue: Cue) -> bool {
-        matches!(&self.meaning, Meaning::Cues(cues) if cues.contains(&cue))
+    pub(crate) fn is(&self, cue: Cue) -> bool {
+        self.has_cue(|other| other == cue)
     }
 
-    /// Whether it is one of these cues.
-    pub fn is_any(&self, cues: &[Cue]) -> bool {
-        cues.iter().any(|cue| self.is(*cue))
+    pub(crate) fn is_any(&self, cues: &[Cue]) -> bool {
+        self.has_cue(|cue| cues.contains(&cue))
     }
 
-    /// What a cue of it says, if one says anything.
-    pub fn cue<T>(&self, told: impl Fn(Cue) -> Option<T>) -> Option<T> {
+    pub(crate) fn has_cue(&self, predicate: impl Fn(Cue) -> bool) -> bool {
+        matches!(&self.meaning, Meaning::Cues(cues) if cues.iter().any(|cue| predicate(*cue)))
+    }
+
+    /// The first value that `extract` returns for one of the cues.
+    pub(crate) fn cue<T>(&self, extract: impl Fn(Cue) -> Option<T>) -> Option<T> {
         match &self.meaning {
-            Meaning::Cues(cues) => cues.iter().find_map(|cue| told(*cue)),
+            Meaning::Cues(cues) => cues.iter().find_map(|cue| extract(*cue)),
             _ => None,
         }
     }
 
-    /// What it names, unless it is used up.
-    pub fn term(&self) -> Option<&Term> {
+    /// The named value; none if the span is consumed.
+    pub(crate) fn term(&self) -> Option<&Term> {
         match &self.meaning {
-            Meaning::Terms(terms) if self.role != Role::Used => terms.first(),
+            Meaning::Terms(terms) if self.role != Role::Consumed => terms.first(),
             _ => None,
         }
     }
 
-    /// Whether it names a kind of thing.
-    pub fn is_thing(&self) -> bool {
-        self.term().is_some_and(Term::is_thing)
+    pub(crate) fn names_kind(&self) -> bool {
+        self.term().is_some_and(Term::names_kind)
     }
 
-    /// Whether it names something of any sort, or products.
-    pub fn is_named(&self) -> bool {
-        self.term().is_some() || matches!(self.meaning, Meaning::Products(_)) && self.role != Role::Used
+    /// True for a value, a product kind or a reference to products, unless consumed.
+    pub(crate) fn is_name(&self) -> bool {
+        self.term().is_some() || matches!(self.meaning, Meaning::Products(_)) && self.role != Role::Consumed
     }
 
-    /// Whether a clause or sentence ends here.
-    pub fn ends_a_clause(&self) -> bool {
+    pub(crate) fn ends_a_clause(&self) -> bool {
         self.meaning == Meaning::Stop || self.is(Cue::Clause)
     }
 
-    /// Whether it can stand between a cue and what it is about.
-    pub fn is_filler(&self) -> bool {
-        self.is_any(&[Cue::Filler, Cue::One, Cue::Topic, Cue::Object, Cue::NotOnly]) || self.role == Role::Used
+    /// True for a span that may stand between a cue and the name it modifies.
+    pub(crate) fn is_filler(&self) -> bool {
+        self.is_any(&[Cue::Filler, Cue::One, Cue::Topic, Cue::Object, Cue::NotOnly]) || self.role == Role::Consumed
     }
 }

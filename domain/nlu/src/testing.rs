@@ -1,4 +1,4 @@
-//! A small shop for tests, and what is understood in it, written briefly.
+//! A small shop for tests, and a short notation of an understanding.
 
 use std::sync::LazyLock;
 
@@ -36,25 +36,24 @@ static SHOP: LazyLock<Vocabulary> = LazyLock::new(|| {
     }))
 });
 
-pub fn shop() -> &'static Vocabulary {
+pub(crate) fn shop() -> &'static Vocabulary {
     &SHOP
 }
 
-pub fn pounds() -> Currency {
+pub(crate) fn pounds() -> Currency {
     Currency::new("GBP").unwrap()
 }
 
-/// A conversation that begins.
-pub fn fresh() -> Context {
+pub(crate) fn fresh() -> Context {
     Context::new(pounds())
 }
 
-pub fn wish(slot: &str, value: &str, wanted: bool) -> Wish {
+pub(crate) fn wish(slot: &str, value: &str, wanted: bool) -> Wish {
     Wish { slot: Text::new(slot).unwrap(), value: Text::new(value).unwrap(), wanted }
 }
 
 /// Three lunch bags were shown: A (red), B (black, with skulls) and C (blue), for £1.65, £1.45 and £2.
-pub fn shown() -> Context {
+pub(crate) fn shown() -> Context {
     let product = |id: &str, title: &str, price| ShownProduct {
         product_id: ProductId::new(id).unwrap(),
         title: title.to_owned(),
@@ -76,17 +75,17 @@ pub fn shown() -> Context {
     }
 }
 
-pub fn say(context: &Context, text: &str) -> Analysis {
+pub(crate) fn say(context: &Context, text: &str) -> Analysis {
     analyse(shop(), context, text)
 }
 
-pub fn intent(context: &Context, text: &str) -> Intent {
+pub(crate) fn intent(context: &Context, text: &str) -> Intent {
     say(context, text).understanding.intent
 }
 
-/// What is understood, a word or two each: `color=red`, `-material=plastic`, `<=300GBP`, `x12`, `@A`, `forget color=red`,
+/// Short notation of an understanding: `color=red`, `-material=plastic`, `<=300GBP`, `x12`, `@A`, `forget color=red`,
 /// `any color`, `cheaper`.
-pub fn brief(understanding: &Understanding) -> Vec<String> {
+pub(crate) fn brief(understanding: &Understanding) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for wish in &understanding.wishes {
         all.push(format!("{}{}={}", if wish.wanted { "" } else { "-" }, &*wish.slot, &*wish.value));
@@ -98,15 +97,17 @@ pub fn brief(understanding: &Understanding) -> Vec<String> {
     all.extend(understanding.price_direction.map(|direction| format!("{direction:?}").to_lowercase()));
     all.extend(understanding.quantity.map(|units| format!("x{units}")));
     all.extend(understanding.references.iter().map(|id| format!("@{id}")));
-    all.extend(understanding.retracted.iter().map(|taken| format!("forget {}={}", &*taken.slot, &*taken.value)));
+    all.extend(
+        understanding.retracted.iter().map(|retraction| format!("forget {}={}", &*retraction.slot, &*retraction.value)),
+    );
     all.extend(understanding.indifferent.iter().map(|slot| format!("any {}", &**slot)));
     all
 }
 
-/// Compares what texts say with what is expected, divided by spaces where a value has none, else by `; `.
-pub fn check(context: &Context, cases: &[(&str, &str)]) {
+/// Compares the understanding of texts in the notation of [`brief`], joined by `; `.
+pub(crate) fn check(context: &Context, cases: &[(&str, &str)]) {
     for (text, expected) in cases {
-        let said = brief(&say(context, text).understanding).join("; ");
-        assert_eq!(said, *expected, "{text}");
+        let actual = brief(&say(context, text).understanding).join("; ");
+        assert_eq!(actual, *expected, "{text}");
     }
 }

@@ -1,26 +1,26 @@
-//! Text as the analyser reads it: one way of writing where there are many.
+//! Normalisation and segmentation of a message.
 
-pub mod english;
-pub mod korean;
-pub mod language;
-pub mod segment;
-pub mod spelling;
-pub mod tokens;
+pub(crate) mod english;
+pub(crate) mod korean;
+pub(crate) mod language;
+pub(crate) mod segment;
+pub(crate) mod spelling;
+pub(crate) mod tokens;
 
 use jangbogo_lexicon::hangul;
 
-/// How much of a message is read, in characters. A shopper's wish is said by then; pasted novels cost no more than this.
-pub const READ: usize = 2_000;
+/// Characters of a message that are read: enough for a wish, and a bound on the cost of pasted texts.
+const MAX_CHARS: usize = 2_000;
 
-/// A message in lower case, full-width forms as plain ones, letters joined to syllables, and control and invisible
-/// characters as spaces or nothing.
-pub fn normalise(text: &str) -> String {
-    let plain: String = text.chars().filter(|&character| !invisible(character)).take(READ).map(plain).collect();
+/// A message in lower case, with full-width forms replaced by plain ones, jamo joined to syllables, control characters
+/// replaced by spaces, and invisible characters removed.
+pub(crate) fn normalise(text: &str) -> String {
+    let plain: String = text.chars().filter(|&character| !is_invisible(character)).take(MAX_CHARS).map(plain).collect();
     let lower = hangul::compose(&plain).to_lowercase();
     lower.replace("w/o ", "without ").replace("w/ ", "with ")
 }
 
-fn invisible(character: char) -> bool {
+fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2064}' | '\u{FE00}'..='\u{FE0F}'
         | '\u{FEFF}' | '\u{AD}')
 }
@@ -46,12 +46,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_ways_of_writing_become_one() {
+    fn variants_of_writing_are_normalised() {
         assert_eq!(normalise("Ｌｕｎｃｈ　Ｂａｇ！"), "lunch bag!");
         assert_eq!(normalise("don’t\u{200B} \u{7}want"), "don't  want");
         assert_eq!(normalise("\u{1100}\u{1161}\u{1107}\u{1161}\u{11BC}"), "가방");
         assert_eq!(normalise("bag W/O zip"), "bag without zip");
         assert_eq!(normalise("İ").chars().count(), 2);
-        assert_eq!(normalise(&"é".repeat(READ + 1)).chars().count(), READ);
+        assert_eq!(normalise(&"é".repeat(MAX_CHARS + 1)).chars().count(), MAX_CHARS);
     }
 }

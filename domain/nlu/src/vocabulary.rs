@@ -1,6 +1,6 @@
-//! What a shop's words name: the lexicon's, and what the shop's own catalogue adds.
+//! Vocabulary of a shop: the lexicon, and names learnt from the catalogue.
 
-pub mod dictionary;
+pub(crate) mod dictionary;
 mod learn;
 
 use std::collections::{BTreeSet, HashSet};
@@ -13,16 +13,13 @@ use crate::cue;
 use crate::span::Term;
 use crate::text::spelling::Spelling;
 
-/// What the analyser learns of a product.
+/// Text of a product from which the vocabulary learns.
 #[derive(Clone, Debug, Default)]
 pub struct ProductText<'a> {
     pub product_id: &'a str,
     pub title: &'a str,
-    /// Its description.
     pub description: Option<&'a str>,
-    /// The slug of its category.
     pub category: Option<&'a str>,
-    /// Its maker.
     pub brand: Option<&'a str>,
     /// Further attributes, by name.
     pub attributes: Vec<(&'a str, &'a str)>,
@@ -41,21 +38,19 @@ impl<'a> From<&'a ProductUpserted> for ProductText<'a> {
     }
 }
 
-/// Everything the analyser knows words for. Immutable once learnt, and to be shared.
+/// Names known to the analyser. Immutable after learning.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
-    /// What English phrases name.
-    pub english: Phrases<Vec<Term>>,
-    /// What Korean words name and say.
-    pub korean: Dictionary,
-    /// English words that are no mistakes.
-    pub known: HashSet<String>,
-    pub spelling: Spelling,
-    pub korean_spelling: Spelling,
+    pub(crate) english: Phrases<Vec<Term>>,
+    pub(crate) korean: Dictionary,
+    /// English words that are not corrected.
+    pub(crate) english_words: HashSet<String>,
+    pub(crate) spelling: Spelling,
+    pub(crate) korean_spelling: Spelling,
 }
 
 impl Vocabulary {
-    /// Learns a catalogue: which kinds of things its titles agree on, its categories, brands and attributes' values.
+    /// Learns a catalogue: product kinds that titles agree on, categories, brands and attribute values.
     pub fn learn<'a>(products: impl IntoIterator<Item = ProductText<'a>>) -> Self {
         let mut vocabulary = Self::default();
         vocabulary.add_values();
@@ -65,7 +60,7 @@ impl Vocabulary {
         vocabulary.add_narrow_names();
         vocabulary.add_categories(&catalogue.categories);
         for (phrase, weak) in catalogue.kinds {
-            if !vocabulary.is_thing(&phrase) && !vocabulary.is_made_of(&phrase) {
+            if !vocabulary.names_kind(&phrase) && !vocabulary.is_kind_with_quality(&phrase) {
                 vocabulary.add_english(&phrase, Term { weak, ..Term::new("product", &phrase) });
             }
         }
@@ -86,21 +81,21 @@ impl Vocabulary {
         vocabulary
     }
 
-    fn is_thing(&self, phrase: &str) -> bool {
-        self.english.get(phrase).is_some_and(|terms| terms.iter().any(Term::is_thing))
+    fn names_kind(&self, phrase: &str) -> bool {
+        self.english.get(phrase).is_some_and(|terms| terms.iter().any(Term::names_kind))
     }
 
-    /// Whether it is a thing with its material or colour before it: a glass jar is a jar.
-    fn is_made_of(&self, phrase: &str) -> bool {
+    /// True for a product kind after its material or colour: a glass jar is a jar.
+    fn is_kind_with_quality(&self, phrase: &str) -> bool {
         let quality = |terms: &Vec<Term>| terms.iter().any(|term| matches!(term.slot, "material" | "color"));
         phrase
             .split_once(' ')
-            .is_some_and(|(first, thing)| self.english.get(first).is_some_and(quality) && self.is_thing(thing))
+            .is_some_and(|(first, kind)| self.english.get(first).is_some_and(quality) && self.names_kind(kind))
     }
 
     fn add_english(&mut self, phrase: &str, term: Term) {
         if let Some(terms) = self.english.entry(phrase)
-            && !terms.iter().any(|known| known.slot == term.slot)
+            && !terms.iter().any(|other| other.slot == term.slot)
         {
             terms.push(term);
         }
@@ -118,15 +113,15 @@ impl Vocabulary {
         }
     }
 
-    /// Names that mean a value only in what shoppers say, or only where a better meaning is not at hand: `silver` that
-    /// something is made of, a `lavender` soap.
+    /// Names that mean a value only in messages, or only without a better meaning: `silver` as a material, a `lavender`
+    /// soap.
     fn add_narrow_names(&mut self) {
         for value in jangbogo_lexicon::values().iter().filter(|value| value.english.contains(&"-")) {
             self.add_english(value.name, Term::new(value.slot.name(), value.name));
         }
     }
 
-    /// Makers that shoppers ask for whether the shop has them or not.
+    /// Brands that shoppers ask for, also those not in the catalogue.
     fn add_brands(&mut self) {
         for row in include_str!("../data/brands.tsv").lines().filter(|line| !line.starts_with('#')) {
             let (name, forms) = row.split_once('\t').unwrap_or((row, ""));
@@ -137,8 +132,8 @@ impl Vocabulary {
         }
     }
 
-    /// English names are taken as they are said, since that is how titles say them, but spelled as the first in its row
-    /// is: a `lunchbox` is a lunch box, a `piggy bank` is not called money box.
+    /// English synonyms stay, since titles use them too, but spellings become the canonical one: a `lunchbox` is a
+    /// lunch box, a `piggy bank` does not become a money box.
     fn add_kinds(&mut self) {
         for kind in jangbogo_lexicon::kinds() {
             self.add_english(kind.name, Term::new("product", kind.name));
@@ -154,13 +149,13 @@ impl Vocabulary {
         }
     }
 
-    /// A category is known by its slug's words, by what its parts are called in either language, and, where its name is
-    /// a kind of thing (`bags`), by that: who asks for a bag asks for the category.
+    /// A category is named by the words of its slug, by the areas in it in either language, and, if it is named after a
+    /// product kind (`bags`), by the names of that kind: a request for a bag names the category.
     fn add_categories(&mut self, categories: &BTreeSet<String>) {
         for slug in categories {
             let term = Term::new("category", slug);
             let words = key(slug);
-            // "Kitchen" is said of many things that the category is not.
+            // "Kitchen" often describes products of other categories.
             let area = jangbogo_lexicon::areas().iter().any(|area| key(area.name) == words);
             self.replace_english(&words, &Term { weak: area, ..term.clone() });
             let single = !words.split(' ').any(|word| word == "and");
@@ -186,7 +181,7 @@ impl Vocabulary {
 
     fn replace_english(&mut self, phrase: &str, term: &Term) {
         if let Some(terms) = self.english.entry(phrase) {
-            terms.retain(|known| known.slot != "product" && known.slot != "category");
+            terms.retain(|other| !other.names_kind());
             terms.push(term.clone());
         }
     }
@@ -199,13 +194,13 @@ impl Vocabulary {
         for word in &words {
             self.spelling.add(word);
         }
-        self.known = titles;
-        self.known.extend(words);
-        self.known.extend(cue::ENGLISH.iter().flat_map(|(phrase, _)| phrase.split(' ').map(str::to_owned)));
-        self.known.extend(cue::FILLERS.iter().cloned());
-        // Near a name, and no mistake: a spanner is no scanner.
-        self.known.extend(include_str!("../data/words-en.txt").lines().map(key));
-        let mut forms: Vec<&str> = self.korean.contents().collect();
+        self.english_words = titles;
+        self.english_words.extend(words);
+        self.english_words.extend(cue::ENGLISH.iter().flat_map(|(phrase, _)| phrase.split(' ').map(str::to_owned)));
+        self.english_words.extend(cue::FILLERS.iter().cloned());
+        // Similar to a name but not misspelt: a spanner is not a scanner.
+        self.english_words.extend(include_str!("../data/words-en.txt").lines().map(key));
+        let mut forms: Vec<&str> = self.korean.names().collect();
         forms.sort_unstable();
         for form in forms {
             self.korean_spelling.add(form);
@@ -214,13 +209,13 @@ impl Vocabulary {
     }
 }
 
-/// Whether these words stand among those, one after the other.
+/// True if `part` is a run of whole words of `words`.
 fn contains_words(words: &str, part: &str) -> bool {
     format!(" {words} ").contains(&format!(" {part} "))
 }
 
-/// The values of a product's facets that the lexicon does not know, with their slots.
-pub fn unknown_values(product: &ProductText<'_>) -> Vec<(Slot, String)> {
+/// Facets of a product, by its attributes, that the lexicon does not know.
+pub(crate) fn unknown_values(product: &ProductText<'_>) -> Vec<(Slot, String)> {
     let facets = jangbogo_lexicon::facets("", None, product.attributes.iter().copied());
     facets
         .iter()
@@ -245,17 +240,17 @@ mod tests {
             ..ProductText::default()
         });
         let vocabulary = Vocabulary::learn(products);
-        let named = |phrase: &str| vocabulary.english.get(&key(phrase)).map(|terms| terms[0].clone());
-        assert_eq!(named("gazebo lanterns").unwrap().value.as_ref(), "gazebo lantern");
-        assert_eq!(named("lunch and picnic").unwrap(), Term::new("category", "lunch-and-picnic"));
-        assert_eq!(named("picnic").unwrap().slot, "occasion");
-        assert_eq!(named("emma bridgewater").unwrap().slot, "brand");
-        assert_eq!(named("sea mist").unwrap(), Term::new("color", "sea mist"));
-        assert_eq!(named("lunchbox").unwrap().value.as_ref(), "lunch box");
+        let first_term = |phrase: &str| vocabulary.english.get(&key(phrase)).map(|terms| terms[0].clone());
+        assert_eq!(first_term("gazebo lanterns").unwrap().value.as_ref(), "gazebo lantern");
+        assert_eq!(first_term("lunch and picnic").unwrap(), Term::new("category", "lunch-and-picnic"));
+        assert_eq!(first_term("picnic").unwrap().slot, "occasion");
+        assert_eq!(first_term("emma bridgewater").unwrap().slot, "brand");
+        assert_eq!(first_term("sea mist").unwrap(), Term::new("color", "sea mist"));
+        assert_eq!(first_term("lunchbox").unwrap().value.as_ref(), "lunch box");
     }
 
     #[test]
-    fn a_category_that_is_a_kind_of_thing_takes_its_words() {
+    fn a_category_named_after_a_product_kind_takes_its_words() {
         let product = ProductText { title: "RED BAG", category: Some("bags"), ..ProductText::default() };
         let vocabulary = Vocabulary::learn([product]);
         assert_eq!(vocabulary.english.get("bag").unwrap()[0], Term::new("category", "bags"));

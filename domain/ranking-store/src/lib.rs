@@ -1,4 +1,4 @@
-//! What a ranking is made from: members and products in Postgres, and the search index.
+//! Inputs of a ranking: members and products in Postgres, and the search index.
 
 mod load;
 mod products;

@@ -1,4 +1,4 @@
-//! Loading what a list is ranked from: a member's rows and the products' in one snapshot, and views as they are published.
+//! Loads the input of a ranking: rows of a member and of products in one snapshot, and published views.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,44 +24,44 @@ use sqlx::postgres::PgRow;
 
 use crate::products::Products;
 
-/// So many products come from each kind of evidence.
-const FROM_OTHERS: usize = 200;
+/// Most candidates by collaborative score.
+const COLLABORATIVE_CANDIDATES: usize = 200;
+/// Most candidates near one vector.
 const NEAREST: u16 = 80;
-// An index gives no more than it looks at.
+// An index returns at most as many products as it visits.
 const _: () = assert!(NEAREST <= VectorIndex::MIN_EF_SEARCH);
 
-/// What is asked, and what was found for it elsewhere.
+/// A request with its embedding and search hits.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asked<'a> {
-    /// The request; none for a member's own list.
+    /// None for a member's own list.
     pub request: Option<&'a Request>,
-    /// Its vector, and the model's id.
+    /// Id of the embedding model, and the vector.
     pub embedded: Option<(&'a str, &'a Vector)>,
-    /// Search hits for its words, the best first.
+    /// Product ids found by the search for its words, the best first.
     pub found: &'a [String],
 }
 
-/// A member's data that does not depend on a request.
+/// Data of a member, which does not depend on a request.
 #[derive(Debug, Default)]
 pub struct Member {
-    known: CollaborativeInput,
+    collaborative: CollaborativeInput,
     bought: BTreeSet<String>,
     taste: Taste,
-    /// What the history's products have in common, and the model's id.
+    /// Id of the embedding model, and the weighted mean of the vectors of the history's products.
     profile: Option<(String, Vec<f32>)>,
-    /// How many events of the member the rows hold: the version of what depends on them.
+    /// Number of events of the member in the rows: the version of anything computed from them.
     pub events: i64,
 }
 
-/// The value of the view of histories.
+/// Value of the view of histories.
 #[derive(Debug, Default, Deserialize)]
 struct History {
     events: i64,
     products: Vec<HistoryProduct>,
 }
 
-/// Loads what is known of a member. Rows are read in the given snapshot; similar and popular products as they are
-/// published.
+/// Loads a member. Rows are read in the given snapshot, similar and popular products from the published views.
 ///
 /// # Errors
 /// When the Postgres query fails.
@@ -76,14 +76,15 @@ pub async fn load_member(
     let history: History = history.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
     let taste = rows.view(view(PREFERENCE_VIEW)?, &key).await?.pop().flatten();
     let taste = taste.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default();
-    let acts = if history.events > 0 { acts(rows, member_id, &history.products).await? } else { Vec::new() };
-    let bought = acts.iter().filter(|act| act.is_bought).map(|act| act.product_id.clone()).collect();
-    let profile = profile(&acts, &history.products);
-    let known = known(reader, served, rows, history.products, &acts).await?;
-    Ok(Member { known, bought, taste, profile, events: history.events })
+    let member_products =
+        if history.events > 0 { member_products(rows, member_id, &history.products).await? } else { Vec::new() };
+    let bought = member_products.iter().filter(|one| one.is_bought).map(|one| one.product_id.clone()).collect();
+    let profile = profile(&member_products, &history.products);
+    let collaborative = collaborative_input(reader, served, rows, history.products, &member_products).await?;
+    Ok(Member { collaborative, bought, taste, profile, events: history.events })
 }
 
-/// Loads the products that a list for a member is ranked from, in the snapshot that the member was loaded in.
+/// Loads the candidates of a list for a member, in the snapshot that the member was loaded in.
 ///
 /// # Errors
 /// When the Postgres query fails.
@@ -93,33 +94,37 @@ pub async fn load_products(
     member: Member,
     asked: Asked<'_>,
 ) -> Result<RankingInput, sqlx::Error> {
-    let Member { known, bought, taste, profile, .. } = member;
-    let mut wanted: BTreeSet<String> = asked.found.iter().cloned().collect();
-    wanted.extend(asked.request.iter().flat_map(|request| &request.like).map(ToString::to_string));
-    let mut by_others: Vec<(f64, &str)> =
-        scores(&known).iter().map(|(product_id, found)| (found.score, *product_id)).collect();
-    by_others.sort_by(|left, right| by_score_then_id(*left, *right));
-    wanted.extend(by_others.into_iter().take(FROM_OTHERS).map(|(_, product_id)| product_id.to_owned()));
+    let Member { collaborative, bought, taste, profile, .. } = member;
+    let mut ids: BTreeSet<String> = asked.found.iter().cloned().collect();
+    ids.extend(asked.request.iter().flat_map(|request| &request.like).map(ToString::to_string));
+    let mut scored: Vec<(f64, &str)> =
+        scores(&collaborative).iter().map(|(product_id, result)| (result.score, *product_id)).collect();
+    scored.sort_by(|left, right| by_score_then_id(*left, *right));
+    ids.extend(scored.into_iter().take(COLLABORATIVE_CANDIDATES).map(|(_, product_id)| product_id.to_owned()));
     let request = asked.embedded.map(|(model, vector)| (model.to_owned(), vector.to_vec()));
     for (model, vector) in request.iter().chain(profile.iter()) {
-        wanted.extend(nearest(rows, model, vector).await?);
+        ids.extend(nearest(rows, model, vector).await?);
     }
-    let candidates = candidates(products, rows, &Vec::from_iter(wanted), request.as_ref(), profile.as_ref()).await?;
-    Ok(RankingInput { known, bought, taste, candidates, found: asked.found.to_vec() })
+    let candidates = candidates(products, rows, &Vec::from_iter(ids), request.as_ref(), profile.as_ref()).await?;
+    Ok(RankingInput { known: collaborative, bought, taste, candidates, found: asked.found.to_vec() })
 }
 
 /// A product that a member bought, or that is in the history.
-struct Act {
+struct MemberProduct {
     product_id: String,
     is_bought: bool,
     category: Option<String>,
-    /// With the model's id; of those in the history alone.
+    /// Id of the embedding model, and the vector; for products of the history only.
     vector: Option<(String, pgvector::Vector)>,
 }
 
-async fn acts(rows: &mut Rows, member_id: &str, history: &[HistoryProduct]) -> Result<Vec<Act>, sqlx::Error> {
+async fn member_products(
+    rows: &mut Rows,
+    member_id: &str,
+    history: &[HistoryProduct],
+) -> Result<Vec<MemberProduct>, sqlx::Error> {
     let ids: Vec<&str> = history.iter().map(|product| product.product_id.as_str()).collect();
-    let found = sqlx::query(
+    let rows = sqlx::query(
         "SELECT product_id, orders > 0 AS is_bought, category, model, vector
          FROM member_product
          LEFT JOIN product USING (product_id)
@@ -133,25 +138,25 @@ async fn acts(rows: &mut Rows, member_id: &str, history: &[HistoryProduct]) -> R
     .bind(ids)
     .fetch_all(rows.connection())
     .await?;
-    let act = |row: &PgRow| Act {
+    let product = |row: &PgRow| MemberProduct {
         product_id: row.get("product_id"),
         is_bought: row.get("is_bought"),
         category: row.get("category"),
         vector: row.get::<Option<String>, _>("model").zip(row.get("vector")),
     };
-    Ok(found.iter().map(act).collect())
+    Ok(rows.iter().map(product).collect())
 }
 
-/// What is bought together with a history's products, popular in its categories, and trending.
-async fn known(
+/// Neighbours of a history's products, popular products of its categories, and trending products.
+async fn collaborative_input(
     reader: &Reader,
     served: &Served,
     rows: &mut Rows,
     history: Vec<HistoryProduct>,
-    acts: &[Act],
+    member_products: &[MemberProduct],
 ) -> Result<CollaborativeInput, ReadError> {
     let categories: BTreeMap<&str, &str> =
-        acts.iter().filter_map(|act| Some((&*act.product_id, act.category.as_deref()?))).collect();
+        member_products.iter().filter_map(|one| Some((&*one.product_id, one.category.as_deref()?))).collect();
     let favourites = favourite_categories(&history, |id| categories.get(id).copied());
     let (similar, popular) = (view(SIMILAR_VIEW)?, view(POPULAR_VIEW)?);
     let ids: Vec<&str> = history.iter().map(|product| product.product_id.as_str()).collect();
@@ -166,13 +171,13 @@ async fn known(
     Ok(CollaborativeInput { history, neighbours, popular, trending })
 }
 
-/// What a history's products have in common: the mean of their vectors by weight, and the model's id.
-fn profile(acts: &[Act], history: &[HistoryProduct]) -> Option<(String, Vec<f32>)> {
+/// The member's profile: id of the embedding model, and the weighted mean of the vectors of the history's products.
+fn profile(products: &[MemberProduct], history: &[HistoryProduct]) -> Option<(String, Vec<f32>)> {
     let weights: BTreeMap<&str, f64> = history.iter().map(|one| (one.product_id.as_str(), one.weight)).collect();
-    let vectors = || acts.iter().filter_map(|act| Some((&act.product_id, act.vector.as_ref()?)));
+    let vectors = || products.iter().filter_map(|product| Some((&product.product_id, product.vector.as_ref()?)));
     let (_, (model, _)) = vectors().next_back()?;
     let mut sum = vec![0.0_f64; Vector::DIMENSIONS];
-    for (product_id, (_, vector)) in vectors().filter(|(_, (of, _))| of == model) {
+    for (product_id, (_, vector)) in vectors().filter(|(_, (other, _))| other == model) {
         let weight = weights.get(product_id.as_str()).copied().unwrap_or_default();
         for (sum, value) in sum.iter_mut().zip(vector.as_slice()) {
             *sum += weight * f64::from(*value);
@@ -187,9 +192,9 @@ fn profile(acts: &[Act], history: &[HistoryProduct]) -> Option<(String, Vec<f32>
     Some((model.clone(), vector))
 }
 
-/// The products nearest to a vector, as the index finds them.
+/// Products nearest to a vector by the approximate index.
 async fn nearest(rows: &mut Rows, model: &str, vector: &[f32]) -> Result<Vec<String>, sqlx::Error> {
-    // With the limit in its text the statement's plan is the index, whatever it is asked.
+    // With the limit as a literal the plan uses the index for any parameters.
     let sql = format!(
         "SELECT product_id FROM (
              SELECT product_id, model FROM product_vector ORDER BY vector <=> $1 LIMIT {NEAREST}
@@ -203,7 +208,7 @@ async fn nearest(rows: &mut Rows, model: &str, vector: &[f32]) -> Result<Vec<Str
         .await
 }
 
-/// The products of these ids that are on sale, and how near each is.
+/// Products of these ids that are on sale, with their similarities.
 async fn candidates(
     products: &Products,
     rows: &mut Rows,
@@ -213,7 +218,7 @@ async fn candidates(
 ) -> Result<BTreeMap<String, Candidate>, sqlx::Error> {
     let (model, vector) = request.cloned().unzip();
     let (profile_model, profile_vector) = profile.cloned().unzip();
-    let found = sqlx::query(
+    let on_sale = sqlx::query(
         "SELECT product_id, product.xmin::text::bigint AS version,
                 CASE WHEN model = $2 THEN 1 - (vector <=> $3) END AS like_request,
                 CASE WHEN model = $4 THEN 1 - (vector <=> $5) END AS like_profile,
@@ -228,9 +233,9 @@ async fn candidates(
     .bind(profile_vector.map(pgvector::Vector::from))
     .fetch_all(rows.connection())
     .await?;
-    let versions = found.iter().map(|row| (row.get("product_id"), row.get("version"))).collect();
+    let versions = on_sale.iter().map(|row| (row.get("product_id"), row.get("version"))).collect();
     let mut read = products.in_versions(rows, &versions).await?;
-    let near = |row: &PgRow| {
+    let with_similarity = |row: &PgRow| {
         let (product_id, candidate) = read.remove_entry(row.get::<&str, _>("product_id"))?;
         let candidate = Candidate {
             like_request: row.get("like_request"),
@@ -240,18 +245,18 @@ async fn candidates(
         };
         Some((product_id, candidate))
     };
-    Ok(found.iter().filter_map(near).collect())
+    Ok(on_sale.iter().filter_map(with_similarity).collect())
 }
 
-/// A view of recommendation's.
+/// A view of the processor `recommendation`.
 ///
 /// # Errors
-/// Never, unless the projections no longer have it.
+/// When the processor has no view of this name.
 pub fn view(name: &'static str) -> Result<&'static View, ReadError> {
     RECOMMENDATION.view(name).ok_or(ReadError::NotLive(RECOMMENDATION.name))
 }
 
-/// A view's value that is a list; empty for a key without rows.
+/// Deserialises a view's value that is a list; empty for a key without rows.
 #[must_use]
 pub fn list_of<T: DeserializeOwned>(value: Option<Value>) -> Vec<T> {
     value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()

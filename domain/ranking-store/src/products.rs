@@ -1,4 +1,4 @@
-//! Products as they were read before: to read hundreds anew for each list, and take them apart, takes longer than all else.
+//! Cache of products between rankings: reading and decoding hundreds of products is the slowest part of a list.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -9,78 +9,78 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-/// So many are remembered, at about 2 kB each.
-const REMEMBERED: usize = 20_000;
+/// Capacity of the cache, in products of about 2 kB each.
+const CAPACITY: usize = 20_000;
 
-/// Products in their newest versions that anybody needed.
+/// Cached products, each in one version.
 #[derive(Debug, Default)]
-pub struct Products(Mutex<HashMap<String, Remembered>>);
+pub struct Products(Mutex<HashMap<String, CachedProduct>>);
 
 #[derive(Debug)]
-struct Remembered {
+struct CachedProduct {
     generation: Uuid,
     version: i64,
     candidate: Candidate,
 }
 
 impl Products {
-    /// The products of these ids and versions, which a snapshot has, as candidates of which nothing more is known.
+    /// Products of these ids and versions in a snapshot, as candidates without similarities.
     ///
-    /// A version is the transaction that wrote the row last.
+    /// A version is the id of the transaction that wrote the row last (`xmin`).
     ///
     /// # Errors
     /// When the Postgres query fails.
     pub async fn in_versions(
         &self,
         rows: &mut Rows,
-        wanted: &BTreeMap<String, i64>,
+        versions: &BTreeMap<String, i64>,
     ) -> Result<HashMap<String, Candidate>, sqlx::Error> {
         let generation = rows.generation().id;
-        let (mut found, changed) = self.known(generation, wanted);
-        if changed.is_empty() {
-            return Ok(found);
+        let (mut candidates, missing) = self.cached(generation, versions);
+        if missing.is_empty() {
+            return Ok(candidates);
         }
         let read = sqlx::query(
             "SELECT product_id, title, description, category, brand, price_minor, currency, stock, further, facets
              FROM product WHERE product_id = ANY ($1) AND title IS NOT NULL",
         )
-        .bind(changed)
+        .bind(missing)
         .fetch_all(rows.connection())
         .await?;
         let read = read.iter().map(|row| (row.get::<String, _>("product_id"), Candidate::new(product(row))));
         let read: Vec<(String, Candidate)> = read.collect();
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.len() + read.len() > REMEMBERED {
-            remembered.clear();
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() + read.len() > CAPACITY {
+            cache.clear();
         }
         for (product_id, candidate) in read {
-            if let Some(version) = wanted.get(&product_id) {
+            if let Some(version) = versions.get(&product_id) {
                 let candidate = candidate.clone();
-                remembered.insert(product_id.clone(), Remembered { generation, version: *version, candidate });
+                cache.insert(product_id.clone(), CachedProduct { generation, version: *version, candidate });
             }
-            found.insert(product_id, candidate);
+            candidates.insert(product_id, candidate);
         }
-        Ok(found)
+        Ok(candidates)
     }
 
-    /// Those that are remembered, and the others' ids.
-    fn known<'a>(
+    /// Cached candidates of these versions, and the ids of the others.
+    fn cached<'a>(
         &self,
         generation: Uuid,
-        wanted: &'a BTreeMap<String, i64>,
+        versions: &'a BTreeMap<String, i64>,
     ) -> (HashMap<String, Candidate>, Vec<&'a String>) {
-        let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut found = HashMap::with_capacity(wanted.len());
-        let mut changed = Vec::new();
-        for (product_id, version) in wanted {
-            match remembered.get(product_id) {
-                Some(known) if (known.generation, known.version) == (generation, *version) => {
-                    found.insert(product_id.clone(), known.candidate.clone());
+        let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut candidates = HashMap::with_capacity(versions.len());
+        let mut missing = Vec::new();
+        for (product_id, version) in versions {
+            match cache.get(product_id) {
+                Some(product) if (product.generation, product.version) == (generation, *version) => {
+                    candidates.insert(product_id.clone(), product.candidate.clone());
                 }
-                _ => changed.push(product_id),
+                _ => missing.push(product_id),
             }
         }
-        (found, changed)
+        (candidates, missing)
     }
 }
 

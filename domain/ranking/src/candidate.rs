@@ -1,52 +1,51 @@
-//! A product that may be recommended, and whether it is what somebody names.
+//! Products that may be recommended, and their match with a value of a slot.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jangbogo_lexicon::Slot;
 
-/// A product as the catalogue has it.
+/// Catalogue data of a product.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Product {
     /// Title shown to shoppers.
     pub title: String,
-    /// Longer text, attributes' values included.
+    /// Description and the values of further attributes.
     pub text: String,
-    /// The category's slug.
+    /// Slug of the category.
     pub category: Option<String>,
     pub brand: Option<String>,
-    /// The price of one, in the currency's minor unit, and the currency.
+    /// Price of one unit in minor units, and the ISO 4217 currency.
     pub price: Option<(i64, String)>,
     /// Units in stock; none when they are not counted.
     pub stock: Option<i64>,
-    /// What it is by its text: canonical values by slot.
+    /// Canonical values by slot.
     pub facets: BTreeMap<String, Vec<String>>,
 }
 
-/// A product on sale, and how near it is.
+/// A product on sale with its similarities.
 #[derive(Clone, Debug, Default)]
 pub struct Candidate {
     pub product: Arc<Product>,
-    /// The words of its title, normalised.
+    /// Normalised words of the title.
     pub words: Arc<[String]>,
-    /// The cosine of its vector and what is asked for; none without a vector.
+    /// Cosine of the vectors of product and request; none without both.
     pub like_request: Option<f64>,
-    /// The cosine of its vector and the member's profile.
+    /// Cosine of the vectors of product and member profile; none without both.
     pub like_profile: Option<f64>,
-    /// The event that its vector comes from.
+    /// Event that the vector comes from.
     pub vector_event: Option<String>,
 }
 
 impl Candidate {
-    /// A product with its title's words.
+    /// A candidate without similarities.
     #[must_use]
     pub fn new(product: Product) -> Self {
         Self { words: normalised_words(&product.title).into(), product: product.into(), ..Self::default() }
     }
 
     /// True if the value of the slot describes the product.
-    #[must_use]
-    pub fn is(&self, slot: &str, value: &str) -> bool {
+    pub(crate) fn is(&self, slot: &str, value: &str) -> bool {
         match slot {
             "product" => names(&self.words, value),
             "category" => self.product.category.as_deref().is_some_and(|category| is_category(category, value)),
@@ -55,38 +54,36 @@ impl Candidate {
                     || names(&self.words, value)
             }
             _ => {
-                let has = |values: &Vec<String>| values.iter().any(|found| found == value);
+                let has = |values: &Vec<String>| values.iter().any(|other| other == value);
                 self.product.facets.get(slot).is_some_and(has) || names(&self.words, value)
             }
         }
     }
 
-    /// Whether the product may be what a value names, by anything that is said of it: for what is to be left out. Its
-    /// facets leave out a description where the title says something of the slot already (felt, with a wooden handle).
-    #[must_use]
-    pub fn mentions(&self, slot: &str, value: &str) -> bool {
+    /// True if anything in the product's text names the value: for exclusions. Facets alone are not enough, since they
+    /// ignore the description for a slot that the title has a value for (felt, with a wooden handle).
+    pub(crate) fn mentions(&self, slot: &str, value: &str) -> bool {
         let text = &self.product.text;
-        let told = |slot: Slot| jangbogo_lexicon::facets(text, None, []).get(slot).contains(value);
+        let describes = |slot: Slot| jangbogo_lexicon::facets(text, None, []).get(slot).contains(value);
         self.is(slot, value)
             || (slot != "category" && names(&normalised_words(text), value))
-            || Slot::from_name(slot).is_some_and(told)
+            || Slot::from_name(slot).is_some_and(describes)
     }
 }
 
-/// `lunch-and-picnic` is named by itself, and by any of its words.
+/// True for the slug itself and for any of its words: `picnic` names `lunch-and-picnic`.
 fn is_category(category: &str, value: &str) -> bool {
     category == value || names(&normalised_words(&category.replace('-', " ")), &value.replace('-', " "))
 }
 
-/// True if all words of a value are among these.
+/// True if all words of a value are among `words`.
 fn names(words: &[String], value: &str) -> bool {
-    let wanted = normalised_words(value);
-    !wanted.is_empty() && wanted.iter().all(|word| words.contains(word))
+    let value = normalised_words(value);
+    !value.is_empty() && value.iter().all(|word| words.contains(word))
 }
 
-/// A text's words in lower case and in the singular, as far as English endings tell.
-#[must_use]
-pub fn normalised_words(text: &str) -> Vec<String> {
+/// Words of a text in lower case and, by common English endings, in the singular.
+pub(crate) fn normalised_words(text: &str) -> Vec<String> {
     let words = text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
     words.map(|word| singular(&word.to_lowercase())).collect()
 }
@@ -123,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_is_what_its_title_category_brand_and_facets_say() {
+    fn title_category_brand_and_facets_match_values() {
         let bag = bag();
         for (slot, value) in [
             ("product", "lunch bag"),
@@ -143,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_left_out_is_looked_for_in_the_whole_text() {
+    fn exclusions_are_looked_for_in_the_whole_text() {
         assert!(bag().mentions("material", "plastic"));
         let felt = Product { text: "felt, with a wooden handle and a zinc lid".to_owned(), ..Product::default() };
         for material in ["wood", "metal"] {

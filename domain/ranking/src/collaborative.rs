@@ -1,7 +1,7 @@
-//! The collaborative score: what is bought together with the member's products.
+//! The collaborative score (item-to-item): products bought together with the member's products.
 //!
-//! Three kinds of evidence, each in a band of its own so that the stronger comes first: neighbours of the member's
-//! products, products popular in the categories the member favours, products the whole shop looks at.
+//! Three kinds of evidence, each in its own band of scores so that the stronger comes first: neighbours of the member's
+//! products, popular products of the member's favourite categories, trending products of the shop.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use crate::rank::{Evidence, SourceEvent};
 
-/// Most neighbours named in a reason; the others count towards the score too.
+/// Most neighbours named in a reason; further ones count in the score only.
 const MAX_NAMED_NEIGHBOURS: usize = 3;
-/// Most of the member's favourite categories that fill a list up.
+/// Most favourite categories of a member.
 const MAX_CATEGORIES: usize = 3;
 
 /// Collaborative input: a member's history and the shop's co-purchases.
@@ -20,7 +20,7 @@ const MAX_CATEGORIES: usize = 3;
 pub struct CollaborativeInput {
     /// Products that the member bought or viewed.
     pub history: Vec<HistoryProduct>,
-    /// The neighbours of the history's products.
+    /// Neighbours of each product of the history.
     pub neighbours: BTreeMap<String, Vec<Scored>>,
     /// Popular products of the member's favourite categories, as [`favourite_categories`] gives them.
     pub popular: Vec<PopularIn>,
@@ -34,15 +34,15 @@ pub struct HistoryProduct {
     pub product_id: String,
     /// Weight in the member's taste; positive.
     pub weight: f64,
-    /// In how many orders it was bought; 0 for one that was only looked at.
+    /// Number of orders with the product; 0 if it was only viewed.
     pub orders: i64,
-    /// The member's newest act with it.
+    /// Id of the member's newest event about the product.
     #[serde(default)]
     pub event_id: Option<String>,
 }
 
 impl HistoryProduct {
-    /// The member's newest act with it, as a cause.
+    /// The member's newest event about the product, as a cause.
     fn act(&self) -> Option<SourceEvent> {
         Some(SourceEvent { event_id: self.event_id.clone()?, product_id: Some(self.product_id.clone()) })
     }
@@ -62,30 +62,29 @@ pub struct Favourite {
     pub category: String,
     /// Share of the member's taste: 0 to 1.
     pub share: f64,
-    /// The member's newest act with the product that says so most.
+    /// The member's newest event about the product with the largest weight.
     pub act: Option<SourceEvent>,
 }
 
 /// The popular products of a category.
 #[derive(Clone, Debug)]
 pub struct PopularIn {
-    /// Of which category, and why of that.
     pub favourite: Favourite,
     pub products: Vec<Scored>,
 }
 
-/// A product's collaborative score, and why.
+/// A product's collaborative score with its evidence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Collaborative {
     /// 0 to 1: above 0.5 for neighbours, above 0.2 for popular ones.
     pub score: f64,
     /// Every kind of evidence, the strongest first.
     pub evidence: Vec<Evidence>,
-    /// The member's acts it comes from.
+    /// The member's events that the score comes from.
     pub causes: Vec<SourceEvent>,
 }
 
-/// The categories that weigh most in a history, with their shares of what has a category.
+/// Categories of a history by weight, the largest first, with their shares in the products that have a category.
 #[must_use]
 pub fn favourite_categories<'a>(
     history: &'a [HistoryProduct],
@@ -112,41 +111,41 @@ pub fn favourite_categories<'a>(
     favourites
 }
 
-/// The collaborative scores of all products that have one.
+/// Collaborative scores above 0, by product.
 #[must_use]
-pub fn scores(known: &CollaborativeInput) -> BTreeMap<&str, Collaborative> {
-    let neighbours = by_neighbours(known);
-    let popular = by_popularity(known);
+pub fn scores(input: &CollaborativeInput) -> BTreeMap<&str, Collaborative> {
+    let neighbours = by_neighbours(input);
+    let popular = by_popularity(input);
     let trending: HashMap<&str, f64> =
-        known.trending.iter().map(|scored| (scored.product_id.as_str(), scored.score)).collect();
+        input.trending.iter().map(|scored| (scored.product_id.as_str(), scored.score)).collect();
     let best_neighbour = largest(neighbours.values().map(|evidence| evidence.score));
     let best_popular = largest(popular.values().map(|evidence| evidence.score));
     let best_trending = largest(trending.values().copied());
     let products: BTreeSet<&str> = neighbours.keys().chain(popular.keys()).chain(trending.keys()).copied().collect();
     let scored = products.into_iter().map(|product_id| {
-        let mut found = Collaborative::default();
+        let mut result = Collaborative::default();
         let mut score = None;
         if let Some(neighbour) = neighbours.get(product_id) {
             score = Some(0.5 + 0.5 * neighbour.score / best_neighbour);
-            found.evidence.extend(neighbour.named());
-            found.causes.extend(neighbour.causes());
+            result.evidence.extend(neighbour.evidence());
+            result.causes.extend(neighbour.causes());
         }
         if let Some(popular) = popular.get(product_id) {
             score = score.or(Some(0.2 + 0.3 * popular.score / best_popular));
-            found.evidence.push(Evidence::Popular { category: popular.favourite.category.clone() });
-            found.causes.extend(popular.favourite.act.clone().filter(|act| !found.causes.contains(act)));
+            result.evidence.push(Evidence::Popular { category: popular.favourite.category.clone() });
+            result.causes.extend(popular.favourite.act.clone().filter(|act| !result.causes.contains(act)));
         }
         if let Some(attention) = trending.get(product_id) {
             score = score.or(Some(0.2 * attention / best_trending));
-            found.evidence.push(Evidence::Trending);
+            result.evidence.push(Evidence::Trending);
         }
-        found.score = score.unwrap_or_default();
-        (product_id, found)
+        result.score = score.unwrap_or_default();
+        (product_id, result)
     });
-    scored.filter(|(_, found)| found.score > 0.0).collect()
+    scored.filter(|(_, result)| result.score > 0.0).collect()
 }
 
-/// A product's evidence by the products it is bought together with.
+/// Co-purchase evidence for a product: contributions of products of the history.
 #[derive(Default)]
 struct NeighbourEvidence<'a> {
     score: f64,
@@ -154,7 +153,6 @@ struct NeighbourEvidence<'a> {
 }
 
 impl NeighbourEvidence<'_> {
-    /// The parts that weigh most.
     fn heaviest(&self) -> Vec<&(f64, &HistoryProduct)> {
         let mut parts: Vec<&(f64, &HistoryProduct)> = self.parts.iter().collect();
         parts.sort_by(|left, right| by_score_then_id((left.0, &left.1.product_id), (right.0, &right.1.product_id)));
@@ -162,7 +160,7 @@ impl NeighbourEvidence<'_> {
         parts
     }
 
-    fn named(&self) -> impl Iterator<Item = Evidence> {
+    fn evidence(&self) -> impl Iterator<Item = Evidence> {
         self.heaviest().into_iter().map(|(part, source)| Evidence::Neighbour {
             product_id: source.product_id.clone(),
             bought: source.orders > 0,
@@ -170,42 +168,41 @@ impl NeighbourEvidence<'_> {
         })
     }
 
-    /// The acts they come from.
     fn causes(&self) -> impl Iterator<Item = SourceEvent> {
         self.heaviest().into_iter().filter_map(|(_, source)| source.act())
     }
 }
 
-/// The neighbours of the history's products: their scores, weighted by the history.
-fn by_neighbours(known: &CollaborativeInput) -> HashMap<&str, NeighbourEvidence<'_>> {
+/// Neighbours of the history's products, with their scores weighted by the history.
+fn by_neighbours(input: &CollaborativeInput) -> HashMap<&str, NeighbourEvidence<'_>> {
     let mut evidence: HashMap<&str, NeighbourEvidence<'_>> = HashMap::new();
-    for source in &known.history {
-        for neighbour in known.neighbours.get(&source.product_id).map(Vec::as_slice).unwrap_or_default() {
+    for source in &input.history {
+        for neighbour in input.neighbours.get(&source.product_id).map(Vec::as_slice).unwrap_or_default() {
             let part = source.weight * neighbour.score;
             if part > 0.0 {
-                let found = evidence.entry(&neighbour.product_id).or_default();
-                found.score += part;
-                found.parts.push((part, source));
+                let target = evidence.entry(&neighbour.product_id).or_default();
+                target.score += part;
+                target.parts.push((part, source));
             }
         }
     }
     evidence
 }
 
-/// A product's evidence by its category.
+/// Evidence for a product by the popularity in its category.
 struct PopularEvidence<'a> {
     score: f64,
     favourite: &'a Favourite,
 }
 
-/// Popular products: their place within their category, weighted by the category's share.
-fn by_popularity(known: &CollaborativeInput) -> HashMap<&str, PopularEvidence<'_>> {
+/// Popular products, with their scores relative to the category's best, weighted by the category's share.
+fn by_popularity(input: &CollaborativeInput) -> HashMap<&str, PopularEvidence<'_>> {
     let mut evidence: HashMap<&str, PopularEvidence<'_>> = HashMap::new();
-    for PopularIn { favourite, products } in &known.popular {
+    for PopularIn { favourite, products } in &input.popular {
         let best = largest(products.iter().map(|scored| scored.score));
         for scored in products {
             let score = favourite.share * scored.score / best;
-            let is_better = evidence.get(scored.product_id.as_str()).is_none_or(|known| known.score < score);
+            let is_better = evidence.get(scored.product_id.as_str()).is_none_or(|other| other.score < score);
             if score > 0.0 && is_better {
                 evidence.insert(&scored.product_id, PopularEvidence { score, favourite });
             }
@@ -214,8 +211,8 @@ fn by_popularity(known: &CollaborativeInput) -> HashMap<&str, PopularEvidence<'_
     evidence
 }
 
-/// The largest score; 1 if there is none above 0, so that one can divide by it.
-pub fn largest(scores: impl Iterator<Item = f64>) -> f64 {
+/// The largest score, or 1 without a score above 0, for use as a divisor.
+pub(crate) fn largest(scores: impl Iterator<Item = f64>) -> f64 {
     let largest = scores.fold(0.0, f64::max);
     if largest > 0.0 { largest } else { 1.0 }
 }
@@ -265,9 +262,9 @@ mod tests {
 
     #[test]
     fn neighbours_come_first_then_popular_then_trending() {
-        let known = shopper();
-        let found = scores(&known);
-        let mut order: Vec<(&str, f64)> = found.iter().map(|(id, found)| (*id, found.score)).collect();
+        let input = shopper();
+        let scores = scores(&input);
+        let mut order: Vec<(&str, f64)> = scores.iter().map(|(id, result)| (*id, result.score)).collect();
         order.sort_by(|left, right| by_score_then_id((left.1, left.0), (right.1, right.0)));
         let ids: Vec<&str> = order.iter().map(|(id, _)| *id).collect();
         assert_eq!(ids, ["purse", "bulb", "bag", "tote", "star"]);
@@ -275,19 +272,19 @@ mod tests {
     }
 
     #[test]
-    fn a_score_names_all_its_evidence_and_the_acts_it_comes_from() {
-        let known = shopper();
-        let found = scores(&known);
-        let Evidence::Neighbour { product_id, bought, contribution } = &found["bulb"].evidence[0] else {
-            panic!("{:?}", found["bulb"])
+    fn a_score_has_all_its_evidence_and_causing_events() {
+        let input = shopper();
+        let scores = scores(&input);
+        let Evidence::Neighbour { product_id, bought, contribution } = &scores["bulb"].evidence[0] else {
+            panic!("{:?}", scores["bulb"])
         };
         // 10 × 0.1 by the bag, 1 × 0.5 by the lamp.
         assert_eq!((product_id.as_str(), *bought), ("bag", true));
         assert!((contribution - 2.0 / 3.0).abs() < 1e-12);
-        assert_eq!(found["bulb"].evidence.len(), 3);
-        assert_eq!(found["bulb"].causes[1].event_id, "act with lamp");
-        assert_eq!(found["tote"].causes[0].event_id, "act in bags");
-        assert_eq!(found["tote"].evidence, [Evidence::Popular { category: "bags".to_owned() }, Evidence::Trending]);
+        assert_eq!(scores["bulb"].evidence.len(), 3);
+        assert_eq!(scores["bulb"].causes[1].event_id, "act with lamp");
+        assert_eq!(scores["tote"].causes[0].event_id, "act in bags");
+        assert_eq!(scores["tote"].evidence, [Evidence::Popular { category: "bags".to_owned() }, Evidence::Trending]);
     }
 
     #[test]

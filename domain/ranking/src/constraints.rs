@@ -1,22 +1,21 @@
-//! What is never recommended, however well it scores.
+//! Hard constraints: stock, price limits and exclusions.
 
 use jangbogo_events::Request;
 
 use crate::candidate::Candidate;
 
-/// Checks the constraints of a request against a product.
-#[must_use]
-pub fn allows(request: &Request, candidate: &Candidate) -> bool {
+/// True if a product meets the hard constraints of a request.
+pub(crate) fn allows(request: &Request, candidate: &Candidate) -> bool {
     in_stock(request, candidate) && affordable(request, candidate) && !excluded(request, candidate)
 }
 
-/// A product whose stock is not counted is there.
+/// A product whose stock is not counted is in stock.
 fn in_stock(request: &Request, candidate: &Candidate) -> bool {
     let needed = i64::from(request.quantity.unwrap_or(1).max(1));
     candidate.product.stock.is_none_or(|stock| stock >= needed)
 }
 
-/// A price that is unknown, or of another currency, is within no limit.
+/// An unknown price, or one in another currency, is within no limit.
 fn affordable(request: &Request, candidate: &Candidate) -> bool {
     let Some(limit) = &request.price else { return true };
     candidate.product.price.as_ref().is_some_and(|(amount, currency)| {
@@ -27,8 +26,7 @@ fn affordable(request: &Request, candidate: &Candidate) -> bool {
 }
 
 fn excluded(request: &Request, candidate: &Candidate) -> bool {
-    let unwanted = request.wishes.iter().filter(|wish| !wish.wanted);
-    unwanted.into_iter().any(|wish| candidate.mentions(&wish.slot, &wish.value))
+    request.wishes.iter().any(|wish| !wish.wanted && candidate.mentions(&wish.slot, &wish.value))
 }
 
 #[cfg(test)]
@@ -62,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn there_must_be_enough_of_it() {
+    fn the_stock_must_cover_the_quantity() {
         let three = Request { quantity: Some(3), ..Request::default() };
         for (stock, allowed) in [(None, true), (Some(3), true), (Some(2), false)] {
             assert_eq!(allows(&three, &bag(None, stock)), allowed, "{stock:?}");
@@ -71,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_excluded_is_left_out() {
+    fn excluded_products_are_left_out() {
         let wish = |value: &str, wanted| Wish {
             slot: Text::new("material").unwrap(),
             value: Text::new(value).unwrap(),

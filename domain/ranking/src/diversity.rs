@@ -1,34 +1,34 @@
-//! A list of variants of one product is of no use: what is like what is already chosen comes later.
+//! Diversity by maximal marginal relevance (MMR): an item similar to those already chosen comes later.
 
 use std::collections::BTreeSet;
 
-/// What an item loses that has the same words in its title as one already chosen.
+/// Score that an item loses if its title has the same words as one already chosen.
 const PENALTY: f64 = 0.15;
 
-/// The places of the scored items in the order in which they are shown: at most so many. Ties keep their order.
-pub fn order(scores: &[f64], words: &[&[String]], limit: usize) -> Vec<usize> {
+/// Indices of at most `limit` scored items in the order of the list. Ties keep their order.
+pub(crate) fn order(scores: &[f64], words: &[&[String]], limit: usize) -> Vec<usize> {
     let sets: Vec<BTreeSet<&String>> = words.iter().map(|words| words.iter().collect()).collect();
     let mut left: Vec<usize> = (0..scores.len()).collect();
-    let mut likeness = vec![0.0_f64; scores.len()];
+    let mut similarity = vec![0.0_f64; scores.len()];
     let mut chosen = Vec::with_capacity(limit.min(scores.len()));
     while chosen.len() < limit && !left.is_empty() {
-        let value = |item: usize| scores[item] - PENALTY * likeness[item];
+        let value = |item: usize| scores[item] - PENALTY * similarity[item];
         let mut best = 0;
-        for place in 1..left.len() {
-            if value(left[place]) > value(left[best]) {
-                best = place;
+        for position in 1..left.len() {
+            if value(left[position]) > value(left[best]) {
+                best = position;
             }
         }
         let next = left.remove(best);
         for item in &left {
-            likeness[*item] = likeness[*item].max(overlap(&sets[*item], &sets[next]));
+            similarity[*item] = similarity[*item].max(overlap(&sets[*item], &sets[next]));
         }
         chosen.push(next);
     }
     chosen
 }
 
-/// The share of the words of both that are words of each: 0 to 1.
+/// Jaccard similarity of two sets of words: 0 to 1.
 fn overlap(left: &BTreeSet<&String>, right: &BTreeSet<&String>) -> f64 {
     let count = |words: usize| f64::from(u32::try_from(words).unwrap_or(u32::MAX));
     let both = left.intersection(right).count();
@@ -42,11 +42,11 @@ mod tests {
     use crate::candidate::normalised_words;
 
     #[test]
-    fn a_variant_makes_room_for_something_else() {
+    fn a_variant_comes_after_another_product() {
         let titles = ["red lunch bag", "blue lunch bag", "lunch box"].map(normalised_words);
         let words: Vec<&[String]> = titles.iter().map(Vec::as_slice).collect();
         assert_eq!(order(&[0.90, 0.88, 0.85], &words, 3), [0, 2, 1]);
-        assert_eq!(order(&[0.90, 0.88, 0.5], &words, 3), [0, 1, 2], "not at any price");
+        assert_eq!(order(&[0.90, 0.88, 0.5], &words, 3), [0, 1, 2], "a much better score outweighs the penalty");
         assert_eq!(order(&[0.90, 0.88, 0.85], &words, 1), [0]);
     }
 }

@@ -1,47 +1,45 @@
-//! The intent score: how well a product fits what was asked for and what the member said they like.
+//! The intent score: the fit of a product with the request and with the member's preferences.
 
 use jangbogo_events::{Request, Wish};
 use serde::Deserialize;
 
 use crate::candidate::Candidate;
 
-/// A member's taste, as the preferences view returns it.
+/// A member's preferences, as the view of preferences returns them.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Taste {
-    /// Explicit preferences.
     #[serde(default)]
-    pub stated: Vec<Statement>,
-    /// Implicit preferences, from views and orders.
+    pub(crate) stated: Vec<Statement>,
+    /// Implicit preferences from views and orders.
     #[serde(default)]
-    pub implied: Vec<Implication>,
+    pub(crate) implied: Vec<Implication>,
 }
 
-/// Something a member said they like, or do not.
+/// A stated preference of a member.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Statement {
+pub(crate) struct Statement {
     pub slot: String,
     pub value: String,
     /// True for a like, false for a dislike.
     pub wanted: bool,
     /// Weight after time decay; positive.
     pub weight: f64,
-    /// Where it was said.
+    /// Events of the statement.
     #[serde(default)]
-    pub evidence: Vec<Said>,
+    pub evidence: Vec<StatementEvent>,
 }
 
-/// The event of a statement.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Said {
+pub(crate) struct StatementEvent {
     pub event_id: String,
 }
 
-/// Something that a member's acts imply.
+/// A preference that a member's events imply.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Implication {
+pub(crate) struct Implication {
     pub slot: String,
     pub value: String,
-    /// The share of the member's acts: 0 to 1.
+    /// Share of the member's events: 0 to 1.
     pub share: f64,
 }
 
@@ -55,57 +53,57 @@ fn weight(wish: &Wish) -> f64 {
     }
 }
 
-/// What a product has of what was asked for, and the share of it: 0 to 1.
-pub fn fit<'a>(request: &'a Request, candidate: &Candidate) -> (f64, Vec<&'a Wish>) {
-    let wanted: Vec<&Wish> = request.wishes.iter().filter(|wish| wish.wanted).collect();
-    let total: f64 = wanted.iter().map(|wish| weight(wish)).sum();
-    let met: Vec<&Wish> = wanted.into_iter().filter(|wish| candidate.is(&wish.slot, &wish.value)).collect();
+/// Weighted share of the wishes that a product meets, 0 to 1, and these wishes.
+pub(crate) fn fit<'a>(request: &'a Request, candidate: &Candidate) -> (f64, Vec<&'a Wish>) {
+    let wishes: Vec<&Wish> = request.wishes.iter().filter(|wish| wish.wanted).collect();
+    let total: f64 = wishes.iter().map(|wish| weight(wish)).sum();
+    let met: Vec<&Wish> = wishes.into_iter().filter(|wish| candidate.is(&wish.slot, &wish.value)).collect();
     if total <= 0.0 {
         return (0.0, met);
     }
     (met.iter().map(|wish| weight(wish)).sum::<f64>() / total, met)
 }
 
-/// What the product that comes nearest does not have of what was asked for; nothing where one has all of it.
-pub fn lacking<'a>(request: &'a Request, candidates: impl Iterator<Item = &'a Candidate>) -> Vec<&'a Wish> {
+/// Unmet constraints: the wishes that the best-matching product does not meet. Empty if one product meets all of them.
+pub(crate) fn unmet_wishes<'a>(request: &'a Request, candidates: impl Iterator<Item = &'a Candidate>) -> Vec<&'a Wish> {
     let total = |wishes: &[&Wish]| wishes.iter().map(|wish| weight(wish)).sum::<f64>();
     let mut nearest: Option<Vec<&Wish>> = None;
     for candidate in candidates {
-        let lacks = lacks(request, candidate);
-        if lacks.is_empty() {
-            return lacks;
+        let unmet = unmet_by(request, candidate);
+        if unmet.is_empty() {
+            return unmet;
         }
-        if nearest.as_ref().is_none_or(|nearest| total(&lacks) < total(nearest)) {
-            nearest = Some(lacks);
+        if nearest.as_ref().is_none_or(|nearest| total(&unmet) < total(nearest)) {
+            nearest = Some(unmet);
         }
     }
     nearest.unwrap_or_default()
 }
 
-/// Wishes of one slot are alternatives, and so are kinds of things.
-fn lacks<'a>(request: &'a Request, candidate: &Candidate) -> Vec<&'a Wish> {
+/// Wishes that a product does not meet. Wishes of one slot are alternatives, and so are product kinds and categories.
+fn unmet_by<'a>(request: &'a Request, candidate: &Candidate) -> Vec<&'a Wish> {
     let slot = |wish: &'a Wish| if names_kind(wish) { "product" } else { &*wish.slot };
-    let wanted = || request.wishes.iter().filter(|wish| wish.wanted);
-    let met: Vec<&str> = wanted().filter(|wish| candidate.is(&wish.slot, &wish.value)).map(slot).collect();
-    wanted().filter(|wish| !met.contains(&slot(wish))).collect()
+    let wishes = || request.wishes.iter().filter(|wish| wish.wanted);
+    let met: Vec<&str> = wishes().filter(|wish| candidate.is(&wish.slot, &wish.value)).map(slot).collect();
+    wishes().filter(|wish| !met.contains(&slot(wish))).collect()
 }
 
-/// True if a wish names the product kind rather than an attribute.
-pub fn names_kind(wish: &Wish) -> bool {
+/// True for a wish for a product kind or category rather than an attribute.
+pub(crate) fn names_kind(wish: &Wish) -> bool {
     matches!(&*wish.slot, "product" | "category")
 }
 
-/// How well a product fits a member's taste: -1 to 1, and the statements that say so.
-pub fn taste<'a>(taste: &'a Taste, candidate: &Candidate) -> (f64, Vec<&'a Statement>) {
+/// Fit of a product with a member's preferences, -1 to 1, and the statements that match it.
+pub(crate) fn taste<'a>(taste: &'a Taste, candidate: &Candidate) -> (f64, Vec<&'a Statement>) {
     let total: f64 = taste.stated.iter().map(|statement| statement.weight).sum();
     let met: Vec<&Statement> =
         taste.stated.iter().filter(|statement| candidate.is(&statement.slot, &statement.value)).collect();
-    let said: f64 =
+    let stated: f64 =
         met.iter().map(|statement| if statement.wanted { statement.weight } else { -statement.weight }).sum();
-    let said = if total > 0.0 { said / total } else { 0.0 };
+    let stated = if total > 0.0 { stated / total } else { 0.0 };
     let met_implications = taste.implied.iter().filter(|implied| candidate.is(&implied.slot, &implied.value));
     let implied = met_implications.map(|implied| implied.share).fold(0.0, f64::max);
-    let score = if taste.stated.is_empty() { implied } else { 0.6 * said + 0.4 * implied };
+    let score = if taste.stated.is_empty() { implied } else { 0.6 * stated + 0.4 * implied };
     (score.clamp(-1.0, 1.0), met)
 }
 
@@ -129,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_of_thing_counts_most() {
+    fn the_product_kind_counts_most() {
         let wishes = vec![wish("product", "lunch bag", true), wish("color", "blue", true), wish("color", "red", false)];
         let request = Request { wishes, ..Request::default() };
         let (score, met) = fit(&request, &bag());
@@ -139,23 +137,23 @@ mod tests {
     }
 
     #[test]
-    fn something_is_lacking_where_no_product_has_all_of_it() {
+    fn wishes_are_unmet_if_no_product_meets_all() {
         let blue = Candidate::new(Product { title: "BLUE LUNCH BOX".to_owned(), ..Product::default() });
         let bags = [bag(), blue];
-        let lacking = |wishes: &[(&str, &str)]| {
+        let unmet = |wishes: &[(&str, &str)]| {
             let wishes = wishes.iter().map(|(slot, value)| wish(slot, value, true)).collect();
             let request = Request { wishes, ..Request::default() };
-            lacking(&request, bags.iter()).into_iter().map(|wish| wish.value.to_string()).collect::<Vec<_>>()
+            unmet_wishes(&request, bags.iter()).into_iter().map(|wish| wish.value.to_string()).collect::<Vec<_>>()
         };
-        assert_eq!(lacking(&[("product", "lunch bag"), ("color", "red")]), [""; 0]);
-        assert_eq!(lacking(&[("product", "lunch bag"), ("color", "blue")]), ["blue"], "the kind counts more");
-        assert_eq!(lacking(&[("color", "blue"), ("color", "green")]), [""; 0], "alternatives");
-        assert_eq!(lacking(&[("product", "lamp"), ("category", "lunch"), ("material", "zinc")]).len(), 3);
-        assert_eq!(lacking(&[]), [""; 0]);
+        assert_eq!(unmet(&[("product", "lunch bag"), ("color", "red")]), [""; 0]);
+        assert_eq!(unmet(&[("product", "lunch bag"), ("color", "blue")]), ["blue"], "the kind counts more");
+        assert_eq!(unmet(&[("color", "blue"), ("color", "green")]), [""; 0], "alternatives");
+        assert_eq!(unmet(&[("product", "lamp"), ("category", "lunch"), ("material", "zinc")]).len(), 3);
+        assert_eq!(unmet(&[]), [""; 0]);
     }
 
     #[test]
-    fn a_dislike_pulls_down() {
+    fn a_dislike_lowers_the_score() {
         let likes =
             Taste { stated: vec![statement("red", true, 3.0), statement("blue", true, 1.0)], implied: Vec::new() };
         assert!((taste(&likes, &bag()).0 - 0.6 * 0.75).abs() < 1e-12);

@@ -1,10 +1,9 @@
-//! The hybrid recommendation: what is known is loaded as a [`RankingInput`], and [`rank`] is a pure function of that and of
-//! what is asked. The query service and the reactor rank by the same.
+//! Hybrid recommendation: [`rank`] is a pure function of a [`RankingInput`] and a request. The query service and the
+//! reactor call the same function.
 //!
-//! A score is the weighted sum of three sub-scores, each 0 to 1: *content* (the product's text is like what was asked for,
-//! and like what the member bought), *collaborative* (it is bought together with the member's products, or popular), and
-//! *intent* (it has what was asked for, or what the member said they like). Constraints are no scores: what breaks one is
-//! left out.
+//! A score is the weighted sum of three sub-scores, each 0 to 1: *content* (similarity of the product's text to the
+//! request and to the member's products), *collaborative* (co-purchase with the member's products, or popularity), and
+//! *intent* (fit with the request or the member's preferences). Products that break a hard constraint are left out.
 
 mod candidate;
 mod collaborative;
@@ -15,11 +14,11 @@ mod rank;
 mod reason;
 mod weights;
 
-pub use candidate::{Candidate, Product, normalised_words};
+pub use candidate::{Candidate, Product};
 pub use collaborative::{
     CollaborativeInput, Favourite, HistoryProduct, PopularIn, Scored, by_score_then_id, favourite_categories, scores,
 };
-pub use intent::{Statement, Taste};
+pub use intent::Taste;
 pub use rank::{Basis, Evidence, RankedItem, Ranking, RankingInput, SourceEvent, rank};
 pub use reason::{Language, money, named, reason};
 pub use weights::Weights;

@@ -1,4 +1,4 @@
-//! Ranking: a pure function of what is known and what is asked.
+//! Ranking: a pure function of the loaded data and the request.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,32 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::candidate::Candidate;
 use crate::collaborative::{Collaborative, CollaborativeInput, by_score_then_id, largest, scores};
-use crate::intent::{Statement, Taste, fit, lacking, names_kind, taste};
+use crate::intent::{Statement, Taste, fit, names_kind, taste, unmet_wishes};
 use crate::weights::Weights;
 use crate::{constraints, diversity};
 
-/// Everything a list is ranked from.
+/// Data that a list is ranked from.
 #[derive(Clone, Debug, Default)]
 pub struct RankingInput {
-    /// The member's products, their neighbours, and what is popular.
+    /// The member's history, neighbours, popular and trending products.
     pub known: CollaborativeInput,
     /// Every product the member ever bought.
     pub bought: BTreeSet<String>,
-    /// The member's preferences.
     pub taste: Taste,
-    /// The products that may be recommended: on sale, by id.
+    /// Products on sale, by id.
     pub candidates: BTreeMap<String, Candidate>,
-    /// Hits of the search for the request's words, the best first.
+    /// Product ids found by the search for the request's words, the best first.
     pub found: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ranking {
-    /// Basis of the list.
     pub basis: Basis,
-    /// The weights by which it is ranked.
+    /// Weights by which the list is ranked.
     pub weights: Weights,
-    /// As they are shown.
     pub items: Vec<RankedItem>,
     /// Unmet constraints: requested, but not met by the best-matching product.
     pub lacking: Vec<Wish>,
@@ -42,35 +39,33 @@ pub struct Ranking {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Basis {
-    /// The member's history.
     History,
-    /// Nothing is known of the member: what is trending in the shop.
+    /// A member without a history: products that are trending in the shop.
     ColdStart,
 }
 
-/// A product of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RankedItem {
     pub product_id: String,
     /// The weighted sum of the sub-scores: above 0, at most 1.
     pub score: f64,
-    /// The likeness of texts: 0 to 1.
+    /// Similarity of texts: 0 to 1.
     pub content: f64,
-    /// Co-purchase score: 0 to 1.
+    /// Collaborative score, by co-purchase and popularity: 0 to 1.
     pub collaborative: f64,
-    /// The fit with what is asked for, or with the member's taste: 0 to 1.
+    /// Fit with the request, or with the member's preferences: 0 to 1.
     pub intent: f64,
-    /// Every kind of evidence, what counted most first.
+    /// All evidence, by contribution to the score.
     pub sources: Vec<Evidence>,
-    /// The events each sub-score comes from.
+    /// Events that the sub-scores come from.
     pub causes: Vec<(SubScore, SourceEvent)>,
 }
 
-/// An event that says something for a product.
+/// An event that contributes to a score.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceEvent {
     pub event_id: String,
-    /// The product it was about, if another one.
+    /// Product of the event, if another one.
     pub product_id: Option<String>,
 }
 
@@ -78,52 +73,52 @@ pub struct SourceEvent {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Evidence {
-    /// It is often bought together with a product of the member's history.
+    /// Often bought together with a product of the member's history.
     Neighbour {
-        /// The product of the history.
+        /// Product of the history.
         product_id: String,
         /// True if the member bought that product, false if they only viewed it.
         bought: bool,
         /// Its share in this item's score by neighbours: above 0, at most 1.
         contribution: f64,
     },
-    /// It is popular in one of the member's favourite categories.
+    /// Popular in one of the member's favourite categories.
     Popular { category: String },
-    /// The whole shop looks at it.
+    /// Trending in the whole shop.
     Trending,
-    /// It has something that was asked for.
+    /// Meets a wish of the request.
     Asked { slot: String, value: String },
-    /// It has something that the member said they like.
+    /// Matches a stated preference of the member.
     Liked { slot: String, value: String },
-    /// Its text is like what was asked for.
+    /// Its text is similar to the request.
     LikeRequest,
-    /// Its text is like those of the member's products.
+    /// Its text is similar to those of the member's products.
     LikeHistory,
 }
 
-/// How much of the content score is the likeness to what is asked for, rather than to the member's products.
+/// Share of the similarity to the request in the content score; the rest is the similarity to the member's products.
 const REQUEST_SHARE: f64 = 0.7;
-/// How much of the intent score is the share of wishes met, how much the place among what the search found, and how much
-/// the member's taste.
-const FIT: f64 = 0.7;
-const FOUND: f64 = 0.15;
-const TASTE: f64 = 0.15;
+/// Shares of the intent score: wishes met, rank in the search, and the member's preferences.
+const FIT_SHARE: f64 = 0.7;
+const SEARCH_SHARE: f64 = 0.15;
+const TASTE_SHARE: f64 = 0.15;
 
-/// Ranks a list of at most so many items: for a request, or without one a member's own list, without what they bought.
+/// Ranks at most `limit` items for a request, or without one a member's own list, which leaves out products they
+/// bought.
 #[must_use]
 pub fn rank(input: &RankingInput, request: Option<&Request>, weights: Weights, limit: usize) -> Ranking {
     let basis = if input.known.history.is_empty() { Basis::ColdStart } else { Basis::History };
-    // Where nothing is asked and nothing known, what is popular is all that there is to rank by.
+    // Without a request and a history there is only popularity to rank by.
     let is_shifted = request.is_some() || basis == Basis::History;
     let weights = if is_shifted { weights.shifted(input.known.history.len()) } else { weights };
     let collaborative = scores(&input.known);
-    let places: BTreeMap<&str, usize> =
-        input.found.iter().enumerate().map(|(place, product_id)| (product_id.as_str(), place)).collect();
-    let nothing_asked = Request::default();
-    let asked = request.unwrap_or(&nothing_asked);
-    let of_the_kind = of_the_kind(asked, &input.candidates);
-    let allowed = of_the_kind.into_iter().filter(|(product_id, candidate)| {
-        constraints::allows(asked, candidate) && (request.is_some() || !input.bought.contains(*product_id))
+    let search_ranks: BTreeMap<&str, usize> =
+        input.found.iter().enumerate().map(|(rank, product_id)| (product_id.as_str(), rank)).collect();
+    let empty_request = Request::default();
+    let effective_request = request.unwrap_or(&empty_request);
+    let of_requested_kind = of_requested_kind(effective_request, &input.candidates);
+    let allowed = of_requested_kind.into_iter().filter(|(product_id, candidate)| {
+        constraints::allows(effective_request, candidate) && (request.is_some() || !input.bought.contains(*product_id))
     });
     let allowed: Vec<(&str, &Candidate)> =
         allowed.map(|(product_id, candidate)| (product_id.as_str(), candidate)).collect();
@@ -132,9 +127,9 @@ pub fn rank(input: &RankingInput, request: Option<&Request>, weights: Weights, l
         .into_iter()
         .zip(content)
         .map(|((product_id, candidate), content)| {
-            let place = places.get(product_id).copied();
-            let by_intent = Intent::new(input, request, (product_id, candidate), place);
-            (item(product_id, candidate, weights, content, collaborative.get(product_id), &by_intent), candidate)
+            let search_rank = search_ranks.get(product_id).copied();
+            let intent = Intent::new(input, request, (product_id, candidate), search_rank);
+            (item(product_id, candidate, weights, content, collaborative.get(product_id), &intent), candidate)
         })
         .filter(|(item, _)| item.score > 0.0)
         .collect();
@@ -144,38 +139,45 @@ pub fn rank(input: &RankingInput, request: Option<&Request>, weights: Weights, l
     let scores: Vec<f64> = items.iter().map(|(item, _)| item.score).collect();
     let words: Vec<&[String]> = items.iter().map(|(_, candidate)| &*candidate.words).collect();
     let order = diversity::order(&scores, &words, limit);
-    let lacking = lacking(asked, items.iter().map(|(_, candidate)| *candidate)).into_iter().cloned().collect();
-    Ranking { basis, weights, items: order.into_iter().map(|place| items[place].0.clone()).collect(), lacking }
+    let lacking =
+        unmet_wishes(effective_request, items.iter().map(|(_, candidate)| *candidate)).into_iter().cloned().collect();
+    Ranking { basis, weights, items: order.into_iter().map(|index| items[index].0.clone()).collect(), lacking }
 }
 
-/// Where the shop has the kind of thing that was asked for, nothing else is shown, be it too dear or sold out.
-fn of_the_kind<'a>(request: &Request, candidates: &'a BTreeMap<String, Candidate>) -> Vec<(&'a String, &'a Candidate)> {
+/// Candidates of the requested product kinds, and all candidates if the shop has none of these kinds. Products that are
+/// too expensive or sold out count: nothing of another kind replaces them.
+fn of_requested_kind<'a>(
+    request: &Request,
+    candidates: &'a BTreeMap<String, Candidate>,
+) -> Vec<(&'a String, &'a Candidate)> {
     let kinds: Vec<_> = request.wishes.iter().filter(|wish| wish.wanted && names_kind(wish)).collect();
-    let is_one = |candidate: &Candidate| kinds.iter().any(|wish| candidate.is(&wish.slot, &wish.value));
-    let named: Vec<_> = candidates
+    let is_of_kind = |candidate: &Candidate| kinds.iter().any(|wish| candidate.is(&wish.slot, &wish.value));
+    let matching: Vec<_> = candidates
         .iter()
-        .filter(|(product_id, candidate)| is_one(candidate) || request.like.iter().any(|like| **like == **product_id))
+        .filter(|(product_id, candidate)| {
+            is_of_kind(candidate) || request.like.iter().any(|like| **like == **product_id)
+        })
         .collect();
-    if named.iter().any(|(_, candidate)| is_one(candidate)) { named } else { candidates.iter().collect() }
+    if matching.iter().any(|(_, candidate)| is_of_kind(candidate)) { matching } else { candidates.iter().collect() }
 }
 
-/// The content scores, 0 to 1: how near products are to the request, which counts more, and to the history.
+/// Content scores, 0 to 1: similarity to the request, which counts more, and to the member's profile.
 fn contents(
     allowed: &[(&str, &Candidate)],
     candidates: &BTreeMap<String, Candidate>,
-    is_asked: bool,
+    has_request: bool,
 ) -> Vec<(f64, Option<Evidence>)> {
-    let likeness = |cosine: fn(&Candidate) -> Option<f64>| {
+    let cosine_range = |cosine: fn(&Candidate) -> Option<f64>| {
         let farthest = candidates.values().filter_map(cosine).fold(f64::INFINITY, f64::min);
-        Likeness { farthest, nearest: largest(allowed.iter().filter_map(|(_, candidate)| cosine(candidate))) }
+        CosineRange { farthest, nearest: largest(allowed.iter().filter_map(|(_, candidate)| cosine(candidate))) }
     };
-    let to_request = likeness(|candidate| candidate.like_request);
-    let to_profile = likeness(|candidate| candidate.like_profile);
+    let to_request = cosine_range(|candidate| candidate.like_request);
+    let to_profile = cosine_range(|candidate| candidate.like_profile);
     let score = |(_, candidate): &(&str, &Candidate)| {
         let like_request = candidate.like_request.map(|cosine| to_request.scale(cosine));
         let like_profile = candidate.like_profile.map(|cosine| to_profile.scale(cosine));
         match (like_request, like_profile) {
-            (Some(request), Some(profile)) if is_asked => {
+            (Some(request), Some(profile)) if has_request => {
                 (REQUEST_SHARE * request + (1.0 - REQUEST_SHARE) * profile, Some(Evidence::LikeRequest))
             }
             (Some(request), _) => (request, Some(Evidence::LikeRequest)),
@@ -186,26 +188,27 @@ fn contents(
     allowed.iter().map(score).collect()
 }
 
-/// Where a list's cosines lie: one model has unrelated texts at 0, another at 0.75.
-struct Likeness {
-    /// Of all candidates, be they left out.
+/// Range of a list's cosines, since models differ: unrelated texts have a cosine of 0 with one and of 0.75 with
+/// another.
+struct CosineRange {
+    /// Least cosine of all candidates.
     farthest: f64,
-    /// Of those that may be shown.
+    /// Largest cosine of the allowed candidates.
     nearest: f64,
 }
 
-impl Likeness {
-    /// From 0 for the farthest to 1 for the nearest.
+impl CosineRange {
+    /// Scales a cosine to 0 for the farthest and 1 for the nearest.
     fn scale(&self, cosine: f64) -> f64 {
         let range = self.nearest - self.farthest;
         if range > 0.0 { (cosine - self.farthest) / range } else { 1.0 }
     }
 }
 
-/// A product's intent score, and why.
+/// A product's intent score with its evidence.
 struct Intent<'a> {
     score: f64,
-    asked: Vec<&'a jangbogo_events::Wish>,
+    met_wishes: Vec<&'a Wish>,
     liked: Vec<&'a Statement>,
 }
 
@@ -214,26 +217,27 @@ impl<'a> Intent<'a> {
         input: &'a RankingInput,
         request: Option<&'a Request>,
         (product_id, candidate): (&str, &Candidate),
-        place: Option<usize>,
+        search_rank: Option<usize>,
     ) -> Self {
         let (taste, statements) = taste(&input.taste, candidate);
-        // What is asked for now is told as that.
-        let is_asked = |statement: &Statement| {
+        // A wish of the request counts as requested, not as liked.
+        let is_requested = |statement: &Statement| {
             let wishes = request.iter().flat_map(|request| &request.wishes);
             wishes.into_iter().any(|wish| *wish.slot == *statement.slot && *wish.value == *statement.value)
         };
-        let liked = statements.into_iter().filter(|statement| statement.wanted && !is_asked(statement)).collect();
+        let liked = statements.into_iter().filter(|statement| statement.wanted && !is_requested(statement)).collect();
         let is_like = request.is_some_and(|request| request.like.iter().any(|like| **like == *product_id));
-        let Some(request) = request else { return Self { score: taste.max(0.0), asked: Vec::new(), liked } };
+        let Some(request) = request else { return Self { score: taste.max(0.0), met_wishes: Vec::new(), liked } };
         if is_like {
-            return Self { score: 1.0, asked: Vec::new(), liked };
+            return Self { score: 1.0, met_wishes: Vec::new(), liked };
         }
-        let (fit, asked) = fit(request, candidate);
-        let found = place.map_or(0.0, |place| 1.0 / (1.0 + f64::from(u32::try_from(place).unwrap_or(u32::MAX)) / 10.0));
-        let wanted_nothing = !request.wishes.iter().any(|wish| wish.wanted);
-        // Without a wish there is only what the search found.
-        let score = if wanted_nothing { found } else { FIT * fit + FOUND * found };
-        Self { score: (score + TASTE * taste).clamp(0.0, 1.0), asked, liked }
+        let (fit, met_wishes) = fit(request, candidate);
+        let search =
+            search_rank.map_or(0.0, |rank| 1.0 / (1.0 + f64::from(u32::try_from(rank).unwrap_or(u32::MAX)) / 10.0));
+        let has_wish = request.wishes.iter().any(|wish| wish.wanted);
+        // Without a wish there is only the search to score by.
+        let score = if has_wish { FIT_SHARE * fit + SEARCH_SHARE * search } else { search };
+        Self { score: (score + TASTE_SHARE * taste).clamp(0.0, 1.0), met_wishes, liked }
     }
 }
 
@@ -242,36 +246,37 @@ fn item(
     candidate: &Candidate,
     weights: Weights,
     (content, like): (f64, Option<Evidence>),
-    collaborative: Option<&Collaborative>,
+    result: Option<&Collaborative>,
     intent: &Intent<'_>,
 ) -> RankedItem {
-    let by_others = collaborative.map_or(0.0, |found| found.score);
+    let collaborative = result.map_or(0.0, |result| result.score);
     let mut causes = Vec::new();
     if let Some(event_id) = candidate.vector_event.clone().filter(|_| content > 0.0) {
         causes.push((SubScore::Content, SourceEvent { event_id, product_id: None }));
     }
-    causes.extend(
-        collaborative.into_iter().flat_map(|found| &found.causes).map(|cause| (SubScore::Collaborative, cause.clone())),
-    );
-    let said = intent.liked.iter().filter_map(|statement| statement.evidence.first());
-    causes
-        .extend(said.map(|said| (SubScore::Intent, SourceEvent { event_id: said.event_id.clone(), product_id: None })));
+    let co_purchases = result.into_iter().flat_map(|result| &result.causes);
+    causes.extend(co_purchases.map(|cause| (SubScore::Collaborative, cause.clone())));
+    let statements = intent.liked.iter().filter_map(|statement| statement.evidence.first());
+    let cause = |event_id: &String| SourceEvent { event_id: event_id.clone(), product_id: None };
+    causes.extend(statements.map(|event| (SubScore::Intent, cause(&event.event_id))));
 
-    let asked =
-        intent.asked.iter().map(|wish| Evidence::Asked { slot: wish.slot.to_string(), value: wish.value.to_string() });
-    let liked = intent.liked.iter().map(|said| Evidence::Liked { slot: said.slot.clone(), value: said.value.clone() });
+    let requested = intent.met_wishes.iter();
+    let requested =
+        requested.map(|wish| Evidence::Asked { slot: wish.slot.to_string(), value: wish.value.to_string() });
+    let liked = intent.liked.iter();
+    let liked = liked.map(|one| Evidence::Liked { slot: one.slot.clone(), value: one.value.clone() });
     let mut kinds = [
-        (weights.intent * intent.score, asked.chain(liked).collect::<Vec<_>>()),
-        (weights.collaborative * by_others, collaborative.map(|found| found.evidence.clone()).unwrap_or_default()),
+        (weights.intent * intent.score, requested.chain(liked).collect::<Vec<_>>()),
+        (weights.collaborative * collaborative, result.map(|result| result.evidence.clone()).unwrap_or_default()),
         (weights.content * content, like.into_iter().collect()),
     ];
-    // A stable order: of what counts alike, what was asked for is told first.
+    // A stable sort: on equal contributions requested values come first.
     kinds.sort_by(|left, right| right.0.total_cmp(&left.0));
     RankedItem {
         product_id: product_id.to_owned(),
-        score: weights.intent * intent.score + weights.collaborative * by_others + weights.content * content,
+        score: weights.intent * intent.score + weights.collaborative * collaborative + weights.content * content,
         content,
-        collaborative: by_others,
+        collaborative,
         intent: intent.score,
         sources: kinds.into_iter().flat_map(|(_, evidence)| evidence).collect(),
         causes,
@@ -334,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_members_own_list_leaves_out_what_was_bought_and_names_the_act_it_comes_from() {
+    fn a_members_own_list_leaves_out_bought_products_and_names_causing_events() {
         let ranking = rank(&shop(), None, Weights::default(), 10);
         assert_eq!(ranking.basis, Basis::History);
         assert_eq!(ids(&ranking), ["blue", "lamp"]);
@@ -343,28 +348,28 @@ mod tests {
     }
 
     #[test]
-    fn who_is_new_is_shown_what_trends() {
+    fn a_new_member_gets_trending_products() {
         let candidates = [("blue".to_owned(), Candidate::new(Product::default()))].into();
         let trending = vec![Scored { product_id: "blue".to_owned(), score: 1.0 }];
-        let known = CollaborativeInput { trending, ..CollaborativeInput::default() };
-        let ranking =
-            rank(&RankingInput { known, candidates, ..RankingInput::default() }, None, Weights::default(), 10);
+        let collaborative = CollaborativeInput { trending, ..CollaborativeInput::default() };
+        let input = RankingInput { known: collaborative, candidates, ..RankingInput::default() };
+        let ranking = rank(&input, None, Weights::default(), 10);
         assert_eq!((ranking.basis, ids(&ranking)), (Basis::ColdStart, vec!["blue"]));
     }
 
     #[test]
-    fn what_was_asked_for_comes_first_and_nothing_of_another_kind() {
-        let asked = request(vec![wish("product", "lunch bag", true), wish("color", "red", true)], None);
-        let ranking = rank(&shop(), Some(&asked), Weights::default(), 10);
+    fn requested_values_come_first_and_other_kinds_are_left_out() {
+        let request = request(vec![wish("product", "lunch bag", true), wish("color", "red", true)], None);
+        let ranking = rank(&shop(), Some(&request), Weights::default(), 10);
         assert_eq!(ids(&ranking), ["red", "blue"]);
         let red = Evidence::Asked { slot: "color".to_owned(), value: "red".to_owned() };
         assert!(ranking.items[0].sources.contains(&red));
     }
 
     #[test]
-    fn a_kind_of_thing_that_the_shop_does_not_have_leaves_the_rest() {
-        let asked = request(vec![wish("product", "laptop", true)], None);
-        assert_eq!(rank(&shop(), Some(&asked), Weights::default(), 10).items.len(), 3);
+    fn a_kind_that_the_shop_does_not_have_filters_nothing() {
+        let request = request(vec![wish("product", "laptop", true)], None);
+        assert_eq!(rank(&shop(), Some(&request), Weights::default(), 10).items.len(), 3);
     }
 
     #[test]
@@ -381,7 +386,7 @@ mod tests {
 
     /// One model has unrelated texts at a cosine of 0, another at 0.75.
     #[test]
-    fn it_does_not_matter_where_a_models_cosines_lie() {
+    fn the_range_of_a_models_cosines_does_not_matter() {
         let ranked = |narrowed: fn(f64) -> f64| {
             let mut shop = shop();
             for candidate in shop.candidates.values_mut() {
@@ -397,8 +402,8 @@ mod tests {
 
     #[test]
     fn every_score_is_the_weighted_sum_of_its_parts() {
-        let asked = request(vec![wish("product", "lunch bag", true)], None);
-        let ranking = rank(&shop(), Some(&asked), Weights::default(), 10);
+        let request = request(vec![wish("product", "lunch bag", true)], None);
+        let ranking = rank(&shop(), Some(&request), Weights::default(), 10);
         for RankedItem { score, content, collaborative, intent, .. } in &ranking.items {
             let Weights { content: a, collaborative: b, intent: c } = ranking.weights;
             assert!((score - (a * content + b * collaborative + c * intent)).abs() < 1e-12);

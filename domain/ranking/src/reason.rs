@@ -1,10 +1,9 @@
-//! Why a product is recommended, in the shopper's language.
+//! Reasons for recommendations, in the shopper's language.
 
 use jangbogo_events::Request;
 
 use crate::rank::{Evidence, RankedItem};
 
-/// Language of a reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Language {
     #[default]
@@ -13,17 +12,17 @@ pub enum Language {
 }
 
 impl Language {
-    /// Of a BCP 47 tag; English where it is no language of ours.
+    /// Language of a BCP 47 tag; English for any but Korean.
     #[must_use]
     pub fn from_tag(tag: &str) -> Self {
         if tag == "ko" || tag.starts_with("ko-") { Self::Korean } else { Self::English }
     }
 }
 
-/// Most reasons given for one item, besides the requested attributes.
+/// Most reasons of one item, besides wishes and the price limit.
 const MAX_REASONS: usize = 2;
 
-/// An item's reason: what counted most, in words. `title` gives a product's title.
+/// Reason of an item: its strongest evidence in words. `title` maps a product's id to its title.
 #[must_use]
 pub fn reason<'a>(
     language: Language,
@@ -31,7 +30,7 @@ pub fn reason<'a>(
     item: &'a RankedItem,
     title: impl Fn(&'a str) -> &'a str,
 ) -> String {
-    let asked: Vec<&str> = item
+    let requested: Vec<&str> = item
         .sources
         .iter()
         .filter_map(|evidence| match evidence {
@@ -40,10 +39,10 @@ pub fn reason<'a>(
         })
         .collect();
     let mut parts = Vec::new();
-    if !asked.is_empty() {
+    if !requested.is_empty() {
         parts.push(match language {
-            Language::English => format!("{} as you asked", asked.join(", ")),
-            Language::Korean => format!("찾으시는 {} 상품", asked.join(", ")),
+            Language::English => format!("{} as you asked", requested.join(", ")),
+            Language::Korean => format!("찾으시는 {} 상품", requested.join(", ")),
         });
     }
     if let Some(limit) = request
@@ -55,7 +54,7 @@ pub fn reason<'a>(
             Language::Korean => format!("{limit} 이하"),
         });
     }
-    let others = item.sources.iter().filter_map(|evidence| told(language, evidence, &title));
+    let others = item.sources.iter().filter_map(|evidence| phrase(language, evidence, &title));
     parts.extend(others.take(MAX_REASONS));
     if parts.is_empty() {
         return match language {
@@ -66,7 +65,7 @@ pub fn reason<'a>(
     parts.join(if language == Language::English { "; " } else { ", " })
 }
 
-fn told<'a>(language: Language, evidence: &'a Evidence, title: impl Fn(&'a str) -> &'a str) -> Option<String> {
+fn phrase<'a>(language: Language, evidence: &'a Evidence, title: impl Fn(&'a str) -> &'a str) -> Option<String> {
     let is_english = language == Language::English;
     Some(match evidence {
         Evidence::Asked { .. } => return None,
@@ -104,7 +103,7 @@ fn told<'a>(language: Language, evidence: &'a Evidence, title: impl Fn(&'a str) 
     })
 }
 
-/// A value of a slot in this language; as it is where no word for it is known.
+/// Name of a value in a language; the value itself if the lexicon has no word for it.
 #[must_use]
 pub fn named<'a>(language: Language, slot: &str, value: &'a str) -> &'a str {
     match language {
@@ -113,7 +112,7 @@ pub fn named<'a>(language: Language, slot: &str, value: &'a str) -> &'a str {
     }
 }
 
-/// An amount as shoppers read it: `£3.00`, `3.00파운드`; with its code where the currency is no well-known one.
+/// Formats an amount: `£3.00`, `3.00파운드`; with the ISO 4217 code for other than the common currencies.
 #[must_use]
 pub fn money(language: Language, amount_minor: i64, currency: &str) -> String {
     let (units, cents) = (amount_minor / 100, (amount_minor % 100).abs());
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_for_shoppers() {
+    fn reasons_are_written_in_both_languages() {
         let popular = || Evidence::Popular { category: "lunch-bags".to_owned() };
         for (sources, english, korean) in [
             (
@@ -177,20 +176,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_is_told_first() {
+    fn requested_values_come_first() {
         let currency = Currency::new("GBP").unwrap();
         let price = Some(PriceRange { min_minor: None, max_minor: Some(300), currency });
         let request = Request { price, ..Request::default() };
-        let asked = Evidence::Asked { slot: "color".to_owned(), value: "red".to_owned() };
-        let item = item(vec![Evidence::Trending, asked]);
-        let told = reason(Language::English, Some(&request), &item, |id| id);
-        assert_eq!(told, "red as you asked; not over £3.00; trending now");
-        let told = reason(Language::Korean, Some(&request), &item, |id| id);
-        assert_eq!(told, "찾으시는 빨강 상품, 3.00파운드 이하, 지금 인기");
+        let requested = Evidence::Asked { slot: "color".to_owned(), value: "red".to_owned() };
+        let item = item(vec![Evidence::Trending, requested]);
+        let text = reason(Language::English, Some(&request), &item, |id| id);
+        assert_eq!(text, "red as you asked; not over £3.00; trending now");
+        let text = reason(Language::Korean, Some(&request), &item, |id| id);
+        assert_eq!(text, "찾으시는 빨강 상품, 3.00파운드 이하, 지금 인기");
     }
 
     #[test]
-    fn money_is_written_as_its_country_does() {
+    fn money_is_formatted_by_currency_and_language() {
         assert_eq!(money(Language::English, 165, "GBP"), "£1.65");
         assert_eq!(money(Language::Korean, 30_000, "KRW"), "30000원");
         assert_eq!(money(Language::English, 105, "CHF"), "1.05 CHF");

@@ -1,17 +1,14 @@
-//! How much each sub-score counts.
+//! Weights of the sub-scores.
 
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The sub-scores' weights, together 1.
+/// Weights of the sub-scores, which sum to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Weights {
-    /// Of the likeness of texts.
     pub content: f64,
-    /// Of what is bought together.
     pub collaborative: f64,
-    /// Of the fit with what was asked for.
     pub intent: f64,
 }
 
@@ -21,7 +18,6 @@ impl Default for Weights {
     }
 }
 
-/// Weights that are not three non-negative numbers, or all 0.
 #[derive(Debug, thiserror::Error)]
 #[error("weights are three numbers, none negative and not all 0, such as 0.3,0.3,0.4: {0:?} is not")]
 pub struct InvalidWeights(String);
@@ -29,7 +25,7 @@ pub struct InvalidWeights(String);
 impl FromStr for Weights {
     type Err = InvalidWeights;
 
-    /// Content, collaborative and intent, with commas between; they are made to sum to 1.
+    /// Parses `content,collaborative,intent`, and scales them to sum to 1.
     fn from_str(text: &str) -> Result<Self, InvalidWeights> {
         let invalid = || InvalidWeights(text.to_owned());
         let numbers: Vec<f64> =
@@ -44,14 +40,14 @@ impl FromStr for Weights {
     }
 }
 
-/// With so many products in a history, the collaborative score counts by half of its weight; with none, not at all.
+/// Number of products in a history at which the collaborative score has half of its weight; without a history it has
+/// none.
 const HALF_TRUST: f64 = 4.0;
 
 impl Weights {
-    /// The weights for a member with so many products in their history: what is bought together says little of one who
-    /// bought little, and what it does not count for, the other two share as they are weighted.
-    #[must_use]
-    pub fn shifted(self, history: usize) -> Self {
+    /// Weights for a member with `history` products. Co-purchase says little about a member with a short history, so
+    /// part of its weight goes to the other two, in proportion to theirs.
+    pub(crate) fn shifted(self, history: usize) -> Self {
         let products = f64::from(u32::try_from(history).unwrap_or(u32::MAX));
         let collaborative = self.collaborative * products / (products + HALF_TRUST);
         let others = self.content + self.intent;

@@ -87,9 +87,9 @@ pub fn main<A: ProcessorApp>() -> ExitCode {
 pub fn about(processor: &Processor) -> String {
     let topics: Vec<&str> = processor.topics().into_iter().map(Topic::name).collect();
     let topics = topics.join(", ");
-    let declared = Topology::embedded().ok().and_then(|topology| {
-        topology.processors.into_iter().find(|declared| declared.name == processor.name)
-    });
+    let declared = Topology::embedded()
+        .ok()
+        .and_then(|topology| topology.processors.into_iter().find(|declared| declared.name == processor.name));
     match declared {
         Some(declared) => format!("{}; folds {topics}", declared.description),
         None => format!("Folds {topics}"),

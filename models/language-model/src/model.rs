@@ -226,13 +226,11 @@ impl LanguageModel {
         permit: Permit,
     ) -> Result<Answered<F::Output>, CallError> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let result = match tokio::time::timeout(left, form.attempt(&self.server, request)).await {
-            Ok(result) => result,
-            Err(_) => {
-                let (what, limit) = ("the complete answer", self.settings.time_limit);
-                Err(Failed { error: CallError::TimedOut { what, limit, setting: "LLM_TIMEOUT" }, used: Used::Unknown })
-            }
-        };
+        let attempted = tokio::time::timeout(left, form.attempt(&self.server, request)).await;
+        let result = attempted.unwrap_or_else(|_| {
+            let (what, limit) = ("the complete answer", self.settings.time_limit);
+            Err(Failed { error: CallError::TimedOut { what, limit, setting: "LLM_TIMEOUT" }, used: Used::Unknown })
+        });
         match result {
             Ok(answered) => {
                 self.settle(request, answered.usage.into());

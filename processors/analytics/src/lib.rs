@@ -1,6 +1,6 @@
 //! The processor `analytics`: sales, purchase patterns and the conversation funnel; it announces changed patterns.
 
-pub mod pattern;
+mod pattern;
 
 use std::sync::Arc;
 

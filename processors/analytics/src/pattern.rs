@@ -1,9 +1,9 @@
-//! A member's purchase pattern that changed is announced.
+//! Announces a member's purchase pattern when it changed.
 //!
-//! What is announced is the pattern as it is by now, not as it was after that order. While a history is imported, the fold is
-//! far ahead of the announcements: the first order of a member that is looked at announces what all of them come to, and the
-//! others find it announced. So there are about as many announcements as members, however many orders: 5,132 while the demo
-//! shop's year was imported, with 18,966 orders of 4,285 members.
+//! The announced pattern is the current one, not that after the order. During the import of a history the fold is far
+//! ahead of the announcements: a member's first order announces the pattern of all their orders, and the later ones
+//! find it announced. So there are about as many announcements as members: 5,132 in the import of the demo shop's year,
+//! with 18,966 orders of 4,285 members.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -16,8 +16,7 @@ use jangbogo_fold::BatchPolicy;
 use jangbogo_react::{Failure, Reactor, ReactorSpec, Snapshot, SnapshotPosition};
 use serde_json::{Value, json};
 
-/// The reactor of analytics.
-pub static SPEC: ReactorSpec = ReactorSpec {
+pub(crate) static SPEC: ReactorSpec = ReactorSpec {
     processor: "analytics",
     name: "pattern",
     reads: &[Topic::OrderCompleted],
@@ -27,8 +26,7 @@ pub static SPEC: ReactorSpec = ReactorSpec {
     newest_only: true,
 };
 
-/// Announces purchase patterns.
-pub struct PatternReactor;
+pub(crate) struct PatternReactor;
 
 impl Reactor for PatternReactor {
     fn spec(&self) -> &'static ReactorSpec {
@@ -45,7 +43,7 @@ impl Reactor for PatternReactor {
             let announced = value(&mut snapshot, ANNOUNCED_VIEW, member_id).await?;
             let pattern = value(&mut snapshot, PATTERN_VIEW, member_id).await?;
             let _ = snapshot.close();
-            // There is none if the orders were wiped since.
+            // None if the orders were wiped since.
             let Some(mut pattern) = pattern else { return Ok(Vec::new()) };
             pattern["member_id"] = json!(member_id);
             let pattern: PurchasePatternAnalyzed = serde_json::from_value(pattern)?;
@@ -55,7 +53,7 @@ impl Reactor for PatternReactor {
         })
     }
 
-    /// The next order announces the pattern.
+    /// No announcement: the member's next order announces the pattern.
     fn fallback(&self, _: &Event, _: &SnapshotPosition) -> Vec<Data> {
         Vec::new()
     }
@@ -73,32 +71,32 @@ async fn value(snapshot: &mut Snapshot, view: &'static str, member_id: &MemberId
     Ok(snapshot.rows().view(view, &[member_id.to_string()]).await?.pop().flatten())
 }
 
-/// Whether a pattern of more orders is another one: see the event.
+/// True if the pattern has more orders and differs: see `PurchasePatternAnalyzed`.
 fn has_changed(announced: &PurchasePatternAnalyzed, pattern: &PurchasePatternAnalyzed) -> bool {
     let rhythms = (announced.median_days_between_orders, pattern.median_days_between_orders);
-    let has_another_rhythm = match rhythms {
-        (Some(before), Some(now)) => is_off(before, now),
+    let rhythm_differs = match rhythms {
+        (Some(before), Some(now)) => differs(before, now),
         (before, now) => before.is_some() != now.is_some(),
     };
     pattern.orders > announced.orders
-        && (has_another_rhythm
-            || is_off(announced.mean_units_per_order, pattern.mean_units_per_order)
-            || are_off(&announced.mean_order_value, &pattern.mean_order_value)
+        && (rhythm_differs
+            || differs(announced.mean_units_per_order, pattern.mean_units_per_order)
+            || amounts_differ(&announced.mean_order_value, &pattern.mean_order_value)
             || set(&announced.favourite_hours) != set(&pattern.favourite_hours)
             || set(&announced.favourite_categories) != set(&pattern.favourite_categories))
 }
 
-/// By more than a tenth of what it was.
-fn is_off(before: f64, now: f64) -> bool {
+/// True for a change by more than a tenth of the former value.
+fn differs(before: f64, now: f64) -> bool {
     (now - before).abs() > before.abs() / 10.0
 }
 
-/// Whether currencies differ, or an amount by more than a tenth. Both are in the order of currencies.
-fn are_off(before: &[Money], now: &[Money]) -> bool {
+/// True if the currencies differ, or an amount by more than a tenth. Both lists are ordered by currency.
+fn amounts_differ(before: &[Money], now: &[Money]) -> bool {
     before.len() != now.len()
         || before.iter().zip(now).any(|(before, now)| {
-            let off_by = i128::from(now.amount_minor) - i128::from(before.amount_minor);
-            before.currency != now.currency || off_by.abs() * 10 > i128::from(before.amount_minor).abs()
+            let difference = i128::from(now.amount_minor) - i128::from(before.amount_minor);
+            before.currency != now.currency || difference.abs() * 10 > i128::from(before.amount_minor).abs()
         })
 }
 
@@ -131,7 +129,7 @@ mod tests {
             ..later()
         };
         assert!(!has_changed(&announced, &same));
-        // Orders that are folded by now were announced with those before.
+        // A pattern without more orders was announced before.
         let other = PurchasePatternAnalyzed { orders: 12, mean_units_per_order: 1.0, ..same };
         assert!(!has_changed(&announced, &other));
     }

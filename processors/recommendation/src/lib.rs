@@ -1,6 +1,7 @@
-//! The processor `recommendation`: histories, co-purchase and popularity; it ranks products for what a message asks for.
+//! The processor `recommendation`: histories, co-purchase and popularity; it ranks products for what a message asks
+//! for.
 
-pub mod ranking;
+mod ranking;
 
 use std::sync::Arc;
 

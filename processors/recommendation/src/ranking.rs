@@ -1,4 +1,4 @@
-//! An intent becomes a recommendation: products as the catalogue has them at that snapshot, ranked, with reasons and causes.
+//! Generates a recommendation for an intent: products of the snapshot, ranked, with reasons and causing events.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,8 +21,7 @@ use sqlx::Row as _;
 use tracing::debug;
 use uuid::Uuid;
 
-/// The reactor of recommendation.
-pub static SPEC: ReactorSpec = ReactorSpec {
+pub(crate) static SPEC: ReactorSpec = ReactorSpec {
     processor: "recommendation",
     name: "ranking",
     reads: &[Topic::PreferenceEvents],
@@ -32,24 +31,21 @@ pub static SPEC: ReactorSpec = ReactorSpec {
     newest_only: false,
 };
 
-/// So many products are recommended at once.
-const ITEMS: usize = 10;
-/// So many products come from the search for the request's words.
-const FOUND: usize = 40;
-/// A search that takes longer is done without: a snapshot is open meanwhile, and there are other candidates.
-const SEARCH_LIMIT: Duration = Duration::from_millis(100);
+/// Most products of a recommendation.
+const MAX_ITEMS: usize = 10;
+/// Most hits of the search for the request's words.
+const MAX_HITS: usize = 40;
+/// Timeout of the search, during which a snapshot is open. Other candidates remain without it.
+const SEARCH_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Ranks products for intents.
-pub struct RankingReactor {
+pub(crate) struct RankingReactor {
     reader: Arc<Reader>,
     products: Products,
     weights: Weights,
 }
 
 impl RankingReactor {
-    /// By these weights; what was published is read by this reader.
-    #[must_use]
-    pub fn new(reader: Arc<Reader>, weights: Weights) -> Self {
+    pub(crate) fn new(reader: Arc<Reader>, weights: Weights) -> Self {
         Self { reader, products: Products::default(), weights }
     }
 
@@ -64,23 +60,22 @@ impl RankingReactor {
         let served = snapshot.position().served.clone();
         let ranked = if wants_products(intent) {
             let member = jangbogo_ranking_store::load_member(&self.reader, &served, snapshot.rows(), &intent.member_id);
-            let (found, member) = tokio::join!(self.found(intent), member);
+            let (found, member) = tokio::join!(self.search(intent), member);
             let asked = Asked { request: Some(request), embedded, found: &found };
             let input = jangbogo_ranking_store::load_products(&self.products, snapshot.rows(), member?, asked).await?;
-            let ranking = jangbogo_ranking::rank(&input, Some(request), self.weights, ITEMS);
+            let ranking = jangbogo_ranking::rank(&input, Some(request), self.weights, MAX_ITEMS);
             let titles = titles(&ranking.items, &input, &mut snapshot).await?;
             let items = ranking.items.iter().map(|item| recommended(event, intent, item, &input, &titles));
             Some((items.collect::<Result<Vec<_>, Failure>>()?, ranking.lacking, ranking.weights))
         } else {
             None
         };
-        let nothing = self.nothing(event, intent, &snapshot.close())?;
-        let Some((items, lacking, weights)) = ranked else { return Ok(nothing) };
-        Ok(RecommendationGenerated { items, lacking, weights: as_recorded(weights), ..nothing })
+        let empty = self.empty_recommendation(event, intent, &snapshot.close())?;
+        let Some((items, lacking, weights)) = ranked else { return Ok(empty) };
+        Ok(RecommendationGenerated { items, lacking, weights: as_recorded(weights), ..empty })
     }
 
-    /// A recommendation of no product.
-    fn nothing(
+    fn empty_recommendation(
         &self,
         event: &Event,
         intent: &IntentAnalyzed,
@@ -104,7 +99,7 @@ impl RankingReactor {
     }
 
     /// Search hits for the request's words; empty while the index is unavailable or slow.
-    async fn found(&self, intent: &IntentAnalyzed) -> Vec<String> {
+    async fn search(&self, intent: &IntentAnalyzed) -> Vec<String> {
         let words = intent.request.words.trim();
         if words.is_empty() {
             return Vec::new();
@@ -114,27 +109,27 @@ impl RankingReactor {
             words: Some(words.to_owned()),
             min_price_minor: price.and_then(|price| price.min_minor),
             max_price_minor: price.and_then(|price| price.max_minor),
-            limit: FOUND,
-            // Whoever analysed the message has mended its words.
+            limit: MAX_HITS,
+            // The analysis corrected the spelling.
             as_spelt: true,
             ..SearchRequest::default()
         };
         let generations = match self.reader.live().await {
             Ok(generations) => generations,
             Err(error) => {
-                debug!(%error, "not searched");
+                debug!(%error, "search for candidates failed");
                 return Vec::new();
             }
         };
         let Ok(served) = generations.get(&ES_SYNC) else { return Vec::new() };
-        match tokio::time::timeout(SEARCH_LIMIT, search(&self.reader, served, &request)).await {
+        match tokio::time::timeout(SEARCH_TIMEOUT, search(&self.reader, served, &request)).await {
             Ok(Ok(found)) => found.hits.into_iter().map(|hit| hit.product_id).collect(),
             Ok(Err(error)) => {
-                debug!(%error, "not searched");
+                debug!(%error, "search for candidates failed");
                 Vec::new()
             }
             Err(_) => {
-                debug!("the search took longer than {SEARCH_LIMIT:?}");
+                debug!(timeout = ?SEARCH_TIMEOUT, "search for candidates timed out");
                 Vec::new()
             }
         }
@@ -157,14 +152,14 @@ impl Reactor for RankingReactor {
         })
     }
 
-    /// Nothing is recommended.
+    /// A recommendation without products.
     fn fallback(&self, event: &Event, position: &SnapshotPosition) -> Vec<Data> {
         let Data::IntentAnalyzed(intent) = &event.data else { return Vec::new() };
-        self.nothing(event, intent, position).map(Data::from).into_iter().collect()
+        self.empty_recommendation(event, intent, position).map(Data::from).into_iter().collect()
     }
 }
 
-/// Small talk is answered without products.
+/// False for small talk and other messages without a wish, which are answered without products.
 fn wants_products(intent: &IntentAnalyzed) -> bool {
     match intent.understood.intent {
         Intent::FindProduct | Intent::RefineSearch | Intent::AskAboutProduct => true,
@@ -173,7 +168,7 @@ fn wants_products(intent: &IntentAnalyzed) -> bool {
     }
 }
 
-/// The titles of products that reasons name.
+/// Titles of the products in causes that are not candidates.
 async fn titles(
     items: &[RankedItem],
     input: &RankingInput,
@@ -198,7 +193,7 @@ fn recommended(
     input: &RankingInput,
     titles: &BTreeMap<String, String>,
 ) -> Result<RecommendedProduct, Failure> {
-    let product = &input.candidates.get(&item.product_id).ok_or("a ranked product is no candidate")?.product;
+    let product = &input.candidates.get(&item.product_id).ok_or("ranked product is not a candidate")?.product;
     let title = |id: &'_ str| -> Option<&str> {
         let candidate = input.candidates.get(id).map(|candidate| candidate.product.title.as_str());
         candidate.or_else(|| titles.get(id).map(String::as_str))
@@ -206,14 +201,11 @@ fn recommended(
     let language = Language::from_tag(&intent.understood.language);
     let reason = jangbogo_ranking::reason(language, Some(&intent.request), item, |id| title(id).unwrap_or(id));
     let price = product.price.as_ref().map(|(amount_minor, currency)| {
-        Ok::<_, jangbogo_events::InvalidValue>(Money {
-            amount_minor: *amount_minor,
-            currency: Currency::new(currency)?,
-        })
+        Ok::<_, InvalidValue>(Money { amount_minor: *amount_minor, currency: Currency::new(currency)? })
     });
     let caused_by =
         item.causes.iter().map(|(sub_score, cause)| cause_of(*sub_score, &cause.event_id, cause.product_id.as_deref()));
-    let asked = (item.intent > 0.0).then(|| cause_of(SubScore::Intent, &event.envelope.id, None));
+    let request_cause = (item.intent > 0.0).then(|| cause_of(SubScore::Intent, &event.envelope.id, None));
     Ok(RecommendedProduct {
         product_id: ProductId::new(item.product_id.as_str())?,
         title: Text::new(product.title.as_str())?,
@@ -223,7 +215,7 @@ fn recommended(
         score: item.score,
         sub_scores: SubScores { content: item.content, collaborative: item.collaborative, intent: item.intent },
         reason: Text::new(reason.chars().take(512).collect::<String>())?,
-        caused_by: caused_by.chain(asked).take(100).collect::<Result<_, Failure>>()?,
+        caused_by: caused_by.chain(request_cause).take(100).collect::<Result<_, Failure>>()?,
     })
 }
 
@@ -235,7 +227,7 @@ fn as_recorded(Weights { content, collaborative, intent }: Weights) -> SubScores
     SubScores { content, collaborative, intent }
 }
 
-/// The id that a recommendation for an intent has.
+/// Derived id of the recommendation for an intent.
 fn recommendation_id(source: &str, event_id: &str) -> Uuid {
     jangbogo_events::derived_id(&["recommendation", source, event_id])
 }

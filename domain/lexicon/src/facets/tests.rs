@@ -4,12 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn told(title: &str) -> Vec<String> {
+fn facets_of_title(title: &str) -> Vec<String> {
     facets(title, None, []).iter().map(|(slot, value)| format!("{}={value}", slot.name())).collect()
 }
 
 #[test]
-fn titles_of_the_demo_shop_say_what_things_are() {
+fn titles_of_the_demo_shop_give_facets() {
     let cases: &[(&str, &[&str])] = &[
         ("LUNCH BAG RED RETROSPOT", &["color=red", "pattern=polka dot", "pattern=retrospot"]),
         ("PINK HEART PAPER DOILIES", &["color=pink", "material=paper", "pattern=heart"]),
@@ -38,7 +38,7 @@ fn titles_of_the_demo_shop_say_what_things_are() {
         ("", &[]),
     ];
     for (title, expected) in cases {
-        assert_eq!(told(title), *expected, "{title}");
+        assert_eq!(facets_of_title(title), *expected, "{title}");
     }
 }
 
@@ -57,11 +57,11 @@ fn attributes_count_and_unknown_values_stay() {
 }
 
 #[test]
-fn a_description_is_asked_only_for_what_the_title_does_not_say() {
-    let told = facets("RED MUG", Some("A ceramic mug; goes with our blue plates"), []);
-    assert_eq!(told.color, ["red"].map(Cow::Borrowed).into());
-    assert_eq!(told.material, ["ceramic"].map(Cow::Borrowed).into());
-    let long = format!("{} wooden", "é".repeat(DESCRIPTION));
+fn a_description_is_read_only_for_slots_that_the_title_leaves_empty() {
+    let mug = facets("RED MUG", Some("A ceramic mug; goes with our blue plates"), []);
+    assert_eq!(mug.color, ["red"].map(Cow::Borrowed).into());
+    assert_eq!(mug.material, ["ceramic"].map(Cow::Borrowed).into());
+    let long = format!("{} wooden", "é".repeat(MAX_DESCRIPTION_BYTES));
     assert_eq!(facets("MUG", Some(&long), []).material.len(), 0);
 }
 
@@ -80,7 +80,7 @@ fn a_title_takes_a_few_microseconds() {
 
 proptest! {
     #[test]
-    fn any_text_is_read(title in "\\PC*", description in "\\PC{0,600}", name in "[a-z_]*colou?r", value in "\\PC*") {
+    fn any_text_gives_the_same_facets_twice(title in "\\PC*", description in "\\PC{0,600}", name in "[a-z_]*colou?r", value in "\\PC*") {
         let attributes = [(name.as_str(), value.as_str())];
         let once = facets(&title, Some(&description), attributes);
         prop_assert_eq!(once, facets(&title, Some(&description), attributes));

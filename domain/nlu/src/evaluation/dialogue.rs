@@ -1,16 +1,16 @@
-//! MG-ShopDial: conversations of people, one of whom plays the shop, and what each was told to look for.
+//! MG-ShopDial: conversations of two people, one of whom plays the shop, with the task that the shopper was given.
 
 use jangbogo_events::{Currency, ProductId, Role, Understanding};
 use serde::Deserialize;
 
-use super::{Part, Said};
+use super::{Annotation, Kind};
 use crate::merge::next_request;
 use crate::parse_state::{Context, ShownProduct};
 
-/// A label that so many annotators gave.
-const VOTES: f64 = 3.0;
-/// The products that a shopper may speak of are the newest.
-const SHOWN: usize = 10;
+/// Number of annotators from which on a label counts.
+const MIN_VOTES: f64 = 3.0;
+/// Most products shown in a context.
+const MAX_SHOWN: usize = 10;
 
 /// A conversation between a shopper and a person who plays the shop.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,7 +33,7 @@ pub(super) struct Turn {
     #[serde(rename = "utterance")]
     text: String,
     pub(super) goal: Goal,
-    /// Acts, and how many annotators saw each.
+    /// Acts with the number of annotators who gave each.
     #[serde(rename = "intents")]
     acts: Vec<(String, f64)>,
 }
@@ -44,7 +44,7 @@ enum Participant {
     Wizard,
 }
 
-/// What a turn is about, as annotators say.
+/// Goal of a turn, as annotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Goal {
@@ -54,20 +54,19 @@ pub(super) enum Goal {
     Meta,
 }
 
-/// A product of a catalogue that the people talked about.
+/// A product of the catalogue of the conversations.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Item {
     #[serde(rename = "name")]
     pub title: String,
-    /// Longer text.
     #[serde(rename = "product_description")]
     pub description: Option<String>,
 }
 
-/// Reads the file of conversations.
+/// Reads a file of conversations.
 ///
 /// # Errors
-/// When it is not such a file; the error says where.
+/// When the JSON is invalid; the error names line and column.
 pub fn read_dialogues(json: &str) -> serde_json::Result<Vec<Dialogue>> {
     serde_json::from_str(json)
 }
@@ -75,41 +74,35 @@ pub fn read_dialogues(json: &str) -> serde_json::Result<Vec<Dialogue>> {
 /// Reads a file of products.
 ///
 /// # Errors
-/// When it is not such a file; the error says where.
+/// When the JSON is invalid; the error names line and column.
 pub fn read_items(json: &str) -> serde_json::Result<Vec<Item>> {
     serde_json::from_str(json)
 }
 
 impl Turn {
     pub(super) fn is(&self, act: &str) -> bool {
-        self.acts.iter().any(|(name, votes)| name == act && *votes >= VOTES)
+        self.acts.iter().any(|(name, votes)| name == act && *votes >= MIN_VOTES)
     }
 }
 
 impl Dialogue {
-    /// How many messages the shopper writes.
-    #[must_use]
-    pub fn messages(&self) -> usize {
-        self.shopper().count()
-    }
-
-    /// What the shopper was told to look for and does name, in whichever words: a task is a hint, and not all of it is
-    /// ever said.
-    pub(super) fn named_goals(&self) -> Vec<Said> {
-        let said: Vec<String> = self.shopper().map(|turn| format!(" {} ", jangbogo_lexicon::key(&turn.text))).collect();
-        let named = |value: &str| {
+    /// Goals of the task that the shopper names in any message. A task is a hint: some goals are never named.
+    pub(super) fn named_goals(&self) -> Vec<Annotation> {
+        let messages: Vec<String> =
+            self.shopper().map(|turn| format!(" {} ", jangbogo_lexicon::key(&turn.text))).collect();
+        let is_named = |value: &str| {
             let whole = value.strip_suffix("00 USD").unwrap_or(value);
-            said.iter().any(|text| text.contains(&format!(" {} ", jangbogo_lexicon::key(whole))))
+            messages.iter().any(|text| text.contains(&format!(" {} ", jangbogo_lexicon::key(whole))))
         };
         let operator = |slot| if slot == "price" { "<=" } else { "=" };
         self.goals()
             .iter()
-            .filter(|(_, value)| named(value))
-            .map(|(slot, value)| Said::new(Part::Slot, slot, operator(*slot), value, true))
+            .filter(|(_, value)| is_named(value))
+            .map(|(slot, value)| Annotation::new(Kind::Slot, slot, operator(*slot), value, true))
             .collect()
     }
 
-    /// What the task asks for, as far as our slots can say it. There are none for authors, genres, memory and shoe sizes.
+    /// Goals of the task by slot. There are no slots for authors, genres, memory and shoe sizes.
     fn goals(&self) -> &'static [(&'static str, &'static str)] {
         let catalogue = self.id.split([':', '&']).next().unwrap_or_default();
         match (catalogue, self.task.id.as_str()) {
@@ -136,38 +129,38 @@ impl Dialogue {
     }
 }
 
-/// A conversation as an analyser goes through it: what it understood of each message is the context of the next.
+/// State of an analyser in a conversation: its answer to each message is part of the context of the next.
 #[derive(Debug)]
 pub struct Conversation<'d> {
     pub(super) dialogue: &'d Dialogue,
     context: Context,
     at: usize,
-    /// What was understood of the shopper's messages so far.
+    /// Answers to the shopper's messages so far.
     pub(super) answers: Vec<(&'d Turn, Option<Understanding>)>,
 }
 
 impl<'d> Conversation<'d> {
-    /// Before its first turn.
+    /// Begins before the first turn.
     #[must_use]
     pub fn new(dialogue: &'d Dialogue, currency: Currency) -> Self {
         Self { dialogue, context: Context::new(currency), at: 0, answers: Vec::new() }
     }
 
-    /// Goes on to the shopper's next message and gives its text, until there is none. What the shop recommends on the way
-    /// is shown, under the words that recommend it, for that is all that the shopper sees.
+    /// Advances to the shopper's next message and returns its text; none at the end. The shop's recommendations on the
+    /// way count as products shown, titled with the text of the turn, since the shopper sees no other title.
     pub fn next_message(&mut self) -> Option<&'d str> {
-        let mut listing = false;
+        let mut is_listing = false;
         loop {
             let turn = self.dialogue.turns.get(self.at)?;
             if turn.participant == Participant::Client {
                 return Some(&turn.text);
             }
             if turn.is("recommend") {
-                if !listing {
+                if !is_listing {
                     self.context.shown.clear();
                 }
-                listing = true;
-                if self.context.shown.len() < SHOWN {
+                is_listing = true;
+                if self.context.shown.len() < MAX_SHOWN {
                     self.context.shown.extend(shown(self.at, turn));
                 }
             }
@@ -175,13 +168,13 @@ impl<'d> Conversation<'d> {
         }
     }
 
-    /// What was looked for and shown before this message.
+    /// Request and products shown before the current message.
     #[must_use]
     pub fn context(&self) -> &Context {
         &self.context
     }
 
-    /// What was said before this message, the oldest first.
+    /// Texts before the current message, the oldest first.
     pub fn earlier(&self) -> impl Iterator<Item = (Role, &'d str)> {
         self.dialogue.turns[..self.at].iter().map(|turn| {
             let role = if turn.participant == Participant::Client { Role::User } else { Role::Ai };
@@ -189,7 +182,7 @@ impl<'d> Conversation<'d> {
         })
     }
 
-    /// Goes past this message, of which this was understood, or nothing.
+    /// Records the answer to the current message and advances past it.
     pub fn understood(&mut self, understanding: Option<Understanding>) {
         let Some(turn) = self.dialogue.turns.get(self.at) else { return };
         if let Some(understanding) = &understanding {

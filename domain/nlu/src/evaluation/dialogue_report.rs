@@ -1,58 +1,56 @@
-//! What was understood of people's conversations, beside what annotators say of them.
+//! Comparison of an analyser's answers with the annotations of conversations.
 //!
-//! They are labelled otherwise than our utterances are, so only this is compared:
-//! - **goals**: what a message is about. `recommendation` asks for products or says what is liked, `qa` asks about a product,
-//!   `meta` is neither. `search` may be either of the first two: it is shown and not scored.
-//! - **feedback**: positive and negative feedback with the sign of our sentiment.
-//! - **needs**: whether anything at all is found in a message that discloses a need or taste. Other messages may hold wishes
-//!   too, so there is no precision.
-//! - **tasks**: which of the things, colours, materials and price limits that the shopper was told to look for, and names, are
-//!   found in any of the messages. Shoppers want more than their task says, so there is no precision here either.
+//! Conversations have other labels than the utterances, so only this is compared:
+//! - **goals**: `recommendation` asks for products or states a taste, `qa` asks about a product, `meta` is neither.
+//!   `search` may be either of the first two: it is shown and not scored.
+//! - **feedback**: positive and negative feedback with the sign of the sentiment.
+//! - **needs**: messages that disclose a need or taste and have a non-empty answer. Other messages may have wishes too,
+//!   so there is no precision.
+//! - **tasks**: product kinds, colours, materials and price limits of the task that the shopper names, found in any
+//!   message. Shoppers want more than their task says, so there is no precision here either.
 
 use std::collections::BTreeMap;
 
 use jangbogo_events::{Intent, Understanding};
 use serde::Serialize;
 
+use super::annotations;
 use super::dialogue::{Conversation, Goal};
-use super::said;
 use super::score::Score;
 
-/// What was understood of conversations, beside what annotators say.
+/// Scores of an analyser in annotated conversations.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct DialogueReport {
     pub dialogues: usize,
     /// Messages of shoppers in them.
     pub messages: usize,
-    /// By goal, as annotated, except `search`.
+    /// By annotated goal, except `search`.
     pub goals: BTreeMap<String, Score>,
-    /// By goal, as annotated, and by what the messages were taken for: how many.
+    /// Number of messages by annotated goal and by goal of the answer.
     pub taken_for: BTreeMap<String, BTreeMap<String, usize>>,
     /// `positive` and `negative`.
     pub feedback: BTreeMap<String, Score>,
-    /// Messages that disclose a need or taste, and of them those in which one was found.
-    pub needs: Found,
-    pub tasks: BTreeMap<String, Found>,
+    /// Messages that disclose a need or taste, and those of them with a non-empty answer.
+    pub needs: RecallCount,
+    pub tasks: BTreeMap<String, RecallCount>,
 }
 
-/// How much was found of what is there.
+/// Counts of a recall.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Found {
-    /// So much of it.
+pub struct RecallCount {
     pub found: usize,
-    /// So much is there.
     pub labelled: usize,
 }
 
-impl Found {
-    fn count(&mut self, found: bool) {
-        self.found += usize::from(found);
+impl RecallCount {
+    fn count(&mut self, is_found: bool) {
+        self.found += usize::from(is_found);
         self.labelled += 1;
     }
 }
 
 impl DialogueReport {
-    /// Compares a conversation that was gone through to its end. A message without an answer was taken for neither.
+    /// Compares a finished conversation. A message without an answer counts as `meta`.
     pub fn add(&mut self, conversation: &Conversation<'_>) {
         self.dialogues += 1;
         let mut all = Vec::new();
@@ -69,20 +67,20 @@ impl DialogueReport {
             let sentiment = answer.as_ref().map_or(0, |answer| answer.sentiment_permille);
             self.feedback("positive", turn.is("pf"), sentiment > 0);
             self.feedback("negative", turn.is("nf"), sentiment < 0);
-            let said = answer.as_ref().map(said).unwrap_or_default();
+            let answered = answer.as_ref().map(annotations).unwrap_or_default();
             if turn.is("disclose") {
-                self.needs.count(!said.is_empty());
+                self.needs.count(!answered.is_empty());
             }
-            all.extend(said);
+            all.extend(answered);
         }
         for goal in conversation.dialogue.named_goals() {
             self.tasks.entry(goal.attribute.clone()).or_default().count(all.contains(&goal));
         }
     }
 
-    fn feedback(&mut self, sign: &str, labelled: bool, said: bool) {
+    fn feedback(&mut self, sign: &str, labelled: bool, answered: bool) {
         let score = self.feedback.entry(sign.to_owned()).or_default();
-        match (labelled, said) {
+        match (labelled, answered) {
             (true, true) => score.add(Score::RIGHT),
             (true, false) => score.add(Score::MISSED),
             (false, true) => score.add(Score::WRONG),
@@ -91,7 +89,7 @@ impl DialogueReport {
     }
 }
 
-/// The goal that an intent has in the annotators' words; never `search`.
+/// The annotators' goal of an intent; never `search`.
 fn goal(understanding: &Understanding) -> Goal {
     match understanding.intent {
         Intent::FindProduct | Intent::RefineSearch | Intent::StatePreference | Intent::RetractPreference => {

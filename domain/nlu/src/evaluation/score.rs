@@ -2,14 +2,14 @@
 
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
-/// How often an analyser was right. As JSON with precision, recall and F1.
+/// Counts of right, wrong and missed answers; its JSON adds precision, recall and F1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Score {
-    /// Said, and labelled so.
+    /// True positives: answers with a label.
     pub right: usize,
-    /// Said, but not labelled.
+    /// False positives: answers without a label.
     pub wrong: usize,
-    /// Labelled, but not said.
+    /// False negatives: labels without an answer.
     pub missed: usize,
 }
 
@@ -18,25 +18,24 @@ impl Score {
     pub(super) const WRONG: Self = Self { right: 0, wrong: 1, missed: 0 };
     pub(super) const MISSED: Self = Self { right: 0, wrong: 0, missed: 1 };
 
-    /// How much of what it said is right; none when it said nothing.
+    /// Share of right answers among all answers; none without an answer.
     #[must_use]
     pub fn precision(self) -> Option<f64> {
         ratio(self.right, self.right + self.wrong)
     }
 
-    /// How much of what is labelled it said; none when nothing is.
+    /// Share of labels that were answered; none without a label.
     #[must_use]
     pub fn recall(self) -> Option<f64> {
         ratio(self.right, self.labelled())
     }
 
-    /// The harmonic mean of both; none when nothing was said and nothing labelled.
+    /// Harmonic mean of precision and recall; none without answers and labels.
     #[must_use]
     pub fn f1(self) -> Option<f64> {
         ratio(2 * self.right, 2 * self.right + self.wrong + self.missed)
     }
 
-    /// How much is labelled.
     #[must_use]
     pub fn labelled(self) -> usize {
         self.right + self.missed

@@ -12,8 +12,8 @@ fn answers_are_counted_by_slot_and_language() {
     let utterances = read(LINES).unwrap();
     let mut report = Report::default();
     for utterance in &utterances {
-        let understood = say(&utterance.context(pounds()), &utterance.text).understanding;
-        report.add(utterance, Some(&understood));
+        let answer = say(&utterance.context(pounds()), &utterance.text).understanding;
+        report.add(utterance, Some(&answer));
     }
     let english = &report.languages["en"];
     assert_eq!(english.slots["color"], Score { right: 1, wrong: 1, missed: 1 });
@@ -29,7 +29,7 @@ fn answers_are_counted_by_slot_and_language() {
 }
 
 #[test]
-fn without_an_answer_all_is_missed() {
+fn without_an_answer_all_labels_are_missed() {
     let utterances = read(LINES).unwrap();
     let mut report = Report::default();
     report.add(&utterances[0], None);
@@ -38,7 +38,7 @@ fn without_an_answer_all_is_missed() {
 }
 
 #[test]
-fn the_context_is_the_conversation_before() {
+fn the_context_is_the_conversation_before_the_utterance() {
     let utterances = read(LINES).unwrap();
     let context = utterances[1].context(pounds());
     assert_eq!((context.shown[0].title.as_str(), context.shown[0].price.unwrap().amount_minor), ("MUG", 100));
@@ -47,7 +47,7 @@ fn the_context_is_the_conversation_before() {
 }
 
 #[test]
-fn a_line_that_is_no_utterance_is_named() {
+fn a_line_that_is_not_an_utterance_is_named() {
     assert!(read("\n{\"id\": 3}").unwrap_err().starts_with("line 2: "));
 }
 
@@ -66,7 +66,7 @@ fn the_splits_can_be_read_and_share_nothing() {
 }
 
 #[test]
-fn precision_recall_and_f1_are_of_what_was_said_and_labelled() {
+fn precision_recall_and_f1_are_ratios_of_answers_and_labels() {
     let score = Score { right: 6, wrong: 2, missed: 4 };
     assert_eq!((score.precision(), score.recall(), score.f1()), (Some(0.75), Some(0.6), Some(12.0 / 18.0)));
     let none = Score::default();
@@ -83,18 +83,17 @@ const DIALOGUE: &str = r#"[{"id": "SportsandOutdoors:47:1:2", "metadata": {"id":
 ]}]"#;
 
 #[test]
-fn a_dialogue_is_gone_through_message_by_message() {
+fn a_dialogue_is_evaluated_message_by_message() {
     let dialogues = read_dialogues(DIALOGUE).unwrap();
-    assert_eq!(dialogues[0].messages(), 3);
     let mut conversation = Conversation::new(&dialogues[0], pounds());
     let mut seen = Vec::new();
     while let Some(text) = conversation.next_message() {
-        let understood = say(conversation.context(), text).understanding;
-        seen.push((conversation.earlier().count(), conversation.context().shown.len(), brief(&understood).join(" ")));
-        conversation.understood(Some(understood));
+        let answer = say(conversation.context(), text).understanding;
+        seen.push((conversation.earlier().count(), conversation.context().shown.len(), brief(&answer).join(" ")));
+        conversation.understood(Some(answer));
     }
-    let said = |earlier, shown, brief: &str| (earlier, shown, brief.to_owned());
-    assert_eq!(seen, [said(1, 0, "color=red product=mug"), said(4, 2, "@turn-3"), said(5, 2, "")]);
+    let row = |earlier, shown, brief: &str| (earlier, shown, brief.to_owned());
+    assert_eq!(seen, [row(1, 0, "color=red product=mug"), row(4, 2, "@turn-3"), row(5, 2, "")]);
     assert_eq!(conversation.context().request.wishes.len(), 2);
 
     let mut report = DialogueReport::default();

@@ -1,22 +1,22 @@
-//! Labelled utterances, as a file of JSON lines holds them.
+//! Labelled utterances in files of JSON lines.
 
 use jangbogo_events::{Currency, Intent, Money, PriceRange, ProductId, Request, Wish};
 use serde::Deserialize;
 
-use super::{Part, Said};
+use super::{Annotation, Kind};
 use crate::parse_state::{Context, ShownProduct};
 
-/// Which half of the labelled utterances: see `utterances/README.md`.
+/// Half of the labelled utterances: see `utterances/README.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
     /// For building an analyser.
     Development,
-    /// For saying how good one is, and nothing else.
+    /// For measuring an analyser only.
     HeldOut,
 }
 
 impl Split {
-    /// Its name: `development` or `held-out`.
+    /// `development` or `held-out`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -25,10 +25,8 @@ impl Split {
         }
     }
 
-    /// Its utterances.
-    ///
     /// # Errors
-    /// When a line is not an utterance; the error says which.
+    /// When a line is not an utterance; the error names the line.
     pub fn utterances(self) -> Result<Vec<Utterance>, String> {
         let lines = match self {
             Self::Development => include_str!("../../utterances/development.jsonl"),
@@ -45,11 +43,9 @@ pub struct Utterance {
     pub id: String,
     /// `ko` or `en`.
     pub language: String,
-    /// What the shopper writes.
     pub text: String,
     #[serde(default)]
     context: Option<LabelledContext>,
-    /// What it is for.
     pub intent: Intent,
     slots: Vec<SlotLabel>,
     retractions: Vec<RetractionLabel>,
@@ -99,10 +95,10 @@ struct RetractionLabel {
     value: String,
 }
 
-/// A file of utterances, a line each. Empty lines are passed over.
+/// Reads utterances, one JSON document a line; empty lines are skipped.
 ///
 /// # Errors
-/// When a line is not an utterance; the error says which.
+/// When a line is not an utterance; the error names the line.
 pub fn read(lines: &str) -> Result<Vec<Utterance>, String> {
     let numbered = lines.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     numbered
@@ -111,7 +107,7 @@ pub fn read(lines: &str) -> Result<Vec<Utterance>, String> {
 }
 
 impl Utterance {
-    /// The conversation in which it is said.
+    /// Context of the conversation before the utterance.
     #[must_use]
     pub fn context(&self, default_currency: Currency) -> Context {
         let mut context = Context::new(default_currency);
@@ -132,16 +128,15 @@ impl Utterance {
         context
     }
 
-    pub(super) fn expected(&self) -> Vec<Said> {
-        let slots = self
-            .slots
-            .iter()
-            .map(|slot| Said::new(Part::Slot, &slot.attribute, &slot.operator, &slot.value, slot.polarity != "-"));
+    pub(super) fn expected(&self) -> Vec<Annotation> {
+        let slots = self.slots.iter().map(|slot| {
+            Annotation::new(Kind::Slot, &slot.attribute, &slot.operator, &slot.value, slot.polarity != "-")
+        });
         let retractions = self
             .retractions
             .iter()
-            .map(|retraction| Said::new(Part::Retraction, &retraction.attribute, "=", &retraction.value, true));
-        let any = self.no_preference.iter().map(|slot| Said::new(Part::NoPreference, slot, "=", "any", true));
+            .map(|retraction| Annotation::new(Kind::Retraction, &retraction.attribute, "=", &retraction.value, true));
+        let any = self.no_preference.iter().map(|slot| Annotation::new(Kind::NoPreference, slot, "=", "any", true));
         slots.chain(retractions).chain(any).collect()
     }
 }

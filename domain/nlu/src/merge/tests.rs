@@ -6,7 +6,7 @@ fn request(context: &crate::Context, text: &str) -> Request {
     say(context, text).request
 }
 
-/// Wishes, briefly.
+/// Values of the wishes; `-` marks an exclusion.
 fn wishes(request: &Request) -> Vec<String> {
     let sign = |wanted| if wanted { "" } else { "-" };
     request.wishes.iter().map(|wish| format!("{}{}", sign(wish.wanted), &*wish.value)).collect()
@@ -33,14 +33,14 @@ fn a_refinement_changes_it() {
 }
 
 #[test]
-fn a_wide_exclusion_rules_out_what_is_narrower() {
+fn a_wide_exclusion_removes_narrower_values() {
     let mut context = fresh();
     context.request.wishes = vec![wish("product", "lamp", true), wish("material", "zinc", true)];
     assert_eq!(wishes(&request(&context, "no metal please")), ["lamp", "-metal"]);
 }
 
 #[test]
-fn a_new_kind_of_thing_keeps_only_what_is_about_the_shopper() {
+fn a_new_product_kind_keeps_only_wishes_about_the_shopper() {
     let mut context = shown();
     context.request.wishes.push(wish("material", "plastic", false));
     context.request.wishes.push(wish("occasion", "birthday", true));
@@ -51,7 +51,7 @@ fn a_new_kind_of_thing_keeps_only_what_is_about_the_shopper() {
 }
 
 #[test]
-fn cheaper_is_below_what_is_spoken_of_or_the_cheapest_shown() {
+fn cheaper_is_below_the_referenced_products_or_the_cheapest_shown() {
     let limit = |text| request(&shown(), text).price.map(|price| (price.min_minor, price.max_minor));
     assert_eq!(limit("cheaper"), Some((None, Some(144))));
     assert_eq!(limit("cheaper than the last one"), Some((None, Some(199))));
@@ -63,8 +63,8 @@ fn cheaper_is_below_what_is_spoken_of_or_the_cheapest_shown() {
 }
 
 #[test]
-fn a_cheaper_that_found_nothing_is_not_held_to() {
-    // What is said, and whether anything was found for it.
+fn a_cheaper_limit_that_found_nothing_is_dropped() {
+    // Messages, and whether products were found for each.
     let limit = |turns: &[(&str, bool)]| {
         let mut answered: Vec<(Analysis, bool)> = Vec::new();
         let mut context = shown();
@@ -83,11 +83,11 @@ fn a_cheaper_that_found_nothing_is_not_held_to() {
     assert_eq!(limit(&[("under 3 pounds", true), ("cheaper", false), ("cheaper", false)]), Some(300));
     assert_eq!(limit(&[("under 3 pounds", true), ("cheaper", false), ("thank you", false)]), Some(300));
     assert_eq!(limit(&[("cheaper", false)]), None);
-    assert_eq!(limit(&[("under 3 pounds", false)]), Some(300), "a limit that was said holds");
+    assert_eq!(limit(&[("under 3 pounds", false)]), Some(300), "an explicit limit stays");
 }
 
 #[test]
-fn one_that_was_shown_is_what_others_should_be_like() {
+fn a_referenced_product_is_what_others_should_be_like() {
     let like = |text| request(&shown(), text).like.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(like("like the second one but blue"), ["B"]);
     assert_eq!(like("how much is the second one?"), ["B"]);
@@ -105,13 +105,12 @@ fn small_talk_changes_nothing() {
 fn words_are_at_most_512_characters() {
     let wishes: Vec<Wish> =
         (0..100).map(|index| wish("product", &format!("thing{index:02} with a name"), true)).collect();
-    let words = words(&wishes);
-    assert!(words.chars().count() <= WORDS && words.chars().count() > WORDS - 20);
+    let words = search_words(&wishes);
+    assert!(words.chars().count() <= MAX_WORDS_CHARS && words.chars().count() > MAX_WORDS_CHARS - 20);
 }
 
-/// The follow-ups that a shop must get right.
 #[test]
-fn more_of_the_second_is_asked_for() {
+fn more_like_the_second_is_a_refinement_with_a_reference() {
     let more = [
         "두 번째 거 더 있어?",
         "두번째거 더 있나요",
@@ -123,24 +122,24 @@ fn more_of_the_second_is_asked_for() {
         "more like the second one",
     ];
     for text in more {
-        let said = say(&shown(), text);
-        assert_eq!(said.understanding.intent, Intent::RefineSearch, "{text}");
-        assert_eq!(said.understanding.references, [ProductId::new("B").unwrap()], "{text}");
-        assert_eq!(said.request.like, said.understanding.references, "{text}");
-        assert_eq!(wishes(&said.request), ["lunch bag", "red"], "{text}: what was asked for stays");
+        let analysis = say(&shown(), text);
+        assert_eq!(analysis.understanding.intent, Intent::RefineSearch, "{text}");
+        assert_eq!(analysis.understanding.references, [ProductId::new("B").unwrap()], "{text}");
+        assert_eq!(analysis.request.like, analysis.understanding.references, "{text}");
+        assert_eq!(wishes(&analysis.request), ["lunch bag", "red"], "{text}: wishes stay");
     }
 }
 
 #[test]
-fn a_liking_is_taken_back() {
+fn a_taste_is_retracted() {
     let mut context = shown();
     context.request.wishes.push(wish("material", "plastic", true));
     for text in ["forget that I like plastic", "플라스틱 좋아한다고 한 거 잊어줘"] {
-        let said = say(&context, text);
-        assert_eq!(said.understanding.intent, Intent::RetractPreference, "{text}");
-        assert_eq!(wishes(&said.request), ["lunch bag", "red"], "{text}");
-        // Said of nothing in this conversation, it still takes back what was said in another.
-        assert_eq!(say(&fresh(), text).understanding.retracted, said.understanding.retracted, "{text}");
-        assert_eq!(said.understanding.retracted.len(), 1, "{text}");
+        let analysis = say(&context, text);
+        assert_eq!(analysis.understanding.intent, Intent::RetractPreference, "{text}");
+        assert_eq!(wishes(&analysis.request), ["lunch bag", "red"], "{text}");
+        // Without a matching wish in this conversation, it still retracts a wish of another one.
+        assert_eq!(say(&fresh(), text).understanding.retracted, analysis.understanding.retracted, "{text}");
+        assert_eq!(analysis.understanding.retracted.len(), 1, "{text}");
     }
 }

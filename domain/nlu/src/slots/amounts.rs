@@ -6,30 +6,28 @@ use crate::cue::Cue;
 use crate::parse_state::ParseState;
 use crate::span::Role;
 
-/// A number that may be an amount of money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Amount {
+pub(crate) struct Amount {
     /// In hundredths of the currency's major unit.
     pub hundredths: u64,
-    /// None when the text names none.
+    /// ISO 4217; none if the text names no currency.
     pub currency: Option<&'static str>,
-    /// The unit of the last part that was said, in hundredths: of 2만 5천 it is a thousand, of 만 ten thousand.
+    /// Unit of the last part, in hundredths: a thousand in 2만 5천, ten thousand in 만.
     pub step: u64,
-    /// The items it is made of: from, and to the one after the last.
+    /// First span, and the span after the last.
     pub start: usize,
     pub end: usize,
 }
 
 impl Amount {
-    /// Minor units of a currency: hundredths, but won and yen have none.
-    pub fn minor(hundredths: u64, currency: Currency) -> i64 {
+    /// Converts hundredths to minor units: won and yen have no smaller unit.
+    pub(crate) fn minor(hundredths: u64, currency: Currency) -> i64 {
         let minor = if matches!(currency.as_str(), "KRW" | "JPY") { hundredths / 100 } else { hundredths };
         i64::try_from(minor).unwrap_or(i64::MAX)
     }
 }
 
-/// Every number, in order.
-pub fn read(state: &ParseState<'_>) -> Vec<Amount> {
+pub(crate) fn read(state: &ParseState<'_>) -> Vec<Amount> {
     let mut amounts = Vec::new();
     let mut at = 0;
     while at < state.spans.len() {
@@ -46,7 +44,7 @@ pub fn read(state: &ParseState<'_>) -> Vec<Amount> {
 
 fn amount(state: &ParseState<'_>, start: usize) -> Option<Amount> {
     let span = &state.spans[start];
-    if span.role == Role::Used {
+    if span.role == Role::Consumed {
         return None;
     }
     if let Some(pence) = span.cue(money) {
@@ -56,24 +54,24 @@ fn amount(state: &ParseState<'_>, start: usize) -> Option<Amount> {
     let sign = currency_at(state, start).filter(|_| span.text.chars().count() == 1 && !span.korean);
     let first = start + usize::from(sign.is_some());
     let (mut total, mut end, mut step) = number(state, first)?;
-    while let Some((more, after, smaller)) = number(state, end).filter(|(more, _, _)| *more < step && step > 1_000) {
-        (total, end, step) = (total.saturating_add(more), after, smaller);
+    while let Some((more, next, smaller)) = number(state, end).filter(|(more, _, _)| *more < step && step > 1_000) {
+        (total, end, step) = (total.saturating_add(more), next, smaller);
     }
-    let named = currency_at(state, end);
-    let (currency, end) = match (sign, named) {
+    let after = currency_at(state, end);
+    let (currency, end) = match (sign, after) {
         (Some(currency), _) => (Some(currency), end),
         (None, Some("PENNY")) => {
             return Some(Amount { hundredths: total / 100, currency: Some("GBP"), step, start, end: end + 1 });
         }
         (None, Some(currency)) => (Some(currency), end + 1),
-        // Nobody counts things by ten thousands, and a thousand of anything in Korean is won.
+        // A Korean number from a thousand on without a currency is in won: no quantity is as large.
         (None, None) if step >= 100_000 && state.spans[end - 1].korean => (Some("KRW"), end),
         (None, None) => (None, end),
     };
     Some(Amount { hundredths: total, currency, step, start, end })
 }
 
-/// A number with what multiplies it: its value, the item after it, and the size of its unit, all in hundredths.
+/// A number with its multipliers: value in hundredths, the span after it, and its unit in hundredths.
 fn number(state: &ParseState<'_>, at: usize) -> Option<(u64, usize, u64)> {
     let mut value = state.number(at)?;
     let mut end = at + 1;
@@ -109,7 +107,7 @@ fn money(cue: Cue) -> Option<u64> {
     }
 }
 
-fn times(cue: Cue) -> Option<u32> {
+pub(crate) fn times(cue: Cue) -> Option<u32> {
     match cue {
         Cue::Times(times) => Some(times),
         _ => None,

@@ -1,14 +1,14 @@
-//! What an English message says of other things than the wanted one: the wall it hangs on, the animal it is for.
+//! Context mentions in English messages: objects other than the wanted product, such as the wall it hangs on.
 
 use crate::cue::Cue;
 use crate::parse_state::ParseState;
 use crate::span::{Meaning, Role, Span, Term};
 
-/// How many words a noun and what belongs to it may be apart.
-const NEAR: usize = 6;
+/// Largest distance in spans between a noun and a word that belongs to it.
+const MAX_DISTANCE: usize = 6;
 
-/// Uses up what is said of them. To be called once it is known what is unwanted.
-pub fn read(state: &mut ParseState<'_>) {
+/// Consumes context mentions. Runs after the negations, since it reads exclusions.
+pub(crate) fn read(state: &mut ParseState<'_>) {
     verbs(state);
     owned(state);
     animals(state);
@@ -23,8 +23,8 @@ fn verbs(state: &mut ParseState<'_>) {
     for at in 1..state.spans.len() {
         let verb = MAY_BE_VERBS.contains(&state.spans[at].text.as_str())
             && SUBJECTS.contains(&&*jangbogo_lexicon::key(&state.spans[at - 1].text));
-        if verb && state.spans[at].is_thing() {
-            state.spans[at].role = Role::Used;
+        if verb && state.spans[at].names_kind() {
+            state.spans[at].role = Role::Consumed;
         }
     }
 }
@@ -37,79 +37,80 @@ const MAY_BE_VERBS: &[&str] = &[
 
 const SUBJECTS: &[&str] = &["to", "i", "we", "you", "they", "can", "cant", "could", "will", "dont", "just"];
 
-/// "A hook for my hammock", "she already owns mugs": what somebody has is not what is wanted, if something else is.
+/// "A hook for my hammock", "she already owns mugs": an owned product is not a wish if another one is wanted.
 fn owned(state: &mut ParseState<'_>) {
     let has = ["has", "have", "had", "got"];
-    let mut own = false;
+    let mut is_possessive = false;
     let mut owned = std::collections::BTreeSet::new();
     for (at, span) in state.spans.iter().enumerate() {
         if matches!(span.text.as_str(), "my" | "our" | "his" | "her" | "their" | "already" | "owns") {
-            own = true;
-        } else if span.is_thing() {
-            if own && span.role == Role::Open {
+            is_possessive = true;
+        } else if span.names_kind() {
+            if is_possessive && span.role == Role::Open {
                 owned.insert(at);
             }
-            own = false;
+            is_possessive = false;
         } else if !is_an_attribute(span) && span.meaning != Meaning::Word && !has.contains(&span.text.as_str()) {
-            own = false;
+            is_possessive = false;
         }
     }
-    let wanted = |at: usize| {
+    let is_wanted = |at: usize| {
         let span = &state.spans[at];
-        span.is_thing() && span.role == Role::Open && !owned.contains(&at)
+        span.names_kind() && span.role == Role::Open && !owned.contains(&at)
     };
-    if (0..state.spans.len()).any(wanted) {
+    if (0..state.spans.len()).any(is_wanted) {
         for at in owned {
-            state.spans[at].role = Role::Used;
+            state.spans[at].role = Role::Consumed;
         }
     }
 }
 
-/// "For my dog", "that squirrels can't open": animals that a shopper has, and that do something, are no patterns.
+/// "For my dog", "that squirrels can't open": an owned or acting animal is not a pattern.
 fn animals(state: &mut ParseState<'_>) {
-    let named = state.names_a_thing();
+    let names_kind = state.names_kind();
     for at in 1..state.spans.len() {
         let pattern = state.spans[at].term().is_some_and(|term| term.slot == "pattern");
         let next = state.spans.get(at + 1);
-        let shown = next.is_some_and(|next| next.is(Cue::MarkerAfter) || next.is_thing());
+        let is_motif = next.is_some_and(|next| next.is(Cue::MarkerAfter) || next.names_kind());
         let article = at > 1 && matches!(state.spans[at - 1].text.as_str(), "a" | "an" | "the");
         let before = &state.spans[if article { at - 2 } else { at - 1 }];
         let whose = before.is(Cue::Mine)
             || before.is(Cue::For) && before.text.split(' ').any(|word| matches!(word, "my" | "our"));
         // A feeder for birds; not so "in stripes" or "full of hearts".
-        let purpose = named && before.is(Cue::For) && PURPOSES.iter().any(|start| before.text.starts_with(start));
+        let purpose = names_kind && before.is(Cue::For) && PURPOSES.iter().any(|start| before.text.starts_with(start));
         let acts = matches!(state.spans[at - 1].text.as_str(), "that" | "which" | "the" | "so")
             && next.is_some_and(|next| VERBS.contains(&&*jangbogo_lexicon::key(&next.text)));
-        if pattern && !shown && (whose || acts || purpose) {
-            state.spans[at].role = Role::Used;
+        if pattern && !is_motif && (whose || acts || purpose) {
+            state.spans[at].role = Role::Consumed;
         }
     }
 }
 
 const PURPOSES: &[&str] = &["for", "from", "used for", "above", "behind", "hang", "beside", "next to"];
 
-/// What animals and people do.
+/// Verbs with an animal or a person as subject.
 #[rustfmt::skip]
 const VERBS: &[&str] = &[
     "can", "cant", "cannot", "could", "couldnt", "will", "wont", "would", "wouldnt", "doesnt", "dont", "need", "keep",
     "eat", "love", "like", "have", "has", "get", "sleep", "chew", "broke", "knock", "knocked",
 ];
 
-/// "Storage for lego": what a thing is for, rather than who made it.
+/// "Storage for lego": a brand as purpose, not as maker.
 fn makers(state: &mut ParseState<'_>) {
-    if !state.names_a_thing() {
+    if !state.names_kind() {
         return;
     }
     for at in 1..state.spans.len() {
         let brand = state.spans[at].term().is_some_and(|term| term.slot == "brand");
-        let before = state.spans[..at].iter().rev().take(NEAR).find(|span| !span.is_any(&[Cue::Filler, Cue::Mine]));
+        let before =
+            state.spans[..at].iter().rev().take(MAX_DISTANCE).find(|span| !span.is_any(&[Cue::Filler, Cue::Mine]));
         if brand && before.is_some_and(|before| before.is(Cue::For) && before.text.starts_with("for")) {
-            state.spans[at].role = Role::Used;
+            state.spans[at].role = Role::Consumed;
         }
     }
 }
 
-/// "For my grey walls", "for a small boy", "the old cork ones": the qualities are not the wanted thing's.
+/// "For my grey walls", "for a small boy", "the old cork ones": qualities of another noun than the wanted product.
 fn surroundings(state: &mut ParseState<'_>) {
     for at in 0..state.spans.len() {
         let old = at > 0
@@ -121,65 +122,63 @@ fn surroundings(state: &mut ParseState<'_>) {
         if !begins || state.spans[at].korean {
             continue;
         }
-        let noun = (at + 1..state.spans.len()).take(NEAR).find(|&index| !is_an_attribute(&state.spans[index]));
-        let ends = |span: &Span| is_somebody_or_a_place(span) || old && (span.is(Cue::One) || span.is_thing());
+        let noun = (at + 1..state.spans.len()).take(MAX_DISTANCE).find(|&index| !is_an_attribute(&state.spans[index]));
+        let ends = |span: &Span| is_person_or_place(span) || old && (span.is(Cue::One) || span.names_kind());
         let Some(noun) = noun.filter(|&noun| ends(&state.spans[noun])) else { continue };
-        let goes_on = state
+        let is_compound = state
             .spans
             .get(noun + 1)
-            .is_some_and(|next| next.is_thing() || next.meaning == Meaning::Word || next.is(Cue::MarkerAfter));
-        if !goes_on {
-            for span in state.spans[at + 1..noun].iter_mut().filter(|span| span.term().is_some()) {
-                span.role = Role::Used;
-            }
+            .is_some_and(|next| next.names_kind() || next.meaning == Meaning::Word || next.is(Cue::MarkerAfter));
+        if !is_compound {
+            state.consume_names(at + 1, noun);
         }
     }
 }
 
-/// Whether it may stand between an article and its noun.
+/// True for a span that may stand between an article and its noun.
 fn is_an_attribute(span: &Span) -> bool {
     let quality = |term: &Term| matches!(term.slot, "color" | "size" | "material" | "style");
-    span.term().is_some_and(quality) || span.is(Cue::Filler) && !is_somebody_or_a_place(span)
+    span.term().is_some_and(quality) || span.is(Cue::Filler) && !is_person_or_place(span)
 }
 
-fn is_somebody_or_a_place(span: &Span) -> bool {
+fn is_person_or_place(span: &Span) -> bool {
     span.meaning == Meaning::Word
-        || span.is(Cue::Filler) && SOMEBODY_OR_A_PLACE.contains(&&*jangbogo_lexicon::key(&span.text))
+        || span.is(Cue::Filler) && PERSONS_AND_PLACES.contains(&&*jangbogo_lexicon::key(&span.text))
 }
 
 #[rustfmt::skip]
-const SOMEBODY_OR_A_PLACE: &[&str] = &[
+const PERSONS_AND_PLACES: &[&str] = &[
     "wall", "room", "bedroom", "hall", "hallway", "lounge", "flat", "house", "home", "door", "floor", "corner", "window",
     "space", "nursery", "office", "shop", "school", "boy", "girl", "child", "kid", "baby", "toddler", "daughter", "son",
     "brother", "sister", "niece", "nephew", "family", "man", "lady", "woman", "friend", "hand", "skin", "hair",
 ];
 
-/// "Toys, nothing with batteries": a part that is ruled out is no kind of thing that is.
+/// "Toys, nothing with batteries": an excluded part is not an excluded product kind.
 fn parts(state: &mut ParseState<'_>) {
-    if !state.spans.iter().any(|span| span.is_thing() && span.role == Role::Open) {
+    if !state.spans.iter().any(|span| span.names_kind() && span.role == Role::Open) {
         return;
     }
     for at in 1..state.spans.len() {
         let span = &state.spans[at];
-        if span.korean || !span.is_thing() || span.role != Role::Excluded {
+        if span.korean || !span.names_kind() || span.role != Role::Excluded {
             continue;
         }
         let adjective = |span: &&Span| span.is(Cue::Filler) || span.meaning == Meaning::Word;
-        let before = state.spans[..at].iter().rev().take(NEAR).find(|span| !adjective(span));
+        let before = state.spans[..at].iter().rev().take(MAX_DISTANCE).find(|span| !adjective(span));
         if before.is_some_and(|before| before.text.ends_with("with") || before.text == "without") {
-            state.spans[at].role = Role::Used;
+            state.spans[at].role = Role::Consumed;
         }
     }
 }
 
-/// "Lights, the battery ones": which of the things named before.
+/// "Lights, the battery ones": a variant of the product kind named before.
 fn variants(state: &mut ParseState<'_>) {
-    let first = state.spans.iter().position(|span| span.is_thing() && span.role == Role::Open);
+    let first = state.spans.iter().position(|span| span.names_kind() && span.role == Role::Open);
     for at in first.map_or(0, |first| first + 1)..state.spans.len() {
         let ones = state.spans.get(at + 1).is_some_and(|next| matches!(next.text.as_str(), "one" | "ones"));
         let product = state.spans[at].term().is_some_and(|term| term.slot == "product" && !term.value.contains(' '));
         if first.is_some() && ones && product {
-            state.spans[at].role = Role::Used;
+            state.spans[at].role = Role::Consumed;
         }
     }
 }
@@ -189,7 +188,7 @@ mod tests {
     use crate::testing::{check, fresh};
 
     #[test]
-    fn what_is_said_of_other_things_is_no_wish() {
+    fn context_mentions_are_not_wishes() {
         check(
             &fresh(),
             &[

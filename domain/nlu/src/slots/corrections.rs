@@ -1,11 +1,11 @@
-//! What is said beside the wish: of other things, and what is corrected at once.
+//! Corrections within a message, parts of products, and descriptions of other objects.
 
 use crate::cue::Cue;
 use crate::parse_state::ParseState;
 use crate::span::{Meaning, Role, Span};
 
-/// Uses up what says nothing of what is wanted.
-pub fn read(state: &mut ParseState<'_>) {
+/// Consumes corrected values, parts, and names that describe another object.
+pub(crate) fn read(state: &mut ParseState<'_>) {
     for at in 0..state.spans.len() {
         if state.spans[at].role != Role::Open {
             continue;
@@ -18,26 +18,26 @@ pub fn read(state: &mut ParseState<'_>) {
             part(state, at);
         }
     }
-    held_against(state);
+    purposes(state);
 }
 
-/// "T-shirts? No wait. A tote bag": of what is said again, the first no longer counts.
+/// "T-shirts? No wait. A tote bag": a later value of a slot replaces the earlier one.
 fn corrected(state: &mut ParseState<'_>, at: usize) {
-    let after: Vec<&'static str> = state.spans[at..].iter().filter_map(Span::term).map(|term| term.slot).collect();
+    let slots: Vec<&'static str> = state.spans[at..].iter().filter_map(Span::term).map(|term| term.slot).collect();
     for span in &mut state.spans[..at] {
-        if span.term().is_some_and(|term| after.contains(&term.slot)) {
-            span.role = Role::Used;
+        if span.term().is_some_and(|term| slots.contains(&term.slot)) {
+            span.role = Role::Consumed;
         }
     }
 }
 
-/// "Our lounge is all grey", 거실이 온통 회색이라.
+/// "Our lounge is all grey", 거실이 온통 회색이라: a quality of another object.
 fn elsewhere(state: &mut ParseState<'_>, at: usize) {
     if state.spans[at].korean {
         let before = matches!(state.spans[at].text.as_str(), "투성이" | "천지라" | "천지인데");
         let beside = if before { at.checked_sub(1) } else { Some(at + 1) };
         if let Some(span) = beside.and_then(|beside| state.spans.get_mut(beside)).filter(|span| span.term().is_some()) {
-            span.role = Role::Used;
+            span.role = Role::Consumed;
         }
         return;
     }
@@ -45,36 +45,31 @@ fn elsewhere(state: &mut ParseState<'_>, at: usize) {
         |span: &Span| span.ends_a_clause() || span.meaning == Meaning::Comma || span.is(Cue::Find) || span.text == "so";
     let start = state.spans[..at].iter().rposition(stops).map_or(0, |stop| stop + 1);
     let end = state.spans[at..].iter().position(stops).map_or(state.spans.len(), |stop| at + stop);
-    let thing = |span: &Span| span.term().is_some_and(|term| term.is_thing() && !term.weak);
-    if state.spans[start..end].iter().any(thing) || state.spans[start..end].iter().any(|span| span.is(Cue::Like)) {
+    let is_kind = |span: &Span| span.term().is_some_and(|term| term.names_kind() && !term.weak);
+    if state.spans[start..end].iter().any(is_kind) || state.spans[start..end].iter().any(|span| span.is(Cue::Like)) {
         return;
     }
-    for span in &mut state.spans[start..end] {
-        if span.term().is_some() {
-            span.role = Role::Used;
-        }
-    }
+    state.consume_names(start, end);
 }
 
-/// 손잡이 달린 바구니: a part of a thing is not what is wanted, if something else is.
+/// 손잡이 달린 바구니: a part of a product is not a wish if another kind is named.
 fn part(state: &mut ParseState<'_>, at: usize) {
-    let Some(before) = at.checked_sub(1).filter(|&before| state.spans[before].is_thing()) else { return };
-    let things = state.spans.iter().filter(|span| span.is_thing()).count();
-    if things > 1 || !state.context.is_empty() {
-        state.spans[before].role = Role::Used;
+    let Some(before) = at.checked_sub(1).filter(|&before| state.spans[before].names_kind()) else { return };
+    let kinds = state.spans.iter().filter(|span| span.names_kind()).count();
+    if kinds > 1 || !state.context.is_empty() {
+        state.spans[before].role = Role::Consumed;
     }
 }
 
-/// 옷걸이 걸 훅: in Korean, what a thing is used with stands before it, with a verb between.
-fn held_against(state: &mut ParseState<'_>) {
+/// 옷걸이 걸 훅: in Korean, the object that a product is used with stands before it, with a verb between.
+fn purposes(state: &mut ParseState<'_>) {
     for at in 0..state.spans.len() {
         let used_for = state.spans[at].korean && state.spans[at].is(Cue::For) && state.spans[at].text != "용";
         if !used_for || state.spans[at].role != Role::Open {
             continue;
         }
         let (start, end) = state.clause(at);
-        let later = state.spans[at..end].iter().any(Span::is_thing);
-        if !later {
+        if !state.spans[at..end].iter().any(Span::names_kind) {
             continue;
         }
         for index in (start..at).rev() {
@@ -82,8 +77,8 @@ fn held_against(state: &mut ParseState<'_>) {
             if span.meaning == Meaning::Comma || span.is_any(&[Cue::NotAdjacent, Cue::NotAfter, Cue::Find]) {
                 break;
             }
-            if span.is_thing() {
-                state.spans[index].role = Role::Used;
+            if span.names_kind() {
+                state.spans[index].role = Role::Consumed;
                 break;
             }
         }
@@ -95,7 +90,7 @@ mod tests {
     use crate::testing::{check, fresh};
 
     #[test]
-    fn what_is_said_of_other_things_is_no_wish() {
+    fn corrected_values_parts_and_other_objects_are_not_wishes() {
         check(
             &fresh(),
             &[

@@ -4,8 +4,8 @@ use crate::cue::Cue;
 use crate::parse_state::ParseState;
 use crate::span::{Meaning, Role, Span};
 
-/// Finds the slots of which any value will do, and uses up what says so.
-pub fn read(state: &mut ParseState<'_>) {
+/// Collects the slots of which any value will do, and consumes their spans.
+pub(crate) fn read(state: &mut ParseState<'_>) {
     for at in 0..state.spans.len() {
         if state.spans[at].role != Role::Open {
             continue;
@@ -18,14 +18,15 @@ pub fn read(state: &mut ParseState<'_>) {
     }
 }
 
-/// "Any colour", but not any of something else.
+/// True for "any colour", but not for "any lamp".
 fn any_of_a_slot(spans: &[Span], at: usize) -> bool {
-    matches!(spans[at].text.as_str(), "any" | "아무" | "어떤" | "무슨") && spans.get(at + 1).and_then(slot).is_some()
-        || spans[at].text.ends_with(" any") && spans.get(at + 1).and_then(slot).is_some()
+    let text = spans[at].text.as_str();
+    (matches!(text, "any" | "아무" | "어떤" | "무슨") || text.ends_with(" any"))
+        && spans.get(at + 1).and_then(slot).is_some()
 }
 
 fn slot(span: &Span) -> Option<&'static str> {
-    if span.role == Role::Used {
+    if span.role == Role::Consumed {
         return None;
     }
     span.cue(|cue| if let Cue::Slot(slot) = cue { Some(slot) } else { None })
@@ -50,19 +51,19 @@ fn any(state: &mut ParseState<'_>, at: usize) {
         return;
     }
     for (index, slot) in slots {
-        push(state, slot);
-        state.spans[index].role = Role::Used;
+        state.add_indifferent(slot);
+        state.spans[index].role = Role::Consumed;
     }
-    state.spans[at].role = Role::Used;
+    state.spans[at].role = Role::Consumed;
 }
 
-/// Korean says the slots before the cue; `아무 색이나` after it.
+/// Korean names the slots before the cue, except `아무 색이나`.
 fn own_end(state: &ParseState<'_>, at: usize) -> usize {
     let next = state.spans.get(at + 1).and_then(slot);
     if next.is_some() { at + 2 } else { at + 1 }
 }
 
-/// The word for a colour in 빨간색 says nothing about colours in general.
+/// True for 색 in 빨간색, which is not the slot.
 fn belongs_to_a_value(spans: &[Span], at: usize, slot: &str) -> bool {
     let before = at.checked_sub(1).map(|before| &spans[before]);
     before.is_some_and(|before| {
@@ -71,16 +72,16 @@ fn belongs_to_a_value(spans: &[Span], at: usize, slot: &str) -> bool {
     })
 }
 
-/// "Could be wood, could be metal, doesn't matter."
+/// "Could be wood, could be metal, doesn't matter": two or more values of one slot.
 fn either(state: &mut ParseState<'_>, start: usize, at: usize) {
-    let named: Vec<usize> = (start..at).filter(|&index| state.spans[index].term().is_some()).collect();
+    let names: Vec<usize> = (start..at).filter(|&index| state.spans[index].term().is_some()).collect();
     let slots: Vec<&'static str> =
-        named.iter().filter_map(|&index| state.spans[index].term().map(|term| term.slot)).collect();
+        names.iter().filter_map(|&index| state.spans[index].term().map(|term| term.slot)).collect();
     let [first, rest @ ..] = &slots[..] else { return };
     if !rest.is_empty() && rest.iter().all(|slot| slot == first) && !matches!(*first, "product" | "category") {
-        push(state, first);
-        for index in named {
-            state.spans[index].role = Role::Used;
+        state.add_indifferent(first);
+        for index in names {
+            state.spans[index].role = Role::Consumed;
         }
     }
 }
@@ -89,27 +90,24 @@ fn either(state: &mut ParseState<'_>, start: usize, at: usize) {
 fn not_needed(state: &mut ParseState<'_>, at: usize) {
     let (start, end) = state.clause(at);
     let span = if state.spans[at].korean { start..at } else { at + 1..end };
-    let named: Vec<usize> = span.filter(|&index| state.spans[index].term().is_some()).collect();
-    for index in named {
+    let names: Vec<usize> = span.filter(|&index| state.spans[index].term().is_some()).collect();
+    for index in names {
         let Some(slot) = state.spans[index].term().map(|term| term.slot) else { continue };
         if slot != "product" && slot != "category" {
-            push(state, slot);
-            state.spans[index].role = Role::Used;
+            state.add_indifferent(slot);
+            state.spans[index].role = Role::Consumed;
         }
     }
     // 꼭 15파운드 아니어도: the price was read before.
     let start = state.clause(at).0;
-    if state.spans[start..at].iter().any(|span| span.role == Role::Used && matches!(span.meaning, Meaning::Number(_))) {
+    if state.spans[start..at]
+        .iter()
+        .any(|span| span.role == Role::Consumed && matches!(span.meaning, Meaning::Number(_)))
+    {
         state.price = None;
-        push(state, "price");
+        state.add_indifferent("price");
     }
-    state.spans[at].role = Role::Used;
-}
-
-fn push(state: &mut ParseState<'_>, slot: &'static str) {
-    if !state.indifferent.contains(&slot) {
-        state.indifferent.push(slot);
-    }
+    state.spans[at].role = Role::Consumed;
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! What is not wanted. English says "not" before it, Korean 말고 after it; both may list several.
+//! Negation scope: English "not" precedes the excluded names, Korean 말고 follows them; both may exclude several.
 
 use crate::cue::Cue;
 use crate::parse_state::ParseState;
 use crate::span::{Meaning, Role, Span};
 
-/// Marks what is unwanted, and what is only compared with.
-pub fn read(state: &mut ParseState<'_>) {
+/// Marks excluded names, and consumes those that are only compared with.
+pub(crate) fn read(state: &mut ParseState<'_>) {
     for at in 0..state.spans.len() {
         if state.spans[at].role != Role::Open {
             continue;
@@ -23,7 +23,7 @@ pub fn read(state: &mut ParseState<'_>) {
             than(state, at);
         } else if span.is(Cue::Unneeded) {
             if let Some(before) = at.checked_sub(1).filter(|&before| state.spans[before].term().is_some()) {
-                state.spans[before].role = Role::Used;
+                state.spans[before].role = Role::Consumed;
             }
         } else if span.is(Cue::Quoted) {
             quoted(state, at);
@@ -31,37 +31,37 @@ pub fn read(state: &mut ParseState<'_>) {
     }
 }
 
-/// An English negation: everything named after it, while the list goes on.
+/// An English negation: excludes the names after it to the end of the list.
 fn before(state: &mut ParseState<'_>, at: usize) {
     let bare = matches!(state.spans[at].text.as_str(), "no" | "not");
-    let mut named: Vec<usize> = Vec::new();
+    let mut names: Vec<usize> = Vec::new();
     for index in at + 1..state.spans.len() {
         let span = &state.spans[index];
-        if span.is_named() {
-            named.push(index);
+        if span.is_name() {
+            names.push(index);
         } else if span.meaning == Meaning::Stop
             || span.is_any(&[Cue::NotBefore, Cue::HateBefore, Cue::Like, Cue::AtMostBefore, Cue::Forget, Cue::Mine])
-            || span.is(Cue::Clause) && !(named.is_empty() && span.text == "just")
-            || span.is(Cue::For) && (!named.is_empty() || span.text.starts_with("for"))
-            || span.is(Cue::Find) && (bare || !named.is_empty())
-            || span.meaning == Meaning::Comma && !goes_on(state, index)
-            || !named.is_empty() && span.is(Cue::Filler) && is_a_verb(&span.text)
+            || span.is(Cue::Clause) && !(names.is_empty() && span.text == "just")
+            || span.is(Cue::For) && (!names.is_empty() || span.text.starts_with("for"))
+            || span.is(Cue::Find) && (bare || !names.is_empty())
+            || span.meaning == Meaning::Comma && !continues_list(state, index)
+            || !names.is_empty() && span.is(Cue::Filler) && is_a_verb(&span.text)
             || index > at + 12
         {
             break;
         }
     }
-    unwant(state, &named);
+    exclude(state, &names);
 }
 
-/// Whether a list goes on after a comma: another name follows, and an "or", or the end, after that.
-fn goes_on(state: &ParseState<'_>, comma: usize) -> bool {
+/// True if a list continues after a comma: another name follows, and then "or" or another joining cue.
+fn continues_list(state: &ParseState<'_>, comma: usize) -> bool {
     let rest = state.spans.get(comma + 1..).unwrap_or_default();
     let mut names = 0;
     for span in rest.iter().take(8) {
         if span.is(Cue::Join) {
             return names > 0 || rest.first().is_some_and(|first| first.is(Cue::Join) && first.text != "and");
-        } else if span.is_named() {
+        } else if span.is_name() {
             names += 1;
         } else if span.meaning != Meaning::Comma && !span.is(Cue::Filler) {
             break;
@@ -74,27 +74,28 @@ fn is_a_verb(text: &str) -> bool {
     matches!(text, "would" | "will" | "is" | "are" | "was" | "it" | "they" | "he" | "she" | "i" | "we" | "because")
 }
 
-/// A Korean negation: what is named right before it, and what is joined to that.
+/// A Korean negation: excludes the name right before it, and the names joined to that.
 fn after(state: &mut ParseState<'_>, at: usize, adjacent: bool) {
-    // A part that is missing was used up: 손잡이 없는 바구니.
+    // The part was consumed before: 손잡이 없는 바구니.
     let part = adjacent && at > 0 && state.spans[at].is(Cue::Part);
-    if part && state.spans[at - 1].role == Role::Used && matches!(state.spans[at - 1].meaning, Meaning::Terms(_)) {
+    if part && state.spans[at - 1].role == Role::Consumed && matches!(state.spans[at - 1].meaning, Meaning::Terms(_)) {
         return;
     }
-    let mut named: Vec<usize> = Vec::new();
+    let mut names: Vec<usize> = Vec::new();
     let mut joined = true;
     let mut listed = false;
     let mut touching = false;
     for index in (0..at).rev() {
         let span = &state.spans[index];
-        if span.is_named() {
+        if span.is_name() {
             let slot = slot_of(span);
-            let same = named.first().is_none_or(|&first| slot_of(&state.spans[first]) == slot);
-            let quality_of_thing = touching && named.len() == 1 && state.spans[named[0]].is_thing() && !span.is_thing();
-            if span.role != Role::Open || !(joined || same && (touching || listed) || quality_of_thing) {
+            let same = names.first().is_none_or(|&first| slot_of(&state.spans[first]) == slot);
+            let quality_of_kind =
+                touching && names.len() == 1 && state.spans[names[0]].names_kind() && !span.names_kind();
+            if span.role != Role::Open || !(joined || same && (touching || listed) || quality_of_kind) {
                 break;
             }
-            named.push(index);
+            names.push(index);
             (joined, listed, touching) = (false, false, true);
             continue;
         }
@@ -102,13 +103,13 @@ fn after(state: &mut ParseState<'_>, at: usize, adjacent: bool) {
             joined = true;
             continue;
         }
-        if !named.is_empty() && span.meaning == Meaning::Comma {
+        if !names.is_empty() && span.meaning == Meaning::Comma {
             touching = false;
-            listed = index > 0 && state.spans[index - 1].is_named();
+            listed = index > 0 && state.spans[index - 1].is_name();
             continue;
         }
         if span.meaning == Meaning::Stop
-            || span.is(Cue::Clause) && !(span.is(Cue::Join))
+            || span.is(Cue::Clause) && !span.is(Cue::Join)
             || span.meaning == Meaning::Comma
         {
             break;
@@ -118,12 +119,12 @@ fn after(state: &mut ParseState<'_>, at: usize, adjacent: bool) {
         {
             break;
         }
-        // What is known by a word that nobody knows cannot be ruled out: 손잡이 없는.
+        // The negation belongs to an out-of-vocabulary word: 손잡이 없는.
         let unknown = matches!(span.meaning, Meaning::Other | Meaning::Word);
-        if named.is_empty() && adjacent && (unknown && !span.text.ends_with('서') || span.is(Cue::Find)) {
+        if names.is_empty() && adjacent && (unknown && !span.text.ends_with('서') || span.is(Cue::Find)) {
             return;
         }
-        if !named.is_empty() {
+        if !names.is_empty() {
             let glue = span.is_any(&[Cue::Filler, Cue::One, Cue::MarkerAfter, Cue::Topic]) || is_slot(span);
             if !glue {
                 touching = false;
@@ -135,11 +136,11 @@ fn after(state: &mut ParseState<'_>, at: usize, adjacent: bool) {
             }
         }
     }
-    unwant(state, &named);
+    exclude(state, &names);
 }
 
 fn is_slot(span: &Span) -> bool {
-    span.cue(|cue| matches!(cue, Cue::Slot(_)).then_some(())).is_some()
+    span.has_cue(|cue| matches!(cue, Cue::Slot(_)))
 }
 
 fn slot_of(span: &Span) -> Option<&'static str> {
@@ -149,19 +150,19 @@ fn slot_of(span: &Span) -> Option<&'static str> {
     }
 }
 
-/// Of a thing with its qualities, the qualities are unwanted: who wants no red bag may well want a bag.
-fn unwant(state: &mut ParseState<'_>, named: &[usize]) {
-    let quality = named.iter().any(|&index| !state.spans[index].is_thing() && state.spans[index].term().is_some());
-    for &index in named {
-        let thing = state.spans[index].is_thing();
-        let neighbour = named.iter().any(|&other| other.abs_diff(index) == 1 && other != index);
-        if !(thing && quality && neighbour) {
+/// Excludes names. Of a product kind with adjacent qualities only the qualities are excluded: "no red bag" allows bags.
+fn exclude(state: &mut ParseState<'_>, names: &[usize]) {
+    let quality = names.iter().any(|&index| !state.spans[index].names_kind() && state.spans[index].term().is_some());
+    for &index in names {
+        let is_kind = state.spans[index].names_kind();
+        let neighbour = names.iter().any(|&other| other.abs_diff(index) == 1 && other != index);
+        if !(is_kind && quality && neighbour) {
             state.spans[index].role = Role::Excluded;
         }
     }
 }
 
-/// "I prefer small bags to big ones", 큰 가방보다 작은 가방: what is only compared with says nothing of its own.
+/// "I prefer small bags to big ones", 큰 가방보다 작은 가방: a name that is compared with is not a wish.
 fn than(state: &mut ParseState<'_>, at: usize) {
     if state.spans[at].korean {
         let (start, _) = state.clause(at);
@@ -170,22 +171,20 @@ fn than(state: &mut ParseState<'_>, at: usize) {
                 break;
             }
             if state.spans[index].term().is_some() {
-                state.spans[index].role = Role::Used;
+                state.spans[index].role = Role::Consumed;
             }
         }
     } else if state.has(Cue::Like) || state.spans[..at].iter().any(|span| span.text.ends_with("rather")) {
         let (_, end) = state.clause(at);
-        for span in state.spans[at..end].iter_mut().filter(|span| span.term().is_some()) {
-            span.role = Role::Used;
-        }
+        state.consume_names(at, end);
     }
 }
 
-/// What is written on a thing is no wish: 화장실이라고 써있는 표지판.
+/// Text written on a product is not a wish: 화장실이라고 써있는 표지판.
 fn quoted(state: &mut ParseState<'_>, at: usize) {
     if state.spans[at].korean {
         if let Some(before) = at.checked_sub(1).filter(|&before| state.spans[before].term().is_some()) {
-            state.spans[before].role = Role::Used;
+            state.spans[before].role = Role::Consumed;
         }
         return;
     }
@@ -194,7 +193,7 @@ fn quoted(state: &mut ParseState<'_>, at: usize) {
             break;
         }
         if state.spans[index].term().is_some() {
-            state.spans[index].role = Role::Used;
+            state.spans[index].role = Role::Consumed;
         }
     }
 }

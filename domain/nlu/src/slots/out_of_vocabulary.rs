@@ -1,4 +1,4 @@
-//! Things and patterns that nobody has a word for, and patterns that are things themselves.
+//! Out-of-vocabulary product kinds and patterns, and patterns that are product kinds.
 
 use std::sync::Arc;
 
@@ -7,29 +7,29 @@ use crate::parse_state::ParseState;
 use crate::slots::product_kind::{is_a_verb, is_an_adjective, modifies};
 use crate::span::{Meaning, Role, Span, Term};
 
-/// Takes words for what they must be where they stand.
-pub fn read(state: &mut ParseState<'_>) {
+/// Assigns a slot to out-of-vocabulary words by their position.
+pub(crate) fn read(state: &mut ParseState<'_>) {
     listed(state);
     motifs(state);
     shapes(state);
-    if !state.names_a_thing() {
-        unknown(state);
+    if !state.names_kind() {
+        unknown_kind(state);
     }
 }
 
-/// A thing that nobody has a word for: the first nouns that a request speaks of.
-fn unknown(state: &mut ParseState<'_>) {
+/// An out-of-vocabulary product kind: the first nouns of a request.
+fn unknown_kind(state: &mut ParseState<'_>) {
     let chats = [Cue::Injection, Cue::Service, Cue::Abuse, Cue::Chat, Cue::Greet, Cue::Thanks];
-    let asked = state.has(Cue::Find) || state.has(Cue::Sell);
+    let asks_for_product = state.has(Cue::Find) || state.has(Cue::Sell);
     let fragment = state.context.is_empty() && !state.has(Cue::Like) && !state.has(Cue::Habit);
     let chats = chats.into_iter().any(|cue| state.has(cue));
-    if !asked && (chats || !fragment) || state.has(Cue::Forget) {
+    if !asks_for_product && (chats || !fragment) || state.has(Cue::Forget) {
         return;
     }
     if !state.context.is_empty() && !state.has(Cue::Sell) {
         return;
     }
-    // What follows the asking is asked for, if anything does.
+    // The product kind follows the asking cue, if any word does.
     let asking = state.spans.iter().position(|span| span.is_any(&[Cue::Find, Cue::Sell]));
     let follows = asking.is_some_and(|asking| state.spans[asking..].iter().any(|span| span.meaning == Meaning::Word));
     let mut at = asking.filter(|_| follows || !state.context.is_empty()).unwrap_or(0);
@@ -40,16 +40,16 @@ fn unknown(state: &mut ParseState<'_>) {
             continue;
         }
         let before = state.spans[..at].iter().rev().find(|span| !span.is(Cue::Filler));
-        let elsewhere = before.is_some_and(|span| {
-            span.is_any(&[Cue::For, Cue::Mine, Cue::Quoted]) || NOT_FOUND_AFTER.contains(&span.text.as_str())
+        let is_context = before.is_some_and(|span| {
+            span.is_any(&[Cue::For, Cue::Mine, Cue::Quoted]) || PURPOSE_PHRASES.contains(&span.text.as_str())
         });
         let words: Vec<String> =
             state.spans[at..at + length].iter().map(|span| jangbogo_lexicon::key(&span.text)).collect();
         let last = words.len() - 1;
         let verb = at > 0 && is_a_verb(&state.spans, at - 1);
-        if !elsewhere && !verb && !is_a_verb(&state.spans, at) && !is_an_adjective(&words[last]) && length <= 3 {
+        if !is_context && !verb && !is_a_verb(&state.spans, at) && !is_an_adjective(&words[last]) && length <= 3 {
             let value: Arc<str> = words.join(" ").into();
-            state.use_up(at, at + last);
+            state.consume(at, at + last);
             state.spans[at + last].meaning = Meaning::Terms(vec![Term { slot: "product", value, weak: false }]);
             return;
         }
@@ -57,17 +57,17 @@ fn unknown(state: &mut ParseState<'_>) {
     }
 }
 
-/// After these, it is said for whom or what the thing is.
+/// Phrases before the recipient or purpose of a product.
 #[rustfmt::skip]
-const NOT_FOUND_AFTER: &[&str] = &[
+const PURPOSE_PHRASES: &[&str] = &[
     "gift for", "gifts for", "present for", "presents for", "something for", "anything for", "something to", "anything to",
 ];
 
-/// "A wooden star": where no shorter thing is named, these are things themselves.
+/// "A wooden star": hearts and stars are product kinds if no other kind is named.
 fn shapes(state: &mut ParseState<'_>) {
-    let something = |span: &Span| span.is(Cue::One) && !matches!(span.text.as_str(), "one" | "ones");
-    let asks_otherwise = state.spans.iter().any(something) || state.has(Cue::Like) || !state.context.is_empty();
-    if asks_otherwise || state.names_a_thing() {
+    let is_indefinite = |span: &Span| span.is(Cue::One) && !matches!(span.text.as_str(), "one" | "ones");
+    let asks_otherwise = state.spans.iter().any(is_indefinite) || state.has(Cue::Like) || !state.context.is_empty();
+    if asks_otherwise || state.names_kind() {
         return;
     }
     for at in 0..state.spans.len() {
@@ -82,32 +82,32 @@ fn shapes(state: &mut ParseState<'_>) {
     }
 }
 
-/// "A pouffe or a stool": things that nobody has a word for, joined to one that is known.
+/// "A pouffe or a stool": an out-of-vocabulary word joined to a known product kind.
 fn listed(state: &mut ParseState<'_>) {
     let spans = &state.spans;
-    let wanted = |span: &Span| span.is_thing() && span.role == Role::Open;
-    let mut found = Vec::new();
+    let is_wanted = |span: &Span| span.names_kind() && span.role == Role::Open;
+    let mut kinds = Vec::new();
     for join in (1..spans.len()).filter(|&at| spans[at].is(Cue::Join) && !spans[at].korean) {
         let after = spans[join + 1..].iter().position(|span| !span.is(Cue::Filler)).map(|next| join + 1 + next);
         let Some(after) = after else { continue };
         let ends = spans.get(after + 1).is_none_or(|next| {
             matches!(next.meaning, Meaning::Stop | Meaning::Comma) || next.is_any(&[Cue::For, Cue::Find])
         });
-        if wanted(&spans[join - 1]) && modifies(&spans[after]) && !spans[after].is_thing() && ends {
-            found.push(after);
+        if is_wanted(&spans[join - 1]) && modifies(&spans[after]) && !spans[after].names_kind() && ends {
+            kinds.push(after);
         }
         let begins = join < 2 || spans[join - 2].is_any(&[Cue::Filler, Cue::Find, Cue::Sell]);
-        if wanted(&spans[after]) && modifies(&spans[join - 1]) && !spans[join - 1].is_thing() && begins {
-            found.push(join - 1);
+        if is_wanted(&spans[after]) && modifies(&spans[join - 1]) && !spans[join - 1].names_kind() && begins {
+            kinds.push(join - 1);
         }
     }
-    for at in found {
+    for at in kinds {
         let value = jangbogo_lexicon::key(&state.spans[at].text);
         state.spans[at].meaning = Meaning::Terms(vec![Term::new("product", &value)]);
     }
 }
 
-/// A pattern that nobody has a word for: what "print" or "shaped" is said of.
+/// An out-of-vocabulary pattern: the word before "print" or "shaped".
 fn motifs(state: &mut ParseState<'_>) {
     for at in 1..state.spans.len() {
         let word = &state.spans[at - 1];
@@ -124,7 +124,7 @@ fn motifs(state: &mut ParseState<'_>) {
     }
 }
 
-/// After these, anything is a pattern.
+/// Words after a pattern.
 const MARKERS: &[&str] = &["print", "shaped", "themed", "motif", "pattern", "patterned", "shape", "design"];
 
 #[cfg(test)]
@@ -132,7 +132,7 @@ mod tests {
     use crate::testing::{check, fresh};
 
     #[test]
-    fn words_are_things_and_patterns_where_they_stand_as_such() {
+    fn words_are_kinds_and_patterns_by_their_position() {
         check(
             &fresh(),
             &[

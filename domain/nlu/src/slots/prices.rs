@@ -1,35 +1,35 @@
-//! Limits on the price.
+//! Price limits, and "cheaper" and "dearer".
 
 use jangbogo_events::{Currency, PriceDirection, PriceRange};
 
 use crate::cue::Cue;
 use crate::parse_state::ParseState;
 use crate::slots::amounts::{self, Amount};
-use crate::span::{Meaning, Role};
+use crate::span::{Meaning, Role, Span};
 
-/// How far "about" reaches: a fifth below and above.
-const ABOUT: u64 = 5;
+/// "About" reaches a fifth below and above the amount.
+const ABOUT_PARTS: u64 = 5;
 
-/// Finds the price wanted and the direction of one, and uses up what says so.
-pub fn read(state: &mut ParseState<'_>) {
+/// Reads the price limits and the price direction, and consumes their spans.
+pub(crate) fn read(state: &mut ParseState<'_>) {
     direction(state);
     let amounts = amounts::read(state);
     let mut at = 0;
     while at < amounts.len() {
         if let Some((range, last)) = range(state, &amounts, at) {
             set(state, range);
-            state.use_up(amounts[at].start, amounts[last].end);
+            state.consume(amounts[at].start, amounts[last].end);
             at = last;
         } else if let Some(limits) = limits(state, amounts[at]) {
             set(state, limits);
-            state.use_up(amounts[at].start, amounts[at].end);
+            state.consume(amounts[at].start, amounts[at].end);
         }
         at += 1;
     }
 }
 
-/// The price that a run of items says, when it is taken back: as minor units.
-pub fn retracted(state: &ParseState<'_>, start: usize, end: usize) -> Option<(Currency, i64)> {
+/// Price in a range of spans that is retracted, in minor units.
+pub(crate) fn retracted(state: &ParseState<'_>, start: usize, end: usize) -> Option<(Currency, i64)> {
     let amounts = amounts::read(state);
     let amount = amounts.into_iter().find(|amount| amount.start >= start && amount.end <= end)?;
     let currency = Currency::new(amount.currency?).ok()?;
@@ -37,50 +37,51 @@ pub fn retracted(state: &ParseState<'_>, start: usize, end: usize) -> Option<(Cu
 }
 
 fn direction(state: &mut ParseState<'_>) {
-    let found = |cue| state.spans.iter().any(|span| span.role == Role::Open && span.is(cue));
+    let has_open = |cue| state.spans.iter().any(|span| span.role == Role::Open && span.is(cue));
     let limit = state.spans.iter().any(|span| span.is(Cue::CheapWord));
-    // Beside nothing, cheap is only cheap.
+    // Without shown products there is nothing to compare with.
     let shown = !state.context.shown.is_empty();
     // "Less than the blue one."
-    let beside = |cue| {
-        let said = (0..state.spans.len()).filter(|&at| state.spans[at].is(cue));
-        said.into_iter().any(|at| {
+    let precedes_products = |cue| {
+        let positions = (0..state.spans.len()).filter(|&at| state.spans[at].is(cue));
+        positions.into_iter().any(|at| {
             state.spans[at + 1..]
                 .iter()
                 .find(|span| !span.is_filler())
                 .is_some_and(|span| matches!(span.meaning, Meaning::Products(_)))
         })
     };
-    let (less, more) = (beside(Cue::AtMostBefore), beside(Cue::AtLeastBefore));
-    state.direction = match (found(Cue::Cheaper) && !limit && shown || less, found(Cue::Dearer) && shown || more) {
+    let (less, more) = (precedes_products(Cue::AtMostBefore), precedes_products(Cue::AtLeastBefore));
+    state.direction = match (has_open(Cue::Cheaper) && !limit && shown || less, has_open(Cue::Dearer) && shown || more)
+    {
         (_, true) => Some(PriceDirection::Dearer),
         (true, false) => Some(PriceDirection::Cheaper),
         (false, false) => None,
     };
 }
 
-/// Two amounts with a "to" between them; the index of the second.
+/// Range of two amounts with a "to" between them, and the index of the second.
 fn range(state: &ParseState<'_>, amounts: &[Amount], at: usize) -> Option<(PriceRange, usize)> {
     let (low, high) = (amounts[at], *amounts.get(at + 1)?);
     let between = &state.spans[low.end..high.start];
     let began = before(state, low, |cue| cue == Cue::Between);
     let joined = between.iter().any(|span| span.is(Cue::To) || began && span.is(Cue::Join));
-    let short = between.len() <= 4 && between.iter().all(|span| !span.ends_a_clause() && !span.is_named());
+    let short = between.len() <= 4 && between.iter().all(|span| !span.ends_a_clause() && !span.is_name());
     let counted = counted(state, high) || counted(state, low);
     if !joined || !short || counted || high.hundredths < low.hundredths && low.currency.is_some() {
         return None;
     }
-    let named = low.currency.or(high.currency);
-    if named.is_none() && !about_money(state) && !began {
+    let code = low.currency.or(high.currency);
+    if code.is_none() && !names_price(state) && !began {
         return None;
     }
-    // "2 to 3 thousand won": the unit of the second is the first's as well.
+    // "2 to 3 thousand won": the first amount has the unit of the second.
     let low_value = if low.currency.is_none() && high.step >= 10_000 && low.hundredths * 100 < high.hundredths {
         low.hundredths.saturating_mul(high.step / 100)
     } else {
         low.hundredths
     };
-    let currency = currency(state, named.map(|_| high.currency.or(low.currency).unwrap_or_default()))?;
+    let currency = currency(state, code.map(|_| high.currency.or(low.currency).unwrap_or_default()))?;
     let range = PriceRange {
         min_minor: Some(Amount::minor(low_value, currency)),
         max_minor: Some(Amount::minor(high.hundredths, currency)),
@@ -89,25 +90,24 @@ fn range(state: &ParseState<'_>, amounts: &[Amount], at: usize) -> Option<(Price
     Some((range, at + 1))
 }
 
-/// What one amount limits.
+/// Limits that one amount sets; none if it is not a price.
 fn limits(state: &mut ParseState<'_>, amount: Amount) -> Option<PriceRange> {
     let at_most = before(state, amount, |cue| cue == Cue::AtMostBefore)
         || after(state, amount, |cue| cue == Cue::AtMostAfter)
         || budget(state, amount);
     let at_least =
         before(state, amount, |cue| cue == Cue::AtLeastBefore) || after(state, amount, |cue| cue == Cue::AtLeastAfter);
-    // No clocks over £100: what is ruled out is the price, not the clock.
-    let ruled_out = if at_least { negation(state, amount) } else { None };
-    if let Some(negation) = ruled_out {
-        state.spans[negation].role = Role::Used;
+    // "No clocks over £100" excludes the price, not clocks.
+    let negated = if at_least { negation(state, amount) } else { None };
+    if let Some(negation) = negated {
+        state.spans[negation].role = Role::Consumed;
     }
-    let (at_most, at_least) = (at_most || ruled_out.is_some(), at_least && ruled_out.is_none());
+    let (at_most, at_least) = (at_most || negated.is_some(), at_least && negated.is_none());
     let about =
         before(state, amount, |cue| cue == Cue::AboutBefore) || after(state, amount, |cue| cue == Cue::AboutAfter);
     if amount.currency.is_none() {
         let limited = at_most || at_least || about;
-        let counts_things =
-            counted(state, amount) || state.spans.get(amount.end).is_some_and(crate::span::Span::is_named);
+        let counts_things = counted(state, amount) || state.spans.get(amount.end).is_some_and(Span::is_name);
         if !limited || counts_things || amount.hundredths == 0 {
             return None;
         }
@@ -119,15 +119,15 @@ fn limits(state: &mut ParseState<'_>, amount: Amount) -> Option<PriceRange> {
         () if band => (Some(value), Some(value.saturating_add(amount.step).saturating_sub(band_end(currency)))),
         () if at_most => (None, Some(value)),
         () if at_least => (Some(value), None),
-        () if about => (Some(value - value / ABOUT), Some(value.saturating_add(value / ABOUT))),
+        () if about => (Some(value - value / ABOUT_PARTS), Some(value.saturating_add(value / ABOUT_PARTS))),
         () => (Some(value), Some(value)),
     };
     let minor = |value: Option<u64>| value.map(|value| Amount::minor(value, currency));
     Some(PriceRange { min_minor: minor(low), max_minor: minor(high), currency })
 }
 
-/// The negation of the clause that an amount stands in: before it in English, after it in Korean. One behind a comma
-/// rules out something else: at least £8, no glass.
+/// Index of the negation in the clause of an amount: before it in English, after it in Korean. A negation beyond a
+/// comma excludes another name: "at least £8, no glass".
 fn negation(state: &ParseState<'_>, amount: Amount) -> Option<usize> {
     let (start, end) = state.clause(amount.start);
     let together = |at: &usize| state.spans[*at].meaning != Meaning::Comma;
@@ -140,18 +140,18 @@ fn negation(state: &ParseState<'_>, amount: Amount) -> Option<usize> {
     before.find(|&at| state.spans[at].is(Cue::NotBefore))
 }
 
-/// The smallest unit of a currency in hundredths: a band ends one below the next.
+/// Smallest unit of a currency in hundredths: a band ends one unit below the next.
 fn band_end(currency: Currency) -> u64 {
     if Amount::minor(100, currency) == 1 { 100 } else { 1 }
 }
 
-/// Whether a number counts or measures something.
+/// True for a number with a counter or a unit of measure.
 fn counted(state: &ParseState<'_>, amount: Amount) -> bool {
     let next = state.spans.get(amount.end);
-    next.is_some_and(|span| span.cue(|cue| matches!(cue, Cue::Counter(_) | Cue::Unit(_)).then_some(())).is_some())
+    next.is_some_and(|span| span.has_cue(|cue| matches!(cue, Cue::Counter(_) | Cue::Unit(_))))
 }
 
-fn about_money(state: &ParseState<'_>) -> bool {
+fn names_price(state: &ParseState<'_>) -> bool {
     state.spans.iter().any(|span| span.is(Cue::Slot("price")))
 }
 
@@ -167,10 +167,10 @@ fn currency(state: &ParseState<'_>, named: Option<&str>) -> Option<Currency> {
     }
 }
 
-/// Whether a cue stands right before an amount, but for words that say nothing here.
-fn before(state: &ParseState<'_>, amount: Amount, told: impl Fn(Cue) -> bool + Copy) -> bool {
+/// True if a matching cue stands before an amount, with only neutral spans between.
+fn before(state: &ParseState<'_>, amount: Amount, predicate: impl Fn(Cue) -> bool + Copy) -> bool {
     for span in state.spans[..amount.start].iter().rev().take(4) {
-        if span.cue(|cue| told(cue).then_some(())).is_some() {
+        if span.has_cue(predicate) {
             return true;
         }
         let passes =
@@ -182,10 +182,10 @@ fn before(state: &ParseState<'_>, amount: Amount, told: impl Fn(Cue) -> bool + C
     false
 }
 
-/// Whether a cue stands right after an amount, but for words that say nothing here.
-fn after(state: &ParseState<'_>, amount: Amount, told: impl Fn(Cue) -> bool + Copy) -> bool {
+/// True if a matching cue stands after an amount, with only neutral spans between.
+fn after(state: &ParseState<'_>, amount: Amount, predicate: impl Fn(Cue) -> bool + Copy) -> bool {
     for span in state.spans[amount.end..].iter().take(4) {
-        if span.cue(|cue| told(cue).then_some(())).is_some() {
+        if span.has_cue(predicate) {
             return true;
         }
         let passes = span.is_filler()
@@ -198,12 +198,12 @@ fn after(state: &ParseState<'_>, amount: Amount, told: impl Fn(Cue) -> bool + Co
     false
 }
 
-/// Adds limits to those found before.
+/// Adds a limit to the one read before, if that leaves an end open.
 fn set(state: &mut ParseState<'_>, new: PriceRange) {
-    state.price = Some(match state.price.filter(|known| known.currency == new.currency) {
-        Some(known) if known.min_minor.is_none() || known.max_minor.is_none() => PriceRange {
-            min_minor: new.min_minor.or(known.min_minor),
-            max_minor: new.max_minor.or(known.max_minor),
+    state.price = Some(match state.price.filter(|old| old.currency == new.currency) {
+        Some(old) if old.min_minor.is_none() || old.max_minor.is_none() => PriceRange {
+            min_minor: new.min_minor.or(old.min_minor),
+            max_minor: new.max_minor.or(old.max_minor),
             currency: new.currency,
         },
         _ => new,
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_direction_stands_beside_what_was_shown() {
+    fn a_direction_needs_shown_products() {
         check(
             &shown(),
             &[

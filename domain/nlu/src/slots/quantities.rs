@@ -1,38 +1,34 @@
-//! How many, and how large in a measure.
+//! Quantities, and sizes in a unit of measure.
 
 use crate::cue::Cue;
 use crate::parse_state::ParseState;
+use crate::slots::amounts;
 use crate::span::{Meaning, Role, Span};
 
-/// Finds the quantity and sizes, and uses up what says so.
-pub fn read(state: &mut ParseState<'_>) {
+/// Reads the quantity and sizes, and consumes their spans.
+pub(crate) fn read(state: &mut ParseState<'_>) {
     let mut at = 0;
     while at < state.spans.len() {
         if let Some(number) = state.number(at) {
             let (count, end) = multiplied(state, at, number);
             if let Some(size) = size(state, end, number) {
                 state.sizes.push(size);
-                state.use_up(at, end + 1);
+                state.consume(at, end + 1);
             } else if let Some((units, end)) = counted(state, at, end, count) {
-                if state.quantity.is_none() || corrected(state, at) {
+                if state.quantity.is_none() || corrects(state, at) {
                     state.quantity = u32::try_from(units / 100).ok().filter(|units| (1..=1_000_000).contains(units));
                 }
-                state.use_up(at, end);
+                state.consume(at, end);
             }
         }
         at += 1;
     }
 }
 
-/// A number times what follows it: two dozen.
+/// A number times a multiplier after it (two dozen), and the span after both.
 fn multiplied(state: &ParseState<'_>, at: usize, number: u64) -> (u64, usize) {
-    let times = state.spans.get(at + 1).and_then(|span| {
-        span.cue(|cue| match cue {
-            Cue::Times(times) => Some(u64::from(times)),
-            _ => None,
-        })
-    });
-    times.map_or((number, at + 1), |times| (number.saturating_mul(times), at + 2))
+    let times = state.spans.get(at + 1).and_then(|span| span.cue(amounts::times));
+    times.map_or((number, at + 1), |times| (number.saturating_mul(times.into()), at + 2))
 }
 
 fn size(state: &ParseState<'_>, unit: usize, number: u64) -> Option<String> {
@@ -44,7 +40,7 @@ fn size(state: &ParseState<'_>, unit: usize, number: u64) -> Option<String> {
     Some(if fraction == 0 { format!("{whole} {unit}") } else { format!("{whole}.{fraction:02} {unit}") })
 }
 
-/// The units that a number counts, in hundredths, and the item after what says so.
+/// Units that a number counts, in hundredths, and the span after the count; none if it is no quantity.
 fn counted(state: &ParseState<'_>, at: usize, end: usize, count: u64) -> Option<(u64, usize)> {
     let spans = &state.spans;
     let next = spans.get(end);
@@ -54,11 +50,11 @@ fn counted(state: &ParseState<'_>, at: usize, end: usize, count: u64) -> Option<
         let in_one = following.is_some_and(|span| {
             span.is_any(&[Cue::SetOf, Cue::For, Cue::Unit("")]) || span.text == "세트" || span.text == "셋트"
         });
-        // 하나 is an article as often as a number.
+        // 하나 may be an article.
         let article = spans[at].korean && count == 100 && each == 1;
         return (!in_one && !article).then(|| (count.saturating_mul(u64::from(each)), end + 1));
     }
-    if spans[at].korean || next.is_some_and(|span| span.cue(|cue| cue.follows_a_number().then_some(())).is_some()) {
+    if spans[at].korean || next.is_some_and(|span| span.has_cue(Cue::follows_a_number)) {
         return None;
     }
     let before = at.checked_sub(1).map(|before| &spans[before]);
@@ -67,15 +63,17 @@ fn counted(state: &ParseState<'_>, at: usize, end: usize, count: u64) -> Option<
     if before.is_some_and(|span| has.contains(&span.text.as_str())) {
         return None;
     }
-    if before.is_some_and(|span| span.is(Cue::SetOf) || span.cue(ordinal).is_some()) || spans[at].text == "one" {
+    if before.is_some_and(|span| span.is(Cue::SetOf) || span.has_cue(|cue| matches!(cue, Cue::Ordinal(_))))
+        || spans[at].text == "one"
+    {
         return None;
     }
-    // USB 3.0 is no three of anything.
+    // "USB 3.0" is not a quantity.
     if spans[at].text.contains('.') {
         return None;
     }
-    let asked = before.is_some_and(|span| span.is_any(&[Cue::Find, Cue::Buy]) || span.text == "that");
-    let thing = thing_after(spans, end);
+    let is_requested = before.is_some_and(|span| span.is_any(&[Cue::Find, Cue::Buy]) || span.text == "that");
+    let counts_kind = kind_follows(spans, end);
     let of_them = next.is_some_and(|span| span.text == "of")
         && spans.get(end + 1).is_some_and(|span| span.is_any(&[Cue::These, Cue::That]));
     let of_those = next.is_some_and(|span| span.text.starts_with("of"))
@@ -83,32 +81,31 @@ fn counted(state: &ParseState<'_>, at: usize, end: usize, count: u64) -> Option<
     let alone = next.is_none_or(|span| span.is(Cue::Find) || span.meaning == Meaning::Stop)
         && before.is_none_or(|span| span.is_any(&[Cue::Find, Cue::Buy]) || span.meaning == Meaning::Comma);
     let rolls = next.is_some_and(|span| span.is(Cue::SetOf));
-    let dozen = spans[at].cue(|cue| matches!(cue, Cue::Times(12) | Cue::Number(12 | 6)).then_some(())).is_some();
-    (thing || rolls || of_them || of_those || alone || asked && !thing_before(spans, at) || dozen)
+    let dozen = spans[at].has_cue(|cue| matches!(cue, Cue::Times(12) | Cue::Number(12 | 6)));
+    (counts_kind || rolls || of_them || of_those || alone || is_requested && !kind_precedes(spans, at) || dozen)
         .then_some((count, end))
 }
 
-/// Whether a thing is named next, but for its qualities.
-fn thing_after(spans: &[Span], end: usize) -> bool {
+/// True if a product kind follows, with only its qualities between.
+fn kind_follows(spans: &[Span], end: usize) -> bool {
     for span in spans.iter().skip(end).take(5) {
-        if span.is_thing() {
+        if span.names_kind() {
             return true;
         }
-        let matching = span.text == "matching";
-        let quality = matching || span.term().is_some() || span.is(Cue::Filler) || span.meaning == Meaning::Word;
-        if !quality {
+        let is_quality = span.term().is_some() || span.is(Cue::Filler) || span.meaning == Meaning::Word;
+        if !is_quality && span.text != "matching" {
             return false;
         }
     }
     false
 }
 
-fn thing_before(spans: &[Span], at: usize) -> bool {
-    spans[..at].last().is_some_and(Span::is_thing)
+fn kind_precedes(spans: &[Span], at: usize) -> bool {
+    spans[..at].last().is_some_and(Span::names_kind)
 }
 
-/// Whether the number at an item takes the place of one before: "6, no, 8".
-fn corrected(state: &ParseState<'_>, at: usize) -> bool {
+/// True for a number that corrects an earlier one: "6, no, 8".
+fn corrects(state: &ParseState<'_>, at: usize) -> bool {
     let words = state.spans[..at].iter().rev().take(3);
     words.into_iter().any(|span| {
         span.role == Role::Open && (span.is_any(&[Cue::Refuse, Cue::NotBefore, Cue::Correct]) || span.text == "sorry")
@@ -122,21 +119,15 @@ fn counter(cue: Cue) -> Option<u32> {
     }
 }
 
-fn ordinal(cue: Cue) -> Option<usize> {
-    match cue {
-        Cue::Ordinal(ordinal) => Some(ordinal),
-        _ => None,
-    }
-}
-
-/// The number of things that a run of items says, for taking it back: a number that is counted, or beside the word.
-pub fn said(state: &ParseState<'_>, start: usize, end: usize) -> Option<u64> {
+/// Quantity in a range of spans that is retracted: a number with a counter, or any number if the word "quantity" is
+/// named.
+pub(crate) fn retracted(state: &ParseState<'_>, start: usize, end: usize) -> Option<u64> {
     let spans = state.spans.get(start..end)?;
-    let spoken_of = spans.iter().any(|span| span.is(Cue::Slot("quantity")));
+    let names_quantity = spans.iter().any(|span| span.is(Cue::Slot("quantity")));
     (start..end).find_map(|at| {
         let (count, after) = multiplied(state, at, state.number(at)?);
         let each = state.spans.get(after).and_then(|span| span.cue(counter));
-        (spoken_of || each.is_some()).then(|| count.saturating_mul(u64::from(each.unwrap_or(1))) / 100)
+        (names_quantity || each.is_some()).then(|| count.saturating_mul(u64::from(each.unwrap_or(1))) / 100)
     })
 }
 
@@ -145,7 +136,7 @@ mod tests {
     use crate::testing::{check, fresh, shown};
 
     #[test]
-    fn what_is_counted_is_a_quantity() {
+    fn counted_products_give_a_quantity() {
         check(
             &fresh(),
             &[
@@ -165,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn other_numbers_are_none() {
+    fn other_numbers_are_not_quantities() {
         check(
             &fresh(),
             &[

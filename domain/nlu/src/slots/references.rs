@@ -1,4 +1,4 @@
-//! Products that were shown and are spoken of: the second one, 그거, that red clock, the cheapest.
+//! References to shown products: the second one, 그거, that red clock, the cheapest.
 
 use jangbogo_events::ProductId;
 
@@ -6,20 +6,20 @@ use crate::cue::Cue;
 use crate::parse_state::{ParseState, ShownProduct};
 use crate::span::{Meaning, Role, Span, Term};
 
-/// Turns pieces that speak of shown products into these products.
-pub fn read(state: &mut ParseState<'_>) {
+/// Replaces spans that refer to shown products by the products.
+pub(crate) fn read(state: &mut ParseState<'_>) {
     if state.context.shown.is_empty() {
         return;
     }
     let mut at = 0;
     while at < state.spans.len() {
         if state.spans[at].role == Role::Open
-            && let Some((products, end)) = spoken_of(state, at)
+            && let Some((products, end)) = referents(state, at)
             && !products.is_empty()
         {
-            // The words of a question stay what they are: "does that", "is the".
+            // The words of a question stay: "does that", "is the".
             let kept = usize::from(state.spans[at].is(Cue::Ask));
-            state.use_up(at + kept, end.max(at + kept));
+            state.consume(at + kept, end.max(at + kept));
             let korean = state.spans[at].korean;
             let spaced = state.spans[at].spaced;
             state.spans.insert(at + kept, Span::new("", Meaning::Products(products), spaced, korean));
@@ -28,11 +28,11 @@ pub fn read(state: &mut ParseState<'_>) {
             at += 1;
         }
     }
-    others(state);
+    rest(state);
     like_the_only_one(state);
 }
 
-/// 비슷한데 유리로: like the only one that was shown.
+/// 비슷한데 유리로: refers to the only product shown.
 fn like_the_only_one(state: &mut ParseState<'_>) {
     let [only] = &state.context.shown[..] else { return };
     if state.spans.iter().any(|span| matches!(span.meaning, Meaning::Products(_))) {
@@ -45,8 +45,8 @@ fn like_the_only_one(state: &mut ParseState<'_>) {
     }
 }
 
-/// The products that the item at a place speaks of, and the item after what says so.
-fn spoken_of(state: &ParseState<'_>, at: usize) -> Option<(Vec<ProductId>, usize)> {
+/// Products that the span refers to, and the span after the reference.
+fn referents(state: &ParseState<'_>, at: usize) -> Option<(Vec<ProductId>, usize)> {
     let shown = &state.context.shown;
     let span = &state.spans[at];
     let ids = |products: &[ShownProduct]| products.iter().map(|product| product.product_id.clone()).collect::<Vec<_>>();
@@ -75,26 +75,27 @@ fn spoken_of(state: &ParseState<'_>, at: usize) -> Option<(Vec<ProductId>, usize
     if span.is(Cue::Dearest) {
         return Some((one(priced().max_by_key(|(price, _)| *price).map(|(_, product)| product)), at + 1));
     }
-    // "Both" and 둘 다 of two qualities that were named speaks of these.
+    // "Both" and 둘 다 after two named qualities refer to these.
     let before = state.spans[..at].iter().rev().find(|span| !span.is_filler() || span.is(Cue::One));
     let of_qualities = before.is_some_and(|before| before.term().is_some() || before.is(Cue::One));
     if span.is(Cue::Both) && !of_qualities && !state.has(Cue::Cheapest) && !state.has(Cue::Dearest) {
         return Some((ids(&shown[..shown.len().min(2)]), at + 1));
     }
-    pointed_at(state, at)
+    demonstrative(state, at)
 }
 
-/// What a "this" or "that" points at.
-fn pointed_at(state: &ParseState<'_>, at: usize) -> Option<(Vec<ProductId>, usize)> {
+/// Products that "this", "that", "it" or "the …" refers to.
+fn demonstrative(state: &ParseState<'_>, at: usize) -> Option<(Vec<ProductId>, usize)> {
     let shown = &state.context.shown;
     let span = &state.spans[at];
     let word = if span.korean { "" } else { span.text.rsplit(' ').next().unwrap_or_default().trim_end_matches("'s") };
-    let asking = span.is(Cue::Ask);
-    let many = span.is(Cue::These) || asking && matches!(word, "these" | "those" | "they" | "them");
-    let points = many || span.is(Cue::This) || span.is(Cue::That) || asking && matches!(word, "this" | "that" | "it");
-    let the_one = word == "the";
-    if !points && !the_one {
-        return named_by_its_qualities(state, at);
+    let is_asking = span.is(Cue::Ask);
+    let many = span.is(Cue::These) || is_asking && matches!(word, "these" | "those" | "they" | "them");
+    let is_demonstrative =
+        many || span.is(Cue::This) || span.is(Cue::That) || is_asking && matches!(word, "this" | "that" | "it");
+    let is_definite = word == "the";
+    if !is_demonstrative && !is_definite {
+        return named_by_qualities(state, at);
     }
     let pronoun = matches!(word, "it" | "its" | "they" | "them")
         || span.korean && span.text.chars().count() > 1 && span.text.ends_with(['거', '것', '건', '게', '걸']);
@@ -102,28 +103,29 @@ fn pointed_at(state: &ParseState<'_>, at: usize) -> Option<(Vec<ProductId>, usiz
     let described = if pronoun { nothing.clone() } else { description(&state.spans, at + 1) };
     let only_words = described.0.iter().all(|term| term.slot.is_empty());
     let titled = shown.iter().any(|product| fit(product, &described.0) > 0);
-    let (terms, end, ends_in_one) = if !titled && (points || only_words && !described.2) { nothing } else { described };
+    let (terms, end, ends_in_one) =
+        if !titled && (is_demonstrative || only_words && !described.2) { nothing } else { described };
     let plural = many || state.spans.get(end).is_some_and(|span| span.is(Cue::Plural));
     let many = plural && terms.is_empty();
     if terms.is_empty() {
-        let vague = the_one || matches!(word, "it" | "its" | "that" | "they" | "them");
+        let vague = is_definite || matches!(word, "it" | "its" | "that" | "they" | "them");
         if vague && !ends_in_one {
-            // "It" speaks of a product only in a question about one.
-            let question = state.asks() || state.spans.first().is_some_and(|first| first.is(Cue::Question));
-            let named_before = state.spans[..at].iter().any(Span::is_named);
+            // "It" refers to a product only in a question about one.
+            let question = state.is_question() || state.spans.first().is_some_and(|first| first.is(Cue::Question));
+            let named_before = state.spans[..at].iter().any(Span::is_name);
             let measured = word == "that" && at > 0 && state.spans[at - 1].is(Cue::Same);
-            let asked =
-                measured || !the_one && !named_before && (asking || word != "that" && question && state.has(Cue::Ask));
-            return asked.then(|| (all_or_first(shown, many), at + 1));
+            let is_asked_about = measured
+                || !is_definite && !named_before && (is_asking || word != "that" && question && state.has(Cue::Ask));
+            return is_asked_about.then(|| (all_or_first(shown, many), at + 1));
         }
-        if the_one {
+        if is_definite {
             return None;
         }
-        // "It" and 그거 take up what was named before, "this house" is not for sale.
+        // "It" and 그거 refer to a name before them; "this house" is not a product.
         let next = state.spans.get(end);
-        let else_named = next.is_some_and(|next| next.meaning == Meaning::Word) && !span.korean && !many;
-        let taken_up = span.is(Cue::That) && state.spans[..at].iter().any(Span::is_named);
-        if else_named || taken_up {
+        let is_other_noun = next.is_some_and(|next| next.meaning == Meaning::Word) && !span.korean && !many;
+        let has_antecedent = span.is(Cue::That) && state.spans[..at].iter().any(Span::is_name);
+        if is_other_noun || has_antecedent {
             return None;
         }
         let alone = span.korean && span.text.chars().count() == 1 && !ends_in_one && !state.spans[at].is(Cue::These);
@@ -132,16 +134,17 @@ fn pointed_at(state: &ParseState<'_>, at: usize) -> Option<(Vec<ProductId>, usiz
         }
         return Some((all_or_first(shown, many), end));
     }
-    let question = state.asks() || state.has(Cue::Ask);
+    let question = state.is_question() || state.has(Cue::Ask);
     let inverted = at > 0 && state.spans[at - 1].is(Cue::Question);
-    let thing = terms.iter().any(Term::is_thing);
-    let asked =
-        question && (ends_in_one || asking || inverted || thing && fits_one(shown, &terms)) && !state.has(Cue::Sell);
-    // "The red one" is one that was shown; "the red ones" may be others.
+    let names_kind = terms.iter().any(Term::names_kind);
+    let is_asked_about = question
+        && (ends_in_one || is_asking || inverted || names_kind && fits_one(shown, &terms))
+        && !state.has(Cue::Sell);
+    // "The red one" was shown; "the red ones" may be other products.
     let single =
         ends_in_one && matches!(state.spans[end - 1].text.as_str(), "one" | "one's") && fits_one(shown, &terms);
     let bought = ends_in_one && state.has(Cue::Buy);
-    if the_one && !(asked || single || bought) {
+    if is_definite && !(is_asked_about || single || bought) {
         return None;
     }
     let scores: Vec<usize> = shown.iter().map(|product| fit(product, &terms)).collect();
@@ -151,23 +154,23 @@ fn pointed_at(state: &ParseState<'_>, at: usize) -> Option<(Vec<ProductId>, usiz
     Some((fitting.take(if plural { 10 } else { 1 }).collect(), end))
 }
 
-/// "How much is a white frame?", asked of frames that were shown; "I'll take one with a cat".
-fn named_by_its_qualities(state: &ParseState<'_>, at: usize) -> Option<(Vec<ProductId>, usize)> {
+/// "How much is a white frame?" about shown frames; "I'll take one with a cat".
+fn named_by_qualities(state: &ParseState<'_>, at: usize) -> Option<(Vec<ProductId>, usize)> {
     state.spans[at].term()?;
-    let asked = state.has(Cue::Ask) && !state.has(Cue::Sell) && !state.has(Cue::Find);
-    if !asked && !state.has(Cue::Buy) {
+    let is_asked_about = state.has(Cue::Ask) && !state.has(Cue::Sell) && !state.has(Cue::Find);
+    if !is_asked_about && !state.has(Cue::Buy) {
         return None;
     }
     let (terms, end, ends_in_one) = description(&state.spans, at);
-    let thing = terms.iter().any(Term::is_thing);
-    if !(thing && terms.len() > 1 || ends_in_one) || !fits_one(&state.context.shown, &terms) {
+    let names_kind = terms.iter().any(Term::names_kind);
+    if !(names_kind && terms.len() > 1 || ends_in_one) || !fits_one(&state.context.shown, &terms) {
         return None;
     }
     let shown = state.context.shown.iter().find(|product| fit(product, &terms) == terms.len())?;
     Some((vec![shown.product_id.clone()], end))
 }
 
-/// Whether one shown product alone is all of these.
+/// True if exactly one shown product matches all terms.
 fn fits_one(shown: &[ShownProduct], terms: &[Term]) -> bool {
     shown.iter().filter(|product| fit(product, terms) == terms.len()).count() == 1
 }
@@ -176,7 +179,7 @@ fn all_or_first(shown: &[ShownProduct], all: bool) -> Vec<ProductId> {
     shown.iter().take(if all { 10 } else { 1 }).map(|product| product.product_id.clone()).collect()
 }
 
-/// The terms of a noun phrase, the item after it, and whether it ends in "one".
+/// Terms of a noun phrase, the span after it, and whether it ends in "one".
 fn description(spans: &[Span], start: usize) -> (Vec<Term>, usize, bool) {
     let mut terms = Vec::new();
     let mut end = start;
@@ -185,11 +188,11 @@ fn description(spans: &[Span], start: usize) -> (Vec<Term>, usize, bool) {
         if let Some(term) = span.term() {
             terms.push(term.clone());
             end = at + 1;
-            if term.is_thing() && !spans.get(at + 1).is_some_and(Span::is_thing) {
+            if term.names_kind() && !spans.get(at + 1).is_some_and(Span::names_kind) {
                 break;
             }
         } else if span.meaning == Meaning::Word && !span.korean {
-            // A word of its title names it as well: the potting shed one.
+            // A word of the title is a term too: the potting shed one.
             terms.push(Term::new("", &jangbogo_lexicon::key(&span.text)));
             end = at + 1;
         } else if span.is(Cue::One) {
@@ -204,24 +207,24 @@ fn description(spans: &[Span], start: usize) -> (Vec<Term>, usize, bool) {
     (terms, end, ends_in_one)
 }
 
-/// How many of these terms a shown product is.
+/// Number of terms that a shown product matches.
 fn fit(product: &ShownProduct, terms: &[Term]) -> usize {
     let facets = jangbogo_lexicon::facets(&product.title, None, []);
     let title = format!(" {} ", jangbogo_lexicon::key(&product.title));
     let fits = |term: &&Term| {
-        let named = title.contains(&format!(" {} ", jangbogo_lexicon::key(&term.value)));
+        let is_in_title = title.contains(&format!(" {} ", jangbogo_lexicon::key(&term.value)));
         let head = term.value.rsplit(' ').next().unwrap_or_default();
-        named
-            || term.is_thing() && title.contains(&format!(" {} ", jangbogo_lexicon::key(head)))
+        is_in_title
+            || term.names_kind() && title.contains(&format!(" {} ", jangbogo_lexicon::key(head)))
             || jangbogo_lexicon::Slot::from_name(term.slot).is_some_and(|slot| facets.get(slot).contains(&*term.value))
             || product.category.as_deref() == Some(&*term.value)
     };
     terms.iter().filter(fits).count()
 }
 
-/// "The rest" are those shown that nothing else speaks of.
-fn others(state: &mut ParseState<'_>) {
-    let named: Vec<ProductId> = state
+/// "The rest" refers to the shown products without another reference.
+fn rest(state: &mut ParseState<'_>) {
+    let referenced: Vec<ProductId> = state
         .spans
         .iter()
         .filter_map(|span| if let Meaning::Products(products) = &span.meaning { Some(products.clone()) } else { None })
@@ -229,7 +232,7 @@ fn others(state: &mut ParseState<'_>) {
         .collect();
     for span in state.spans.iter_mut().filter(|span| span.is(Cue::Rest)) {
         let shown = state.context.shown.iter().map(|product| &product.product_id);
-        span.meaning = Meaning::Products(shown.filter(|id| !named.contains(id)).cloned().collect());
+        span.meaning = Meaning::Products(shown.filter(|id| !referenced.contains(id)).cloned().collect());
     }
 }
 
@@ -238,7 +241,7 @@ mod tests {
     use crate::testing::{check, fresh, shown};
 
     #[test]
-    fn shown_products_are_spoken_of_by_place_and_by_looks() {
+    fn shown_products_are_referred_to_by_position_and_by_qualities() {
         check(
             &shown(),
             &[
@@ -258,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_can_be_left_out() {
+    fn a_product_can_be_excluded() {
         check(
             &shown(),
             &[

@@ -1,21 +1,21 @@
-//! What is taken back: "forget that I like plastic", 빨간색 좋아한다는 건 잊어줘.
+//! Retractions: "forget that I like plastic", 빨간색 좋아한다는 건 잊어줘.
 
 use crate::cue::Cue;
 use crate::parse_state::ParseState;
 use crate::slots::{prices, quantities};
-use crate::span::{Meaning, Role};
+use crate::span::{Meaning, Role, Span};
 
-/// Marks what is taken back, and uses up what says so.
-pub fn read(state: &mut ParseState<'_>) {
+/// Marks retracted names, and consumes the rest of the retraction.
+pub(crate) fn read(state: &mut ParseState<'_>) {
     for at in 0..state.spans.len() {
         if state.spans[at].role != Role::Open || !state.spans[at].is(Cue::Forget) {
             continue;
         }
         let (start, end) = if state.spans[at].korean { backward(state, at) } else { forward(state, at) };
-        let mut any = mark(state, start, end);
+        let mut any = retract(state, start, end);
         // "Small? Did I say small? Cancel that."
-        if !any && state.spans[..at].iter().any(|span| span.is(Cue::Said) || span.is_named()) {
-            any = mark(state, 0, at);
+        if !any && state.spans[..at].iter().any(|span| span.is(Cue::Said) || span.is_name()) {
+            any = retract(state, 0, at);
         }
         let all = state.spans.iter().any(|span| span.is(Cue::Everything));
         if !any && all && !state.has(Cue::Injection) {
@@ -25,26 +25,26 @@ pub fn read(state: &mut ParseState<'_>) {
     no_longer_needed(state);
 }
 
-/// English says what after the cue, up to the next wish.
+/// Range of an English retraction: after the cue, up to the next wish.
 fn forward(state: &ParseState<'_>, at: usize) -> (usize, usize) {
-    let mut named = false;
+    let mut has_name = false;
     for (index, span) in state.spans.iter().enumerate().skip(at + 1) {
-        named |= span.is_named() || matches!(span.meaning, Meaning::Number(_));
+        has_name |= span.is_name() || matches!(span.meaning, Meaning::Number(_));
         let wish = span.is(Cue::Find) || span.meaning == Meaning::Comma;
         let cleft = span.is(Cue::Any) || span.is(Cue::Clause);
-        if span.meaning == Meaning::Stop || named && (wish || cleft) || index > at + 14 {
+        if span.meaning == Meaning::Stop || has_name && (wish || cleft) || index > at + 14 {
             return (at + 1, index);
         }
     }
     (at + 1, state.spans.len())
 }
 
-/// Korean says what before the cue, in its clause.
+/// Range of a Korean retraction: before the cue, in its clause.
 fn backward(state: &ParseState<'_>, at: usize) -> (usize, usize) {
     let mut start = at;
     for (index, span) in state.spans[..at].iter().enumerate().rev() {
         let past = span.ends_a_clause()
-            && (span.meaning == Meaning::Stop || state.spans[index + 1..at].iter().any(crate::span::Span::is_named));
+            && (span.meaning == Meaning::Stop || state.spans[index + 1..at].iter().any(Span::is_name));
         if past || index + 16 < at {
             break;
         }
@@ -53,13 +53,13 @@ fn backward(state: &ParseState<'_>, at: usize) -> (usize, usize) {
     (start, at)
 }
 
-/// Takes back what a run of items names. Returns whether it named anything.
-fn mark(state: &mut ParseState<'_>, start: usize, end: usize) -> bool {
+/// Retracts the names in a range of spans. Returns whether there was any.
+fn retract(state: &mut ParseState<'_>, start: usize, end: usize) -> bool {
     let mut any = false;
     if let Some((currency, minor)) = prices::retracted(state, start, end) {
         state.retracted.push(("price", format!("{minor} {currency}")));
         any = true;
-    } else if let Some(count) = quantities::said(state, start, end) {
+    } else if let Some(count) = quantities::retracted(state, start, end) {
         state.retracted.push(("quantity", count.to_string()));
         any = true;
     }
@@ -75,30 +75,28 @@ fn mark(state: &mut ParseState<'_>, start: usize, end: usize) -> bool {
     if any {
         for span in &mut state.spans[start..end] {
             if span.role == Role::Open {
-                span.role = Role::Used;
+                span.role = Role::Consumed;
             }
         }
     }
     any
 }
 
-/// "Forget the colour" takes back whatever was said of colours: any will do.
+/// "Forget the colour" retracts all colours: any will do.
 fn forget_slot(state: &mut ParseState<'_>, start: usize, end: usize) -> bool {
     let slot = |cue| if let Cue::Slot(slot) = cue { Some(slot) } else { None };
     let slots: Vec<&'static str> = state.spans[start..end].iter().filter_map(|span| span.cue(slot)).collect();
     for slot in &slots {
-        if !state.indifferent.contains(slot) {
-            state.indifferent.push(slot);
-        }
+        state.add_indifferent(slot);
     }
-    state.given_up |= !slots.is_empty();
+    state.forgets_slot |= !slots.is_empty();
     !slots.is_empty()
 }
 
-/// With these, what holds no longer was said before: "not bothered about vintage any more", "glass is fine after all".
-const ENGLISH_TOLD: &[Cue] = &[Cue::NotBefore, Cue::HateBefore, Cue::Any, Cue::IsFine];
+/// Cues of a retracted earlier statement: "not bothered about vintage any more", "glass is fine after all".
+const ENGLISH_FORMER_STATEMENT: &[Cue] = &[Cue::NotBefore, Cue::HateBefore, Cue::Any, Cue::IsFine];
 
-/// "We don't need the mugs after all": a thing that is no longer needed is taken back rather than ruled out.
+/// "We don't need the mugs after all": a product that is no longer needed is retracted, not excluded.
 fn no_longer_needed(state: &mut ParseState<'_>) {
     for at in 0..state.spans.len() {
         let span = &state.spans[at];
@@ -107,13 +105,13 @@ fn no_longer_needed(state: &mut ParseState<'_>) {
         }
         let korean = span.korean;
         let start = state.spans[..at].iter().rposition(|span| span.meaning == Meaning::Stop).map_or(0, |stop| stop + 1);
-        let told = state.spans[start..at]
+        let is_former = state.spans[start..at]
             .iter()
-            .any(|span| if korean { span.is(Cue::Said) } else { span.is_any(ENGLISH_TOLD) });
-        // 이제 안 좋아해요: what was liked is liked no more.
-        let told = told || korean && state.spans.get(at + 1).is_some_and(|span| span.is(Cue::HateAfter));
-        if told && !state.spans[at + 1..].iter().any(|span| korean && span.is_named()) {
-            mark(state, start, at);
+            .any(|span| if korean { span.is(Cue::Said) } else { span.is_any(ENGLISH_FORMER_STATEMENT) });
+        // 이제 안 좋아해요: a former taste no longer holds.
+        let is_former = is_former || korean && state.spans.get(at + 1).is_some_and(|span| span.is(Cue::HateAfter));
+        if is_former && !state.spans[at + 1..].iter().any(|span| korean && span.is_name()) {
+            retract(state, start, at);
         }
     }
 }
@@ -123,7 +121,7 @@ mod tests {
     use crate::testing::{check, fresh, shown};
 
     #[test]
-    fn what_was_said_is_taken_back() {
+    fn earlier_statements_are_retracted() {
         check(
             &fresh(),
             &[

@@ -1,8 +1,8 @@
-//! How a message feels, by its words.
+//! Sentiment of a message by a list of words.
 
 use std::sync::LazyLock;
 
-/// Words and what each adds, in permille.
+/// Words with their sentiment in permille.
 static WORDS: LazyLock<Vec<(i16, &'static str)>> = LazyLock::new(|| {
     let rows = include_str!("../../data/sentiment.tsv").lines().filter_map(|line| line.split_once('\t'));
     rows.filter_map(|(value, words)| Some((value.parse().ok()?, words)))
@@ -10,13 +10,14 @@ static WORDS: LazyLock<Vec<(i16, &'static str)>> = LazyLock::new(|| {
         .collect()
 });
 
-/// What turns the word after it, or in Korean before it, around.
+/// Negations, which reverse and halve the sentiment of the word after them.
 const NEGATIONS: [&str; 10] =
     ["not ", "no ", "don't ", "dont ", "isn't ", "never ", "doesn't ", "wasn't ", "aren't ", "안 "];
+/// Korean negations after a word.
 const NEGATIONS_AFTER: [&str; 3] = ["지 않", "지는 않", "진 않"];
 
-/// -1000 (angry) to 1000 (delighted), of a normalised text. Only the beginning of a long text is felt.
-pub fn permille(text: &str) -> i16 {
+/// Sentiment of a normalised text, -1000 (negative) to 1000 (positive). Only the first 1,000 bytes are read.
+pub(crate) fn permille(text: &str) -> i16 {
     let text = &text[..text.floor_char_boundary(1_000)];
     let mut sum = 0_i32;
     for (value, word) in WORDS.iter() {
@@ -24,14 +25,14 @@ pub fn permille(text: &str) -> i16 {
         let before = &text[..at];
         let after = &text[at + word.len()..];
         let near = after.char_indices().nth(6).map_or(after, |(end, _)| &after[..end]);
-        let turned = NEGATIONS.iter().any(|negation| before.ends_with(negation))
+        let is_negated = NEGATIONS.iter().any(|negation| before.ends_with(negation))
             || NEGATIONS_AFTER.iter().any(|negation| near.contains(negation));
-        sum += i32::from(if turned { -value / 2 } else { *value });
+        sum += i32::from(if is_negated { -value / 2 } else { *value });
     }
     i16::try_from(sum.clamp(-1_000, 1_000)).unwrap_or_default()
 }
 
-/// Where a word stands: a Latin one only as a whole, but for its plural.
+/// Byte offset of a word; a Latin word must be whole, except for a final "s" or "d".
 fn find(text: &str, word: &str) -> Option<usize> {
     let latin = word.as_bytes()[0].is_ascii_alphabetic();
     let whole = |at: usize| {
@@ -47,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_felt_and_negations_turn_them() {
+    fn words_have_a_sentiment_and_negations_reverse_it() {
         assert!(permille("i love it, thanks") > 500);
         assert!(permille("this is not good") < 0);
         assert!(permille("빨간색 좋아해요") > 0);

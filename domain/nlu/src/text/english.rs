@@ -1,4 +1,5 @@
-//! English words as pieces that mean something: the longest phrase at each word, a cue before a name of the same length.
+//! Segmentation of English words: the longest phrase at each word; a cue takes precedence over a name of the same
+//! length.
 
 use jangbogo_lexicon::{numbers, singular};
 
@@ -7,40 +8,40 @@ use crate::span::{Meaning, Span};
 use crate::text::tokens::Token;
 use crate::vocabulary::Vocabulary;
 
-/// Adds the items of a run of words. Words that nobody knows but are near a known one are taken for it.
-pub fn segment(vocabulary: &Vocabulary, run: &[Token<'_>], spans: &mut Vec<Span>) {
-    let words: Vec<String> = run.iter().map(|token| word_of(vocabulary, token.text)).collect();
+/// Appends the spans of a run of words, spelling corrected.
+pub(crate) fn segment(vocabulary: &Vocabulary, run: &[Token<'_>], spans: &mut Vec<Span>) {
+    let words: Vec<String> = run.iter().map(|token| normalise(vocabulary, token.text)).collect();
     let mut at = 0;
     while at < words.len() {
-        let (length, meaning) = piece(vocabulary, &words[at..]);
+        let (length, meaning) = longest_phrase(vocabulary, &words[at..]);
         let text: Vec<&str> = run[at..at + length].iter().map(|token| token.text).collect();
         spans.push(Span::new(text.join(" "), meaning, run[at].spaced, false));
         at += length;
     }
 }
 
-/// A word as phrases have it: without apostrophes, in the singular, without its mistake.
-fn word_of(vocabulary: &Vocabulary, text: &str) -> String {
+/// A word as in the keys of phrases: without apostrophes, in the singular, spelling corrected.
+fn normalise(vocabulary: &Vocabulary, text: &str) -> String {
     let bare = text.replace('\'', "");
     let stem = text.strip_suffix("'s").filter(|_| !cue::FILLERS.contains(bare.as_str()));
-    if let Some(stem) = stem.filter(|_| !vocabulary.known.contains(bare.as_str())) {
+    if let Some(stem) = stem.filter(|_| !vocabulary.english_words.contains(bare.as_str())) {
         return singular(stem).into_owned();
     }
     let word = singular(&bare);
-    if vocabulary.known.contains(&*word) || vocabulary.known.contains(&bare) {
+    if vocabulary.english_words.contains(&*word) || vocabulary.english_words.contains(&bare) {
         return word.into_owned();
     }
-    let meant = vocabulary.spelling.correct(&word).filter(|meant| !of_one_verb(&word, meant));
-    meant.map_or_else(|| word.clone().into_owned(), str::to_owned)
+    let correction = vocabulary.spelling.correct(&word).filter(|correction| !have_one_stem(&word, correction));
+    correction.map_or_else(|| word.clone().into_owned(), str::to_owned)
 }
 
-/// Who would "organise" asks for no organiser, and what is "heated" is no heater.
-fn of_one_verb(word: &str, other: &str) -> bool {
+/// True for forms of one verb, which are not misspellings: "organise" and "organiser", "heated" and "heater".
+fn have_one_stem(word: &str, other: &str) -> bool {
     let stem = |word: &str| word.strip_suffix(['r', 'd']).unwrap_or(word).to_owned();
     stem(word).ends_with('e') && stem(word) == stem(other)
 }
 
-fn piece(vocabulary: &Vocabulary, words: &[String]) -> (usize, Meaning) {
+fn longest_phrase(vocabulary: &Vocabulary, words: &[String]) -> (usize, Meaning) {
     let cue = cue::ENGLISH.longest(words);
     let term = vocabulary.english.longest(words).filter(|(_, terms)| !terms.is_empty());
     match (cue, term) {
@@ -68,7 +69,7 @@ mod tests {
     use crate::testing::{check, fresh};
 
     #[test]
-    fn mistakes_are_mended_but_other_words_are_not() {
+    fn misspellings_are_corrected_but_other_words_are_not() {
         check(
             &fresh(),
             &[

@@ -1,8 +1,7 @@
-//! Running Korean text as pieces that mean something.
+//! Segmentation of Korean text into morphemes by the path of least cost.
 //!
-//! Korean glues particles and endings to words, and shoppers leave out spaces: the cheapest way to read a whole run of
-//! text as known forms is sought, where an unknown syllable is dear, a particle may not begin a word, and a form of one
-//! syllable must stand alone but for particles.
+//! Korean joins particles and endings to words, and shoppers leave out spaces. An unknown syllable has a high cost, a
+//! particle may not begin a word, and a form of one syllable must stand alone except for particles.
 
 use jangbogo_lexicon::hangul::PARTICLES;
 use jangbogo_lexicon::numbers::{native_korean, sino_korean};
@@ -13,7 +12,7 @@ use crate::text::tokens::Token;
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::dictionary::Entry;
 
-/// What was read last, which decides what may follow.
+/// Class of the last morpheme, which determines the possible next ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     /// A form of two syllables or more.
@@ -25,15 +24,15 @@ enum Class {
     /// A particle or an ending.
     Ending,
     Number,
-    /// What counts, measures or prices.
+    /// A counter, unit of measure or currency.
     Counted,
-    /// Nothing that is known.
     Unknown,
 }
 
 const CLASSES: usize = 7;
 
-const NEVER: u32 = u32::MAX / 2;
+/// Cost of an unreachable state.
+const UNREACHABLE: u32 = u32::MAX / 2;
 
 #[derive(Clone, Copy)]
 enum Morpheme {
@@ -44,7 +43,7 @@ enum Morpheme {
     Unknown,
 }
 
-/// The cheapest way to a place in the text with one class last.
+/// Last step of the path of least cost to a position with a class.
 #[derive(Clone, Copy)]
 struct Step {
     cost: u32,
@@ -53,8 +52,8 @@ struct Step {
     morpheme: Morpheme,
 }
 
-/// Adds the items of a run of Hangul; `after_number`: whether digits stand right before it.
-pub fn segment(vocabulary: &Vocabulary, run: &[Token<'_>], after_number: bool, spans: &mut Vec<Span>) {
+/// Appends the spans of a run of Hangul. `after_number` is true if digits stand right before it.
+pub(crate) fn segment(vocabulary: &Vocabulary, run: &[Token<'_>], after_number: bool, spans: &mut Vec<Span>) {
     let mut text = Vec::new();
     let mut spaced = Vec::new();
     for token in run {
@@ -64,7 +63,7 @@ pub fn segment(vocabulary: &Vocabulary, run: &[Token<'_>], after_number: bool, s
         }
     }
     let reader = Reader { vocabulary, text: &text, spaced: &spaced };
-    let path = reader.cheapest(if after_number { Class::Number } else { Class::Ending });
+    let path = reader.best_path(if after_number { Class::Number } else { Class::Ending });
     for (from, to, morpheme) in path {
         reader.push(from, to, morpheme, spans);
     }
@@ -77,18 +76,18 @@ struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    /// The pieces on the cheapest way, in order.
-    fn cheapest(&self, first: Class) -> Vec<(usize, usize, Morpheme)> {
-        let unreached = Step { cost: NEVER, from: 0, class: 0, morpheme: Morpheme::Unknown };
+    /// Morphemes of the path of least cost, in the order of the text.
+    fn best_path(&self, first: Class) -> Vec<(usize, usize, Morpheme)> {
+        let unreached = Step { cost: UNREACHABLE, from: 0, class: 0, morpheme: Morpheme::Unknown };
         let mut steps = vec![[unreached; CLASSES]; self.text.len() + 1];
         steps[0][first as usize].cost = 0;
         let mut form = String::new();
         for from in 0..self.text.len() {
-            if steps[from].iter().all(|step| step.cost >= NEVER) {
+            if steps[from].iter().all(|step| step.cost >= UNREACHABLE) {
                 continue;
             }
-            self.unknown(from, &mut steps);
-            self.numbers(from, &mut steps);
+            self.try_unknown(from, &mut steps);
+            self.try_numbers(from, &mut steps);
             form.clear();
             let mut crossed = 0_u32;
             for length in 1..=self.vocabulary.korean.longest(self.text[from]).min(self.text.len() - from) {
@@ -98,14 +97,14 @@ impl Reader<'_> {
                     crossed |= 1_u32.checked_shl(u32::try_from(length - 1).unwrap_or(u32::MAX)).unwrap_or(u32::MAX);
                 }
                 if let Some(entry) = self.vocabulary.korean.get(&form) {
-                    self.known(entry, &form, from, crossed, &mut steps);
+                    self.try_entry(entry, &form, from, crossed, &mut steps);
                 }
             }
         }
         self.trace(&steps)
     }
 
-    /// The way back from the end; unknown syllables of one word are one piece.
+    /// Traces the path back from the end; unknown syllables of one word are joined.
     fn trace(&self, steps: &[[Step; CLASSES]]) -> Vec<(usize, usize, Morpheme)> {
         let mut path: Vec<(usize, usize, Morpheme)> = Vec::new();
         let mut at = steps.len() - 1;
@@ -115,7 +114,7 @@ impl Reader<'_> {
             let step = steps[at][class];
             match path.last_mut() {
                 Some((from, _, Morpheme::Unknown))
-                    if matches!(step.morpheme, Morpheme::Unknown) && *from == at && !self.fresh(at) =>
+                    if matches!(step.morpheme, Morpheme::Unknown) && *from == at && !self.begins_word(at) =>
                 {
                     *from = step.from;
                 }
@@ -127,40 +126,40 @@ impl Reader<'_> {
         path
     }
 
-    fn fresh(&self, at: usize) -> bool {
+    fn begins_word(&self, at: usize) -> bool {
         at == 0 || self.spaced.get(at).copied().unwrap_or(true)
     }
 
-    fn unknown(&self, from: usize, steps: &mut [[Step; CLASSES]]) {
+    fn try_unknown(&self, from: usize, steps: &mut [[Step; CLASSES]]) {
         for class in 0..CLASSES {
-            let price = match class {
-                _ if self.fresh(from) => 14,
+            let cost = match class {
+                _ if self.begins_word(from) => 14,
                 _ if class == Class::Unknown as usize => 10,
                 _ if class == Class::Short as usize || class == Class::Noun as usize => continue,
                 _ if class == Class::Ending as usize => 18,
                 _ => 20,
             };
-            reach(steps, (from, class), from + 1, Class::Unknown, price, Morpheme::Unknown);
+            relax(steps, (from, class), from + 1, Class::Unknown, cost, Morpheme::Unknown);
         }
     }
 
-    fn numbers(&self, from: usize, steps: &mut [[Step; CLASSES]]) {
+    fn try_numbers(&self, from: usize, steps: &mut [[Step; CLASSES]]) {
         let rest = &self.text[from..];
         let native = native_korean(rest).map(|(length, value)| (length, u64::from(value)));
         for (length, value) in native.into_iter().chain(sino_korean(rest)) {
-            if !self.counts_something(from + length) {
+            if !self.follows_number(from + length) {
                 continue;
             }
             for class in 0..CLASSES {
-                if self.fresh(from) || class == Class::Number as usize || class == Class::Counted as usize {
-                    reach(steps, (from, class), from + length, Class::Number, 6, Morpheme::Number(value));
+                if self.begins_word(from) || class == Class::Number as usize || class == Class::Counted as usize {
+                    relax(steps, (from, class), from + length, Class::Number, 6, Morpheme::Number(value));
                 }
             }
         }
     }
 
-    /// Whether a counter, a currency or a measure stands here.
-    fn counts_something(&self, at: usize) -> bool {
+    /// True if a counter, a currency or a unit of measure begins here.
+    fn follows_number(&self, at: usize) -> bool {
         let Some(&first) = self.text.get(at) else { return false };
         let longest = self.vocabulary.korean.longest(first).min(self.text.len() - at);
         (1..=longest).any(|length| {
@@ -170,41 +169,41 @@ impl Reader<'_> {
         })
     }
 
-    fn known(&self, entry: &Entry, form: &str, from: usize, crossed: u32, steps: &mut [[Step; CLASSES]]) {
+    fn try_entry(&self, entry: &Entry, form: &str, from: usize, crossed: u32, steps: &mut [[Step; CLASSES]]) {
         let length = form.chars().count();
-        let fresh = self.fresh(from);
+        let begins_word = self.begins_word(from);
         let spaces = (crossed & entry.gaps).count_ones() * 2 + (crossed & !entry.gaps).count_ones() * 9;
         let short = length == 1;
-        let class_of = |one| if short { one } else { Class::Long };
+        let class_of = |short_class| if short { short_class } else { Class::Long };
         for class in 0..CLASSES {
-            let after = |of: Class| class == of as usize;
+            let after = |previous: Class| class == previous as usize;
             let number = after(Class::Number);
-            // A short name takes particles only: 달 is no moon in 달까.
+            // After a short name only particles may follow: 달 is not "moon" in 달까.
             let particle = !after(Class::Noun) || PARTICLES.contains(&form);
-            if entry.ending.is_some() && !fresh && crossed == 0 && particle {
-                reach(steps, (from, class), from + length, Class::Ending, 5, Morpheme::Ending);
+            if entry.ending.is_some() && !begins_word && crossed == 0 && particle {
+                relax(steps, (from, class), from + length, Class::Ending, 5, Morpheme::Ending);
             }
-            // A counter may follow another (네 개 세트), a thousand only a number: 세 개 천원.
+            // A counter may follow another (네 개 세트), a multiplier only a number (세 개 천원).
             let multiplies = entry.cues.iter().any(|cue| matches!(cue, Cue::Times(_)));
             let counts = entry.cues.iter().any(|cue| matches!(cue, Cue::Counter(_) | Cue::Unit(_) | Cue::Band));
             let prices = entry.cues.iter().any(|cue| matches!(cue, Cue::Currency(_)));
             if multiplies && number {
-                reach(steps, (from, class), from + length, Class::Number, 4 + spaces, Morpheme::Cue);
+                relax(steps, (from, class), from + length, Class::Number, 4 + spaces, Morpheme::Cue);
             }
             if counts && (number || after(Class::Counted)) || prices && number {
-                reach(steps, (from, class), from + length, Class::Counted, 4 + spaces, Morpheme::Cue);
+                relax(steps, (from, class), from + length, Class::Counted, 4 + spaces, Morpheme::Cue);
             }
             let glued = match class {
-                _ if fresh => 0,
+                _ if begins_word => 0,
                 _ if after(Class::Unknown) => 13,
                 _ if after(Class::Ending) => 4,
                 _ => 2,
             };
-            if short && !fresh && !(after(Class::Long) || number || after(Class::Counted)) {
+            if short && !begins_word && !(after(Class::Long) || number || after(Class::Counted)) {
                 continue;
             }
             if !entry.terms.is_empty() {
-                reach(
+                relax(
                     steps,
                     (from, class),
                     from + length,
@@ -215,7 +214,7 @@ impl Reader<'_> {
             }
             if entry.cues.iter().any(|cue| !cue.follows_a_number()) {
                 let filler = u32::from(!entry.cues.contains(&Cue::Filler));
-                reach(
+                relax(
                     steps,
                     (from, class),
                     from + length,
@@ -242,28 +241,29 @@ impl Reader<'_> {
             }
             Morpheme::Number(value) => Meaning::Number(value.saturating_mul(100)),
             Morpheme::Unknown => {
-                let meant = self.vocabulary.korean_spelling.correct(&text);
-                match meant.and_then(|form| self.vocabulary.korean.get(form)) {
+                let correction = self.vocabulary.korean_spelling.correct(&text);
+                match correction.and_then(|form| self.vocabulary.korean.get(form)) {
                     Some(entry) if text.chars().count() > 2 => Meaning::Terms(entry.terms.clone()),
                     _ => Meaning::Other,
                 }
             }
         };
-        spans.push(Span::new(text, meaning, self.fresh(from), true));
+        spans.push(Span::new(text, meaning, self.begins_word(from), true));
     }
 }
 
-fn reach(
+/// Replaces the step to `to` with class `last` if the path over (`from`, `class`) costs less.
+fn relax(
     steps: &mut [[Step; CLASSES]],
     (from, class): (usize, usize),
     to: usize,
     last: Class,
-    price: u32,
+    step_cost: u32,
     morpheme: Morpheme,
 ) {
-    let cost = steps[from][class].cost.saturating_add(price);
+    let cost = steps[from][class].cost.saturating_add(step_cost);
     let step = &mut steps[to][last as usize];
-    if cost < step.cost.min(NEVER) {
+    if cost < step.cost.min(UNREACHABLE) {
         *step = Step { cost, from, class, morpheme };
     }
 }

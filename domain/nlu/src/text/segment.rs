@@ -1,4 +1,4 @@
-//! A message as items: runs of words and of Hangul are read each in its way, marks and digits on the spot.
+//! Segmentation of a message into spans: runs of words and of Hangul by language, digits and marks one by one.
 
 use crate::cue::Cue;
 use crate::span::{Meaning, Span};
@@ -6,8 +6,8 @@ use crate::text::tokens::{Kind, Token, tokens};
 use crate::text::{english, korean};
 use crate::vocabulary::Vocabulary;
 
-/// The items of a normalised text.
-pub fn segment(vocabulary: &Vocabulary, text: &str) -> Vec<Span> {
+/// Divides a normalised text into spans.
+pub(crate) fn segment(vocabulary: &Vocabulary, text: &str) -> Vec<Span> {
     let tokens = tokens(text);
     let mut spans = Vec::with_capacity(tokens.len());
     let mut at = 0;
@@ -16,7 +16,7 @@ pub fn segment(vocabulary: &Vocabulary, text: &str) -> Vec<Span> {
         let length = tokens[at..]
             .iter()
             .enumerate()
-            .take_while(|(index, next)| joins(token.kind, *index, &tokens[at..], next))
+            .take_while(|(index, next)| continues_run(token.kind, *index, &tokens[at..], next))
             .count();
         match token.kind {
             Kind::Word => english::segment(vocabulary, &without_hyphens(&tokens[at..at + length]), &mut spans),
@@ -32,7 +32,7 @@ pub fn segment(vocabulary: &Vocabulary, text: &str) -> Vec<Span> {
             Kind::Mark => spans.extend(mark(&tokens, at)),
         }
         at += length.max(1);
-        // The st of 1st was read with its number.
+        // The "st" of "1st" was read with its number.
         if token.kind == Kind::Number && tokens.get(at).is_some_and(is_ordinal_ending) {
             at += 1;
         }
@@ -40,8 +40,8 @@ pub fn segment(vocabulary: &Vocabulary, text: &str) -> Vec<Span> {
     spans
 }
 
-/// Whether a token goes on with the run that began at the first: words, and the hyphens between them.
-fn joins(kind: Kind, index: usize, run: &[Token<'_>], next: &Token<'_>) -> bool {
+/// True if a token continues the run that begins with the first one: words, and the hyphens between them.
+fn continues_run(kind: Kind, index: usize, run: &[Token<'_>], next: &Token<'_>) -> bool {
     match kind {
         Kind::Word => {
             let hyphen = next.text == "-" && !next.spaced && index > 0;
@@ -71,13 +71,13 @@ fn is_ordinal_ending(token: &Token<'_>) -> bool {
     !token.spaced && matches!(token.text, "st" | "nd" | "rd" | "th")
 }
 
-/// What follows the 번 or 번째 of 2번 and 2번째.
+/// The text after 번 or 번째 in 2번 and 2번째; none without them.
 fn after_ordinal(token: Token<'_>) -> Option<&str> {
     let rest = token.text.strip_prefix("번").filter(|_| !token.spaced)?;
     Some(rest.strip_prefix('째').unwrap_or(rest))
 }
 
-/// A number as written, in hundredths: commas divide thousands where three digits follow, else they are points.
+/// Parses a number, in hundredths: a comma before three digits divides thousands, any other is a decimal point.
 fn hundredths(text: &str) -> u64 {
     let digits = |text: &str| {
         text.bytes().filter(u8::is_ascii_digit).take(12).fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'))

@@ -1,10 +1,9 @@
-//! A normalised text as words, numbers and marks.
+//! Tokens of a normalised text: words, numbers and marks.
 
 use jangbogo_lexicon::hangul::is_hangul;
 
-/// What a token is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A word of any script but Hangul.
     Word,
     /// Hangul between two spaces.
@@ -15,17 +14,16 @@ pub enum Kind {
     Mark,
 }
 
-/// A piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token<'t> {
+pub(crate) struct Token<'t> {
     pub kind: Kind,
     pub text: &'t str,
-    /// Whether there was a space before it.
+    /// True after a space.
     pub spaced: bool,
 }
 
-/// The tokens of a normalised text. An apostrophe belongs to its word.
-pub fn tokens(text: &str) -> Vec<Token<'_>> {
+/// Divides a normalised text into tokens. An apostrophe belongs to its word.
+pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::with_capacity(text.len() / 4 + 4);
     let mut characters = text.char_indices().peekable();
     let mut spaced = true;
@@ -59,7 +57,7 @@ fn kind_of(character: char) -> Kind {
     }
 }
 
-/// Whether a token of this kind goes on with the next character, which stands before another.
+/// True if a token of this kind continues with the next character, which is followed by `after`.
 fn continues(kind: Kind, next: char, after: Option<char>) -> bool {
     match kind {
         Kind::Hangul => is_hangul(next),
@@ -79,8 +77,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_numbers_and_marks_stand_apart() {
-        let found: Vec<_> = tokens("i don't want 1,200.50 t-lights, retrospot가방 3파운드!")
+    fn words_numbers_and_marks_are_separate_tokens() {
+        let actual: Vec<_> = tokens("i don't want 1,200.50 t-lights, retrospot가방 3파운드!")
             .into_iter()
             .map(|token| (token.text, token.spaced))
             .collect();
@@ -99,7 +97,7 @@ mod tests {
             ("파운드", false),
             ("!", false),
         ];
-        assert_eq!(found, expected);
+        assert_eq!(actual, expected);
         assert_eq!(tokens("30cm").len(), 2);
         assert_eq!(tokens("  "), []);
     }

@@ -1,4 +1,4 @@
-//! Korean words and what they name or say, to be found in running text.
+//! Dictionary of Korean forms: names, cues and endings.
 
 use std::collections::HashMap;
 
@@ -7,47 +7,44 @@ use jangbogo_lexicon::hangul::is_hangul;
 use crate::cue::{self, Cue};
 use crate::span::Term;
 
-/// What a Korean form is.
 #[derive(Clone, Debug, Default)]
-pub struct Entry {
-    /// What it names.
+pub(crate) struct Entry {
     pub terms: Vec<Term>,
-    /// What it says.
     pub cues: Vec<Cue>,
-    /// What it says as a particle or an ending; none when it is neither.
+    /// Cues of the form as a particle or an ending; none if it is neither.
     pub ending: Option<Vec<Cue>>,
-    /// Before which of its characters a space belongs, a bit each.
+    /// Bit set of the characters with a space before them.
     pub gaps: u32,
 }
 
-/// Forms without their spaces.
+/// Entries by form without spaces.
 #[derive(Clone, Debug, Default)]
-pub struct Dictionary {
+pub(crate) struct Dictionary {
     entries: HashMap<Box<str>, Entry>,
-    /// The longest form that begins with a character, in characters.
+    /// Length in characters of the longest form, by its first character.
     longest: HashMap<char, usize>,
 }
 
 impl Dictionary {
-    /// Adds what a form names; forms without Hangul are left to English.
-    pub fn add(&mut self, form: &str, term: Term) {
+    /// Adds a name; forms with other characters than Hangul are ignored.
+    pub(crate) fn add(&mut self, form: &str, term: Term) {
         if let Some(entry) = self.entry(form)
-            && !entry.terms.iter().any(|known| known.slot == term.slot)
+            && !entry.terms.iter().any(|other| other.slot == term.slot)
         {
             entry.terms.push(term);
         }
     }
 
-    /// Lets a form name this kind of thing instead of another.
-    pub fn replace(&mut self, form: &str, term: &Term) {
+    /// Replaces the product kind that a form names.
+    pub(crate) fn replace(&mut self, form: &str, term: &Term) {
         if let Some(entry) = self.entry(form) {
-            entry.terms.retain(|known| !known.is_thing());
+            entry.terms.retain(|other| !other.names_kind());
             entry.terms.push(term.clone());
         }
     }
 
     /// Adds the tables of cues and endings.
-    pub fn add_cues(&mut self) {
+    pub(crate) fn add_cues(&mut self) {
         for (form, cues) in cue::KOREAN.iter() {
             if let Some(entry) = self.entry(form) {
                 entry.cues.clone_from(cues);
@@ -82,17 +79,17 @@ impl Dictionary {
         Some(entry)
     }
 
-    pub fn get(&self, form: &str) -> Option<&Entry> {
+    pub(crate) fn get(&self, form: &str) -> Option<&Entry> {
         self.entries.get(form)
     }
 
-    /// The longest form that begins with a character, in characters; 0 when none does.
-    pub fn longest(&self, first: char) -> usize {
+    /// Length in characters of the longest form that begins with a character; 0 without one.
+    pub(crate) fn longest(&self, first: char) -> usize {
         self.longest.get(&first).copied().unwrap_or_default()
     }
 
-    /// Forms that name something.
-    pub fn contents(&self) -> impl Iterator<Item = &str> {
+    /// Forms that are names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter(|(_, entry)| !entry.terms.is_empty()).map(|(form, _)| &**form)
     }
 }

@@ -1,8 +1,8 @@
-//! What titles agree on.
+//! Learns product kinds, categories, brands and values from a catalogue.
 //!
-//! A title names its kind of thing at the end of a run of words: at the title's end, before a quality ("LUNCH BAG | RED
-//! RETROSPOT"), or before what it comes with ("CANDLE | IN JAR"). So every run's last one to three words are counted, and
-//! what is counted often enough is a kind.
+//! A title names its product kind at the end of a run of words: at the title's end, before a quality ("LUNCH BAG | RED
+//! RETROSPOT"), or before an accessory ("CANDLE | IN JAR"). So the last one to three words of every run are counted,
+//! and frequent phrases are kinds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -12,84 +12,37 @@ use crate::cue;
 use crate::span::Term;
 use crate::vocabulary::{ProductText, unknown_values};
 
-/// How many titles must end in several words, or in one, for these to be a kind.
-const TITLES_OF_PHRASE: u32 = 3;
-const TITLES_OF_WORD: u32 = 5;
+/// Least number of runs that end in a phrase of several words, or in a single word, for a kind.
+const MIN_RUNS_OF_PHRASE: u32 = 3;
+const MIN_RUNS_OF_WORD: u32 = 5;
 
-/// What a catalogue's products say, apart from what the lexicon knows.
+/// Names in a catalogue that the lexicon does not have.
 #[derive(Debug, Default)]
-pub struct Catalogue {
-    /// Kinds of things; whether the phrase is weak evidence of one.
+pub(crate) struct Catalogue {
+    /// Product kinds, each with a flag for weak evidence (a single word).
     pub kinds: Vec<(String, bool)>,
     pub categories: BTreeSet<String>,
     pub brands: BTreeSet<String>,
     pub values: BTreeSet<(Slot, String)>,
-    /// Every word of a title.
+    /// Words of all titles.
     pub words: HashSet<String>,
 }
 
 /// Words that end a run.
 const DIVIDERS: &[&str] = &["in", "with", "w", "for", "by", "and", "on", "of", "at", "to", "from", "without", "or"];
 
-/// Words that stand at the end of titles and name nothing.
+/// Words at the end of titles that are not product kinds.
+#[rustfmt::skip]
 const NO_KINDS: &[&str] = &[
-    "set",
-    "pack",
-    "piece",
-    "design",
-    "size",
-    "style",
-    "colour",
-    "color",
-    "assorted",
-    "pair",
-    "collection",
-    "asst",
-    "range",
-    "edition",
-    "des",
-    "col",
-    "asstd",
-    "ass",
-    "dec",
-    "nan",
-    "cm",
-    "pc",
-    "tall",
-    "new",
-    "black",
-    "other",
-    "shape",
-    "part",
-    "item",
-    "type",
-    "decorative",
-    "hanging",
-    "finish",
-    "print",
-    "home",
-    "house",
-    "love",
-    "time",
-    "day",
-    "water",
-    "party",
-    "garden",
-    "kitchen",
-    "series",
-    "drop",
-    "top",
-    "base",
-    "tone",
-    "single",
-    "choice",
-    "parade",
-    "happy",
-    "image",
+    "set", "pack", "piece", "design", "size", "style", "colour", "color", "assorted", "pair", "collection", "asst",
+    "range", "edition", "des", "col", "asstd", "ass", "dec", "nan", "cm", "pc", "tall", "new", "black", "other",
+    "shape", "part", "item", "type", "decorative", "hanging", "finish", "print", "home", "house", "love", "time",
+    "day", "water", "party", "garden", "kitchen", "series", "drop", "top", "base", "tone", "single", "choice",
+    "parade", "happy", "image",
 ];
 
-/// Reads a catalogue; `lexicon` are the phrases that are known already.
-pub fn read<'a>(products: impl IntoIterator<Item = ProductText<'a>>, lexicon: &Phrases<Vec<Term>>) -> Catalogue {
+/// Reads a catalogue; `lexicon` has the phrases that are known already.
+pub(crate) fn read<'a>(products: impl IntoIterator<Item = ProductText<'a>>, lexicon: &Phrases<Vec<Term>>) -> Catalogue {
     let mut catalogue = Catalogue::default();
     let mut counts = Counts::default();
     let mut values = BTreeMap::<(Slot, String), u32>::new();
@@ -112,9 +65,9 @@ pub fn read<'a>(products: impl IntoIterator<Item = ProductText<'a>>, lexicon: &P
 
 #[derive(Default)]
 struct Counts {
-    /// How many titles hold a word anywhere.
+    /// Occurrences of each word in titles.
     words: HashMap<String, u32>,
-    /// How many runs end in a phrase.
+    /// Number of runs that end in a phrase.
     ends: HashMap<String, u32>,
 }
 
@@ -124,7 +77,8 @@ impl Counts {
         let mut at = 0;
         while at < words.len() {
             *self.words.entry(words[at].clone()).or_default() += 1;
-            let quality = lexicon.longest(&words[at..]).filter(|(_, terms)| terms.iter().all(|term| !term.is_thing()));
+            let quality =
+                lexicon.longest(&words[at..]).filter(|(_, terms)| terms.iter().all(|term| !term.names_kind()));
             let divides = DIVIDERS.contains(&words[at].as_str()) || words[at].starts_with(|c: char| c.is_ascii_digit());
             let length = quality.map_or(usize::from(divides), |(length, _)| length);
             if length > 0 {
@@ -152,10 +106,10 @@ impl Counts {
                 continue;
             }
             let enough = if words.len() > 1 {
-                *count >= TITLES_OF_PHRASE
+                *count >= MIN_RUNS_OF_PHRASE
             } else {
                 let anywhere = self.words.get(last).copied().unwrap_or_default();
-                *count >= TITLES_OF_WORD && count * 3 >= anywhere
+                *count >= MIN_RUNS_OF_WORD && count * 3 >= anywhere
             };
             if enough {
                 kinds.push((phrase.clone(), words.len() == 1));

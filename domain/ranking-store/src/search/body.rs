@@ -1,4 +1,4 @@
-//! Bodies of searches.
+//! Bodies of Elasticsearch searches.
 
 use jangbogo_lexicon::hangul::is_hangul;
 use jangbogo_platform::vector_index::VectorIndex;
@@ -7,18 +7,18 @@ use serde_json::{Value, json};
 use super::words::{each_word, forms};
 use super::{Meaning, SearchRequest, facets, fusion};
 
-/// So many products are near a text at most.
+/// Most products near a text.
 const NEAREST: u16 = 50;
-// Elasticsearch refuses to look at fewer.
+// Elasticsearch requires `num_candidates` of at least `k`.
 const _: () = assert!(NEAREST <= VectorIndex::MIN_CANDIDATES);
-/// Where words are looked for, and how much a find there counts. The same texts are analysed as English and as Korean.
+/// Searched fields with boosts. The same texts are analysed as English and as Korean.
 const FIELDS: [&str; 4] = ["title^3", "category^2", "description", "attribute_text"];
 const KOREAN_FIELDS: [&str; 4] = ["title.korean^3", "category^2", "description.korean", "attribute_text.korean"];
 
-/// All that is read of a hit. What is stored of a document is large, and reading it takes as long as finding it.
+/// The only field read of a hit: stored documents are large, and reading them takes as long as the search.
 const ID: [&str; 1] = ["product_id"];
 
-/// The products nearest to a text, as the index finds them: approximately.
+/// Body of an approximate search (`knn`) for the products nearest to a vector.
 pub(super) fn nearest(request: &SearchRequest, meaning: &Meaning, vector_index: VectorIndex) -> Value {
     let mut filters = filters(request);
     filters.push(json!({ "term": { "vector_model": meaning.model } }));
@@ -37,18 +37,18 @@ pub(super) fn nearest(request: &SearchRequest, meaning: &Meaning, vector_index: 
     })
 }
 
-/// The products with the words and those that are near: the former by how well the words fit, then the latter.
-pub(super) fn found(request: &SearchRequest, nearest: &[String]) -> Value {
+/// Body of a search for the products with the words, by BM25, and after them the nearest ones, which count 0.
+pub(super) fn by_words(request: &SearchRequest, nearest: &[String]) -> Value {
     let mut query = json!({ "filter": filters(request), "must_not": [{ "term": { "tombstone": true } }] });
     let texts: Vec<Value> = [&request.words, &request.translation]
         .into_iter()
         .flatten()
-        .map(|text| each_word(text, |one| word(one, request.as_spelt)))
+        .map(|text| each_word(text, |word| word_queries(word, request.as_spelt)))
         .collect();
     let sort = if texts.is_empty() { json!(["product_id"]) } else { json!(["_score", "product_id"]) };
     if !texts.is_empty() {
-        let near = json!({ "constant_score": { "filter": { "ids": { "values": nearest } }, "boost": 0 } });
-        query["should"] = json!([{ "dis_max": { "queries": texts } }, near]);
+        let nearest_ids = json!({ "constant_score": { "filter": { "ids": { "values": nearest } }, "boost": 0 } });
+        query["should"] = json!([{ "dis_max": { "queries": texts } }, nearest_ids]);
         query["minimum_should_match"] = 1.into();
     }
     let (from, size) = if nearest.is_empty() {
@@ -67,7 +67,7 @@ pub(super) fn found(request: &SearchRequest, nearest: &[String]) -> Value {
     });
     if request.highlight {
         body["_source"] = false.into();
-        // 0: the whole title.
+        // 0 returns the whole title.
         body["highlight"] = json!({ "encoder": "html", "fields": { "title": { "number_of_fragments": 0 } } });
     } else {
         body["stored_fields"] = "_none_".into();
@@ -89,8 +89,8 @@ fn filters(request: &SearchRequest) -> Vec<Value> {
     filters
 }
 
-/// One word: in any field, or as a product's id; a misspelt one in the title counts less.
-fn word(word: &str, as_spelt: bool) -> Vec<Value> {
+/// Queries for one word: in any field, as a product id, or misspelt in the title, which counts less.
+fn word_queries(word: &str, as_spelt: bool) -> Vec<Value> {
     let fields = if word.chars().any(is_hangul) { &KOREAN_FIELDS } else { &FIELDS };
     let mut queries = forms(word, fields);
     let id = |value: &str| json!({ "value": value, "case_insensitive": !as_spelt, "boost": 20 });
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn words_filters_and_page_make_the_query() {
-        let body = found(&red_bag(), &[]);
+        let body = by_words(&red_bag(), &[]);
         let query = &body["query"]["bool"];
         let words = &query["should"][0]["dis_max"]["queries"][0]["bool"]["should"];
         assert_eq!(words.as_array().unwrap().len(), 2);
@@ -136,32 +136,31 @@ mod tests {
         assert_eq!((body.get("highlight"), body.get("aggs")), (None, None));
     }
 
-    /// A filter that counted by words alone would let the nearest through.
     #[test]
-    fn what_is_near_passes_the_same_filters() {
+    fn nearest_products_pass_the_same_filters() {
         let meaning = Meaning { model: "minilm".to_owned(), vector: [0.5; 384].into(), min_cosine: 0.4 };
         let request = red_bag();
         let near = nearest(&request, &meaning, VectorIndex::default());
-        let body = found(&request, &["tote".to_owned()]);
+        let body = by_words(&request, &["tote".to_owned()]);
         let model = json!({ "term": { "vector_model": "minilm" } });
-        let asked = near["knn"]["filter"].as_array().unwrap().split_last().unwrap();
-        assert_eq!(asked, (&model, body["query"]["bool"]["filter"].as_array().unwrap().as_slice()));
+        let filters = near["knn"]["filter"].as_array().unwrap().split_last().unwrap();
+        assert_eq!(filters, (&model, body["query"]["bool"]["filter"].as_array().unwrap().as_slice()));
         let ids = &body["query"]["bool"]["should"][1]["constant_score"];
         assert_eq!((&ids["filter"]["ids"]["values"], &ids["boost"]), (&json!(["tote"]), &json!(0)));
-        // Ranks are told from the first on.
+        // Fusion needs the ranks from the first on.
         assert_eq!((body["from"].as_u64(), body["size"].as_u64()), (Some(0), Some(200)));
     }
 
     #[test]
-    fn nothing_misspelt_is_looked_for_where_words_are_as_spelt() {
-        let asked = |as_spelt| found(&SearchRequest { as_spelt, ..red_bag() }, &[]).to_string();
-        assert!(!asked(true).contains("fuzziness") && !asked(true).contains(r#""case_insensitive":true"#));
+    fn words_taken_as_spelt_are_searched_without_fuzziness() {
+        let body = |as_spelt| by_words(&SearchRequest { as_spelt, ..red_bag() }, &[]).to_string();
+        assert!(!body(true).contains("fuzziness") && !body(true).contains(r#""case_insensitive":true"#));
         let lunch = SearchRequest { words: Some("lunch".to_owned()), ..red_bag() };
-        assert!(found(&lunch, &[]).to_string().contains("fuzziness"));
+        assert!(by_words(&lunch, &[]).to_string().contains("fuzziness"));
     }
 
     #[test]
-    fn so_many_are_looked_at_as_the_settings_have_it() {
+    fn the_number_of_candidates_is_a_setting() {
         let meaning = Meaning { model: "minilm".to_owned(), vector: [0.5; 384].into(), min_cosine: 0.4 };
         let vector_index = VectorIndex { candidates: 75, ..VectorIndex::default() };
         let near = nearest(&red_bag(), &meaning, vector_index);
@@ -169,9 +168,9 @@ mod tests {
     }
 
     #[test]
-    fn a_translation_is_searched_for_as_well() {
+    fn a_translation_is_searched_for_too() {
         let request = SearchRequest { translation: Some("red bag".to_owned()), ..red_bag() };
-        let body = found(&SearchRequest { words: Some("빨간 가방".to_owned()), ..request }, &[]);
+        let body = by_words(&SearchRequest { words: Some("빨간 가방".to_owned()), ..request }, &[]);
         let texts = &body["query"]["bool"]["should"][0]["dis_max"]["queries"];
         let first = |text: &Value| text["bool"]["should"][0]["dis_max"]["queries"][0]["multi_match"]["query"].clone();
         assert_eq!([0, 1].map(|number| first(&texts[number])), ["빨간", "red"]);
@@ -179,7 +178,7 @@ mod tests {
 
     #[test]
     fn without_words_everything_is_listed() {
-        let body = found(&SearchRequest { limit: 20, ..SearchRequest::default() }, &[]);
+        let body = by_words(&SearchRequest { limit: 20, ..SearchRequest::default() }, &[]);
         assert_eq!(body["sort"], json!(["product_id"]));
         assert_eq!(body["query"]["bool"].get("should"), None);
     }

@@ -1,37 +1,37 @@
-//! By what the products that were found differ, and how many there are of each.
+//! Facets: counts of the matching products by category, colour and price.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// The most values of a facet.
+/// Most values of a facet.
 const VALUES: usize = 100;
-/// The most currencies that prices are counted in.
+/// Most currencies with price buckets.
 const CURRENCIES: usize = 10;
-/// Where buckets of prices begin: 0, then 1, 2 and 5 times each power of ten, in minor units of any currency.
+/// Powers of ten of the price buckets, which begin at 0 and at 1, 2 and 5 times each power, in minor units.
 const DECADES: std::ops::Range<u32> = 2..9;
 
-/// How many products were found of each category, colour and price, filters included.
+/// Numbers of matching products by category, colour and price, with all filters applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct SearchFacets {
     /// At most a hundred categories, those with the most products first.
     pub categories: Vec<FacetValue>,
     /// At most a hundred colours, by the names of the lexicon; a product may be of several.
     pub colors: Vec<FacetValue>,
-    /// Currencies by how many products are priced in them, the cheapest bucket of each first; without empty ones.
+    /// Buckets that are not empty: currencies by their number of products, of each the cheapest bucket first.
     pub prices: Vec<PriceBucket>,
 }
 
-/// A value, and how many products have it.
+/// A value with its number of products.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FacetValue {
-    /// What to filter by.
+    /// Value for the filter parameter.
     #[schema(example = "red")]
     pub value: String,
-    /// How many.
+    /// Number of products.
     pub products: u64,
 }
 
-/// A range of prices, and how many products are in it. Its ends are what to filter by.
+/// A price range with its number of products. Its ends are values for the filter parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct PriceBucket {
     /// ISO 4217.
@@ -43,16 +43,16 @@ pub struct PriceBucket {
     /// The highest price, in minor units; none for the last bucket.
     #[schema(example = 499)]
     pub max_price_minor: Option<i64>,
-    /// How many.
+    /// Number of products.
     pub products: u64,
 }
 
-/// The part of a search that counts.
+/// Aggregations of a search request.
 pub(super) fn aggregations() -> Value {
     let most = |field: &str, size: usize| json!({ "field": field, "size": size });
-    let begins: Vec<i64> = begins().collect();
-    let mut ranges: Vec<Value> = begins.windows(2).map(|ends| json!({ "from": ends[0], "to": ends[1] })).collect();
-    ranges.extend(begins.last().map(|begin| json!({ "from": begin })));
+    let bounds: Vec<i64> = lower_bounds().collect();
+    let mut ranges: Vec<Value> = bounds.windows(2).map(|ends| json!({ "from": ends[0], "to": ends[1] })).collect();
+    ranges.extend(bounds.last().map(|begin| json!({ "from": begin })));
     json!({
         "categories": { "terms": most("category", VALUES) },
         "colors": { "terms": most("colors", VALUES) },
@@ -63,14 +63,14 @@ pub(super) fn aggregations() -> Value {
     })
 }
 
-fn begins() -> impl Iterator<Item = i64> {
+fn lower_bounds() -> impl Iterator<Item = i64> {
     let of_decade = |power: u32| [1, 2, 5].map(|digit| digit * 10_i64.pow(power));
     std::iter::once(0).chain(DECADES.flat_map(of_decade))
 }
 
-/// What was counted.
+/// Aggregations of a search response.
 #[derive(Deserialize)]
-pub(super) struct Counted {
+pub(super) struct Aggregations {
     categories: Buckets<Counts>,
     colors: Buckets<Counts>,
     currencies: Buckets<CurrencyCounts>,
@@ -93,19 +93,19 @@ struct CurrencyCounts {
     prices: Buckets<RangeCounts>,
 }
 
-/// Elasticsearch gives the ranges in their order, and their ends as floating-point numbers.
+/// Elasticsearch returns the ranges in order, with their ends as floating-point numbers, which are not read.
 #[derive(Deserialize)]
 struct RangeCounts {
     doc_count: u64,
 }
 
-impl Counted {
+impl Aggregations {
     pub(super) fn into_facets(self) -> SearchFacets {
         let value = |counts: Counts| FacetValue { value: counts.key, products: counts.doc_count };
-        let values = |found: Buckets<Counts>| found.buckets.into_iter().map(value).collect();
+        let values = |field: Buckets<Counts>| field.buckets.into_iter().map(value).collect();
         let prices = self.currencies.buckets.into_iter().flat_map(|currency| {
-            let ends = begins().skip(1).map(|end| Some(end - 1)).chain([None]);
-            let ranges = begins().zip(ends).zip(currency.prices.buckets);
+            let ends = lower_bounds().skip(1).map(|end| Some(end - 1)).chain([None]);
+            let ranges = lower_bounds().zip(ends).zip(currency.prices.buckets);
             let filled = ranges.filter(|(_, counts)| counts.doc_count > 0);
             let bucket = move |((begin, end), counts): ((i64, Option<i64>), RangeCounts)| PriceBucket {
                 currency: currency.key.clone(),
@@ -144,14 +144,14 @@ mod tests {
     fn empty_buckets_are_left_out_and_ends_can_be_filtered_by() {
         let counts = |filled: &[usize]| {
             let count = |number| json!({ "doc_count": u64::from(filled.contains(&number)) });
-            json!({ "buckets": (0..begins().count()).map(count).collect::<Vec<_>>() })
+            json!({ "buckets": (0..lower_bounds().count()).map(count).collect::<Vec<_>>() })
         };
         let answer = json!({
             "categories": { "buckets": [{ "key": "bags", "doc_count": 2 }] },
             "colors": { "buckets": [] },
-            "currencies": { "buckets": [{ "key": "KRW", "doc_count": 2, "prices": counts(&[2, begins().count() - 1]) }] },
+            "currencies": { "buckets": [{ "key": "KRW", "doc_count": 2, "prices": counts(&[2, lower_bounds().count() - 1]) }] },
         });
-        let facets = serde_json::from_value::<Counted>(answer).unwrap().into_facets();
+        let facets = serde_json::from_value::<Aggregations>(answer).unwrap().into_facets();
         assert_eq!(facets.categories, [FacetValue { value: "bags".to_owned(), products: 2 }]);
         let ends: Vec<_> = facets.prices.iter().map(|one| (one.min_price_minor, one.max_price_minor)).collect();
         assert_eq!(ends, [(200, Some(499)), (500_000_000, None)]);

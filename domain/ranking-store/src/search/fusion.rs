@@ -1,28 +1,28 @@
-//! Two orders made one: by words (BM25) and by meaning (the nearest vectors). Elasticsearch fuses them only with a paid
-//! licence.
+//! Reciprocal rank fusion of the orders by words (BM25) and by meaning (nearest vectors). Elasticsearch has it only
+//! with a paid licence.
 
-/// How many of the best by words may be among the best by meaning as well: deeper ones are not looked for.
+/// Ranks by words that are compared with the order by meaning; products beyond are not compared.
 pub(super) const WINDOW: usize = 200;
-/// How much the first ranks stand out: the usual constant of reciprocal rank fusion.
+/// The usual constant of reciprocal rank fusion: a larger one favours the first ranks less.
 const K: f64 = 60.0;
 
-/// The share of an order in a score: the reciprocal of the rank, which counts from 0 here.
+/// Contribution of an order to a score; `rank` counts from 0.
 pub(super) fn reciprocal(rank: usize) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "ranks are small")]
     let rank = rank as f64;
     1.0 / (K + 1.0 + rank)
 }
 
-/// Reciprocal rank fusion: each order gives what it holds `1 / (60 + rank)`, and the sums order the whole; where they are
-/// equal, what was found by words comes first.
+/// Reciprocal rank fusion: products are ordered by the sum of `1 / (60 + rank)` over both orders; on equal sums
+/// products found by words come first.
 ///
-/// `by_words` may end anywhere from the [`WINDOW`] on: what comes before its end does not depend on that.
+/// `by_words` may end anywhere from the [`WINDOW`] on: its length does not change the order before its end.
 pub(super) fn fuse<'a>(by_words: &[&'a str], by_meaning: &[&'a str]) -> Vec<(&'a str, f64)> {
     let counts = |(rank, id): &(usize, &&str)| *rank < WINDOW || !by_meaning.contains(*id);
     let by_words = by_words.iter().enumerate().filter(counts);
     let mut fused: Vec<(&str, f64)> = by_words.map(|(rank, id)| (*id, reciprocal(rank))).collect();
     for (rank, id) in by_meaning.iter().enumerate() {
-        match fused.iter_mut().take(WINDOW).find(|(found, _)| found == id) {
+        match fused.iter_mut().take(WINDOW).find(|(other, _)| other == id) {
             Some((_, score)) => *score += reciprocal(rank),
             None => fused.push((id, reciprocal(rank))),
         }
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn what_both_find_comes_first() {
+    fn products_in_both_orders_come_first() {
         assert_eq!(order(&["a", "b", "c"], &["d", "c"]), ["c", "a", "d", "b"]);
         let fused = fuse(&["a", "b"], &["b"]);
         assert_eq!(fused[0], ("b", 1.0 / 61.0 + 1.0 / 62.0));
@@ -54,9 +54,9 @@ mod tests {
         assert!(order(&[], &[]).is_empty());
     }
 
-    /// Otherwise products would come twice or never when pages are turned.
+    /// Otherwise products would appear twice or never when a client pages.
     #[test]
-    fn a_longer_look_by_words_changes_nothing_that_came_before() {
+    fn a_longer_order_by_words_does_not_change_earlier_ranks() {
         let ids: Vec<String> = (0..WINDOW + 300).map(|number| format!("{number:04}")).collect();
         let all: Vec<&str> = ids.iter().map(String::as_str).collect();
         // One of the best by words, one beyond the window, one of no words at all.

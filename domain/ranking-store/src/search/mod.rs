@@ -1,4 +1,4 @@
-//! Searching the catalogue by words and by meaning: what is asked of Elasticsearch, and what it answered.
+//! Search of the catalogue by words and by meaning in Elasticsearch.
 
 mod body;
 mod facets;
@@ -13,71 +13,69 @@ use jangbogo_read::{Hits, ReadError, Reader, SearchError, Served};
 use jangbogo_shared_projections::catalogue::PRODUCTS_VIEW;
 use serde::Deserialize;
 
-use self::facets::Counted;
+use self::facets::Aggregations;
 
 pub use self::facets::{FacetValue, PriceBucket, SearchFacets};
 pub use self::words::words_in;
 
-/// Elasticsearch pages no further.
+/// Limit of offset plus page size in Elasticsearch.
 pub const MAX_WINDOW: usize = 10_000;
 
-/// A search request.
 #[derive(Clone, Debug, Default)]
 pub struct SearchRequest {
-    /// Words; none lists everything by product id.
+    /// None lists all products by id.
     pub words: Option<String>,
-    /// The words in the catalogue's language, if they are in another: either are searched for.
+    /// Translation of the words into the catalogue's language; both are searched for.
     pub translation: Option<String>,
-    /// What the words mean; none searches by words alone.
+    /// Embedding of the words; none searches by words alone.
     pub meaning: Option<Meaning>,
     pub category: Option<String>,
-    /// Only this colour, by its name in the lexicon.
+    /// Filter by the lexicon's name of a colour.
     pub color: Option<String>,
-    /// Only what is priced in this currency.
+    /// Filter by ISO 4217 currency.
     pub currency: Option<String>,
-    /// Only at this price or above, in minor units.
+    /// Least price, in minor units.
     pub min_price_minor: Option<i64>,
-    /// Only at this price or below, in minor units.
+    /// Largest price, in minor units.
     pub max_price_minor: Option<i64>,
-    /// Whether the words are taken as they are spelt: to look for words that are nearly the same takes longer than all else.
+    /// True to search without fuzziness, which is the slowest part of a search.
     pub as_spelt: bool,
-    /// Whether the places that were found are marked.
+    /// True to highlight the matches in titles.
     pub highlight: bool,
-    /// Whether the products are counted by what they differ in.
+    /// True to count the facets.
     pub facets: bool,
     pub limit: usize,
     /// Hits to pass over.
     pub offset: usize,
 }
 
-/// A text's vector.
+/// Embedding of a text.
 #[derive(Clone, Debug)]
 pub struct Meaning {
-    /// The id of the model that gave it: only products' vectors of the same are near it.
+    /// Id of the embedding model; only vectors of the same model are compared.
     pub model: String,
-    /// As many numbers as products' vectors have.
+    /// Has the dimensions of the products' vectors.
     pub vector: Arc<[f32]>,
-    /// The cosine, -1 to 1, from which on a product is near: below it, it shares no more than a word or a mood.
+    /// Similarity threshold: the least cosine, -1 to 1, of a matching product.
     pub min_cosine: f32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Found {
+pub struct SearchHits {
     /// Total number of matching products.
     pub total: u64,
-    /// The best first.
+    /// Best first.
     pub hits: Vec<Hit>,
-    /// By what they differ, if that was asked for.
+    /// Counts by facet, if requested.
     pub facets: Option<SearchFacets>,
 }
 
-/// A product that was found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hit {
     pub product_id: String,
-    /// Made of its ranks by words and by meaning; it orders one answer.
+    /// Reciprocal rank fusion of the ranks by words and by meaning; comparable within one answer only.
     pub score: f64,
-    /// The title as HTML with `<em>` around what was found, if that was asked for.
+    /// Title as HTML with `<em>` around the matches, if requested.
     pub highlight: Option<String>,
 }
 
@@ -85,7 +83,7 @@ pub struct Hit {
 ///
 /// # Errors
 /// When Elasticsearch is unavailable or the index does not exist.
-pub async fn search(reader: &Reader, served: &Served, request: &SearchRequest) -> Result<Found, SearchError> {
+pub async fn search(reader: &Reader, served: &Served, request: &SearchRequest) -> Result<SearchHits, SearchError> {
     let view = ES_SYNC.view(PRODUCTS_VIEW).ok_or(ReadError::NotLive(ES_SYNC.name))?;
     let nearest = match &request.meaning {
         Some(meaning) if request.words.is_some() => {
@@ -95,14 +93,14 @@ pub async fn search(reader: &Reader, served: &Served, request: &SearchRequest) -
         }
         _ => Vec::new(),
     };
-    let answer: Answer = reader.ask_index(served, view, &body::found(request, &nearest)).await?;
-    Ok(answer.into_found(request, &nearest))
+    let answer: Answer = reader.ask_index(served, view, &body::by_words(request, &nearest)).await?;
+    Ok(answer.into_hits(request, &nearest))
 }
 
 #[derive(Deserialize)]
 struct Answer {
     hits: Hits<AnswerHit>,
-    aggregations: Option<Counted>,
+    aggregations: Option<Aggregations>,
 }
 
 #[derive(Deserialize)]
@@ -113,7 +111,7 @@ struct AnswerHit {
     highlight: Option<AnswerHighlight>,
 }
 
-/// Every field that is asked for has a list of values.
+/// Elasticsearch returns a list of values for each field.
 #[derive(Deserialize)]
 struct AnswerFields {
     product_id: (String,),
@@ -132,25 +130,25 @@ struct AnswerHighlight {
 }
 
 impl Answer {
-    fn into_found(self, request: &SearchRequest, nearest: &[String]) -> Found {
+    fn into_hits(self, request: &SearchRequest, nearest: &[String]) -> SearchHits {
         let hits = &self.hits.hits;
         let ordered: Vec<(&str, f64)> = if nearest.is_empty() {
-            // The page itself.
-            let places = (request.offset..).map(fusion::reciprocal);
-            hits.iter().map(AnswerHit::id).zip(places).collect()
+            // The response is the page itself.
+            let scores = (request.offset..).map(fusion::reciprocal);
+            hits.iter().map(AnswerHit::id).zip(scores).collect()
         } else {
-            // The best from the first on, down to those that are there by their meaning alone.
+            // The response begins at the first rank; products found by meaning alone have a score of 0.
             let by_words = hits.iter().filter(|hit| hit.score.is_some_and(|score| score > 0.0));
             let by_words: Vec<&str> = by_words.map(AnswerHit::id).collect();
             let by_meaning: Vec<&str> = nearest.iter().map(String::as_str).collect();
             let fused = fusion::fuse(&by_words, &by_meaning);
             fused.into_iter().skip(request.offset).take(request.limit).collect()
         };
-        let marked: HashMap<&str, &AnswerHighlight> =
+        let highlights: HashMap<&str, &AnswerHighlight> =
             hits.iter().filter_map(|hit| Some((hit.id(), hit.highlight.as_ref()?))).collect();
-        let highlight = |id: &str| marked.get(id)?.title.first().cloned();
+        let highlight = |id: &str| highlights.get(id)?.title.first().cloned();
         let hit = |(id, score): (&str, f64)| Hit { product_id: id.to_owned(), score, highlight: highlight(id) };
-        let found = ordered.into_iter().map(hit).collect();
-        Found { total: self.hits.total(), hits: found, facets: self.aggregations.map(Counted::into_facets) }
+        let page = ordered.into_iter().map(hit).collect();
+        SearchHits { total: self.hits.total(), hits: page, facets: self.aggregations.map(Aggregations::into_facets) }
     }
 }

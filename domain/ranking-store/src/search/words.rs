@@ -1,34 +1,34 @@
-//! Words as they are looked for.
+//! Queries for the words of a text.
 
 use serde_json::{Value, json};
 
-/// Words beyond these are not searched for.
+/// Most words of a text that are searched for.
 const MAX_WORDS: usize = 16;
 
-/// A query for a text's words, each in any of the fields as it is or inflected: of one or two each must be found, of more
-/// three quarters. English and Korean are analysed in fields apart.
+/// Query for a text's words in any of the fields, as written or in the other grammatical number. One or two words must
+/// all match, of more words three quarters. English and Korean are analysed in separate fields.
 #[must_use]
 pub fn words_in(text: &str, fields: &[&str]) -> Value {
     each_word(text, |word| forms(word, fields))
 }
 
-/// As [`words_in`], with queries of one's own for a word: the best of them counts.
+/// Like [`words_in`], with the given queries for a word: the best of them counts.
 pub(super) fn each_word(text: &str, queries: impl Fn(&str) -> Vec<Value>) -> Value {
     let word = |word| json!({ "dis_max": { "queries": queries(word) } });
     let words: Vec<Value> = text.split_whitespace().take(MAX_WORDS).map(word).collect();
     json!({ "bool": { "should": words, "minimum_should_match": "2<75%" } })
 }
 
-/// A word in any of the fields, as it is or inflected.
+/// Queries for a word in any of the fields, as written or in the other grammatical number.
 pub(super) fn forms(word: &str, fields: &[&str]) -> Vec<Value> {
-    // What an analyser takes apart, such as "t-light", must be found in one field as a whole.
+    // A word that an analyser divides, such as "t-light", must match in one field as a whole.
     let whole = |form: &str| json!({ "multi_match": { "query": form, "fields": fields, "operator": "and" } });
     let mut queries = vec![whole(word)];
     queries.extend(other_numbers(word).iter().map(|form| whole(form)));
     queries
 }
 
-/// An English noun's other number, as far as the common endings tell: not every server can stem.
+/// The other grammatical number of an English noun by its common endings: not every server has a stemmer.
 fn other_numbers(word: &str) -> Vec<String> {
     let word = word.to_ascii_lowercase();
     if word.len() < 3 || !word.bytes().all(|byte| byte.is_ascii_lowercase()) {

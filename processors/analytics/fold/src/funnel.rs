@@ -1,11 +1,11 @@
-//! The conversation funnel: what became of each message of a shopper's, and of each product recommended for it.
+//! The conversation funnel: each message of a shopper, and the products recommended for it.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use jangbogo_events::{Data, Event, RecommendationClicked, Role, Topic};
 use jangbogo_fold::{Deltas, FoldConfig, Projection, TableMarker as _, Target, View, ViewKeys};
 use uuid::Uuid;
 
-/// The name of the view of a day's funnel.
+/// View of a day's funnel.
 pub const FUNNEL_VIEW: &str = "funnel";
 
 jangbogo_fold::table! {
@@ -28,7 +28,7 @@ jangbogo_fold::table! {
     }
 }
 
-/// Facts alone: what led to what, an order above all, is found when a day is looked at.
+/// Folds facts only: the view joins messages, recommendations and orders when it is read.
 pub static PROJECTION: Projection = Projection {
     name: "funnel",
     reads: &[
@@ -61,12 +61,13 @@ fn fold(event: &Event, config: &FoldConfig, deltas: &mut Deltas) {
             let analyser = &intent.analysed_by.model;
             deltas.put(Turn { message_id: intent.message_id }, Understood { analyser });
         }
-        Data::RecommendationGenerated(given) => {
-            // What was decoded from JSON can be written as JSON.
-            let Ok(weights) = serde_json::to_string(&given.weight_setting) else { return };
-            let (recommendation_id, member_id) = (given.recommendation_id, &*given.member_id);
-            deltas.put(Turn { message_id: given.message_id }, Answered { recommendation_id, member_id, weights });
-            for item in &given.items {
+        Data::RecommendationGenerated(recommendation) => {
+            // Never fails: the data was decoded from JSON.
+            let Ok(weights) = serde_json::to_string(&recommendation.weight_setting) else { return };
+            let (recommendation_id, member_id) = (recommendation.recommendation_id, &*recommendation.member_id);
+            let turn = Turn { message_id: recommendation.message_id };
+            deltas.put(turn, Answered { recommendation_id, member_id, weights });
+            for item in &recommendation.items {
                 let key = RecommendedProduct { member_id, product_id: &item.product_id, recommendation_id };
                 deltas.put(key, Offer { offered_at: time });
             }
@@ -108,7 +109,7 @@ mod tests {
         let reply = MessageCreated { message_id: Uuid::from_u128(9), role: Role::Ai, ..message.clone() };
         let recommendation = RecommendationGenerated::example();
         let id = recommendation.recommendation_id.as_u128();
-        // Topics interleave as they like; the day is the message's, in the shop.
+        // Topics have no common order; the day is that of the message, in the shop's time zone.
         let facts = [
             at("2011-03-01T15:00:02Z", recommendation),
             at("2011-03-01T15:00:01Z", IntentAnalyzed::example()),
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_from_no_recommendation_of_a_conversation_is_left_out() {
+    fn events_without_a_recommendation_of_a_conversation_are_left_out() {
         let folded = given(&PROJECTION, [shown(None).into(), clicked(None).into()]);
         assert_eq!(folded.rows("recommended_product"), [""; 0]);
     }

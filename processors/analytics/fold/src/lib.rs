@@ -1,4 +1,4 @@
-//! What `analytics` folds: sales, members' purchases, and the conversation funnel.
+//! Fold of `analytics`: sales, members' purchases, and the conversation funnel.
 
 pub mod funnel;
 pub mod purchases;
@@ -7,7 +7,6 @@ pub mod sales;
 use jangbogo_fold::{BatchPolicy, Processor};
 use jangbogo_shared_projections::catalogue;
 
-/// Sales by day and category, how members buy, and what conversations come to.
 pub static ANALYTICS: Processor = Processor {
     name: "analytics",
     fold_version: 3,

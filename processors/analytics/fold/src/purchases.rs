@@ -1,12 +1,12 @@
-//! How members buy: their orders, the pattern in them, and which patterns were announced.
+//! Members' orders, their purchase patterns, and the announced patterns.
 
 use chrono::{DateTime, Utc};
 use jangbogo_events::{Data, Event, OrderCompleted, PurchasePatternAnalyzed, Topic};
 use jangbogo_fold::{Deltas, FoldConfig, Projection, TableMarker as _, Target, View, ViewKeys};
 
-/// The name of the view of members' purchase patterns.
+/// View of members' purchase patterns.
 pub const PATTERN_VIEW: &str = "pattern";
-/// The name of the view of the patterns announced last.
+/// View of the patterns announced last.
 pub const ANNOUNCED_VIEW: &str = "announced";
 
 jangbogo_fold::table! {
@@ -25,15 +25,15 @@ jangbogo_fold::table! {
 }
 
 jangbogo_fold::table! {
-    /// The purchase patterns announced of members, as JSON. A member's orders only become more: the announcement of most
-    /// orders is the newest
+    /// The purchase patterns announced of members, as JSON. A member's orders only become more: the announcement of
+    /// most orders is the newest
     pub AnnouncedPatterns "announced_pattern" {
         key AnnouncedPattern<'a> { member_id: &'a str, orders: i64 }
         first Announcement<'a> "announcement" { event_id: &'a str, pattern: String }
     }
 }
 
-/// One row an order; the pattern is found when it is looked at.
+/// Folds one row an order; the view computes the pattern when it is read.
 pub static PROJECTION: Projection = Projection {
     name: "purchases",
     reads: &[Topic::OrderCompleted, Topic::PurchasePatternAnalyzed],
@@ -85,7 +85,7 @@ fn put_order(event: &Event, order: &OrderCompleted, config: &FoldConfig, deltas:
 }
 
 fn put_announcement(event: &Event, announced: &PurchasePatternAnalyzed, deltas: &mut Deltas) {
-    // What was decoded from JSON can be written as JSON.
+    // Never fails: the data was decoded from JSON.
     let Ok(pattern) = serde_json::to_string(announced) else { return };
     let key = AnnouncedPattern { member_id: &announced.member_id, orders: announced.orders.into() };
     deltas.put(key, Announcement { event_id: &event.envelope.id, pattern });
@@ -101,15 +101,15 @@ mod tests {
     #[test]
     fn an_order_of_a_member_is_one_fact() {
         let lines = [("lamp", 2, 500), ("cup", 1, 300), ("lamp", 1, 250)];
-        let strangers = order(None, &lines);
-        let taken_back = cancellation(Some("kim"), &lines);
-        let folded = given(&PROJECTION, [order(Some("kim"), &lines).into(), strangers.into(), taken_back.into()]);
+        let anonymous = order(None, &lines);
+        let cancelled = cancellation(Some("kim"), &lines);
+        let folded = given(&PROJECTION, [order(Some("kim"), &lines).into(), anonymous.into(), cancelled.into()]);
         let fact = "ordered_at=2011-03-01T03:00:00+00:00 hour=12 units=4 value_minor=1050";
         assert_eq!(folded.rows("member_order"), [format!(r#"#1: member_id="kim" {fact} currency="KRW""#)]);
     }
 
     #[test]
-    fn hours_are_those_of_the_shop() {
+    fn hours_are_in_the_time_zone_of_the_shop() {
         let order = order(Some("kim"), &[("lamp", 1, 250)]);
         let before = at("2011-03-01T14:59:59.999999Z", order.clone());
         let folded = given(&PROJECTION, [before, at("2011-03-01T15:00:00Z", order)]);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn of_announcements_of_as_many_orders_the_first_counts() {
+    fn the_first_of_two_announcements_with_as_many_orders_counts() {
         let announced = PurchasePatternAnalyzed::example();
         let other = PurchasePatternAnalyzed { mean_units_per_order: 1.0, ..announced.clone() };
         let next = PurchasePatternAnalyzed { orders: 13, ..announced.clone() };

@@ -1,12 +1,12 @@
-//! What was sold and taken back: every line as a fact, and sums by product and day.
+//! Sales and cancellations: every line as a fact, and sums by product and day.
 
 use chrono::NaiveDate;
 use jangbogo_events::{Currency, Data, Event, OrderItem, Topic};
 use jangbogo_fold::{Deltas, FoldConfig, Projection, TableMarker as _, Target, View, ViewKeys};
 
-/// The name of the view of a day's sales by category.
+/// View of a day's sales by category.
 pub const DAILY_VIEW: &str = "daily";
-/// The name of the view of all sales.
+/// View of all sales.
 pub const TOTALS_VIEW: &str = "totals";
 
 jangbogo_fold::table! {
@@ -43,7 +43,7 @@ jangbogo_fold::table! {
     }
 }
 
-/// Facts for what must be counted without repetition (orders, buyers), sums for what only adds up.
+/// Facts for distinct counts (orders, buyers), sums for units, money and views.
 pub static PROJECTION: Projection = Projection {
     name: "sales",
     reads: &[Topic::OrderCompleted, Topic::ProductViewed, Topic::UserBehavior],
@@ -118,26 +118,26 @@ mod tests {
         let mut rows = folded.rows("order_line");
         rows.sort();
         let kim = r#"order_id="order" member_id="kim" product_id="lamp" day=2011-03-01 cancelled=false"#;
-        let nobody = r#"order_id="order" product_id="lamp" day=2011-03-01 cancelled=true"#;
+        let anonymous = r#"order_id="order" product_id="lamp" day=2011-03-01 cancelled=true"#;
         assert_eq!(
             rows,
             [
                 format!(r#"#1 0: {kim} units=2 total_minor=500 currency="KRW""#),
                 format!(r#"#1 1: {kim} units=1 total_minor=250 currency="KRW""#),
-                format!(r#"#2 0: {nobody} units=1 total_minor=250 currency="KRW""#),
+                format!(r#"#2 0: {anonymous} units=1 total_minor=250 currency="KRW""#),
             ]
         );
     }
 
     #[test]
-    fn what_is_taken_back_counts_apart_on_its_own_day() {
-        let taken_back = cancellation(None, &[("lamp", 1, 250)]);
+    fn cancellations_count_apart_on_their_own_day() {
+        let cancelled = cancellation(None, &[("lamp", 1, 250)]);
         let folded = given(
             &PROJECTION,
             [
                 order(None, &[("lamp", 2, 500), ("lamp", 1, 250)]).into(),
-                taken_back.clone().into(),
-                at("2011-03-01T15:00:00Z", taken_back),
+                cancelled.clone().into(),
+                at("2011-03-01T15:00:00Z", cancelled),
             ],
         );
         assert_eq!(
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_count_by_product_and_day_of_the_shop() {
+    fn views_count_by_product_and_day_of_the_shop() {
         let seen = ProductViewed { member_id: None, product_id: product("lamp") };
         let late = at("2011-03-01T14:59:59Z", seen.clone());
         let folded = given(&PROJECTION, [seen.clone().into(), late, at("2011-03-02T00:00:00+09:00", seen)]);

@@ -1,11 +1,11 @@
-//! What is bought together: counts of pairs, and each product's neighbours.
+//! Co-purchase: counts of product pairs in orders, and each product's neighbours.
 
 use jangbogo_events::{Data, Event, OrderItem, ProductId, Topic};
 use jangbogo_fold::{Deltas, FoldConfig, Projection, TableMarker as _, Target, View, ViewKeys, Watch};
 
-/// A basket makes pairs of at most this many products: a thousand would make half a million.
-pub const MAX_BASKET: usize = 30;
-/// The name of the view of neighbours.
+/// Most products of an order that make pairs: a thousand products would make half a million pairs.
+const MAX_BASKET: usize = 30;
+/// View of each product's neighbours.
 pub const SIMILAR_VIEW: &str = "rec:similar";
 
 jangbogo_fold::table! {
@@ -24,7 +24,7 @@ jangbogo_fold::table! {
     }
 }
 
-/// Pairs are the most contended rows of all, so they come last.
+/// Pairs are the most contended rows, so their table comes last.
 pub static PROJECTION: Projection = Projection {
     name: "co-purchase",
     reads: &[Topic::OrderCompleted],
@@ -32,20 +32,20 @@ pub static PROJECTION: Projection = Projection {
     fold,
     views: &[View {
         name: SIMILAR_VIEW,
-        // A product's neighbours: the fifty most often bought with it, for how often each is bought at all.
-        // Every order that makes a pair counts both its products too.
+        // A product's neighbours: the fifty most often bought with it, for how often each is bought at all. Every order
+        // that makes a pair also counts both products.
         watches: &[Watch { table: ProductOrders::TABLE, column: "product_id" }],
         keys: ViewKeys::Same,
         query: include_str!("co_purchase.similar.sql"),
         all_keys: "SELECT product_id FROM product_orders WHERE product_id > $1 ORDER BY product_id LIMIT $2",
-        // A neighbour's score falls with every order of it, wherever that is.
+        // A neighbour's score falls with each of its orders, also those without this product.
         full_refresh: true,
         target: Target::RedisHash,
     }],
 };
 
 fn fold(event: &Event, _: &FoldConfig, deltas: &mut Deltas) {
-    // A cancellation takes back units, not the fact that two products were wanted together.
+    // A cancellation reduces units; the two products were still ordered together.
     let Data::OrderCompleted(order) = &event.data else { return };
     let products = basket(&order.items);
     for (position, product_id) in products.iter().enumerate() {
@@ -56,17 +56,17 @@ fn fold(event: &Event, _: &FoldConfig, deltas: &mut Deltas) {
     }
 }
 
-/// The order's distinct products by id; of a large order those that cost most.
+/// The order's distinct products by id; of a large order those with the largest totals.
 fn basket(items: &[OrderItem]) -> Vec<&ProductId> {
     let mut by_product: Vec<(&ProductId, i64)> =
         items.iter().map(|item| (&item.product_id, item.total_minor)).collect();
     by_product.sort_unstable();
     by_product.dedup_by(|later, kept| {
-        let same = later.0 == kept.0;
-        if same {
+        let is_same = later.0 == kept.0;
+        if is_same {
             kept.1 += later.1;
         }
-        same
+        is_same
     });
     if by_product.len() > MAX_BASKET {
         by_product.sort_unstable_by_key(|(product_id, total)| (-total, *product_id));
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(folded.rows("product_orders"), ["cup: orders=1", "lamp: orders=1"]);
     }
 
-    /// Lines of products `p00`, `p01` …, each costing as much as the function says.
+    /// Lines of products `p00`, `p01` … with the totals that the function gives.
     fn large_basket(count: usize, total: fn(usize) -> i64) -> Vec<(String, i64)> {
         (0..count).map(|number| (format!("p{number:02}"), total(number))).collect()
     }
@@ -110,12 +110,12 @@ mod tests {
     }
 
     #[test]
-    fn of_a_large_basket_the_dearest_products_make_pairs() {
+    fn the_most_expensive_products_of_a_large_basket_make_pairs() {
         let mut basket = large_basket(35, |number| i64::try_from(number).unwrap() * 10);
-        let dearest: Vec<String> = (5..35).map(|number| format!("p{number:02}")).collect();
-        assert_eq!(products_kept(&basket), dearest);
+        let most_expensive: Vec<String> = (5..35).map(|number| format!("p{number:02}")).collect();
+        assert_eq!(products_kept(&basket), most_expensive);
         basket.reverse();
-        assert_eq!(products_kept(&basket), dearest, "whatever the order of the lines");
+        assert_eq!(products_kept(&basket), most_expensive, "whatever the order of the lines");
     }
 
     #[test]

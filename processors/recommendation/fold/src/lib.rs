@@ -1,4 +1,4 @@
-//! What `recommendation` folds: popularity and co-purchase of its own, and five shared projections.
+//! Fold of `recommendation`: popularity, co-purchase, and five shared projections.
 
 pub mod co_purchase;
 pub mod popularity;
@@ -6,7 +6,6 @@ pub mod popularity;
 use jangbogo_fold::{BatchPolicy, Processor};
 use jangbogo_shared_projections::{catalogue, conversation, history, preferences, vectors};
 
-/// Similar products, popular and trending ones, and what members bought and looked at.
 pub static RECOMMENDATION: Processor = Processor {
     name: "recommendation",
     fold_version: 2,

@@ -1,4 +1,4 @@
-//! What is bought and looked at lately: by category, and in the whole shop.
+//! Popular products by category, and trending products of the whole shop.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use jangbogo_events::{Data, Event, Topic};
 use jangbogo_fold::{Deltas, FoldConfig, Projection, TableMarker as _, Target, View, ViewKeys, Watch};
 use jangbogo_shared_projections::catalogue::Products;
 
-/// The name of the view of popular products by category.
+/// View of popular products by category.
 pub const POPULAR_VIEW: &str = "rec:popular:category";
-/// The name of the view of trending products.
+/// View of trending products.
 pub const TRENDING_VIEW: &str = "rec:trending";
-/// The one key of the view of trending products.
+/// Only key of the view of trending products.
 pub const TRENDING_KEY: &str = "all";
 
 jangbogo_fold::table! {
@@ -23,7 +23,7 @@ jangbogo_fold::table! {
     }
 }
 
-/// Buckets by day: decay is the views' affair, since it depends on when one looks.
+/// Folds buckets by day of the event; the views apply the decay, which depends on the time of the query.
 pub static PROJECTION: Projection = Projection {
     name: "popularity",
     reads: &[Topic::OrderCompleted, Topic::ProductViewed, Topic::UserBehavior],
@@ -89,7 +89,7 @@ mod tests {
     use jangbogo_fold::testing::{at, cancellation, given, member, order, product};
 
     #[test]
-    fn attention_of_members_and_strangers_counts_by_product() {
+    fn attention_of_members_and_anonymous_shoppers_counts_by_product() {
         let (member_id, product_id) = (member("kim"), product("lamp"));
         let quantity = Quantity::new(7).unwrap();
         let folded = given(
