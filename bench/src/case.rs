@@ -18,7 +18,6 @@ pub struct Case {
 /// `recommendation` without its pairs, to measure these apart.
 static RECOMMENDATION_SUMS: Processor = Processor {
     name: "bench-sums",
-    description: "popular and trending products, and members' histories",
     fold_version: 1,
     batch_policy: BatchPolicy::Immediate,
     projections: &[&catalogue::PROJECTION, &history::PROJECTION, &popularity::PROJECTION],

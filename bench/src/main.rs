@@ -118,7 +118,7 @@ async fn main() -> anyhow::Result<()> {
         }
         Benchmark::Chat(arguments) => print(arguments.json, chat::Report::to_text, chat::run(&arguments)).await?,
         Benchmark::Embed(arguments) => {
-            print(arguments.json, embed::EmbedReport::to_text, embed::run(&arguments)).await?
+            print(arguments.json, embed::EmbedReport::to_text, embed::run(&arguments)).await?;
         }
         Benchmark::Recall(arguments) => {
             print(arguments.json, recall::RecallReport::to_text, recall::run(&arguments)).await?;

@@ -161,13 +161,8 @@ impl Store {
         let pool = jangbogo_platform::database::pool(&shop.connections, "test", 1).unwrap();
         let processors = ["live", "again"].map(|name| {
             let name = Box::leak(format!("{name}_{number}").into_boxed_str());
-            let processor = Processor {
-                name,
-                description: "",
-                fold_version: 1,
-                batch_policy: BatchPolicy::Immediate,
-                projections: PROJECTIONS,
-            };
+            let processor =
+                Processor { name, fold_version: 1, batch_policy: BatchPolicy::Immediate, projections: PROJECTIONS };
             &*Box::leak(Box::new(processor))
         });
         let live = open_live(&pool, processors[0], &SETTINGS, VectorIndex::default()).await.unwrap().generation;

@@ -95,7 +95,9 @@ impl Analyser {
         let mut results = pin!(stream::iter(analyses).buffered(parallel));
         while let Some(result) = results.try_next().await? {
             add(result);
-            progress.iter().for_each(|progress| progress.advance(1));
+            if let Some(progress) = &progress {
+                progress.advance(1);
+            }
         }
         Ok(())
     }

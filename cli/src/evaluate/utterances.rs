@@ -120,10 +120,10 @@ fn product(event: &Event) -> Option<ProductText<'_>> {
 }
 
 async fn evaluate(analyser: &Analyser, utterances: &[Utterance], currency: Currency) -> anyhow::Result<Report> {
-    let analyses = utterances.iter().map(|utterance| analyse(analyser, utterance, currency));
+    let results = utterances.iter().map(|utterance| analyse(analyser, utterance, currency));
     let mut report = Report::default();
     let add = |(utterance, understood): (_, Option<Understanding>)| report.add(utterance, understood.as_ref());
-    analyser.run_all("messages", analyses, add).await?;
+    analyser.run_all("messages", results, add).await?;
     Ok(report)
 }
 

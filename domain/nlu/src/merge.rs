@@ -144,8 +144,8 @@ fn is_a_kind_of(narrow: &Wish, wide: &Wish) -> bool {
 
 /// The price limit that "cheaper" or "dearer" sets; none without a price to compare with.
 fn relative_limit(direction: PriceDirection, references: &[ProductId], shown: &[ShownProduct]) -> Option<PriceRange> {
-    let referenced = shown.iter().filter(|product| references.contains(&product.product_id));
-    let mut prices: Vec<Money> = referenced.filter_map(|product| product.price).collect();
+    let compared = shown.iter().filter(|product| references.contains(&product.product_id));
+    let mut prices: Vec<Money> = compared.filter_map(|product| product.price).collect();
     if prices.is_empty() {
         prices = shown.iter().take(COMPARED_PRODUCTS).filter_map(|product| product.price).collect();
     }

@@ -94,7 +94,8 @@ impl SharedCache {
         let redis = &self.redis;
         let mut pipeline = redis::pipe();
         pipeline.cmd("GET").arg(redis.vector_key(key));
-        let look_up = redis.run::<(Option<Vec<u8>>,)>(&pipeline, LOOK_LIMIT);
+        // Boxed: every future that embeds a text would hold a connection attempt, 8 kB, twice.
+        let look_up = Box::pin(redis.run::<(Option<Vec<u8>>,)>(&pipeline, LOOK_LIMIT));
         let probe = || Arc::clone(redis).probe();
         let log_recovery = || info!("redis recovered: embeddings are looked up there");
         match redis.breaker.call(look_up, probe, log_recovery).await {

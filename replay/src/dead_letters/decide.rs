@@ -205,7 +205,7 @@ impl Sender {
         let mut produced: Vec<(DeadLetter, Option<Delivery>)> = Vec::new();
         match self.decision {
             DecisionOutcome::Discarded => {
-                produced.extend(dead_letters.into_iter().map(|dead_letter| (dead_letter, None)))
+                produced.extend(dead_letters.into_iter().map(|dead_letter| (dead_letter, None)));
             }
             DecisionOutcome::Requeued => {
                 let deliveries: Vec<anyhow::Result<DeliveryFuture>> =
