@@ -205,7 +205,7 @@ fn unsupported_models_are_refused_and_leave_nothing() {
         (Box::new(without(TOKENIZER)), "has no tokenizer.json; save_pretrained of"),
         (Box::new(without(WEIGHTS)), "has no model.safetensors; save_pretrained of"),
         (Box::new(spoil(TOKENIZER)), "the tokenizer failed"),
-        (Box::new(spoil(WEIGHTS)), "cannot be used here"),
+        (Box::new(spoil(WEIGHTS)), "cannot be used; choose another"),
         (Box::new(weighing(missing)), "encoder.layer.0.output.dense.bias is missing"),
         (Box::new(weighing(weights(f64::NAN, DType::F32))), "a vector of length NaN"),
     ];
