@@ -145,6 +145,7 @@ pub struct DropArguments {
     generation: GenerationId,
 }
 
+/// Lists generations
 #[derive(Args, Clone, Debug)]
 pub struct ListArguments {
     /// Processors that own the generations [default: all]
