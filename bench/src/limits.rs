@@ -107,7 +107,7 @@ pub async fn create_tables(
     schema: &str,
     tables: impl IntoIterator<Item = &'static Table>,
 ) -> anyhow::Result<()> {
-    let mut sql = format!("CREATE SCHEMA {schema}; SET search_path = {schema};");
+    let mut sql = format!("CREATE SCHEMA {schema}; SET search_path = {schema}, public;");
     for table in tables {
         sql.push_str(&create_table(table, VectorIndex::default()));
     }
