@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jangbogo_es_sync_fold::ES_SYNC;
 use jangbogo_fold::Processor;
-use jangbogo_publish::{Audit, Found, audit, index_name};
+use jangbogo_publish::{Audit, PublishedValue, audit, index_name};
 use jangbogo_recommendation_fold::RECOMMENDATION;
 use jangbogo_recommendation_fold::co_purchase::SIMILAR_VIEW;
 use jangbogo_recommendation_fold::popularity::{TRENDING_KEY, TRENDING_VIEW};
@@ -40,11 +40,11 @@ async fn similar_keys(shop: &Shop) -> Vec<String> {
 
 /// The differences that an audit found, without the values.
 fn differences(audit: &Audit) -> BTreeSet<(&'static str, String, &'static str)> {
-    let kind = |found: &Found| match found {
-        Found::Missing => "missing",
-        Found::OtherPromotion => "of another promotion",
-        Found::Unreadable => "unreadable",
-        Found::Value(_) => "another value",
+    let kind = |found: &PublishedValue| match found {
+        PublishedValue::Missing => "missing",
+        PublishedValue::OtherPromotion => "of another promotion",
+        PublishedValue::Unreadable => "unreadable",
+        PublishedValue::Value(_) => "another value",
     };
     let samples = audit.samples.iter();
     let differences: BTreeSet<_> =
@@ -114,7 +114,7 @@ async fn an_audit_reports_exactly_the_tampered_values() {
     assert_eq!(differences(&audit), expected.into());
     let difference = audit.samples.iter().find(|difference| difference.key == *changed).unwrap();
     assert_eq!(difference.expected.as_ref(), Some(document));
-    assert_eq!(difference.found, Found::Value(Some(other)));
+    assert_eq!(difference.found, PublishedValue::Value(Some(other)));
     shop.close().await;
 }
 

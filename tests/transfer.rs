@@ -314,7 +314,7 @@ async fn an_invalid_import_is_refused_before_a_record_is_produced() {
         assert!(tampered.contains(digest) && tampered.contains("product-viewed.5.jsonl.zst"), "{tampered}");
     }
     fs::write(file(5), &kept[..kept.len() / 2]).unwrap();
-    assert!(refused(&export, &[]).contains("product-viewed.5.jsonl.zst is not what was exported"));
+    assert!(refused(&export, &[]).contains("product-viewed.5.jsonl.zst is damaged"));
     fs::remove_file(file(5)).unwrap();
     assert!(refused(&export, &[]).contains("product-viewed.5.jsonl.zst"));
     fs::write(file(5), &kept).unwrap();
@@ -336,7 +336,7 @@ async fn an_invalid_import_is_refused_before_a_record_is_produced() {
     assert_eq!((&dry["records"], &dry["produced"], record_count(&target)), (&60.into(), &0.into(), 0));
     target.produce(&[with_member(event(EventType::ProductViewed, "other", now), 0)]).await;
     let foreign = refusal(&replay(&target, "import", &export, &[]));
-    assert!(foreign.contains("what stands at offset 0 is not of this export"), "{foreign}");
+    assert!(foreign.contains("the record at offset 0 is not from this export"), "{foreign}");
     assert_eq!(record_count(&target), 1);
     let appended = replay(&target, "import", &export, &["--append"]);
     assert!(String::from_utf8_lossy(&appended.stderr).contains("records stand at other offsets"));

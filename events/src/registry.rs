@@ -101,6 +101,11 @@ macro_rules! registry {
                 match self { $(EventType::$payload => generator.into_root_schema_for::<$payload>(),)+ }
             }
 
+            /// Reference to the newest version's JSON Schema among a generator's definitions.
+            pub fn subschema(self, generator: &mut SchemaGenerator) -> Schema {
+                match self { $(EventType::$payload => generator.subschema_for::<$payload>(),)+ }
+            }
+
             /// The newest version's example.
             #[must_use]
             pub fn example(self) -> Data {

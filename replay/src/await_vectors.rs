@@ -27,7 +27,7 @@ pub async fn await_vectors(catch_up: CatchUp<'_>) -> Result<(), ReplayError> {
         }
         if last_message.is_none_or(|at| at.elapsed() > MESSAGE_INTERVAL) {
             let name = context.processor.name;
-            context.progress.say(&format!(
+            context.progress.println(&format!(
                 "{missing} products have no vector of {model} yet; {name} is served by the live generation until they \
                  have: `jangbogo run embedder --embedding-model {model}` makes them"
             ));

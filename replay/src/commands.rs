@@ -164,7 +164,7 @@ async fn with_retries<T, F: Future<Output = Result<T, ReplayError>>>(
     loop {
         match attempt().await {
             Err(error) if error.is_temporary() => {
-                context.progress.say(&format!("{}; retrying", jangbogo_telemetry::causes(&error)));
+                context.progress.println(&format!("{}; retrying", jangbogo_telemetry::causes(&error)));
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
             outcome => return outcome.with_context(|| context.processor.name.to_owned()),
@@ -231,13 +231,13 @@ pub async fn verify(arguments: &VerifyArguments, connections: &Connections) -> a
         let context = &replay.context;
         let verified = with_retries(context, || replay.verify()).await?;
         if verified.is_equal() {
-            context.progress.finish("equal", "what is served is what the log says");
+            context.progress.finish("equal", "the live generation equals a fresh fold of the log");
             continue;
         }
         differing.push(context.processor.name);
         print_differences(context, &verified, arguments.limits.json);
     }
-    anyhow::ensure!(differing.is_empty(), "{} is not what the log says", differing.join(", "));
+    anyhow::ensure!(differing.is_empty(), "{} differs from a fresh fold of the log", differing.join(", "));
     Ok(())
 }
 
@@ -259,7 +259,7 @@ fn print_differences(context: &ReplayContext, Verified { rows, published }: &Ver
         }
     }
     if !rows.is_empty() {
-        context.progress.say(&format!("the fresh fold is kept: `replay promote {name}` serves it"));
+        context.progress.println(&format!("the fresh fold is kept: `replay promote {name}` serves it"));
     }
     let count = rows.iter().map(|difference| difference.rows).sum::<usize>();
     let summary = format!("{count} rows and {} of {} published values differ", published.differing, published.checked);

@@ -112,7 +112,7 @@ impl CutOver<'_> {
         let CatchUp { context, generation, .. } = self.catch_up;
         context.progress.begin("publishing", 0);
         while !is_indexed(context, generation, Duration::from_mins(1)).await? {
-            context.progress.say("waiting for the search index");
+            context.progress.println("waiting for the search index");
         }
         let promotion = Uuid::now_v7();
         // Without a live generation there are no readers yet.
@@ -155,7 +155,7 @@ impl CutOver<'_> {
         let published =
             publisher::publish_ahead(&context.connections, context.processor, generation, promotion, on_progress);
         if let Err(error) = published.await {
-            context.progress.say(&format!(
+            context.progress.println(&format!(
                 "publishing ahead failed, reads fall back to postgres until values are published: {}",
                 jangbogo_telemetry::causes(&error)
             ));

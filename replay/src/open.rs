@@ -61,10 +61,14 @@ impl Open<'_> {
         self.check_resumable(&stored)?;
         let generation = &stored.generation;
         if stored.state != State::Hydrating || is_bulk_intact(connection, generation).await? {
-            context.progress.say(&format!("resuming generation {}, which is {}", generation.short_id(), stored.state));
+            context.progress.println(&format!(
+                "resuming generation {}, which is {}",
+                generation.short_id(),
+                stored.state
+            ));
             return Ok(Some(stored));
         }
-        context.progress.say(&ReplayError::StagingLost.to_string());
+        context.progress.println(&ReplayError::StagingLost.to_string());
         drop_generation(connection, generation).await?;
         Ok(None)
     }

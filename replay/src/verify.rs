@@ -31,7 +31,7 @@ impl Verify<'_> {
         set_state(&mut connection, generation, State::Ready).await?;
         let details: Vec<String> = found.iter().map(Difference::to_text).collect();
         Err(ReplayError::Differs(format!(
-            "{} rows of the live generation are not what the log says:\n{}\nThe fresh fold is kept: \
+            "{} rows of the live generation differ from a fresh fold of the log:\n{}\nThe fresh fold is kept: \
              `replay promote {name} --generation {id}` serves it, `replay drop {name} {id}` removes it",
             found.iter().map(|difference| difference.rows).sum::<usize>(),
             details.join("\n"),

@@ -12,7 +12,6 @@ use tokio::process::Command;
 
 use crate::error::StackError;
 use crate::ports::Listener;
-use crate::versions::hexadecimal;
 use crate::{command, files};
 
 const COMPOSE: &str = include_str!("../../docker-compose.yml");
@@ -28,7 +27,7 @@ pub(crate) struct Docker {
 
 impl Docker {
     pub(crate) fn new(directory: &Path) -> Self {
-        let digest = hexadecimal(&Sha256::digest(directory.as_os_str().as_encoded_bytes()));
+        let digest = hex::encode(Sha256::digest(directory.as_os_str().as_encoded_bytes()));
         Self {
             compose_file: directory.join("docker-compose.yml"),
             environment_file: directory.join("docker.env"),

@@ -8,7 +8,6 @@ use sha2::{Digest, Sha256};
 use crate::error::StackError;
 use crate::files;
 use crate::user::User;
-use crate::versions::hexadecimal;
 
 /// The directories of a native installation.
 #[derive(Clone, Debug)]
@@ -30,7 +29,7 @@ impl Layout {
         if user.is_none_or(|user| user.reaches(directory)) {
             return None;
         }
-        let digest = hexadecimal(&Sha256::digest(directory.as_os_str().as_encoded_bytes()));
+        let digest = hex::encode(Sha256::digest(directory.as_os_str().as_encoded_bytes()));
         Some(Path::new("/var/lib/jangbogo").join(&digest[..12]))
     }
 

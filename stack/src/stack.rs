@@ -292,7 +292,7 @@ fn random_password() -> Result<String, StackError> {
     let mut bytes = [0; 18];
     let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut bytes));
     read.or_file_error("read", path)?;
-    Ok(crate::versions::hexadecimal(&bytes))
+    Ok(hex::encode(bytes))
 }
 
 async fn bring_up_containers(

@@ -87,7 +87,7 @@ fn digest_of_file(path: &Path) -> Result<String, StackError> {
     loop {
         let length = file.read(&mut buffer).or_file_error("read", path)?;
         if length == 0 {
-            return Ok(hexadecimal(&digest.finalize()));
+            return Ok(hex::encode(digest.finalize()));
         }
         digest.update(&buffer[..length]);
     }
@@ -105,17 +105,7 @@ fn digest_of_directory(directory: &Path) -> Result<String, StackError> {
     for (name, file_digest) in digests {
         digest.update(format!("{file_digest}  {name}\n"));
     }
-    Ok(hexadecimal(&digest.finalize()))
-}
-
-/// `bytes` in lower-case hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Ok(hex::encode(digest.finalize()))
 }
 
 #[cfg(test)]

@@ -121,7 +121,7 @@ async fn a_rebuild_with_other_rows_is_not_cut_over(shop: &Shop) {
         for table in tables {
             assert!(message.contains(table), "{table} is not named: {message}");
         }
-        assert!(message.contains("of the live generation are not what the log says"), "{message}");
+        assert!(message.contains("of the live generation differ from a fresh fold of the log"), "{message}");
     }
     assert_eq!(live(shop).await, before);
 }

@@ -6,7 +6,9 @@ use jangbogo_assistant::{ground_reply, template_reply};
 use jangbogo_events::{
     Currency, Intent, Money, Payload as _, ProductId, RecommendationGenerated, RecommendedProduct, SubScores, Text,
 };
-use jangbogo_nlu::{Analysis, Answered, Context, ProductText, ShownProduct, Vocabulary, analyse, request_so_far};
+use jangbogo_nlu::{
+    AnalysedMessage, Analysis, Context, ProductText, ShownProduct, Vocabulary, analyse, request_so_far,
+};
 use jangbogo_ranking::{Candidate, Language, Product, RankedItem, RankingInput, Scored, Weights};
 use jangbogo_test_support::hostile::{GROUNDED, UNGROUNDED};
 
@@ -80,7 +82,7 @@ impl Shop {
             self.snapshot.found = matches.map(|(id, _)| id.clone()).take(40).collect();
             let ranking = jangbogo_ranking::rank(&self.snapshot, Some(&request), Weights::default(), 10);
             let language = Language::from_tag(&understanding.language);
-            recommendation.lacking = ranking.lacking;
+            recommendation.lacking = ranking.unmet;
             recommendation.items =
                 ranking.items.iter().map(|item| self.recommended(item, language, &request)).collect();
         }
@@ -113,9 +115,9 @@ impl Shop {
     }
 }
 
-fn analysed(recommendation: &RecommendationGenerated) -> Answered<'_> {
-    Answered {
-        understood: &recommendation.understood,
+fn analysed(recommendation: &RecommendationGenerated) -> AnalysedMessage<'_> {
+    AnalysedMessage {
+        analysis: &recommendation.understood,
         request: &recommendation.request,
         found_nothing: recommendation.items.is_empty(),
     }

@@ -169,7 +169,7 @@ fn follow(shop: &Shop, ledger: Ledger) -> anyhow::Result<tokio::task::JoinHandle
     Ok(tokio::spawn(async move {
         while let Some(event) = tail.next().await {
             if let TailEvent::Appended(record) = event {
-                let (message_id, stage) = record.what;
+                let (message_id, stage) = record.value;
                 ledger.appended(message_id, stage, record.at);
             }
         }

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jangbogo_events::{Data, Event, EventHash, Money, OrderItem, Topic};
+use jangbogo_log::decode::event_of_message;
 use jangbogo_log::groupless;
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::kafka::QuietContext;
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::message::Message as _;
-
-use crate::events::decode;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// The topics that the demo writes to.
@@ -80,7 +79,7 @@ fn count(connections: &Connections) -> anyhow::Result<LogCounts> {
         let Some(topic) = connections.namespace.topic_of(message.topic()) else { return Ok(()) };
         *counts.records.entry(topic).or_default() += 1;
         // The check of dead letters reports records that cannot be decoded.
-        let Ok(event) = decode(topic, message) else { return Ok(()) };
+        let Ok(event) = event_of_message(topic, message) else { return Ok(()) };
         if seen.insert(event.envelope.hash()) {
             counts.add(topic, &event);
         }

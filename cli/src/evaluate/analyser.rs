@@ -14,7 +14,7 @@ use jangbogo_events::{ModelRun, Understanding};
 use jangbogo_language_model::{CallError, LanguageModel, LanguageModelMetrics, Settings};
 use jangbogo_nlu::{ProductText, Vocabulary, analyse};
 use jangbogo_platform::progress::Progress;
-use jangbogo_preference_analysis::intent::{Asked, LOCAL_ANALYSER, instructions_hash, understand};
+use jangbogo_preference_analysis::intent::{AnalysisInput, LOCAL_ANALYSER, instructions_hash, understand};
 use jangbogo_telemetry::Telemetry;
 use serde::Serialize;
 
@@ -103,7 +103,7 @@ impl Analyser {
     }
 
     /// Analyses a message; none without a valid answer. Fails if none of the first messages was answered.
-    pub async fn understand(&self, asked: &Asked<'_>) -> anyhow::Result<Option<Understanding>> {
+    pub async fn understand(&self, asked: &AnalysisInput<'_>) -> anyhow::Result<Option<Understanding>> {
         let (language_model, answers) = match self {
             Self::Local(vocabulary, _) => {
                 return Ok(Some(analyse(vocabulary, asked.context, asked.message).understanding));

@@ -9,7 +9,7 @@ use comfy_table::Table;
 use jangbogo_events::Currency;
 use jangbogo_nlu::ProductText;
 use jangbogo_nlu::evaluation::{Conversation, Dialogue, DialogueReport, Item, read_dialogues, read_items};
-use jangbogo_preference_analysis::intent::Asked;
+use jangbogo_preference_analysis::intent::AnalysisInput;
 use serde::Serialize;
 
 use super::analyser::{Analyser, AnalyserArguments, MeasuredAnalyser};
@@ -97,7 +97,7 @@ async fn analyse_dialogue<'d>(
     let mut conversation = Conversation::new(dialogue, currency);
     while let Some(message) = conversation.next_message() {
         let earlier = conversation.earlier().collect();
-        let asked = Asked { context: conversation.context(), earlier, message };
+        let asked = AnalysisInput { context: conversation.context(), earlier, message };
         let understood = analyser.understand(&asked).await?;
         conversation.understood(understood);
     }

@@ -10,7 +10,7 @@ use jangbogo_events::{Currency, Data, Event, Understanding};
 use jangbogo_nlu::ProductText;
 use jangbogo_nlu::evaluation::{self, Difference, Report, Split, Utterance};
 use jangbogo_platform::config::Connections;
-use jangbogo_preference_analysis::intent::Asked;
+use jangbogo_preference_analysis::intent::AnalysisInput;
 use serde::Serialize;
 
 use super::analyser::{Analyser, AnalyserArguments, MeasuredAnalyser};
@@ -133,7 +133,7 @@ async fn analyse<'u>(
     currency: Currency,
 ) -> anyhow::Result<(&'u Utterance, Option<Understanding>)> {
     let context = utterance.context(currency);
-    let asked = Asked { context: &context, earlier: Vec::new(), message: &utterance.text };
+    let asked = AnalysisInput { context: &context, earlier: Vec::new(), message: &utterance.text };
     Ok((utterance, analyser.understand(&asked).await?))
 }
 

@@ -7,9 +7,8 @@ mod schemas;
 mod tail;
 
 use clap::Subcommand;
-use jangbogo_events::{DecodeError, Event, Record, Topic};
+use jangbogo_events::Topic;
 use jangbogo_platform::config::Connections;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
 /// Produces, imports and shows events, and writes their schemas
 #[derive(Debug, Subcommand)]
@@ -27,15 +26,6 @@ pub async fn run(command: Command, connections: &Connections) -> anyhow::Result<
         Command::Tail(arguments) => tail::run(arguments, connections).await,
         Command::Schemas(arguments) => schemas::run(&arguments),
     }
-}
-
-/// Decodes a record of one of the log's topics.
-pub fn decode(topic: Topic, message: &BorrowedMessage<'_>) -> Result<Event, DecodeError> {
-    let headers: Vec<(&str, &[u8])> = message
-        .headers()
-        .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
-        .unwrap_or_default();
-    Event::decode(Record { topic, headers: &headers, value: message.payload().unwrap_or_default() })
 }
 
 fn parse_topic(name: &str) -> Result<Topic, String> {

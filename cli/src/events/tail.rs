@@ -7,17 +7,17 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 use jangbogo_events::{Event, Topic};
+use jangbogo_log::decode::event_of_message;
 use jangbogo_log::groupless;
 use jangbogo_platform::config::Connections;
 use jangbogo_platform::kafka::QuietContext;
-use jangbogo_telemetry::causes;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
-use super::{decode, parse_topic};
+use super::parse_topic;
 
 /// Shows events as they are appended, one line each, until Ctrl-C
 #[derive(Args, Debug)]
@@ -128,7 +128,7 @@ fn assigned(
 fn line(message: &BorrowedMessage<'_>, connections: &Connections, as_json: bool) -> String {
     let value = message.payload().unwrap_or_default();
     let event = match connections.namespace.topic_of(message.topic()) {
-        Some(topic) => decode(topic, message).map_err(|error| causes(&error).to_string()),
+        Some(topic) => event_of_message(topic, message),
         None => Err("the topic is none of the log's".to_owned()),
     };
     let key = message.key().map(String::from_utf8_lossy).unwrap_or_default();

@@ -19,5 +19,5 @@ pub use facets::{Facets, facets};
 pub use kinds::{Area, Kind, areas, kinds};
 pub use phrases::Phrases;
 pub use translation::{in_english, in_korean};
-pub use values::{Slot, Value, canonical, names, value, values, with_implied};
+pub use values::{Slot, Value, canonical, surface_forms, value, values, with_implied};
 pub use words::{key, singular, split};

@@ -92,7 +92,7 @@ static BY_KOREAN: LazyLock<HashMap<String, Vec<usize>>> = LazyLock::new(|| {
 pub(crate) static MEANINGS: LazyLock<Phrases<Vec<(Slot, &'static str)>>> = LazyLock::new(|| {
     let mut phrases = Phrases::<Vec<(Slot, &'static str)>>::default();
     for value in values() {
-        for form in names(value) {
+        for form in surface_forms(value) {
             if let Some(meanings) = phrases.entry(form) {
                 meanings.push((value.slot, value.name));
             }
@@ -108,7 +108,7 @@ pub(crate) static MEANINGS: LazyLock<Phrases<Vec<(Slot, &'static str)>>> = LazyL
 });
 
 /// English words that mean a value.
-pub fn names(value: &'static Value) -> impl Iterator<Item = &'static str> {
+pub fn surface_forms(value: &'static Value) -> impl Iterator<Item = &'static str> {
     let name = (!value.english.contains(&"-")).then_some(value.name);
     name.into_iter().chain(value.english.iter().copied().filter(|form| *form != "-"))
 }
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(known.len(), lines, "a value stands in two rows");
         for value in values() {
             assert!(value.implies.is_none_or(|wider| known.contains(&(value.slot, wider))), "{value:?}");
-            let hidden = names(value).next().is_some_and(|form| canonical(value.slot, form).is_none());
+            let hidden = surface_forms(value).next().is_some_and(|form| canonical(value.slot, form).is_none());
             assert!(!hidden, "{value:?} is hidden by another");
         }
     }
@@ -181,7 +181,7 @@ mod tests {
     fn no_word_names_two_values_of_one_slot() {
         let mut seen = BTreeSet::new();
         for value in values() {
-            let forms: BTreeSet<_> = names(value).map(words::key).collect();
+            let forms: BTreeSet<_> = surface_forms(value).map(words::key).collect();
             let korean = value.korean.iter().map(|form| form.replace(' ', ""));
             for form in forms.into_iter().chain(korean.collect::<BTreeSet<_>>()) {
                 assert!(

@@ -3,7 +3,7 @@
 use jangbogo_events::{Intent, ProductId, Request, Retraction, Text, Understanding, Wish};
 
 use crate::cue::Cue;
-use crate::merge::{EVERYTHING, REFERENCE, names_kind, next_request};
+use crate::merge::{EVERYTHING, REFERENCE, next_request};
 use crate::parse_state::{Context, ParseState};
 use crate::slots::{
     context_mentions, corrections, indifference, negation, prices, product_kind, quantities, references, retraction,
@@ -52,8 +52,8 @@ fn understanding(state: &ParseState<'_>, off_topic: bool, text: &str) -> Underst
     let features = intent::Features {
         off_topic,
         wishes: wishes.iter().any(|wish| &*wish.slot != REFERENCE),
-        new_kind: wishes.iter().any(|wish| names_kind(wish) && is_new(wish)),
-        kind: wishes.iter().any(names_kind),
+        new_kind: wishes.iter().any(|wish| wish.names_kind() && is_new(wish)),
+        kind: wishes.iter().any(Wish::names_kind),
         exclusions: wishes.iter().any(|wish| !wish.wanted),
         references: !references.is_empty() || !products(state, Role::Excluded).is_empty(),
         retractions: !retracted.is_empty(),
@@ -67,7 +67,7 @@ fn understanding(state: &ParseState<'_>, off_topic: bool, text: &str) -> Underst
             if !asks_for_another(state) && !wishes.iter().any(|wish| !wish.wanted) {
                 wishes.clear();
             }
-            wishes.retain(|wish| !names_kind(wish));
+            wishes.retain(|wish| !wish.names_kind());
             if references.is_empty() {
                 references = state.context.shown.iter().take(10).map(|shown| shown.product_id.clone()).collect();
             }

@@ -27,7 +27,7 @@ mod text;
 mod vocabulary;
 
 pub use analysis::{Analysis, analyse};
-pub use merge::{Answered, next_request, request_so_far};
+pub use merge::{AnalysedMessage, next_request, request_so_far};
 pub use parse_state::{Context, ShownProduct};
 pub use text::language::detect as language_of;
 pub use vocabulary::{ProductText, Vocabulary};

@@ -37,8 +37,8 @@ const NOUN_PHRASE_ORDER: &[&str] =
 
 /// A former message of the conversation with its answer.
 #[derive(Clone, Copy, Debug)]
-pub struct Answered<'a> {
-    pub understood: &'a Understanding,
+pub struct AnalysedMessage<'a> {
+    pub analysis: &'a Understanding,
     pub request: &'a Request,
     /// True if no product was found for the request.
     pub found_nothing: bool,
@@ -46,10 +46,10 @@ pub struct Answered<'a> {
 
 /// The request that the next message changes, by the former messages, the newest last.
 #[must_use]
-pub fn request_so_far<'a>(answered: impl DoubleEndedIterator<Item = Answered<'a>>) -> Request {
+pub fn request_so_far<'a>(answered: impl DoubleEndedIterator<Item = AnalysedMessage<'a>>) -> Request {
     let mut newest_first = answered.rev().peekable();
     let Some(mut request) = newest_first.peek().map(|newest| newest.request.clone()) else { return Request::default() };
-    let mut in_effect = newest_first.skip_while(|one| one.found_nothing && one.understood.price_direction.is_some());
+    let mut in_effect = newest_first.skip_while(|one| one.found_nothing && one.analysis.price_direction.is_some());
     request.price = in_effect.next().and_then(|one| one.request.price);
     request
 }
@@ -100,13 +100,8 @@ fn apply_retractions(request: &mut Request, understanding: &Understanding) {
     }
 }
 
-/// True for a wish for a product kind rather than a quality.
-pub(crate) fn names_kind(wish: &Wish) -> bool {
-    matches!(&*wish.slot, "product" | "category")
-}
-
 fn starts_new_request(before: &Request, understanding: &Understanding) -> bool {
-    let mut kinds = understanding.wishes.iter().filter(|wish| wish.wanted && names_kind(wish)).peekable();
+    let mut kinds = understanding.wishes.iter().filter(|wish| wish.wanted && wish.names_kind()).peekable();
     kinds.peek().is_some() && kinds.all(|kind| !before.wishes.contains(kind))
 }
 

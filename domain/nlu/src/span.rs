@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jangbogo_events::ProductId;
+use jangbogo_events::{ProductId, is_kind};
 
 use crate::cue::Cue;
 
@@ -24,7 +24,7 @@ impl Term {
 
     /// True for a product kind (or category), false for a quality.
     pub(crate) fn names_kind(&self) -> bool {
-        matches!(self.slot, "product" | "category")
+        is_kind(self.slot)
     }
 }
 

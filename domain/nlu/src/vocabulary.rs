@@ -104,7 +104,7 @@ impl Vocabulary {
     fn add_values(&mut self) {
         for value in jangbogo_lexicon::values() {
             let term = Term::new(value.slot.name(), value.name);
-            for form in jangbogo_lexicon::names(value) {
+            for form in jangbogo_lexicon::surface_forms(value) {
                 self.add_english(form, term.clone());
             }
             for form in &value.korean {

@@ -4,5 +4,5 @@ mod load;
 mod products;
 pub mod search;
 
-pub use load::{Asked, Member, list_of, load_member, load_products, view};
+pub use load::{Member, RequestInput, decode_list, load_member, load_products, view};
 pub use products::Products;

@@ -33,7 +33,7 @@ const _: () = assert!(NEAREST <= VectorIndex::MIN_EF_SEARCH);
 
 /// A request with its embedding and search hits.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Asked<'a> {
+pub struct RequestInput<'a> {
     /// None for a member's own list.
     pub request: Option<&'a Request>,
     /// Id of the embedding model, and the vector.
@@ -92,21 +92,21 @@ pub async fn load_products(
     products: &Products,
     rows: &mut Rows,
     member: Member,
-    asked: Asked<'_>,
+    input: RequestInput<'_>,
 ) -> Result<RankingInput, sqlx::Error> {
     let Member { collaborative, bought, taste, profile, .. } = member;
-    let mut ids: BTreeSet<String> = asked.found.iter().cloned().collect();
-    ids.extend(asked.request.iter().flat_map(|request| &request.like).map(ToString::to_string));
+    let mut ids: BTreeSet<String> = input.found.iter().cloned().collect();
+    ids.extend(input.request.iter().flat_map(|request| &request.like).map(ToString::to_string));
     let mut scored: Vec<(f64, &str)> =
         scores(&collaborative).iter().map(|(product_id, result)| (result.score, *product_id)).collect();
     scored.sort_by(|left, right| by_score_then_id(*left, *right));
     ids.extend(scored.into_iter().take(COLLABORATIVE_CANDIDATES).map(|(_, product_id)| product_id.to_owned()));
-    let request = asked.embedded.map(|(model, vector)| (model.to_owned(), vector.to_vec()));
+    let request = input.embedded.map(|(model, vector)| (model.to_owned(), vector.to_vec()));
     for (model, vector) in request.iter().chain(profile.iter()) {
         ids.extend(nearest(rows, model, vector).await?);
     }
     let candidates = candidates(products, rows, &Vec::from_iter(ids), request.as_ref(), profile.as_ref()).await?;
-    Ok(RankingInput { known: collaborative, bought, taste, candidates, found: asked.found.to_vec() })
+    Ok(RankingInput { known: collaborative, bought, taste, candidates, found: input.found.to_vec() })
 }
 
 /// A product that a member bought, or that is in the history.
@@ -164,10 +164,11 @@ async fn collaborative_input(
     keys.extend(favourites.iter().map(|favourite| ViewKey { view: popular, key: &favourite.category }));
     keys.push(ViewKey { view: view(TRENDING_VIEW)?, key: TRENDING_KEY });
     let mut values = reader.views_or_rows(served, rows, &keys).await?.into_iter();
-    let neighbours = ids.iter().zip(values.by_ref()).map(|(id, value)| ((*id).to_owned(), list_of(value))).collect();
-    let popular_in = |(favourite, value)| PopularIn { favourite, products: list_of(value) };
+    let neighbours =
+        ids.iter().zip(values.by_ref()).map(|(id, value)| ((*id).to_owned(), decode_list(value))).collect();
+    let popular_in = |(favourite, value)| PopularIn { favourite, products: decode_list(value) };
     let popular = favourites.into_iter().zip(values.by_ref()).map(popular_in).collect();
-    let trending = list_of(values.next().flatten());
+    let trending = decode_list(values.next().flatten());
     Ok(CollaborativeInput { history, neighbours, popular, trending })
 }
 
@@ -258,6 +259,6 @@ pub fn view(name: &'static str) -> Result<&'static View, ReadError> {
 
 /// Deserialises a view's value that is a list; empty for a key without rows.
 #[must_use]
-pub fn list_of<T: DeserializeOwned>(value: Option<Value>) -> Vec<T> {
+pub fn decode_list<T: DeserializeOwned>(value: Option<Value>) -> Vec<T> {
     value.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
 }

@@ -82,15 +82,10 @@ pub(crate) fn unmet_wishes<'a>(request: &'a Request, candidates: impl Iterator<I
 
 /// Wishes that a product does not meet. Wishes of one slot are alternatives, and so are product kinds and categories.
 fn unmet_by<'a>(request: &'a Request, candidate: &Candidate) -> Vec<&'a Wish> {
-    let slot = |wish: &'a Wish| if names_kind(wish) { "product" } else { &*wish.slot };
+    let slot = |wish: &'a Wish| if wish.names_kind() { "product" } else { &*wish.slot };
     let wishes = || request.wishes.iter().filter(|wish| wish.wanted);
     let met: Vec<&str> = wishes().filter(|wish| candidate.is(&wish.slot, &wish.value)).map(slot).collect();
     wishes().filter(|wish| !met.contains(&slot(wish))).collect()
-}
-
-/// True for a wish for a product kind or category rather than an attribute.
-pub(crate) fn names_kind(wish: &Wish) -> bool {
-    matches!(&*wish.slot, "product" | "category")
 }
 
 /// Fit of a product with a member's preferences, -1 to 1, and the statements that match it.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::candidate::Candidate;
 use crate::collaborative::{Collaborative, CollaborativeInput, by_score_then_id, largest, scores};
-use crate::intent::{Statement, Taste, fit, names_kind, taste, unmet_wishes};
+use crate::intent::{Statement, Taste, fit, taste, unmet_wishes};
 use crate::weights::Weights;
 use crate::{constraints, diversity};
 
@@ -32,7 +32,7 @@ pub struct Ranking {
     pub weights: Weights,
     pub items: Vec<RankedItem>,
     /// Unmet constraints: requested, but not met by the best-matching product.
-    pub lacking: Vec<Wish>,
+    pub unmet: Vec<Wish>,
 }
 
 /// Evidence that a list is based on.
@@ -139,9 +139,9 @@ pub fn rank(input: &RankingInput, request: Option<&Request>, weights: Weights, l
     let scores: Vec<f64> = items.iter().map(|(item, _)| item.score).collect();
     let words: Vec<&[String]> = items.iter().map(|(_, candidate)| &*candidate.words).collect();
     let order = diversity::order(&scores, &words, limit);
-    let lacking =
+    let unmet =
         unmet_wishes(effective_request, items.iter().map(|(_, candidate)| *candidate)).into_iter().cloned().collect();
-    Ranking { basis, weights, items: order.into_iter().map(|index| items[index].0.clone()).collect(), lacking }
+    Ranking { basis, weights, items: order.into_iter().map(|index| items[index].0.clone()).collect(), unmet }
 }
 
 /// Candidates of the requested product kinds, and all candidates if the shop has none of these kinds. Products that are
@@ -150,7 +150,7 @@ fn of_requested_kind<'a>(
     request: &Request,
     candidates: &'a BTreeMap<String, Candidate>,
 ) -> Vec<(&'a String, &'a Candidate)> {
-    let kinds: Vec<_> = request.wishes.iter().filter(|wish| wish.wanted && names_kind(wish)).collect();
+    let kinds: Vec<_> = request.wishes.iter().filter(|wish| wish.wanted && wish.names_kind()).collect();
     let is_of_kind = |candidate: &Candidate| kinds.iter().any(|wish| candidate.is(&wish.slot, &wish.value));
     let matching: Vec<_> = candidates
         .iter()

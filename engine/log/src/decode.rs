@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::hash::BuildHasher;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use jangbogo_events::Event;
+use jangbogo_events::{Event, Topic};
 use jangbogo_platform::namespace::Namespace;
 use jangbogo_telemetry::causes;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 
 use crate::append_time::append_time;
 use crate::{Partition, Record, Refused};
@@ -28,15 +28,10 @@ pub fn decode<S: BuildHasher>(
     let headers = headers(message);
     let named = headers.iter().flatten().copied();
     let appended_at = append_time(message.timestamp(), named.clone());
-    let value = message.payload().unwrap_or_default();
     let outcome = if is_discarded {
         Err("discarded by an operator".to_owned())
-    } else if headers.is_some() {
-        let headers: Vec<(&str, &[u8])> =
-            named.clone().map(|(name, value)| (name, value.unwrap_or_default())).collect();
-        event_of(jangbogo_events::Record { topic: partition.topic, headers: &headers, value }, appended_at)
     } else {
-        Err("a header name is not UTF-8; the headers are dropped".to_owned())
+        event_of_message(partition.topic, message).and_then(|event| on_time(event, appended_at))
     };
     let outcome = outcome.map_err(|cause| {
         Box::new(Refused {
@@ -48,13 +43,27 @@ pub fn decode<S: BuildHasher>(
             kept: is_discarded,
         })
     });
-    Some(Record { partition, offset: message.offset(), appended_at, bytes: value.len() + 200, outcome })
+    Some(Record { partition, offset: message.offset(), appended_at, bytes: message.payload_len() + 200, outcome })
 }
 
-type Header<'a> = (&'a str, Option<&'a [u8]>);
+/// Decodes a message of a topic, at whatever time it was appended.
+///
+/// # Errors
+/// The cause of the refusal.
+pub fn event_of_message(topic: Topic, message: &impl Message) -> Result<Event, String> {
+    let headers = headers(message).ok_or("a header name is not UTF-8; the headers are dropped")?;
+    let headers: Vec<(&str, &[u8])> =
+        headers.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect();
+    let value = message.payload().unwrap_or_default();
+    Event::decode(jangbogo_events::Record { topic, headers: &headers, value })
+        .map_err(|error| causes(&error).to_string())
+}
+
+/// A header's name and value.
+pub type Header<'a> = (&'a str, Option<&'a [u8]>);
 
 /// A message's headers; none if a name is not UTF-8, on which the client panics.
-fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Option<Vec<Header<'a>>> {
+pub fn headers(message: &impl Message) -> Option<Vec<Header<'_>>> {
     let Some(headers) = message.headers() else { return Some(Vec::new()) };
     let read = || headers.iter().map(|header| (header.key, header.value)).collect();
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).ok()
@@ -65,12 +74,16 @@ fn headers<'a>(message: &'a BorrowedMessage<'_>) -> Option<Vec<Header<'a>>> {
 /// # Errors
 /// The cause of the refusal.
 pub fn event_of(record: jangbogo_events::Record<'_>, appended_at: DateTime<Utc>) -> Result<Event, String> {
-    match Event::decode(record) {
-        Ok(event) if event.envelope.time > appended_at + MAX_TIME_AHEAD => Err(format!(
-            "the event's time {} is more than an hour ahead of {appended_at}, when it was appended",
-            event.envelope.time
-        )),
-        Ok(event) => Ok(event),
-        Err(error) => Err(causes(&error).to_string()),
+    let event = Event::decode(record).map_err(|error| causes(&error).to_string())?;
+    on_time(event, appended_at)
+}
+
+fn on_time(event: Event, appended_at: DateTime<Utc>) -> Result<Event, String> {
+    let time = event.envelope.time;
+    if time > appended_at + MAX_TIME_AHEAD {
+        return Err(format!(
+            "the event's time {time} is more than an hour ahead of {appended_at}, when it was appended"
+        ));
     }
+    Ok(event)
 }

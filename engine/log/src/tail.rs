@@ -47,7 +47,7 @@ pub struct Appended<T> {
     /// Time of the record's first append: see [`crate::append_time`].
     pub at: DateTime<Utc>,
     /// The part of the record that the subscription takes.
-    pub what: T,
+    pub value: T,
 }
 
 /// The receiving side of a reading thread, which ends when this is dropped.
@@ -187,9 +187,9 @@ impl<T, I: Fn(&Event) -> Option<T>> Reading<T, I> {
                     let Some(record) = decode(&self.namespace, &nothing_discarded, &message) else { continue };
                     // First: a subscriber that registers meanwhile sees either the record or that it was passed.
                     self.seen.advance(record.partition, record.offset + 1);
-                    let Some(what) = record.outcome.as_ref().ok().and_then(&self.subscription) else { continue };
+                    let Some(value) = record.outcome.as_ref().ok().and_then(&self.subscription) else { continue };
                     let (partition, offset, at) = (record.partition, record.offset, record.appended_at);
-                    self.send(TailEvent::Appended(Appended { partition, offset, at, what }))?;
+                    self.send(TailEvent::Appended(Appended { partition, offset, at, value }))?;
                 }
                 Polled::OffsetLost(error) | Polled::Failed(error) => {
                     warn!(error = %causes(&error), "log tail offset lost; restarting at the end");

@@ -153,7 +153,7 @@ impl Progress {
     }
 
     /// Prints a message about the task.
-    pub fn say(&self, message: &str) {
+    pub fn println(&self, message: &str) {
         match &self.output {
             Output::Bars(bars) => drop(bars.println(format!("{}: {message}", self.name))),
             Output::Lines => eprintln!("{}: {message}", self.name),
@@ -166,7 +166,7 @@ impl Progress {
     pub fn finish(&self, phase: &str, message: &str) {
         phase.clone_into(&mut self.lock().name);
         self.bar.finish_with_message(phase.to_owned());
-        self.say(message);
+        self.println(message);
     }
 
     fn lock(&self) -> MutexGuard<'_, Phase> {

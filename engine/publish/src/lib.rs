@@ -36,7 +36,7 @@ pub use self::ahead::publish_ahead;
 pub use self::audit::{Audit, Difference, audit};
 pub use self::elasticsearch::{drop_indexes, refresh_indexes};
 
-pub use jangbogo_store::published::{PublishedValue as Found, index_name};
+pub use jangbogo_store::published::{PublishedValue, index_name};
 
 /// Interval at which the publisher looks for marks without a notification, and checks the stores' instance ids.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

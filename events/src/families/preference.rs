@@ -102,6 +102,20 @@ pub struct Wish {
     pub wanted: bool,
 }
 
+impl Wish {
+    /// True for a wish for a kind of product rather than a quality.
+    #[must_use]
+    pub fn names_kind(&self) -> bool {
+        is_kind(&self.slot)
+    }
+}
+
+/// True for the slots that name what a product is, `product` and `category`, rather than a quality of it.
+#[must_use]
+pub fn is_kind(slot: &str) -> bool {
+    matches!(slot, "product" | "category")
+}
+
 /// An earlier wish that no longer holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

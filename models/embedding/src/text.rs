@@ -1,7 +1,6 @@
 //! Checks, prompts and hashes of texts.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -93,7 +92,7 @@ pub fn check_text(text: &str) -> Result<(), InvalidText> {
 /// The SHA-256 of a text, in lower-case hexadecimal digits, as events record it.
 #[must_use]
 pub fn text_hash(text: &str) -> String {
-    hexadecimal(&Sha256::digest(text))
+    hex::encode(Sha256::digest(text))
 }
 
 /// The key of a text's vector in a cache: the SHA-256 of model and text.
@@ -103,16 +102,6 @@ pub type TextKey = [u8; 32];
 pub(crate) fn text_key(model: &str, text: &str) -> TextKey {
     // No model id contains a NUL, so that no two pairs give the same bytes.
     Sha256::new_with_prefix(model).chain_update([0]).chain_update(text).finalize().into()
-}
-
-/// `bytes` in lower-case hexadecimal digits.
-#[must_use]
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

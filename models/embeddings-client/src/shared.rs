@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use deadpool_redis::{Connection, Pool, PoolError};
 use jangbogo_embedding::DIMENSIONS;
-use jangbogo_embedding::text::{TextKey, hexadecimal};
+use jangbogo_embedding::text::TextKey;
 use jangbogo_platform::config::{Connections, RedisDatabase};
 use jangbogo_platform::namespace::Namespace;
 use jangbogo_resilience::breaker::{Breaker, CallError};
@@ -130,7 +130,7 @@ impl SharedCache {
 
 impl Redis {
     fn vector_key(&self, key: &TextKey) -> String {
-        self.namespace.redis_key(&format!("embed:{}", hexadecimal(key)))
+        self.namespace.redis_key(&format!("embed:{}", hex::encode(key)))
     }
 
     async fn run<T: FromRedisValue>(&self, pipeline: &Pipeline, limit: Duration) -> Result<T, Failure> {

@@ -14,7 +14,7 @@ use jangbogo_events::{
 use jangbogo_fold::BatchPolicy;
 use jangbogo_ranking::{Language, RankedItem, RankingInput, Weights};
 use jangbogo_ranking_store::search::{SearchRequest, search};
-use jangbogo_ranking_store::{Asked, Products};
+use jangbogo_ranking_store::{Products, RequestInput};
 use jangbogo_react::{Failure, Reactor, ReactorSpec, Snapshot, SnapshotPosition};
 use jangbogo_read::Reader;
 use sqlx::Row as _;
@@ -61,12 +61,12 @@ impl RankingReactor {
         let ranked = if wants_products(intent) {
             let member = jangbogo_ranking_store::load_member(&self.reader, &served, snapshot.rows(), &intent.member_id);
             let (found, member) = tokio::join!(self.search(intent), member);
-            let asked = Asked { request: Some(request), embedded, found: &found };
+            let asked = RequestInput { request: Some(request), embedded, found: &found };
             let input = jangbogo_ranking_store::load_products(&self.products, snapshot.rows(), member?, asked).await?;
             let ranking = jangbogo_ranking::rank(&input, Some(request), self.weights, MAX_ITEMS);
             let titles = titles(&ranking.items, &input, &mut snapshot).await?;
             let items = ranking.items.iter().map(|item| recommended(event, intent, item, &input, &titles));
-            Some((items.collect::<Result<Vec<_>, Failure>>()?, ranking.lacking, ranking.weights))
+            Some((items.collect::<Result<Vec<_>, Failure>>()?, ranking.unmet, ranking.weights))
         } else {
             None
         };

@@ -51,7 +51,7 @@ pub fn find(
             }
             _ if append => {}
             _ => bail!(
-                "{}/{number} is not empty: what stands at offset {} is not of this export; import into a namespace whose \
+                "{}/{number} is not empty: the record at offset {} is not from this export; import into a namespace whose \
                  topics are empty, or add to what is there with --append. Nothing was produced",
                 topic.kafka_name,
                 record.offset,

@@ -1,6 +1,5 @@
 //! A partition's file: zstd-compressed JSON lines, with the SHA-256 of the text.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -72,7 +71,7 @@ impl FileWriter {
             records: self.records,
             text_bytes: self.text_bytes,
             compressed_bytes,
-            sha256: hexadecimal(self.hash),
+            sha256: hex::encode(self.hash.finalize()),
             first_appended_at: self.appended.map(|(first, _)| first),
             last_appended_at: self.appended.map(|(_, last)| last),
         })
@@ -82,16 +81,6 @@ impl FileWriter {
 fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> anyhow::Error {
     let path = path.display().to_string();
     move |error| anyhow::Error::new(error).context(format!("cannot write {path}"))
-}
-
-fn hexadecimal(hash: Sha256) -> String {
-    let digest = hash.finalize();
-    let mut text = String::with_capacity(2 * digest.len());
-    for byte in digest {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 /// Reads a file's records in order.
@@ -159,7 +148,7 @@ pub fn verify(
         }
         each()?;
     }
-    let found = hexadecimal(hash);
+    let found = hex::encode(hash.finalize());
     if found != file.sha256 {
         let expected = &file.sha256;
         bail!("{}: the SHA-256 of the text must be {expected} and is {found}", damaged(&path));
@@ -174,7 +163,7 @@ pub fn verify(
 }
 
 fn damaged(path: &Path) -> String {
-    format!("{} is not what was exported", path.display())
+    format!("{} is damaged", path.display())
 }
 
 #[cfg(test)]
@@ -228,7 +217,7 @@ mod tests {
         let changed = String::from_utf8(text).unwrap().replace("value 4", "value 5");
         fs::write(&path, zstd::encode_all(changed.as_bytes(), 1).unwrap()).unwrap();
         let message = refusal(&file);
-        assert!(message.contains("topic.0.jsonl.zst is not what was exported: the SHA-256"), "{message}");
+        assert!(message.contains("topic.0.jsonl.zst is damaged: the SHA-256"), "{message}");
         assert!(message.contains(&file.sha256), "{message}");
 
         // Records are checked even if the digest matches.

@@ -4,18 +4,17 @@
 //! ones.
 
 use chrono::{DateTime, Utc};
-use jangbogo_events::EventHash;
+use jangbogo_events::{EventHash, IntentAnalyzed, MessageCreated, RecommendationGenerated};
 use jangbogo_read::Served;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::postgres::{PgPool, PgRow};
-use utoipa::ToSchema;
-use utoipa::openapi::schema::{OneOfBuilder, Ref, Schema};
 use uuid::Uuid;
 
 /// A conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow, JsonSchema)]
 pub struct ConversationSummary {
     /// Id of the conversation.
     pub conversation_id: Uuid,
@@ -34,26 +33,29 @@ pub struct ConversationSummary {
 }
 
 /// An entry of a conversation.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Entry {
     /// Id of the event.
     pub event_id: String,
     /// `message`: a message was posted; `intent`: it was analysed; `recommendation`: products were ranked for it.
-    #[schema(pattern = "^(message|intent|recommendation)$")]
+    #[schemars(regex(pattern = "^(message|intent|recommendation)$"))]
     pub kind: String,
     /// Event time.
     pub happened_at: DateTime<Utc>,
     /// The member's message that it belongs to: a reply belongs to the message that it answers.
     pub message_id: Uuid,
     /// The event's data: `message-created`, `intent-analyzed` without its vector, or `recommendation-generated`.
-    #[schema(schema_with = entry_data)]
+    #[schemars(schema_with = "entry_data")]
     pub data: Value,
 }
 
 /// Schema of an entry's data: one of the contract's types, by the entry's kind.
-fn entry_data() -> Schema {
-    let types = ["MessageCreated", "IntentAnalyzed", "RecommendationGenerated"].map(Ref::from_schema_name);
-    Schema::OneOf(types.into_iter().fold(OneOfBuilder::new(), OneOfBuilder::item).build())
+fn entry_data(schemas: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "oneOf": [
+        schemas.subschema_for::<MessageCreated>(),
+        schemas.subschema_for::<IntentAnalyzed>(),
+        schemas.subschema_for::<RecommendationGenerated>(),
+    ] })
 }
 
 /// A row of the table of entries.

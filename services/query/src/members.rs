@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use jangbogo_events::MemberId;
 use jangbogo_ranking::{Ranking, RankingInput, Weights};
-use jangbogo_ranking_store::{Asked, Products};
+use jangbogo_ranking_store::{Products, RequestInput};
 use jangbogo_read::{ReadError, Reader, Served};
 use jangbogo_shared_projections::history::MEMBER_LIST_VIEW;
 use moka::Expiry;
@@ -178,7 +178,8 @@ impl MemberLists {
         .await?;
         let member = jangbogo_ranking_store::load_member(&self.reader, served, &mut rows, member_id).await?;
         let member_events = member.events;
-        let input = jangbogo_ranking_store::load_products(&self.products, &mut rows, member, Asked::default()).await?;
+        let input =
+            jangbogo_ranking_store::load_products(&self.products, &mut rows, member, RequestInput::default()).await?;
         Ok(LoadedInput { input, member_events, settled })
     }
 }
@@ -217,7 +218,7 @@ mod tests {
     fn a_cached_list_counts_only_under_its_own_stamp() {
         let stamp = Stamp { promotion: Uuid::from_u128(7), member_events: 3 };
         let ranking =
-            Ranking { basis: Basis::History, weights: Weights::default(), items: Vec::new(), lacking: Vec::new() };
+            Ranking { basis: Basis::History, weights: Weights::default(), items: Vec::new(), unmet: Vec::new() };
         let text = serde_json::to_string(&Stamped { stamp, ranking: ranking.clone() }).unwrap();
         assert_eq!(valid_under(&text, stamp), Some(ranking));
         for other in [Stamp { member_events: 4, ..stamp }, Stamp { promotion: Uuid::from_u128(8), ..stamp }] {

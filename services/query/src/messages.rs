@@ -8,10 +8,10 @@ use jangbogo_events::{MemberId, MessageCreated};
 use jangbogo_ranking_store::search::words_in;
 use jangbogo_read::{Hits, ReadError, Reader, SearchError, Served};
 use jangbogo_shared_projections::conversation::MESSAGES_VIEW;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::Row as _;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The field as analysed for English, and for Korean.
@@ -40,7 +40,7 @@ pub struct FoundMessages {
 }
 
 /// A message that matches.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct FoundMessage {
     /// Its conversation.
     conversation_id: Uuid,
@@ -49,7 +49,7 @@ pub struct FoundMessage {
     /// Id of its event, which is its entry in the conversation.
     event_id: String,
     /// Author: `user` is the shopper, `ai` the shop's assistant, `system` the shop itself.
-    #[schema(value_type = String, pattern = "^(user|ai|system)$")]
+    #[schemars(with = "String", regex(pattern = "^(user|ai|system)$"))]
     role: Value,
     /// Event time.
     said_at: DateTime<Utc>,

@@ -11,17 +11,17 @@ use jangbogo_fold::Processor;
 use jangbogo_log::Offsets;
 use jangbogo_log::end_offsets::EndOffsets;
 use jangbogo_read::{ReadError, Reader};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{PgConnection, Row as _};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Limit up to which stale marks are counted.
 const MAX_COUNTED_MARKS: i64 = 100_000;
 
 /// State of the whole pipeline.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct PipelineState {
     /// Everything accepted before this request is folded and published.
     pub settled: bool,
@@ -35,7 +35,7 @@ pub struct PipelineState {
 }
 
 /// Backlog of the outbox.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct OutboxState {
     /// Rows that are not relayed yet.
     pub waiting: i64,
@@ -46,7 +46,7 @@ pub struct OutboxState {
 }
 
 /// State of a processor.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ProcessorState {
     /// Name of the processor.
     pub processor: String,
@@ -70,7 +70,7 @@ pub struct ProcessorState {
 }
 
 /// A processor's live generation.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct LiveState {
     /// Id of the generation.
     pub generation: Uuid,
@@ -85,7 +85,7 @@ pub struct LiveState {
 }
 
 /// Progress in a partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PartitionState {
     /// Topic, without the namespace.
     pub topic: String,
@@ -102,7 +102,7 @@ pub struct PartitionState {
 }
 
 /// Pending publications of a processor.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublishingState {
     /// Stale values, counted up to 100,000.
     pub stale: i64,
@@ -111,7 +111,7 @@ pub struct PublishingState {
 }
 
 /// Dead letters of a processor.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetters {
     /// Number of dead letters in the live generation.
     pub count: i64,
@@ -121,7 +121,7 @@ pub struct DeadLetters {
 }
 
 /// A record that could not be folded.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LastDeadLetter {
     /// Topic, without the namespace.
     pub topic: String,

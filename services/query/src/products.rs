@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use jangbogo_events::ProductId;
 use jangbogo_read::{ReadError, Reader, Served};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 /// A product in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ProductSummary {
     /// The shop's id of the product.
     pub product_id: String,
@@ -25,18 +26,18 @@ pub struct ProductSummary {
 }
 
 /// An amount of money.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Price {
     /// Amount in the currency's minor unit.
-    #[schema(example = 295)]
+    #[schemars(example = 295)]
     pub amount_minor: i64,
     /// ISO 4217 code.
-    #[schema(example = "GBP")]
+    #[schemars(example = &"GBP")]
     pub currency: String,
 }
 
 /// All attributes of a product.
-#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ProductDetail {
     /// Attributes that lists show as well.
     #[serde(flatten)]

@@ -70,8 +70,8 @@ fn a_cheaper_limit_that_found_nothing_is_dropped() {
         let mut context = shown();
         for (text, found) in turns {
             answered.push((say(&context, text), !found));
-            context.request = request_so_far(answered.iter().map(|(analysis, found_nothing)| Answered {
-                understood: &analysis.understanding,
+            context.request = request_so_far(answered.iter().map(|(analysis, found_nothing)| AnalysedMessage {
+                analysis: &analysis.understanding,
                 request: &analysis.request,
                 found_nothing: *found_nothing,
             }));

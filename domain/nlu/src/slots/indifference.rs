@@ -1,5 +1,7 @@
 //! Slots of which any value will do: "any colour is fine", 색은 상관없어.
 
+use jangbogo_events::is_kind;
+
 use crate::cue::Cue;
 use crate::parse_state::ParseState;
 use crate::span::{Meaning, Role, Span};
@@ -78,7 +80,7 @@ fn either(state: &mut ParseState<'_>, start: usize, at: usize) {
     let slots: Vec<&'static str> =
         names.iter().filter_map(|&index| state.spans[index].term().map(|term| term.slot)).collect();
     let [first, rest @ ..] = &slots[..] else { return };
-    if !rest.is_empty() && rest.iter().all(|slot| slot == first) && !matches!(*first, "product" | "category") {
+    if !rest.is_empty() && rest.iter().all(|slot| slot == first) && !is_kind(first) {
         state.add_indifferent(first);
         for index in names {
             state.spans[index].role = Role::Consumed;

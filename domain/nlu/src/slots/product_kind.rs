@@ -1,7 +1,6 @@
 //! Product kinds: selects one of several meanings of a phrase and the kinds that are meant, and joins compounds.
 
 use crate::cue::Cue;
-use crate::merge;
 use crate::parse_state::ParseState;
 use crate::slots::out_of_vocabulary;
 use crate::span::{Meaning, Role, Span, Term};
@@ -137,7 +136,7 @@ fn weak_kinds(state: &mut ParseState<'_>) {
     let is_strong =
         |span: &Span| span.role == Role::Open && span.term().is_some_and(|term| term.names_kind() && !term.weak);
     let strong = state.spans.iter().any(is_strong);
-    let is_wished = state.context.request.wishes.iter().any(|wish| wish.wanted && merge::names_kind(wish));
+    let is_wished = state.context.request.wishes.iter().any(|wish| wish.wanted && wish.names_kind());
     let mut taken = false;
     for at in 0..state.spans.len() {
         let weak = state.spans[at].term().is_some_and(|term| term.names_kind() && term.weak);

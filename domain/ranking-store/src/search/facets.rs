@@ -1,5 +1,6 @@
 //! Facets: counts of the matching products by category, colour and price.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -11,7 +12,7 @@ const CURRENCIES: usize = 10;
 const DECADES: std::ops::Range<u32> = 2..9;
 
 /// Numbers of matching products by category, colour and price, with all filters applied.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SearchFacets {
     /// At most a hundred categories, those with the most products first.
     pub categories: Vec<FacetValue>,
@@ -22,26 +23,26 @@ pub struct SearchFacets {
 }
 
 /// A value with its number of products.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FacetValue {
     /// Value for the filter parameter.
-    #[schema(example = "red")]
+    #[schemars(example = &"red")]
     pub value: String,
     /// Number of products.
     pub products: u64,
 }
 
 /// A price range with its number of products. Its ends are values for the filter parameters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PriceBucket {
     /// ISO 4217.
-    #[schema(example = "GBP")]
+    #[schemars(example = &"GBP")]
     pub currency: String,
     /// The lowest price, in minor units.
-    #[schema(example = 200)]
+    #[schemars(example = 200)]
     pub min_price_minor: i64,
     /// The highest price, in minor units; none for the last bucket.
-    #[schema(example = 499)]
+    #[schemars(example = 499)]
     pub max_price_minor: Option<i64>,
     /// Number of products.
     pub products: u64,

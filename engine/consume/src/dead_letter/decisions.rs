@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use jangbogo_events::{Data, Event, Topic};
 use jangbogo_log::Partition;
+use jangbogo_log::decode::event_of_message;
 use jangbogo_log::topic::{ReadError, read_to_end};
 use jangbogo_platform::config::Connections;
-use jangbogo_telemetry::causes;
-use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
+use rdkafka::message::{Message as _, OwnedMessage};
 use tracing::warn;
 
 use super::Position;
@@ -104,16 +104,11 @@ pub async fn discarded(connections: &Connections, group: &str) -> Result<HashSet
 }
 
 fn decision_of(message: &OwnedMessage) -> Option<Decision> {
-    let headers: Vec<(&str, &[u8])> = message
-        .headers()
-        .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
-        .unwrap_or_default();
-    let value = message.payload().unwrap_or_default();
-    match Event::decode(jangbogo_events::Record { topic: Topic::DeadLetterEvents, headers: &headers, value }) {
+    match event_of_message(Topic::DeadLetterEvents, message) {
         Ok(event) => Decision::from_event(event),
         Err(error) => {
             let (topic, offset) = (message.topic(), message.offset());
-            warn!(topic, offset, error = %causes(&error), "record skipped: not a dead-letter decision");
+            warn!(topic, offset, %error, "record skipped: not a dead-letter decision");
             None
         }
     }

@@ -6,10 +6,10 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use jangbogo_events::{Event, Topic};
 use jangbogo_log::Partition;
-use jangbogo_log::decode::event_of;
+use jangbogo_log::decode::{event_of, headers};
 use jangbogo_log::topic::{ReadError, Records, read_to_end};
 use jangbogo_platform::config::Connections;
-use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
+use rdkafka::message::{Message as _, OwnedMessage};
 use tracing::warn;
 
 use super::{APPENDED_AT, CAUSE, GROUP, HEADER_PREFIX, OFFSET, PARTITION, Position, TOPIC};
@@ -43,14 +43,14 @@ impl DeadLetter {
 
     /// None if a header of dead letters is missing or does not parse.
     fn from_message(message: &OwnedMessage) -> Option<DeadLetter> {
-        let all = message.headers()?;
+        let all = headers(message)?;
         let text = |name: &str| {
             // The record may have had such headers of its own: those of the dead letter come last.
-            let header = all.iter().filter(|header| header.key == name).last()?;
-            std::str::from_utf8(header.value?).ok()
+            let (_, value) = all.iter().rev().find(|(key, _)| *key == name)?;
+            std::str::from_utf8((*value)?).ok()
         };
         let topic = Topic::from_name(text(TOPIC)?)?;
-        let own = all.iter().filter(|header| !header.key.starts_with(HEADER_PREFIX));
+        let own = all.iter().filter(|(name, _)| !name.starts_with(HEADER_PREFIX));
         Some(DeadLetter {
             group: text(GROUP)?.to_owned(),
             position: (Partition { topic, number: number(text(PARTITION)?)? }, number(text(OFFSET)?)?),
@@ -58,7 +58,7 @@ impl DeadLetter {
             appended_at: DateTime::parse_from_rfc3339(text(APPENDED_AT)?).ok()?.to_utc(),
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
-            headers: own.map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect(),
+            headers: own.map(|(name, value)| ((*name).to_owned(), value.map(<[u8]>::to_vec))).collect(),
         })
     }
 }

@@ -8,7 +8,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::ModelFile;
 use super::error::{FileErrors as _, ModelsError};
-use crate::text::hexadecimal;
 
 impl ModelFile {
     /// Verifies the checksum of the file in `directory`.
@@ -28,7 +27,7 @@ impl ModelFile {
         let path = directory.join(self.name);
         let mut content = Vec::with_capacity(usize::try_from(self.bytes).unwrap_or_default());
         open(&path)?.read_to_end(&mut content).or_file_error("read", &path)?;
-        self.compare(&path, hexadecimal(&Sha256::digest(&content)))?;
+        self.compare(&path, hex::encode(Sha256::digest(&content)))?;
         Ok(content)
     }
 
@@ -51,7 +50,7 @@ pub fn sha256(path: &Path) -> Result<String, ModelsError> {
     loop {
         let length = file.read(&mut buffer).or_file_error("read", path)?;
         if length == 0 {
-            return Ok(hexadecimal(&digest.finalize()));
+            return Ok(hex::encode(digest.finalize()));
         }
         digest.update(&buffer[..length]);
     }

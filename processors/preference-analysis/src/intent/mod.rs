@@ -18,7 +18,9 @@ use jangbogo_events::{
 };
 use jangbogo_fold::BatchPolicy;
 use jangbogo_language_model::LanguageModel;
-use jangbogo_nlu::{Analysis, Answered, Context, ShownProduct, analyse, language_of, next_request, request_so_far};
+use jangbogo_nlu::{
+    AnalysedMessage, Analysis, Context, ShownProduct, analyse, language_of, next_request, request_so_far,
+};
 use jangbogo_platform::config::DEFAULT_EMBEDDING_MODEL;
 use jangbogo_react::{Failure, Reactor, ReactorSpec, Snapshot, SnapshotPosition};
 use jangbogo_store::live_embedding_models;
@@ -28,7 +30,7 @@ use uuid::Uuid;
 
 use self::vocabulary::VocabularyCache;
 
-pub use self::model::{Asked, instructions_hash, understand};
+pub use self::model::{AnalysisInput, instructions_hash, understand};
 
 pub(crate) static SPEC: ReactorSpec = ReactorSpec {
     processor: "preference-analysis",
@@ -99,7 +101,7 @@ impl IntentReactor {
         let language_model = self.language_model.as_ref()?;
         let earlier = turns.messages.iter().filter(|earlier| earlier.message_id != message.message_id);
         let earlier = earlier.map(|earlier| (earlier.role, &*earlier.content)).collect();
-        match understand(language_model, &Asked { context, earlier, message: &message.content }).await {
+        match understand(language_model, &AnalysisInput { context, earlier, message: &message.content }).await {
             Ok((understanding, run)) => {
                 let request = next_request(&context.request, &understanding, &context.shown);
                 Some((Analysis { understanding, request }, run))
@@ -185,11 +187,11 @@ fn local_run() -> Result<ModelRun, InvalidValue> {
 }
 
 /// The analysed messages of the conversation but this one.
-fn earlier_messages(turns: &Turns, message_id: Uuid) -> impl DoubleEndedIterator<Item = Answered<'_>> {
+fn earlier_messages(turns: &Turns, message_id: Uuid) -> impl DoubleEndedIterator<Item = AnalysedMessage<'_>> {
     turns.intents.iter().filter(move |intent| intent.message_id != message_id).map(|intent| {
         let mut lists = turns.recommendations.iter().filter(|list| list.message_id == intent.message_id);
-        Answered {
-            understood: &intent.understood,
+        AnalysedMessage {
+            analysis: &intent.understood,
             request: &intent.request,
             found_nothing: lists.any(|list| list.items.is_empty()),
         }

@@ -32,7 +32,7 @@ const MAX_EARLIER_MESSAGES: usize = 6;
 
 /// A message in its conversation, for the prompt.
 #[derive(Clone, Debug)]
-pub struct Asked<'a> {
+pub struct AnalysisInput<'a> {
     /// The request so far, and the products shown.
     pub context: &'a Context,
     /// Earlier messages, the oldest first; the prompt has the newest of them.
@@ -46,7 +46,7 @@ pub struct Asked<'a> {
 /// When the call fails: a [`jangbogo_language_model::CallError`].
 pub async fn understand(
     language_model: &LanguageModel,
-    asked: &Asked<'_>,
+    asked: &AnalysisInput<'_>,
 ) -> Result<(Understanding, ModelRun), Failure> {
     let completion = language_model.complete_json::<Understanding>(&prompt(asked), &schema()?).await?;
     let run = ModelRun::of_language_model(&completion.model, &completion.prompt_hash, &completion.parameters);
@@ -70,7 +70,7 @@ fn instructions() -> String {
     format!("{TASK}\n\n{DATA_RULE}")
 }
 
-fn prompt(Asked { context, earlier, message }: &Asked<'_>) -> Prompt {
+fn prompt(AnalysisInput { context, earlier, message }: &AnalysisInput<'_>) -> Prompt {
     let earlier_messages: Vec<_> = earlier[earlier.len().saturating_sub(MAX_EARLIER_MESSAGES)..]
         .iter()
         .map(|(role, text)| json!({ "by": if *role == Role::User { "shopper" } else { "shop" }, "text": text }))

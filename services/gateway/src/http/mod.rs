@@ -110,10 +110,10 @@ pub async fn serve(
 }
 
 fn router(gateway: Gateway) -> Router {
-    let (commands, openapi) = routes::commands().split_for_parts();
+    let (commands, routes) = routes::commands().split_for_parts();
     commands
         .route_layer(from_fn_with_state(gateway.clone(), observed))
-        .merge(openapi::route(&openapi))
+        .merge(jangbogo_http::openapi::route(&openapi::describe(&routes)))
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(answer_with_problems))

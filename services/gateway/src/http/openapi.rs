@@ -1,16 +1,9 @@
-//! `/openapi.json`: routes from the handlers (utoipa), payloads from the events' own JSON Schemas (schemars).
-//!
-//! `OpenAPI` 3.1 takes JSON Schema 2020-12 as it is, so no type is described twice.
+//! What the `OpenAPI` document of the gateway has beside its routes.
 
-use axum::Router;
-use axum::http::header;
-use axum::routing::get;
 use jangbogo_events::EventType;
-use jangbogo_http::problem::Problem;
-use schemars::Schema;
-use schemars::generate::{SchemaGenerator, SchemaSettings};
+use jangbogo_http::openapi::{document, for_each_operation, reference, schema_settings};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
-use utoipa::openapi::OpenApi;
 
 use super::items::{MAX_ITEMS, behavior_types};
 use crate::store::{
@@ -18,38 +11,51 @@ use crate::store::{
     RetractPreference,
 };
 
-const DEFINITIONS: &str = "/components/schemas";
-
-/// Route of the `OpenAPI` description.
-pub(super) fn route<S: Clone + Send + Sync + 'static>(routes: &OpenApi) -> Router<S> {
-    let body = describe(routes).to_string();
-    Router::new().route("/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], body)))
-}
-
-fn describe(routes: &OpenApi) -> Value {
-    let mut description = serde_json::to_value(routes).unwrap_or_default();
-    description["info"] = json!({
-        "title": "Jangbogo gateway",
-        "description": "Commands: each is validated as a whole, then its events are on their way to the log.",
-        "version": env!("CARGO_PKG_VERSION"),
-        "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
-    });
-    description["components"] = json!({
-        "schemas": schemas(),
-        "parameters": parameters(),
-        "responses": { "Problem": {
-            "description": "The command was not accepted: RFC 9457 problem details",
-            "content": { jangbogo_http::problem::PROBLEM_JSON: { "schema": reference("Problem") } },
-        } },
-    });
-    if let Some(paths) = description["paths"].as_object_mut() {
-        let operations = paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut);
-        operations.for_each(complete_operation);
+/// The document of the gateway.
+pub(super) fn describe(routes: &impl Serialize) -> Value {
+    let mut schemas = schema_settings().into_generator();
+    let commands =
+        [EventType::ProductUpserted, EventType::ProductRetired, EventType::OrderCompleted, EventType::OrderCancelled];
+    for event_type in commands {
+        event_type.subschema(&mut schemas);
     }
-    description
+    let behaviors: Vec<Value> = behavior_types()
+        .map(|event_type| {
+            let data = event_type.subschema(&mut schemas);
+            json!({
+                "type": "object",
+                "properties": { "type": { "type": "string", "const": event_type.name() }, "data": data },
+                "required": ["type", "data"],
+                "additionalProperties": false,
+            })
+        })
+        .collect();
+    schemas.subschema_for::<Accepted>();
+    schemas.subschema_for::<ConversationAccepted>();
+    schemas.subschema_for::<MessageAccepted>();
+    schemas.subschema_for::<CancelOrder>();
+    schemas.subschema_for::<CreateConversation>();
+    schemas.subschema_for::<RenameConversation>();
+    schemas.subschema_for::<PostMessage>();
+    schemas.subschema_for::<RetractPreference>();
+    let mut document = document(
+        "Jangbogo gateway",
+        "Commands: each is validated as a whole, then its events are on their way to the log.",
+        routes,
+        schemas,
+    );
+    let components = &mut document["components"];
+    components["parameters"] = parameters().into();
+    components["schemas"]["Behavior"] = json!({ "description": "What a shopper did", "oneOf": behaviors });
+    for item in ["ProductUpserted", "ProductRetired", "Behavior"] {
+        components["schemas"][format!("{item}List")] =
+            json!({ "type": "array", "items": reference(item), "minItems": 1, "maxItems": MAX_ITEMS });
+    }
+    for_each_operation(&mut document, complete_operation);
+    document
 }
 
-/// Adds what all commands share: request headers, and the problem response.
+/// Adds what all commands share: request headers, and the header of a repeated answer.
 fn complete_operation(operation: &mut Value) {
     if let Some(accepted) = operation.pointer_mut("/responses/202").and_then(Value::as_object_mut) {
         accepted.insert("description".to_owned(), "Accepted: the events are stored, and will be in the log".into());
@@ -59,7 +65,6 @@ fn complete_operation(operation: &mut Value) {
         });
         accepted.insert("headers".to_owned(), json!({ "Idempotency-Replayed": replayed }));
     }
-    operation["responses"]["default"] = json!({ "$ref": "#/components/responses/Problem" });
     let shared = parameters().keys().map(|name| json!({ "$ref": format!("#/components/parameters/{name}") })).collect();
     let mut all: Vec<Value> = operation["parameters"].as_array().cloned().unwrap_or_default();
     all.extend::<Vec<Value>>(shared);
@@ -88,72 +93,10 @@ fn parameters() -> Map<String, Value> {
     .collect()
 }
 
-fn schemas() -> Map<String, Value> {
-    let mut schemas = Map::new();
-    let commands =
-        [EventType::ProductUpserted, EventType::ProductRetired, EventType::OrderCompleted, EventType::OrderCancelled];
-    for event_type in commands {
-        add(&mut schemas, event_type.schema(generator()));
-    }
-    let behaviors: Vec<Value> = behavior_types()
-        .map(|event_type| {
-            let data = add(&mut schemas, event_type.schema(generator()));
-            json!({
-                "type": "object",
-                "properties": { "type": { "type": "string", "const": event_type.name() }, "data": reference(&data) },
-                "required": ["type", "data"],
-                "additionalProperties": false,
-            })
-        })
-        .collect();
-    schemas.insert("Behavior".to_owned(), json!({ "description": "What a shopper did", "oneOf": behaviors }));
-    for schema in [
-        generator().into_root_schema_for::<Accepted>(),
-        generator().into_root_schema_for::<ConversationAccepted>(),
-        generator().into_root_schema_for::<MessageAccepted>(),
-        generator().into_root_schema_for::<CancelOrder>(),
-        generator().into_root_schema_for::<CreateConversation>(),
-        generator().into_root_schema_for::<RenameConversation>(),
-        generator().into_root_schema_for::<PostMessage>(),
-        generator().into_root_schema_for::<RetractPreference>(),
-        generator().into_root_schema_for::<Problem>(),
-    ] {
-        add(&mut schemas, schema);
-    }
-    for item in ["ProductUpserted", "ProductRetired", "Behavior"] {
-        let list = json!({ "type": "array", "items": reference(item), "minItems": 1, "maxItems": MAX_ITEMS });
-        schemas.insert(format!("{item}List"), list);
-    }
-    schemas
-}
-
-/// Puts referenced schemas where `OpenAPI` has them.
-fn generator() -> SchemaGenerator {
-    SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = DEFINITIONS.into()).into_generator()
-}
-
-/// Adds a schema and those it refers to; returns its name.
-fn add(schemas: &mut Map<String, Value>, schema: Schema) -> String {
-    let mut schema = schema.to_value();
-    let name = schema["title"].as_str().unwrap_or_default().to_owned();
-    if let Some(definitions) = schema.pointer_mut(DEFINITIONS).and_then(Value::as_object_mut) {
-        schemas.append(definitions);
-    }
-    if let Some(members) = schema.as_object_mut() {
-        for member in ["$schema", "components", "title"] {
-            members.remove(member);
-        }
-    }
-    schemas.insert(name.clone(), schema);
-    name
-}
-
-fn reference(name: &str) -> Value {
-    json!({ "$ref": format!("#{DEFINITIONS}/{name}") })
-}
-
 #[cfg(test)]
 mod tests {
+    use jangbogo_http::openapi::dangling_references;
+
     use super::*;
     use crate::http::routes;
 
@@ -161,29 +104,9 @@ mod tests {
         describe(routes::commands().get_openapi())
     }
 
-    fn references(value: &Value, found: &mut Vec<String>) {
-        match value {
-            Value::Object(members) => {
-                if let Some(target) = members.get("$ref").and_then(Value::as_str) {
-                    found.push(target.to_owned());
-                }
-                members.values().for_each(|member| references(member, found));
-            }
-            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
-            _ => {}
-        }
-    }
-
     #[test]
     fn every_reference_resolves() {
-        let description = description();
-        let mut found = Vec::new();
-        references(&description, &mut found);
-        assert!(found.len() > 30, "{found:?}");
-        for target in found {
-            let pointer = target.strip_prefix('#').unwrap();
-            assert!(description.pointer(pointer).is_some(), "{target} leads nowhere");
-        }
+        assert_eq!(dangling_references(&description()), Vec::<&str>::new());
     }
 
     #[test]

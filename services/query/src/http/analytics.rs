@@ -8,11 +8,11 @@ use jangbogo_analytics_fold::funnel::FUNNEL_VIEW;
 use jangbogo_analytics_fold::sales::{DAILY_VIEW, TOTALS_VIEW};
 use jangbogo_http::problem::Problem;
 use jangbogo_read::{ReadError, ViewKey};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::error;
-use utoipa::ToSchema;
 
 use super::Service;
 use super::answered_from::{AS_OF, Snapshot};
@@ -24,14 +24,14 @@ const MAX_DAYS: i64 = 92;
 const DAY_RULE: &str = "a day such as 2026-03-31";
 
 /// Days with their sales.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Days {
     /// Every requested day, in order.
     days: Vec<Day>,
 }
 
 /// Sales of a day, in the shop's time zone.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Day {
     /// Date of the day.
     day: NaiveDate,
@@ -40,7 +40,7 @@ pub(super) struct Day {
 }
 
 /// Sales of a category on a day.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(super) struct CategoryDay {
     category: String,
     /// Orders with a product of the category.
@@ -60,7 +60,7 @@ pub(super) struct CategoryDay {
 }
 
 /// Revenue in one currency.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(super) struct Revenue {
     /// ISO 4217 code.
     currency: String,
@@ -71,14 +71,14 @@ pub(super) struct Revenue {
 }
 
 /// Sales totals.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Totals {
     /// Totals by currency.
     totals: Vec<Total>,
 }
 
 /// Sales totals in one currency.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(super) struct Total {
     /// ISO 4217 code.
     currency: String,
@@ -93,14 +93,14 @@ pub(super) struct Total {
 }
 
 /// Days with their conversation funnels.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct FunnelDays {
     /// Every requested day, in order.
     days: Vec<FunnelDay>,
 }
 
 /// Conversation funnels of a day.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct FunnelDay {
     /// The day of the messages, in the shop's time zone.
     day: NaiveDate,
@@ -109,7 +109,7 @@ pub(super) struct FunnelDay {
 }
 
 /// Conversion funnel of the messages that one analyser understood and one setting of the weights ranked products for.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(super) struct Funnel {
     /// Model or analyser of the messages; null while they are not analysed.
     analyser: Option<String>,
@@ -129,7 +129,7 @@ pub(super) struct Funnel {
 }
 
 /// The sub-scores' weights, together 1.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(super) struct Weights {
     /// Of the likeness of texts.
     content: f64,
@@ -149,7 +149,7 @@ pub(super) struct Weights {
         ("to" = NaiveDate, Query, description = "The last day: at most 92 in all"),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
-    responses((status = 200, body = Days))
+    responses((status = 200, body = ref("#/components/schemas/Days")))
 )]
 pub(super) async fn days(State(service): State<Service>, mut parameters: Parameters) -> Answer<Json<Days>> {
     let days = span(&mut parameters)?;
@@ -166,7 +166,7 @@ pub(super) async fn days(State(service): State<Service>, mut parameters: Paramet
         ("day" = NaiveDate, Path, description = "The day, in the shop's time zone"),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
-    responses((status = 200, body = Day))
+    responses((status = 200, body = ref("#/components/schemas/Day")))
 )]
 pub(super) async fn day(State(service): State<Service>, day: Segment, parameters: Parameters) -> Answer<Json<Day>> {
     let text = day.map(|path| path.0).unwrap_or_default();
@@ -182,7 +182,7 @@ pub(super) async fn day(State(service): State<Service>, day: Segment, parameters
     path = "/v1/analytics/totals",
     tag = "analytics",
     params(("as_of" = Option<String>, Query, description = AS_OF)),
-    responses((status = 200, body = Totals))
+    responses((status = 200, body = ref("#/components/schemas/Totals")))
 )]
 pub(super) async fn totals(State(service): State<Service>, parameters: Parameters) -> Answer<Json<Totals>> {
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
@@ -203,7 +203,7 @@ pub(super) async fn totals(State(service): State<Service>, parameters: Parameter
         ("to" = NaiveDate, Query, description = "The last day: at most 92 in all"),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
-    responses((status = 200, body = FunnelDays))
+    responses((status = 200, body = ref("#/components/schemas/FunnelDays")))
 )]
 pub(super) async fn funnel(State(service): State<Service>, mut parameters: Parameters) -> Answer<Json<FunnelDays>> {
     let days = span(&mut parameters)?;

@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use jangbogo_assistant_fold::ASSISTANT;
 use jangbogo_http::problem::Problem;
+use schemars::JsonSchema;
 use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Service;
@@ -20,7 +20,7 @@ pub(super) const UNKNOWN_CONVERSATION: &str =
     "Nothing of this conversation is folded: it does not exist, or was opened just now";
 
 /// A page of a conversation's entries.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct EntryPage {
     /// The requested conversation.
     conversation_id: Uuid,
@@ -31,7 +31,7 @@ pub(super) struct EntryPage {
 }
 
 /// A page of a member's conversations.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct MemberConversations {
     /// The requested member.
     member_id: String,
@@ -51,7 +51,7 @@ pub(super) struct MemberConversations {
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
-        (status = 200, body = ConversationSummary),
+        (status = 200, body = ref("#/components/schemas/ConversationSummary")),
         (status = 404, description = UNKNOWN_CONVERSATION),
     )
 )]
@@ -80,7 +80,7 @@ pub(super) async fn conversation(
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
-        (status = 200, body = EntryPage),
+        (status = 200, body = ref("#/components/schemas/EntryPage")),
         (status = 404, description = UNKNOWN_CONVERSATION),
     )
 )]
@@ -126,7 +126,7 @@ pub(super) async fn entries(
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
-        (status = 200, body = MemberConversations),
+        (status = 200, body = ref("#/components/schemas/MemberConversations")),
         (status = 404, description = "The member has opened no conversation"),
     )
 )]

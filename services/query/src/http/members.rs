@@ -10,8 +10,8 @@ use jangbogo_http::problem::Problem;
 use jangbogo_ranking::{Evidence, Language, RankedItem};
 use jangbogo_read::{ReadError, ViewKey};
 use jangbogo_recommendation_fold::RECOMMENDATION;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::Service;
 use super::analytics::decoded;
@@ -21,7 +21,7 @@ use super::parameters::{LIMIT, Parameters, Segment, member_id};
 use crate::products::{self, ProductSummary, Products};
 
 /// Source of a list's ranking.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Basis {
     /// The member's history.
@@ -42,7 +42,7 @@ impl From<jangbogo_ranking::Basis> for Basis {
 const CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 /// Recommendations of a member.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Recommendations {
     /// The requested member.
     member_id: String,
@@ -52,21 +52,21 @@ pub(super) struct Recommendations {
 }
 
 /// A recommended product, with the reasons.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
 pub(super) struct Recommendation {
     product: ProductSummary,
     /// Weighted sum of the sub-scores: above 0, at most 1. Items similar to a better one are ranked lower (diversity).
     score: f64,
     sub_scores: ScoreParts,
     /// Reason that is shown to shoppers.
-    #[schema(example = "often bought with LUNCH BAG RED RETROSPOT, which you bought")]
+    #[schemars(example = &"often bought with LUNCH BAG RED RETROSPOT, which you bought")]
     reason: String,
     /// All evidence, the strongest first.
     sources: Vec<Source>,
 }
 
 /// Sub-scores, each 0 to 1.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
 pub(super) struct ScoreParts {
     /// Similarity of its text to those of the member's products.
     content: f64,
@@ -83,7 +83,7 @@ impl ScoreParts {
 }
 
 /// Evidence for a recommendation, as served: [`Evidence`] with the products' titles.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(super) enum Source {
     /// It is often bought together with a product of the member's history.
@@ -125,7 +125,7 @@ pub(super) enum Source {
 }
 
 /// Purchase pattern of a member.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct PurchasePattern {
     /// The requested member.
     member_id: String,
@@ -136,7 +136,7 @@ pub(super) struct PurchasePattern {
 }
 
 /// An announced pattern.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 struct AnnouncedPattern {
     /// Id of the announcing event.
     event_id: String,
@@ -146,7 +146,7 @@ struct AnnouncedPattern {
 }
 
 /// The value of the view of patterns.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 struct Pattern {
     /// Number of orders.
     orders: i64,
@@ -174,7 +174,7 @@ struct Pattern {
     ),
     responses((
         status = 200,
-        body = Recommendations,
+        body = ref("#/components/schemas/Recommendations"),
         headers(("x-cache" = String, description = "hit; miss when the list was ranked for this request; \
                                                     bypass when it was ranked as of a generation that was named"))
     ))
@@ -241,7 +241,7 @@ fn source_of_evidence(evidence: &Evidence, products: &Products) -> Source {
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
-        (status = 200, body = PurchasePattern),
+        (status = 200, body = ref("#/components/schemas/PurchasePattern")),
         (status = 404, description = "The member has no order"),
     )
 )]

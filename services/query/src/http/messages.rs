@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use jangbogo_es_sync_fold::ES_SYNC;
+use schemars::JsonSchema;
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::Service;
 use super::answered_from::Snapshot;
@@ -13,7 +13,7 @@ use super::parameters::{LIMIT, MAX_QUERY_BYTES, Parameters, Segment, invalid, me
 use crate::messages::{self, FoundMessage, FoundMessages, MessageSearch};
 
 /// A page of results in a member's conversations.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct MessageResults {
     /// The requested member.
     member_id: String,
@@ -41,7 +41,7 @@ pub(super) struct MessageResults {
         ("offset" = Option<u32>, Query, maximum = 9999, description = "Messages to skip: up to 10,000 with the limit"),
     ),
     responses(
-        (status = 200, body = MessageResults),
+        (status = 200, body = ref("#/components/schemas/MessageResults")),
         (status = 503, description = "The search index is unavailable or being built; retry after Retry-After"),
     )
 )]

@@ -61,11 +61,11 @@ pub(crate) struct Service {
 
 /// Every route except those of health, readiness and metrics.
 pub(crate) fn router(service: Service) -> Router {
-    let (reads, openapi) = reads().split_for_parts();
+    let (reads, routes) = reads().split_for_parts();
     reads
         .route_layer(from_fn_with_state(service.clone(), observed))
         .route_layer(from_fn(answered_from::add_header))
-        .merge(openapi::route(&openapi))
+        .merge(jangbogo_http::openapi::route(&openapi::describe(&routes)))
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(answer_with_problems))

@@ -1,96 +1,76 @@
-//! `/openapi.json`, generated from the handlers by utoipa.
+//! What the `OpenAPI` document of query has beside its routes.
 
-use axum::Router;
-use axum::http::header;
-use axum::routing::get;
-use jangbogo_events::{IntentAnalyzed, MessageCreated, RecommendationGenerated};
-use jangbogo_http::problem::{PROBLEM_JSON, Problem};
-use schemars::generate::SchemaSettings;
+use jangbogo_http::openapi::{document, for_each_operation, schema_settings};
+use serde::Serialize;
 use serde_json::{Value, json};
-use utoipa::openapi::OpenApi;
 
-const DEFINITIONS: &str = "/components/schemas";
+use super::analytics::{Day, Days, FunnelDays, Totals};
+use super::conversations::{EntryPage, MemberConversations};
+use super::members::{PurchasePattern, Recommendations};
+use super::messages::MessageResults;
+use super::preferences::MemberPreferences;
+use super::products::{CategoryList, PopularList, SimilarList, TrendingList};
+use super::search::SearchResults;
+use super::shown::ShownList;
+use crate::conversations::ConversationSummary;
+use crate::pipeline::PipelineState;
+use crate::products::ProductDetail;
 
-/// Route of the `OpenAPI` description.
-pub(super) fn route<S: Clone + Send + Sync + 'static>(routes: &OpenApi) -> Router<S> {
-    let body = describe(routes).to_string();
-    Router::new().route("/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], body)))
-}
-
-fn describe(routes: &OpenApi) -> Value {
-    let mut description = serde_json::to_value(routes).unwrap_or_default();
-    description["info"] = json!({
-        "title": "Jangbogo query",
-        "description": "Reads of the read models, with the products' current attributes; as of a generation of the \
-                        past, with the attributes of that time.",
-        "version": env!("CARGO_PKG_VERSION"),
-        "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
-    });
-    let mut schemas =
-        SchemaSettings::draft2020_12().with(|settings| settings.definitions_path = DEFINITIONS.into()).into_generator();
-    let reference = schemas.subschema_for::<Problem>().to_value();
-    // Entries of conversations are served as the contract's types.
-    schemas.subschema_for::<MessageCreated>();
-    schemas.subschema_for::<IntentAnalyzed>();
-    schemas.subschema_for::<RecommendationGenerated>();
-    for (name, schema) in schemas.take_definitions(true) {
-        debug_assert!(description["components"]["schemas"].get(&name).is_none(), "two schemas are called {name}");
-        description["components"]["schemas"][name] = schema;
-    }
-    description["components"]["responses"]["Problem"] = json!({
-        "description": "The request was not answered: RFC 9457 problem details",
-        "content": { PROBLEM_JSON: { "schema": reference } },
-    });
-    description["components"]["headers"]["Projection-Generations"] = json!({
+/// The document of query.
+pub(super) fn describe(routes: &impl Serialize) -> Value {
+    let mut schemas = schema_settings().for_serialize().into_generator();
+    schemas.subschema_for::<CategoryList>();
+    schemas.subschema_for::<ConversationSummary>();
+    schemas.subschema_for::<Day>();
+    schemas.subschema_for::<Days>();
+    schemas.subschema_for::<EntryPage>();
+    schemas.subschema_for::<FunnelDays>();
+    schemas.subschema_for::<MemberConversations>();
+    schemas.subschema_for::<MemberPreferences>();
+    schemas.subschema_for::<MessageResults>();
+    schemas.subschema_for::<PipelineState>();
+    schemas.subschema_for::<PopularList>();
+    schemas.subschema_for::<ProductDetail>();
+    schemas.subschema_for::<PurchasePattern>();
+    schemas.subschema_for::<Recommendations>();
+    schemas.subschema_for::<SearchResults>();
+    schemas.subschema_for::<ShownList>();
+    schemas.subschema_for::<SimilarList>();
+    schemas.subschema_for::<Totals>();
+    schemas.subschema_for::<TrendingList>();
+    let mut document = document(
+        "Jangbogo query",
+        "Reads of the read models, with the products' current attributes; as of a generation of the past, with the \
+         attributes of that time.",
+        routes,
+        schemas,
+    );
+    document["components"]["headers"]["Projection-Generations"] = json!({
         "description": "The generations this was read from: `processor=id`, separated by commas",
         "schema": { "type": "string" },
     });
-    let paths = description["paths"].as_object_mut();
-    for path in paths.into_iter().flat_map(|paths| paths.values_mut()) {
-        let Some(responses) = path["get"]["responses"].as_object_mut() else { continue };
-        for (status, response) in responses.iter_mut() {
-            if status != "101" {
-                response["headers"]["Projection-Generations"] =
-                    json!({ "$ref": "#/components/headers/Projection-Generations" });
-            }
-            if status.as_str() >= "400" {
-                response["content"] = json!({ PROBLEM_JSON: { "schema": reference } });
-            }
+    for_each_operation(&mut document, |operation| {
+        let Some(responses) = operation["responses"].as_object_mut() else { return };
+        let answers = responses.iter_mut().filter(|(status, _)| *status != "101" && *status != "default");
+        for (_, response) in answers {
+            response["headers"]["Projection-Generations"] =
+                json!({ "$ref": "#/components/headers/Projection-Generations" });
         }
-        responses.insert("default".to_owned(), json!({ "$ref": "#/components/responses/Problem" }));
-    }
-    description
+    });
+    document
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use jangbogo_http::openapi::dangling_references;
 
-    fn references(value: &Value, found: &mut Vec<String>) {
-        match value {
-            Value::Object(members) => {
-                if let Some(target) = members.get("$ref").and_then(Value::as_str) {
-                    found.push(target.to_owned());
-                }
-                members.values().for_each(|member| references(member, found));
-            }
-            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
-            _ => {}
-        }
-    }
+    use super::*;
 
     #[test]
     fn every_reference_resolves() {
-        let description = describe(super::super::reads().get_openapi());
-        assert_eq!(description["openapi"], "3.1.0");
-        assert!(!description["paths"].as_object().unwrap().is_empty());
-        let mut found = Vec::new();
-        references(&description, &mut found);
-        assert!(found.len() > 20);
-        for reference in found {
-            let pointer = reference.strip_prefix('#').unwrap();
-            assert!(description.pointer(pointer).is_some(), "{reference}");
-        }
+        let document = describe(super::super::reads().get_openapi());
+        assert_eq!(document["openapi"], "3.1.0");
+        assert_eq!(dangling_references(&document), Vec::<&str>::new());
     }
 
     #[test]

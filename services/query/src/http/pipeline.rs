@@ -13,7 +13,7 @@ use super::parameters::{Parameters, Segment};
 use crate::pipeline::{PipelineState, ProcessorState, state};
 
 /// State of the pipeline: outbox backlog, and each processor's lag and pending publications.
-#[utoipa::path(get, path = "/v1/pipeline", tag = "pipeline", responses((status = 200, body = PipelineState)))]
+#[utoipa::path(get, path = "/v1/pipeline", tag = "pipeline", responses((status = 200, body = ref("#/components/schemas/PipelineState"))))]
 pub(super) async fn pipeline(State(service): State<Service>, parameters: Parameters) -> Answer<Json<PipelineState>> {
     answer(&service, parameters, PROCESSORS).await
 }
@@ -25,7 +25,7 @@ pub(super) async fn pipeline(State(service): State<Service>, parameters: Paramet
     tag = "pipeline",
     params(("processor" = String, Path, description = "The processor's name")),
     responses(
-        (status = 200, body = PipelineState),
+        (status = 200, body = ref("#/components/schemas/PipelineState")),
         (status = 404, description = "There is no such processor"),
     )
 )]

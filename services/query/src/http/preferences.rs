@@ -10,8 +10,8 @@ use jangbogo_http::problem::Problem;
 use jangbogo_preference_analysis_fold::PREFERENCE_ANALYSIS;
 use jangbogo_read::{ReadError, Reader, Served};
 use jangbogo_shared_projections::preferences::PREFERENCE_VIEW;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Service;
@@ -22,7 +22,7 @@ use super::parameters::{Parameters, Segment, member_id};
 use crate::products::{self, Products};
 
 /// Preferences of a member.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct MemberPreferences {
     /// The requested member.
     member_id: String,
@@ -47,13 +47,13 @@ pub(super) struct MemberPreferences {
 }
 
 /// A stated like or dislike.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Preference {
     /// The attribute, such as `color`.
-    #[schema(example = "color")]
+    #[schemars(example = &"color")]
     slot: String,
     /// The value, as in the catalogue.
-    #[schema(example = "red")]
+    #[schemars(example = &"red")]
     value: String,
     /// Strength and number of the statements, with a half-life of 90 days of the member's time.
     weight: f64,
@@ -62,7 +62,7 @@ pub(super) struct Preference {
 }
 
 /// A message that states a preference.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Utterance {
     /// Id of the message.
     message_id: Uuid,
@@ -75,13 +75,13 @@ pub(super) struct Utterance {
 }
 
 /// A value that products of the member have in common.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Implied {
     /// The attribute, such as `category` or `style`.
-    #[schema(example = "category")]
+    #[schemars(example = &"category")]
     slot: String,
     /// The value.
-    #[schema(example = "bags")]
+    #[schemars(example = &"bags")]
     value: String,
     /// Its share in the weight of all the member's acts: above 0, at most 1.
     share: f64,
@@ -90,7 +90,7 @@ pub(super) struct Implied {
 }
 
 /// A member's act on a product.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ProductAct {
     /// Id of the product.
     product_id: String,
@@ -105,7 +105,7 @@ pub(super) struct ProductAct {
 }
 
 /// A requested price range of one unit, in minor units, inclusive.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct PriceWish {
     /// ISO 4217 code.
     currency: String,
@@ -181,7 +181,7 @@ struct StoredPrice {
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
-        (status = 200, body = MemberPreferences),
+        (status = 200, body = ref("#/components/schemas/MemberPreferences")),
         (status = 404, description = "Nothing of the member is folded"),
     )
 )]

@@ -5,13 +5,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use jangbogo_events::{CategoryId, ProductId};
 use jangbogo_http::problem::Problem;
-use jangbogo_ranking_store::{list_of, view};
+use jangbogo_ranking_store::{decode_list, view};
 use jangbogo_read::Served;
 use jangbogo_recommendation_fold::RECOMMENDATION;
 use jangbogo_recommendation_fold::co_purchase::SIMILAR_VIEW;
 use jangbogo_recommendation_fold::popularity::{POPULAR_VIEW, TRENDING_KEY, TRENDING_VIEW};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::Service;
 use super::answered_from::{AS_OF, Snapshot};
@@ -20,7 +20,7 @@ use super::parameters::{LIMIT, LIMIT_OF_50, Parameters, Segment, shop_id};
 use crate::products::{self, Lookup, ProductDetail, ProductSummary};
 
 /// A product of a list.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
 pub(super) struct ListItem {
     product: ProductSummary,
     /// Score by which the list is ordered.
@@ -39,7 +39,7 @@ struct ViewItem {
 }
 
 /// Products often bought together with one.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct SimilarList {
     /// The requested product.
     product_id: String,
@@ -48,14 +48,14 @@ pub(super) struct SimilarList {
 }
 
 /// Trending products of the whole shop.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct TrendingList {
     /// Highest score first.
     items: Vec<ListItem>,
 }
 
 /// Popular products of a category.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct PopularList {
     /// The requested category.
     category: String,
@@ -64,14 +64,14 @@ pub(super) struct PopularList {
 }
 
 /// The shop's categories.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct CategoryList {
     /// Ordered by name.
     categories: Vec<Category>,
 }
 
 /// A category.
-#[derive(Debug, Serialize, sqlx::FromRow, ToSchema)]
+#[derive(Debug, Serialize, sqlx::FromRow, JsonSchema)]
 pub(super) struct Category {
     /// Slug of the category.
     category: String,
@@ -89,7 +89,7 @@ pub(super) struct Category {
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
-        (status = 200, body = ProductDetail),
+        (status = 200, body = ref("#/components/schemas/ProductDetail")),
         (status = 404, description = "The product is unknown"),
         (status = 410, description = "The product was taken off sale"),
     )
@@ -122,7 +122,7 @@ pub(super) async fn product(
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
-        (status = 200, body = SimilarList),
+        (status = 200, body = ref("#/components/schemas/SimilarList")),
         (status = 404, description = "The product is unknown"),
     )
 )]
@@ -148,7 +148,7 @@ pub(super) async fn similar(
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = LIMIT),
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
-    responses((status = 200, body = TrendingList))
+    responses((status = 200, body = ref("#/components/schemas/TrendingList")))
 )]
 pub(super) async fn trending(State(service): State<Service>, parameters: Parameters) -> Answer<Json<TrendingList>> {
     let List { items, .. } = list(&service, parameters, TRENDING_VIEW, TRENDING_KEY).await?;
@@ -161,7 +161,7 @@ pub(super) async fn trending(State(service): State<Service>, parameters: Paramet
     path = "/v1/categories",
     tag = "products",
     params(("as_of" = Option<String>, Query, description = AS_OF)),
-    responses((status = 200, body = CategoryList))
+    responses((status = 200, body = ref("#/components/schemas/CategoryList")))
 )]
 pub(super) async fn categories(State(service): State<Service>, parameters: Parameters) -> Answer<Json<CategoryList>> {
     let snapshot = Snapshot::take(parameters, &service.reader).await?;
@@ -186,7 +186,7 @@ pub(super) async fn categories(State(service): State<Service>, parameters: Param
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
-        (status = 200, body = PopularList),
+        (status = 200, body = ref("#/components/schemas/PopularList")),
         (status = 404, description = "No product ever had this category"),
     )
 )]
@@ -224,7 +224,7 @@ async fn list(service: &Service, mut parameters: Parameters, name: &'static str,
     let served = snapshot.get(&RECOMMENDATION)?;
     let value = service.reader.view(served, view(name)?, key).await?;
     let has_value = value.is_some();
-    let items: Vec<ViewItem> = list_of(value);
+    let items: Vec<ViewItem> = decode_list(value);
     let ids: Vec<&str> = items.iter().map(|item| item.product_id.as_str()).collect();
     let products = products::by_id(&service.reader, served, &ids).await?;
     let on_sale = items.iter().filter_map(|item| {

@@ -6,8 +6,8 @@ use jangbogo_es_sync_fold::ES_SYNC;
 use jangbogo_events::Currency;
 use jangbogo_lexicon::Slot;
 use jangbogo_ranking_store::search::{self, SearchFacets, SearchRequest};
+use schemars::JsonSchema;
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::Service;
 use super::answered_from::Snapshot;
@@ -19,7 +19,7 @@ const MAX_COLOR_BYTES: usize = 64;
 const CURRENCY_BYTES: usize = 3;
 
 /// A page of results.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct SearchResults {
     /// Number of matches in total.
     total: u64,
@@ -36,7 +36,7 @@ pub(super) struct SearchResults {
 
 /// How products were found: by `words-and-meaning` (full text and embedding similarity); by `words` alone, while the
 /// embedding service is unavailable; or, without words, by `filters`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum SearchedBy {
     WordsAndMeaning,
@@ -64,7 +64,7 @@ impl SearchedBy {
 }
 
 /// A product that matches.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct SearchItem {
     product: ProductSummary,
     /// Reciprocal rank fusion, by which the results are ordered: the sum of 1 / (60 + rank) by words and by similarity.
@@ -94,7 +94,7 @@ pub(super) struct SearchItem {
         ("offset" = Option<u32>, Query, maximum = 9999, description = "Items to skip: up to 10,000 with the limit"),
     ),
     responses(
-        (status = 200, body = SearchResults),
+        (status = 200, body = ref("#/components/schemas/SearchResults")),
         (status = 503, description = "The search index is unavailable or being built; retry after Retry-After"),
     )
 )]

@@ -6,16 +6,15 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
+use jangbogo_events::{FoldedOffset, ModelRun, RecommendedProduct, Request, SubScores, Understanding};
 use jangbogo_http::problem::Problem;
 use jangbogo_read::Served;
 use jangbogo_recommendation_fold::RECOMMENDATION;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::postgres::{PgPool, PgRow};
-use utoipa::ToSchema;
-use utoipa::openapi::Ref;
-use utoipa::openapi::schema::{Array, ArrayBuilder};
 use uuid::Uuid;
 
 use super::Service;
@@ -27,7 +26,7 @@ use super::parameters::{LIMIT, MAX_EVENT_ID_BYTES, Parameters, Segment, invalid,
 const BEFORE: &str = "Only recommendations before the one of this event id, or before this RFC 3339 time";
 
 /// Recommendations shown to a member.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ShownList {
     /// The requested member.
     member_id: String,
@@ -38,7 +37,7 @@ pub(super) struct ShownList {
 }
 
 /// A recommendation as it was shown.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ShownRecommendation {
     /// Id of the `recommendation-generated` event.
     event_id: String,
@@ -55,7 +54,7 @@ pub(super) struct ShownRecommendation {
 }
 
 /// Analysis of a message, and the request after it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(super) struct ShownIntent {
     /// Id of the `intent-analyzed` event.
     event_id: String,
@@ -66,64 +65,39 @@ pub(super) struct ShownIntent {
 }
 
 /// Fields of the event `recommendation-generated` that are served.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 struct Given {
     /// Id of the recommendation.
     recommendation_id: Uuid,
     /// Products, best first, as they were in the catalogue: each with its score, sub-scores, the reason shown to the
     /// shopper, and the events that caused each sub-score.
-    #[schema(schema_with = items)]
+    #[schemars(with = "Vec<RecommendedProduct>")]
     items: Value,
     /// Weights of the sub-scores.
-    #[schema(schema_with = sub_scores)]
+    #[schemars(with = "SubScores")]
     weights: Value,
     /// Generation that it was ranked from.
     generation: Uuid,
     /// Offsets up to which that generation was folded.
-    #[schema(schema_with = folded_offsets)]
+    #[schemars(with = "Vec<FoldedOffset>")]
     folded_offsets: Value,
     /// Joined and served as `intent`.
     #[serde(skip_serializing)]
-    #[schema(ignore)]
     intent_event_id: String,
 }
 
 /// Fields of the event `intent-analyzed` that are served.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct UnderstoodIntent {
     /// Analysis of the message.
-    #[schema(schema_with = understanding)]
+    #[schemars(with = "Understanding")]
     understood: Value,
     /// The conversation's request after it.
-    #[schema(schema_with = request)]
+    #[schemars(with = "Request")]
     request: Value,
     /// Model or analyser.
-    #[schema(schema_with = model_run)]
+    #[schemars(with = "ModelRun")]
     analysed_by: Value,
-}
-
-fn items() -> Array {
-    ArrayBuilder::new().items(Ref::from_schema_name("RecommendedProduct")).build()
-}
-
-fn folded_offsets() -> Array {
-    ArrayBuilder::new().items(Ref::from_schema_name("FoldedOffset")).build()
-}
-
-fn sub_scores() -> Ref {
-    Ref::from_schema_name("SubScores")
-}
-
-fn understanding() -> Ref {
-    Ref::from_schema_name("Understanding")
-}
-
-fn request() -> Ref {
-    Ref::from_schema_name("Request")
-}
-
-fn model_run() -> Ref {
-    Ref::from_schema_name("ModelRun")
 }
 
 /// Recommendations shown to a member in conversations, with the reasons, as they were at that time.
@@ -140,7 +114,7 @@ fn model_run() -> Ref {
         ("as_of" = Option<String>, Query, description = AS_OF),
     ),
     responses(
-        (status = 200, body = ShownList),
+        (status = 200, body = ref("#/components/schemas/ShownList")),
         (status = 404, description = "Nothing was recommended to the member in a conversation"),
     )
 )]

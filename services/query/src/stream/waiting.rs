@@ -100,7 +100,7 @@ impl Reached {
     pub fn appended_at(&self) -> HashMap<EventHash, DateTime<Utc>> {
         let mut appended_at = HashMap::new();
         for record in &self.records {
-            let first = appended_at.entry(record.what).or_insert(record.at);
+            let first = appended_at.entry(record.value).or_insert(record.at);
             *first = record.at.min(*first);
         }
         appended_at
@@ -117,7 +117,7 @@ mod tests {
     const INTENTS: Partition = Partition { topic: Topic::PreferenceEvents, number: 0 };
 
     fn record(partition: Partition, offset: i64) -> Appended<EventHash> {
-        Appended { partition, offset, at: DateTime::UNIX_EPOCH, what: u128::try_from(offset).unwrap() }
+        Appended { partition, offset, at: DateTime::UNIX_EPOCH, value: u128::try_from(offset).unwrap() }
     }
 
     #[test]

@@ -29,7 +29,7 @@ static ENGLISH: LazyLock<Phrases<&'static str>> = LazyLock::new(|| {
         }
     };
     for value in values() {
-        jangbogo_lexicon::names(value).for_each(|form| add(form, value.name));
+        jangbogo_lexicon::surface_forms(value).for_each(|form| add(form, value.name));
     }
     for kind in jangbogo_lexicon::kinds() {
         kind.forms().for_each(|form| add(form, kind.name));
