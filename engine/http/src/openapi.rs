@@ -66,9 +66,9 @@ pub fn route<S: Clone + Send + Sync + 'static>(document: &Value) -> Router<S> {
     Router::new().route("/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], body)))
 }
 
-/// The references of a document that lead nowhere, for the tests of services.
+/// Every reference of a document, for the tests of services.
 #[must_use]
-pub fn dangling_references(document: &Value) -> Vec<&str> {
+pub fn references(document: &Value) -> Vec<&str> {
     fn collect<'a>(value: &'a Value, references: &mut Vec<&'a str>) {
         match value {
             Value::Object(members) => {
@@ -81,9 +81,15 @@ pub fn dangling_references(document: &Value) -> Vec<&str> {
     }
     let mut references = Vec::new();
     collect(document, &mut references);
+    references
+}
+
+/// The references of a document that lead nowhere, for the tests of services.
+#[must_use]
+pub fn dangling_references(document: &Value) -> Vec<&str> {
     let leads_nowhere =
         |reference: &&str| reference.strip_prefix('#').is_none_or(|pointer| document.pointer(pointer).is_none());
-    references.into_iter().filter(leads_nowhere).collect()
+    references(document).into_iter().filter(leads_nowhere).collect()
 }
 
 #[cfg(test)]

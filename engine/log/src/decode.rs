@@ -31,7 +31,7 @@ pub fn decode<S: BuildHasher>(
     let outcome = if is_discarded {
         Err("discarded by an operator".to_owned())
     } else {
-        event_of_message(partition.topic, message).and_then(|event| on_time(event, appended_at))
+        event_with_headers(partition.topic, message, headers.as_deref()).and_then(|event| on_time(event, appended_at))
     };
     let outcome = outcome.map_err(|cause| {
         Box::new(Refused {
@@ -51,9 +51,12 @@ pub fn decode<S: BuildHasher>(
 /// # Errors
 /// The cause of the refusal.
 pub fn event_of_message(topic: Topic, message: &impl Message) -> Result<Event, String> {
-    let headers = headers(message).ok_or("a header name is not UTF-8; the headers are dropped")?;
-    let headers: Vec<(&str, &[u8])> =
-        headers.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect();
+    event_with_headers(topic, message, headers(message).as_deref())
+}
+
+fn event_with_headers(topic: Topic, message: &impl Message, headers: Option<&[Header<'_>]>) -> Result<Event, String> {
+    let headers = headers.ok_or("a header name is not UTF-8; the headers are dropped")?;
+    let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (*name, value.unwrap_or_default())).collect();
     let value = message.payload().unwrap_or_default();
     Event::decode(jangbogo_events::Record { topic, headers: &headers, value })
         .map_err(|error| causes(&error).to_string())

@@ -62,7 +62,7 @@ pub(super) fn describe(routes: &impl Serialize) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use jangbogo_http::openapi::dangling_references;
+    use jangbogo_http::openapi::{dangling_references, references};
 
     use super::*;
 
@@ -70,6 +70,8 @@ mod tests {
     fn every_reference_resolves() {
         let document = describe(super::super::reads().get_openapi());
         assert_eq!(document["openapi"], "3.1.0");
+        assert_eq!(document["paths"].as_object().unwrap().len(), 21);
+        assert!(references(&document).len() > 20);
         assert_eq!(dangling_references(&document), Vec::<&str>::new());
     }
 
