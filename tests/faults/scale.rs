@@ -10,11 +10,6 @@ static FULL: LazyLock<bool> = LazyLock::new(|| match std::env::var("JANGBOGO_FAU
     Ok(other) => panic!("JANGBOGO_FAULTS is short or full, not {other:?}"),
 });
 
-/// True for the full suite.
-pub fn is_full() -> bool {
-    *FULL
-}
-
 /// The value for the size of the suite.
 pub fn scale<T>(short: T, full: T) -> T {
     if *FULL { full } else { short }
