@@ -73,6 +73,12 @@ pub struct Table {
 }
 
 impl Table {
+    /// Name of a column's index. Postgres keeps the names of tables and indexes in one namespace.
+    #[must_use]
+    pub fn index_name(&self, column: &str) -> String {
+        format!("{}_{column}", self.name)
+    }
+
     /// True if it has a vector column.
     #[must_use]
     pub fn has_vectors(&self) -> bool {

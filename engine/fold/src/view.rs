@@ -15,7 +15,8 @@ pub struct View {
     /// SQL that returns `(key text, value jsonb)` for the keys in `$1` (`text[]`) at the watermark `$2`
     /// (`timestamptz`). A key without a row has no value.
     pub query: &'static str,
-    /// SQL that returns the next keys after `$1` (`text`), in order, at most `$2` (`bigint`): for refreshes.
+    /// SQL that returns the next keys after `$1` (`text`), in order, at most `$2` (`bigint`): for refreshes. A key that
+    /// it returned once must be returned from then on: the published value of a key that vanishes stays.
     pub all_keys: &'static str,
     /// True if a value depends on other keys' rows or on the watermark: then every change requests a full refresh.
     pub full_refresh: bool,

@@ -35,11 +35,15 @@ pub(super) fn column_definitions(table: &Table, persistence: &str, name: &str) -
 pub(super) fn keys(table: &Table, vector_index: VectorIndex) -> Vec<String> {
     let key: Vec<&str> = table.key.iter().map(|column| column.name).collect();
     let primary = format!("ALTER TABLE {} ADD PRIMARY KEY ({})", table.name, key.join(", "));
-    let indexes = table.indexes.iter().map(|column| format!("CREATE INDEX {0}_{column} ON {0} ({column})", table.name));
+    let indexes = table
+        .indexes
+        .iter()
+        .map(|column| format!("CREATE INDEX {} ON {} ({column})", table.index_name(column), table.name));
     let nearest = table.nearest.iter().map(|column| {
         format!(
-            "CREATE INDEX {0}_{column} ON {0} USING hnsw ({column} vector_cosine_ops)
-             WITH ({1})",
+            "CREATE INDEX {} ON {} USING hnsw ({column} vector_cosine_ops)
+             WITH ({})",
+            table.index_name(column),
             table.name,
             vector_index.storage_parameters()
         )

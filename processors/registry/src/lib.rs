@@ -19,6 +19,8 @@ pub fn processor(name: &str) -> Option<&'static Processor> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use chrono::DateTime;
     use jangbogo_events::{Envelope, Event, EventType};
 
@@ -40,6 +42,20 @@ mod tests {
                 }
             }
             insta::assert_snapshot!(processor.name, lines.join("\n"));
+        }
+    }
+
+    /// A second relation of one name would keep the schema of a generation from being created.
+    #[test]
+    fn tables_and_indexes_of_a_processor_have_different_names() {
+        for processor in PROCESSORS {
+            let mut names = BTreeSet::new();
+            for table in processor.tables() {
+                let indexes = table.indexes.iter().chain(table.nearest).map(|column| table.index_name(column));
+                for name in indexes.chain([table.name.to_owned()]) {
+                    assert!(names.insert(name.clone()), "{} has two relations named {name}", processor.name);
+                }
+            }
         }
     }
 }

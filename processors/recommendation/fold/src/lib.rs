@@ -8,7 +8,7 @@ use jangbogo_shared_projections::{catalogue, conversation, history, preferences,
 
 pub static RECOMMENDATION: Processor = Processor {
     name: "recommendation",
-    fold_version: 2,
+    fold_version: 3,
     batch_policy: BatchPolicy::Immediate,
     projections: &[
         &catalogue::PROJECTION,

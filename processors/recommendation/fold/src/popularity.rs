@@ -23,11 +23,18 @@ jangbogo_fold::table! {
     }
 }
 
+jangbogo_fold::table! {
+    /// Every category that a description of a product has named
+    pub Categories "category" {
+        key Category<'a> { category: &'a str }
+    }
+}
+
 /// Folds buckets by day of the event; the views apply the decay, which depends on the time of the query.
 pub static PROJECTION: Projection = Projection {
     name: "popularity",
-    reads: &[Topic::OrderCompleted, Topic::ProductViewed, Topic::UserBehavior],
-    tables: &[ProductDays::TABLE],
+    reads: &[Topic::CatalogEvents, Topic::OrderCompleted, Topic::ProductViewed, Topic::UserBehavior],
+    tables: &[Categories::TABLE, ProductDays::TABLE],
     fold,
     views: &[
         View {
@@ -41,7 +48,8 @@ pub static PROJECTION: Projection = Projection {
                 "SELECT DISTINCT category FROM product WHERE product_id = ANY ($1) AND category IS NOT NULL",
             ),
             query: include_str!("popularity.popular.sql"),
-            all_keys: "SELECT DISTINCT category FROM product WHERE category > $1 ORDER BY category LIMIT $2",
+            // A category whose last product moved to another one is still a key: its published value must go.
+            all_keys: "SELECT category FROM category WHERE category > $1 ORDER BY category LIMIT $2",
             full_refresh: true,
             target: Target::RedisHash,
         },
@@ -62,6 +70,12 @@ fn fold(event: &Event, config: &FoldConfig, deltas: &mut Deltas) {
     let day = config.day(event.envelope.time);
     let none = Interest { views: 0, carts: 0, wishes: 0, clicks: 0 };
     let (product_id, interest) = match &event.data {
+        Data::ProductUpserted(product) => {
+            if let Some(category) = &product.category {
+                deltas.insert(Category { category });
+            }
+            return;
+        }
         Data::OrderCompleted(order) => {
             let mut products = BTreeSet::new();
             for item in &order.items {
@@ -83,7 +97,10 @@ fn fold(event: &Event, config: &FoldConfig, deltas: &mut Deltas) {
 
 #[cfg(test)]
 mod tests {
-    use jangbogo_events::{CartItemAdded, ProductViewed, Quantity, RecommendationClicked, WishlistItemAdded};
+    use jangbogo_events::{
+        CartItemAdded, CategoryId, Payload, ProductUpserted, ProductViewed, Quantity, RecommendationClicked,
+        WishlistItemAdded,
+    };
 
     use super::PROJECTION;
     use jangbogo_fold::testing::{at, cancellation, given, member, order, product};
@@ -107,6 +124,18 @@ mod tests {
             folded.rows("product_day"),
             ["cup 2011-03-01: orders=1 units=1", "lamp 2011-03-01: orders=1 units=3 views=1 carts=1 wishes=1 clicks=1",]
         );
+    }
+
+    #[test]
+    fn a_category_stays_known_after_its_last_product_has_moved() {
+        let in_category = |category: &str| ProductUpserted {
+            product_id: product("lamp"),
+            category: Some(CategoryId::new(category).unwrap()),
+            ..ProductUpserted::example()
+        };
+        let moved = at("2011-03-02T12:00:00Z", in_category("garden"));
+        let folded = given(&PROJECTION, [in_category("light").into(), moved]);
+        assert_eq!(folded.rows("category"), ["garden:", "light:"]);
     }
 
     #[test]
