@@ -1,8 +1,6 @@
 //! The audit of published values reports every value that differs from its view, and nothing else while a shop is
 //! folding.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 

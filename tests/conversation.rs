@@ -1,8 +1,6 @@
 //! The chain from a message to its reply, on real servers: every message is answered exactly once, also when reactors
 //! are killed and processors are rebuilt.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! `replay dead-letters`: list, show, requeue and discard.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::HashSet;
 use std::process::Output;
 use std::time::{Duration, Instant};

@@ -1,7 +1,5 @@
 //! `jangbogo evaluate`: quality of the analysis of messages.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::process::{Command, Output};
 

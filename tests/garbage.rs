@@ -1,7 +1,5 @@
 //! Invalid records on every topic become dead letters with cause and position, and do not stop the fold.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 

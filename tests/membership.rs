@@ -1,8 +1,6 @@
 //! Static group membership: the last process that joined under a `group.instance.id` owns it, and partitions without a
 //! live owner are reassigned.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -1,8 +1,6 @@
 //! A change of the embedding model while the shop serves: the old model's vectors are used until all of the new model's
 //! are there, and vectors of different models are never compared.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

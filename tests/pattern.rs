@@ -1,8 +1,6 @@
 //! Purchase patterns are announced once for each change, also when orders are repeated, reactors killed or histories
 //! imported.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 

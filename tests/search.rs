@@ -1,8 +1,6 @@
 //! Search indexes are folds of the log: products with their vectors, and messages. They recover after a rebuild, which
 //! computes no embedding, and after the loss of an index.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! `replay export` and `replay import`: a copy has the same records at the same offsets, also after kills.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -1,8 +1,6 @@
 //! Upgrade test: a log that an earlier version exported is imported, folded, rebuilt and verified, and importing its
 //! source file again changes nothing. See `fixtures/upgrade/README.md`.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -10,14 +10,19 @@ use jangbogo_test_support::Shop;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use crate::scale::scale;
+
 /// Prefix of every title of the marked generation, and of no other.
 pub const MARK: &str = "Former ";
 /// Minimum of every count and amount of the marked generation, and of no other.
 pub const MARKED_COUNT: i64 = 1_000_000_000;
 /// A product without orders: only the marked generation recommends it, always first.
 pub const DECOY: &str = "decoy";
-/// Maximum number of concurrent requests.
-const CLIENTS: usize = 48;
+/// Maximum number of concurrent requests: in the short form, what a debug build answers in time beside another test.
+fn max_clients() -> u64 {
+    scale(6, 48)
+}
+
 /// Number of faults in a failure's message.
 const SAMPLES: usize = 5;
 
@@ -338,7 +343,7 @@ impl QueryLoad {
                 }
             })
         };
-        let clients = (0..CLIENTS).map(start_client).collect();
+        let clients = (0..max_clients()).map(start_client).collect();
         Self { stop, tally, clients, started }
     }
 

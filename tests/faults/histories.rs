@@ -28,7 +28,7 @@ use sqlx::postgres::{PgConnection, PgPool};
 use tokio::runtime::Handle;
 
 use self::case::{Case, Positions, ReadOrder};
-use crate::scale::{exclusive, scale};
+use crate::scale::scale;
 
 /// Conversations with their messages' documents.
 static CONVERSATIONS: Projection = Projection { views: conversation::MESSAGES.views, ..conversation::PROJECTION };
@@ -56,7 +56,6 @@ const SEED: u8 = 11;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn live_and_replayed_folds_of_a_history_give_the_same_rows() {
-    let _exclusive = exclusive().await;
     let started = Instant::now();
     assert_every_projection_is_folded();
     let shop = Shop::open("histories").await;

@@ -12,7 +12,7 @@ use jangbogo_test_support::{Shop, demo_lines};
 
 use crate::judge::judge;
 use crate::load::Load;
-use crate::scale::{exclusive, scale};
+use crate::scale::scale;
 
 /// Order lines of the demo shop besides the load, with baskets of real size; in full they are imported twice.
 const LINES: usize = 40_000;
@@ -28,7 +28,6 @@ const SIGKILL: i32 = 9;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_processors_lose_nothing_and_count_nothing_twice() {
-    let _exclusive = exclusive().await;
     let started = Instant::now();
     let directory = tempfile::tempdir().unwrap();
     let file = demo_lines(directory.path(), LINES);

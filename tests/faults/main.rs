@@ -2,7 +2,7 @@
 //! an oracle, which shares no code with the programs under test. Module docs name the fault class of the README's
 //! table.
 //!
-//! CI runs the short form. The full form, with figures:
+//! CI runs the short form, tests beside each other. In the full form, with figures, each loads the whole machine:
 //!
 //! ```text
 //! JANGBOGO_FAULTS=full cargo test --release --test faults -- --test-threads 1 --nocapture

@@ -18,7 +18,7 @@ use landlock::{AccessNet, CompatLevel, Compatible as _, NetPort, Ruleset, Rulese
 
 use crate::load::Shoppers;
 use crate::replaying::{output_text, stored};
-use crate::scale::{exclusive, scale};
+use crate::scale::scale;
 
 /// The signal of the system-call filter.
 const SIGSYS: i32 = 31;
@@ -39,7 +39,6 @@ const OTHER_SOCKETS: &str = r#"{ "network": {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_connects_to_kafka_and_the_stores_only_and_produces_nothing() {
-    let _exclusive = exclusive().await;
     let started = Instant::now();
     let directory = tempfile::tempdir().unwrap();
     let file = demo_lines(directory.path(), scale(2_000, 100_000));

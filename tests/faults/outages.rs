@@ -25,7 +25,7 @@ use self::queries::Queries;
 use self::servers::{Outage, Servers};
 use crate::judge::judge;
 use crate::load::Load;
-use crate::scale::{exclusive, scale};
+use crate::scale::scale;
 
 /// Load besides the import and the orders.
 const EVENTS_PER_SECOND: u64 = 100;
@@ -38,7 +38,6 @@ const PAUSED_FOR: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restarts_pauses_and_data_loss_of_servers_change_nothing() {
-    let _exclusive = exclusive().await;
     let began = Instant::now();
     let servers = Servers::start().await;
     eprintln!("servers of its own after {:.1} s", began.elapsed().as_secs_f64());

@@ -16,7 +16,7 @@ use sqlx::{PgPool, Row as _};
 
 use self::writers::{Accepted, Writers};
 use crate::outages::servers::{Outage, Servers};
-use crate::scale::{exclusive, scale};
+use crate::scale::scale;
 
 /// Both compete for the lease.
 const DISPATCHERS: [&str; 2] = ["dispatcher-a", "dispatcher-b"];
@@ -27,7 +27,6 @@ const DRAINED_WITHIN: Duration = Duration::from_mins(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_dispatchers_lose_nothing_and_keep_the_order() {
-    let _exclusive = exclusive().await;
     let started = Instant::now();
     let mut ingress = Ingress::open(Shop::open("outbox").await).await;
     let writers = Writers::start(&ingress.gateway, &ingress.pool);
@@ -42,7 +41,6 @@ async fn killed_dispatchers_lose_nothing_and_keep_the_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_are_accepted_while_kafka_is_unavailable() {
-    let _exclusive = exclusive().await;
     let started = Instant::now();
     let servers = Servers::kafka_alone().await;
     let mut ingress = Ingress::open(Shop::open_on(servers.addresses(), "kafka_away").await).await;

@@ -12,13 +12,12 @@ use serde_json::Value;
 use crate::answers::Service;
 use crate::load::Shoppers;
 use crate::replaying::{output_text, replay, stored, succeed};
-use crate::scale::{exclusive, scale};
+use crate::scale::scale;
 
 const AS_OF: &str = "2011-06-02T12:00:00Z";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_as_of_generation_answers_as_a_shop_whose_log_ends_then() {
-    let _exclusive = exclusive().await;
     let time: DateTime<Utc> = AS_OF.parse().unwrap();
     let mut shoppers = Shoppers::new(12);
     let events = shoppers.events(scale(4_000, 40_000));

@@ -11,14 +11,12 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::load::Shoppers;
 use crate::replaying::{live, output_text, refused, replay, stored, succeed};
-use crate::scale::exclusive;
 
 /// A schema version that this program cannot read.
 const FUTURE_VERSION: &str = "urn:jangbogo:schema:order-completed:v99";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_replays_are_refused_and_the_live_generation_stays() {
-    let _exclusive = exclusive().await;
     let mut shop = Shop::open("refusals").await;
     shop.start_processors();
     let mut shoppers = Shoppers::new(10);

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::judge::judge;
 use crate::load::Load;
-use crate::scale::{exclusive, scale};
+use crate::scale::scale;
 
 /// Static members: they restart under the same `group.instance.id`.
 const STATIC: [&str; 2] = ["a", "b"];
@@ -50,7 +50,6 @@ const CYCLE: [Change; 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_that_restart_come_and_go_repeat_nothing_and_stop_no_untouched_partition() {
-    let _exclusive = exclusive().await;
     let started = Instant::now();
     let mut shop = Shop::open("restarts").await;
     // The others start first: creating their tables and indexes slows all commits down.

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::load::Shoppers;
 use crate::replaying::{output_text, refused, replay, stored, succeed};
-use crate::scale::{exclusive, scale};
+use crate::scale::scale;
 
 /// The state in which a replay is killed, and the longest time that it stays in that state before, in milliseconds.
 type Point = (&'static str, u64);
@@ -28,7 +28,6 @@ const BULK_SECONDS: usize = 9;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_replay_resumes_where_it_was() {
-    let _exclusive = exclusive().await;
     let started = Instant::now();
     let mut shop = Shop::open("resume").await;
     shop.start_processors();
@@ -178,7 +177,6 @@ impl<'s> Rebuild<'s> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replays_do_not_work_on_one_generation() {
-    let _exclusive = exclusive().await;
     let mut shop = Shop::open("two_replays").await;
     shop.start_processor(RECOMMENDATION.name);
     let mut shoppers = Shoppers::new(9);
@@ -200,7 +198,6 @@ async fn two_replays_do_not_work_on_one_generation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_one_of_two_concurrent_rebuilds_runs() {
-    let _exclusive = exclusive().await;
     let shop = open_folded("at_once", 1_000).await;
     let rebuild = || replay(&shop, &["rebuild", "recommendation", "--max-rate", "100"]);
     let (first, second) = tokio::join!(rebuild(), rebuild());
@@ -215,7 +212,6 @@ async fn only_one_of_two_concurrent_rebuilds_runs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_rebuild_of_several_processors_resumes_with_the_interrupted_one() {
-    let _exclusive = exclusive().await;
     let shop = open_folded("several", 1_000).await;
     let rebuild = ["rebuild", "recommendation", "es-sync", "--max-rate", "400", "--json"];
     let mut command = tokio::process::Command::from(shop.command(&["replay"]));

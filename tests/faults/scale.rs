@@ -2,8 +2,6 @@
 
 use std::sync::LazyLock;
 
-use tokio::sync::{Mutex, MutexGuard};
-
 static FULL: LazyLock<bool> = LazyLock::new(|| match std::env::var("JANGBOGO_FAULTS").as_deref() {
     Ok("full") => true,
     Ok("short") | Err(_) => false,
@@ -13,10 +11,4 @@ static FULL: LazyLock<bool> = LazyLock::new(|| match std::env::var("JANGBOGO_FAU
 /// The value for the size of the suite.
 pub fn scale<T>(short: T, full: T) -> T {
     if *FULL { full } else { short }
-}
-
-/// Held by the one test that runs: each loads the whole machine.
-pub async fn exclusive() -> MutexGuard<'static, ()> {
-    static RUNNING: Mutex<()> = Mutex::const_new(());
-    RUNNING.lock().await
 }

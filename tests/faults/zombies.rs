@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 use crate::judge::judge;
 use crate::load::Shoppers;
-use crate::scale::{exclusive, scale};
+use crate::scale::scale;
 
 /// Events sent while the members cannot commit, so that each has a batch in progress and more in its queue.
 const EVENTS: usize = 3_000;
@@ -20,7 +20,6 @@ const WAIT_LIMIT: Duration = Duration::from_secs(40);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_writes_of_a_paused_worker_are_fenced() {
-    let _exclusive = exclusive().await;
     let started = Instant::now();
     let mut shop = Shop::open("zombies").await;
     for processor in PROCESSORS.iter().filter(|processor| processor.name != RECOMMENDATION.name) {

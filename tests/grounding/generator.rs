@@ -4,7 +4,7 @@ use jangbogo_events::{Money, RecommendedProduct};
 use jangbogo_test_support::hostile;
 use jangbogo_test_support::random::Random;
 
-use crate::words::{COLOURS, KINDS, MATERIALS, Quality};
+use super::words::{COLOURS, KINDS, MATERIALS, Quality};
 
 /// A message of a shopper.
 #[derive(Debug)]

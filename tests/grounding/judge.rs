@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use jangbogo_events::{ProductUpserted, RecommendationGenerated, RecommendedProduct};
 use jangbogo_test_support::hostile::FORBIDDEN;
 
-use crate::catalogue::Catalogue;
-use crate::generator::{Expected, Limit, Meaning, Utterance};
-use crate::words::words;
+use super::catalogue::Catalogue;
+use super::generator::{Expected, Limit, Meaning, Utterance};
+use super::words::words;
 
 /// Judges recommendations and replies by a catalogue.
 pub struct Judge<'c> {

@@ -12,12 +12,12 @@ use jangbogo_nlu::{
 use jangbogo_ranking::{Candidate, Language, Product, RankedItem, RankingInput, Scored, Weights};
 use jangbogo_test_support::hostile::{GROUNDED, UNGROUNDED};
 
-use crate::catalogue::{Catalogue, changes, from_orders};
-use crate::generator::{Expected, conversation};
-use crate::judge::{Judge, Reply};
-use crate::report::Report;
-use crate::scale;
-use crate::words::words;
+use super::catalogue::{Catalogue, changes, from_orders};
+use super::generator::{Expected, conversation};
+use super::judge::{Judge, Reply};
+use super::report::Report;
+use super::scale;
+use super::words::words;
 
 /// Number of order lines that make the catalogue.
 const LINES: usize = 3000;

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use jangbogo_events::RecommendationGenerated;
 
-use crate::generator::{Expected, Meaning, Utterance};
-use crate::judge::{Judge, Reply};
-use crate::words::is_kind;
+use super::generator::{Expected, Meaning, Utterance};
+use super::judge::{Judge, Reply};
+use super::words::is_kind;
 
 /// Maximum number of faults in the failure's message.
 const MAX_SHOWN: usize = 20;

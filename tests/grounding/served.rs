@@ -8,11 +8,11 @@ use jangbogo_test_support::chat::ChatShop;
 use jangbogo_test_support::demo_lines;
 use serde_json::json;
 
-use crate::catalogue::{Catalogue, changes, from_log};
-use crate::generator::{Expected, Utterance, conversation};
-use crate::judge::{Judge, Reply};
-use crate::report::Report;
-use crate::scale;
+use super::catalogue::{Catalogue, changes, from_log};
+use super::generator::{Expected, Utterance, conversation};
+use super::judge::{Judge, Reply};
+use super::report::Report;
+use super::scale;
 
 /// Number of imported order lines.
 const LINES: usize = 3000;

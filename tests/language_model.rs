@@ -1,7 +1,5 @@
 //! A shop with a language model: every message gets one grounded reply, also when the model's server fails.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod real;
 mod scripted;
 

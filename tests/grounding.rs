@@ -2,12 +2,10 @@
 //! generated; a judge checks every reply against the catalogue and the request, without code of the product.
 //!
 //! ```sh
-//! cargo test --test grounding                                        # the number that CI runs
-//! JANGBOGO_CONVERSATIONS=1000 cargo test --test grounding -- --nocapture
+//! cargo test --test end_to_end grounding                              # the number that CI runs
+//! JANGBOGO_CONVERSATIONS=1000 cargo test --test end_to_end grounding -- --nocapture
 //! JANGBOGO_SEED=7 …                                                  # other conversations
 //! ```
-
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod catalogue;
 mod generator;
