@@ -252,8 +252,7 @@ fn handover(moved: &BTreeSet<&Partition>, samples: &[Sample]) -> (usize, usize) 
     let of = |partition: &&Partition| {
         let checkpoints: Vec<_> = samples.iter().map(|sample| sample.checkpoints.get(*partition)).collect();
         let epoch = |checkpoint: Option<&(i64, i64)>| checkpoint.map(|found| found.1);
-        let is_old = |found: &Option<&(i64, i64)>| epoch(*found) == epoch(checkpoints[0]);
-        let resumed = checkpoints.iter().take_while(|found| is_old(found)).count();
+        let resumed = checkpoints.iter().take_while(|found| epoch(**found) == epoch(checkpoints[0])).count();
         let stopped = (1..resumed).rev().find(|&number| checkpoints[number] > checkpoints[number - 1]).unwrap_or(0);
         (stopped, resumed)
     };
